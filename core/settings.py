@@ -1,0 +1,68 @@
+"""How one installation is set up: environment variables ``DISTILL_*``, read once by each process."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Defaults are those of one machine without servers: SQLite, a folder, polling."""
+
+    model_config = SettingsConfigDict(env_prefix="DISTILL_", extra="ignore", frozen=True)
+
+    home: Path = Field(default=Path("distill-data"), description="folder of the embedded service: database, objects, key")
+    database_url: str = Field(default="", description="SQLAlchemy URL; empty: SQLite in `home`")
+    broker_url: str = Field(default="", description="Celery's Redis URL; empty: no hints, workers poll")
+    objects_url: str = Field(default="", description="file:///…, memory:/// or s3://bucket/prefix; empty: a folder in `home`")
+    s3_endpoint: str = Field(default="", description="endpoint of an S3 server other than AWS")
+    s3_public_endpoint: str = Field(
+        default="", description="the endpoint that callers can reach, for signed URLs; empty: artifacts are streamed by the API"
+    )
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str = ""
+    s3_secret_access_key: str = ""
+    data_folder: Path | None = Field(default=None, description="folder of data sets that jobs may name")
+    scratch_folder: Path | None = Field(default=None, description="where workers lay out job folders; default: in `home`")
+    allow_downloads: bool = Field(default=False, description="allow data sets to be fetched by torchvision")
+    bootstrap_key: str = Field(default="", description="a first admin key, made at migration if set")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8321, ge=0, le=65535)
+    max_upload_bytes: int = Field(default=8 * 2**30, ge=1)
+    max_body_bytes: int = Field(default=2**20, ge=1024, description="JSON bodies")
+
+    worker_name: str = Field(default="", description="default: host name and process id")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:0, …")
+    threads: int = Field(default=0, ge=0, description="torch threads of a trainer; 0: as many as cores")
+    slots: int = Field(default=1, ge=1, le=64, description="jobs one worker runs at a time")
+    heartbeat_seconds: float = Field(default=10.0, gt=0)
+    lease_seconds: float = Field(default=30.0, gt=0)
+    sweep_seconds: float = Field(default=10.0, gt=0)
+    poll_seconds: float = Field(default=1.0, gt=0)
+    grace_seconds: float = Field(
+        default=20.0, gt=0, description="from a cooperative stop to SIGTERM, and again to SIGKILL, a quarter of it"
+    )
+    max_attempts: int = Field(default=5, ge=1, description="only infrastructure failures count")
+    backoff_seconds: float = Field(default=10.0, ge=0, description="10, 20, 40 … at most 36 times this")
+
+    log_format: Literal["console", "json"] = "console"
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.home.absolute() / 'distill.db'}"
+
+    @property
+    def resolved_objects_url(self) -> str:
+        return self.objects_url or f"file://{self.home.absolute() / 'objects'}"
+
+    @property
+    def resolved_scratch_folder(self) -> Path:
+        return self.scratch_folder or self.home.absolute() / "scratch"
+
+
+@lru_cache
+def settings() -> Settings:
+    return Settings()

@@ -1,0 +1,52 @@
+"""How long and how fast the student is trained."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from core.spec.base import Spec
+
+
+class OneCycle(Spec):
+    """Up to `learning_rate` in the first `rise` of all steps, then down to almost 0, by cosines; momentum the other way."""
+
+    name: Literal["one_cycle"] = "one_cycle"
+    rise: float = Field(default=0.25, gt=0, lt=1)
+    cycle_momentum: bool = True
+
+
+class MultiStep(Spec):
+    """Multiply the rate by `factor` after each epoch of `milestones`."""
+
+    name: Literal["multi_step"] = "multi_step"
+    milestones: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field(strict=False, min_length=1, max_length=20)
+    factor: float = Field(default=0.1, gt=0, le=1)
+
+
+class Cosine(Spec):
+    """Down to 0 by half a cosine."""
+
+    name: Literal["cosine"] = "cosine"
+
+
+class Constant(Spec):
+    name: Literal["constant"] = "constant"
+
+
+Decay = Annotated[OneCycle | MultiStep | Cosine | Constant, Field(discriminator="name")]
+
+
+class Schedule(Spec):
+    """Stochastic gradient descent; the last, incomplete batch of an epoch is left out."""
+
+    epochs: int = Field(default=200, ge=1, le=10_000)
+    batch_size: int = Field(default=128, ge=2, le=8192)
+    learning_rate: float = Field(default=0.1, gt=0, le=100)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=5e-4, ge=0, le=1)
+    decay: Decay = OneCycle()
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Of training and its adversary, on CUDA. Reported evaluation is always fp32."""
+    checkpoint_seconds: float = Field(default=60.0, ge=1, le=86_400)
+    """A checkpoint is written at each epoch's end if none was for so long, and inside long epochs."""
