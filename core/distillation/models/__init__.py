@@ -1,0 +1,39 @@
+"""The networks: one architecture family a file, normalisation inside."""
+
+from collections.abc import Callable
+from typing import Any
+
+from core.distillation.models.cifar_mobilenet import CifarMobileNetV2
+from core.distillation.models.cifar_resnet import resnet18, resnet34
+from core.distillation.models.dm_wide_resnet import dm_wrn_28_10
+from core.distillation.models.network import Classifier
+from core.distillation.models.small_cnn import SmallCnn
+from core.distillation.models.wide_resnet import wrn_28_10, wrn_34_10
+from core.spec.network import ModelDescription
+
+BUILDERS: dict[str, Callable[..., Classifier]] = {
+    "small_cnn": SmallCnn,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "mobilenet_v2": CifarMobileNetV2,
+    "wrn_28_10": wrn_28_10,
+    "wrn_34_10": wrn_34_10,
+    "dm_wrn_28_10": dm_wrn_28_10,
+}
+
+
+def build(architecture: str, classes: int, **settings: Any) -> Classifier:
+    """A network with fresh weights, drawn from torch's global generator.
+
+    Settings: ``channels`` of the images (3), ``normalisation`` ("none"; "cifar10" for dm_wrn_28_10), ``width`` of small_cnn (16).
+    Raises ValueError for an unknown architecture, and for a normalisation that does not fit the channels.
+    """
+    if architecture not in BUILDERS:
+        raise ValueError(f"There is no architecture {architecture!r}; known are {', '.join(BUILDERS)}.")
+    return BUILDERS[architecture](classes, **settings)
+
+
+def from_description(description: ModelDescription) -> Classifier:
+    """The network that a description names, with fresh weights. Raises as ``build`` does."""
+    settings = description.network.model_dump(exclude={"architecture"})
+    return build(description.network.architecture, description.classes, channels=description.channels, **settings)

@@ -1,0 +1,282 @@
+"""What a caller reads back. What a caller sends is core.spec itself, or one of the small bodies at the end."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from core.errors import FailureClass
+from core.spec.data import DatasetDescription
+from core.spec.job import AdversarialTraining, Distillation, ImportDataset, ImportModel
+from core.spec.network import ModelDescription, Network
+from core.spec.status import Phase, Status
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+def rfc3339(milliseconds: int | str | None) -> str | None:
+    """Milliseconds since the epoch -> 2026-01-31T12:34:56.789Z."""
+    if not isinstance(milliseconds, int):
+        return milliseconds
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Time = Annotated[str, BeforeValidator(rfc3339), Field(json_schema_extra={"format": "date-time"})]
+
+Item = TypeVar("Item")
+
+
+class Page(Answer, Generic[Item]):
+    data: list[Item]
+    has_more: bool
+    next_cursor: str | None
+    """Send it as `after` for the next page."""
+    total: int | None = None
+    """Only with `include_total=true`."""
+
+
+class FieldProblem(Answer):
+    path: list[str | int]
+    message: str
+
+
+class Problem(Answer):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    """Stable, for programs."""
+    param: str | None = None
+    """Path of the first field that is wrong."""
+    request_id: str
+    errors: list[FieldProblem] = []
+
+
+class JobProgress(Answer):
+    phase: Phase | None = None
+    step: int | None = None
+    """Training steps, or attacked images while evaluating."""
+    of: int | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    eta_seconds: float | None = None
+
+
+class Failure(Answer):
+    code: str
+    failure_class: FailureClass = Field(serialization_alias="class", validation_alias="class")
+    message: str
+    retryable: bool
+    attempt: int
+
+
+class StatusChange(Answer):
+    status: Status
+    at: Time
+    reason: str
+
+
+class Job(Answer):
+    id: str
+    kind: Literal["distillation", "adversarial_training", "import_model", "import_dataset"]
+    name: str | None
+    metadata: dict[str, str]
+    status: Status
+    terminal: bool
+    phase: Phase | None
+    progress: JobProgress | None
+    queue_position: int | None
+    """1: next; null unless queued."""
+    pending_reason: str | None
+    attempt: int
+    worker: str | None
+    spec: Annotated[AdversarialTraining | Distillation | ImportModel | ImportDataset, Field(discriminator="kind")]
+    """Fully resolved."""
+    student: str | None
+    """Architecture."""
+    method: str | None
+    dataset: str | None
+    dataset_id: str | None
+    teacher_id: str | None
+    results: dict[str, dict[str, float]] | None
+    """Accuracies in [0, 1] by network (best, last) and measure (clean, pgd, cw); as far as measured."""
+    failure: Failure | None
+    model_id: str | None
+    """The published student (the best checkpoint), ready to be a teacher."""
+    status_history: list[StatusChange]
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+
+
+class Estimate(Answer):
+    steps_per_epoch: int
+    steps: int
+    training_images: int
+    held_out_images: int
+    test_images: int
+    student_parameters: int | None
+    checkpoint_bytes: int | None
+    network_passes: int
+    """Forward passes of student or teacher on one image, over the whole job; the measure of its cost."""
+
+
+class DryRun(Answer):
+    """What POST /v1/jobs?dry_run=true answers: nothing is stored."""
+
+    spec: Annotated[AdversarialTraining | Distillation, Field(discriminator="kind")]
+    """Fully resolved."""
+    dataset_id: str
+    teacher_id: str | None
+    estimate: Estimate
+
+
+class Event(Answer):
+    seq: int
+    type: str
+    """status, phase, epoch, file, measured, resumed, note, imported, …"""
+    at: Time
+    attempt: int
+    data: dict[str, Any]
+
+
+class MetricSeries(Answer):
+    name: str
+    points: list[tuple[int, float]]
+    """(step, value), by step."""
+
+
+class Metrics(Answer):
+    series: list[MetricSeries]
+
+
+class Artifact(Answer):
+    name: str
+    kind: Literal["checkpoint", "weights", "report", "model", "dataset"]
+    size: int
+    sha256: str
+    media_type: str
+    step: int | None
+    created_at: Time
+    url: str
+    """Where to download it: this API's path."""
+
+
+class Model(Answer):
+    id: str
+    name: str
+    status: Literal["awaiting_upload", "importing", "ready", "refused"]
+    architecture: str
+    description: ModelDescription
+    parameters: int | None
+    problem: dict[str, Any] | None
+    """Why it was refused: code and detail."""
+    report: dict[str, Any] | None
+    """What the importer renamed and dropped."""
+    source_job_id: str | None
+    import_job_id: str | None
+    size: int | None
+    sha256: str | None
+    created_at: Time
+
+
+class Dataset(Answer):
+    id: str
+    name: str
+    status: Literal["awaiting_upload", "importing", "ready", "refused"]
+    source: str
+    description: DatasetDescription | None
+    problem: dict[str, Any] | None
+    report: dict[str, Any] | None
+    import_job_id: str | None
+    size: int | None
+    sha256: str | None
+    created_at: Time
+
+
+class Architecture(Answer):
+    name: str
+    title: str
+    channels: list[int]
+    smallest_side: int
+    features: int | None
+    parameters_10_classes: int | None
+    settings: dict[str, Any]
+    """JSON Schema."""
+
+
+class MethodInfo(Answer):
+    name: str
+    kind: Literal["distillation", "adversarial_training"]
+    summary: str
+    settings: dict[str, Any]
+    """JSON Schema."""
+
+
+class Key(Answer):
+    id: str
+    name: str
+    scopes: list[Literal["read", "submit", "admin"]]
+    created_at: Time
+    expires_at: Time | None
+    last_used_at: Time | None
+    revoked_at: Time | None
+
+
+class NewKey(Key):
+    secret: str
+    """Shown once."""
+
+
+class Health(Answer):
+    status: Literal["ok"]
+
+
+class Readiness(Answer):
+    status: Literal["ready"]
+    database: Literal["ok"]
+    objects: Literal["ok"]
+
+
+# -- small bodies
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class NewKeyBody(Body):
+    name: Name
+    scopes: list[Literal["read", "submit", "admin"]] = Field(min_length=1, max_length=3)
+    expires_in_days: int | None = Field(default=None, ge=1, le=3650)
+
+
+class ModelBody(Body):
+    """The JSON part `model` of an upload."""
+
+    name: Name
+    network: Network
+    classes: int = Field(ge=2, le=100_000)
+    channels: int = Field(default=3, ge=1, le=3)
+    height: int = Field(default=32, ge=8, le=512)
+    width: int = Field(default=32, ge=8, le=512)
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of the uploaded file; checked while it streams in."""
+
+
+class DatasetBody(Body):
+    """A data set from the operator's data folder, or one that the worker downloads."""
+
+    name: Name
+    folder: Name | None = None
+    """Name of an entry in the operator's data folder."""
+    download: Literal["cifar10", "cifar100"] | None = None

@@ -1,0 +1,185 @@
+"""What the service answers, as far as this client reads it. Fields that it does not know are kept, not refused."""
+
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.spec.status import TERMINAL, Phase, Status
+
+Item = TypeVar("Item")
+Scope = Literal["read", "submit", "admin"]
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+
+class Page(Answer, Generic[Item]):
+    data: list[Item]
+    next_cursor: str | None = None
+
+
+class JobProgress(Answer):
+    phase: Phase | None = None
+    step: int | None = None
+    """Training steps, or attacked images while evaluating."""
+    of: int | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    eta_seconds: float | None = None
+
+
+class Failure(Answer):
+    code: str
+    failure_class: str = Field(alias="class")
+    """user, infrastructure or timeout."""
+    message: str
+
+
+class Event(Answer):
+    seq: int
+    type: str
+    """status, phase, epoch, file, measured, resumed, note, …"""
+    at: str
+    attempt: int
+    data: dict[str, Any]
+
+
+class Job(Answer):
+    id: str
+    kind: str
+    name: str | None = None
+    metadata: dict[str, str] = {}
+    status: Status
+    terminal: bool
+    phase: Phase | None = None
+    progress: JobProgress | None = None
+    queue_position: int | None = None
+    pending_reason: str | None = None
+    attempt: int = 0
+    worker: str | None = None
+    spec: dict[str, Any] = {}
+    """Fully resolved."""
+    student: str | None = None
+    method: str | None = None
+    dataset: str | None = None
+    teacher_id: str | None = None
+    results: dict[str, dict[str, float]] | None = None
+    """Accuracies in [0, 1] by network (best, last) and measure (clean, pgd, cw); as far as measured."""
+    failure: Failure | None = None
+    model_id: str | None = None
+    """The published student."""
+    created_at: str
+    started_at: str | None = None
+    finished_at: str | None = None
+
+    def after(self, event: Event) -> "Job":
+        """The same job a moment later, as far as one event tells."""
+        match event.type:
+            case "status":
+                status: Status = event.data["to"]
+                return self.model_copy(update={"status": status, "terminal": status in TERMINAL, "phase": None, "progress": None})
+            case "phase":
+                return self.model_copy(update={"phase": event.data["phase"], "progress": None})
+            case "measured":
+                network, name, value = (event.data[key] for key in ("network", "name", "value"))
+                results = self.results or {}
+                return self.model_copy(update={"results": results | {network: results.get(network, {}) | {name: value}}})
+            case _:
+                return self
+
+
+class Estimate(Answer):
+    steps_per_epoch: int
+    steps: int
+    training_images: int
+    held_out_images: int
+    test_images: int
+    student_parameters: int | None = None
+    checkpoint_bytes: int | None = None
+    network_passes: int
+
+
+class DryRun(Answer):
+    spec: dict[str, Any]
+    """Fully resolved."""
+    dataset_id: str
+    teacher_id: str | None = None
+    estimate: Estimate
+
+
+class MetricSeries(Answer):
+    name: str
+    points: list[tuple[int, float]]
+    """(step, value), by step."""
+
+
+class Metrics(Answer):
+    series: list[MetricSeries]
+
+
+class Artifact(Answer):
+    name: str
+    kind: str
+    """checkpoint, weights, report, model or dataset."""
+    size: int
+    sha256: str
+    media_type: str
+    step: int | None = None
+
+
+class _Upload(Answer):
+    id: str
+    name: str
+    status: Literal["awaiting_upload", "importing", "ready", "refused"]
+    problem: dict[str, Any] | None = None
+    """Why it was refused: code and detail."""
+    report: dict[str, Any] | None = None
+    import_job_id: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    created_at: str
+
+
+class Model(_Upload):
+    architecture: str
+    description: dict[str, Any]
+    parameters: int | None = None
+    source_job_id: str | None = None
+
+
+class Dataset(_Upload):
+    source: str
+    description: dict[str, Any] | None = None
+
+
+class Architecture(Answer):
+    name: str
+    title: str
+    channels: list[int]
+    smallest_side: int
+    features: int | None = None
+    parameters_10_classes: int | None = None
+    settings: dict[str, Any] = {}
+
+
+class MethodInfo(Answer):
+    name: str
+    kind: str
+    summary: str
+    settings: dict[str, Any] = {}
+
+
+class Key(Answer):
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: str
+    expires_at: str | None = None
+    last_used_at: str | None = None
+    revoked_at: str | None = None
+
+
+class NewKey(Key):
+    secret: str
+    """Shown once."""

@@ -1,0 +1,91 @@
+"""Everything needed to go on exactly where a job stopped <-> bytes: safetensors, with the numbers as JSON in its header.
+
+No generator is saved: every draw is a function of the seed and the step (core.distillation.seeds).
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from core.errors import JobFailed
+
+FORMAT = "distill-checkpoint-1"
+
+
+@dataclass
+class State:
+    """Where a job stands, beside its networks and optimizer."""
+
+    step: int = 0
+    """Training steps done."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One entry for each epoch that is complete and judged."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Sums over the steps of the present epoch."""
+    best_epoch: int | None = None
+    best_score: tuple[float, float] = (-1.0, -1.0)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """The best student's weights so far."""
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Results of the final evaluation that are complete, by network and measure."""
+    seconds: float = 0.0
+    """Time spent so far, over all attempts."""
+
+
+def to_bytes(state: State, student: nn.Module, heads: nn.Module, optimizer: torch.optim.Optimizer, spec: str) -> bytes:
+    """``spec`` is the job's spec as JSON: a checkpoint of another job is refused by it."""
+    tensors = _prefixed("student", student.state_dict()) | _prefixed("heads", heads.state_dict()) | _prefixed("best", state.best)
+    for index, values in optimizer.state_dict()["state"].items():
+        if values.get("momentum_buffer") is not None:
+            tensors[f"momentum.{index}"] = values["momentum_buffer"]
+    numbers = {key: value for key, value in vars(state).items() if key != "best"}
+    header = {"format": FORMAT, "spec": spec, "state": json.dumps(numbers)}
+    return save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, header)
+
+
+def load(path: Path, student: nn.Module, heads: nn.Module, optimizer: torch.optim.Optimizer, spec: str) -> State:
+    """Put everything back in place. Raises JobFailed if the file is another job's, or a tensor is missing or unknown."""
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata() or {}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    if header.get("format") != FORMAT or header.get("spec") != spec:
+        raise JobFailed("foreign_checkpoint", "infrastructure", "The checkpoint was written by another job or version.")
+    numbers = json.loads(header["state"])
+    state = State(**(numbers | {"best_score": tuple(numbers["best_score"]), "best": _part(tensors, "best")}))
+    try:
+        student.load_state_dict(_part(tensors, "student"))
+        heads.load_state_dict(_part(tensors, "heads"))
+        _load_momentum(optimizer, _part(tensors, "momentum"), begun=state.step > 0)
+        if (state.best_epoch is None) != (not state.best) or (state.best and set(state.best) != set(student.state_dict())):
+            raise KeyError("best")
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise JobFailed("incomplete_checkpoint", "infrastructure", f"The checkpoint is incomplete: {error}.") from error
+    return state
+
+
+def _load_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor], *, begun: bool) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    wanted = {
+        str(index)
+        for index, parameter in enumerate(parameters)
+        if begun and parameter.requires_grad and optimizer.param_groups[0]["momentum"] != 0
+    }
+    if set(buffers) != wanted:
+        raise KeyError(f"momentum buffers {sorted(set(buffers) ^ wanted)}")
+    for key, buffer in buffers.items():
+        parameter = parameters[int(key)]
+        optimizer.state[parameter]["momentum_buffer"] = buffer.to(parameter.device)
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{key}": value for key, value in tensors.items()}
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{prefix}."): value for key, value in tensors.items() if key.startswith(f"{prefix}.")}

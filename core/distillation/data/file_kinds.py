@@ -1,0 +1,31 @@
+"""What a file of somebody's data set is, by its name alone."""
+
+from pathlib import PurePath
+from typing import Literal
+
+FileKind = Literal["image", "cifar", "pickle", "junk", "other"]
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm"})
+PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".dill", ".joblib", ".pt", ".pth", ".ckpt", ".npy", ".npz"})
+"""Formats that hold, or may hold, pickled objects."""
+JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+CIFAR_FILES = frozenset(
+    {*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin", "batches.meta.txt"}
+    | {"train.bin", "test.bin", "fine_label_names.txt"}
+)
+
+
+def file_kind(path: PurePath) -> FileKind:
+    if any(part.startswith(".") or part in JUNK for part in path.parts):
+        return "junk"
+    if path.name in CIFAR_FILES:
+        return "cifar"
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return "image"
+    return "pickle" if suffix in PICKLE_SUFFIXES else "other"
+
+
+def quoted(name: str) -> str:
+    """A file's name as it may stand in a message: no control characters, no broken encoding, not too long."""
+    return '"' + "".join(letter if letter.isprintable() else "\ufffd" for letter in name[:200]) + '"'

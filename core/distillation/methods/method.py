@@ -1,0 +1,81 @@
+"""What a method is: what the adversary climbs, and what the student descends."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.distillation.adversaries import Objective
+from core.distillation.models.network import Classifier
+from core.distillation.views import Precision, View, view
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clean images [B, C, H, W] in [0, 1], their labels [B], and what the teacher says of them, asked once a batch."""
+
+    images_BCHW: Tensor
+    labels_B: Tensor
+    teacher: View | None = None
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the loss: a scalar, and the weight it has in the sum."""
+
+    weight: float
+    value: Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The loss by its terms, and figures worth watching that are no part of it."""
+
+    terms: dict[str, Term]
+    watched: dict[str, Tensor]
+
+    @property
+    def loss(self) -> Tensor:
+        return torch.stack([term.weight * term.value for term in self.terms.values()]).sum()
+
+
+class Method(ABC):
+    """One method at work on one student. ``heads`` holds whatever it trains beside the student."""
+
+    def __init__(self, student: Classifier, precision: Precision = "fp32") -> None:
+        self.student = student
+        self.heads = nn.ModuleDict()
+        self.precision = precision
+
+    def begin(self, images_BCHW: Tensor, labels_B: Tensor) -> Batch:
+        """Whatever is constant over the batch's whole step."""
+        return Batch(images_BCHW, labels_B)
+
+    @abstractmethod
+    def inner(self, batch: Batch) -> Objective:
+        """What the adversary climbs, per example. Called with the student in the mode of the attack."""
+
+    @abstractmethod
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+        """What the student descends. Called with the student in train mode."""
+
+    def see(self, images_BCHW: Tensor) -> View:
+        """The student's view."""
+        return view(self.student, images_BCHW, self.precision)
+
+
+class WithTeacher(Method):
+    """A method with a frozen teacher, in eval mode throughout."""
+
+    def __init__(self, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
+        super().__init__(student, precision)
+        self.teacher = teacher.eval().requires_grad_(False)
+
+    def begin(self, images_BCHW: Tensor, labels_B: Tensor) -> Batch:
+        return Batch(images_BCHW, labels_B, self.ask(images_BCHW))
+
+    def ask(self, images_BCHW: Tensor) -> View:
+        """The teacher's view, a constant."""
+        with torch.no_grad():
+            return view(self.teacher, images_BCHW, self.precision)

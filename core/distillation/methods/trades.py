@@ -1,0 +1,31 @@
+"""TRADES (Zhang et al., ICML 2019): a robust network without a teacher."""
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from core.distillation.adversaries import Objective
+from core.distillation.methods.method import Batch, Method, Outcome, Term
+from core.distillation.models.network import Classifier
+from core.distillation.statistics.divergences import kl
+from core.distillation.views import Precision
+from core.spec.method import Trades as Settings
+
+
+class Trades(Method):
+    def __init__(self, settings: Settings, student: Classifier, precision: Precision = "fp32") -> None:
+        super().__init__(student, precision)
+        self.beta = settings.beta
+
+    def inner(self, batch: Batch) -> Objective:
+        """KL(p(x) || p(x^)), the clean prediction a constant."""
+        target_BK = self.see(batch.images_BCHW).logits_BK.detach()
+        return lambda adversarial: kl(target_BK, self.see(adversarial).logits_BK)
+
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+        """CE(x, y) + beta KL(p(x) || p(x^)). The clean prediction is NOT detached: that costs robustness."""
+        clean, adversarial = self.see(batch.images_BCHW), self.see(adversarial_BCHW)
+        terms = {
+            "cross_entropy": Term(1.0, cross_entropy(clean.logits_BK, batch.labels_B)),
+            "smoothness": Term(self.beta, kl(clean.logits_BK, adversarial.logits_BK).mean()),
+        }
+        return Outcome(terms, {})

@@ -1,0 +1,1 @@
+"""Other people's checkpoints: looked through without running anything or setting memory aside, then read."""

@@ -1,0 +1,32 @@
+"""A network's weights as bytes: safetensors, the family's own keys, contiguous, floats in fp32."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from core.distillation.models.network import Classifier
+from core.errors import CorruptObject
+
+
+def to_bytes(network: Classifier, metadata: dict[str, str] | None = None) -> bytes:
+    """The state dict as a safetensors file; ``metadata`` is kept in its header."""
+    return save({key: _canonical(tensor) for key, tensor in network.state_dict().items()}, metadata)
+
+
+def read(network: Classifier, path: Path) -> None:
+    """Put the weights of a file that ``to_bytes`` made into the network.
+
+    Raises CorruptObject where the file does not hold exactly this network's keys and shapes.
+    """
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise CorruptObject(f"{path.name} does not hold the weights of a {type(network).__name__}: {error}") from error
+
+
+def _canonical(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous(memory_format=torch.contiguous_format)

@@ -1,0 +1,14 @@
+"""Divergences between predictions. B batch, K classes."""
+
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+
+def kl(p_logits_BK: Tensor, q_logits_BK: Tensor) -> Tensor:
+    """KL(p || q) per example, [B], in nats: summed over K, not averaged, so its size does not depend on K.
+
+    p = softmax(p_logits), q = softmax(q_logits). Gradients flow through both: detach what is a constant target.
+    """
+    p_log_BK = log_softmax(p_logits_BK, dim=1)
+    q_log_BK = log_softmax(q_logits_BK, dim=1)
+    return (p_log_BK.exp() * (p_log_BK - q_log_BK)).sum(dim=1)

@@ -1,0 +1,55 @@
+"""What one network says of a batch of images: its features and its logits. B batch, D features, K classes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from core.distillation.models.network import Classifier
+
+Precision = Literal["fp32", "tf32", "bf16"]
+
+
+@dataclass(frozen=True)
+class View:
+    """Penultimate features and logits, fp32."""
+
+    features_BD: Tensor
+    logits_BK: Tensor
+
+    @property
+    def probabilities_BK(self) -> Tensor:
+        return self.logits_BK.softmax(dim=1)
+
+
+def view(network: Classifier, images_BCHW: Tensor, precision: Precision = "fp32") -> View:
+    """One pass. Only the network runs in bf16 where that is asked for: whatever is computed of a view is fp32."""
+    with torch.autocast(images_BCHW.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        features_BD = network.features(images_BCHW)
+        logits_BK = network.classify(features_BD)
+    return View(features_BD.float(), logits_BK.float())
+
+
+@contextmanager
+def mode(network: nn.Module, name: Literal["eval", "train"]) -> Iterator[None]:
+    """The network in that batch norm mode, and afterwards in the one it was in."""
+    before = network.training
+    network.train(name == "train")
+    try:
+        yield
+    finally:
+        network.train(before)
+
+
+@contextmanager
+def convolutions_in(precision: Precision) -> Iterator[None]:
+    """TF32 in cuDNN's convolutions if asked for; matrix products, the statistics' own, stay fp32."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

@@ -1,0 +1,71 @@
+"""Hints to the workers that a job is waiting: Celery messages holding a job id and nothing else.
+
+A hint may be lost, late or doubled: the row is the truth, and the sweeper hints again. Without a broker workers poll.
+"""
+
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import structlog
+
+from core.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+TASK = "distill.run"
+QUEUE = "distill"
+BROKER_TIMEOUT_SECONDS = 1.0
+QUIET_SECONDS = 5.0
+"""After a failure the broker is left alone so long: no caller waits for it twice."""
+
+log = structlog.get_logger()
+_failed_at: float | None = None
+
+
+@lru_cache
+def make_app(broker_url: str) -> "Celery":
+    """The Celery application of producer and worker alike. Imported only where a broker is set: it costs memory."""
+    from celery import Celery  # noqa: PLC0415
+
+    app = Celery("distill", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        task_default_queue=QUEUE,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=False,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_timeout=BROKER_TIMEOUT_SECONDS,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "socket_timeout": 2.0,
+            "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
+            "socket_keepalive": True,
+            "max_retries": 0,
+        },
+    )
+    return app
+
+
+def hint(settings: Settings, job_id: str) -> bool:
+    """Tell the workers of a queued job; False if the broker cannot be reached, which costs about a second at most."""
+    global _failed_at  # noqa: PLW0603 - one memory of the broker's failure in each process
+    if not settings.broker_url:
+        return True
+    if _failed_at is not None and time.monotonic() - _failed_at < QUIET_SECONDS:
+        return False
+    try:
+        make_app(settings.broker_url).send_task(TASK, args=[job_id], retry=False, ignore_result=True)
+    except Exception as error:  # whatever the broker's client raises: the job is queued all the same
+        _failed_at = time.monotonic()
+        log.warning("the broker cannot be reached; the job waits for the sweeper", job=job_id, error=type(error).__name__)
+        return False
+    _failed_at = None
+    return True

@@ -1,0 +1,176 @@
+"""Connections, transactions and migrations, alike on SQLite and Postgres.
+
+Two ways in: ``reading`` and ``writing``. Both turn a database that is down, full or overloaded into ``Unavailable``.
+"""
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+import migrations
+from core.errors import Invalid, Unavailable
+from core.store.clock import database_now
+
+__all__ = ["database_now", "make_engine", "migrate", "reading", "writing"]
+
+SQLITE_BUSY_SECONDS = 30.0
+CONNECT_SECONDS = 2
+_MIGRATION_LOCK = 0x646973_74696C6C
+
+
+def make_engine(url: str, *, patience_seconds: float = 5.0) -> Engine:
+    """An engine for ``sqlite:///path`` or ``postgresql://…`` (psycopg 3).
+
+    ``patience_seconds``: Postgres gives up a statement after so long, and a connection on which nothing comes back
+    for a second longer is closed: a database that is down, frozen or cut off never hangs a caller.
+    """
+    return _engine(make_url(url), patience_seconds=patience_seconds)
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """One consistent look (on Postgres: one statement each) at the database; nothing is ever committed.
+
+    Raises Unavailable where the database does not answer. Rows stay readable afterwards.
+    """
+    with _translated_errors(), Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """One transaction, committed at the end and rolled back on any error. On SQLite it waits for its turn FIRST
+    (BEGIN IMMEDIATE): a transaction that reads and then asks to write may be refused at once, or lose an update.
+
+    Raises Unavailable where the database does not answer; whether the commit happened is then unknown.
+    """
+    immediate = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+    with _translated_errors(), Session(immediate, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def migrate(url: str) -> None:
+    """Bring the database up to the newest schema. Several processes may do so at once: one works, the others wait.
+
+    Makes the SQLite file and its folder. Raises Unavailable where there is no database to migrate.
+    """
+    target = make_url(url)
+    config = Config()
+    config.set_main_option("script_location", next(iter(migrations.__path__)).replace("%", "%%"))
+    engine = _engine(target, patience_seconds=None, foreign_keys=False)
+    try:
+        with _translated_errors(), _folder_lock(target), engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _folder_lock(url: URL) -> Iterator[None]:
+    """SQLite's own locks do not cover the change to WAL; a lock on the folder does, and leaves no file behind."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        yield
+        return
+    folder = Path(url.database).absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _engine(url: URL, *, patience_seconds: float | None, foreign_keys: bool = True) -> Engine:
+    match url.get_backend_name():
+        case "sqlite":
+            return _sqlite(url, foreign_keys)
+        case "postgresql":
+            return _postgresql(url, patience_seconds)
+        case other:
+            raise ValueError(f"A database URL begins with sqlite:/// or postgresql://, not with {other}.")
+
+
+def _sqlite(url: URL, foreign_keys: bool) -> Engine:
+    # Threads wait for SQLite's one writer, not for a connection: the pool must never be the narrower door.
+    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, pool_size=8, max_overflow=120)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None  # no BEGIN but ours, below
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+    return engine if foreign_keys else engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+
+
+class _ImpatientConnection(psycopg.Connection[Any]):
+    """Gives up on a server that is connected but silent: statement_timeout is of no use when the server is frozen."""
+
+    patience_seconds: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        limit = timeout if timeout is not None else self.patience_seconds
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, limit)
+        except psycopg.OperationalError:
+            if limit is not None and time.monotonic() - began >= limit:
+                self.close()
+            raise
+
+
+def _postgresql(url: URL, patience_seconds: float | None) -> Engine:
+    arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "application_name": "distill"}
+    if patience_seconds is not None:
+        arguments["options"] = f"-c statement_timeout={round(patience_seconds * 1000)}"
+    engine = create_engine(
+        url, connect_args=arguments, pool_pre_ping=True, pool_size=10, max_overflow=30, pool_timeout=CONNECT_SECONDS
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, cargs: list[Any], cparams: dict[str, Any]) -> _ImpatientConnection:
+        connection = _ImpatientConnection.connect(*cargs, **cparams)
+        connection.patience_seconds = None if patience_seconds is None else patience_seconds + 1
+        return connection
+
+    return engine
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable("Too many requests are waiting for the database; try again in a moment.") from error
+    except (OperationalError, InterfaceError) as error:
+        if isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+            raise  # a mistake in a statement
+        raise Unavailable("The database does not answer; try again in a moment.") from error
+    except DataError as error:
+        raise Invalid("A value does not fit into the database: a text with a NUL in it, or a number out of range.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("The connection to the database was lost; try again in a moment.") from error
+        raise

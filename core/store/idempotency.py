@@ -1,0 +1,77 @@
+"""The same POST sent twice is carried out once: its answer is kept under the Idempotency-Key.
+
+Two ways to use it. With ``begin``, the work and ``finish`` in ONE transaction, a copy sent meanwhile waits for the
+first, then gets its answer, and nothing is left behind by a crash. Where the work is long (uploads), ``begin`` and
+``finish`` are transactions of their own: a copy sent meanwhile is told so, and ``abandon`` clears a failed try.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from core.errors import Conflict, Invalid
+from core.store.clock import database_now
+from core.store.tables import Idempotency
+from core.store.upsert import insert
+
+STALE_MS = 15 * 60_000
+"""A request that has run so long without an end died with its process: its key may be used again."""
+KEPT_MS = 24 * 3600_000
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the first request was answered."""
+
+    status: int
+    body: str
+
+
+def begin(session: Session, key_id: str, key: str, fingerprint: str) -> Stored | None:
+    """None: this request is the first, carry it out and ``finish``. Else the answer that the first one got.
+
+    Raises Invalid (``idempotency_key_reused``) for another request under this key, and Conflict
+    (``idempotency_in_progress``) while the first one runs.
+    """
+    mine = (Idempotency.key_id == key_id, Idempotency.key == key)
+    too_old = Idempotency.created_at < database_now() - KEPT_MS
+    dead = (Idempotency.status == "running") & (Idempotency.created_at < database_now() - STALE_MS)
+    session.execute(delete(Idempotency).where(*mine, too_old | dead).execution_options(synchronize_session=False))
+    values = {"key_id": key_id, "key": key, "fingerprint": fingerprint, "status": "running", "created_at": database_now()}
+    statement = insert(session, Idempotency).values(values).on_conflict_do_nothing().returning(Idempotency.key)
+    if session.execute(statement).one_or_none() is not None:
+        return None
+    found = session.scalars(select(Idempotency).where(*mine).execution_options(populate_existing=True)).one_or_none()
+    if found is not None and found.fingerprint != fingerprint:
+        raise Invalid(
+            "This Idempotency-Key was used for another request; take a new key for a new request.", code="idempotency_key_reused"
+        )
+    if found is None or found.status == "running" or found.response_status is None or found.response_body is None:
+        raise Conflict(
+            "The first request with this Idempotency-Key is still being carried out; try again in a moment.",
+            code="idempotency_in_progress",
+        )
+    return Stored(found.response_status, found.response_body)
+
+
+def finish(session: Session, key_id: str, key: str, status: int, body: str) -> None:
+    """Keep the answer for a day, for copies of the request."""
+    session.execute(
+        update(Idempotency)
+        .where(Idempotency.key_id == key_id, Idempotency.key == key)
+        .values(status="done", response_status=status, response_body=body)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def abandon(session: Session, key_id: str, key: str) -> None:
+    """The request failed before it did anything: the same key may try again."""
+    unfinished = (Idempotency.key_id == key_id, Idempotency.key == key, Idempotency.status == "running")
+    session.execute(delete(Idempotency).where(*unfinished).execution_options(synchronize_session=False))
+
+
+def forget_old(session: Session) -> None:
+    """Remove answers older than a day."""
+    old = Idempotency.created_at < database_now() - KEPT_MS
+    session.execute(delete(Idempotency).where(old).execution_options(synchronize_session=False))

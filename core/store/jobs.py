@@ -1,0 +1,160 @@
+"""Jobs as a caller sees them: submit, look up, list, cancel. What workers do to them is in ``attempts.py``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from core.errors import Conflict, Invalid, NotFound
+from core.spec.job import AdversarialTraining, Distillation, ImportDataset, ImportModel
+from core.spec.status import Status
+from core.store.clock import database_now
+from core.store.ids import is_id, new_id
+from core.store.moves import begin, move
+from core.store.pages import page
+from core.store.tables import Dataset, Job, JobLabel
+
+Sort = Literal["created_at", "-created_at"]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Every field narrows the list; an empty one does not."""
+
+    statuses: tuple[Status, ...] = ()
+    kinds: tuple[str, ...] = ()
+    method: str | None = None
+    student: str | None = None
+    """An architecture."""
+    dataset: str | None = None
+    """Id or name."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Entries of the jobs' metadata, all of which must be equal."""
+
+
+def submit(
+    session: Session,
+    project_id: str,
+    spec: AdversarialTraining | Distillation | ImportModel | ImportDataset,
+    *,
+    dataset_id: str | None = None,
+    teacher_id: str | None = None,
+    name: str | None = None,
+) -> Job:
+    """A new job, ``queued``. The spec must be fully resolved; ``name`` defaults to the spec's."""
+    job = Job(
+        id=new_id("job"),
+        project_id=project_id,
+        kind=spec.kind,
+        name=name,
+        spec=spec.model_dump(mode="json"),
+        dataset_id=dataset_id,
+        teacher_id=teacher_id,
+        labels={},
+    )
+    if isinstance(spec, AdversarialTraining | Distillation):
+        job.name = name or spec.name
+        job.student = spec.student.architecture
+        job.method = spec.method.name
+        job.dataset = spec.data.dataset
+        job.labels = dict(spec.metadata)
+    begin(session, job)
+    session.add_all(JobLabel(project_id=project_id, key=key, value=value, job_id=job.id) for key, value in job.labels.items())
+    session.flush()
+    return job
+
+
+def get(session: Session, project_id: str, job_id: str) -> Job:
+    """Raises NotFound, also for another project's job."""
+    return _find(session, project_id, job_id)
+
+
+def list_jobs(
+    session: Session,
+    project_id: str,
+    filters: Filters | None = None,
+    *,
+    sort: str = "-created_at",
+    after: str | None = None,
+    limit: int = 50,
+) -> tuple[list[Job], str | None]:
+    """One page, and the cursor of the next; None at the end.
+
+    Raises Invalid for a sort key outside ``created_at`` and ``-created_at``, or a cursor that no page gave out.
+    """
+    if sort not in get_args(Sort):
+        raise Invalid.field("sort", message=f"Jobs are sorted by created_at or -created_at, not by {sort[:100]!r}.")
+    statement = select(Job).where(*_conditions(project_id, filters or Filters()))
+    newest_first = sort == "-created_at"
+    return page(session, statement, Job.created_at, Job.id, after=after, limit=limit, newest_first=newest_first)
+
+
+def count(session: Session, project_id: str, filters: Filters | None = None) -> int:
+    statement = select(func.count()).select_from(Job).where(*_conditions(project_id, filters or Filters()))
+    return session.scalar(statement) or 0
+
+
+def count_by_status(session: Session) -> dict[Status, int]:
+    """Over all projects: for gauges."""
+    rows = session.execute(select(Job.status, func.count()).group_by(Job.status)).tuples()
+    return dict(rows.all())
+
+
+def request_cancel(session: Session, project_id: str, job_id: str) -> tuple[Job, bool]:
+    """Ask for a job's end; the flag says whether this call changed anything.
+
+    queued: cancelled at once. running: cancelling, and its worker sees to the rest. cancelling, cancelled: unchanged.
+    Raises Conflict for a job that has succeeded or failed.
+    """
+    job = _find(session, project_id, job_id, lock=True)
+    match job.status:
+        case "queued":
+            move(session, job, "cancelled", "cancelled before it began", cancel_requested_at=database_now())
+            return job, True
+        case "running":
+            move(session, job, "cancelling", "a user asked to cancel it", cancel_requested_at=database_now())
+            return job, True
+        case "cancelling" | "cancelled":
+            return job, False
+        case _:
+            raise Conflict(f"Job {job.id} has {job.status}; there is nothing left to cancel.", code=f"job_{job.status}")
+
+
+def queue_position(session: Session, job: Job) -> int | None:
+    """1 for the job that is next in line; None for one that does not wait."""
+    if job.status != "queued":
+        return None
+    ahead = tuple_(Job.created_at, Job.id) < tuple_(job.created_at, job.id)
+    return 1 + (session.scalar(select(func.count()).where(Job.status == "queued", ahead)) or 0)
+
+
+def _find(session: Session, project_id: str, job_id: str, *, lock: bool = False) -> Job:
+    statement = select(Job).where(Job.id == job_id, Job.project_id == project_id)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    job = session.scalars(statement).one_or_none() if is_id(job_id) else None
+    if job is None:
+        raise NotFound(f"There is no job {job_id[:64]!r} in this project.")
+    return job
+
+
+def _conditions(project_id: str, filters: Filters) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [Job.project_id == project_id]
+    if filters.statuses:
+        found.append(Job.status.in_(filters.statuses))
+    if filters.kinds:
+        found.append(Job.kind.in_(filters.kinds))
+    if filters.method is not None:
+        found.append(Job.method == filters.method)
+    if filters.student is not None:
+        found.append(Job.student == filters.student)
+    if filters.dataset is not None:
+        visible = or_(Dataset.project_id == project_id, Dataset.project_id.is_(None))
+        named = or_(Dataset.id == filters.dataset, Dataset.name == filters.dataset)
+        found.append(Job.dataset_id.in_(select(Dataset.id).where(visible, named)))
+    for key, value in filters.labels.items():
+        label = and_(JobLabel.project_id == project_id, JobLabel.key == key, JobLabel.value == value)
+        found.append(Job.id.in_(select(JobLabel.job_id).where(label)))
+    return found

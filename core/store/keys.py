@@ -1,0 +1,103 @@
+"""API keys. The secret is shown once; the database has its SHA-256, which is enough for 256 random bits."""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from typing import Literal, get_args
+
+from sqlalchemy import ColumnElement, Engine, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from core.errors import Invalid, NotFound, Unauthenticated
+from core.store.clock import database_now
+from core.store.engine import reading, writing
+from core.store.ids import is_id, new_id
+from core.store.pages import page
+from core.store.tables import ApiKey
+
+Scope = Literal["read", "submit", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+_USE_NOTED_EVERY_MS = 60_000
+
+
+def create(
+    session: Session,
+    project_id: str,
+    name: str,
+    scopes: Collection[str],
+    expires_at: int | None = None,
+    *,
+    secret: str | None = None,
+) -> tuple[ApiKey, str]:
+    """A new key and its secret, which cannot be had again. Raises Invalid for scopes that there are not."""
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise Invalid.field("scopes", message=f"A key's scopes are some of {', '.join(SCOPES)}; these are not: {unknown}.")
+    secret = secret or "dk_" + secrets.token_urlsafe(32)
+    key = ApiKey(
+        id=new_id("key"),
+        project_id=project_id,
+        name=name,
+        scopes=[scope for scope in SCOPES if scope in scopes],
+        sha256=_hash(secret),
+        expires_at=expires_at,
+    )
+    session.add(key)
+    session.flush()
+    return key, secret
+
+
+def ensure(engine: Engine, project_id: str, name: str, scopes: Collection[str], secret: str) -> ApiKey:
+    """The key with a secret that the operator chose, made where it is not there yet."""
+    with writing(engine) as session:
+        key = session.scalars(select(ApiKey).where(ApiKey.sha256 == _hash(secret))).one_or_none()
+        return key or create(session, project_id, name, scopes, secret=secret)[0]
+
+
+def authenticate(engine: Engine, secret: str) -> ApiKey:
+    """The key that a secret belongs to. Notes its use, once a minute at most, in a transaction of its own.
+
+    Raises Unauthenticated, in the same words, for a secret that is unknown, expired or revoked.
+    """
+    valid = (ApiKey.sha256 == _hash(secret), ApiKey.revoked_at.is_(None), _later(ApiKey.expires_at))
+    with reading(engine) as session:
+        found = session.execute(select(ApiKey, database_now()).where(*valid)).one_or_none()
+    if found is None:
+        raise Unauthenticated("This API key is unknown, expired or revoked.")
+    key, now = found.tuple()
+    if key.last_used_at is None or now - key.last_used_at >= _USE_NOTED_EVERY_MS:
+        with writing(engine) as session:
+            session.execute(update(ApiKey).where(ApiKey.id == key.id).values(last_used_at=database_now()))
+    return key
+
+
+def get(session: Session, project_id: str, key_id: str) -> ApiKey:
+    """Raises NotFound, also for another project's key."""
+    statement = select(ApiKey).where(ApiKey.id == key_id, ApiKey.project_id == project_id)
+    key = session.scalars(statement).one_or_none() if is_id(key_id) else None
+    if key is None:
+        raise NotFound(f"There is no key {key_id[:64]!r} in this project.")
+    return key
+
+
+def list_keys(session: Session, project_id: str, *, after: str | None = None, limit: int = 50) -> tuple[list[ApiKey], str | None]:
+    """One page, newest first, and the cursor of the next; None at the end. Revoked and expired ones, too."""
+    statement = select(ApiKey).where(ApiKey.project_id == project_id)
+    return page(session, statement, ApiKey.created_at, ApiKey.id, after=after, limit=limit)
+
+
+def revoke(session: Session, project_id: str, key_id: str) -> ApiKey:
+    """From the commit on the secret is worth nothing. Revoking twice changes nothing. Raises NotFound."""
+    key = get(session, project_id, key_id)
+    if key.revoked_at is None:
+        key.revoked_at = database_now()
+        session.flush()
+    return key
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+
+
+def _later(column: InstrumentedAttribute[int | None]) -> ColumnElement[bool]:
+    return or_(column.is_(None), column > database_now())

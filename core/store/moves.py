@@ -1,0 +1,70 @@
+"""The one place where a job's status changes. ``core.spec.status.MOVES`` is the table of what is legal."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, update
+from sqlalchemy.orm import Session
+
+from core.errors import Conflict
+from core.spec.status import HELD, TERMINAL, Status, may_move
+from core.store import events
+from core.store.clock import database_now
+from core.store.tables import Dataset, Event, Job, Model
+
+
+def move(
+    session: Session, job: Job, new: Status, reason: str | None = None, *conditions: ColumnElement[bool], **changes: Any
+) -> bool:
+    """Carry a job to its next state, say so in an event, and set ``changes`` with it.
+
+    One conditional UPDATE: False, and nothing changed, where the row is no longer as ``job`` was read, or a condition
+    fails. Raises Conflict for a move that the table does not have.
+    """
+    old, attempt = job.status, job.attempt
+    if not may_move(old, new):
+        raise Conflict(f"Job {job.id} is {old}; it cannot become {new}.", code="illegal_move")
+    if new not in HELD:
+        changes |= {"lease_expires_at": None, "phase": None}
+    if new in TERMINAL:
+        changes |= {"finished_at": database_now(), "pending_reason": None}
+    session.flush()
+    statement = (
+        update(Job)
+        .where(Job.id == job.id, Job.status == old, Job.attempt == attempt, *conditions)
+        .values(status=new, version=Job.version + 1, **changes)
+        .returning(Job)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    if session.scalars(statement).one_or_none() is None:
+        return False
+    events.append(session, job, "status", {"from": old, "to": new, "reason": reason})
+    if new in TERMINAL and new != "succeeded":
+        _give_up_import(session, job)
+    return True
+
+
+def begin(session: Session, job: Job) -> None:
+    """A new job's first state, and the first event of its history."""
+    job.status = "queued"
+    session.add(job)
+    session.flush()
+    events.append(session, job, "status", {"from": None, "to": "queued", "reason": None})
+
+
+def history(session: Session, job_id: str) -> list[Event]:
+    """Every change of status, in order; ``data`` is ``{"from", "to", "reason"}``."""
+    return events.of_type(session, job_id, "status")
+
+
+def _give_up_import(session: Session, job: Job) -> None:
+    """What an import job was to open never stays ``importing`` when the job has ended."""
+    if job.kind not in {"import_model", "import_dataset"}:
+        return
+    failure = job.failure or {}
+    problem = {"code": failure.get("code", "import_cancelled"), "detail": failure.get("message", "The import was cancelled.")}
+    for table in (Model, Dataset):
+        session.execute(
+            update(table)
+            .where(table.import_job_id == job.id, table.status == "importing")
+            .values(status="refused", problem=problem, version=table.version + 1)
+        )

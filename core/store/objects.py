@@ -1,0 +1,269 @@
+"""Stored bytes: a folder, memory, or any S3. An object is there whole or not at all, and is checked when it is fetched."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import LocalStore, MemoryStore, S3Store
+
+from core.errors import CorruptObject, NotFound, RangeUnsatisfiable, TooLarge, Unavailable
+from core.folder import chunks
+from core.settings import Settings
+
+_PART_BYTES = 8 * 2**20
+_UPLOADS_AT_ONCE = 2
+_RETRIES = 3
+_KEY = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*"
+
+
+def checkpoint_key(job_id: str, attempt: int, name: str) -> str:
+    """The attempt is in every key that a worker writes: what a stale one uploads lands beside, never on, what counts."""
+    return f"jobs/{job_id}/{attempt}/checkpoints/{name}"
+
+
+def artifact_key(job_id: str, attempt: int, name: str) -> str:
+    return f"jobs/{job_id}/{attempt}/artifacts/{name}"
+
+
+def model_key(model_id: str, attempt: int = 0) -> str:
+    return f"models/{model_id}/{attempt}/{model_id}.safetensors"
+
+
+def dataset_key(dataset_id: str, attempt: int = 0) -> str:
+    return f"datasets/{dataset_id}/{attempt}/{dataset_id}.safetensors"
+
+
+def upload_key(owner_id: str) -> str:
+    """Bytes that nobody has looked into yet, of the model or data set ``owner_id``."""
+    return f"uploads/{owner_id}/upload"
+
+
+class Objects:
+    """One store. The client behind it is made when it is first used, and again in a forked child: it hangs there otherwise."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        endpoint: str = "",
+        public_endpoint: str = "",
+        region: str = "us-east-1",
+        access_key_id: str = "",
+        secret_access_key: str = "",
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"file", "memory", "s3"}:
+            raise ValueError(f"An objects URL begins with file:///, memory:/// or s3://, not with {parts.scheme}.")
+        self._scheme = parts.scheme
+        self._bucket = parts.netloc
+        self._path = unquote(parts.path)
+        self._endpoint = endpoint
+        self._public_endpoint = public_endpoint
+        self._s3: dict[str, Any] = {"region": region}
+        if access_key_id:
+            self._s3 |= {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
+        self._clients: dict[tuple[int, str], Any] = {}
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Objects":
+        return cls(
+            settings.resolved_objects_url,
+            endpoint=settings.s3_endpoint,
+            public_endpoint=settings.s3_public_endpoint,
+            region=settings.s3_region,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=settings.s3_secret_access_key,
+        )
+
+    # -- writing
+
+    def put_file(self, key: str, path: Path) -> tuple[int, str]:
+        """Store a file; its size and SHA-256, taken while it was read. Raises Unavailable."""
+        return self.put_stream(key, chunks(path), path.stat().st_size)
+
+    def put_stream(self, key: str, stream: Iterable[bytes], limit_bytes: int) -> tuple[int, str]:
+        """Store bytes as they come, some parts in memory at a time; size and SHA-256.
+
+        Whatever goes wrong, in the stream too, nothing is visible under ``key`` that was not there before.
+        Raises TooLarge beyond ``limit_bytes``, and Unavailable (``storage_full`` where the disk is).
+        """
+        counted = _Counted(stream, limit_bytes)
+        # Downloads of a signed URL are saved, never shown: a report with script in it must not run on the store's origin.
+        attributes: Any = {"Content-Disposition": "attachment"} if self._scheme == "s3" else None
+        with _translated_errors(key, counted):
+            obstore.put(
+                self._client(),
+                key,
+                iter(counted),
+                attributes=attributes,
+                use_multipart=True,
+                chunk_size=_PART_BYTES,
+                max_concurrency=_UPLOADS_AT_ONCE,
+            )
+        self._make_durable(key)
+        return counted.size, counted.digest.hexdigest()
+
+    def delete(self, key: str) -> None:
+        """Also where it is not there. Raises Unavailable."""
+        with _translated_errors(key):
+            try:
+                obstore.delete(self._client(), key)
+            except (NotFoundError, FileNotFoundError):
+                return
+
+    # -- reading
+
+    def open(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Bytes ``start`` up to ``end`` (not included), a part at a time.
+
+        Raises, before the first part, NotFound and RangeUnsatisfiable; Unavailable at any time.
+        """
+        size = self.size(key)
+        end = size if end is None else min(end, size)
+        if start < 0 or start > end or start >= size > 0:
+            raise RangeUnsatisfiable(f"There are no bytes {start} to {end}: the object has {size}.")
+        return self._parts(key, start, end)
+
+    def fetch(self, key: str, path: Path, size: int, sha256: str) -> None:
+        """The object as a file at ``path``, which appears only when its bytes are those that were stored.
+
+        Raises CorruptObject where they are not, or are gone; and Unavailable.
+        """
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        digest = hashlib.sha256()
+        try:
+            stored = self.size(key)
+            if stored != size:
+                raise CorruptObject(f"Object {key} has {stored} bytes; {size} were stored.")
+            with temporary.open("wb") as file:
+                for part in self._parts(key, 0, size):
+                    digest.update(part)
+                    file.write(part)
+            if digest.hexdigest() != sha256:
+                raise CorruptObject(f"Object {key} has SHA-256 {digest.hexdigest()}; {sha256} was stored.")
+            temporary.replace(path)
+        except NotFound as error:
+            raise CorruptObject(f"Object {key} is gone.") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def size(self, key: str) -> int:
+        """In bytes. Raises NotFound and Unavailable."""
+        with _translated_errors(key):
+            return int(obstore.head(self._client(), key)["size"])
+
+    def exists(self, key: str) -> bool:
+        try:
+            self.size(key)
+        except NotFound:
+            return False
+        return True
+
+    def list_keys(self, prefix: str) -> Iterator[str]:
+        """Every key in the folder ``prefix``, in no order."""
+        with _translated_errors(prefix):
+            for batch in obstore.list(self._client(), prefix):
+                for entry in batch:
+                    yield entry["path"]
+
+    def signed_url(self, key: str, seconds: int) -> str | None:
+        """A URL that anyone may GET for so long, saved under the last part of ``key``. None where the store has no such
+        thing, or no endpoint that callers can reach: then the API streams the object itself.
+        """
+        if self._scheme != "s3" or not self._public_endpoint:
+            return None
+        with _translated_errors(key):
+            return str(obstore.sign(self._client(self._public_endpoint), "GET", key, timedelta(seconds=seconds)))
+
+    # -- underneath
+
+    def _parts(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        # One request a part: a slow reader or a large object meets no time limit, and a lost part alone is asked for again.
+        for begin in range(start, end, _PART_BYTES):
+            with _translated_errors(key):
+                part = bytes(obstore.get_range(self._client(), key, start=begin, end=min(begin + _PART_BYTES, end)))
+            yield part
+
+    def _client(self, endpoint: str = "") -> Any:
+        known = (os.getpid(), endpoint)
+        if known not in self._clients:
+            self._clients[known] = self._connect(endpoint or self._endpoint)
+        return self._clients[known]
+
+    def _connect(self, endpoint: str) -> Any:
+        if self._scheme == "file":
+            return LocalStore(self._path, mkdir=True)
+        if self._scheme == "memory":
+            return MemoryStore()
+        config: Any = dict(self._s3)
+        if endpoint:
+            config |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+        return S3Store(
+            self._bucket,
+            prefix=self._path.strip("/") or None,
+            config=config,
+            client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "3s", "timeout": "60s"},
+            retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=60)},
+        )
+
+    def _make_durable(self, key: str) -> None:
+        """A folder's file survives a power cut only after fsync, and so does the row that will point at it."""
+        if self._scheme != "file":
+            return
+        path = Path(self._path) / key
+        for name in (path, path.parent):
+            descriptor = os.open(name, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+class _Counted:
+    """Counts and hashes what passes, and remembers why it stopped: obstore hides an error of its source."""
+
+    def __init__(self, stream: Iterable[bytes], limit_bytes: int) -> None:
+        self.stream = stream
+        self.limit_bytes = limit_bytes
+        self.size = 0
+        self.digest = hashlib.sha256()
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self.stream:
+                self._count(chunk)
+                yield chunk
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _count(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.size > self.limit_bytes:
+            raise TooLarge(f"This is more than the {self.limit_bytes} bytes that are allowed.")
+        self.digest.update(chunk)
+
+
+@contextmanager
+def _translated_errors(key: str, source: _Counted | None = None) -> Iterator[None]:
+    if not re.fullmatch(_KEY, key) or ".." in key:
+        raise NotFound("There is no such object.")
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError) as error:
+        raise NotFound(f"There is no object {key}.") from error
+    except (BaseError, OSError) as error:
+        if source is not None and source.error is not None:
+            raise source.error from error
+        if "os error 28" in str(error):
+            raise Unavailable("The disk of the object store is full.", code="storage_full") from error
+        raise Unavailable("The object store does not answer; try again in a moment.") from error

@@ -1,0 +1,14 @@
+"""Alembic's entry: runs the migrations on the connection, and in the transaction, that ``core.store.engine.migrate`` hands it."""
+
+from alembic import context
+
+from core.store.tables import Base
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    # SQLite cannot alter a column: Alembic copies the table instead.
+    render_as_batch=connection.dialect.name == "sqlite",
+)
+context.run_migrations()

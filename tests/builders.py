@@ -1,0 +1,86 @@
+"""Things with defaults, so that a test states only what matters to it. Tiny: digits, a small CNN, one epoch."""
+
+from typing import Any
+
+from sqlalchemy import Engine
+
+from core.spec.data import DatasetDescription
+from core.spec.job import AdversarialTraining, Distillation
+from core.spec.network import ModelDescription, SmallCnn
+from core.store import attempts, jobs, models
+from core.store.attempts import Attempt
+from core.store.engine import writing
+from core.store.objects import model_key
+from core.store.tables import DEFAULT_PROJECT, DIGITS_ID, Job, Model
+
+SHA256 = "0" * 64
+
+
+def _training_body(**changes: Any) -> dict[str, Any]:
+    return {
+        "student": {"architecture": "small_cnn", "width": 4},
+        "data": {"dataset": "digits", "held_out": 0.1, "limit": 256, "augmentation": {"crop_padding": 0, "flip": False}},
+        "adversary": {"name": "pgd", "radius": 0.1, "step_size": 0.05, "steps": 2},
+        "schedule": {"epochs": 1, "batch_size": 64, "learning_rate": 0.1},
+        "evaluation": {"attacks": [{"name": "pgd", "radius": 0.1, "step_size": 0.025, "steps": 2}], "limit": 64},
+        **changes,
+    }
+
+
+def training_body(**changes: Any) -> dict[str, Any]:
+    """A job's JSON body; ``changes`` replace whole fields."""
+    return {"kind": "adversarial_training", "method": {"name": "trades"}, **_training_body(**changes)}
+
+
+def distillation_body(**changes: Any) -> dict[str, Any]:
+    return {"kind": "distillation", "teacher": "teacher", "method": {"name": "arkd"}, **_training_body(**changes)}
+
+
+def training_spec(**changes: Any) -> AdversarialTraining:
+    return AdversarialTraining.model_validate(training_body(**changes))
+
+
+def distillation_spec(**changes: Any) -> Distillation:
+    return Distillation.model_validate(distillation_body(**changes))
+
+
+def model_description(**changes: Any) -> ModelDescription:
+    return ModelDescription(**{"network": SmallCnn(width=4), "classes": 10, "channels": 1, "height": 8, "width": 8, **changes})
+
+
+def dataset_description(**changes: Any) -> DatasetDescription:
+    return DatasetDescription(
+        **{
+            "source": "packed",
+            "classes": 3,
+            "class_names": ("a", "b", "c"),
+            "channels": 3,
+            "height": 32,
+            "width": 32,
+            "train_images": 100,
+            "test_images": 20,
+            **changes,
+        }
+    )
+
+
+def a_job(engine: Engine, project_id: str = DEFAULT_PROJECT, **changes: Any) -> Job:
+    """A queued training job; ``changes`` are those of ``training_spec``."""
+    with writing(engine) as session:
+        return jobs.submit(session, project_id, training_spec(**changes), dataset_id=DIGITS_ID)
+
+
+def an_attempt(engine: Engine, job: Job | None = None, *, worker: str = "worker-1", lease_seconds: float = 30.0) -> Attempt:
+    """A running job's attempt."""
+    attempt = attempts.claim(engine, (job or a_job(engine)).id, worker, lease_seconds)
+    assert attempt is not None
+    return attempt
+
+
+def a_teacher(engine: Engine, name: str = "teacher", project_id: str = DEFAULT_PROJECT) -> Model:
+    """A ready model, of which there are no bytes."""
+    with writing(engine) as session:
+        model = models.create(session, project_id, name, model_description())
+        return models.mark_ready(
+            session, model, model_description(), object_key=model_key(model.id), size=1, sha256=SHA256, parameters=100
+        )

@@ -1,0 +1,246 @@
+"""What the networks are: their sizes, their keys, their shapes, and the few places where the families differ."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from core.distillation.models import BUILDERS, build, from_description
+from core.distillation.models.dm_wide_resnet import Block as DmBlock
+from core.distillation.models.network import Classifier
+from core.distillation.models.wide_resnet import Block as WideBlock
+from core.spec.network import ARCHITECTURES, ModelDescription
+
+NORM = "(weight|bias|running_mean|running_var|num_batches_tracked)"
+
+
+def on_meta(architecture: str, classes: int = 10) -> Classifier:
+    with torch.device("meta"):
+        return build(architecture, classes)
+
+
+def size(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "ten", "hundred"),
+    [
+        ("resnet18", 11_173_962, 11_220_132),
+        ("resnet34", 21_282_122, 21_328_292),
+        ("mobilenet_v2", 2_296_922, 2_412_212),
+        ("wrn_28_10", 36_479_194, 36_536_884),
+        ("wrn_34_10", 46_160_474, 46_218_164),
+        ("dm_wrn_28_10", 36_479_194, 36_536_884),
+    ],
+)
+def test_the_parameters_are_as_many_as_published(architecture, ten, hundred):
+    assert (size(on_meta(architecture, 10)), size(on_meta(architecture, 100))) == (ten, hundred)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_facts_that_the_api_tells_are_those_of_the_built_network(architecture, classes):
+    facts, network = ARCHITECTURES[architecture], on_meta(architecture, classes)
+    assert facts.features in (None, network.feature_dimension)
+    assert facts.parameters(classes) in (None, size(network))
+
+
+def test_every_architecture_of_the_spec_can_be_built():
+    assert list(BUILDERS) == list(ARCHITECTURES)
+
+
+def test_the_small_network_has_the_size_worked_out_by_hand():
+    convolutions = 9 * (1 * 4 + 4 * 8 + 8 * 16)
+    norms = 2 * (4 + 8 + 16)
+    assert size(build("small_cnn", 10, width=4, channels=1)) == convolutions + norms + 16 * 10 + 10
+
+
+@pytest.mark.parametrize(
+    ("architecture", "patterns"),
+    [
+        ("small_cnn", [r"conv[1-3]\.weight", rf"bn[1-3]\.{NORM}", r"linear\.(weight|bias)"]),
+        (
+            "resnet18",
+            [
+                r"conv1\.weight",
+                rf"bn1\.{NORM}",
+                r"layer[1-4]\.[01]\.conv[12]\.weight",
+                rf"layer[1-4]\.[01]\.bn[12]\.{NORM}",
+                r"layer[2-4]\.0\.shortcut\.0\.weight",
+                rf"layer[2-4]\.0\.shortcut\.1\.{NORM}",
+                r"linear\.(weight|bias)",
+            ],
+        ),
+        (
+            "mobilenet_v2",
+            [
+                r"conv[12]\.weight",
+                rf"bn[12]\.{NORM}",
+                r"layers\.([0-9]|1[0-6])\.conv[123]\.weight",
+                rf"layers\.([0-9]|1[0-6])\.bn[123]\.{NORM}",
+                r"layers\.(0|1|10|16)\.shortcut\.0\.weight",
+                rf"layers\.(0|1|10|16)\.shortcut\.1\.{NORM}",
+                r"linear\.(weight|bias)",
+            ],
+        ),
+        (
+            "wrn_28_10",
+            [
+                r"conv1\.weight",
+                r"block[123]\.layer\.[0-3]\.conv[12]\.weight",
+                rf"block[123]\.layer\.[0-3]\.bn[12]\.{NORM}",
+                r"block[123]\.layer\.0\.convShortcut\.weight",
+                rf"bn1\.{NORM}",
+                r"fc\.(weight|bias)",
+            ],
+        ),
+        (
+            "dm_wrn_28_10",
+            [
+                r"init_conv\.weight",
+                r"layer\.[0-2]\.block\.[0-3]\.conv_[01]\.weight",
+                rf"layer\.[0-2]\.block\.[0-3]\.batchnorm_[01]\.{NORM}",
+                r"layer\.[0-2]\.block\.0\.shortcut\.weight",
+                rf"batchnorm\.{NORM}",
+                r"logits\.(weight|bias)",
+            ],
+        ),
+    ],
+)
+def test_the_keys_are_the_family_s_own(architecture, patterns):
+    keys = set(on_meta(architecture).state_dict())
+    explained = {pattern: {key for key in keys if re.fullmatch(pattern, key)} for pattern in patterns}
+    assert set().union(*explained.values()) == keys
+    assert {pattern: len(found) for pattern, found in explained.items()} == {pattern: _count(pattern) for pattern in patterns}
+
+
+def _count(pattern: str) -> int:
+    """How many keys a pattern stands for."""
+    pattern = pattern.replace("([0-9]|1[0-6])", "<17>").replace(r"\.", ".")
+    pattern = re.sub(r"\[([^]]+)\]", lambda found: f"<{_spread(found[1])}>", pattern)
+    pattern = re.sub(r"\(([^)]+)\)", lambda found: f"<{found[1].count('|') + 1}>", pattern)
+    product = 1
+    for number in re.findall(r"<(\d+)>", pattern):
+        product *= int(number)
+    return product
+
+
+def _spread(characters: str) -> int:
+    return int(characters[2]) - int(characters[0]) + 1 if "-" in characters else len(characters)
+
+
+@pytest.mark.parametrize("side", [32, 48])
+def test_features_maps_and_logits_have_the_promised_shapes(family, side):
+    network, images = family().eval(), torch.rand(2, 3, side, side)
+    maps = network.feature_maps(images)
+    features = network.features(images)
+    assert maps.shape[:2] == features.shape == (2, network.feature_dimension)
+    assert torch.equal(features, maps.mean((2, 3)))
+    assert network.classify(features).shape == (2, 10)
+    assert torch.equal(network(images), network.classify(features))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_network_takes_images_as_small_as_its_facts_say(architecture):
+    network, side = on_meta(architecture).eval(), ARCHITECTURES[architecture].smallest_side
+    assert network(torch.rand(2, 3, side, side, device="meta")).shape == (2, 10)
+
+
+def test_the_small_network_takes_grey_images_of_8_by_8():
+    network = build("small_cnn", 10, width=4, channels=1)
+    assert network(torch.rand(2, 1, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("name", "red_mean", "red_std"), [("cifar10", 0.4914, 0.2471), ("cifar100", 0.5071, 0.2673)])
+def test_normalisation_inside_equals_normalisation_outside(name, red_mean, red_std, images, live_in):
+    inside = live_in(build("small_cnn", 10, normalisation=name))
+    outside = live_in(build("small_cnn", 10))
+    outside.load_state_dict(inside.state_dict())
+    mean, std = inside.normalise.mean, inside.normalise.std
+    assert (mean[0, 0, 0, 0].item(), std[0, 0, 0, 0].item()) == pytest.approx((red_mean, red_std))
+    torch.testing.assert_close(inside(images), outside((images - mean) / std))
+
+
+def test_normalisation_leaves_no_trace_in_the_state_dict(family):
+    network = family()
+    assert not any(key.startswith("normalise") for key in network.state_dict())
+
+
+def test_deepmind_s_network_normalises_unless_told_otherwise():
+    assert (on_meta("dm_wrn_28_10").normalise.name, on_meta("wrn_28_10").normalise.name) == ("cifar10", "none")
+
+
+def test_a_normalisation_of_colours_does_not_fit_grey_images():
+    with pytest.raises(ValueError, match="3 channels, not 1"):
+        build("small_cnn", 10, channels=1, normalisation="cifar10")
+
+
+def test_an_unknown_architecture_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="'vgg16'; known are small_cnn, resnet18"):
+        build("vgg16", 10)
+
+
+def test_a_description_is_enough_to_build_a_network():
+    network = {"architecture": "small_cnn", "width": 5, "normalisation": "cifar100"}
+    description = ModelDescription(network=network, classes=7, channels=3, height=32, width=32)
+    built = from_description(description)
+    assert (built.feature_dimension, built.normalise.name) == (20, "cifar100")
+    assert built(torch.rand(2, 3, 32, 32)).shape == (2, 7)
+
+
+def observed(module: nn.Module, run: Callable[[], object]) -> tuple[torch.Tensor, torch.Tensor]:
+    """What goes into a module and what comes out while something runs."""
+    seen = []
+    handle = module.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+    run()
+    handle.remove()
+    return seen[0]
+
+
+@pytest.mark.parametrize(("stride", "first"), [(1, 0), (2, 1)])
+def test_deepmind_s_first_convolution_pads_all_sides_at_stride_1_but_only_right_and_bottom_at_stride_2(stride, first):
+    block, maps = DmBlock(2, 3, stride).eval(), torch.rand(1, 2, 8, 8)
+    nn.init.dirac_(block.conv_0.weight)
+    _, output = observed(block.conv_0, lambda: block(maps))
+    activated = nn.functional.silu(block.batchnorm_0(maps))
+    torch.testing.assert_close(output[:, :2], activated[..., first::stride, first::stride])
+
+
+def test_where_the_width_changes_the_shortcut_starts_from_the_activated_input():
+    maps = torch.rand(1, 2, 8, 8) - 0.5
+    dm, wide = DmBlock(2, 3, 2).eval(), WideBlock(2, 3, 2).eval()
+    torch.testing.assert_close(observed(dm.shortcut, lambda: dm(maps))[0], nn.functional.silu(dm.batchnorm_0(maps)))
+    torch.testing.assert_close(observed(wide.convShortcut, lambda: wide(maps))[0], wide.bn1(maps).relu())
+
+
+def test_where_the_width_stays_the_input_itself_is_added():
+    maps = torch.rand(1, 2, 8, 8) - 0.5
+    dm, wide = DmBlock(2, 2, 1).eval(), WideBlock(2, 2, 1).eval()
+    nn.init.zeros_(dm.conv_1.weight)
+    nn.init.zeros_(wide.conv2.weight)
+    assert torch.equal(dm(maps), maps)
+    assert torch.equal(wide(maps), maps)
+
+
+def test_mobilenet_adds_its_input_wherever_the_stride_is_1():
+    blocks = on_meta("mobilenet_v2").layers
+    assert [index for index, block in enumerate(blocks) if not block.residual] == [3, 6, 13]
+
+
+def test_wide_convolutions_begin_with_the_variance_that_he_et_al_derive():
+    network = build("wrn_28_10", 10)
+    weight = network.block3.layer[1].conv1.weight
+    assert weight.std().item() == pytest.approx((2 / (9 * 640)) ** 0.5, rel=0.01)
+    assert not network.fc.bias.any()
+
+
+def test_weights_come_from_torch_s_generator_alone(family):
+    def keyed():
+        torch.manual_seed(3)
+        return family().state_dict()
+
+    first, second = keyed(), keyed()
+    assert all(torch.equal(first[key], second[key]) for key in first)

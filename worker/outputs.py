@@ -1,0 +1,111 @@
+"""Publishing what a trainer says: object first, row second, every row fenced by the attempt number."""
+
+import structlog
+from sqlalchemy.orm import Session
+
+from core.folder import (
+    Ended,
+    EpochDone,
+    Event,
+    FileReady,
+    Imported,
+    JobFolder,
+    Measured,
+    Metrics,
+    Note,
+    PhaseBegan,
+    Progress,
+    Resumed,
+)
+from core.store import artifacts, events, metrics
+from core.store.attempts import Attempt
+from core.store.objects import Objects, artifact_key, checkpoint_key
+from core.store.tables import Job
+
+KEEP_CHECKPOINTS = 2
+log = structlog.get_logger()
+
+
+class Outputs:
+    """Follows one job folder's events. ``published`` remembers the files by name, ``imported`` an import's result."""
+
+    def __init__(self, objects: Objects, attempt: Attempt, folder: JobFolder) -> None:
+        self.objects, self.attempt, self.folder = objects, attempt, folder
+        self.offset = 0
+        self.published: dict[str, tuple[str, int, str]] = {}
+        self.imported: Imported | None = None
+        self.ended: Ended | None = None
+
+    def follow(self) -> None:
+        """Publish every event that is new; nothing is forgotten if the store cannot be reached: it is tried again."""
+        said, offset = self.folder.read_events(self.offset)
+        if not said:
+            return
+        for event in said:
+            if isinstance(event, FileReady):
+                self._upload(event)
+        with self.attempt.writing() as (session, job):
+            for event in said:
+                self._record(session, job, event)
+            stale = artifacts.prune_checkpoints(session, self.attempt.job_id, KEEP_CHECKPOINTS)
+        self.offset = offset
+        self.ended = next((event for event in said if isinstance(event, Ended)), self.ended)
+        for key in stale:
+            self.objects.delete(key)
+
+    def _upload(self, event: FileReady) -> None:
+        path = self.folder.output / event.name
+        if event.name in self.published or not path.exists():
+            return  # a checkpoint that newer ones have replaced already
+        make_key = checkpoint_key if event.kind == "checkpoint" else artifact_key
+        key = make_key(self.attempt.job_id, self.attempt.number, event.name)
+        size, digest = self.objects.put_file(key, path)
+        if (size, digest) != (event.size, event.sha256):
+            raise OSError(f"{event.name} changed after it was announced")
+        self.published[event.name] = (key, size, digest)
+
+    def _record(self, session: Session, job: Job, event: Event) -> None:
+        match event:
+            case PhaseBegan():
+                job.phase, job.progress = event.phase, None
+                events.append(session, job, "phase", {"phase": event.phase})
+            case Progress():
+                job.progress = event.model_dump(exclude={"type"}, exclude_none=True)
+            case Metrics():
+                metrics.record(session, job.id, self.attempt.number, event.step, event.values)
+            case EpochDone():
+                metrics.record(
+                    session, job.id, self.attempt.number, event.step, {f"epoch_{k}": v for k, v in event.values.items()}
+                )
+                events.append(session, job, "epoch", event.model_dump(exclude={"type"}))
+            case FileReady():
+                self._record_file(session, job, event)
+            case Measured():
+                results = dict(job.results or {})
+                results[event.network] = {**results.get(event.network, {}), event.name: event.value}
+                job.results = results
+                events.append(session, job, "measured", event.model_dump(exclude={"type"}))
+            case Imported():
+                self.imported = event
+            case Resumed() | Note():
+                events.append(session, job, event.type, event.model_dump(exclude={"type"}))
+            case Ended():
+                pass
+
+    def _record_file(self, session: Session, job: Job, event: FileReady) -> None:
+        if event.name not in self.published or event.kind == "model" or event.kind == "dataset":
+            return  # an import's result is no artifact of the job, but the model or data set itself
+        key, size, digest = self.published[event.name]
+        artifacts.put(
+            session,
+            job.id,
+            attempt=self.attempt.number,
+            name=event.name,
+            kind=event.kind,
+            object_key=key,
+            size=size,
+            sha256=digest,
+            media_type=event.media_type,
+            step=event.step,
+        )
+        events.append(session, job, "file", event.model_dump(exclude={"type"}))
