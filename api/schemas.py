@@ -79,10 +79,12 @@ class Failure(Answer):
 class StatusChange(Answer):
     status: Status
     at: Time
-    reason: str
+    reason: str | None
 
 
-class Job(Answer):
+class JobSummary(Answer):
+    """A job as lists show it."""
+
     id: str
     kind: Literal["distillation", "adversarial_training", "import_model", "import_dataset"]
     name: str | None
@@ -91,17 +93,15 @@ class Job(Answer):
     terminal: bool
     phase: Phase | None
     progress: JobProgress | None
-    queue_position: int | None
-    """1: next; null unless queued."""
     pending_reason: str | None
+    """Why a queued job waits, beyond its turn."""
     attempt: int
     worker: str | None
-    spec: Annotated[AdversarialTraining | Distillation | ImportModel | ImportDataset, Field(discriminator="kind")]
-    """Fully resolved."""
     student: str | None
     """Architecture."""
     method: str | None
     dataset: str | None
+    """As it was named at submission."""
     dataset_id: str | None
     teacher_id: str | None
     results: dict[str, dict[str, float]] | None
@@ -109,10 +109,17 @@ class Job(Answer):
     failure: Failure | None
     model_id: str | None
     """The published student (the best checkpoint), ready to be a teacher."""
-    status_history: list[StatusChange]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
+
+
+class Job(JobSummary):
+    queue_position: int | None
+    """1: next; null unless queued."""
+    spec: Annotated[AdversarialTraining | Distillation | ImportModel | ImportDataset, Field(discriminator="kind")]
+    """Fully resolved."""
+    status_history: list[StatusChange]
 
 
 class Estimate(Answer):
@@ -124,7 +131,7 @@ class Estimate(Answer):
     student_parameters: int | None
     checkpoint_bytes: int | None
     network_passes: int
-    """Forward passes of student or teacher on one image, over the whole job; the measure of its cost."""
+    """About how many forward passes of student or teacher on one image, over the whole job: the measure of its cost."""
 
 
 class DryRun(Answer):
@@ -230,8 +237,8 @@ class Key(Answer):
 
 
 class NewKey(Key):
-    secret: str
-    """Shown once."""
+    secret: str | None
+    """Shown once: null where the answer to a repeated request is replayed."""
 
 
 class Health(Answer):
@@ -252,6 +259,7 @@ class Body(BaseModel):
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class NewKeyBody(Body):
@@ -261,7 +269,7 @@ class NewKeyBody(Body):
 
 
 class ModelBody(Body):
-    """The JSON part `model` of an upload."""
+    """A network whose weights will be uploaded to /v1/models/{id}/content."""
 
     name: Name
     network: Network
@@ -269,14 +277,17 @@ class ModelBody(Body):
     channels: int = Field(default=3, ge=1, le=3)
     height: int = Field(default=32, ge=8, le=512)
     width: int = Field(default=32, ge=8, le=512)
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Of the uploaded file; checked while it streams in."""
+    sha256: Sha256 | None = None
+    """Of the file that will be uploaded; checked while it streams in."""
 
 
 class DatasetBody(Body):
-    """A data set from the operator's data folder, or one that the worker downloads."""
+    """A data set from the operator's data folder, one that the worker downloads, or (with neither) one whose archive
+    will be uploaded to /v1/datasets/{id}/content."""
 
     name: Name
     folder: Name | None = None
     """Name of an entry in the operator's data folder."""
     download: Literal["cifar10", "cifar100"] | None = None
+    sha256: Sha256 | None = None
+    """Of the archive that will be uploaded; checked while it streams in."""

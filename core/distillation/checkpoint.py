@@ -59,14 +59,23 @@ def load(path: Path, student: nn.Module, heads: nn.Module, optimizer: torch.opti
     numbers = json.loads(header["state"])
     state = State(**(numbers | {"best_score": tuple(numbers["best_score"]), "best": _part(tensors, "best")}))
     try:
-        student.load_state_dict(_part(tensors, "student"))
-        heads.load_state_dict(_part(tensors, "heads"))
+        _load_weights(student, _part(tensors, "student"))
+        _load_weights(heads, _part(tensors, "heads"))
         _load_momentum(optimizer, _part(tensors, "momentum"), begun=state.step > 0)
-        if (state.best_epoch is None) != (not state.best) or (state.best and set(state.best) != set(student.state_dict())):
-            raise KeyError("best")
+        _same_keys(set(state.best), set(student.state_dict()) if state.best_epoch is not None else set())
     except (KeyError, RuntimeError, ValueError) as error:
         raise JobFailed("incomplete_checkpoint", "infrastructure", f"The checkpoint is incomplete: {error}.") from error
     return state
+
+
+def _load_weights(network: nn.Module, values: dict[str, Tensor]) -> None:
+    _same_keys(set(values), set(network.state_dict()))  # a strict load alone would make up a missing num_batches_tracked
+    network.load_state_dict(values)
+
+
+def _same_keys(found: set[str], wanted: set[str]) -> None:
+    if found != wanted:
+        raise KeyError(f"tensors {sorted(found ^ wanted)[:5]}")
 
 
 def _load_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor], *, begun: bool) -> None:
@@ -76,8 +85,7 @@ def _load_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor],
         for index, parameter in enumerate(parameters)
         if begun and parameter.requires_grad and optimizer.param_groups[0]["momentum"] != 0
     }
-    if set(buffers) != wanted:
-        raise KeyError(f"momentum buffers {sorted(set(buffers) ^ wanted)}")
+    _same_keys(set(buffers), wanted)
     for key, buffer in buffers.items():
         parameter = parameters[int(key)]
         optimizer.state[parameter]["momentum_buffer"] = buffer.to(parameter.device)

@@ -52,10 +52,10 @@ def momentum_at(schedule: Schedule, step: int, steps: int) -> float:
 
 
 def _cycle(decay: OneCycle, step: int, steps: int, first: float, peak: float, last: float) -> float:
-    top = decay.rise * steps - 1
-    if step <= top:
+    top = decay.rise * steps - 1  # may be 0 or less in the shortest of schedules: then the first step is past the rise
+    if step <= top and top > 0:
         return _cosine(first, peak, step / top)
-    return _cosine(peak, last, (step - top) / max(1e-9, steps - 1 - top))
+    return _cosine(peak, last, (step - top) / (steps - 1 - top) if steps > 1 else 0.0)
 
 
 def _cosine(start: float, end: float, share: float) -> float:

@@ -48,5 +48,5 @@ class Schedule(Spec):
     decay: Decay = OneCycle()
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Of training and its adversary, on CUDA. Reported evaluation is always fp32."""
-    checkpoint_seconds: float = Field(default=60.0, ge=1, le=86_400)
-    """A checkpoint is written at each epoch's end if none was for so long, and inside long epochs."""
+    checkpoint_seconds: float = Field(default=60.0, ge=0, le=86_400)
+    """A checkpoint is written after the first step that ends so long after the last one; 0: after every step."""

@@ -28,6 +28,7 @@ __all__ = ["database_now", "make_engine", "migrate", "reading", "writing"]
 
 SQLITE_BUSY_SECONDS = 30.0
 CONNECT_SECONDS = 2
+PING_SECONDS = 1.0
 _MIGRATION_LOCK = 0x646973_74696C6C
 
 
@@ -131,7 +132,8 @@ class _ImpatientConnection(psycopg.Connection[Any]):
     patience_seconds: float | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        limit = timeout if timeout is not None else self.patience_seconds
+        # Only SQLAlchemy's ping of a pooled connection runs in autocommit; it need not wait as long as a statement may.
+        limit = timeout or (PING_SECONDS if self.autocommit else self.patience_seconds)
         began = time.monotonic()
         try:
             return super().wait(gen, interval, limit)

@@ -61,6 +61,9 @@ class _Walk:
             )
         INSTRUCTIONS[instruction](self, argument)
 
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
     def mark(self) -> None:
         self.below_marks.append(self.stack)
         self.stack = []
@@ -72,7 +75,7 @@ class _Walk:
     def pop(self, count: int) -> list[Any]:
         return [self.stack.pop() for _ in range(count)][::-1]
 
-    def append(self, items: list[Any]) -> None:
+    def extend(self, items: list[Any]) -> None:
         require(isinstance(self.stack[-1], list))
         self.stack[-1].extend(items)
 
@@ -89,23 +92,23 @@ class _Walk:
                 f"Opening the checkpoint would use {text.replace(' ', '.')[:100]!r}, which weights do not need. {ADVICE}",
                 code="unsafe_checkpoint",
             )
-        self.stack.append(_Inert() if text in INERT else _Name(text))
+        self.push(_Inert() if text in INERT else _Name(text))
 
     def storage(self) -> None:
         kind, storage_type, key, _location, elements = self.stack.pop()
         require(kind == "storage" and isinstance(storage_type, _Name) and isinstance(key, str))
-        self.stack.append(Storage.of(DTYPES[storage_type.text], elements, self.storages[key]))
+        self.push(Storage.of(DTYPES[storage_type.text], elements, self.storages[key]))
 
     def call(self) -> None:
         function, arguments = self.pop(2)
         require(isinstance(function, _Name) and isinstance(arguments, tuple))
-        self.stack.append(CALLS[function.text](*arguments))
+        self.push(CALLS[function.text](*arguments))
 
     def build(self) -> None:
         # The _metadata attribute that state dicts have; of no use here.
         target, state = self.pop(2)
         require(isinstance(target, dict) and isinstance(state, dict))
-        self.stack.append(target)
+        self.push(target)
 
 
 def _parameter(tensor: Any, requires_grad: Any, _hooks: Any) -> Any:
@@ -131,29 +134,29 @@ CALLS: dict[str, Callable[..., Any]] = {
 INERT = {str(dtype).replace(".", " ") for dtype in DTYPES.values()}
 
 INSTRUCTIONS: dict[str, Callable[[_Walk, Any], None]] = {
-    "PROTO": lambda walk, version: None,
+    "PROTO": lambda walk, _: None,
     "STOP": lambda walk, _: None,
     **dict.fromkeys(
         ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING"),
-        lambda walk, value: walk.stack.append(value),
+        lambda walk, value: walk.push(value),
     ),
-    "NONE": lambda walk, _: walk.stack.append(None),
-    "NEWTRUE": lambda walk, _: walk.stack.append(True),
-    "NEWFALSE": lambda walk, _: walk.stack.append(False),
-    "EMPTY_TUPLE": lambda walk, _: walk.stack.append(()),
-    "EMPTY_LIST": lambda walk, _: walk.stack.append([]),
-    "EMPTY_DICT": lambda walk, _: walk.stack.append({}),
+    "NONE": lambda walk, _: walk.push(None),
+    "NEWTRUE": lambda walk, _: walk.push(True),
+    "NEWFALSE": lambda walk, _: walk.push(False),
+    "EMPTY_TUPLE": lambda walk, _: walk.push(()),
+    "EMPTY_LIST": lambda walk, _: walk.push([]),
+    "EMPTY_DICT": lambda walk, _: walk.push({}),
     "MARK": lambda walk, _: walk.mark(),
-    "TUPLE": lambda walk, _: walk.stack.append(tuple(walk.pop_to_mark())),
-    "TUPLE1": lambda walk, _: walk.stack.append(tuple(walk.pop(1))),
-    "TUPLE2": lambda walk, _: walk.stack.append(tuple(walk.pop(2))),
-    "TUPLE3": lambda walk, _: walk.stack.append(tuple(walk.pop(3))),
-    "APPEND": lambda walk, _: walk.append(walk.pop(1)),
-    "APPENDS": lambda walk, _: walk.append(walk.pop_to_mark()),
+    "TUPLE": lambda walk, _: walk.push(tuple(walk.pop_to_mark())),
+    "TUPLE1": lambda walk, _: walk.push(tuple(walk.pop(1))),
+    "TUPLE2": lambda walk, _: walk.push(tuple(walk.pop(2))),
+    "TUPLE3": lambda walk, _: walk.push(tuple(walk.pop(3))),
+    "APPEND": lambda walk, _: walk.extend(walk.pop(1)),
+    "APPENDS": lambda walk, _: walk.extend(walk.pop_to_mark()),
     "SETITEM": lambda walk, _: walk.set_items(walk.pop(2)),
     "SETITEMS": lambda walk, _: walk.set_items(walk.pop_to_mark()),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda walk, index: walk.memo.__setitem__(index, walk.stack[-1])),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda walk, index: walk.stack.append(walk.memo[index])),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda walk, index: walk.push(walk.memo[index])),
     "GLOBAL": lambda walk, text: walk.name(text),
     "BINPERSID": lambda walk, _: walk.storage(),
     "REDUCE": lambda walk, _: walk.call(),

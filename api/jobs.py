@@ -1,0 +1,167 @@
+"""Jobs: submit, list, look at, cancel, clone."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Query, Request, Response
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.orm import Session
+
+from api import answers, schemas, submission
+from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submitter
+from api.documentation import CLONE_EXAMPLES, JOB_EXAMPLES, METADATA_FILTER, NOT_MODIFIED, created, problems
+from api.merge_patch import merged
+from api.once import OnceOnly
+from api.routes import KeyedRoute
+from api.validation import invalid
+from core.errors import Conflict, FieldError, Invalid
+from core.spec.job import AdversarialTraining, Distillation, Label, SubmittedJob, Text
+from core.spec.status import Status
+from core.store import jobs
+from core.store.engine import reading
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
+
+_submitted: TypeAdapter[AdversarialTraining | Distillation] = TypeAdapter(SubmittedJob)
+_label: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Label, Text])
+Kind = Literal["distillation", "adversarial_training", "import_model", "import_dataset"]
+Name = Annotated[str | None, Query(max_length=100)]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=schemas.Job,
+    responses={200: {"model": schemas.DryRun, "description": "With `dry_run=true`: nothing was stored"}, **created("/v1/jobs/{id}"), **problems(409)},
+)
+def submit_job(
+    spec: Annotated[SubmittedJob, Body(openapi_examples=JOB_EXAMPLES)],
+    caller: Submitter,
+    engine: Database,
+    settings: Setup,
+    once: OnceOnly,
+    dry_run: Annotated[Flag, Query(description="Check and resolve only: nothing is stored.")] = False,
+) -> Any:
+    """Queue a job. What no worker could carry out is refused here, with every field that is wrong.
+
+    The spec is stored fully resolved: a default that changes later does not change this job.
+    """
+    if dry_run:
+        with reading(engine) as session:
+            ready = submission.prepare(session, caller.project_id, spec)
+        answer = schemas.DryRun(
+            spec=ready.spec, dataset_id=ready.dataset_id, teacher_id=ready.teacher_id, estimate=submission.estimate(ready)
+        )
+        return Response(answer.model_dump_json(by_alias=True), 200, media_type="application/json")
+
+    def act(session: Session) -> tuple[int, schemas.Job]:
+        job = submission.submit(session, once, settings, caller.project_id, spec)
+        return 201, answers.job(session, job)
+
+    return once.carry_out(act, location="/v1/jobs/{id}")
+
+
+@router.get("", response_model=schemas.Page[schemas.JobSummary], openapi_extra={"parameters": [METADATA_FILTER]})
+def list_jobs(
+    request: Request,
+    caller: Reader,
+    engine: Database,
+    status: Annotated[list[Status] | None, Query(description="Repeat it for several.")] = None,
+    kind: Annotated[list[Kind] | None, Query(description="Repeat it for several.")] = None,
+    method: Name = None,
+    student: Annotated[str | None, Query(max_length=100, description="An architecture.")] = None,
+    dataset: Annotated[str | None, Query(max_length=100, description="Id or name.")] = None,
+    sort: Literal["created_at", "-created_at"] = "-created_at",
+    limit: Limit = 50,
+    after: After = None,
+    include_total: Flag = False,
+) -> Any:
+    """Jobs of the key's project, the newest first, without their specs and histories."""
+    filters = jobs.Filters(
+        statuses=tuple(status or ()),
+        kinds=tuple(kind or ()),
+        method=method,
+        student=student,
+        dataset=dataset,
+        labels=_labels(request),
+    )
+    with reading(engine) as session:
+        rows, cursor = jobs.list_jobs(session, caller.project_id, filters, sort=sort, after=after, limit=limit)
+        total = jobs.count(session, caller.project_id, filters) if include_total else None
+    data = [answers.job_summary(row) for row in rows]
+    page = schemas.Page[schemas.JobSummary](data=data, has_more=cursor is not None, next_cursor=cursor, total=total)
+    return Response(page.model_dump_json(by_alias=True), media_type="application/json")
+
+
+@router.get("/{job_id}", response_model=schemas.Job, responses={**NOT_MODIFIED, **problems(404)})
+def get_job(job_id: str, request: Request, caller: Reader, engine: Database) -> Any:
+    """One job. Its ETag changes when anything in it does."""
+    with reading(engine) as session:
+        row = jobs.get(session, caller.project_id, job_id)
+        etag = f'W/"{row.version}-{jobs.queue_position(session, row) or 0}"'
+        if etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers={"ETag": etag})
+        answer = answers.job(session, row)
+    return Response(answer.model_dump_json(by_alias=True), media_type="application/json", headers={"ETag": etag})
+
+
+@router.post(
+    "/{job_id}/cancel",
+    status_code=202,
+    response_model=schemas.Job,
+    responses={200: {"model": schemas.Job, "description": "It was cancelled or being cancelled before"}, **problems(404, 409)},
+)
+def cancel_job(job_id: str, caller: Submitter, once: OnceOnly) -> Any:
+    """Ask for a job's end. A queued one is cancelled at once; a running one is `cancelling` until its trainer has ended."""
+
+    def act(session: Session) -> tuple[int, schemas.Job]:
+        job, changed = jobs.request_cancel(session, caller.project_id, job_id)
+        return 202 if changed else 200, answers.job(session, job)
+
+    return once.carry_out(act)
+
+
+@router.post(
+    "/{job_id}/clone",
+    status_code=201,
+    response_model=schemas.Job,
+    responses={**created("/v1/jobs/{id}"), **problems(404, 409)},
+)
+def clone_job(
+    job_id: str,
+    caller: Submitter,
+    settings: Setup,
+    once: OnceOnly,
+    changes: Annotated[dict[str, Any] | None, Body(openapi_examples=CLONE_EXAMPLES)] = None,
+) -> Any:
+    """The same job again, with changes: a JSON merge patch (RFC 7396) on the stored spec, where null removes a field."""
+
+    def act(session: Session) -> tuple[int, schemas.Job]:
+        stored = jobs.get(session, caller.project_id, job_id)
+        if stored.kind not in {"distillation", "adversarial_training"}:
+            raise Conflict(f"Job {stored.id} is an import; upload again instead.", code="not_clonable")
+        patched = merged(stored.spec, changes or {})
+        try:
+            spec = _submitted.validate_python(patched)
+        except ValidationError as error:
+            raise invalid(error.errors(include_url=False), patched) from error
+        job = submission.submit(session, once, settings, caller.project_id, spec)
+        return 201, answers.job(session, job)
+
+    return once.carry_out(act, location="/v1/jobs/{id}")
+
+
+def _labels(request: Request) -> dict[str, str]:
+    """``metadata[key]=value`` of the query string."""
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if not name.startswith("metadata["):
+            continue
+        try:
+            key, text = _label.validate_python((name[len("metadata[") :].removesuffix("]"), value))
+        except ValidationError:
+            message = "Write metadata[key]=value: a key of letters, digits, '_', '.' and '-', and a value of at most 200 characters."
+            raise Invalid("A filter on metadata cannot be read.", [FieldError((name[:100],), message)]) from None
+        found[key] = text
+    return found
+
+

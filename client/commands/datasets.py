@@ -1,0 +1,79 @@
+"""``distill datasets``: images to train and test on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.answers import Dataset
+from client.display import minute, say, shape, show_fields, show_json, show_table
+from client.distill import Distill
+
+app = typer.Typer(no_args_is_help=True, help="Images to train and test on.")
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@app.command("list")
+def list_datasets(as_json: AsJson = False) -> None:
+    """List the data sets."""
+    with Distill() as service:
+        found = list(service.datasets())
+    if as_json:
+        show_json(found)
+    else:
+        show_table(["id", "name", "status", "source", "classes", "images", "training", "test"], map(row, found))
+
+
+def row(dataset: Dataset) -> list[object]:
+    facts = dataset.description or {}
+    images = [shape(facts), facts.get("train_images"), facts.get("test_images")]
+    return [dataset.id, dataset.name, dataset.status, dataset.source, facts.get("classes"), *images]
+
+
+@app.command()
+def add(
+    name: str,
+    file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, readable=True, help="An archive of images.")] = None,
+    folder: Annotated[str | None, typer.Option(help="An entry of the service's data folder.")] = None,
+    download: Annotated[str | None, typer.Option(help="cifar10 or cifar100, where the service may download.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it is ready, or refused.")] = False,
+) -> None:
+    """Add a data set: a file, an entry of the service's data folder, or a download. One of the three."""
+    if sum(source is not None for source in (file, folder, download)) != 1:
+        raise typer.BadParameter("One of FILE, --folder and --download is needed.")
+    with Distill() as service:
+        if file is not None:
+            dataset = service.upload_dataset(file, name)
+        else:
+            dataset = service.add_dataset(name, folder=folder, download=download)
+        if wait:
+            dataset = service.wait_dataset(dataset.id)
+    say(f"{dataset.id} {dataset.name} is {dataset.status}.")
+
+
+@app.command()
+def show(dataset: Annotated[str, typer.Argument(help="Id or name.")], as_json: AsJson = False) -> None:
+    """Show one data set."""
+    with Distill() as service:
+        found = service.dataset(dataset)
+    if as_json:
+        show_json(found)
+        return
+    facts = found.description or {}
+    show_fields(
+        {
+            "id": found.id,
+            "name": found.name,
+            "status": found.status,
+            "problem": found.problem and found.problem.get("detail"),
+            "source": found.source,
+            "classes": facts.get("classes"),
+            "images": shape(found.description) or None,
+            "training images": facts.get("train_images"),
+            "test images": facts.get("test_images"),
+            "imported by": found.import_job_id,
+            "importer's report": found.report or None,
+            "SHA-256": found.sha256,
+            "made (UTC)": minute(found.created_at),
+        }
+    )

@@ -1,0 +1,113 @@
+"""A job's life as it happens: the event stream, taken up again where it broke; polling where there is no stream to be had."""
+
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+import httpx2
+from pydantic import ValidationError
+
+from client.answers import Event, Job, read
+from client.errors import UnexpectedAnswer, Unreachable
+from client.transport import Transport, checked, is_busy, is_passing, retry_after
+from core.spec.status import TERMINAL
+
+SILENCE_SECONDS = 45.0
+"""The service says at least a comment every 15 s."""
+POLL_SECONDS = 2.0
+PATIENCE_SECONDS = 60.0
+"""A service that is being restarted is waited for so long."""
+
+OnUpdate = Callable[[Job], None]
+
+
+def fetch_job(transport: Transport, job_id: str) -> Job:
+    return read(Job, transport.get(f"jobs/{quote(job_id, safe='')}"))
+
+
+def follow(transport: Transport, job_id: str, after: int = 0) -> Iterator[Event | Job]:
+    """Every event behind number ``after``, each once and in order, and the job whenever its progress has changed.
+
+    Ends behind the event that ends the job. Raises Unreachable when the stream cannot be had for too long.
+    """
+    last, ended, backoff = after, False, transport.backoff()
+    while True:
+        before = last
+        try:
+            for item in _connection(transport, job_id, last):
+                if isinstance(item, Event):
+                    if item.seq <= last:
+                        continue
+                    last = item.seq
+                backoff.reset()
+                yield item
+                if isinstance(item, Event) and item.type == "status" and item.data.get("to") in TERMINAL:
+                    return
+        except _Busy as error:
+            if not backoff.wait(retry_after(error.response)):
+                checked(error.response)
+            continue
+        except httpx2.SSEError as error:
+            raise UnexpectedAnswer(f"The events of {job_id} come as no event stream: {error}") from error
+        except httpx2.TransportError as error:
+            if not is_passing(error) or not backoff.wait():
+                raise transport.unreachable(error) from error
+            continue
+        if ended and last == before:
+            return
+        ended = fetch_job(transport, job_id).terminal
+        if not ended:
+            time.sleep(transport.backoff_seconds)
+
+
+class _Busy(Exception):  # noqa: N818
+    def __init__(self, response: httpx2.Response) -> None:
+        self.response = response
+
+
+def _connection(transport: Transport, job_id: str, last: int) -> Iterator[Event | Job]:
+    """One connection's worth of the stream."""
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"} | ({"Last-Event-ID": str(last)} if last else {})
+    timeout = httpx2.Timeout(transport.timeout, read=SILENCE_SECONDS)
+    with transport.http.stream("GET", f"jobs/{quote(job_id, safe='')}/events", headers=headers, timeout=timeout) as response:
+        if is_busy(response):
+            raise _Busy(response)
+        checked(response)
+        for message in httpx2.EventSource(response, max_event_size=None):
+            try:
+                yield (Job if message.event == "job" else Event).model_validate_json(message.data)
+            except ValidationError as error:
+                raise UnexpectedAnswer(f"An event of {job_id} is not one that this client can read.") from error
+
+
+def watch(transport: Transport, job_id: str, on_update: OnUpdate) -> Job:
+    """Tell of every change until the job has ended, and return it."""
+    job = fetch_job(transport, job_id)
+    on_update(job)
+    if job.terminal:
+        return job
+    try:
+        for item in follow(transport, job_id):
+            job = item if isinstance(item, Job) else job.after(item)
+            on_update(job)
+    except (Unreachable, UnexpectedAnswer):
+        return _poll(transport, job_id, on_update)
+    job = fetch_job(transport, job_id)
+    on_update(job)
+    return job
+
+
+def _poll(transport: Transport, job_id: str, on_update: OnUpdate) -> Job:
+    heard_at = time.monotonic()
+    while True:
+        try:
+            job = fetch_job(transport, job_id)
+        except Unreachable:
+            if time.monotonic() - heard_at > PATIENCE_SECONDS:
+                raise
+        else:
+            heard_at = time.monotonic()
+            on_update(job)
+            if job.terminal:
+                return job
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,47 @@
+"""Job folders on digits, small enough to train in a second."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.distillation.job import Job
+from core.distillation.models import from_description, weights
+from core.folder import Ended, JobFolder
+from core.spec.data import DIGITS
+from core.spec.fit import resolve
+from core.spec.job import AdversarialTraining, Distillation, TrainingJob
+from core.spec.network import ModelDescription, SmallCnn
+
+TEACHER = ModelDescription(network=SmallCnn(width=4), classes=10, channels=1, height=8, width=8)
+SMALL: dict[str, Any] = {
+    "student": {"architecture": "small_cnn", "width": 2},
+    "data": {"dataset": "digits", "held_out": 0.1, "limit": 300, "augmentation": {"crop_padding": 1, "flip": True}},
+    "adversary": {"name": "pgd", "radius": 0.15, "step_size": 0.05, "steps": 2},
+    "schedule": {"epochs": 2, "batch_size": 64, "checkpoint_seconds": 0},
+    "evaluation": {"attacks": [{"name": "pgd", "steps": 3}, {"name": "cw", "steps": 3}], "limit": 100, "batch_size": 50},
+}
+
+
+def distillation(**changes: Any) -> Distillation:
+    return Distillation.model_validate({"teacher": "mdl_teacher", "method": {"name": "starship"}, **SMALL, **changes})
+
+
+def training(**changes: Any) -> AdversarialTraining:
+    return AdversarialTraining.model_validate({**SMALL, **changes})
+
+
+def laid_out(path: Path, spec: TrainingJob) -> JobFolder:
+    """The folder of a job, with a teacher whose weights are always the same."""
+    folder = JobFolder(path)
+    folder.lay_out(resolve(spec, DIGITS), teacher=TEACHER, dataset=DIGITS)
+    torch.manual_seed(7)
+    folder.teacher_weights.write_bytes(weights.to_bytes(from_description(TEACHER), {}))
+    return folder
+
+
+def run(folder: JobFolder, stop: Any = lambda: False) -> Ended:
+    """The job, in this process."""
+    spec = folder.read_spec()
+    assert isinstance(spec, AdversarialTraining | Distillation)
+    return Job(folder, spec, stop).run()

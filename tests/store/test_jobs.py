@@ -1,0 +1,257 @@
+"""Jobs as a caller sees them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+import core.store
+from core.errors import Conflict, Invalid, NotFound
+from core.spec.job import ImportModel
+from core.spec.status import MOVES, STATUSES, Status
+from core.store import attempts, events, jobs, models, moves
+from core.store.engine import reading, writing
+from core.store.ids import is_id, new_id
+from core.store.jobs import Filters
+from core.store.tables import DEFAULT_PROJECT, DIGITS_ID, Job, Project
+from tests.builders import a_job, a_teacher, an_attempt, distillation_spec, model_description
+
+
+def ids(found: list[Job]) -> list[str]:
+    return [job.id for job in found]
+
+
+def everything(engine: Engine, filters: Filters | None = None, *, sort: str = "-created_at", limit: int = 50) -> list[str]:
+    after, found = None, []
+    while True:
+        with reading(engine) as session:
+            rows, after = jobs.list_jobs(session, DEFAULT_PROJECT, filters, sort=sort, after=after, limit=limit)
+        found += ids(rows)
+        if after is None:
+            return found
+
+
+def test_ids_sort_by_time_and_are_never_the_same() -> None:
+    made = [new_id("job") for _ in range(2000)]
+    assert made == sorted(set(made))
+    assert all(is_id(text) for text in made)
+    assert not any(is_id(text) for text in ("", "job_", "../job_1", "job_1\n", "job_\0", "JOB_1", "job_" + "1" * 41))
+
+
+def test_a_submitted_job_is_queued_and_holds_its_whole_spec(engine: Engine) -> None:
+    teacher = a_teacher(engine)
+    spec = distillation_spec(name="night run", metadata={"team": "vision"})
+    with writing(engine) as session:
+        made = jobs.submit(session, DEFAULT_PROJECT, spec, dataset_id=DIGITS_ID, teacher_id=teacher.id)
+    with reading(engine) as session:
+        job = jobs.get(session, DEFAULT_PROJECT, made.id)
+        first = events.after(session, job.id)
+    assert (job.status, job.attempt, job.kind, job.method, job.student) == ("queued", 0, "distillation", "arkd", "small_cnn")
+    assert (job.name, job.labels, job.dataset) == ("night run", {"team": "vision"}, "digits")
+    assert type(spec).model_validate(job.spec) == spec
+    assert [(event.seq, event.type, event.data["to"]) for event in first] == [(1, "status", "queued")]
+
+
+def test_another_projects_job_is_not_found(engine: Engine) -> None:
+    with writing(engine) as session:
+        session.add(Project(id="prj_other", name="other"))
+    job = a_job(engine)
+    with reading(engine) as session, pytest.raises(NotFound):
+        jobs.get(session, "prj_other", job.id)
+    with writing(engine) as session, pytest.raises(NotFound):
+        jobs.request_cancel(session, "prj_other", job.id)
+    with reading(engine) as session:
+        assert jobs.list_jobs(session, "prj_other") == ([], None)
+
+
+@pytest.mark.parametrize("job_id", ["job_none", "", "../../etc", "job_\0", "' OR 1=1 --", "x" * 5000])
+def test_an_id_that_there_is_not_is_not_found(engine: Engine, job_id: str) -> None:
+    with reading(engine) as session, pytest.raises(NotFound):
+        jobs.get(session, DEFAULT_PROJECT, job_id)
+
+
+# -- lists
+
+
+@pytest.mark.parametrize("sort", ["created_at", "-created_at"])
+def test_pages_show_every_job_once_in_order(engine: Engine, sort: str) -> None:
+    made = [a_job(engine).id for _ in range(7)]
+    expected = made if sort == "created_at" else made[::-1]
+    for limit in (1, 3, 7, 50):
+        assert everything(engine, sort=sort, limit=limit) == expected
+
+
+def test_pages_stay_in_place_while_jobs_are_added(engine: Engine) -> None:
+    made = [a_job(engine).id for _ in range(6)]
+    with reading(engine) as session:
+        first, after = jobs.list_jobs(session, DEFAULT_PROJECT, limit=3)
+    a_job(engine)
+    with reading(engine) as session:
+        second, end = jobs.list_jobs(session, DEFAULT_PROJECT, after=after, limit=3)
+    assert ids(first) + ids(second) == made[::-1]
+    assert end is None
+
+
+def test_jobs_of_the_same_millisecond_are_told_apart(engine: Engine) -> None:
+    made = [a_job(engine).id for _ in range(5)]
+    with writing(engine) as session:
+        for job_id in made:
+            jobs.get(session, DEFAULT_PROJECT, job_id).created_at = 1
+    assert everything(engine, limit=2) == sorted(made, reverse=True)
+
+
+def test_filters_narrow_the_list(engine: Engine) -> None:
+    plain = a_job(engine)
+    labelled = a_job(engine, metadata={"team": "vision", "run.no-1": "a'b"})
+    wide = a_job(engine, method={"name": "pgd_at"}, metadata={"team": "speech"})
+    an_attempt(engine, wide)
+    teacher = a_teacher(engine)
+    with writing(engine) as session:
+        importing = jobs.submit(session, DEFAULT_PROJECT, ImportModel(model_id=teacher.id, description=model_description()))
+    assert everything(engine, Filters(statuses=("queued",))) == [importing.id, labelled.id, plain.id]
+    assert everything(engine, Filters(statuses=("running", "failed"))) == [wide.id]
+    assert everything(engine, Filters(kinds=("import_model",))) == [importing.id]
+    assert everything(engine, Filters(method="pgd_at")) == [wide.id]
+    assert everything(engine, Filters(student="small_cnn")) == [wide.id, labelled.id, plain.id]
+    assert everything(engine, Filters(dataset="digits")) == everything(engine, Filters(dataset=DIGITS_ID))
+    assert everything(engine, Filters(dataset="digits", method="trades")) == [labelled.id, plain.id]
+    assert everything(engine, Filters(dataset="cifar10")) == []
+    assert everything(engine, Filters(labels={"team": "vision", "run.no-1": "a'b"})) == [labelled.id]
+    assert everything(engine, Filters(labels={"team": "vision", "run.no-1": "other"})) == []
+    with reading(engine) as session:
+        assert jobs.count(session, DEFAULT_PROJECT) == 4
+        assert jobs.count(session, DEFAULT_PROJECT, Filters(kinds=("adversarial_training",))) == 3
+        assert jobs.count_by_status(session) == {"queued": 3, "running": 1}
+
+
+@pytest.mark.parametrize("sort", ["name", "created_at; DROP TABLE jobs", "", "-version"])
+def test_other_sort_keys_are_invalid(engine: Engine, sort: str) -> None:
+    with reading(engine) as session, pytest.raises(Invalid):
+        jobs.list_jobs(session, DEFAULT_PROJECT, sort=sort)
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "", "é", "bnVsbA", "WzEsIDJd", "WyIxIiwgIngiXQ", "A" * 100_000, "[" * 9, "WzFlOTk5LCJhIl0"]
+)
+def test_a_cursor_that_no_page_gave_out_is_invalid(engine: Engine, cursor: str) -> None:
+    with reading(engine) as session, pytest.raises(Invalid) as caught:
+        jobs.list_jobs(session, DEFAULT_PROJECT, after=cursor)
+    assert caught.value.code == "invalid_cursor"
+
+
+# -- status
+
+
+def test_a_queued_job_is_cancelled_at_once_and_never_claimed(engine: Engine) -> None:
+    job = a_job(engine)
+    with writing(engine) as session:
+        cancelled, changed = jobs.request_cancel(session, DEFAULT_PROJECT, job.id)
+    assert (cancelled.status, changed) == ("cancelled", True)
+    assert cancelled.finished_at is not None
+    assert attempts.claim(engine, job.id, "worker-1", 30) is None
+
+
+def test_cancelling_twice_changes_nothing(engine: Engine) -> None:
+    attempt = an_attempt(engine)
+    for expected in (True, False):
+        with writing(engine) as session:
+            job, changed = jobs.request_cancel(session, DEFAULT_PROJECT, attempt.job_id)
+        assert (job.status, changed) == ("cancelling", expected)
+    with attempt.writing() as (session, job):
+        attempts.cancelled(session, job)
+    with writing(engine) as session:
+        job, changed = jobs.request_cancel(session, DEFAULT_PROJECT, attempt.job_id)
+    assert (job.status, changed) == ("cancelled", False)
+
+
+def test_a_job_that_has_ended_cannot_be_cancelled(engine: Engine) -> None:
+    good, bad = an_attempt(engine), an_attempt(engine)
+    with good.writing() as (session, job):
+        attempts.succeed(session, job)
+    with bad.writing() as (session, job):
+        attempts.fail(session, job, {"code": "diverged", "class": "user", "message": "It diverged.", "retryable": False})
+    for attempt, state in ((good, "succeeded"), (bad, "failed")):
+        with writing(engine) as session, pytest.raises(Conflict, match=state):
+            jobs.request_cancel(session, DEFAULT_PROJECT, attempt.job_id)
+
+
+def test_only_the_tables_moves_are_possible(engine: Engine) -> None:
+    for old in STATUSES:
+        for new in STATUSES:
+            job = a_job(engine)
+            with writing(engine) as session:
+                put_into(session.merge(job), old)
+            with writing(engine) as session:
+                job = jobs.get(session, DEFAULT_PROJECT, job.id)
+                if (old, new) in MOVES:
+                    assert moves.move(session, job, new)
+                    assert job.status == new
+                    continue
+                with pytest.raises(Conflict) as caught:
+                    moves.move(session, job, new)
+                assert caught.value.code == "illegal_move"
+            with reading(engine) as session:
+                assert jobs.get(session, DEFAULT_PROJECT, job.id).status == old
+
+
+def put_into(job: Job, status: Status) -> None:
+    job.status = status
+
+
+def test_a_move_from_a_state_that_has_passed_changes_nothing(engine: Engine) -> None:
+    stale = a_job(engine)
+    an_attempt(engine, stale)
+    with writing(engine) as session:
+        assert not moves.move(session, stale, "cancelled")
+    with reading(engine) as session:
+        assert jobs.get(session, DEFAULT_PROJECT, stale.id).status == "running"
+
+
+def test_status_is_assigned_in_one_module_only() -> None:
+    folder = Path(core.store.__file__).parent
+    assigned = {path.name for path in folder.glob("*.py") if re.search(r"job\.status = |status=new", path.read_text())}
+    assert assigned == {"moves.py"}
+
+
+def test_history_tells_every_state_and_why(engine: Engine) -> None:
+    attempt = an_attempt(engine)
+    with attempt.writing() as (session, job):
+        attempts.release(session, job, "its worker was shut down", counts=False)
+    with writing(engine) as session:
+        jobs.request_cancel(session, DEFAULT_PROJECT, attempt.job_id)
+    with reading(engine) as session:
+        history = moves.history(session, attempt.job_id)
+    assert [event.data["to"] for event in history] == ["queued", "running", "queued", "cancelled"]
+    assert [event.attempt for event in history] == [0, 1, 1, 1]
+    assert history[2].data["reason"] == "its worker was shut down"
+
+
+def test_every_change_raises_the_version_and_a_heartbeat_does_not(engine: Engine) -> None:
+    job = a_job(engine)
+    attempt = an_attempt(engine, job)
+    claimed = attempt.renew().version
+    assert claimed > job.version
+    assert attempt.renew().version == claimed
+    attempt.progress({"step": 1, "of": 10})
+    assert attempt.renew().version > claimed
+
+
+def test_places_in_the_queue_count_from_1(engine: Engine) -> None:
+    made = [a_job(engine) for _ in range(3)]
+    an_attempt(engine, made[0])
+    with reading(engine) as session:
+        places = [jobs.queue_position(session, jobs.get(session, DEFAULT_PROJECT, job.id)) for job in made]
+    assert places == [None, 1, 2]
+
+
+def test_what_a_cancelled_import_was_to_open_is_refused(engine: Engine) -> None:
+    with writing(engine) as session:
+        model = models.create(session, DEFAULT_PROJECT, "mine", model_description())
+        job = jobs.submit(session, DEFAULT_PROJECT, ImportModel(model_id=model.id, description=model_description()))
+        model.import_job_id = job.id
+    with writing(engine) as session:
+        jobs.request_cancel(session, DEFAULT_PROJECT, job.id)
+    with reading(engine) as session:
+        model = models.get(session, DEFAULT_PROJECT, model.id)
+    assert (model.status, model.problem and model.problem["code"]) == ("refused", "import_cancelled")
