@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from api import answers, schemas, submission
 from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submitter
 from api.documentation import CLONE_EXAMPLES, JOB_EXAMPLES, METADATA_FILTER, NOT_MODIFIED, created, problems
-from api.merge_patch import merged
+from api.merge_patch import changed
 from api.once import OnceOnly
 from api.routes import KeyedRoute
 from api.validation import invalid
@@ -31,7 +31,11 @@ Name = Annotated[str | None, Query(max_length=100)]
     "",
     status_code=201,
     response_model=schemas.Job,
-    responses={200: {"model": schemas.DryRun, "description": "With `dry_run=true`: nothing was stored"}, **created("/v1/jobs/{id}"), **problems(409)},
+    responses={
+        200: {"model": schemas.DryRun, "description": "With `dry_run=true`: nothing was stored"},
+        **created("/v1/jobs/{id}"),
+        **problems(409),
+    },
 )
 def submit_job(
     spec: Annotated[SubmittedJob, Body(openapi_examples=JOB_EXAMPLES)],
@@ -139,7 +143,7 @@ def clone_job(
         stored = jobs.get(session, caller.project_id, job_id)
         if stored.kind not in {"distillation", "adversarial_training"}:
             raise Conflict(f"Job {stored.id} is an import; upload again instead.", code="not_clonable")
-        patched = merged(stored.spec, changes or {})
+        patched = changed(stored.spec, changes or {})
         try:
             spec = _submitted.validate_python(patched)
         except ValidationError as error:
@@ -159,9 +163,9 @@ def _labels(request: Request) -> dict[str, str]:
         try:
             key, text = _label.validate_python((name[len("metadata[") :].removesuffix("]"), value))
         except ValidationError:
-            message = "Write metadata[key]=value: a key of letters, digits, '_', '.' and '-', and a value of at most 200 characters."
+            message = (
+                "Write metadata[key]=value: a key of letters, digits, '_', '.' and '-', and a value of at most 200 characters."
+            )
             raise Invalid("A filter on metadata cannot be read.", [FieldError((name[:100],), message)]) from None
         found[key] = text
     return found
-
-

@@ -36,7 +36,9 @@ class Once:
         """Done after the commit, and only by the request that did the work."""
         self._afterwards.append(action)
 
-    def carry_out(self, act: Act, *, location: str | None = None, keep: Callable[[BaseModel], BaseModel] | None = None) -> Response:
+    def carry_out(
+        self, act: Act, *, location: str | None = None, keep: Callable[[BaseModel], BaseModel] | None = None
+    ) -> Response:
         """The answer of ``act``, now or when it was first asked for.
 
         ``location``: such as "/v1/jobs/{id}", filled from the answer. ``keep``: what of the answer may be stored.

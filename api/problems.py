@@ -9,8 +9,8 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from api import schemas
 from api.validation import invalid_request
@@ -18,6 +18,7 @@ from core.errors import DistillError, Forbidden, Invalid, NotFound, Unauthentica
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _STATUS_OF_CODE = {"storage_full": 507}
 _CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 log = structlog.get_logger()
@@ -136,9 +137,6 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 def _allowed_methods(request: Request) -> list[str]:
     """Of every route at this path: the framework names those of the first one only."""
-    allowed: set[str] = set()
-    for route in iter_route_contexts(request.app.routes):
-        pattern = getattr(route, "path_regex", None)
-        if pattern is not None and pattern.match(request.url.path):
-            allowed |= route.methods or set()
-    return sorted(allowed)
+    routes = request.app.routes
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    return [method for method, scope in scopes.items() if any(route.matches(scope)[0] == Match.FULL for route in routes)]

@@ -11,7 +11,6 @@ from typing import Any
 import anyio
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope
 
@@ -29,7 +28,7 @@ class KeyedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         endpoint = super().get_route_handler()
-        known = {field.alias for field in get_flat_dependant(self.dependant).query_params}
+        known = {field.alias for field in self.dependant.query_params}
         extra = (self.openapi_extra or {}).get("parameters", [])
         prefixes = tuple(f"{parameter['name']}[" for parameter in extra if parameter.get("style") == "deepObject")
         reads_json = self.body_field is not None
@@ -117,7 +116,12 @@ def _refuse_constant(name: str) -> Any:
 def _depth_exceeds(value: Any, limit: int) -> bool:
     level = [value]
     for _ in range(limit + 1):
-        level = [child for item in level if isinstance(item, dict | list) for child in (item.values() if isinstance(item, dict) else item)]
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
         if not level:
             return False
     return True

@@ -48,7 +48,9 @@ def prepare(session: Session, project_id: str, spec: AdversarialTraining | Disti
     return Prepared(fit.resolve(spec, description), dataset.id, None if teacher is None else teacher.id, description)
 
 
-def submit(session: Session, once: Once, settings: Settings, project_id: str, spec: AdversarialTraining | Distillation) -> tables.Job:
+def submit(
+    session: Session, once: Once, settings: Settings, project_id: str, spec: AdversarialTraining | Distillation
+) -> tables.Job:
     """A queued job; the workers hear of it after the commit."""
     ready = prepare(session, project_id, spec)
     job = jobs.submit(session, project_id, ready.spec, dataset_id=ready.dataset_id, teacher_id=ready.teacher_id)

@@ -191,5 +191,5 @@ class Key(Answer):
 
 
 class NewKey(Key):
-    secret: str
-    """Shown once."""
+    secret: str | None
+    """Shown once; None where the answer that had it was lost."""

@@ -79,7 +79,7 @@ class Distill:
         return events.fetch_job(self.transport, job_id)
 
     def jobs(self, *, metadata: Mapping[str, str] | None = None, **filters: str | list[str] | None) -> Iterator[Job]:
-        """Filters: status (one or several), kind, method, student, dataset. ``sort`` is -created_at, the default, or created_at."""
+        """Filters: status (one or several), kind, method, student, dataset. ``sort``: -created_at, the default, or created_at."""
         wanted = {name: value for name, value in filters.items() if value}
         wanted |= {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
         return self._pages("jobs", Page[Job], wanted)
@@ -88,7 +88,7 @@ class Distill:
         return read(Job, self.transport.post(f"{job_path(job_id)}/cancel"))
 
     def clone(self, job_id: str, changes: Mapping[str, Any] | None = None) -> Job:
-        """A new job with the spec of an old one."""
+        """A new job with the spec of an old one; ``changes`` is a JSON merge patch on it."""
         return read(Job, self.transport.post(f"{job_path(job_id)}/clone", dict(changes) if changes else None))
 
     def events(self, job_id: str, after: int = 0) -> Iterator[Event | Job]:
@@ -171,7 +171,9 @@ class Distill:
 
     def upload_dataset(self, path: Path | str, name: str) -> Dataset:
         """Send an archive of images; it is then imported."""
-        return imports.send(self.transport, "datasets", Dataset, {"name": name}, Path(path))
+        return imports.send(
+            self.transport, "datasets", Dataset, {"name": name, "sha256": transfers.sha256_of(Path(path))}, Path(path)
+        )
 
     def add_dataset(self, name: str, *, folder: str | None = None, download: str | None = None) -> Dataset:
         """Import an entry of the operator's data folder, or have cifar10 or cifar100 downloaded."""
@@ -192,10 +194,10 @@ class Distill:
     # -- what there is
 
     def architectures(self) -> list[Architecture]:
-        return list(self._pages("architectures", Page[Architecture]))
+        return read(Page[Architecture], self.transport.get("architectures")).data
 
     def methods(self) -> list[MethodInfo]:
-        return list(self._pages("methods", Page[MethodInfo]))
+        return read(Page[MethodInfo], self.transport.get("methods")).data
 
     # -- keys
 
@@ -204,7 +206,10 @@ class Distill:
 
     def create_key(self, name: str, scopes: Sequence[str], expires_in_days: int | None = None) -> NewKey:
         body = {"name": name, "scopes": list(scopes), "expires_in_days": expires_in_days}
-        return read(NewKey, self.transport.post("keys", body))
+        key = read(NewKey, self.transport.post("keys", body))
+        if key.secret is None:
+            raise ClientError(f"Key {key.id} was made, but its secret was lost on the way: revoke it and make another.")
+        return key
 
     def revoke_key(self, key_id: str) -> None:
         self.transport.send("DELETE", f"keys/{quote(key_id, safe='')}")

@@ -36,8 +36,8 @@ class DistillProblem(ClientError):
         self.status, self.code, self.detail, self.errors, self.request_id = status, code, detail, tuple(errors), request_id
 
     def __str__(self) -> str:
-        if [error.message for error in self.errors] == [self.detail]:
-            return str(self.errors[0])
+        if self.errors and self.errors[0].message in self.detail:  # the detail only says the same again, without the paths
+            return "\n".join(map(str, self.errors))
         return "\n".join([self.detail, *(f"  {error}" for error in self.errors)])
 
 

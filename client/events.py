@@ -60,7 +60,7 @@ def follow(transport: Transport, job_id: str, after: int = 0) -> Iterator[Event 
             time.sleep(transport.backoff_seconds)
 
 
-class _Busy(Exception):  # noqa: N818
+class _Busy(Exception):
     def __init__(self, response: httpx2.Response) -> None:
         self.response = response
 

@@ -19,15 +19,32 @@ def get(transport: Transport, collection: str, kind: type[Imported], reference: 
 
 
 def send(transport: Transport, collection: str, kind: type[Imported], body: dict[str, Any], file: Path) -> Imported:
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}.")
-    row = read(kind, transport.post(collection, body))
+    row = _named(transport, collection, kind, body)
 
     def still_awaited() -> bool:
         return get(transport, collection, kind, row.id).status == "awaiting_upload"
 
     upload(transport, f"{collection}/{row.id}/content", file, still_awaited)
     return get(transport, collection, kind, row.id)
+
+
+def _named(transport: Transport, collection: str, kind: type[Imported], body: dict[str, Any]) -> Imported:
+    """A new one; or the one that an earlier call named alike in every respect, and could not send."""
+    try:
+        return read(kind, transport.post(collection, body))
+    except DistillProblem as problem:
+        if problem.code != "name_taken":
+            raise
+        row = get(transport, collection, kind, body["name"])
+        if row.status != "awaiting_upload" or not _covers({**row.model_dump(), **(row.description or {})}, body):
+            raise
+        return row
+
+
+def _covers(there: Any, asked: Any) -> bool:
+    if isinstance(there, dict) and isinstance(asked, dict):
+        return all(_covers(there.get(key), value) for key, value in asked.items())
+    return bool(there == asked)
 
 
 def wait(transport: Transport, collection: str, kind: type[Imported], reference: str) -> Imported:

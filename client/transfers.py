@@ -13,7 +13,6 @@ from client.answers import Artifact
 from client.errors import ClientError, CorruptDownload, UnexpectedAnswer
 from client.transport import Transport, checked, is_busy, is_passing, problem_in, retry_after
 
-CHUNK_BYTES = 2**18
 STORING_SECONDS = 600.0
 """How long the service may take to store an upload whose last byte it has."""
 
@@ -104,7 +103,7 @@ def _append(response: httpx2.Response, part: Path, offset: int, size: int, on_by
     if goes_on and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
         raise UnexpectedAnswer(f"{response.url} answered with another range than the one asked for.")
     with part.open("ab" if goes_on else "wb") as file:
-        for chunk in response.iter_bytes(CHUNK_BYTES):
+        for chunk in response.iter_bytes():
             file.write(chunk)
             on_bytes(file.tell())
             if file.tell() > size:

@@ -14,6 +14,8 @@ from client.credentials import is_local
 from client.errors import DistillProblem, FieldProblem, UnexpectedAnswer, Unreachable
 
 BUSY = frozenset({429, 502, 503, 504})
+UNDER_WAY = frozenset({"idempotency_in_progress", "upload_in_progress"})
+"""Codes of 409 that a retry meets when the first try arrived, and only the way back broke."""
 LONGEST_PAUSE_SECONDS = 120.0
 """A service that asks for more patience than this is reported, not waited for."""
 
@@ -94,8 +96,7 @@ def is_passing(error: httpx2.TransportError) -> bool:
 def is_busy(response: httpx2.Response) -> bool:
     """Whether the same request may well succeed a moment later."""
     if response.status_code == 409:
-        # Only a retry meets this: the first try arrived, though its answer was lost.
-        return problem_in(response).code == "idempotency_in_progress"
+        return problem_in(response).code in UNDER_WAY
     return response.status_code in BUSY
 
 

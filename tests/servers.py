@@ -6,6 +6,7 @@ All can be killed, frozen, thawed and started again on the same port with the sa
 import atexit
 import contextlib
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -16,10 +17,10 @@ import tempfile
 import time
 import urllib.request
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import psycopg
@@ -70,7 +71,7 @@ class Server:
     def answers(self) -> bool:
         raise NotImplementedError
 
-    def start(self) -> "Server":
+    def start(self) -> Self:
         with (self.folder / "output").open("ab") as output:
             self.process = subprocess.Popen(
                 self.command(),
@@ -232,9 +233,11 @@ class Redis(Server):
 
 
 class S3(Server):
+    """moto's S3, which is made to demand signatures. What was stored is lost when it ends."""
+
     region = "us-east-1"
-    access_key_id = "testing"
-    secret_access_key = "testing-secret"
+    access_key_id = ""
+    secret_access_key = ""
 
     def command(self) -> list[str]:
         if find_spec("moto") is None or find_spec("flask") is None:
@@ -252,10 +255,45 @@ class S3(Server):
         except OSError:
             return False
 
+    def start(self) -> Self:
+        super().start()
+        user = {"UserName": "tests"}
+        anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        iam = self._client("iam")
+        iam.create_user(**user)
+        iam.put_user_policy(**user, PolicyName="anything", PolicyDocument=json.dumps(anything))
+        key = iam.create_access_key(**user)["AccessKey"]
+        self.access_key_id, self.secret_access_key = key["AccessKeyId"], key["SecretAccessKey"]
+        self._demand_signatures_after("0")
+        return self
+
+    @contextlib.contextmanager
+    def lenient(self) -> Iterator[None]:
+        """Without signatures: moto cannot check those of presigned URLs."""
+        self._demand_signatures_after("inf")
+        yield
+        self._demand_signatures_after("0")
+
+    def _demand_signatures_after(self, requests: str) -> None:
+        request = urllib.request.Request(f"{self.url}/moto-api/reset-auth", requests.encode(), {"Content-Type": "text/plain"})
+        urllib.request.urlopen(request, timeout=10).close()
+
     def create_bucket(self, name: str) -> None:
-        request = urllib.request.Request(f"{self.url}/{name}", method="PUT")
-        with urllib.request.urlopen(request, timeout=10) as response:
-            assert response.status == 200
+        self._client("s3").create_bucket(Bucket=name)
+
+    def unfinished_uploads(self, bucket: str) -> int:
+        return len(self._client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", []))
+
+    def _client(self, service: str) -> Any:
+        import boto3
+
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=self.region,
+            aws_access_key_id=self.access_key_id or "before",
+            aws_secret_access_key=self.secret_access_key or "before",
+        )
 
     def settings(self, bucket: str) -> dict[str, Any]:
         """What ``Settings(**…)`` needs to store objects here, under a prefix of the bucket."""

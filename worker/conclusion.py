@@ -1,6 +1,7 @@
 """How an attempt ends: one fenced write that moves the job to its last state, or back to the queue."""
 
 import structlog
+from sqlalchemy.orm import Session
 
 from core.errors import JobFailed
 from core.folder import StopReason
@@ -12,8 +13,6 @@ from core.store import attempts, datasets, models
 from core.store.attempts import Attempt
 from core.store.objects import Objects, upload_key
 from core.store.tables import Job
-from sqlalchemy.orm import Session
-
 from worker.outputs import Outputs
 from worker.trainer_process import TrainerProcess
 

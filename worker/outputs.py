@@ -1,5 +1,7 @@
 """Publishing what a trainer says: object first, row second, every row fenced by the attempt number."""
 
+import os
+
 import structlog
 from sqlalchemy.orm import Session
 
@@ -41,9 +43,8 @@ class Outputs:
         said, offset = self.folder.read_events(self.offset)
         if not said:
             return
-        for event in said:
-            if isinstance(event, FileReady):
-                self._upload(event)
+        for event in worth_uploading(said):
+            self._upload(event)
         with self.attempt.writing() as (session, job):
             for event in said:
                 self._record(session, job, event)
@@ -54,12 +55,19 @@ class Outputs:
             self.objects.delete(key)
 
     def _upload(self, event: FileReady) -> None:
-        path = self.folder.output / event.name
-        if event.name in self.published or not path.exists():
-            return  # a checkpoint that newer ones have replaced already
-        make_key = checkpoint_key if event.kind == "checkpoint" else artifact_key
-        key = make_key(self.attempt.job_id, self.attempt.number, event.name)
-        size, digest = self.objects.put_file(key, path)
+        if event.name in self.published:
+            return
+        held = self.folder.path / f"uploading-{event.name}"
+        try:
+            os.link(self.folder.output / event.name, held)  # the trainer may remove an old checkpoint at any time
+        except FileNotFoundError:
+            return
+        try:
+            make_key = checkpoint_key if event.kind == "checkpoint" else artifact_key
+            key = make_key(self.attempt.job_id, self.attempt.number, event.name)
+            size, digest = self.objects.put_file(key, held)
+        finally:
+            held.unlink()
         if (size, digest) != (event.size, event.sha256):
             raise OSError(f"{event.name} changed after it was announced")
         self.published[event.name] = (key, size, digest)
@@ -93,7 +101,9 @@ class Outputs:
                 pass
 
     def _record_file(self, session: Session, job: Job, event: FileReady) -> None:
-        if event.name not in self.published or event.kind == "model" or event.kind == "dataset":
+        if event.name not in self.published:
+            return
+        if event.kind == "model" or event.kind == "dataset":  # noqa: PLR1714 - the type checker follows this form
             return  # an import's result is no artifact of the job, but the model or data set itself
         key, size, digest = self.published[event.name]
         artifacts.put(
@@ -109,3 +119,10 @@ class Outputs:
             step=event.step,
         )
         events.append(session, job, "file", event.model_dump(exclude={"type"}))
+
+
+def worth_uploading(said: list[Event]) -> list[FileReady]:
+    """Every file but the checkpoints that a newer one has replaced already."""
+    files = [event for event in said if isinstance(event, FileReady)]
+    checkpoints = [event for event in files if event.kind == "checkpoint"]
+    return [event for event in files if event.kind != "checkpoint" or event is checkpoints[-1]]

@@ -22,7 +22,7 @@ def create(
     with Distill() as service:
         key = service.create_key(name, scope or ["read", "submit"], expires_in_days)
     tell(f"{key.id} ({', '.join(key.scopes)}); keep its secret, it is not shown again:")
-    say(key.secret)
+    say(key.secret or "")
 
 
 @app.command("list")

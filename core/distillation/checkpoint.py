@@ -24,6 +24,8 @@ class State:
 
     step: int = 0
     """Training steps done."""
+    saves: int = 0
+    """Checkpoints written, this one included: no two of a job's have one name."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One entry for each epoch that is complete and judged."""
     sums: dict[str, float] = field(default_factory=dict)

@@ -102,7 +102,7 @@ class Job:
     # -- along the way
 
     def keep(self, checkpoint: Checkpoint) -> None:
-        name = f"checkpoint-{checkpoint.step:09d}.safetensors"
+        name = f"checkpoint-{checkpoint.number:06d}.safetensors"
         self.folder.publish(name, checkpoint.data, "checkpoint", step=checkpoint.step)
         for older in sorted(self.folder.output.glob("checkpoint-*.safetensors"))[:-KEEP_LOCAL]:
             older.unlink()

@@ -31,6 +31,7 @@ PROGRESS_SECONDS = 0.5
 class Checkpoint:
     """Yielded where one is due: ``data`` holds everything needed to go on from here."""
 
+    number: int
     step: int
     data: bytes
 
@@ -65,9 +66,10 @@ class Trainer:
 
     def save(self) -> Checkpoint:
         self.state.seconds = self.seconds()
+        self.state.saves += 1
         data = checkpoint.to_bytes(self.state, self.student, self.method.heads, self.optimizer, self.spec.model_dump_json())
         self.saved = time.monotonic()
-        return Checkpoint(self.state.step, data)
+        return Checkpoint(self.state.saves, self.state.step, data)
 
     def seconds(self) -> float:
         """Time spent on the job so far, over all attempts."""

@@ -4,7 +4,7 @@ from core.errors import FieldError
 from core.spec.data import Augmentation, DatasetDescription
 from core.spec.evaluation import Attack
 from core.spec.job import Distillation, TrainingJob
-from core.spec.network import ARCHITECTURES, ModelDescription
+from core.spec.network import ARCHITECTURES, ModelDescription, Network
 
 CW_STEP_PER_RADIUS = 0.003 / (8 / 255)
 
@@ -44,53 +44,44 @@ def _used_images(spec: TrainingJob, dataset: DatasetDescription) -> int:
 
 def misfits(spec: TrainingJob, dataset: DatasetDescription, teacher: ModelDescription | None) -> list[FieldError]:
     """Every reason why this job could not run, with the field to change; empty where it can."""
-    found = []
-    facts = ARCHITECTURES[spec.student.architecture]
-    size = f"{dataset.height}x{dataset.width}"
-    if dataset.channels not in facts.channels:
-        wanted = " or ".join(map(str, facts.channels))
-        found.append(
-            FieldError(
-                ("student", "architecture"),
-                f"{facts.title} takes images of {wanted} channels; {spec.data.dataset} has {dataset.channels}.",
-            )
-        )
-    if min(dataset.height, dataset.width) < facts.smallest_side:
-        found.append(
-            FieldError(
-                ("student", "architecture"),
-                f"{facts.title} takes images of at least {facts.smallest_side}x{facts.smallest_side} pixels; {spec.data.dataset} has {size}.",
-            )
-        )
+    name = spec.data.dataset
+    found = network_misfits(spec.student, dataset.channels, dataset.height, dataset.width, ("student",), name)
     if steps_per_epoch(spec, dataset) < 1:
-        images = _used_images(spec, dataset) - held_out_images(spec, dataset)
-        found.append(
-            FieldError(
-                ("schedule", "batch_size"),
-                f"A batch of {spec.schedule.batch_size} is more than the {images} training images left after {held_out_images(spec, dataset)} are held out.",
-            )
-        )
+        held_out = held_out_images(spec, dataset)
+        images = f"{_used_images(spec, dataset) - held_out} training images left after {held_out} are held out"
+        message = f"A batch of {spec.schedule.batch_size} is more than the {images}."
+        found.append(FieldError(("schedule", "batch_size"), message))
     if teacher is not None and isinstance(spec, Distillation):
-        found += _teacher_misfits(spec, dataset, teacher)
+        found += _teacher_misfits(name, dataset, teacher)
     return found
 
 
-def _teacher_misfits(spec: Distillation, dataset: DatasetDescription, teacher: ModelDescription) -> list[FieldError]:
+def network_misfits(
+    network: Network, channels: int, height: int, width: int, path: tuple[str, ...], images: str = "the input"
+) -> list[FieldError]:
+    """Why a network cannot take such images; ``path`` leads to the network in the body, ``images`` names them."""
+    facts, found = ARCHITECTURES[network.architecture], []
+    if channels not in facts.channels:
+        wanted = " or ".join(map(str, facts.channels))
+        message = f"{facts.title} takes images of {wanted} channels; {images} has {channels}."
+        found.append(FieldError((*path, "architecture"), message))
+    elif channels != 3 and network.normalisation != "none":
+        message = f"Normalisation {network.normalisation!r} is for colour images; {images} has {channels} channels."
+        found.append(FieldError((*path, "normalisation"), message))
+    if min(height, width) < facts.smallest_side:
+        least = f"{facts.smallest_side}x{facts.smallest_side}"
+        message = f"{facts.title} takes images of at least {least} pixels; {images} has {height}x{width}."
+        found.append(FieldError((*path, "architecture"), message))
+    return found
+
+
+def _teacher_misfits(name: str, dataset: DatasetDescription, teacher: ModelDescription) -> list[FieldError]:
     found = []
     if teacher.classes != dataset.classes:
-        found.append(
-            FieldError(
-                ("teacher",), f"The teacher tells {teacher.classes} classes apart; {spec.data.dataset} has {dataset.classes}."
-            )
-        )
-    ours = (dataset.channels, dataset.height, dataset.width)
-    theirs = (teacher.channels, teacher.height, teacher.width)
+        message = f"The teacher tells {teacher.classes} classes apart; {name} has {dataset.classes}."
+        found.append(FieldError(("teacher",), message))
+    ours, theirs = (f"{it.channels}x{it.height}x{it.width}" for it in (dataset, teacher))
     if ours != theirs:
-        shape = "{}x{}x{}".format
-        found.append(
-            FieldError(
-                ("teacher",),
-                f"The teacher takes images of {shape(*theirs)} (channels, height, width); {spec.data.dataset} has {shape(*ours)}.",
-            )
-        )
+        message = f"The teacher takes images of {theirs} (channels, height, width); {name} has {ours}."
+        found.append(FieldError(("teacher",), message))
     return found

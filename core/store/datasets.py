@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,21 +15,49 @@ from core.store.tables import Dataset
 Source = Literal["upload", "folder", "download"]
 
 
-def create(session: Session, project_id: str, name: str, source: Source, *, dataset_id: str | None = None) -> Dataset:
-    """A data set that an import job is still to open: ``importing``.
+def create(
+    session: Session,
+    project_id: str,
+    name: str,
+    source: Source,
+    *,
+    dataset_id: str | None = None,
+    status: str = "importing",
+    sha256: str | None = None,
+) -> Dataset:
+    """A data set that an import job is still to open: ``importing``, or whose bytes are to be sent: ``awaiting_upload``.
 
     Raises Conflict (code ``name_taken``) where the project can already see one of this name.
     """
     taken = Conflict(f"There already is a data set named {name!r}.", code="name_taken")
     if _find(session, project_id, name) is not None:
         raise taken
-    dataset = Dataset(id=dataset_id or new_id("ds"), project_id=project_id, name=name, source=source, status="importing")
+    dataset = Dataset(
+        id=dataset_id or new_id("ds"), project_id=project_id, name=name, source=source, status=status, sha256=sha256
+    )
     try:
         with session.begin_nested():
             session.add(dataset)
     except IntegrityError as error:
         raise taken from error
     return dataset
+
+
+def begin_import(
+    session: Session, dataset: Dataset, import_job_id: str, *, size: int | None = None, sha256: str | None = None
+) -> Dataset:
+    """A job will open its bytes, wherever they are. Raises Conflict unless it was awaiting them."""
+    statement = (
+        update(Dataset)
+        .where(Dataset.id == dataset.id, Dataset.status == "awaiting_upload")
+        .values(status="importing", import_job_id=import_job_id, size=size, sha256=sha256, version=Dataset.version + 1)
+        .returning(Dataset)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    found = session.scalars(statement).one_or_none()
+    if found is None:
+        raise Conflict(f"Data set {dataset.name!r} is not awaiting an upload.", code="not_awaiting_upload")
+    return found
 
 
 def get(session: Session, project_id: str, reference: str) -> Dataset:

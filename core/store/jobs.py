@@ -1,6 +1,6 @@
 """Jobs as a caller sees them: submit, look up, list, cancel. What workers do to them is in ``attempts.py``."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -98,8 +98,17 @@ def count(session: Session, project_id: str, filters: Filters | None = None) -> 
 
 def count_by_status(session: Session) -> dict[Status, int]:
     """Over all projects: for gauges."""
-    rows = session.execute(select(Job.status, func.count()).group_by(Job.status)).tuples()
-    return dict(rows.all())
+    return dict(session.execute(select(Job.status, func.count()).group_by(Job.status)).all())
+
+
+def exist(session: Session) -> bool:
+    """Whether there is any job at all: the cheapest question that shows the database to be up and migrated."""
+    return session.scalar(select(Job.id).limit(1)) is not None
+
+
+def versions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
+    """The present version of each of these jobs, whoever they belong to: for streams that were let in before."""
+    return dict(session.execute(select(Job.id, Job.version).where(Job.id.in_(job_ids))).tuples().all())
 
 
 def request_cancel(session: Session, project_id: str, job_id: str) -> tuple[Job, bool]:

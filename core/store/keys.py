@@ -64,7 +64,7 @@ def authenticate(engine: Engine, secret: str) -> ApiKey:
         found = session.execute(select(ApiKey, database_now()).where(*valid)).one_or_none()
     if found is None:
         raise Unauthenticated("This API key is unknown, expired or revoked.")
-    key, now = found.tuple()
+    key, now = found
     if key.last_used_at is None or now - key.last_used_at >= _USE_NOTED_EVERY_MS:
         with writing(engine) as session:
             session.execute(update(ApiKey).where(ApiKey.id == key.id).values(last_used_at=database_now()))

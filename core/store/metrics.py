@@ -65,7 +65,7 @@ def stream(session: Session, job_id: str, names: Sequence[str] | None = None) ->
     if names is not None:
         statement = statement.where(Metric.name.in_(names))
     statement = statement.order_by(Metric.name, Metric.step).execution_options(yield_per=2000)
-    yield from session.execute(statement).tuples()
+    yield from session.execute(statement)
 
 
 def _whole(session: Session, job_id: str, name: str) -> list[tuple[int, float]]:

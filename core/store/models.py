@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -14,8 +14,17 @@ from core.store.pages import page
 from core.store.tables import Job, Model
 
 
-def create(session: Session, project_id: str, name: str, description: ModelDescription, *, model_id: str | None = None) -> Model:
-    """A model whose bytes are still to be opened by an import job: ``importing``.
+def create(
+    session: Session,
+    project_id: str,
+    name: str,
+    description: ModelDescription,
+    *,
+    model_id: str | None = None,
+    status: str = "importing",
+    sha256: str | None = None,
+) -> Model:
+    """A model whose bytes are still to be opened by an import job: ``importing``, or to be sent: ``awaiting_upload``.
 
     Raises Conflict (code ``name_taken``) where the project has one of this name.
     """
@@ -26,7 +35,8 @@ def create(session: Session, project_id: str, name: str, description: ModelDescr
         description=description.model_dump(mode="json"),
         architecture=description.network.architecture,
         classes=description.classes,
-        status="importing",
+        status=status,
+        sha256=sha256,
     )
     try:
         with session.begin_nested():
@@ -34,6 +44,21 @@ def create(session: Session, project_id: str, name: str, description: ModelDescr
     except IntegrityError as error:
         raise Conflict(f"This project already has a model named {name!r}.", code="name_taken") from error
     return model
+
+
+def begin_import(session: Session, model: Model, import_job_id: str, *, size: int, sha256: str) -> Model:
+    """Its bytes have arrived, and a job will open them. Raises Conflict unless it was awaiting them."""
+    statement = (
+        update(Model)
+        .where(Model.id == model.id, Model.status == "awaiting_upload")
+        .values(status="importing", import_job_id=import_job_id, size=size, sha256=sha256, version=Model.version + 1)
+        .returning(Model)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    found = session.scalars(statement).one_or_none()
+    if found is None:
+        raise Conflict(f"Model {model.name!r} is not awaiting an upload.", code="not_awaiting_upload")
+    return found
 
 
 def publish(

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from core.errors import CorruptObject, NotFound, RangeUnsatisfiable, TooLarge, Unavailable
@@ -21,6 +21,8 @@ from core.settings import Settings
 _PART_BYTES = 8 * 2**20
 _UPLOADS_AT_ONCE = 2
 _RETRIES = 3
+_REQUEST_TIME = timedelta(seconds=30)
+_using_process: dict[str, int] = {}
 _KEY = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*"
 
 
@@ -47,7 +49,7 @@ def upload_key(owner_id: str) -> str:
 
 
 class Objects:
-    """One store. The client behind it is made when it is first used, and again in a forked child: it hangs there otherwise."""
+    """One store. The client behind it is made when it is first used; a child forked after that gets an error, not a hang."""
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class Objects:
         self._s3: dict[str, Any] = {"region": region}
         if access_key_id:
             self._s3 |= {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
-        self._clients: dict[tuple[int, str], Any] = {}
+        self._clients: dict[str, Any] = {}
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Objects":
@@ -193,10 +195,9 @@ class Objects:
             yield part
 
     def _client(self, endpoint: str = "") -> Any:
-        known = (os.getpid(), endpoint)
-        if known not in self._clients:
-            self._clients[known] = self._connect(endpoint or self._endpoint)
-        return self._clients[known]
+        _refuse_after_fork()
+        # setdefault: threads that come first together must agree on one, for memory IS its client.
+        return self._clients.get(endpoint) or self._clients.setdefault(endpoint, self._connect(endpoint or self._endpoint))
 
     def _connect(self, endpoint: str) -> Any:
         if self._scheme == "file":
@@ -210,8 +211,8 @@ class Objects:
             self._bucket,
             prefix=self._path.strip("/") or None,
             config=config,
-            client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "3s", "timeout": "60s"},
-            retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=60)},
+            client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "3s", "timeout": _REQUEST_TIME},
+            retry_config={"max_retries": _RETRIES, "retry_timeout": _REQUEST_TIME},
         )
 
     def _make_durable(self, key: str) -> None:
@@ -225,6 +226,12 @@ class Objects:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def _refuse_after_fork() -> None:
+    """obstore's threads stay behind in a fork's parent, and every call in the child waits for them for ever."""
+    if _using_process.setdefault("pid", os.getpid()) != os.getpid():
+        raise RuntimeError("The object store was used before this process was forked; start processes by spawn or exec.")
 
 
 class _Counted:
@@ -261,6 +268,8 @@ def _translated_errors(key: str, source: _Counted | None = None) -> Iterator[Non
         yield
     except (NotFoundError, FileNotFoundError) as error:
         raise NotFound(f"There is no object {key}.") from error
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise Unavailable("The object store refuses the service's credentials.", code="storage_refused") from error
     except (BaseError, OSError) as error:
         if source is not None and source.error is not None:
             raise source.error from error

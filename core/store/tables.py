@@ -184,7 +184,7 @@ class Model(Base):
     classes: Mapped[int]
     parameters: Mapped[int | None]
     status: Mapped[str] = mapped_column(String(16))
-    """importing, ready or refused."""
+    """awaiting_upload, importing, ready or refused."""
     problem: Mapped[dict[str, Any] | None]
     report: Mapped[dict[str, Any] | None]
     object_key: Mapped[str | None] = mapped_column(String(500))
@@ -211,7 +211,7 @@ class Dataset(Base):
     source: Mapped[str] = mapped_column(String(16))
     """builtin, upload, folder or download."""
     status: Mapped[str] = mapped_column(String(16))
-    """importing, ready or refused."""
+    """awaiting_upload, importing, ready or refused."""
     problem: Mapped[dict[str, Any] | None]
     description: Mapped[dict[str, Any] | None]
     """A ``core.spec.data.DatasetDescription``, once it is known."""

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.distillation.folders import distillation, laid_out, run
 
 from core.errors import JobFailed
 from core.folder import FileReady, JobFolder, Measured, Metrics
+from tests.distillation.folders import distillation, laid_out, run
 
 STEPS_PER_EPOCH = 4
 """270 of 300 images in batches of 64."""
@@ -80,7 +80,13 @@ def assert_same(one: JobFolder, other: JobFolder) -> None:
 # The stop is asked for before each step (4 an epoch) and before each epoch is judged, then before each attacked batch.
 @pytest.mark.parametrize(
     ("asked", "where"),
-    [(1, "at the first step"), (3, "inside an epoch"), (4, "at an epoch's end"), (7, "inside the second epoch"), (13, "inside evaluation")],
+    [
+        (1, "at the first step"),
+        (3, "inside an epoch"),
+        (4, "at an epoch's end"),
+        (7, "inside the second epoch"),
+        (13, "inside evaluation"),
+    ],
 )
 def test_a_stopped_job_goes_on_to_the_same_bits(asked: int, where: str, undisturbed: JobFolder, tmp_path: Path) -> None:
     first = laid_out(tmp_path / "first", distillation())
@@ -94,7 +100,10 @@ def test_results_measured_before_a_stop_inside_evaluation_are_not_measured_again
     first = laid_out(tmp_path / "first", distillation())
     run(first, StopAfter(13))
     second = go_on(tmp_path / "second", first)
-    said = [{(event.network, event.name) for event in folder.read_events()[0] if isinstance(event, Measured)} for folder in (first, second)]
+    said = [
+        {(event.network, event.name) for event in folder.read_events()[0] if isinstance(event, Measured)}
+        for folder in (first, second)
+    ]
     assert said[0]
     assert not said[0] & said[1]
 

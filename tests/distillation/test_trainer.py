@@ -10,17 +10,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.distillation.folders import distillation, laid_out, run, training
 
 from core.distillation import methods
 from core.errors import JobFailed
 from core.folder import Ended, EpochDone, FileReady, JobFolder, Metrics, PhaseBegan, sha256_of
+from tests.distillation.folders import distillation, laid_out, run, training
 
 
 def process(folder: JobFolder, *arguments: str, **options: object) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "DISTILL_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "core.distillation", str(folder.path), *arguments], env=environment, **options  # type: ignore[call-overload]
+        [sys.executable, "-m", "core.distillation", str(folder.path), *arguments],
+        env=environment,
+        **options,  # type: ignore[call-overload]
     )
 
 
@@ -121,10 +123,18 @@ def test_the_process_says_how_it_ended_and_leaves_whole_files(tmp_path: Path) ->
     folder = laid_out(tmp_path / "job", distillation())
     assert process(folder).wait(120) == 0
     events, _ = folder.read_events()
-    assert [event.phase for event in events if isinstance(event, PhaseBegan)] == ["preparing", "training", "evaluating", "exporting"]
+    assert [event.phase for event in events if isinstance(event, PhaseBegan)] == [
+        "preparing",
+        "training",
+        "evaluating",
+        "exporting",
+    ]
     assert last_event(folder).outcome == "succeeded"
     weights = next(event for event in events if isinstance(event, FileReady) and event.name == "best.safetensors")
-    assert (weights.size, weights.sha256) == ((folder.output / weights.name).stat().st_size, sha256_of(folder.output / weights.name))
+    assert (weights.size, weights.sha256) == (
+        (folder.output / weights.name).stat().st_size,
+        sha256_of(folder.output / weights.name),
+    )
     assert not list(folder.output.glob(".*"))
 
 

@@ -65,21 +65,20 @@ def test_another_projects_job_is_not_found(engine: Engine) -> None:
         assert jobs.list_jobs(session, "prj_other") == ([], None)
 
 
-@pytest.mark.parametrize("job_id", ["job_none", "", "../../etc", "job_\0", "' OR 1=1 --", "x" * 5000])
-def test_an_id_that_there_is_not_is_not_found(engine: Engine, job_id: str) -> None:
-    with reading(engine) as session, pytest.raises(NotFound):
-        jobs.get(session, DEFAULT_PROJECT, job_id)
+def test_an_id_that_there_is_not_is_not_found(engine: Engine) -> None:
+    for job_id in ("job_none", "", "../../etc", "job_\0", "' OR 1=1 --", "x" * 5000):
+        with reading(engine) as session, pytest.raises(NotFound):
+            jobs.get(session, DEFAULT_PROJECT, job_id)
 
 
 # -- lists
 
 
-@pytest.mark.parametrize("sort", ["created_at", "-created_at"])
-def test_pages_show_every_job_once_in_order(engine: Engine, sort: str) -> None:
+def test_pages_show_every_job_once_in_order(engine: Engine) -> None:
     made = [a_job(engine).id for _ in range(7)]
-    expected = made if sort == "created_at" else made[::-1]
     for limit in (1, 3, 7, 50):
-        assert everything(engine, sort=sort, limit=limit) == expected
+        assert everything(engine, sort="created_at", limit=limit) == made
+        assert everything(engine, sort="-created_at", limit=limit) == made[::-1]
 
 
 def test_pages_stay_in_place_while_jobs_are_added(engine: Engine) -> None:

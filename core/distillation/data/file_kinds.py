@@ -1,6 +1,6 @@
 """What a file of somebody's data set is, by its name alone."""
 
-from pathlib import PurePath
+from pathlib import PurePosixPath
 from typing import Literal
 
 FileKind = Literal["image", "cifar", "pickle", "junk", "other"]
@@ -15,17 +15,19 @@ CIFAR_FILES = frozenset(
 )
 
 
-def file_kind(path: PurePath) -> FileKind:
-    if any(part.startswith(".") or part in JUNK for part in path.parts):
+def file_kind(path: str) -> FileKind:
+    """``path``: below the root of the data set, with "/" between folders."""
+    *_, name = parts = path.split("/")
+    if any(part.startswith(".") or part in JUNK for part in parts):
         return "junk"
-    if path.name in CIFAR_FILES:
+    if name in CIFAR_FILES:
         return "cifar"
-    suffix = path.suffix.lower()
+    suffix = PurePosixPath(name).suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return "image"
     return "pickle" if suffix in PICKLE_SUFFIXES else "other"
 
 
-def quoted(name: str) -> str:
+def quoted(path: str) -> str:
     """A file's name as it may stand in a message: no control characters, no broken encoding, not too long."""
-    return '"' + "".join(letter if letter.isprintable() else "\ufffd" for letter in name[:200]) + '"'
+    return '"' + "".join(letter if letter.isprintable() else "\ufffd" for letter in path[:200]) + '"'

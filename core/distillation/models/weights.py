@@ -22,14 +22,17 @@ def read(network: Classifier, path: Path) -> None:
     Raises CorruptObject where the file does not hold exactly this network's keys and shapes.
     """
     try:
-        tensors = load_file(path)
-        # load_state_dict alone forgives a batch norm that lacks its counter.
-        lacking = sorted(network.state_dict().keys() - tensors.keys())
-        if lacking:
-            raise RuntimeError(f"it lacks {', '.join(lacking)}")
-        network.load_state_dict(tensors)
+        _put(network, load_file(path))
     except (SafetensorError, RuntimeError) as error:
         raise CorruptObject(f"{path.name} does not hold the weights of a {type(network).__name__}: {error}") from error
+
+
+def _put(network: Classifier, tensors: dict[str, Tensor]) -> None:
+    # load_state_dict alone forgives a batch norm that lacks its counter.
+    lacking = sorted(network.state_dict().keys() - tensors.keys())
+    if lacking:
+        raise RuntimeError(f"it lacks {', '.join(lacking)}")
+    network.load_state_dict(tensors)
 
 
 def _canonical(tensor: Tensor) -> Tensor:

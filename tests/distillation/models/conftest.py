@@ -86,6 +86,7 @@ class Forged:
     strides: tuple[int, ...]
     elements: int
     storage: str = "0"
+    offset: int = 0
 
 
 class _Forger(pickle.Pickler):
@@ -96,7 +97,7 @@ class _Forger(pickle.Pickler):
         if not isinstance(value, Forged):
             return NotImplemented
         storage = _ForgedStorage(("storage", torch.FloatStorage, value.storage, "cpu", value.elements))
-        return torch._utils._rebuild_tensor_v2, (storage, 0, value.shape, value.strides, False, OrderedDict())
+        return torch._utils._rebuild_tensor_v2, (storage, value.offset, value.shape, value.strides, False, OrderedDict())
 
 
 @dataclass

@@ -67,8 +67,8 @@ def _described(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
-            _check_entries(archive.infolist(), path.stat().st_size)
             root = _root(entries)
+            _check_entries(archive.infolist(), path.stat().st_size)
             pickle = archive.read(f"{root}/data.pkl")
             damaged = archive.testzip()
     except Refused:

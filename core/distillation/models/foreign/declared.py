@@ -56,16 +56,16 @@ def tensor(storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: A
     require(
         len(shape) <= MOST_DIMENSIONS and all(isinstance(number, int) and number >= 0 for number in (offset, *shape, *strides))
     )
-    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     elements = math.prod(shape)
-    if elements > 0 and (last >= storage.elements or elements > storage.elements):
-        raise _overdeclared(elements, storage.elements)
+    reach = offset + 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    if elements > 0 and max(elements, reach) > storage.elements:
+        raise _overdeclared(max(elements, reach), storage.elements)
     return Declared(storage.dtype, shape)
 
 
-def _overdeclared(elements: int, held: int) -> Refused:
+def _overdeclared(needed: int, held: int) -> Refused:
     return Refused(
-        f"The checkpoint declares a tensor of {elements:,} elements and holds {held:,} of them.", code="unreadable_checkpoint"
+        f"The checkpoint declares a tensor that needs {needed:,} stored numbers and holds {held:,}.", code="unreadable_checkpoint"
     )
 
 

@@ -13,7 +13,7 @@ from core.distillation.models.foreign.safetensors_files import SafetensorsFile
 from core.errors import Refused
 
 HEAD_BYTES = 4096
-CALLING = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "REDUCE", "PERSID"}
+IMPORTING = {"GLOBAL", "INST", "STACK_GLOBAL"}
 
 
 class ForeignFile(Protocol):
@@ -49,8 +49,8 @@ def look_through(path: Path) -> ForeignFile:
 
 
 def _is_old_pickle(head: bytes) -> bool:
-    """Protocols 0 and 1 have no signature: is there a call among the first instructions?"""
+    """Protocols 0 and 1 have no signature: is something imported by the first instructions?"""
     try:
-        return any(instruction.name in CALLING for instruction, _, _ in pickletools.genops(head))
+        return any(instruction.name in IMPORTING for instruction, _, _ in pickletools.genops(head))
     except ValueError:
         return False

@@ -1,0 +1,28 @@
+"""``python -m api``: one process, on uvloop."""
+
+import uvicorn
+
+from core import logs
+from core.settings import settings
+
+GRACE_SECONDS = 5
+
+
+def main() -> None:
+    setup = settings()
+    logs.configure(setup)
+    uvicorn.run(
+        "api.app:create_app",
+        factory=True,
+        host=setup.host,
+        port=setup.port,
+        loop="uvloop",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        log_level="warning",
+    )
+
+
+if __name__ == "__main__":
+    main()

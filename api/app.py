@@ -1,0 +1,48 @@
+"""The REST service: ``uvicorn api.app:create_app --factory``, or ``python -m api``."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+
+from api import catalogue, datasets, docs, health, jobs, keys, metrics, models, openapi, problems, results
+from api.middleware import Envelope
+from api.telemetry import Telemetry
+from api.watch import Watch, running
+from core.settings import Settings
+from core.settings import settings as from_environment
+from core.store.engine import make_engine
+from core.store.objects import Objects
+
+VERSION = "0.1.0"
+UPLOADS_AT_ONCE = 16
+"""In threads of their own: slow uploads must not take those that other requests need."""
+DATABASE_PATIENCE_SECONDS = 2.0
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Settings default to those of the environment. The database must have been migrated."""
+    setup = settings or from_environment()
+    telemetry = Telemetry()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        state = app.state
+        state.settings, state.telemetry = setup, telemetry
+        state.engine = make_engine(setup.resolved_database_url, patience_seconds=DATABASE_PATIENCE_SECONDS)
+        state.objects = Objects.from_settings(setup)
+        state.upload_threads = CapacityLimiter(UPLOADS_AT_ONCE)
+        state.watch = Watch(state.engine)
+        async with running(state.watch):
+            yield
+        state.engine.dispose()
+
+    app = FastAPI(title="distill", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.add_middleware(Envelope, telemetry=telemetry)
+    problems.install(app)
+    openapi.install(app)
+    for module in (jobs, results, metrics, models, datasets, catalogue, keys, health, docs):
+        app.include_router(module.router)
+    app.include_router(health.open_router)
+    return app

@@ -1,0 +1,47 @@
+"""What there is to choose from: architectures and methods, with their settings as JSON Schema."""
+
+from typing import get_args
+
+from fastapi import APIRouter
+
+from api import pages, schemas
+from api.dependencies import After, Limit, Reader
+from api.routes import KeyedRoute
+from core.spec.method import METHODS, TrainingMethod
+from core.spec.network import ARCHITECTURES
+
+router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=KeyedRoute)
+_TRAINING = get_args(get_args(TrainingMethod)[0])
+
+
+@router.get("/architectures")
+def list_architectures(caller: Reader, limit: Limit = 50, after: After = None) -> schemas.Page[schemas.Architecture]:
+    """Networks that can be students, or teachers."""
+    data = [
+        schemas.Architecture(
+            name=name,
+            title=facts.title,
+            channels=list(facts.channels),
+            smallest_side=facts.smallest_side,
+            features=facts.features,
+            parameters_10_classes=facts.parameters(10),
+            settings=facts.settings.model_json_schema(),
+        )
+        for name, facts in ARCHITECTURES.items()
+    ]
+    return pages.cut(data, after, limit)
+
+
+@router.get("/methods")
+def list_methods(caller: Reader, limit: Limit = 50, after: After = None) -> schemas.Page[schemas.MethodInfo]:
+    """Ways to train a student, from a teacher or without one."""
+    data = [
+        schemas.MethodInfo(
+            name=name,
+            kind="adversarial_training" if settings in _TRAINING else "distillation",
+            summary=(settings.__doc__ or "").strip().split("\n")[0],
+            settings=settings.model_json_schema(),
+        )
+        for name, settings in METHODS.items()
+    ]
+    return pages.cut(data, after, limit)

@@ -1,0 +1,122 @@
+"""Data sets: uploaded as an archive, taken from the operator's data folder, or downloaded by a worker; then imported."""
+
+from functools import partial
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from api import answers, downloads, schemas, submission, uploads
+from api.dependencies import After, Database, Limit, Principal, Reader, Setup, Store, Submitter
+from api.documentation import DOWNLOAD, UPLOAD, created, problems
+from api.once import OnceOnly
+from api.routes import KeyedRoute
+from core import queue
+from core.errors import Conflict, Invalid
+from core.settings import Settings
+from core.spec import sniff
+from core.spec.job import ImportDataset
+from core.store import datasets, tables
+from core.store.engine import reading, writing
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=KeyedRoute)
+
+
+@router.get("")
+def list_datasets(caller: Reader, engine: Database, limit: Limit = 50, after: After = None) -> schemas.Page[schemas.Dataset]:
+    """Data sets of the project and those that everyone may use, the newest first."""
+    with reading(engine) as session:
+        rows, cursor = datasets.list_datasets(session, caller.project_id, after=after, limit=limit)
+    return schemas.Page(data=[answers.dataset(row) for row in rows], has_more=cursor is not None, next_cursor=cursor)
+
+
+@router.post("", status_code=201, response_model=schemas.Dataset, responses={**created("/v1/datasets/{id}"), **problems(409)})
+def create_dataset(body: schemas.DatasetBody, caller: Submitter, settings: Setup, once: OnceOnly) -> Any:
+    """With `folder` or `download` a worker fetches it; with neither, PUT an archive to /v1/datasets/{id}/content."""
+    source = _source(body, settings)
+
+    def act(session: Session) -> tuple[int, schemas.Dataset]:
+        row = datasets.create(session, caller.project_id, body.name, source, status="awaiting_upload", sha256=body.sha256)
+        if source != "upload":
+            spec = ImportDataset(dataset_id=row.id, source=source, folder=body.folder, download=body.download)
+            job = submission.submit_import(session, caller.project_id, spec, row.name)
+            row = datasets.begin_import(session, row, job.id)
+            once.afterwards(partial(queue.hint, settings, job.id))
+        return 201, answers.dataset(row)
+
+    return once.carry_out(act, location="/v1/datasets/{id}")
+
+
+@router.get("/{reference}", responses=problems(404))
+def get_dataset(reference: str, caller: Reader, engine: Database) -> schemas.Dataset:
+    """By id or by name."""
+    with reading(engine) as session:
+        return answers.dataset(datasets.get(session, caller.project_id, reference))
+
+
+@router.put("/{reference}/content", status_code=202, openapi_extra=UPLOAD, responses=problems(404, 408, 409, 413, 415, 507))
+async def upload_dataset(
+    reference: str, request: Request, caller: Submitter, engine: Database, objects: Store, settings: Setup
+) -> schemas.Dataset:
+    """The archive itself (zip, tar, tar.gz, tar.xz, tar.bz2). A worker then opens it where it can do no harm."""
+    row = await run_in_threadpool(_awaiting, engine, caller, reference)
+    size, sha256 = await uploads.receive(
+        request, objects, row.id, limit=settings.max_upload_bytes, sha256=row.sha256, sniff=sniff.archive_format
+    )
+    answer = await run_in_threadpool(_begin_import, engine, caller, row.id, size, sha256)
+    await run_in_threadpool(partial(queue.hint, settings, str(answer.import_job_id)))
+    return answer
+
+
+@router.get("/{reference}/content", response_class=StreamingResponse, responses={**DOWNLOAD, **problems(409)})
+@router.head("/{reference}/content", response_class=StreamingResponse, responses={**DOWNLOAD, **problems(409)})
+def download_dataset(
+    reference: str, request: Request, caller: Reader, engine: Database, objects: Store, direct: downloads.Direct = False
+) -> Any:
+    """The packed images and labels, as safetensors."""
+    with reading(engine) as session:
+        row = datasets.get(session, caller.project_id, reference)
+    if row.status != "ready":
+        raise Conflict(f"Data set {row.name!r} is {row.status}; there is nothing to download.", code="dataset_not_ready")
+    if row.object_key is None or row.size is None or row.sha256 is None:
+        raise Conflict(f"Data set {row.name!r} comes with the program; there is no file of it.", code="dataset_built_in")
+    file = downloads.File(row.object_key, f"{row.name}.safetensors", row.size, row.sha256)
+    return downloads.serve(request, objects, file, direct=direct)
+
+
+def _source(body: schemas.DatasetBody, settings: Settings) -> Literal["upload", "folder", "download"]:
+    """Where the data set comes from, if this service takes any from there. Raises Invalid."""
+    if body.folder is not None and body.download is not None:
+        raise Invalid.field("download", message="A data set has one source: a folder or a download, not both.")
+    if body.folder is not None:
+        offered = settings.data_folder
+        if offered is None:
+            raise Invalid.field("folder", message="This service has no data folder; upload an archive instead.")
+        # The folder may be mounted on the workers' machines only: then theirs is the last word.
+        if offered.is_dir() and not (offered / body.folder).exists():
+            raise Invalid.field("folder", message=f"There is no {body.folder!r} in the service's data folder.")
+        return "folder"
+    if body.download is not None:
+        if not settings.allow_downloads:
+            raise Invalid.field("download", message="This service downloads no data sets; upload an archive instead.")
+        return "download"
+    return "upload"
+
+
+def _awaiting(engine: Engine, caller: Principal, reference: str) -> tables.Dataset:
+    with reading(engine) as session:
+        row = datasets.get(session, caller.project_id, reference)
+    if row.status != "awaiting_upload":
+        raise Conflict(f"Data set {row.name!r} is {row.status}: its content has been sent.", code="not_awaiting_upload")
+    return row
+
+
+def _begin_import(engine: Engine, caller: Principal, dataset_id: str, size: int, sha256: str) -> schemas.Dataset:
+    with writing(engine) as session:
+        row = datasets.get(session, caller.project_id, dataset_id)
+        spec = ImportDataset(dataset_id=row.id, source="upload")
+        job = submission.submit_import(session, caller.project_id, spec, row.name)
+        return answers.dataset(datasets.begin_import(session, row, job.id, size=size, sha256=sha256))

@@ -1,0 +1,129 @@
+"""What openapi.json says beside the types: problems, headers, examples."""
+
+from http import HTTPStatus
+from typing import Any
+
+from api.problems import MEDIA_TYPE
+
+Responses = dict[int | str, dict[str, Any]]
+
+_WHEN = {
+    400: "The request cannot be read: not JSON, or nested too deeply",
+    401: "No API key, or none that is valid",
+    403: "The key lacks the scope",
+    404: "No such thing in the key's project",
+    405: "Another method is needed",
+    408: "The body did not arrive in time",
+    409: "Not possible in the present state",
+    413: "The body is too large",
+    415: "The body is of another media type",
+    416: "No such byte range",
+    422: "It cannot be carried out as written: `errors` has one entry per field",
+    500: "The service failed",
+    503: "A part of the service does not answer; try again after `Retry-After` seconds",
+    507: "The disk of the object store is full",
+}
+ETAG = {"ETag": {"schema": {"type": "string"}}}
+
+
+def problems(*statuses: int) -> Responses:
+    """The problem documents that an endpoint can answer with, beyond those that all can."""
+    return {status: problem(status) for status in statuses}
+
+
+def problem(status: int) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "description": _WHEN.get(status, HTTPStatus(status).phrase),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status == 503:
+        found["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "required": True}}
+    if status == 401:
+        found["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
+    return found
+
+
+def created(location: str) -> Responses:
+    header = {"schema": {"type": "string"}, "description": location, "required": True}
+    return {201: {"description": "Created", "headers": {"Location": header}}}
+
+
+def binary(description: str, *media_types: str) -> dict[str, Any]:
+    """A body of bytes."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
+    return {"description": description, "content": content}
+
+
+NOT_MODIFIED: Responses = {304: {"description": "It is still what If-None-Match names", "headers": ETAG}}
+
+DOWNLOAD: Responses = {
+    200: {
+        **binary("The whole file", "*/*"),
+        "headers": {
+            **ETAG,
+            "Accept-Ranges": {"schema": {"type": "string"}},
+            "Repr-Digest": {"schema": {"type": "string"}, "description": "RFC 9530: sha-256 of the whole file"},
+            "Content-Disposition": {"schema": {"type": "string"}},
+        },
+    },
+    206: {**binary("The part that Range asks for", "*/*"), "headers": {"Content-Range": {"schema": {"type": "string"}}}},
+    307: {"description": "The object store has it, at Location", "headers": {"Location": {"schema": {"type": "string"}}}},
+    **NOT_MODIFIED,
+    **problems(404, 416),
+}
+
+UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+METADATA_FILTER: dict[str, Any] = {
+    "name": "metadata",
+    "in": "query",
+    "required": False,
+    "style": "deepObject",
+    "explode": True,
+    "description": "`metadata[key]=value`: jobs with this entry in their metadata; several must all be there.",
+    "schema": {
+        "type": "object",
+        "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,64}$"},
+        "additionalProperties": {"type": "string", "maxLength": 200},
+    },
+}
+
+JOB_EXAMPLES: Any = {
+    "starship": {
+        "summary": "STARSHIP into a MobileNetV2",
+        "value": {
+            "kind": "distillation",
+            "name": "mobilenet from wrn",
+            "metadata": {"team": "vision"},
+            "teacher": "wrn-34-10-trades",
+            "student": {"architecture": "mobilenet_v2", "normalisation": "cifar10"},
+            "data": {"dataset": "cifar10"},
+            "method": {"name": "starship", "adaptive": False},
+            "adversary": {"name": "pgd", "radius": "8/255", "step_size": "2/255", "steps": 10},
+            "schedule": {"epochs": 200, "batch_size": 128},
+            "seed": 0,
+        },
+    },
+    "teacher": {
+        "summary": "A small robust teacher on the built-in digits",
+        "value": {
+            "kind": "adversarial_training",
+            "student": {"architecture": "small_cnn", "width": 32},
+            "data": {"dataset": "digits"},
+            "method": {"name": "trades", "beta": 6.0},
+            "schedule": {"epochs": 20, "batch_size": 64, "learning_rate": 0.05},
+        },
+    },
+}
+CLONE_EXAMPLES: Any = {
+    "another seed": {"value": {"name": "second run", "seed": 1}},
+    "another method": {
+        "summary": "An object that becomes another kind of thing is replaced",
+        "value": {"method": {"name": "arkd"}},
+    },
+}

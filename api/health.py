@@ -1,0 +1,47 @@
+"""Is it alive, is it ready, and how is it doing."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api import schemas
+from api.dependencies import Database, Reader, Store
+from api.documentation import binary
+from api.routes import KeyedRoute
+from api.telemetry import Telemetry
+from core.store import jobs
+from core.store.engine import reading
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+NEVER_STORED = "uploads/readiness/probe"
+
+open_router = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"], route_class=KeyedRoute)
+
+
+async def _telemetry(request: Request) -> Telemetry:
+    telemetry: Telemetry = request.app.state.telemetry
+    return telemetry
+
+
+@open_router.get("/healthz")
+async def alive() -> schemas.Health:
+    """The process answers."""
+    return schemas.Health(status="ok")
+
+
+@open_router.get("/readyz")
+def ready(engine: Database, objects: Store) -> schemas.Readiness:
+    """The database and the object store answer, too; 503 otherwise."""
+    with reading(engine) as session:
+        jobs.exist(session)
+    objects.exists(NEVER_STORED)
+    return schemas.Readiness(status="ready", database="ok", objects="ok")
+
+
+@router.get("/metrics", response_class=Response, responses={200: binary("Prometheus' text format", "text/plain")})
+def metrics(request: Request, caller: Reader, engine: Database, telemetry: Annotated[Telemetry, Depends(_telemetry)]) -> Response:
+    """Request counters and latencies by route, jobs by status, open event streams."""
+    with reading(engine) as session:
+        counts = jobs.count_by_status(session)
+    return Response(telemetry.render(counts, request.app.state.watch.streams), media_type=CONTENT_TYPE)

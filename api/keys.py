@@ -1,0 +1,53 @@
+"""API keys of the caller's project. A secret is shown once, when its key is made."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from api import answers, schemas
+from api.dependencies import Admin, After, Database, Limit
+from api.documentation import created, problems
+from api.once import OnceOnly
+from api.routes import KeyedRoute
+from core.store import keys
+from core.store.engine import reading, writing
+
+MS_PER_DAY = 24 * 3600 * 1000
+router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=KeyedRoute)
+
+
+@router.get("")
+def list_keys(caller: Admin, engine: Database, limit: Limit = 50, after: After = None) -> schemas.Page[schemas.Key]:
+    """Keys of the project, the newest first; revoked and expired ones, too."""
+    with reading(engine) as session:
+        rows, cursor = keys.list_keys(session, caller.project_id, after=after, limit=limit)
+    return schemas.Page(data=[answers.key(row) for row in rows], has_more=cursor is not None, next_cursor=cursor)
+
+
+@router.post("", status_code=201, response_model=schemas.NewKey, responses={**created("/v1/keys"), **problems(409)})
+def create_key(body: schemas.NewKeyBody, caller: Admin, once: OnceOnly) -> Any:
+    """A new key of the same project. Keep its secret: it cannot be had again."""
+    expires_at = None if body.expires_in_days is None else round(time.time() * 1000) + body.expires_in_days * MS_PER_DAY
+
+    def act(session: Session) -> tuple[int, schemas.NewKey]:
+        key, secret = keys.create(session, caller.project_id, body.name, body.scopes, expires_at)
+        return 201, answers.new_key(key, secret)
+
+    return once.carry_out(act, location="/v1/keys", keep=_without_secret)
+
+
+@router.delete("/{key_id}", responses=problems(404))
+def revoke_key(key_id: str, caller: Admin, engine: Database) -> schemas.Key:
+    """From now on the secret is worth nothing. Revoking twice changes nothing."""
+    with writing(engine) as session:
+        key = keys.revoke(session, caller.project_id, key_id)
+        session.refresh(key)
+    return answers.key(key)
+
+
+def _without_secret(answer: BaseModel) -> BaseModel:
+    """A secret is never stored, not even for a replay."""
+    return answer.model_copy(update={"secret": None})

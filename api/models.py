@@ -1,0 +1,96 @@
+"""Models: networks with weights. Uploaded ones are imported by a worker; a job's student is one at once. All can teach."""
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from api import answers, downloads, schemas, submission, uploads
+from api.dependencies import After, Database, Limit, Principal, Reader, Setup, Store, Submitter
+from api.documentation import DOWNLOAD, UPLOAD, created, problems
+from api.once import OnceOnly
+from api.routes import KeyedRoute
+from core import queue
+from core.errors import Conflict
+from core.spec import sniff
+from core.spec.job import ImportModel
+from core.spec.network import ModelDescription
+from core.store import models, tables
+from core.store.engine import reading, writing
+
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=KeyedRoute)
+
+
+@router.get("")
+def list_models(caller: Reader, engine: Database, limit: Limit = 50, after: After = None) -> schemas.Page[schemas.Model]:
+    """Models of the project, the newest first."""
+    with reading(engine) as session:
+        rows, cursor = models.list_models(session, caller.project_id, after=after, limit=limit)
+    return schemas.Page(data=[answers.model(row) for row in rows], has_more=cursor is not None, next_cursor=cursor)
+
+
+@router.post("", status_code=201, response_model=schemas.Model, responses={**created("/v1/models/{id}"), **problems(409)})
+def create_model(body: schemas.ModelBody, caller: Submitter, once: OnceOnly) -> Any:
+    """Say what network is coming; then PUT its checkpoint (safetensors, or torch.save's) to /v1/models/{id}/content."""
+    description = ModelDescription(**{name: getattr(body, name) for name in ModelDescription.model_fields})
+
+    def act(session: Session) -> tuple[int, schemas.Model]:
+        row = models.create(session, caller.project_id, body.name, description, status="awaiting_upload", sha256=body.sha256)
+        return 201, answers.model(row)
+
+    return once.carry_out(act, location="/v1/models/{id}")
+
+
+@router.get("/{reference}", responses=problems(404))
+def get_model(reference: str, caller: Reader, engine: Database) -> schemas.Model:
+    """By id or by name."""
+    with reading(engine) as session:
+        return answers.model(models.get(session, caller.project_id, reference))
+
+
+@router.put("/{reference}/content", status_code=202, openapi_extra=UPLOAD, responses=problems(404, 408, 409, 413, 415, 507))
+async def upload_model(
+    reference: str, request: Request, caller: Submitter, engine: Database, objects: Store, settings: Setup
+) -> schemas.Model:
+    """The checkpoint itself. A worker then opens it where it can do no harm: the model becomes `ready`, or `refused`."""
+    row = await run_in_threadpool(_awaiting, engine, caller, reference)
+    size, sha256 = await uploads.receive(
+        request, objects, row.id, limit=settings.max_upload_bytes, sha256=row.sha256, sniff=sniff.checkpoint_format
+    )
+    answer = await run_in_threadpool(_begin_import, engine, caller, row.id, size, sha256)
+    await run_in_threadpool(partial(queue.hint, settings, str(answer.import_job_id)))
+    return answer
+
+
+@router.get("/{reference}/content", response_class=StreamingResponse, responses={**DOWNLOAD, **problems(409)})
+@router.head("/{reference}/content", response_class=StreamingResponse, responses={**DOWNLOAD, **problems(409)})
+def download_model(
+    reference: str, request: Request, caller: Reader, engine: Database, objects: Store, direct: downloads.Direct = False
+) -> Any:
+    """Its weights, as safetensors."""
+    with reading(engine) as session:
+        row = models.get(session, caller.project_id, reference)
+    if row.status != "ready" or row.object_key is None or row.size is None or row.sha256 is None:
+        raise Conflict(f"Model {row.name!r} is {row.status}; there is nothing to download.", code="model_not_ready")
+    file = downloads.File(row.object_key, f"{row.name}.safetensors", row.size, row.sha256)
+    return downloads.serve(request, objects, file, direct=direct)
+
+
+def _awaiting(engine: Engine, caller: Principal, reference: str) -> tables.Model:
+    with reading(engine) as session:
+        row = models.get(session, caller.project_id, reference)
+    if row.status != "awaiting_upload":
+        raise Conflict(f"Model {row.name!r} is {row.status}: its content has been sent.", code="not_awaiting_upload")
+    return row
+
+
+def _begin_import(engine: Engine, caller: Principal, model_id: str, size: int, sha256: str) -> schemas.Model:
+    with writing(engine) as session:
+        row = models.get(session, caller.project_id, model_id)
+        spec = ImportModel(model_id=row.id, description=models.describe(row))
+        job = submission.submit_import(session, caller.project_id, spec, row.name)
+        return answers.model(models.begin_import(session, row, job.id, size=size, sha256=sha256))

@@ -1,0 +1,131 @@
+"""What a job has to show: events, report, checkpoints and other files."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from sqlalchemy import Engine
+
+from api import answers, downloads, pages, schemas, stream
+from api.dependencies import After, Database, Limit, Principal, Reader, Store, Whole
+from api.documentation import DOWNLOAD, NOT_MODIFIED, problems
+from api.routes import KeyedRoute
+from core.errors import NotFound
+from core.store import artifacts, events, jobs, tables
+from core.store.engine import reading
+
+REPORT = "report.json"
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=KeyedRoute)
+
+
+@router.get(
+    "/events",
+    response_model=schemas.Page[schemas.Event],
+    responses={
+        200: {
+            "description": "A page of events; with `Accept: text/event-stream` a stream of them, with the job as `event: job`",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **problems(404),
+    },
+)
+async def list_events(
+    job_id: str,
+    request: Request,
+    caller: Reader,
+    engine: Database,
+    after: Annotated[Whole, Query(ge=0, le=2**53, description="Events with a greater `seq`.")] = 0,
+    limit: Annotated[Whole, Query(ge=1, le=200)] = 50,
+    last_event_id: Annotated[str | None, Header(max_length=100, description="Where a stream is taken up again.")] = None,
+) -> Any:
+    """What happened to the job, in order. As a stream it goes on until the job has ended, with a comment every 15 s."""
+    wanted = "text/event-stream" in request.headers.get("accept", "")
+    found = await run_in_threadpool(_events, engine, caller, job_id, after, limit + 1)
+    if wanted:
+        resumed = int(last_event_id) if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 16 else after
+        return stream.follow(request.app.state.watch, caller.project_id, job_id, resumed)
+    more = len(found) > limit
+    data = [answers.event(row) for row in found[:limit]]
+    return schemas.Page[schemas.Event](data=data, has_more=more, next_cursor=str(data[-1].seq) if more else None)
+
+
+@router.get(
+    "/report",
+    response_class=Response,
+    responses={
+        200: {"description": "The report", "content": {"application/json": {"schema": {"type": "object"}}}},
+        **NOT_MODIFIED,
+        **problems(404),
+    },
+)
+def get_report(job_id: str, request: Request, caller: Reader, engine: Database, objects: Store) -> Any:
+    """The robustness report of a job that has been evaluated."""
+    row = _artifact(engine, caller, job_id, REPORT)
+    return downloads.serve(request, objects, _file(row), direct=True, inline=True)
+
+
+@router.get("/checkpoints", responses=problems(404))
+def list_checkpoints(
+    job_id: str, caller: Reader, engine: Database, limit: Limit = 50, after: After = None
+) -> schemas.Page[schemas.Artifact]:
+    """The checkpoints that are kept, by name."""
+    return _artifacts(engine, caller, job_id, "checkpoint", after, limit)
+
+
+@router.get("/artifacts", responses=problems(404))
+def list_artifacts(
+    job_id: str,
+    caller: Reader,
+    engine: Database,
+    kind: Literal["checkpoint", "weights", "report"] | None = None,
+    limit: Limit = 50,
+    after: After = None,
+) -> schemas.Page[schemas.Artifact]:
+    """The job's files, by name."""
+    return _artifacts(engine, caller, job_id, kind, after, limit)
+
+
+@router.get("/artifacts/{name}", response_class=StreamingResponse, responses=DOWNLOAD)
+@router.head("/artifacts/{name}", response_class=StreamingResponse, responses=DOWNLOAD)
+def download_artifact(
+    job_id: str,
+    name: str,
+    request: Request,
+    caller: Reader,
+    engine: Database,
+    objects: Store,
+    direct: downloads.Direct = False,
+) -> Any:
+    """One file, or the range of it that is asked for. Its ETag and Repr-Digest are its SHA-256."""
+    row = _artifact(engine, caller, job_id, name)
+    return downloads.serve(request, objects, _file(row), direct=direct)
+
+
+def _events(engine: Engine, caller: Principal, job_id: str, after: int, limit: int) -> list[tables.Event]:
+    with reading(engine) as session:
+        jobs.get(session, caller.project_id, job_id)
+        return events.after(session, job_id, after, limit)
+
+
+def _artifacts(
+    engine: Engine, caller: Principal, job_id: str, kind: artifacts.Kind | None, after: str | None, limit: int
+) -> schemas.Page[schemas.Artifact]:
+    with reading(engine) as session:
+        jobs.get(session, caller.project_id, job_id)
+        return pages.cut([answers.artifact(row) for row in artifacts.list_artifacts(session, job_id, kind)], after, limit)
+
+
+def _artifact(engine: Engine, caller: Principal, job_id: str, name: str) -> tables.Artifact:
+    with reading(engine) as session:
+        job = jobs.get(session, caller.project_id, job_id)
+        try:
+            return artifacts.get(session, job_id, name)
+        except NotFound:
+            if name != REPORT:
+                raise
+            raise NotFound(f"Job {job_id} is {job.status} and has no report yet.", code="no_report_yet") from None
+
+
+def _file(row: tables.Artifact) -> downloads.File:
+    return downloads.File(row.object_key, row.name, row.size, row.sha256, row.media_type)

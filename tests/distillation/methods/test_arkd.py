@@ -1,0 +1,176 @@
+"""ARKD, Eq. 2-4, re-derived in double precision."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.distillation.adversaries import attack
+from core.distillation.methods.arkd import Arkd
+from core.distillation.models.small_cnn import SmallCnn
+from core.distillation.views import mode
+from core.spec.adversary import Pgd
+from core.spec.method import Arkd as Settings
+
+
+def slow_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
+    """Per example: the sum over classes of p (ln p - ln q)."""
+    p, q = (torch.exp(z - z.amax(1, keepdim=True)) for z in (p_logits, q_logits))
+    p, q = p / p.sum(1, keepdim=True), q / q.sum(1, keepdim=True)
+    return (p * (p / q).log()).sum(1)
+
+
+def in_double(network: SmallCnn, training: bool) -> SmallCnn:
+    return copy.deepcopy(network).double().train(training)
+
+
+def gradients(network: SmallCnn) -> dict[str, Tensor]:
+    return {name: p.grad.double() for name, p in network.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("beta", [0.8, 0.0, 1.0, 0.3])
+def test_eq_4_has_beta_on_the_adversarial_term(
+    student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor, beta: float
+) -> None:
+    method = Arkd(Settings(beta=beta), student, teacher)
+    plain_student, plain_teacher = in_double(student, training=True), in_double(teacher, training=False)
+    outcome = method.outer(method.begin(images, labels), adversarial)
+
+    x, x_hat = images.double(), adversarial.double()
+    clean = slow_kl(plain_teacher(x), plain_student(x)).sum() / 6
+    attacked = slow_kl(plain_teacher(x_hat), plain_student(x_hat)).sum() / 6
+    assert clean.item() != pytest.approx(attacked.item(), rel=0.05)
+    assert list(outcome.terms) == ["arkd_clean", "arkd_adversarial"]
+    assert outcome.terms["arkd_clean"].weight == pytest.approx(1 - beta)
+    assert outcome.terms["arkd_adversarial"].weight == pytest.approx(beta)
+    assert outcome.terms["arkd_clean"].value.item() == pytest.approx(clean.item(), rel=1e-4)
+    assert outcome.terms["arkd_adversarial"].value.item() == pytest.approx(attacked.item(), rel=1e-4)
+    loss = (1 - beta) * clean + beta * attacked
+    assert outcome.loss.item() == pytest.approx(loss.item(), rel=1e-4)
+
+    outcome.loss.backward()
+    loss.backward()
+    expected = gradients(plain_student)
+    assert set(gradients(student)) == set(expected)
+    for name, gradient in gradients(student).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=2e-3, atol=1e-5)
+
+
+def test_the_default_beta_is_the_papers() -> None:
+    assert Settings().beta == 0.8
+    assert Settings().adaptive is False
+
+
+def test_eq_2_climbs_the_kl_from_the_teachers_clean_prediction(
+    student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
+) -> None:
+    student.eval()
+    method = Arkd(Settings(), student, teacher)
+    objective = method.inner(method.begin(images, labels))
+    x_hat = adversarial.clone().requires_grad_()
+    value = objective(x_hat)
+    (gradient,) = torch.autograd.grad(value.sum(), x_hat)
+
+    plain_student, plain_teacher = in_double(student, training=False), in_double(teacher, training=False)
+    plain = adversarial.double().requires_grad_()
+    expected = slow_kl(plain_teacher(images.double()).detach(), plain_student(plain))
+    (expected_gradient,) = torch.autograd.grad(expected.sum(), plain)
+    assert value.shape == (6,)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_eq_3_climbs_through_both_networks(
+    student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
+) -> None:
+    student.eval()
+    method = Arkd(Settings(adaptive=True), student, teacher)
+    objective = method.inner(method.begin(images, labels))
+    x_hat = adversarial.clone().requires_grad_()
+    value = objective(x_hat)
+    (gradient,) = torch.autograd.grad(value.sum(), x_hat)
+
+    plain_student, plain_teacher = in_double(student, training=False), in_double(teacher, training=False)
+    plain = adversarial.double().requires_grad_()
+    expected = slow_kl(plain_teacher(plain), plain_student(plain))
+    (through_both,) = torch.autograd.grad(expected.sum(), plain, retain_graph=True)
+    (through_student,) = torch.autograd.grad(slow_kl(plain_teacher(plain).detach(), plain_student(plain)).sum(), plain)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(gradient.double(), through_both, rtol=1e-3, atol=1e-5)
+    assert (through_both - through_student).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_the_adversary_leaves_no_gradient_on_any_parameter_and_no_trace_in_running_statistics(
+    student: SmallCnn,
+    teacher: SmallCnn,
+    images: Tensor,
+    labels: Tensor,
+    adaptive: bool,
+    running_statistics: Callable[[SmallCnn], dict[str, Tensor]],
+) -> None:
+    method = Arkd(Settings(adaptive=adaptive), student.train(), teacher)
+    before = running_statistics(student), running_statistics(teacher)
+    with mode(student, "eval"):
+        found = attack(Pgd(radius=0.1, step_size=0.05, steps=3), method.inner(method.begin(images, labels)), images, seeded())
+    assert student.training
+    assert not teacher.training
+    for network, kept in zip((student, teacher), before, strict=True):
+        assert all(parameter.grad is None for parameter in network.parameters())
+        assert all(torch.equal(buffer, kept[name]) for name, buffer in network.named_buffers())
+    assert not found.requires_grad
+    objective = method.inner(method.begin(images, labels))
+    with mode(student, "eval"):
+        assert objective(found).sum() > objective(images).sum()
+
+
+def test_the_adversaries_of_eq_2_and_eq_3_differ(student: SmallCnn, teacher: SmallCnn, images: Tensor, labels: Tensor) -> None:
+    found = []
+    student.eval()
+    for adaptive in (False, True):
+        method = Arkd(Settings(adaptive=adaptive), student, teacher)
+        found.append(attack(Pgd(radius=0.1, step_size=0.05, steps=3), method.inner(method.begin(images, labels)), images, seeded()))
+    assert (found[0] - found[1]).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_no_gradient_reaches_the_teacher(
+    student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor, adaptive: bool
+) -> None:
+    method = Arkd(Settings(adaptive=adaptive), student, teacher)
+    method.outer(method.begin(images, labels), adversarial).loss.backward()
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in teacher.parameters())
+    assert all(parameter.grad is not None for parameter in student.parameters())
+
+
+def test_the_teacher_is_put_into_eval_mode_and_its_running_statistics_stay(
+    student: SmallCnn,
+    teacher: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
+    running_statistics: Callable[[SmallCnn], dict[str, Tensor]],
+) -> None:
+    before = running_statistics(teacher)
+    method = Arkd(Settings(), student, teacher.train())
+    method.outer(method.begin(images, labels), adversarial)
+    assert not teacher.training
+    assert all(torch.equal(buffer, before[name]) for name, buffer in teacher.named_buffers())
+
+
+def test_the_outer_step_takes_the_clean_and_the_adversarial_batchs_statistics_apart_and_in_this_order(
+    student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
+) -> None:
+    method = Arkd(Settings(), student, teacher)
+    running = student.bn1.running_mean.clone()
+    for batch in (images, adversarial):
+        running = 0.9 * running + 0.1 * student.conv1(batch).mean(dim=(0, 2, 3))
+    method.outer(method.begin(images, labels), adversarial)
+    torch.testing.assert_close(student.bn1.running_mean, running)
+    assert student.bn1.num_batches_tracked.item() == 2
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

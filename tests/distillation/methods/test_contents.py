@@ -1,0 +1,47 @@
+"""The methods' tables of contents, and what an outcome adds up to."""
+
+import pytest
+import torch
+
+from core.distillation.methods import METHODS, Method, Outcome, Term, build
+from core.distillation.models.small_cnn import SmallCnn
+from core.spec import method as spec
+
+
+def test_every_method_has_settings_a_file_and_a_line_in_both_tables() -> None:
+    assert set(METHODS) == set(spec.METHODS)
+    assert all(issubclass(method, Method) for method in METHODS.values())
+    for name, kind in spec.METHODS.items():
+        assert kind().name == name
+        assert METHODS[name].__module__ == f"core.distillation.methods.{name}"
+
+
+@pytest.mark.parametrize("settings", [spec.Starship(), spec.Arkd()])
+def test_a_distillation_method_is_built_around_student_and_teacher(
+    settings: spec.Starship | spec.Arkd, student: SmallCnn, teacher: SmallCnn
+) -> None:
+    method = build(settings, student, teacher)
+    assert type(method) is METHODS[settings.name]
+    assert method.student is student
+    assert method.teacher is teacher
+
+
+@pytest.mark.parametrize("settings", [spec.Trades(), spec.PgdAt()])
+def test_a_training_method_needs_no_teacher_and_trains_nothing_beside_the_student(
+    settings: spec.Trades | spec.PgdAt, student: SmallCnn
+) -> None:
+    method = build(settings, student, None)
+    assert type(method) is METHODS[settings.name]
+    assert list(method.heads.parameters()) == []
+
+
+def test_the_loss_is_the_sum_of_weights_times_values() -> None:
+    terms = {
+        "one": Term(0.5, torch.tensor(4.0, requires_grad=True)),
+        "two": Term(3.0, torch.tensor(-1.0, requires_grad=True)),
+        "none": Term(0.0, torch.tensor(7.0, requires_grad=True)),
+    }
+    loss = Outcome(terms, {"watched": torch.tensor(100.0)}).loss
+    loss.backward()
+    assert loss.item() == 0.5 * 4 - 3
+    assert [term.value.grad.item() for term in terms.values()] == [0.5, 3.0, 0.0]

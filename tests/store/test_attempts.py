@@ -1,0 +1,314 @@
+"""Claims, leases and fences: one attempt at a time owns a job, and no other writes."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from core.errors import LeaseLost
+from core.store import artifacts, attempts, events, jobs, metrics, models
+from core.store.attempts import Attempt
+from core.store.engine import database_now, reading, writing
+from core.store.tables import DEFAULT_PROJECT, Artifact, Event, Job, Metric, Model
+from tests.builders import SHA256, a_job, an_attempt, model_description
+
+FAILURE = {"code": "diverged", "class": "user", "message": "The loss is not a number.", "retryable": False}
+
+
+def reread(engine: Engine, job_id: str) -> Job:
+    with reading(engine) as session:
+        return jobs.get(session, DEFAULT_PROJECT, job_id)
+
+
+def let_lease_run_out(engine: Engine, job_id: str) -> None:
+    with writing(engine) as session:
+        jobs.get(session, DEFAULT_PROJECT, job_id).lease_expires_at = database_now() - 1
+
+
+def cancel(engine: Engine, job_id: str) -> None:
+    with writing(engine) as session:
+        jobs.request_cancel(session, DEFAULT_PROJECT, job_id)
+
+
+def sweep(engine: Engine, max_attempts: int = 5, backoff_seconds: float = 0.0) -> list[str]:
+    return attempts.sweep(engine, max_attempts=max_attempts, backoff_seconds=backoff_seconds)
+
+
+# -- claims
+
+
+def test_of_16_claimers_one_gets_each_job(engine: Engine) -> None:
+    made = [a_job(engine).id for _ in range(4)]
+
+    def claim_all(worker: int) -> list[str]:
+        return [job_id for job_id in made if attempts.claim(engine, job_id, f"worker-{worker}", 30) is not None]
+
+    with ThreadPoolExecutor(16) as pool:
+        won = [job_id for claimed in pool.map(claim_all, range(16)) for job_id in claimed]
+    assert sorted(won) == sorted(made)
+    assert {reread(engine, job_id).attempt for job_id in made} == {1}
+
+
+def test_a_claimed_job_says_who_has_it_and_since_when(engine: Engine) -> None:
+    attempt = an_attempt(engine, worker="machine-7", lease_seconds=30)
+    job = reread(engine, attempt.job_id)
+    assert (job.status, job.phase, job.worker, job.attempt, attempt.number) == ("running", "preparing", "machine-7", 1, 1)
+    assert job.started_at is not None
+    assert job.lease_expires_at is not None
+    assert 29_000 < job.lease_expires_at - job.started_at <= 30_100
+
+
+def test_a_job_that_is_not_there_is_not_claimed(engine: Engine) -> None:
+    for job_id in ("job_none", "", "job_\0", "../x", "x" * 1000):
+        assert attempts.claim(engine, job_id, "worker-1", 30) is None
+
+
+def test_the_oldest_ready_job_is_next(engine: Engine) -> None:
+    made = [a_job(engine) for _ in range(4)]
+    an_attempt(engine, made[1])
+    later = an_attempt(engine, made[0])
+    with later.writing() as (session, job):
+        attempts.release(session, job, "its disk broke", counts=True, backoff_seconds=60)
+    with reading(engine) as session:
+        assert attempts.next_queued(session) == [made[2].id, made[3].id]
+        assert attempts.next_queued(session, limit=1) == [made[2].id]
+    assert attempts.claim(engine, made[0].id, "worker-2", 30) is None
+
+
+def test_leases_go_by_the_databases_clock_not_by_the_workers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time() * 1000
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    attempt = an_attempt(engine, lease_seconds=30)
+    assert sweep(engine) == []
+    renewed = attempt.renew()
+    assert renewed.lease_expires_at is not None
+    assert abs(renewed.lease_expires_at - now - 30_000) < 5_000
+
+
+# -- the fence
+
+
+def record_metrics(session: Session, job: Job) -> None:
+    metrics.record(session, job.id, job.attempt, 1, {"loss": 1.0})
+
+
+def put_artifact(session: Session, job: Job) -> None:
+    artifacts.put(session, job.id, name="a", kind="weights", object_key="k", size=1, sha256=SHA256, attempt=job.attempt)
+
+
+def publish(session: Session, job: Job) -> None:
+    model = models.publish(session, job, model_description(), object_key="k", size=1, sha256=SHA256)
+    attempts.succeed(session, job, {}, model.id)
+
+
+def fail(session: Session, job: Job) -> None:
+    attempts.fail(session, job, FAILURE)
+
+
+def release(session: Session, job: Job) -> None:
+    attempts.release(session, job, "shut down", counts=False)
+
+
+def note(session: Session, job: Job) -> None:
+    events.append(session, job, "note", {"message": "still here"})
+
+
+def change(session: Session, job: Job) -> None:
+    job.progress = {"step": 99}
+
+
+WRITES: list[Callable[[Session, Job], Any]] = [record_metrics, put_artifact, publish, fail, release, note, change]
+
+
+def state(engine: Engine, job_id: str) -> tuple[Any, ...]:
+    with reading(engine) as session:
+        job = jobs.get(session, DEFAULT_PROJECT, job_id)
+        rows = [session.query(table).count() for table in (Event, Metric, Artifact, Model)]
+        return job.status, job.version, job.attempt, job.lease_expires_at, job.progress, job.worker, rows
+
+
+def assert_writes_nothing(engine: Engine, attempt: Attempt) -> None:
+    before = state(engine, attempt.job_id)
+
+    def write(what: Callable[[Session, Job], Any]) -> None:
+        with attempt.writing() as (session, job):
+            what(session, job)
+
+    for what in WRITES:
+        with pytest.raises(LeaseLost):
+            write(what)
+    for call in (attempt.renew, lambda: attempt.phase("training"), lambda: attempt.progress({"step": 99})):
+        with pytest.raises(LeaseLost):
+            call()
+    assert state(engine, attempt.job_id) == before
+
+
+def test_a_stale_attempt_writes_nothing_once_the_job_is_claimed_again(engine: Engine) -> None:
+    zombie = an_attempt(engine)
+    let_lease_run_out(engine, zombie.job_id)
+    assert sweep(engine) == [zombie.job_id]
+    assert_writes_nothing(engine, zombie)
+    second = an_attempt(engine, reread(engine, zombie.job_id), worker="worker-2")
+    assert second.number == 2
+    assert_writes_nothing(engine, zombie)
+    with second.writing() as (session, job):
+        publish(session, job)
+    assert_writes_nothing(engine, zombie)
+    assert_writes_nothing(engine, second)
+
+
+def test_an_attempt_writes_all_of_it_or_nothing(engine: Engine) -> None:
+    attempt = an_attempt(engine)
+    before = state(engine, attempt.job_id)
+
+    def break_off() -> None:
+        with attempt.writing() as (session, job):
+            record_metrics(session, job)
+            put_artifact(session, job)
+            publish(session, job)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        break_off()
+    assert state(engine, attempt.job_id) == before
+
+
+def test_a_renewal_shows_that_the_job_is_being_cancelled(engine: Engine) -> None:
+    attempt = an_attempt(engine)
+    cancel(engine, attempt.job_id)
+    assert attempt.renew().status == "cancelling"
+
+
+# -- how attempts end
+
+
+def test_a_job_that_was_done_before_the_cancel_reached_it_succeeds(engine: Engine) -> None:
+    attempt = an_attempt(engine)
+    cancel(engine, attempt.job_id)
+    with attempt.writing() as (session, job):
+        attempts.succeed(session, job, {"best": {"clean": 0.5}})
+    job = reread(engine, attempt.job_id)
+    assert (job.status, job.results, job.phase, job.lease_expires_at) == ("succeeded", {"best": {"clean": 0.5}}, None, None)
+    assert job.finished_at is not None
+
+
+def test_a_cancelling_job_that_fails_or_is_released_is_cancelled(engine: Engine) -> None:
+    for what in (fail, release):
+        attempt = an_attempt(engine)
+        cancel(engine, attempt.job_id)
+        with attempt.writing() as (session, job):
+            what(session, job)
+        assert reread(engine, attempt.job_id).status == "cancelled"
+
+
+def test_a_failure_names_its_attempt(engine: Engine) -> None:
+    attempt = an_attempt(engine)
+    with attempt.writing() as (session, job):
+        attempts.fail(session, job, FAILURE)
+    assert reread(engine, attempt.job_id).failure == {**FAILURE, "attempt": 1}
+
+
+def test_a_release_in_good_order_does_not_count(engine: Engine) -> None:
+    job = a_job(engine)
+    for number in range(1, 8):
+        attempt = an_attempt(engine, job)
+        assert attempt.number == number
+        with attempt.writing() as (session, held):
+            attempts.release(session, held, "its worker was shut down", counts=False, max_attempts=2)
+    job = reread(engine, job.id)
+    assert (job.status, job.infrastructure_failures, job.worker) == ("queued", 0, None)
+    assert job.pending_reason == "its worker was shut down"
+
+
+def test_waits_double_up_to_36_times_the_first(engine: Engine) -> None:
+    job = a_job(engine)
+    waits = []
+    for _ in range(8):
+        attempt = an_attempt(engine, job)
+        with attempt.writing() as (session, held):
+            attempts.release(session, held, "its disk broke", counts=True, max_attempts=99, backoff_seconds=10)
+        with writing(engine) as session:
+            held = jobs.get(session, DEFAULT_PROJECT, job.id)
+            now = session.scalar(database_now().select())
+            waits.append(round((held.not_before - now) / 1000) if held.not_before and now else None)
+            held.not_before = None
+    assert waits == [10, 20, 40, 80, 160, 320, 360, 360]
+
+
+def test_the_last_of_max_attempts_fails_with_its_reason(engine: Engine) -> None:
+    job = a_job(engine)
+    for _ in range(3):
+        attempt = an_attempt(engine, job)
+        with attempt.writing() as (session, held):
+            attempts.release(session, held, "its disk broke", counts=True, max_attempts=3)
+    job = reread(engine, job.id)
+    assert job.status == "failed"
+    assert job.failure is not None
+    assert (job.failure["class"], job.failure["attempt"], job.failure["retryable"]) == ("infrastructure", 3, True)
+    assert "its disk broke" in job.failure["message"]
+
+
+# -- the sweeper
+
+
+def test_a_lost_worker_gives_its_job_back_and_after_max_attempts_the_job_fails(engine: Engine) -> None:
+    job = a_job(engine)
+    for expected in ("queued", "queued", "failed"):
+        an_attempt(engine, job, worker="machine-7")
+        assert sweep(engine, max_attempts=3) == []
+        let_lease_run_out(engine, job.id)
+        assert sweep(engine, max_attempts=3) == [job.id]
+        assert sweep(engine, max_attempts=3) == []
+        assert reread(engine, job.id).status == expected
+    failure = reread(engine, job.id).failure
+    assert failure is not None
+    assert failure["code"] == "worker_lost"
+    assert "machine-7" in failure["message"]
+
+
+def test_a_cancelling_job_whose_worker_is_lost_is_cancelled(engine: Engine) -> None:
+    attempt = an_attempt(engine)
+    cancel(engine, attempt.job_id)
+    let_lease_run_out(engine, attempt.job_id)
+    assert sweep(engine) == [attempt.job_id]
+    assert reread(engine, attempt.job_id).status == "cancelled"
+
+
+def test_sweepers_and_renewals_at_once_count_a_lost_lease_once(engine: Engine) -> None:
+    lost = [an_attempt(engine) for _ in range(6)]
+    for attempt in lost:
+        let_lease_run_out(engine, attempt.job_id)
+    with ThreadPoolExecutor(4) as pool:
+        swept = [job_id for found in pool.map(lambda _: sweep(engine), range(4)) for job_id in found]
+    assert sorted(swept) == sorted(attempt.job_id for attempt in lost)
+    assert {reread(engine, attempt.job_id).infrastructure_failures for attempt in lost} == {1}
+
+
+def test_a_worker_that_renews_in_time_is_not_swept(engine: Engine) -> None:
+    attempt = an_attempt(engine)
+    let_lease_run_out(engine, attempt.job_id)
+    attempt.renew()
+    assert sweep(engine) == []
+
+
+def test_numbers_of_events_have_no_gaps_whoever_writes(engine: Engine) -> None:
+    attempt = an_attempt(engine)
+
+    def say(number: int) -> None:
+        if number == 10:
+            cancel(engine, attempt.job_id)
+        else:
+            with attempt.writing() as (session, job):
+                events.append(session, job, "note", {"message": str(number)})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(say, range(30)))
+    with reading(engine) as session:
+        found = events.after(session, attempt.job_id)
+        assert [event.seq for event in found] == list(range(1, 33))
+        assert [event.seq for event in events.after(session, attempt.job_id, seq=29, limit=2)] == [30, 31]
+        assert events.after(session, attempt.job_id, seq=10**30) == []
