@@ -2,7 +2,6 @@
 
 import uvicorn
 
-from core import logs
 from core.settings import settings
 
 GRACE_SECONDS = 5
@@ -10,7 +9,6 @@ GRACE_SECONDS = 5
 
 def main() -> None:
     setup = settings()
-    logs.configure(setup)
     uvicorn.run(
         "api.app:create_app",
         factory=True,

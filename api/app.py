@@ -10,6 +10,7 @@ from api import catalogue, datasets, docs, health, jobs, keys, metrics, models, 
 from api.middleware import Envelope
 from api.telemetry import Telemetry
 from api.watch import Watch, running
+from core import logs
 from core.settings import Settings
 from core.settings import settings as from_environment
 from core.store.engine import make_engine
@@ -28,6 +29,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        logs.configure(setup)
         state = app.state
         state.settings, state.telemetry = setup, telemetry
         state.engine = make_engine(setup.resolved_database_url, patience_seconds=DATABASE_PATIENCE_SECONDS)

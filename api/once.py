@@ -16,6 +16,7 @@ from core.store.engine import writing
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         min_length=1,
         max_length=200,
         pattern=r"^[!-~]+$",

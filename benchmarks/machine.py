@@ -26,7 +26,7 @@ def processor() -> str:
 
 
 def device() -> str:
-    import torch  # noqa: PLC0415 - benchmarks of the service alone need none
+    import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 

@@ -6,7 +6,7 @@ from httpx2 import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from client.errors import UnexpectedAnswer
-from core.spec.status import TERMINAL, Phase, Status
+from core.spec.status import Phase, Status
 
 Item = TypeVar("Item")
 Read = TypeVar("Read", bound=BaseModel)
@@ -82,21 +82,6 @@ class Job(Answer):
     created_at: str
     started_at: str | None = None
     finished_at: str | None = None
-
-    def after(self, event: Event) -> "Job":
-        """The same job a moment later, as far as one event tells."""
-        match event.type:
-            case "status":
-                status: Status = event.data["to"]
-                return self.model_copy(update={"status": status, "terminal": status in TERMINAL, "phase": None, "progress": None})
-            case "phase":
-                return self.model_copy(update={"phase": event.data["phase"], "progress": None})
-            case "measured":
-                network, name, value = (event.data[key] for key in ("network", "name", "value"))
-                results = self.results or {}
-                return self.model_copy(update={"results": results | {network: results.get(network, {}) | {name: value}}})
-            case _:
-                return self
 
 
 class Estimate(Answer):

@@ -5,6 +5,8 @@ beside each other (STARSHIP and ARKD), fetches the first one's weights and repor
 """
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +25,7 @@ END_SECONDS = 60.0
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="python -m client.demo", description="From nothing to a robust student.")
     parser.add_argument("--data", type=Path, default=Path("demo-data"), help="each demo makes a folder of its own in here")
     parser.add_argument("--keep", action="store_true", help="leave the service running until Ctrl-C")
@@ -48,7 +51,9 @@ def main() -> int:
 def service(folder: Path) -> Iterator[str]:
     """The embedded service at a free port: its address."""
     command = [sys.executable, "-P", "-m", "embedded", "--port", "0", "--data", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # So small a network gains nothing from more, and loses much where other programs want the cores.
+    environment = {"DISTILL_THREADS": "1", **os.environ}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     try:
         ready = process.stdout.readline().strip()

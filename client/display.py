@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from pydantic import BaseModel
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -46,7 +45,7 @@ def show_json(answer: BaseModel | Iterable[BaseModel]) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    table = Table(*(clean(column) for column in columns), box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(*(clean(column) for column in columns), box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for row in rows:
         table.add_row(*("" if cell is None else clean(str(cell)) for cell in row))
     console().print(table)
@@ -54,7 +53,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 def show_fields(fields: Mapping[str, object]) -> None:
     """One `name  value` a line; what is not known is left out."""
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 3, 0, 0))
     for name, value in fields.items():
         if value is not None:
             table.add_row(name, clean(str(value)))

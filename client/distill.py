@@ -114,9 +114,7 @@ class Distill:
     def artifacts(self, job_id: str) -> list[Artifact]:
         return list(self._pages(f"{job_path(job_id)}/artifacts", Page[Artifact]))
 
-    def download(
-        self, job_id: str, folder: Path | str, names: Sequence[str] | None = None, on_bytes: transfers.OnBytes = lambda _: None
-    ) -> list[Path]:
+    def download(self, job_id: str, folder: Path | str, names: Sequence[str] | None = None) -> list[Path]:
         """The job's files, or those of ``names``: without its checkpoints. Also raises CorruptDownload.
 
         A file that is there already is not fetched again; one that is there in part is gone on with.
@@ -128,7 +126,7 @@ class Distill:
         if missing:
             raise ClientError(f"{job_id} has no {', '.join(missing)}; it has {', '.join(there) or 'nothing yet'}.")
         path = f"{job_path(job_id)}/artifacts"
-        return [transfers.download(self.transport, f"{path}/{name}", there[name], Path(folder), on_bytes) for name in names]
+        return [transfers.download(self.transport, f"{path}/{name}", there[name], Path(folder)) for name in names]
 
     # -- models and data sets
 

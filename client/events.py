@@ -8,8 +8,8 @@ import httpx2
 from pydantic import ValidationError
 
 from client.answers import Event, Job, read
-from client.errors import UnexpectedAnswer, Unreachable
-from client.transport import Transport, checked, is_busy, is_passing, retry_after
+from client.errors import ClientError, DistillProblem, UnexpectedAnswer, Unreachable
+from client.transport import BUSY, Transport, checked, is_busy, is_passing, retry_after
 from core.spec.status import TERMINAL
 
 SILENCE_SECONDS = 45.0
@@ -71,9 +71,12 @@ def _connection(transport: Transport, job_id: str, last: int) -> Iterator[Event 
     timeout = httpx2.Timeout(transport.timeout, read=SILENCE_SECONDS)
     with transport.http.stream("GET", f"jobs/{quote(job_id, safe='')}/events", headers=headers, timeout=timeout) as response:
         if is_busy(response):
+            response.read()
             raise _Busy(response)
         checked(response)
         for message in httpx2.EventSource(response, max_event_size=None):
+            if not message.data:  # only how long to wait before the next connection
+                continue
             try:
                 yield (Job if message.event == "job" else Event).model_validate_json(message.data)
             except ValidationError as error:
@@ -88,9 +91,11 @@ def watch(transport: Transport, job_id: str, on_update: OnUpdate) -> Job:
         return job
     try:
         for item in follow(transport, job_id):
-            job = item if isinstance(item, Job) else job.after(item)
-            on_update(job)
-    except (Unreachable, UnexpectedAnswer):
+            if isinstance(item, Job):
+                on_update(item)
+    except ClientError as error:
+        if not _may_pass(error) and not isinstance(error, UnexpectedAnswer):
+            raise
         return _poll(transport, job_id, on_update)
     job = fetch_job(transport, job_id)
     on_update(job)
@@ -102,8 +107,8 @@ def _poll(transport: Transport, job_id: str, on_update: OnUpdate) -> Job:
     while True:
         try:
             job = fetch_job(transport, job_id)
-        except Unreachable:
-            if time.monotonic() - heard_at > PATIENCE_SECONDS:
+        except ClientError as error:
+            if not _may_pass(error) or time.monotonic() - heard_at > PATIENCE_SECONDS:
                 raise
         else:
             heard_at = time.monotonic()
@@ -111,3 +116,8 @@ def _poll(transport: Transport, job_id: str, on_update: OnUpdate) -> Job:
             if job.terminal:
                 return job
         time.sleep(POLL_SECONDS)
+
+
+def _may_pass(error: ClientError) -> bool:
+    """Whether the job is none the worse for it, and the service may be back in a moment."""
+    return isinstance(error, Unreachable) or (isinstance(error, DistillProblem) and error.status in BUSY)

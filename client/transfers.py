@@ -16,9 +16,6 @@ from client.transport import Transport, checked, is_busy, is_passing, problem_in
 STORING_SECONDS = 600.0
 """How long the service may take to store an upload whose last byte it has."""
 
-OnBytes = Callable[[int], None]
-"""Told how many bytes of the file are there."""
-
 
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
@@ -28,7 +25,7 @@ def sha256_of(path: Path) -> str:
 # -- download
 
 
-def download(transport: Transport, path: str, artifact: Artifact, folder: Path, on_bytes: OnBytes = lambda _: None) -> Path:
+def download(transport: Transport, path: str, artifact: Artifact, folder: Path) -> Path:
     """The artifact in ``folder``, under its name, verified. Raises CorruptDownload, Unreachable or DistillProblem."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", artifact.name):
         raise UnexpectedAnswer(f"{artifact.name!r} is no name for a file.")
@@ -39,10 +36,10 @@ def download(transport: Transport, path: str, artifact: Artifact, folder: Path, 
     # Named for its contents, so that another file's beginning is never taken up.
     part = folder / f".{artifact.name}.{artifact.sha256[:16]}.part"
     resumed = part.exists()
-    _fetch(transport, path, part, artifact, on_bytes)
+    _fetch(transport, path, part, artifact)
     if resumed and not _is(part, artifact):
         part.unlink()
-        _fetch(transport, path, part, artifact, on_bytes)
+        _fetch(transport, path, part, artifact)
     if not _is(part, artifact):
         found = sha256_of(part)
         part.unlink()
@@ -55,7 +52,7 @@ def _is(path: Path, artifact: Artifact) -> bool:
     return path.is_file() and path.stat().st_size == artifact.size and sha256_of(path) == artifact.sha256
 
 
-def _fetch(transport: Transport, path: str, part: Path, artifact: Artifact, on_bytes: OnBytes) -> None:
+def _fetch(transport: Transport, path: str, part: Path, artifact: Artifact) -> None:
     """Until ``part`` has the promised size."""
     backoff = transport.backoff()
     part.touch()
@@ -70,7 +67,7 @@ def _fetch(transport: Transport, path: str, part: Path, artifact: Artifact, on_b
                 if is_busy(response):
                     lost, pause = problem_in(response), retry_after(response)
                 else:
-                    _append(checked(response), part, had, artifact.size, on_bytes)
+                    _append(checked(response), part, had, artifact.size)
         except httpx2.TransportError as error:
             if not is_passing(error):
                 raise transport.unreachable(error) from error
@@ -98,14 +95,13 @@ def _opened(transport: Transport, path: str, offset: int) -> Iterator[httpx2.Res
         yield response
 
 
-def _append(response: httpx2.Response, part: Path, offset: int, size: int, on_bytes: OnBytes) -> None:
+def _append(response: httpx2.Response, part: Path, offset: int, size: int) -> None:
     goes_on = response.status_code == 206
     if goes_on and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
         raise UnexpectedAnswer(f"{response.url} answered with another range than the one asked for.")
     with part.open("ab" if goes_on else "wb") as file:
         for chunk in response.iter_bytes():
             file.write(chunk)
-            on_bytes(file.tell())
             if file.tell() > size:
                 break
         file.flush()

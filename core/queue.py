@@ -27,7 +27,7 @@ _failed_at: float | None = None
 @lru_cache
 def make_app(broker_url: str) -> "Celery":
     """The Celery application of producer and worker alike. Imported only where a broker is set: it costs memory."""
-    from celery import Celery  # noqa: PLC0415
+    from celery import Celery
 
     app = Celery("distill", broker=broker_url, set_as_current=False)
     app.conf.update(

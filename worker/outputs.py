@@ -43,8 +43,8 @@ class Outputs:
         said, offset = self.folder.read_events(self.offset)
         if not said:
             return
-        for event in worth_uploading(said):
-            self._upload(event)
+        for file in worth_uploading(said):
+            self._upload(file)
         with self.attempt.writing() as (session, job):
             for event in said:
                 self._record(session, job, event)

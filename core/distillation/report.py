@@ -23,7 +23,7 @@ def report(
         "results": state.measured,
         "student": {"network": spec.student.model_dump(), "parameters": parameters, "best_epoch": state.best_epoch},
         "data": {"dataset": spec.data.dataset, "description": dataset.model_dump(mode="json"), "images": sizes},
-        "selection": "best: the epoch with the highest robust accuracy (PGD-10) on held-out training images; last: the last epoch",
+        "selection": "best: the epoch with the highest PGD-10 accuracy on held-out training images; last: the last epoch",
         "seeds": {"training": spec.seed, "evaluation": spec.evaluation.seed},
         "warnings": warnings(spec),
         "history": state.history,

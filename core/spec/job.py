@@ -1,4 +1,4 @@
-"""What a job is. The body of POST /v1/jobs IS one of these; stored fully resolved, so that a changed default never changes an old job."""
+"""What a job is. The body of POST /v1/jobs IS one of these; stored fully resolved, so a changed default changes no old job."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,7 +8,7 @@ from core.spec.adversary import Adversary, Pgd
 from core.spec.base import Spec
 from core.spec.data import Data
 from core.spec.evaluation import Evaluation
-from core.spec.method import DistillationMethod, Starship, TrainingMethod, Trades
+from core.spec.method import DistillationMethod, Starship, Trades, TrainingMethod
 from core.spec.network import ModelDescription, Network
 from core.spec.schedule import Schedule
 

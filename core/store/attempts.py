@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, or_, select, update
+from sqlalchemy import ColumnElement, Engine, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import LeaseLost
@@ -18,7 +18,7 @@ from core.store import events
 from core.store.clock import database_now
 from core.store.engine import reading, writing
 from core.store.ids import is_id
-from core.store.moves import move
+from core.store.moves import move, move_by_id
 from core.store.tables import Job
 
 LONGEST_BACKOFF = 36
@@ -82,25 +82,25 @@ def next_queued(session: Session, limit: int = 100) -> list[str]:
 
 def claim(engine: Engine, job_id: str, worker: str, lease_seconds: float) -> Attempt | None:
     """Take a queued job. None where someone else has it, it has ended, it must wait, or there is none."""
+    if not is_id(job_id):
+        return None
     with writing(engine) as session:
-        job = session.get(Job, job_id) if is_id(job_id) else None
-        if job is None or job.status != "queued":
-            return None
-        claimed = move(
+        job = move_by_id(
             session,
-            job,
+            job_id,
+            "queued",
             "running",
             "a worker claimed it",
             _ready(),
             attempt=Job.attempt + 1,
-            worker=worker,
+            worker=worker[:200],
             lease_expires_at=_after(lease_seconds),
             phase="preparing",
             pending_reason=None,
             not_before=None,
-            started_at=database_now() if job.started_at is None else job.started_at,
+            started_at=func.coalesce(Job.started_at, database_now()),
         )
-        return Attempt(engine, job.id, job.attempt, job.project_id, lease_seconds) if claimed else None
+    return Attempt(engine, job.id, job.attempt, job.project_id, lease_seconds) if job is not None else None
 
 
 def succeed(session: Session, job: Job, results: dict[str, Any] | None = None, model_id: str | None = None) -> None:

@@ -169,6 +169,11 @@ def _translated_errors() -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         if isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorcode == sqlite3.SQLITE_ERROR:
             raise  # a mistake in a statement
+        if (
+            isinstance(error.orig, psycopg.errors.DiskFull)
+            or getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        ):
+            raise Unavailable("The disk of the database is full.", code="storage_full") from error
         raise Unavailable("The database does not answer; try again in a moment.") from error
     except DataError as error:
         raise Invalid("A value does not fit into the database: a text with a NUL in it, or a number out of range.") from error

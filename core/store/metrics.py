@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from core.store.tables import Metric
@@ -74,38 +73,10 @@ def _whole(session: Session, job_id: str, name: str) -> list[tuple[int, float]]:
 
 
 def _thinned(session: Session, job_id: str, name: str, first: int, width: int) -> list[tuple[int, float]]:
-    part = ((Metric.step - first) // width).label("part")
-    points = select(part, Metric.step, Metric.value).where(Metric.job_id == job_id, Metric.name == name).subquery("points")
-    ends = (
-        select(
-            points.c.part,
-            func.min(points.c.step).label("first"),
-            func.max(points.c.step).label("last"),
-            func.min(points.c.value).label("least"),
-            func.max(points.c.value).label("greatest"),
-        )
-        .group_by(points.c.part)
-        .subquery("ends")
-    )
-
-    def at(column: str, reached: str, value: str) -> ColumnElement[Any]:
-        return func.min(case((points.c[reached] == ends.c[column], points.c[value])))
-
-    statement = (
-        select(
-            ends.c.first,
-            at("first", "step", "value"),
-            ends.c.last,
-            at("last", "step", "value"),
-            at("least", "value", "step"),
-            ends.c.least,
-            at("greatest", "value", "step"),
-            ends.c.greatest,
-        )
-        .select_from(ends.join(points, points.c.part == ends.c.part))
-        .group_by(ends.c.part, ends.c.first, ends.c.last, ends.c.least, ends.c.greatest)
-    )
-    kept: dict[int, float] = {}
-    for row in session.execute(statement):
-        kept |= dict(zip(row[::2], row[1::2], strict=True))
-    return sorted(kept.items())
+    part = (Metric.step - first) // width
+    orders = [(Metric.step,), (Metric.step.desc(),), (Metric.value, Metric.step), (Metric.value.desc(), Metric.step)]
+    ranks = [func.row_number().over(partition_by=part, order_by=order).label(f"rank_{n}") for n, order in enumerate(orders)]
+    ranked = select(Metric.step, Metric.value, *ranks).where(Metric.job_id == job_id, Metric.name == name).subquery()
+    is_kept = or_(*(ranked.c[rank.name] == 1 for rank in ranks))
+    statement = select(ranked.c.step, ranked.c.value).where(is_kept).order_by(ranked.c.step)
+    return [(step, value) for step, value in session.execute(statement)]

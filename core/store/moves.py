@@ -20,9 +20,21 @@ def move(
     One conditional UPDATE: False, and nothing changed, where the row is no longer as ``job`` was read, or a condition
     fails. Raises Conflict for a move that the table does not have.
     """
-    old, attempt = job.status, job.attempt
+    return move_by_id(session, job.id, job.status, new, reason, Job.attempt == job.attempt, *conditions, **changes) is not None
+
+
+def move_by_id(
+    session: Session,
+    job_id: str,
+    old: Status,
+    new: Status,
+    reason: str | None = None,
+    *conditions: ColumnElement[bool],
+    **changes: Any,
+) -> Job | None:
+    """As ``move``, of a job that was not read before; None where it is not ``old`` or a condition fails."""
     if not may_move(old, new):
-        raise Conflict(f"Job {job.id} is {old}; it cannot become {new}.", code="illegal_move")
+        raise Conflict(f"Job {job_id} is {old}; it cannot become {new}.", code="illegal_move")
     if new not in HELD:
         changes |= {"lease_expires_at": None, "phase": None}
     if new in TERMINAL:
@@ -30,30 +42,37 @@ def move(
     session.flush()
     statement = (
         update(Job)
-        .where(Job.id == job.id, Job.status == old, Job.attempt == attempt, *conditions)
-        .values(status=new, version=Job.version + 1, **changes)
+        .where(Job.id == job_id, Job.status == old, *conditions)
+        .values(status=new, event_seq=Job.event_seq + 1, version=Job.version + 1, **changes)
         .returning(Job)
         .execution_options(synchronize_session=False, populate_existing=True)
     )
-    if session.scalars(statement).one_or_none() is None:
-        return False
-    events.append(session, job, "status", {"from": old, "to": new, "reason": reason})
-    if new in TERMINAL and new != "succeeded":
-        _give_up_import(session, job)
-    return True
+    job = session.scalars(statement).one_or_none()
+    if job is not None:
+        _say(session, job, old, new, reason)
+        if new in TERMINAL and new != "succeeded":
+            _give_up_import(session, job)
+    return job
 
 
 def begin(session: Session, job: Job) -> None:
     """A new job's first state, and the first event of its history."""
     job.status = "queued"
+    job.event_seq = 1
     session.add(job)
     session.flush()
-    events.append(session, job, "status", {"from": None, "to": "queued", "reason": None})
+    _say(session, job, None, "queued", None)
 
 
 def history(session: Session, job_id: str) -> list[Event]:
     """Every change of status, in order; ``data`` is ``{"from", "to", "reason"}``."""
     return events.of_type(session, job_id, "status")
+
+
+def _say(session: Session, job: Job, old: Status | None, new: Status, reason: str | None) -> None:
+    data = {"from": old, "to": new, "reason": reason}
+    session.add(Event(job_id=job.id, seq=job.event_seq, type="status", attempt=job.attempt, data=data))
+    session.flush()
 
 
 def _give_up_import(session: Session, job: Job) -> None:

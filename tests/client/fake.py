@@ -66,7 +66,7 @@ class Fake:
             def handle_any(self) -> None:
                 outer.handle(self)
 
-            do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815
+            do_GET = do_POST = do_PUT = do_DELETE = handle_any
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -149,7 +149,7 @@ def ended(seq: int, status: str = "succeeded") -> dict[str, Any]:
 
 def stream(*messages: dict[str, Any], cut: bool = False) -> Answer:
     """Events with their number as id; a job without one."""
-    text = ": hello\n\n"
+    text = "retry: 1000\n\n: still here\n\n"
     for message in messages:
         head = f"id: {message['seq']}\nevent: {message['type']}\n" if "seq" in message else "event: job\n"
         text += f"{head}data: {json.dumps(message)}\n\n"

@@ -4,7 +4,7 @@ from client.distill import Distill
 from client.errors import DistillProblem
 from core.spec.job import parse
 from tests.builders import distillation_body
-from tests.client.fake import Answer, Fake, as_json, event, job, problem
+from tests.client.fake import Answer, Fake, as_json, job, problem
 
 
 def refusal(service: Distill) -> str:
@@ -58,14 +58,3 @@ def test_lists_go_through_every_page(fake: Fake, service: Distill) -> None:
     assert [query.get("after") for query in queries] == [None, ["c1"], ["c2"]]
     for query in queries:
         assert (query["status"], query["method"], query["metadata[team]"]) == (["queued", "running"], ["arkd"], ["a"])
-
-
-def test_an_event_carries_a_job_a_moment_further(fake: Fake, service: Distill) -> None:
-    from client.answers import Event, Job
-
-    before = Job.model_validate(job(phase="training", progress={"step": 3, "of": 9}))
-    measured = before.after(Event.model_validate(event(5, "measured", network="best", name="pgd", value=0.5)))
-    assert measured.results == {"best": {"pgd": 0.5}}
-    ended = measured.after(Event.model_validate(event(6, "status", **{"from": "running", "to": "succeeded"})))
-    assert (ended.status, ended.terminal, ended.phase, ended.progress) == ("succeeded", True, None, None)
-    assert before.results is None

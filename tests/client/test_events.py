@@ -85,12 +85,11 @@ def test_a_stream_that_never_comes_is_given_up(fake: Fake) -> None:
 
 def test_waiting_tells_of_every_change_and_returns_the_job_as_it_ended(fake: Fake, service: Distill) -> None:
     fake.on(JOB, as_json(job("queued")), as_json(job("succeeded", model_id="mdl_1")))
-    begun = event(1, "status", **{"from": "queued", "to": "running"})
-    fake.on(EVENTS, stream(begun, event(2, "phase", phase="training"), job(phase="training", progress={"step": 1}), ended(3)))
+    training = job(phase="training", progress={"step": 1})
+    fake.on(EVENTS, stream(event(1), job(), event(2, "phase", phase="training"), training, ended(3)))
     seen: list[tuple[str, str | None]] = []
     assert service.wait("job_1", lambda it: seen.append((it.status, it.phase))).model_id == "mdl_1"
-    assert seen[:4] == [("queued", None), ("running", None), ("running", "training"), ("running", "training")]
-    assert seen[-1] == ("succeeded", None)
+    assert seen == [("queued", None), ("running", None), ("running", "training"), ("succeeded", None)]
 
 
 def test_waiting_for_a_job_that_has_ended_needs_no_stream(fake: Fake, service: Distill) -> None:
@@ -104,5 +103,14 @@ def test_where_no_stream_comes_through_waiting_polls(fake: Fake, monkeypatch: py
     monkeypatch.setattr(client_events, "POLL_SECONDS", 0.01)
     fake.on(JOB, as_json(job("queued")), as_json(job()), as_json(job("succeeded")))
     fake.on(EVENTS, no_stream)
+    with client_of(fake, retries=1) as service:
+        assert service.wait("job_1").status == "succeeded"
+
+
+def test_a_database_that_is_away_for_a_while_does_not_end_the_waiting(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_events, "POLL_SECONDS", 0.01)
+    away = problem(503, "unavailable", "The database does not answer.")
+    fake.on(JOB, as_json(job("queued")), *[away] * 6, as_json(job("succeeded")))
+    fake.on(EVENTS, away)
     with client_of(fake, retries=1) as service:
         assert service.wait("job_1").status == "succeeded"

@@ -1,6 +1,5 @@
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +148,10 @@ def model(status: str, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def checkpoint(tmp_path: Path) -> Iterator[Path]:
+def checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "teacher.safetensors"
     path.write_bytes(CONTENT)
-    yield path
+    return path
 
 
 def send(service: Distill, checkpoint: Path) -> str:

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import pickle
 import tarfile
@@ -61,7 +62,18 @@ def test_a_tar_checkpoint_is_unsafe():
 
 @pytest.mark.parametrize(
     "first_bytes",
-    [b"", b"P", b"PK", b"\x80", b"{", bytes(512), b"\x1f\x8b\x08", b"GGUF" + bytes(100), safetensors_of(100 * 10**6 + 1), b"<html>"],
+    [
+        b"",
+        b"P",
+        b"PK",
+        b"\x80",
+        b"{",
+        bytes(512),
+        b"\x1f\x8b\x08",
+        b"GGUF" + bytes(100),
+        safetensors_of(100 * 10**6 + 1),
+        b"<html>",
+    ],
 )
 def test_anything_else_is_no_checkpoint(first_bytes: bytes):
     assert refusal(checkpoint_format, first_bytes) == "unknown_format"
@@ -81,7 +93,9 @@ def test_archives_are_known_by_their_first_bytes(first_bytes: bytes, name: str):
     assert archive_format(first_bytes) == name
 
 
-@pytest.mark.parametrize("first_bytes", [b"", b"PK", b"\x1f", bytes(512), tar_bytes()[:261], b"Rar!\x1a\x07", b"7z\xbc\xaf", b"\x89PNG"])
+@pytest.mark.parametrize(
+    "first_bytes", [b"", b"PK", b"\x1f", bytes(512), tar_bytes()[:261], b"Rar!\x1a\x07", b"7z\xbc\xaf", b"\x89PNG"]
+)
 def test_anything_else_is_no_archive(first_bytes: bytes):
     assert refusal(archive_format, first_bytes) == "unknown_format"
 
@@ -89,7 +103,5 @@ def test_anything_else_is_no_archive(first_bytes: bytes):
 @given(st.binary(max_size=600))
 def test_whatever_the_bytes_are_there_is_a_format_or_a_refusal(first_bytes: bytes):
     for format_of in (checkpoint_format, archive_format):
-        try:
-            format_of(first_bytes)
-        except Refused as error:
-            assert error.code in ("unknown_format", "unsafe_checkpoint", "unsafe_dataset")
+        with contextlib.suppress(Refused):
+            assert format_of(first_bytes)

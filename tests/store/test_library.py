@@ -83,6 +83,22 @@ def test_models_are_listed_newest_first(engine: Engine) -> None:
     assert end is None
 
 
+def test_an_upload_is_begun_once(engine: Engine) -> None:
+    with writing(engine) as session:
+        model = models.create(session, DEFAULT_PROJECT, "mine", model_description(), status="awaiting_upload")
+        dataset = datasets.create(session, DEFAULT_PROJECT, "mine", "upload", status="awaiting_upload")
+    for attempt in (1, 2):
+        with writing(engine) as session:
+            if attempt == 1:
+                assert models.begin_import(session, model, "job_1", size=1, sha256=SHA256).status == "importing"
+                assert datasets.begin_import(session, dataset, "job_2", size=1, sha256=SHA256).import_job_id == "job_2"
+                continue
+            with pytest.raises(Conflict):
+                models.begin_import(session, model, "job_3", size=1, sha256=SHA256)
+            with pytest.raises(Conflict):
+                datasets.begin_import(session, dataset, "job_3", size=1, sha256=SHA256)
+
+
 # -- data sets
 
 

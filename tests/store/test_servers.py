@@ -1,8 +1,10 @@
 """The servers that other tests rely on: they start, survive being killed, and leave nothing behind."""
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -42,11 +44,13 @@ def test_a_server_can_be_killed_frozen_and_started_again_on_its_port() -> None:
     assert not server.folder.exists()
 
 
-def test_servers_end_with_the_test_run_even_when_it_is_killed() -> None:
+def test_servers_end_with_the_test_run_even_when_it_is_killed(tmp_path: Path) -> None:
     program = (
         "from tests.servers import Redis; import time; s = Redis().start(); print(s.process.pid, flush=True); time.sleep(60)"
     )
-    run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    root = Path(servers.__file__).parents[1]
+    run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=root, env=environment)
     assert run.stdout is not None
     server = int(run.stdout.readline())
     run.kill()

@@ -10,7 +10,7 @@ BRIGHTEST = 16
 
 
 def load(_folder: JobFolder | None = None) -> DataSet:
-    from sklearn.datasets import load_digits  # noqa: PLC0415 - a second, which no other data set should cost
+    from sklearn.datasets import load_digits  # here: a second, which no other data set should cost
 
     digits = load_digits()
     images_NHW = torch.from_numpy(digits.images).mul(255 / BRIGHTEST).round().to(torch.uint8)

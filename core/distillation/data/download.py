@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 60.0
 
 def read(name: Literal["cifar10", "cifar100"], scratch: Path) -> Found:
     """Raises Refused (download_failed)."""
-    from torchvision import datasets  # noqa: PLC0415 - two seconds, which no other job should cost
+    from torchvision import datasets  # here: two seconds, which no other job should cost
 
     title, fetch = ("CIFAR-10", datasets.CIFAR10) if name == "cifar10" else ("CIFAR-100", datasets.CIFAR100)
     with _timeout():

@@ -28,6 +28,11 @@ def file_kind(path: str) -> FileKind:
     return "pickle" if suffix in PICKLE_SUFFIXES else "other"
 
 
+def is_unicode(path: str) -> bool:
+    """False for bytes that could not be decoded, which Python keeps as lone surrogates."""
+    return path.encode(errors="replace").decode() == path
+
+
 def quoted(path: str) -> str:
     """A file's name as it may stand in a message: no control characters, no broken encoding, not too long."""
     return '"' + "".join(letter if letter.isprintable() else "\ufffd" for letter in path[:200]) + '"'

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from core.distillation.data import packed
-from core.distillation.data.file_kinds import file_kind, quoted
+from core.distillation.data.file_kinds import file_kind, is_unicode, quoted
 from core.distillation.data.files import Files, Progress
 from core.distillation.data.image_files import FORMATS, decode
 from core.distillation.data.images import DataSet, Found, Images
@@ -111,7 +111,7 @@ def _class_names(files: Files, top: str) -> list[str]:
     if len(names) > MAX_CLASSES:
         raise Refused(f"There are {len(names)} classes; at most {MAX_CLASSES} are possible.", code="too_large")
     for name in names:
-        if name != name.encode(errors="replace").decode():
+        if not is_unicode(name):
             raise Refused(f"The name of the class {quoted(name)} is not UTF-8.", code="unknown_format")
     return names
 

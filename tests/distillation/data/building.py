@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from core.distillation.data.images import Images
-from core.errors import Refused
 from core.folder import Imported, JobFolder
 from core.spec.job import ImportDataset
 
@@ -24,7 +23,9 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (8, 8), seed: int = 0, fo
 
 def two_classes(prefix: str = "", per_class: int = 5, **changes) -> dict[str, bytes]:
     return {
-        f"{prefix}{name}/{at}.png": picture(seed=at + 100 * len(name), **changes) for name in ("cat", "mouse") for at in range(per_class)
+        f"{prefix}{name}/{at}.png": picture(seed=at + 100 * len(name), **changes)
+        for name in ("cat", "mouse")
+        for at in range(per_class)
     }
 
 
@@ -40,7 +41,9 @@ def zip_of(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> 
     return out.getvalue()
 
 
-def tar_of(files: dict[str, bytes], compression: str = "", form: int = tarfile.PAX_FORMAT, folders: tuple[str, ...] = ()) -> bytes:
+def tar_of(
+    files: dict[str, bytes], compression: str = "", form: int = tarfile.PAX_FORMAT, folders: tuple[str, ...] = ()
+) -> bytes:
     return tar_of_members(
         [*(member(name, type=tarfile.DIRTYPE) for name in folders), *(member(name, data) for name, data in files.items())],
         compression,
@@ -99,7 +102,3 @@ def imported(folder: JobFolder) -> Imported:
 
 def labels_of(images: Images) -> list[int]:
     return images.labels_N.tolist()
-
-
-def refusal(error: Refused) -> tuple[str, str]:
-    return error.code, error.message

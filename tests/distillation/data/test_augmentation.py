@@ -20,7 +20,9 @@ def slowly(images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Gen
     batch, channels, height, width = images_BCHW.shape
     padding = augmentation.crop_padding
     device = generator.device
-    draws = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=device) if padding else torch.zeros(2, batch)
+    draws = (
+        torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=device) if padding else torch.zeros(2, batch)
+    )
     tops, lefts = draws.int().tolist()
     flips = torch.rand(batch, generator=generator, device=device) < 0.5 if augmentation.flip else torch.zeros(batch)
     flips = flips.tolist()
@@ -83,6 +85,7 @@ def test_every_crop_comes_up():
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_augmentation_on_the_gpu_equals_the_slow_reference_for_its_draws():
     augmentation = Augmentation(crop_padding=4, flip=True)
     ours = augment(images().cuda(), augmentation, seeded(5, "cuda"))

@@ -51,7 +51,7 @@ def refusal(tmp_path: Path, files: dict[str, bytes]) -> tuple[str, str]:
 
 
 def test_cifar_10_is_read_back_as_it_was_written(import_upload: Callable[[bytes], JobFolder]):
-    job = import_upload(tar_of({f"cifar-10-batches-bin/{name}": data for name, data in cifar10().items()}, "gz"))
+    job = import_upload(tar_of({f"cifar-10-batches-bin/{name}": data for name, data in cifar10().items()}))
     event = imported(job)
     dataset = load(job)
     assert event.dataset.class_names[3] == "cat"
@@ -79,7 +79,9 @@ def test_cifar_100_has_the_fine_labels(tmp_path: Path):
 
 def small(**changes: bytes | None) -> dict[str, bytes]:
     """Enough for a refusal before the large files are looked at; None: not there."""
-    files = {"data_batch_1.bin": b"x", "batches.meta.txt": CIFAR10_NAMES} | {name.replace("__", "."): it for name, it in changes.items()}
+    files = {"data_batch_1.bin": b"x", "batches.meta.txt": CIFAR10_NAMES} | {
+        name.replace("__", "."): it for name, it in changes.items()
+    }
     return {name: data for name, data in files.items() if data is not None}
 
 
@@ -110,7 +112,9 @@ def test_a_label_out_of_range_is_refused_by_name(tmp_path: Path):
     assert (code, message) == ("corrupt_archive", '"data_batch_1.bin" has a label 10; CIFAR-10\'s go from 0 to 9.')
 
 
-@pytest.mark.parametrize("name", ["cifar-10-batches-py/data_batch_1", "cifar-10-batches-py/batches.meta", "cifar-100-python/meta"])
+@pytest.mark.parametrize(
+    "name", ["cifar-10-batches-py/data_batch_1", "cifar-10-batches-py/batches.meta", "cifar-100-python/meta"]
+)
 def test_the_pickled_form_is_refused_and_the_binary_one_named(tmp_path: Path, name: str):
     code, message = refusal(tmp_path, two_classes() | {name: pickle.dumps({b"labels": [1]}, 2)})
     assert (code, f'"{name}"' in message) == ("unsafe_dataset", True)

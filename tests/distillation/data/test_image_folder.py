@@ -13,6 +13,7 @@ from PIL import Image
 
 from core.distillation.data import load
 from core.distillation.data.importing import import_dataset
+from core.errors import Refused
 from core.folder import JobFolder
 
 from .building import import_job, imported, labels_of, picture, split_classes, two_classes, write_files, zip_of
@@ -221,6 +222,16 @@ def test_a_class_that_is_never_tested_is_refused_by_name(refused: Refusal):
 @pytest.mark.parametrize("files", [{"cat/0.png": picture()}, {"0.png": picture(), "1.png": picture()}, {"README": b"x"}])
 def test_fewer_than_two_classes_are_refused(refused: Refusal, files: dict[str, bytes]):
     assert refused(zip_of(files))[0] == "too_few_classes"
+
+
+def test_a_class_whose_name_is_not_utf_8_is_refused(tmp_path: Path):
+    root = write_files(tmp_path / "pets", two_classes())
+    (root / "caf\udce9").mkdir()
+    job = import_job(tmp_path / "job", source="folder", folder="pets")
+    job.upload.symlink_to(root)
+    with pytest.raises(Refused, match="is not UTF-8") as caught:
+        import_dataset(job)
+    assert caught.value.code == "unknown_format"
 
 
 def test_classes_too_small_to_be_split_are_refused(refused: Refusal):

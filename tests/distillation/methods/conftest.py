@@ -1,5 +1,7 @@
 """Two tiny networks with uneven predictions, and a batch of fixed images with fixed adversaries."""
 
+import copy
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -10,19 +12,37 @@ from core.distillation.models.small_cnn import SmallCnn
 
 CLASSES = 4
 
+torch.set_num_threads(1)
 
-def tiny(width: int, seed: int) -> SmallCnn:
-    """Its running statistics are not those of any batch, so that eval and train mode differ."""
+
+def gratings(seed: int) -> Tensor:
+    """Six images of different contrast, brightness and direction, with a little noise."""
+    noise = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    waves = torch.stack([(rows * (image % 3) + columns * (image // 3 + 0.5) + seed).sin() for image in range(6)])[:, None]
+    contrast, brightness = (torch.linspace(*ends, 6)[:, None, None, None] for ends in ((0.05, 0.4), (0.7, 0.3)))
+    return (brightness + contrast * waves + 0.1 * noise).clamp(0, 1)
+
+
+@functools.cache
+def prototype(width: int, seed: int) -> SmallCnn:
+    """Its running statistics are those of other images, so that eval and train mode differ."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SmallCnn(CLASSES, width=width, channels=1)
-        with torch.no_grad():
-            network.linear.weight.mul_(6)
-            for norm in (network.bn1, network.bn2, network.bn3):
-                norm.running_mean.normal_(0, 0.1)
-                norm.running_var.uniform_(0.5, 1.5)
-                norm.bias.uniform_(0, 0.3)
+    with torch.no_grad():
+        network.linear.weight.mul_(4)
+        for norm in (network.bn1, network.bn2, network.bn3):
+            norm.momentum = 1.0
+        network(gratings(seed))
+        for norm in (network.bn1, network.bn2, network.bn3):
+            norm.momentum = 0.1
+            norm.num_batches_tracked.zero_()
     return network
+
+
+def tiny(width: int, seed: int) -> SmallCnn:
+    return copy.deepcopy(prototype(width, seed))
 
 
 @pytest.fixture
@@ -37,14 +57,14 @@ def teacher() -> SmallCnn:
 
 @pytest.fixture
 def images() -> Tensor:
-    contrast = torch.linspace(0.2, 1, 6)[:, None, None, None]
-    return contrast * torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    return gratings(seed=3)
 
 
 @pytest.fixture
 def adversarial(images: Tensor) -> Tensor:
-    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(4))
-    return (images + 0.2 * noise.sign()).clamp(0, 1)
+    """Within 0.2 of the images: vertical stripes, darker and darker."""
+    stripes = torch.tensor([0.2, -0.2]).repeat(4) - torch.linspace(0, 0.2, 6)[:, None, None, None]
+    return (images + stripes.clamp(-0.2, 0.2)).clamp(0, 1)
 
 
 @pytest.fixture

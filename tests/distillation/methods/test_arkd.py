@@ -131,7 +131,9 @@ def test_the_adversaries_of_eq_2_and_eq_3_differ(student: SmallCnn, teacher: Sma
     student.eval()
     for adaptive in (False, True):
         method = Arkd(Settings(adaptive=adaptive), student, teacher)
-        found.append(attack(Pgd(radius=0.1, step_size=0.05, steps=3), method.inner(method.begin(images, labels)), images, seeded()))
+        found.append(
+            attack(Pgd(radius=0.1, step_size=0.05, steps=3), method.inner(method.begin(images, labels)), images, seeded())
+        )
     assert (found[0] - found[1]).abs().max() > 0.05
 
 

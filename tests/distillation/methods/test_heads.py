@@ -36,7 +36,10 @@ def test_a_linear_head_is_one_linear_layer_and_each_views_projection_has_unit_le
     linear, _ = head()
     (weight, bias), clean = linear.parameters(), views()[0]
     for sample, projected in zip(clean.tolist(), linear(clean).tolist(), strict=True):
-        plain = [sum(w * x for w, x in zip(row, sample, strict=True)) + b for row, b in zip(weight.tolist(), bias.tolist(), strict=True)]
+        plain = [
+            sum(w * x for w, x in zip(row, sample, strict=True)) + b
+            for row, b in zip(weight.tolist(), bias.tolist(), strict=True)
+        ]
         length = math.sqrt(sum(value**2 for value in plain))
         assert projected == pytest.approx([value / length for value in plain], rel=1e-4, abs=1e-6)
 

@@ -15,6 +15,7 @@ from core.distillation.methods.starship import Starship
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.views import mode
 from core.spec.adversary import Pgd
+from core.spec.method import Arkd as ArkdSettings
 from core.spec.method import (
     CovarianceAlignment,
     Frobenius,
@@ -25,16 +26,16 @@ from core.spec.method import (
     ProjectionHeads,
     SubmatrixAlignment,
 )
-from core.spec.method import Arkd as ArkdSettings
 from core.spec.method import Starship as Settings
 
 BATCH, DIMENSION = 6, 3
+MAX_EXP = MaxExp()
 DISTANCES = [Frobenius(), PowerEuclidean(ridge=0.01), MaxExp(eta=5), NormalKl(ridge=0.01)]
 
 
 def settings_with(
     *,
-    distance: Any = MaxExp(),
+    distance: Any = MAX_EXP,
     pgm_distance: Any = None,
     alpha: tuple[float, float, float] = (1.0, 2.0, 1.0),
     heads: dict[str, Any] | None = None,
@@ -84,9 +85,7 @@ def plain_distance(a: Tensor, b: Tensor, distance: Any, shift: Tensor | None = N
         assert distance.gamma == 0.5
         a, b = square_root(ridged(a, distance.ridge)), square_root(ridged(b, distance.ridge))
     if distance.name == "max_exp":
-        a, b = (
-            identity - torch.linalg.matrix_power(identity - m / (m.trace() + distance.ridge), distance.eta) for m in (a, b)
-        )
+        a, b = (identity - torch.linalg.matrix_power(identity - m / (m.trace() + distance.ridge), distance.eta) for m in (a, b))
     return ((a - b) ** 2).sum()
 
 

@@ -81,9 +81,7 @@ def test_the_clean_target_of_trades_is_a_constant_while_the_adversary_climbs(
     assert farthest(gradients(student), gradients(plain)) < 1e-3
 
 
-def test_the_gradient_of_trades_adversary_is_zero_at_the_clean_image(
-    student: SmallCnn, images: Tensor, labels: Tensor
-) -> None:
+def test_the_gradient_of_trades_adversary_is_zero_at_the_clean_image(student: SmallCnn, images: Tensor, labels: Tensor) -> None:
     # So a start of noise is needed.
     student.eval()
     method = Trades(TradesSettings(), student)

@@ -7,7 +7,7 @@ from typing import BinaryIO
 from core.distillation.data.archive.entry import Budget, Entry, damaged
 from core.distillation.data.archive.tar import entries as tar_entries
 from core.distillation.data.archive.zip import entries as zip_entries
-from core.distillation.data.file_kinds import file_kind, quoted
+from core.distillation.data.file_kinds import file_kind, is_unicode, quoted
 from core.distillation.data.files import MAX_FILES, Progress, UnpackedFiles, pickle_refused
 from core.errors import Refused
 from core.spec.sniff import archive_format, is_pickle
@@ -81,7 +81,7 @@ def _safe_path(entry: Entry) -> str:
             f"{quoted(entry.name)} is a link, a device or a sparse file; a data set has regular files and folders only.",
             code="unsafe_dataset",
         )
-    if not _is_unicode(name):
+    if not is_unicode(name):
         raise damaged(f"the name {quoted(entry.name)} is not UTF-8")
     if len(name) > MAX_PATH_LETTERS or len(parts) > MAX_DEPTH:
         raise Refused(
@@ -91,8 +91,3 @@ def _safe_path(entry: Entry) -> str:
     if entry.size > MAX_FILE_BYTES:
         raise Refused(f"{quoted(entry.name)} has {entry.size} bytes; a file may have {MAX_FILE_BYTES}.", code="too_large")
     return "/".join(parts)
-
-
-def _is_unicode(name: str) -> bool:
-    """False for bytes that could not be decoded, which Python keeps as lone surrogates."""
-    return name.encode(errors="replace").decode() == name

@@ -24,6 +24,8 @@ def entries(file: BinaryIO, budget: Budget) -> Iterator[Entry]:
 
 
 def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> Iterator[bytes]:
+    if info.file_size == 0:
+        return
     if info.flag_bits & 1:
         raise Refused("The archive is encrypted; send it without a password.", code="unknown_format")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # only these unfold in bounded steps

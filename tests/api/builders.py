@@ -1,0 +1,50 @@
+"""Jobs in states that only a worker can bring about, and files of theirs."""
+
+import hashlib
+import json
+from typing import Any
+
+from sqlalchemy import Engine
+
+from core.store import artifacts, attempts
+from core.store.attempts import Attempt
+from core.store.engine import writing
+from core.store.objects import Objects, artifact_key
+from core.store.tables import Artifact
+from tests.builders import an_attempt
+
+SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def an_artifact(
+    engine: Engine, objects: Objects, attempt: Attempt, name: str, data: bytes, kind: Any = "weights", **changes: Any
+) -> Artifact:
+    key = artifact_key(attempt.job_id, attempt.number, name)
+    size, digest = objects.put_stream(key, iter([data]), len(data))
+    with writing(engine) as session:
+        return artifacts.put(
+            session,
+            attempt.job_id,
+            name=name,
+            kind=kind,
+            object_key=key,
+            size=size,
+            sha256=digest,
+            attempt=attempt.number,
+            **changes,
+        )[0]
+
+
+def a_finished_job(engine: Engine, objects: Objects) -> Attempt:
+    """With a report and weights; it has succeeded."""
+    attempt = an_attempt(engine)
+    an_artifact(engine, objects, attempt, "best.safetensors", bytes(range(256)) * 4)
+    report = json.dumps({"student": "small_cnn"}).encode()
+    an_artifact(engine, objects, attempt, "report.json", report, "report", media_type="application/json")
+    with attempt.writing() as (session, job):
+        attempts.succeed(session, job)
+    return attempt
