@@ -94,7 +94,8 @@ def stage(job: Job) -> str:
     if progress is None:
         return job.phase
     epoch = f" epoch {progress.epoch}/{progress.epochs}," if progress.epoch and progress.epochs else ""
-    step = f" {progress.step}/{progress.of}" if progress.step is not None and progress.of else ""
+    unit = " step" if epoch else ""
+    step = f"{unit} {progress.step}/{progress.of}" if progress.step is not None and progress.of else ""
     left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
     return f"{job.phase}{epoch}{step}{left}"
 

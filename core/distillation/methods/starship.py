@@ -46,11 +46,11 @@ class Starship(WithTeacher):
         terms = self.arkd.terms(*teacher, *student)
         watched: dict[str, Tensor] = {}
         if self.needs_heads:
-            self._covariances(teacher, student, terms, watched)
-        self._grams(teacher, student, terms)
+            self.covariances(teacher, student, terms, watched)
+        self.grams(teacher, student, terms)
         return Outcome(terms, watched)
 
-    def _covariances(
+    def covariances(
         self, teacher: tuple[View, View], student: tuple[View, View], terms: dict[str, Term], watched: dict[str, Tensor]
     ) -> None:
         """Eq. 5-7 and the covariance's part of Eq. 10. Cosine and FCA see the perturbed head, Omega the head itself."""
@@ -89,7 +89,7 @@ class Starship(WithTeacher):
         sigma_s = covariance(ours.clean_BP, ours.adversarial_BP)
         return squared_distance(sigma_t, sigma_s, distance.name, **_settings(distance), **means) / 4
 
-    def _grams(self, teacher: tuple[View, View], student: tuple[View, View], terms: dict[str, Term]) -> None:
+    def grams(self, teacher: tuple[View, View], student: tuple[View, View], terms: dict[str, Term]) -> None:
         """Eq. 8 and 9, and the Gram matrix's part of Eq. 10."""
         matching, submatrices = self.settings.gram, self.settings.submatrices
         g_s = gram(student[0].probabilities_BK, student[1].probabilities_BK)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from core.distillation.data.archive import unpack
 from core.distillation.data.images import Images
 from core.folder import Imported, JobFolder
 from core.spec.job import ImportDataset
@@ -102,3 +103,11 @@ def imported(folder: JobFolder) -> Imported:
 
 def labels_of(images: Images) -> list[int]:
     return images.labels_N.tolist()
+
+
+def unpacked(archive: bytes, folder: Path) -> dict[str, bytes]:
+    path = folder / "upload"
+    path.write_bytes(archive)
+    with (folder / "heap").open("w+b") as heap:
+        files = unpack(path, heap, lambda step, of: None)
+        return {name: files.read(name) for name in files}

@@ -1,0 +1,240 @@
+"""What the service itself costs: latencies, the way to the first training step, the overhead on a job, memory.
+
+    python benchmarks/service_cost.py [--requests N] [--epochs N] [--pairs N] [--out docs/results]
+
+Starts real processes on this machine: the API on SQLite and on Postgres, and the embedded service.
+Wanted: submit p50 <= 20 ms at 1 client; <= 15 s from submission to the first training step on an idle service; a job through
+the service <= 2 % longer than bare; API <= 150 MB and supervisor <= 120 MB resident. Writes service_cost.json and .md.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import httpx2
+import psutil
+from machine import stamp, write
+
+from client import Distill
+from core.folder import JobFolder
+from core.spec.data import DIGITS
+from core.spec.job import AdversarialTraining
+from tests.servers import Postgres, free_port
+
+JOB: dict[str, Any] = {
+    "kind": "adversarial_training",
+    "student": {"architecture": "small_cnn", "width": 16},
+    "data": {"dataset": "digits", "held_out": 0.1},
+    "adversary": {"name": "pgd", "radius": 0.15, "step_size": 0.0375, "steps": 10},
+}
+KEY = "dk_" + "benchmark" * 5
+MB = 1e6
+
+
+def environment(**settings: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DISTILL_")}
+    return {**inherited, **settings}
+
+
+@contextmanager
+def process(*arguments: str, log: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("ab") as output:
+        running = subprocess.Popen([sys.executable, *arguments], env=environment(**settings), stdout=output, stderr=output)
+    try:
+        yield running
+    finally:
+        running.terminate()
+        running.wait(60)
+
+
+def wait_ready(url: str) -> None:
+    for _ in range(600):
+        try:
+            if httpx2.get(f"{url}/readyz", timeout=1).status_code == 200:
+                return
+        except httpx2.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit(f"{url} did not come up")
+
+
+# -- latencies
+
+
+def latencies(database: str, folder: Path, requests: int) -> dict[str, Any]:
+    """The API alone, without a worker: what it accepts stays queued."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "DISTILL_HOME": str(folder),
+        "DISTILL_DATABASE_URL": database,
+        "DISTILL_PORT": str(port),
+        "DISTILL_BOOTSTRAP_KEY": KEY,
+    }
+    subprocess.run([sys.executable, "-m", "core.store.setup"], env=environment(**settings), check=True)
+    with process("-m", "api", log=folder / "api.log", **settings) as api:
+        wait_ready(url)
+        found = {str(clients): at(url, clients, requests) for clients in (1, 8)}
+        found["api_rss_bytes"] = psutil.Process(api.pid).memory_info().rss
+    return found
+
+
+def at(url: str, clients: int, requests: int) -> dict[str, dict[str, float]]:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    sessions = [httpx2.Client(base_url=url, headers=headers, timeout=30) for _ in range(clients)]
+    first = sessions[0].post("/v1/jobs", json=JOB).json()["id"]
+    calls: dict[str, Callable[[httpx2.Client], httpx2.Response]] = {
+        "submit": lambda session: session.post("/v1/jobs", json=JOB),
+        "get": lambda session: session.get(f"/v1/jobs/{first}"),
+        "list": lambda session: session.get("/v1/jobs", params={"limit": 50}),
+    }
+    return {name: spread(call, sessions, requests) for name, call in calls.items()}
+
+
+def spread(call: Callable[[httpx2.Client], httpx2.Response], sessions: list[httpx2.Client], requests: int) -> dict[str, float]:
+    def repeat(session: httpx2.Client) -> list[float]:
+        call(session)
+        times = []
+        for _ in range(requests):
+            began = time.perf_counter()
+            call(session).raise_for_status()
+            times.append(1000 * (time.perf_counter() - began))
+        return times
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        times = sorted(value for values in pool.map(repeat, sessions) for value in values)
+    return {"p50_ms": statistics.median(times), "p99_ms": times[min(len(times) - 1, round(0.99 * len(times)))]}
+
+
+# -- one job
+
+
+def one_job(folder: Path, epochs: int, pairs: int) -> dict[str, Any]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with process(
+        "-m", "embedded", "--port", str(port), "--data", str(folder), log=folder.with_suffix(".log"), DISTILL_THREADS="1"
+    ) as embedded:
+        wait_ready(url)
+        distill = Distill(url, (folder / "admin.key").read_text().strip())
+        time.sleep(3)
+        memory = resident(embedded.pid)
+        waits = [first_step(distill) for _ in range(3)]
+        times = [(bare(distill, epochs), through(distill, epochs)) for _ in range(pairs)]
+    return {
+        "submission_to_first_step_seconds": waits,
+        "bare_seconds": [pair[0] for pair in times],
+        "through_service_seconds": [pair[1] for pair in times],
+        "overhead": statistics.median(pair[1] for pair in times) / statistics.median(pair[0] for pair in times) - 1,
+        "resident_bytes": memory,
+    }
+
+
+def resident(pid: int) -> dict[str, int]:
+    """Resident memory of the API and of the supervisor, idle."""
+    found = {}
+    for child in psutil.Process(pid).children(recursive=True):
+        line = " ".join(child.cmdline())
+        for name, mark in (("api", "-m api"), ("supervisor", "-m worker.local")):
+            if mark in line:
+                found[name] = child.memory_info().rss
+    return found
+
+
+def first_step(distill: Distill) -> float:
+    """Until a caller can see that a step was taken: the trainer's start, and its half second of reporting, included."""
+    began = time.perf_counter()
+    job = distill.submit({**JOB, "schedule": {"epochs": 1000}})
+    while not (job.progress and job.progress.step):
+        time.sleep(0.05)
+        job = distill.job(job.id)
+    taken = time.perf_counter() - began
+    distill.cancel(job.id)
+    distill.wait(job.id)
+    return taken
+
+
+def through(distill: Distill, epochs: int) -> float:
+    """From the claim to the end, as the service keeps it: fetching inputs, training, evaluation, publishing."""
+    job = distill.wait(distill.submit({**JOB, "schedule": {"epochs": epochs}}).id)
+    if job.status != "succeeded" or job.started_at is None or job.finished_at is None:
+        raise SystemExit(f"the job {job.status}")
+    return (datetime.fromisoformat(job.finished_at) - datetime.fromisoformat(job.started_at)).total_seconds()
+
+
+def bare(distill: Distill, epochs: int) -> float:
+    """The same resolved spec by hand: python -m core.distillation FOLDER."""
+    spec = distill.dry_run({**JOB, "schedule": {"epochs": epochs}}).spec
+    with tempfile.TemporaryDirectory() as path:
+        folder = JobFolder(Path(path))
+        folder.lay_out(AdversarialTraining.model_validate(spec), dataset=DIGITS)
+        began = time.perf_counter()
+        settings = environment(DISTILL_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
+        subprocess.run([sys.executable, "-m", "core.distillation", path], env=settings, check=True)
+        return time.perf_counter() - began
+
+
+def markdown(data: dict[str, Any]) -> str:
+    lines = ["# What the service costs", "", "Written by `benchmarks/service_cost.py`.", ""]
+    lines += ["| database | clients | submit p50 / p99 (ms) | get p50 / p99 | list p50 / p99 |", "|---|---|---|---|---|"]
+    for database, found in data["latencies"].items():
+        for clients in ("1", "8"):
+            cells = [
+                f"{it['p50_ms']:.1f} / {it['p99_ms']:.1f}" for it in (found[clients][name] for name in ("submit", "get", "list"))
+            ]
+            lines.append(f"| {database} | {clients} | {' | '.join(cells)} |")
+    job = data["one_job"]
+    waits = ", ".join(f"{value:.1f}" for value in job["submission_to_first_step_seconds"])
+    bare_s, through_s = (", ".join(f"{value:.1f}" for value in job[name]) for name in ("bare_seconds", "through_service_seconds"))
+    lines += [
+        "",
+        f"- From submission to the first training step on an idle embedded service: {waits} s (wanted: at most 15).",
+        f"- The same job bare: {bare_s} s; through the service: {through_s} s; {100 * job['overhead']:+.1f} % (wanted: at most 2).",
+        f"- Resident memory, idle: API {job['resident_bytes']['api'] / MB:.0f} MB, "
+        f"supervisor {job['resident_bytes']['supervisor'] / MB:.0f} MB; after the requests above: "
+        + ", ".join(f"API on {name} {it['api_rss_bytes'] / MB:.0f} MB" for name, it in data["latencies"].items())
+        + " (wanted: at most 150 and 120).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=200, help="of each kind by each client")
+    parser.add_argument("--epochs", type=int, default=80, help="of the job that is run bare and through the service")
+    parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        server = Postgres().start()
+        try:
+            found = {}
+            for name, url in (("SQLite", ""), ("Postgres", server.create_database("bench"))):
+                (folder / name).mkdir()
+                found[name] = latencies(url, folder / name, arguments.requests)
+        finally:
+            server.close()
+        data = {
+            "settings": {"requests": arguments.requests, "epochs": arguments.epochs, "job": JOB},
+            "latencies": found,
+            "one_job": one_job(folder / "embedded", arguments.epochs, arguments.pairs),
+            **stamp(),
+        }
+    write(arguments.out, "service_cost", data, markdown(data))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""What STARSHIP's statistics cost: seconds per training step for ARKD and STARSHIP, side by side in one run.
+
+    python benchmarks/step_time.py [--steps N] [--threads N] [--out docs/results]
+
+CPU: ResNet-18 teacher and student, batch 64. CUDA, where there is one: WRN-28-10 -> ResNet-18, batch 128.
+Both methods take the same batches and the same adversary (PGD-10); their steps alternate, and the middle one counts.
+Wanted: STARSHIP at most 1.10 x ARKD; the statistics themselves under 3 % of the step. Writes step_time.json and step_time.md.
+"""
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import stamp, write
+from torch import Tensor
+
+from core.distillation.adversaries import pgd
+from core.distillation.methods import Method, build
+from core.distillation.methods.starship import Starship
+from core.distillation.models import build as build_model
+from core.distillation.views import View
+from core.spec.method import Arkd as ArkdSettings
+from core.spec.method import Starship as StarshipSettings
+
+PARTS = ("teacher, clean", "adversary", "student and teacher passes, loss", "backward and step")
+
+
+class Clock:
+    """Seconds by part of a step; waits for the device at each turn."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        self._wait()
+        began = time.perf_counter()
+        yield
+        self._wait()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def step(method: Method, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> dict[str, float]:
+    """One training step as core.distillation.trainer takes it, timed by part."""
+    clock = Clock(images.device)
+    with clock.part("teacher, clean"):
+        batch = method.begin(images, labels)
+    with clock.part("adversary"):
+        method.student.eval()
+        generator = torch.Generator(images.device).manual_seed(0)
+        adversarial = pgd(
+            method.inner(batch), images, radius=8 / 255, step_size=2 / 255, steps=10, start="gaussian", generator=generator
+        )
+        method.student.train()
+    with clock.part("student and teacher passes, loss"):
+        loss = method.outer(batch, adversarial).loss
+    with clock.part("backward and step"):
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return clock.seconds
+
+
+def statistics_alone(method: Starship, images: Tensor, labels: Tensor, repeats: int = 20) -> float:
+    """Seconds that FCA (with its perturbation), PGM and Omega take in one step, forward and backward, passes excluded."""
+    with torch.no_grad():
+        teacher = (method.ask(images), method.ask(images.flip(3)))
+        student = (method.see(images), method.see(images.flip(3)))
+    times = []
+    for _ in range(repeats):
+        leaves = [view.features_BD.detach().requires_grad_() for view in student]
+        views = tuple(
+            type(view)(leaf, view.logits_BK.detach().requires_grad_()) for view, leaf in zip(student, leaves, strict=True)
+        )
+        clock = Clock(images.device)
+        with clock.part("all"):
+            terms: dict[str, Any] = {}
+            method.covariances(teacher, views, terms, {})
+            method.grams(teacher, views, terms)
+            torch.stack([term.weight * term.value for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
+        times.append(clock.seconds["all"])
+    return statistics.median(times)
+
+
+def as_leaves(seen: View) -> View:
+    """The same view, at which the way back ends."""
+    return View(seen.features_BD.detach().requires_grad_(), seen.logits_BK.detach().requires_grad_())
+
+
+def measure(device: torch.device, teacher_name: str, batch: int, steps: int) -> dict[str, Any]:
+    torch.manual_seed(0)
+    images = torch.rand(batch, 3, 32, 32, device=device)
+    labels = torch.randint(0, 10, (batch,), device=device)
+    layout: Any = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    teacher = build_model(teacher_name, 10).to(device).to(memory_format=layout)
+    methods: dict[str, Method] = {}
+    for name, settings in (("ARKD", ArkdSettings()), ("STARSHIP", StarshipSettings())):
+        student = build_model("resnet18", 10).to(device).to(memory_format=layout)
+        methods[name] = build(settings, student, teacher)
+        methods[name].heads.to(device)
+    optimizers = {
+        name: torch.optim.SGD([*method.student.parameters(), *method.heads.parameters()], lr=0.01, momentum=0.9)
+        for name, method in methods.items()
+    }
+    timed: dict[str, list[dict[str, float]]] = {name: [] for name in methods}
+    peaks = dict.fromkeys(methods, 0)
+    for number in range(steps + 1):
+        for name, method in methods.items():
+            forget_peak(device)
+            seconds = step(method, optimizers[name], images, labels)
+            peaks[name] = max(peaks[name], peak_bytes(device))
+            if number:  # the first of each warms up
+                timed[name].append(seconds)
+                print(f"{device} {name} step {number}: {sum(seconds.values()):.2f} s", flush=True)
+    starship = methods["STARSHIP"]
+    assert isinstance(starship, Starship)
+    return summarise(timed, statistics_alone(starship, images, labels), peaks, teacher_name, batch, str(device))
+
+
+def summarise(
+    timed: dict[str, list[dict[str, float]]], alone: float, peaks: dict[str, int], teacher: str, batch: int, device: str
+) -> dict[str, Any]:
+    median: Callable[[Any], float] = statistics.median
+    totals = {name: median([sum(each.values()) for each in runs]) for name, runs in timed.items()}
+    return {
+        "device": device,
+        "teacher": teacher,
+        "batch": batch,
+        "steps": len(timed["ARKD"]),
+        "seconds": totals,
+        "ratio": totals["STARSHIP"] / totals["ARKD"],
+        "parts": {name: {part: median([each[part] for each in runs]) for part in PARTS} for name, runs in timed.items()},
+        "statistics_seconds": alone,
+        "statistics_share": alone / totals["STARSHIP"],
+        "peak_bytes": peaks,
+    }
+
+
+def forget_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_bytes(device: torch.device) -> int:
+    """On CUDA of the step alone; on the CPU of the process so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def markdown(data: dict[str, Any]) -> str:
+    lines = [
+        "# What STARSHIP's statistics cost",
+        "",
+        "Written by `benchmarks/step_time.py`: the median of alternating steps.",
+        "",
+    ]
+    for run in data["runs"]:
+        lines += [
+            f"## {run['device']}: {run['teacher']} -> resnet18, batch {run['batch']}, {run['steps']} steps each",
+            "",
+            "| part (s) | ARKD | STARSHIP |",
+            "|---|---|---|",
+            *(f"| {part} | {run['parts']['ARKD'][part]:.4f} | {run['parts']['STARSHIP'][part]:.4f} |" for part in PARTS),
+            f"| **step** | {run['seconds']['ARKD']:.4f} | {run['seconds']['STARSHIP']:.4f} |",
+            f"| peak memory (MiB) | {run['peak_bytes']['ARKD'] / 2**20:.0f} | {run['peak_bytes']['STARSHIP'] / 2**20:.0f} |",
+            "",
+            f"STARSHIP / ARKD: {run['ratio']:.3f} (wanted: at most 1.10). The statistics alone, forward and backward: "
+            f"{1000 * run['statistics_seconds']:.1f} ms, {100 * run['statistics_share']:.2f} % of the step (wanted: under 3 %).",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="0: torch's default")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    runs = [measure(torch.device("cpu"), "resnet18", 64, arguments.steps)]
+    if torch.cuda.is_available():
+        runs.append(measure(torch.device("cuda"), "wrn_28_10", 128, 20 * arguments.steps))
+    data = {"settings": {"threads": torch.get_num_threads()}, "runs": runs, **stamp()}
+    write(arguments.out, "step_time", data, markdown(data))
+
+
+if __name__ == "__main__":
+    main()
