@@ -191,13 +191,13 @@ def markdown(data: dict[str, Any]) -> str:
     lines += ["| database | clients | submit p50 / p99 (ms) | get p50 / p99 | list p50 / p99 |", "|---|---|---|---|---|"]
     for database, found in data["latencies"].items():
         for clients in ("1", "8"):
-            cells = [
-                f"{it['p50_ms']:.1f} / {it['p99_ms']:.1f}" for it in (found[clients][name] for name in ("submit", "get", "list"))
-            ]
+            spreads = [found[clients][name] for name in ("submit", "get", "list")]
+            cells = [f"{it['p50_ms']:.1f} / {it['p99_ms']:.1f}" for it in spreads]
             lines.append(f"| {database} | {clients} | {' | '.join(cells)} |")
     job = data["one_job"]
     waits = ", ".join(f"{value:.1f}" for value in job["submission_to_first_step_seconds"])
-    bare_s, through_s = (", ".join(f"{value:.1f}" for value in job[name]) for name in ("bare_seconds", "through_service_seconds"))
+    bare_s = ", ".join(f"{value:.1f}" for value in job["bare_seconds"])
+    through_s = ", ".join(f"{value:.1f}" for value in job["through_service_seconds"])
     lines += [
         "",
         f"- From submission to the first training step on an idle embedded service: {waits} s (wanted: at most 15).",

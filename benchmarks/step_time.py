@@ -79,10 +79,7 @@ def statistics_alone(method: Starship, images: Tensor, labels: Tensor, repeats: 
         student = (method.see(images), method.see(images.flip(3)))
     times = []
     for _ in range(repeats):
-        leaves = [view.features_BD.detach().requires_grad_() for view in student]
-        views = tuple(
-            type(view)(leaf, view.logits_BK.detach().requires_grad_()) for view, leaf in zip(student, leaves, strict=True)
-        )
+        views = (as_leaves(student[0]), as_leaves(student[1]))
         clock = Clock(images.device)
         with clock.part("all"):
             terms: dict[str, Any] = {}

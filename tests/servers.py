@@ -186,7 +186,7 @@ class Postgres(Server):
         others = sql.SQL("backend_type = 'client backend' AND pid <> pg_backend_pid()")
         return len(self._execute(sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ") + others))
 
-    def _execute(self, statement: sql.Composable) -> list[Any]:
+    def _execute(self, statement: sql.Composed) -> list[Any]:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
