@@ -201,7 +201,7 @@ def markdown(data: dict[str, Any]) -> str:
     lines += [
         "",
         f"- From submission to the first training step on an idle embedded service: {waits} s (wanted: at most 15).",
-        f"- The same job bare: {bare_s} s; through the service: {through_s} s; {100 * job['overhead']:+.1f} % (wanted: at most 2).",
+        f"- The same job bare: {bare_s} s; through the service: {through_s} s; {100 * job['overhead']:+.1f} % (wanted: at most 2).",  # noqa: E501
         f"- Resident memory, idle: API {job['resident_bytes']['api'] / MB:.0f} MB, "
         f"supervisor {job['resident_bytes']['supervisor'] / MB:.0f} MB; after the requests above: "
         + ", ".join(f"API on {name} {it['api_rss_bytes'] / MB:.0f} MB" for name, it in data["latencies"].items())

@@ -18,7 +18,6 @@ from core.folder import JobFolder
 from .building import ARCHIVES, imported, split_classes, tar_of, unpacked, write_files, zip_of
 
 Import = Callable[[bytes], JobFolder]
-Refusal = Callable[[bytes], tuple[str, str]]
 CAT = "train/cat/0.png"
 
 

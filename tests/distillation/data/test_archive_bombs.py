@@ -11,13 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from core.folder import JobFolder
-
 from .building import ARCHIVES, split_classes, tar_of, zip_of
 
-Import = Callable[[bytes], JobFolder]
 Refusal = Callable[[bytes], tuple[str, str]]
-CAT = "train/cat/0.png"
 
 
 def in_seconds(seconds: float, run: Callable[[], tuple[str, str]]) -> tuple[str, str]:

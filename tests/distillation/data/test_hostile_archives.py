@@ -8,13 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from core.folder import JobFolder
-
 from .building import member, split_classes, tar_of, tar_of_members, zip_of
 
-Import = Callable[[bytes], JobFolder]
 Refusal = Callable[[bytes], tuple[str, str]]
-CAT = "train/cat/0.png"
 
 
 @pytest.mark.parametrize("pack", [zip_of, tar_of], ids=["zip", "tar"])
