@@ -55,8 +55,9 @@ class ProjectionHeads(Spec):
     """d: covariances are 2d x 2d."""
     normalise: bool = True
     """Scale each view's projected features to unit length before Eq. 5."""
-    teacher: Literal["trained", "frozen"] = "trained"
-    """Whether the teacher's head is trained, as Eq. 7 says, or stays as it was drawn."""
+    teacher: Literal["trained", "frozen"] = "frozen"
+    """trained: both heads are, as Eq. 7 is printed, and shrink together to one direction (see the effective ranks);
+    frozen: the teacher's head stays as it was drawn, and the student's covariance has something to align with."""
     perturbation: float = Field(default=0.01, ge=0, le=1)
     """kappa of Eq. 7: radius of the perturbation of the student head, relative to each weight tensor's norm; 0: none."""
     perturbation_steps: int = Field(default=1, ge=1, le=20)

@@ -1,5 +1,6 @@
 """The embedded service as it is: real processes on a real folder."""
 
+import contextlib
 import json
 import os
 import signal
@@ -46,8 +47,11 @@ class Embedded:
 
     def children(self) -> dict[str, psutil.Process]:
         """By what they run: api and worker.local."""
-        found = psutil.Process(self.process.pid).children()
-        return {child.cmdline()[-1]: child for child in found}
+        found = {}
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                found[child.cmdline()[-1]] = child
+        return found
 
     def client(self) -> Distill:
         return Distill(self.url, (self.data / "admin.key").read_text().strip(), timeout=20)
@@ -88,12 +92,10 @@ def family(service: Embedded) -> list[psutil.Process]:
 def test_it_says_one_line_and_is_ready_by_then(start: Start) -> None:
     service = start().ready()
     (line,) = service.output.read_text().splitlines()
-    data = service.data
-    assert line == (
-        f"distill is ready at {service.url} (data in {data}, key in {data / 'admin.key'}, API documentation at {service.url}/docs)"
-    )
+    data, key = service.data, service.data / "admin.key"
+    assert line == (f"distill is ready at {service.url} (data in {data}, key in {key}, API documentation at {service.url}/docs)")
     assert get(f"{service.url}/readyz")[0] == 200
-    assert stat.S_IMODE((data / "admin.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert set(service.children()) == {"api", "worker.local"}
     with service.client() as client:
         assert [it.name for it in client.datasets()] == ["digits"]
