@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from api import catalogue, datasets, docs, health, jobs, keys, metrics, models, openapi, problems, results
 from api.middleware import Envelope
@@ -20,6 +21,11 @@ VERSION = "0.1.0"
 UPLOADS_AT_ONCE = 16
 """In threads of their own: slow uploads must not take those that other requests need."""
 DATABASE_PATIENCE_SECONDS = 2.0
+
+
+def operation_id(route: APIRoute) -> str:
+    """The function's name; HEAD shares the function of GET."""
+    return f"head_{route.name}" if route.methods == {"HEAD"} else route.name
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -40,7 +46,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         state.engine.dispose()
 
-    app = FastAPI(title="distill", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="distill",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+    )
     app.add_middleware(Envelope, telemetry=telemetry)
     problems.install(app)
     openapi.install(app)

@@ -33,7 +33,12 @@ def list_datasets(caller: Reader, engine: Database, limit: Limit = 50, after: Af
     return schemas.Page(data=[answers.dataset(row) for row in rows], has_more=cursor is not None, next_cursor=cursor)
 
 
-@router.post("", status_code=201, response_model=schemas.Dataset, responses={**created("/v1/datasets/{id}"), **problems(409)})
+@router.post(
+    "",
+    status_code=201,
+    response_model=schemas.Dataset,
+    responses={**created("/v1/datasets/{id}", "reference", "get_dataset", "upload_dataset", "download_dataset"), **problems(409)},
+)
 def create_dataset(body: schemas.DatasetBody, caller: Submitter, settings: Setup, once: OnceOnly) -> Any:
     """With `folder` or `download` a worker fetches it; with neither, PUT an archive to /v1/datasets/{id}/content."""
     source = _source(body, settings)

@@ -43,22 +43,23 @@ def problem(status: int) -> dict[str, Any]:
     return found
 
 
-def created(location: str) -> Responses:
+def created(location: str, parameter: str, *operations: str) -> Responses:
+    """A 201 with its Location; ``operations`` take the new thing's id as their path ``parameter``."""
     header = {"schema": {"type": "string"}, "description": location, "required": True}
-    return {201: {"description": "Created", "headers": {"Location": header}}}
+    links = {name: {"operationId": name, "parameters": {parameter: "$response.body#/id"}} for name in operations}
+    return {201: {"description": "Created", "headers": {"Location": header}, "links": links}}
 
 
-def binary(description: str, *media_types: str) -> dict[str, Any]:
-    """A body of bytes."""
-    content = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
-    return {"description": description, "content": content}
+def content(description: str, *media_types: str) -> dict[str, Any]:
+    """A body of any kind."""
+    return {"description": description, "content": {media_type: {} for media_type in media_types}}
 
 
 NOT_MODIFIED: Responses = {304: {"description": "It is still what If-None-Match names", "headers": ETAG}}
 
 DOWNLOAD: Responses = {
     200: {
-        **binary("The whole file", "*/*"),
+        **content("The whole file", "*/*"),
         "headers": {
             **ETAG,
             "Accept-Ranges": {"schema": {"type": "string"}},
@@ -66,7 +67,7 @@ DOWNLOAD: Responses = {
             "Content-Disposition": {"schema": {"type": "string"}},
         },
     },
-    206: {**binary("The part that Range asks for", "*/*"), "headers": {"Content-Range": {"schema": {"type": "string"}}}},
+    206: {**content("The part that Range asks for", "*/*"), "headers": {"Content-Range": {"schema": {"type": "string"}}}},
     307: {"description": "The object store has it, at Location", "headers": {"Location": {"schema": {"type": "string"}}}},
     **NOT_MODIFIED,
     **problems(404, 416),

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from api import schemas
 from api.dependencies import Database, Reader, Store
-from api.documentation import binary
+from api.documentation import content
 from api.routes import KeyedRoute
 from api.telemetry import Telemetry
 from core.store import jobs
@@ -39,7 +39,7 @@ def ready(engine: Database, objects: Store) -> schemas.Readiness:
     return schemas.Readiness(status="ready", database="ok", objects="ok")
 
 
-@router.get("/metrics", response_class=Response, responses={200: binary("Prometheus' text format", "text/plain")})
+@router.get("/metrics", response_class=Response, responses={200: content("Prometheus' text format", "text/plain")})
 def metrics(request: Request, caller: Reader, engine: Database, telemetry: Annotated[Telemetry, Depends(_telemetry)]) -> Response:
     """Request counters and latencies by route, jobs by status, open event streams."""
     with reading(engine) as session:

@@ -24,6 +24,16 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 _submitted: TypeAdapter[AdversarialTraining | Distillation] = TypeAdapter(SubmittedJob)
 _label: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Label, Text])
 Kind = Literal["distillation", "adversarial_training", "import_model", "import_dataset"]
+OF_A_JOB = (
+    "get_job",
+    "cancel_job",
+    "clone_job",
+    "list_events",
+    "get_metrics",
+    "list_artifacts",
+    "list_checkpoints",
+    "get_report",
+)
 Name = Annotated[str | None, Query(max_length=100)]
 
 
@@ -33,7 +43,7 @@ Name = Annotated[str | None, Query(max_length=100)]
     response_model=schemas.Job,
     responses={
         200: {"model": schemas.DryRun, "description": "With `dry_run=true`: nothing was stored"},
-        **created("/v1/jobs/{id}"),
+        **created("/v1/jobs/{id}", "job_id", *OF_A_JOB),
         **problems(409),
     },
 )
@@ -128,7 +138,7 @@ def cancel_job(job_id: str, caller: Submitter, once: OnceOnly) -> Any:
     "/{job_id}/clone",
     status_code=201,
     response_model=schemas.Job,
-    responses={**created("/v1/jobs/{id}"), **problems(404, 409)},
+    responses={**created("/v1/jobs/{id}", "job_id", *OF_A_JOB), **problems(404, 409)},
 )
 def clone_job(
     job_id: str,

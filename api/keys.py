@@ -27,7 +27,9 @@ def list_keys(caller: Admin, engine: Database, limit: Limit = 50, after: After =
     return schemas.Page(data=[answers.key(row) for row in rows], has_more=cursor is not None, next_cursor=cursor)
 
 
-@router.post("", status_code=201, response_model=schemas.NewKey, responses={**created("/v1/keys"), **problems(409)})
+@router.post(
+    "", status_code=201, response_model=schemas.NewKey, responses={**created("/v1/keys", "key_id", "revoke_key"), **problems(409)}
+)
 def create_key(body: schemas.NewKeyBody, caller: Admin, once: OnceOnly) -> Any:
     """A new key of the same project. Keep its secret: it cannot be had again."""
     expires_at = None if body.expires_in_days is None else round(time.time() * 1000) + body.expires_in_days * MS_PER_DAY

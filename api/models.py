@@ -33,7 +33,12 @@ def list_models(caller: Reader, engine: Database, limit: Limit = 50, after: Afte
     return schemas.Page(data=[answers.model(row) for row in rows], has_more=cursor is not None, next_cursor=cursor)
 
 
-@router.post("", status_code=201, response_model=schemas.Model, responses={**created("/v1/models/{id}"), **problems(409)})
+@router.post(
+    "",
+    status_code=201,
+    response_model=schemas.Model,
+    responses={**created("/v1/models/{id}", "reference", "get_model", "upload_model", "download_model"), **problems(409)},
+)
 def create_model(body: schemas.ModelBody, caller: Submitter, once: OnceOnly) -> Any:
     """Say what network is coming; then PUT its checkpoint (safetensors, or torch.save's) to /v1/models/{id}/content."""
     description = ModelDescription(**{name: getattr(body, name) for name in ModelDescription.model_fields})

@@ -37,7 +37,9 @@ async def list_events(
     engine: Database,
     after: Annotated[Whole, Query(ge=0, le=2**53, description="Events with a greater `seq`.")] = 0,
     limit: Annotated[Whole, Query(ge=1, le=200)] = 50,
-    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=100, description="Where a stream is taken up again.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", max_length=100, description="Where a stream is taken up again.")
+    ] = None,
 ) -> Any:
     """What happened to the job, in order. As a stream it goes on until the job has ended, with a comment every 15 s."""
     wanted = "text/event-stream" in request.headers.get("accept", "")

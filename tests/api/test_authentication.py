@@ -89,7 +89,9 @@ def belongings(client: TestClient, engine: Engine, settings: Settings) -> dict[s
     return {"job_id": finished.job_id, "model": teacher.id, "dataset": dataset.id, "key_id": key_id, "name": "best.safetensors"}
 
 
-def test_another_projects_key_finds_nothing_in_any_operation(client: TestClient, belongings: dict[str, str], engine: Engine) -> None:
+def test_another_projects_key_finds_nothing_in_any_operation(
+    client: TestClient, belongings: dict[str, str], engine: Engine
+) -> None:
     stranger = bearer(STRANGERS_KEY)
     tried = 0
     for method, path in operations(client):

@@ -73,7 +73,14 @@ def test_head_tells_everything_but_the_bytes(client: TestClient, finished: Attem
 
 @pytest.mark.parametrize(
     ("asked", "start", "end"),
-    [("bytes=0-0", 0, 1), ("bytes=100-199", 100, 200), ("bytes=1000-", 1000, 1024), ("bytes=-24", 1000, 1024), ("bytes=1000-9999", 1000, 1024), ("bytes=-9999", 0, 1024)],
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=100-199", 100, 200),
+        ("bytes=1000-", 1000, 1024),
+        ("bytes=-24", 1000, 1024),
+        ("bytes=1000-9999", 1000, 1024),
+        ("bytes=-9999", 0, 1024),
+    ],
 )
 def test_a_range_is_sent_alone(client: TestClient, finished: Attempt, asked: str, start: int, end: int) -> None:
     answer = get(client, finished, Range=asked)
@@ -90,7 +97,17 @@ def test_a_range_beyond_the_end_is_a_416(client: TestClient, finished: Attempt, 
 
 
 @pytest.mark.parametrize(
-    "asked", ["bytes=", "bytes=-", "bytes=5-1", "bytes=a-b", "chars=0-1", "bytes=0-1,5-6", "bytes=" + ",".join(["0-0"] * 500), "bytes=0-" + "9" * 30]
+    "asked",
+    [
+        "bytes=",
+        "bytes=-",
+        "bytes=5-1",
+        "bytes=a-b",
+        "chars=0-1",
+        "bytes=0-1,5-6",
+        "bytes=" + ",".join(["0-0"] * 500),
+        "bytes=0-" + "9" * 30,
+    ],
 )
 def test_what_is_no_single_range_is_answered_with_everything(client: TestClient, finished: Attempt, asked: str) -> None:
     assert get(client, finished, Range=asked).status_code == 200
@@ -145,7 +162,9 @@ def test_an_html_artifact_is_an_attachment_under_a_safe_name(client: TestClient,
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_file_whose_bytes_are_gone_is_the_services_fault_and_names_no_key(client: TestClient, finished: Attempt, objects: Objects) -> None:
+def test_a_file_whose_bytes_are_gone_is_the_services_fault_and_names_no_key(
+    client: TestClient, finished: Attempt, objects: Objects
+) -> None:
     for key in list(objects.list_keys("jobs")):
         objects.delete(key)
     answer = get(client, finished)

@@ -98,7 +98,9 @@ def test_a_long_history_is_replayed_in_order_whatever_the_batch(
     assert found[-1].data["data"]["to"] == "succeeded"
 
 
-def test_nobody_gets_a_stream_without_a_key_or_of_another_project(client: TestClient, anonymous: TestClient, engine: Engine) -> None:
+def test_nobody_gets_a_stream_without_a_key_or_of_another_project(
+    client: TestClient, anonymous: TestClient, engine: Engine
+) -> None:
     path = f"/v1/jobs/{a_job(engine).id}/events"
     assert anonymous.get(path, headers=STREAM).status_code == 401
     assert client.get(path, headers={**STREAM, **bearer(STRANGERS_KEY)}).status_code == 404
@@ -136,7 +138,9 @@ class Listener:
         return any(condition(message) for message in self.found)
 
 
-def test_a_live_stream_tells_of_progress_and_events_as_they_happen_and_ends_with_the_job(service: Service, engine: Engine) -> None:
+def test_a_live_stream_tells_of_progress_and_events_as_they_happen_and_ends_with_the_job(
+    service: Service, engine: Engine
+) -> None:
     job = a_job(engine)
     listener = Listener(service, job.id)
     wait_until(lambda: listener.has(lambda message: message.event == "job"), what="the job as it stands")

@@ -75,11 +75,14 @@ def test_a_database_that_is_down_or_frozen_is_a_503_in_time_and_comes_back(tmp_p
 
 
 def test_objects_that_cannot_be_reached_make_the_service_unready(settings: Settings, engine: Engine) -> None:
-    nobody = {"objects_url": "s3://bucket", "s3_endpoint": "http://127.0.0.1:1", "s3_access_key_id": "a", "s3_secret_access_key": "b"}
+    nobody = {
+        "objects_url": "s3://bucket",
+        "s3_endpoint": "http://127.0.0.1:1",
+        "s3_access_key_id": "a",
+        "s3_secret_access_key": "b",
+    }
     with TestClient(create_app(settings.model_copy(update=nobody)), headers=bearer(KEY)) as client:
         began = time.monotonic()
         answer = client.get("/readyz")
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert time.monotonic() - began < 10
-
-

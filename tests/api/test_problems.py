@@ -47,14 +47,19 @@ def test_a_wrong_method_is_told_the_right_ones(client: TestClient, method: str, 
     assert answer.headers["Allow"] == allowed
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", "", "application/jsonx"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", "", "application/jsonx"],
+)
 def test_a_body_of_another_media_type_is_refused(client: TestClient, content_type: str) -> None:
     answer = client.post("/v1/jobs", content=json.dumps(training_body()), headers={"Content-Type": content_type})
     problem(answer, 415, "unsupported_media_type")
 
 
 def test_json_with_a_charset_is_json(client: TestClient) -> None:
-    answer = client.post("/v1/jobs", content=json.dumps(training_body()), headers={"Content-Type": 'Application/JSON; charset="UTF-8"'})
+    answer = client.post(
+        "/v1/jobs", content=json.dumps(training_body()), headers={"Content-Type": 'Application/JSON; charset="UTF-8"'}
+    )
     assert answer.status_code == 201
 
 
@@ -104,7 +109,9 @@ def test_a_request_id_is_echoed_or_made(client: TestClient) -> None:
         assert client.get("/healthz", headers={"X-Request-Id": bad}).headers["X-Request-Id"].startswith("req_")
 
 
-def test_what_nobody_foresaw_is_a_500_that_tells_nothing(settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_foresaw_is_a_500_that_tells_nothing(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def explode(*_: Any) -> None:
         raise RuntimeError("secret at /srv/secret.py")
 

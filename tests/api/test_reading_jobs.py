@@ -123,10 +123,18 @@ def test_hostile_filters_are_refused(client: TestClient, query: str) -> None:
 def test_a_failed_job_says_whose_fault_it_was(client: TestClient, engine: Engine) -> None:
     attempt = an_attempt(engine)
     with attempt.writing() as (session, job):
-        attempts.fail(session, job, {"code": "loss_not_finite", "class": "user", "message": "The loss is NaN.", "retryable": False})
+        attempts.fail(
+            session, job, {"code": "loss_not_finite", "class": "user", "message": "The loss is NaN.", "retryable": False}
+        )
     job_read = client.get(f"/v1/jobs/{attempt.job_id}").json()
     assert (job_read["status"], job_read["terminal"]) == ("failed", True)
-    assert job_read["failure"] == {"code": "loss_not_finite", "class": "user", "message": "The loss is NaN.", "retryable": False, "attempt": 1}
+    assert job_read["failure"] == {
+        "code": "loss_not_finite",
+        "class": "user",
+        "message": "The loss is NaN.",
+        "retryable": False,
+        "attempt": 1,
+    }
 
 
 def test_a_queued_job_is_cancelled_at_once_and_again_without_effect(client: TestClient, engine: Engine) -> None:

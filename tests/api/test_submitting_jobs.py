@@ -22,7 +22,9 @@ def count(client: TestClient) -> int:
 
 
 def test_a_submitted_job_is_queued_with_every_default_written_out(client: TestClient) -> None:
-    answer = client.post("/v1/jobs", json={"kind": "adversarial_training", "student": {"architecture": "small_cnn"}, "data": {"dataset": "digits"}})
+    answer = client.post(
+        "/v1/jobs", json={"kind": "adversarial_training", "student": {"architecture": "small_cnn"}, "data": {"dataset": "digits"}}
+    )
     assert answer.status_code == 201
     job = answer.json()
     assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
@@ -114,14 +116,21 @@ def test_a_job_without_a_student_cannot_teach(client: TestClient, engine: Engine
 def test_every_part_that_does_not_fit_is_named_at_once(client: TestClient, engine: Engine) -> None:
     a_teacher(engine)
     body = distillation_body(student={"architecture": "resnet18"}, schedule={"batch_size": 4096})
-    assert paths(client.post("/v1/jobs", json=body)) == [["student", "architecture"], ["student", "architecture"], ["schedule", "batch_size"]]
+    assert paths(client.post("/v1/jobs", json=body)) == [
+        ["student", "architecture"],
+        ["student", "architecture"],
+        ["schedule", "batch_size"],
+    ]
 
 
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
         ({"schedule": {"epochs": 10**9}}, ["schedule", "epochs"]),
-        ({"method": {"name": "starship", "gram": {"distance": {"name": "max_exp", "eta": 0}}}}, ["method", "gram", "distance", "eta"]),
+        (
+            {"method": {"name": "starship", "gram": {"distance": {"name": "max_exp", "eta": 0}}}},
+            ["method", "gram", "distance", "eta"],
+        ),
         ({"method": {"name": "nonsense"}}, ["method"]),
         ({"metadata": {"not a label": "x"}}, ["metadata", "not a label"]),
         ({"evaluation": {"attacks": [{"name": "pgd"}, {"name": "cw", "steps": 0}]}}, ["evaluation", "attacks", 1, "steps"]),
@@ -131,7 +140,9 @@ def test_every_part_that_does_not_fit_is_named_at_once(client: TestClient, engin
         ({"schedule": {"learning_rate": 10**400}}, ["schedule", "learning_rate"]),
     ],
 )
-def test_a_wrong_field_is_named_by_the_path_that_the_caller_wrote(client: TestClient, changes: dict[str, Any], path: list[Any]) -> None:
+def test_a_wrong_field_is_named_by_the_path_that_the_caller_wrote(
+    client: TestClient, changes: dict[str, Any], path: list[Any]
+) -> None:
     answer = client.post("/v1/jobs", json=distillation_body(**changes))
     assert paths(answer) == [path]
     assert answer.json()["param"] == ".".join(map(str, path))
@@ -147,7 +158,9 @@ def test_a_missing_field_and_a_missing_kind_are_named(client: TestClient) -> Non
 
 
 def test_an_answer_with_a_thousand_errors_names_fifty(client: TestClient) -> None:
-    answer = client.post("/v1/jobs", json=training_body(metadata={f"k{number}": 1 for number in range(30)}, **{f"x{n}": 1 for n in range(1000)}))
+    answer = client.post(
+        "/v1/jobs", json=training_body(metadata={f"k{number}": 1 for number in range(30)}, **{f"x{n}": 1 for n in range(1000)})
+    )
     assert len(paths(answer)) == 50
 
 

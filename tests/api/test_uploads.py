@@ -22,7 +22,14 @@ from tests.builders import dataset_description
 from tests.servers import wait_until
 
 ZIP = b"PK\x03\x04" + b"\0" * 600
-MODEL = {"name": "teacher", "network": {"architecture": "small_cnn", "width": 4}, "classes": 10, "channels": 1, "height": 8, "width": 8}
+MODEL = {
+    "name": "teacher",
+    "network": {"architecture": "small_cnn", "width": 4},
+    "classes": 10,
+    "channels": 1,
+    "height": 8,
+    "width": 8,
+}
 KINDS = {"models": (MODEL, SAFETENSORS + b"\0" * 600), "datasets": ({"name": "pictures"}, ZIP)}
 OCTETS = {"Content-Type": "application/octet-stream"}
 kinds = pytest.mark.parametrize("kind", sorted(KINDS))
@@ -108,7 +115,9 @@ def test_a_name_is_taken_once(client: TestClient, kind: str) -> None:
         ("datasets", b"", "unknown_format"),
     ],
 )
-def test_what_no_importer_would_open_is_refused_at_once(client: TestClient, objects: Objects, kind: str, content: bytes, code: str) -> None:
+def test_what_no_importer_would_open_is_refused_at_once(
+    client: TestClient, objects: Objects, kind: str, content: bytes, code: str
+) -> None:
     row_id = announce(client, kind)
     answer = send(client, kind, row_id, content)
     assert (answer.status_code, answer.json()["code"]) == (422, code)
@@ -224,7 +233,9 @@ def test_slow_uploads_leave_room_for_others(start_service: Callable[..., Service
 
 
 @kinds
-def test_what_is_ready_can_be_downloaded_and_nothing_else(client: TestClient, engine: Engine, objects: Objects, kind: str) -> None:
+def test_what_is_ready_can_be_downloaded_and_nothing_else(
+    client: TestClient, engine: Engine, objects: Objects, kind: str
+) -> None:
     row_id = announce(client, kind)
     early = client.get(f"/v1/{kind}/{row_id}/content")
     assert (early.status_code, early.json()["code"]) == (409, f"{kind[:-1]}_not_ready")

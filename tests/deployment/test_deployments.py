@@ -13,8 +13,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from client import Distill
 from ruamel.yaml import YAML
+
+from client import Distill
 from tests.deployment.walk import walk
 from tests.servers import S3, Postgres, Redis, free_port, wait_until
 from tests.worker.service import Service, until
@@ -145,7 +146,18 @@ def test_the_image_holds_every_package_and_no_tests() -> None:
 
 def test_an_installed_wheel_has_the_migrations(tmp_path: Path) -> None:
     """As the image installs it: not from the source tree."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(tmp_path), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(tmp_path),
+        str(ROOT),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     code = "import core.store.engine as e; e.migrate('sqlite:///there.db'); print(e.__file__)"
     environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}

@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from client import Distill
 from safetensors.numpy import load_file
+
+from client import Distill
 
 TINY: dict[str, Any] = {
     "student": {"architecture": "small_cnn", "width": 4},

@@ -49,7 +49,7 @@ class Embedded:
         """By what they run: api and worker.local."""
         found = {}
         for child in psutil.Process(self.process.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            with contextlib.suppress(psutil.NoSuchProcess, IndexError):  # it is just ending
                 found[child.cmdline()[-1]] = child
         return found
 

@@ -69,6 +69,11 @@ def test_a_name_that_is_not_utf_8_is_refused(refused: Refusal):
     assert refused(tar_of_members([(info, b"")], form=tarfile.GNU_FORMAT))[0] == "corrupt_archive"
 
 
+def test_an_entry_without_a_name_is_left_out(tmp_path: Path):
+    upload = zip_of({"a/0.png": b"x", "notes": b"hello"}).replace(b"notes", b"\0otes")
+    assert unpacked(upload, tmp_path) == {"a/0.png": b"x"}
+
+
 def test_an_encrypted_zip_is_refused(refused: Refusal):
     upload = bytearray(zip_of({"a/0.png": b"x"}))
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):

@@ -48,7 +48,7 @@ def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> 
 
 def _kind(info: zipfile.ZipInfo) -> Literal["file", "folder", "link", "device"]:
     form = stat.S_IFMT(info.external_attr >> 16)
-    if info.is_dir() or form == stat.S_IFDIR:
+    if info.filename.endswith("/") or form == stat.S_IFDIR:
         return "folder"
     if form in (0, stat.S_IFREG):
         return "file"
