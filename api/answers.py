@@ -1,5 +1,6 @@
 """Rows of the store -> what a caller reads."""
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import inspect
@@ -15,7 +16,8 @@ def job(session: Session, row: tables.Job) -> schemas.Job:
         schemas.StatusChange(status=event.data["to"], at=event.at, reason=event.data.get("reason"))
         for event in moves.history(session, row.id)
     ]
-    return schemas.Job(**_summary(row), queue_position=jobs.queue_position(session, row), status_history=history)
+    position = jobs.queue_position(session, row)
+    return schemas.Job(**_summary(row), spec=row.spec, queue_position=position, status_history=history)
 
 
 def job_summary(row: tables.Job) -> schemas.JobSummary:
@@ -25,7 +27,7 @@ def job_summary(row: tables.Job) -> schemas.JobSummary:
 def _summary(row: tables.Job) -> dict[str, Any]:
     failure = row.failure and {"retryable": row.failure.get("class") != "user", "attempt": row.attempt, **row.failure}
     return {
-        **_columns(row),
+        **_columns(row, schemas.JobSummary),
         "metadata": row.labels,
         "terminal": row.status in TERMINAL,
         "failure": failure,
@@ -37,25 +39,30 @@ def event(row: tables.Event) -> schemas.Event:
 
 
 def artifact(row: tables.Artifact) -> schemas.Artifact:
-    return schemas.Artifact(**_columns(row), url=f"/v1/jobs/{row.job_id}/artifacts/{row.name}")
+    return schemas.Artifact(**_columns(row, schemas.Artifact), url=f"/v1/jobs/{row.job_id}/artifacts/{row.name}")
 
 
 def model(row: tables.Model) -> schemas.Model:
-    return schemas.Model(**_columns(row))
+    return schemas.Model(**_columns(row, schemas.Model))
 
 
 def dataset(row: tables.Dataset) -> schemas.Dataset:
-    return schemas.Dataset(**{"report": None, **_columns(row)})
+    return schemas.Dataset(**{"report": None, **_columns(row, schemas.Dataset)})
 
 
 def key(row: tables.ApiKey) -> schemas.Key:
-    return schemas.Key(**_columns(row))
+    return schemas.Key(**_columns(row, schemas.Key))
 
 
 def new_key(row: tables.ApiKey, secret: str) -> schemas.NewKey:
-    return schemas.NewKey(**_columns(row), secret=secret)
+    return schemas.NewKey(**_columns(row, schemas.NewKey), secret=secret)
 
 
-def _columns(row: tables.Base) -> dict[str, Any]:
-    """Every column; what an answer has no field for, it leaves out."""
-    return {column.key: getattr(row, column.key) for column in inspect(type(row)).column_attrs}
+def _columns(row: tables.Base, answer: type[schemas.Answer]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _shared(type(row), answer)}
+
+
+@cache
+def _shared(table: type[tables.Base], answer: type[schemas.Answer]) -> tuple[str, ...]:
+    """What is called the same in the table and in the answer."""
+    return tuple(column.key for column in inspect(table).column_attrs if column.key in answer.model_fields)

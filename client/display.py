@@ -53,11 +53,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 def show_fields(fields: Mapping[str, object]) -> None:
     """One `name  value` a line; what is not known is left out."""
-    table = Table.grid(padding=(0, 3, 0, 0))
+    width = max(map(len, fields))
     for name, value in fields.items():
         if value is not None:
-            table.add_row(name, clean(str(value)))
-    console().print(table)
+            say(f"{name:<{width}}   {value}")
 
 
 def percent(share: float | None) -> str:

@@ -62,7 +62,7 @@ class Invalid(DistillError):
 class Refused(DistillError):
     """Codes: unsafe_checkpoint, unreadable_checkpoint, missing_keys, misshaped_keys, unexpected_keys,
     non_finite_weights, unsafe_dataset, corrupt_archive, unreadable_image, empty_class, unknown_format, too_large,
-    hash_mismatch, download_failed."""
+    hash_mismatch, mixed_sizes, too_small, too_few_classes, no_test_images, download_failed."""
 
     status = 422
     code = "refused_upload"

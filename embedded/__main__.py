@@ -9,6 +9,8 @@ import sys
 import threading
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from core.errors import DistillError
 from core.settings import Settings
 from embedded.folder import Folder, InUse
@@ -31,6 +33,8 @@ def main() -> int:
         with folder.held():
             host = arguments.host or LOOPBACK
             Service(folder, host, free_port(host, arguments.port), arguments.device, stop).run()
+    except ValidationError as error:
+        return refuse("\n".join(f"The setting {'.'.join(map(str, it['loc']))}: {it['msg']}." for it in error.errors()), 2)
     except (InUse, CannotStart, DistillError, OSError) as error:
         return refuse(str(error), 1)
     return 0

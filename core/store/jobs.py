@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from core.errors import Conflict, Invalid, NotFound
 from core.spec.job import AdversarialTraining, Distillation, ImportDataset, ImportModel
@@ -80,13 +80,13 @@ def list_jobs(
     after: str | None = None,
     limit: int = 50,
 ) -> tuple[list[Job], str | None]:
-    """One page, and the cursor of the next; None at the end.
+    """One page, and the cursor of the next; None at the end. The specs, which are long, are not read.
 
     Raises Invalid for a sort key outside ``created_at`` and ``-created_at``, or a cursor that no page gave out.
     """
     if sort not in get_args(Sort):
         raise Invalid.field("sort", message=f"Jobs are sorted by created_at or -created_at, not by {sort[:100]!r}.")
-    statement = select(Job).where(*_conditions(project_id, filters or Filters()))
+    statement = select(Job).options(defer(Job.spec)).where(*_conditions(project_id, filters or Filters()))
     newest_first = sort == "-created_at"
     return page(session, statement, Job.created_at, Job.id, after=after, limit=limit, newest_first=newest_first)
 

@@ -1,6 +1,9 @@
 """One job through a real worker process and a real trainer process, and what is left after each way it can end."""
 
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,9 @@ from core.store.engine import make_engine, reading, writing
 from core.store.tables import DEFAULT_PROJECT, Artifact, Job, Model
 from tests.builders import training_spec
 from tests.worker.service import Service, look, submit, until, until_done
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what has nothing to do with the database: tests/deployment and the tests without this mark see Postgres."""
 
 
 @pytest.fixture
@@ -98,6 +104,7 @@ def test_a_job_whose_worker_is_killed_goes_on_from_its_checkpoint_and_has_one_re
     assert resumed[0].data["step"] > 0
 
 
+@on_sqlite
 def test_a_job_whose_trainer_is_killed_goes_on_in_the_same_worker(engine: Engine, worker: Service) -> None:
     job_id = submit(engine, short(60))
     until(lambda: checkpointed(engine, job_id), 60, "a checkpoint")
@@ -107,6 +114,7 @@ def test_a_job_whose_trainer_is_killed_goes_on_in_the_same_worker(engine: Engine
     assert_exactly_one_result(engine, job)
 
 
+@on_sqlite
 def test_a_cancelled_job_ends_with_its_trainer_and_publishes_nothing(engine: Engine, worker: Service) -> None:
     job_id = submit(engine, endless())
     until(lambda: checkpointed(engine, job_id), 60, "a checkpoint")
@@ -118,6 +126,7 @@ def test_a_cancelled_job_ends_with_its_trainer_and_publishes_nothing(engine: Eng
     until(lambda: not worker.trainers(), 10, "the trainer's end")
 
 
+@on_sqlite
 def test_a_trainer_that_ignores_the_request_to_stop_is_killed(engine: Engine, settings: dict[str, str], tmp_path: Path) -> None:
     with Service({**settings, "DISTILL_GRACE_SECONDS": "2"}, tmp_path / "worker.log") as worker:
         job_id = submit(engine, endless())
@@ -130,6 +139,7 @@ def test_a_trainer_that_ignores_the_request_to_stop_is_killed(engine: Engine, se
         until(lambda: not trainer.is_running(), 10, "the trainer's end")
 
 
+@on_sqlite
 def test_a_worker_that_is_shut_down_gives_its_job_back_with_a_checkpoint(
     engine: Engine, settings: dict[str, str], tmp_path: Path
 ) -> None:
@@ -141,6 +151,19 @@ def test_a_worker_that_is_shut_down_gives_its_job_back_with_a_checkpoint(
     job = look(engine, job_id)
     assert (job.status, job.infrastructure_failures) == ("queued", 0)
     assert checkpointed(engine, job_id)
+
+
+@on_sqlite
+def test_a_loss_that_is_no_longer_finite_fails_the_job_and_keeps_the_last_good_checkpoint(
+    engine: Engine, worker: Service
+) -> None:
+    exploding = {"epochs": 100, "batch_size": 64, "learning_rate": 100.0, "weight_decay": 1.0, "checkpoint_seconds": 0}
+    job = until_done(engine, submit(engine, training_spec(schedule={**exploding, "decay": {"name": "constant"}})))
+    assert (job.status, job.attempt) == ("failed", 1), "a user's failure is not tried again"
+    assert job.failure
+    assert (job.failure["class"], job.failure["code"], job.failure["retryable"]) == ("user", "non_finite_loss", False)
+    assert re.search(r"The loss term \w+ became (nan|inf|-inf) at step \d+;", job.failure["message"])
+    assert checkpointed(engine, job.id)
 
 
 def test_a_zombie_that_wakes_up_can_write_nothing(engine: Engine, settings: dict[str, str], tmp_path: Path) -> None:
@@ -163,6 +186,7 @@ def test_a_zombie_that_wakes_up_can_write_nothing(engine: Engine, settings: dict
     assert_exactly_one_result(engine, after)
 
 
+@on_sqlite
 def test_a_corrupt_checkpoint_is_found_before_it_is_loaded_and_the_one_before_is_used(
     engine: Engine, settings: dict[str, str], tmp_path: Path
 ) -> None:
@@ -186,9 +210,6 @@ def test_a_corrupt_checkpoint_is_found_before_it_is_loaded_and_the_one_before_is
 
 
 def test_the_supervising_process_never_imports_torch() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, worker.local, worker.app; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -85,7 +85,6 @@ def test_every_crop_comes_up():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_augmentation_on_the_gpu_equals_the_slow_reference_for_its_draws():
     augmentation = Augmentation(crop_padding=4, flip=True)
     ours = augment(images().cuda(), augmentation, seeded(5, "cuda"))

@@ -48,7 +48,6 @@ def test_labels_that_do_not_go_with_the_images_are_refused(labels: torch.Tensor)
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_batch_on_the_gpu_takes_indices_from_the_cpu():
     images = four_images().to("cuda")
     batch_BCHW, labels_B = images.batch(torch.tensor([1, 3]))

@@ -74,10 +74,11 @@ def test_on_a_linear_classifier_an_image_survives_where_its_margin_exceeds_radiu
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_ball_is_clipped_to_0_to_1(attack: PgdAttack | CwAttack) -> None:
-    # Class 1 above 0.04. From 0.02 in a ball of 0.1 the attack gets to 0, no lower; from 0.06 it gets under 0.04.
+    # Class 1 above 0.04: from 0.06 the attack gets below it, from 0.2 it does not.
     network = Plane([1.0], -0.04).eval()
     found = survives(attack, network, batch_of_pixels([[0.06], [0.2]]), torch.tensor([1, 1]), seeded())
     assert found.tolist() == [False, True]
+    # Class 1 above -0.01: within the ball of 0.1, but not within [0, 1].
     network = Plane([1.0], 0.01).eval()
     found = survives(attack, network, batch_of_pixels([[0.0], [0.05]]), torch.tensor([1, 1]), seeded())
     assert found.tolist() == [True, True]
@@ -116,6 +117,26 @@ def test_an_attack_leaves_no_gradient_on_parameters(attack: PgdAttack | CwAttack
     network = Plane([3.0, -1.0], -1.0).eval()
     survives(attack, network, batch_of_pixels([[0.5, 0.5]]), torch.tensor([1]), seeded())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in network.parameters())
+
+
+class Watching(Plane):
+    """A plane that keeps the last images it was asked about."""
+
+    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
+        self.last = normalised_BCHW.detach()
+        return normalised_BCHW
+
+
+def test_cw_climbs_to_its_own_confidence() -> None:
+    # The boundary is at 0.5, and the label is class 1: without confidence the climb ends with the first step beyond it.
+    network, images, labels = Watching([5.0], -2.5).eval(), batch_of_pixels([[0.5]] * 20), torch.ones(20, dtype=torch.long)
+    highest = {}
+    for confidence in (0.0, 50.0):
+        attack = CwAttack(radius=0.1, step_size=0.02, confidence=confidence)
+        assert not survives(attack, network, images, labels, seeded()).any()
+        highest[confidence] = network.last.max().item()
+    assert 0.48 < highest[0.0] < 0.5
+    assert highest[50.0] == pytest.approx(0.4)
 
 
 # -- correct

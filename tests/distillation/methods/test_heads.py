@@ -196,7 +196,7 @@ def test_the_perturbation_is_a_constant_and_gradients_pass_to_the_heads_own_weig
         torch.testing.assert_close(weight.grad, slope[name], rtol=0, atol=0)
 
 
-def test_the_default_perturbation_is_one_step_of_a_hundredth() -> None:
+def test_by_default_heads_are_linear_the_teachers_is_frozen_and_the_students_perturbed_by_one_step_of_a_hundredth() -> None:
     settings = ProjectionHeads()
     assert (settings.perturbation, settings.perturbation_steps, settings.cosine_weight) == (0.01, 1, 1.0)
-    assert (settings.kind, settings.dimension, settings.normalise, settings.teacher) == ("linear", 128, True, "trained")
+    assert (settings.kind, settings.dimension, settings.normalise, settings.teacher) == ("linear", 128, True, "frozen")

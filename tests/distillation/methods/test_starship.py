@@ -42,9 +42,12 @@ def settings_with(
     submatrices: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Settings:
+    """STARSHIP with small heads, both trained unless ``heads`` says otherwise."""
     return Settings(
         covariance=CovarianceAlignment(
-            weight=alpha[0], distance=distance, heads=ProjectionHeads(dimension=DIMENSION, **(heads or {}))
+            weight=alpha[0],
+            distance=distance,
+            heads=ProjectionHeads(**{"dimension": DIMENSION, "teacher": "trained"} | (heads or {})),
         ),
         gram=GramMatching(weight=alpha[1], distance=distance if pgm_distance is None else pgm_distance),
         submatrices=SubmatrixAlignment(weight=alpha[2], **(submatrices or {})),
@@ -122,6 +125,8 @@ class Plain:
             owner: {name: weight.detach().double().requires_grad_() for name, weight in head.named_parameters()}
             for owner, head in method.heads.items()
         }
+        if self.settings.covariance.heads.teacher == "frozen":
+            self.heads["teacher"] = {name: weight.detach() for name, weight in self.heads["teacher"].items()}
 
     def project(self, weights: dict[str, Tensor], features: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         clean, adversarial = (f @ weights["layers.weight"].T + weights["layers.bias"] for f in features)
@@ -196,11 +201,12 @@ def answer(method: Starship, images: Tensor, adversarial: Tensor, labels: Tensor
 
 
 CASES = {
-    "the defaults": settings_with(),
+    "both heads trained": settings_with(),
     **{f"{distance.name}": settings_with(distance=distance) for distance in DISTANCES},
     "another distance for each matrix": settings_with(distance=NormalKl(ridge=0.05), pgm_distance=Frobenius()),
     "features as long as they are": settings_with(heads={"normalise": False}),
     "kl of features as long as they are": settings_with(distance=NormalKl(ridge=0.05), heads={"normalise": False}),
+    "a frozen teacher head": settings_with(heads={"teacher": "frozen"}),
     "a wide ball": settings_with(heads={"perturbation": 0.3}),
     "several steps": settings_with(heads={"perturbation": 0.3, "perturbation_steps": 4}),
     "no perturbation": settings_with(heads={"perturbation": 0.0}),
