@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -27,8 +27,11 @@ def create(
 ) -> Dataset:
     """A data set that an import job is still to open: ``importing``, or whose bytes are to be sent: ``awaiting_upload``.
 
+    A refused one of this name makes way: it never was of use to anybody.
     Raises Conflict (code ``name_taken``) where the project can already see one of this name.
     """
+    refused = (Dataset.project_id == project_id, Dataset.name == name, Dataset.status == "refused")
+    session.execute(delete(Dataset).where(*refused))
     taken = Conflict(f"There already is a data set named {name!r}.", code="name_taken")
     if _find(session, project_id, name) is not None:
         raise taken

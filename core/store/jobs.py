@@ -109,7 +109,7 @@ def exist(session: Session) -> bool:
 def versions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
     """The present version of each of these jobs, whoever they belong to: for streams that were let in before."""
     rows = session.execute(select(Job.id, Job.version).where(Job.id.in_(job_ids)))
-    return {job_id: version for job_id, version in rows}
+    return {row.id: row.version for row in rows}
 
 
 def request_cancel(session: Session, project_id: str, job_id: str) -> tuple[Job, bool]:

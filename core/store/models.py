@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -26,8 +26,10 @@ def create(
 ) -> Model:
     """A model whose bytes are still to be opened by an import job: ``importing``, or to be sent: ``awaiting_upload``.
 
-    Raises Conflict (code ``name_taken``) where the project has one of this name.
+    A refused one of this name makes way: it never was of use to anybody.
+    Raises Conflict (code ``name_taken``) where the project has another of this name.
     """
+    session.execute(delete(Model).where(Model.project_id == project_id, Model.name == name, Model.status == "refused"))
     model = Model(
         id=model_id or new_id("mdl"),
         project_id=project_id,

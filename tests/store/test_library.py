@@ -46,6 +46,17 @@ def test_a_name_is_taken_once_in_a_project(engine: Engine, other: str) -> None:
     assert caught.value.code == "name_taken"
 
 
+def test_a_refused_model_or_data_set_makes_way_for_another_of_its_name(engine: Engine) -> None:
+    with writing(engine) as session:
+        model = models.create(session, DEFAULT_PROJECT, "mine", model_description())
+        models.mark_refused(session, model, {"code": "unsafe_checkpoint", "detail": "."})
+        dataset = datasets.create(session, DEFAULT_PROJECT, "mine", "upload")
+        datasets.mark_refused(session, dataset, {"code": "corrupt_archive", "detail": "."})
+    with writing(engine) as session:
+        assert models.create(session, DEFAULT_PROJECT, "mine", model_description()).id != model.id
+        assert datasets.create(session, DEFAULT_PROJECT, "mine", "upload").id != dataset.id
+
+
 def test_a_student_is_published_once_and_can_teach_by_its_jobs_id(engine: Engine) -> None:
     attempt = an_attempt(engine, a_job(engine, name="über night/run"))
     with reading(engine) as session, pytest.raises(Invalid, match="running"):
