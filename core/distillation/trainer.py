@@ -25,6 +25,7 @@ from core.spec.job import TrainingJob
 SELECTION_STEPS = 10
 CURVE_POINTS = 2000
 PROGRESS_SECONDS = 0.5
+ADVICE = "A lower learning rate, or a smaller weight of the term, may help."
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,10 @@ class Trainer:
                 raise non_finite(outcome, step + 1)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            if not gradient_norm(self.optimizer).isfinite():
+                raise JobFailed(
+                    "non_finite_gradient", "user", f"The loss is finite at step {step + 1}, its gradient is not. {ADVICE}"
+                )
             self.optimizer.step()
 
         self.state.step += 1
@@ -181,6 +186,11 @@ def figures(outcome: Outcome, loss: Tensor) -> dict[str, float]:
     return dict(zip(named, torch.stack([value.detach() for value in named.values()]).tolist(), strict=True))
 
 
+def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:
+    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    return torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
 def non_finite(outcome: Outcome, step: int) -> JobFailed:
     """The failure that names the first term that is no longer a number."""
     name, term = next(
@@ -189,6 +199,5 @@ def non_finite(outcome: Outcome, step: int) -> JobFailed:
     return JobFailed(
         "non_finite_loss",
         "user",
-        f"The loss term {name} became {term.value.item()} at step {step}; nothing was changed by that step. "
-        "A lower learning rate, or a smaller weight of that term, may help.",
+        f"The loss term {name} became {term.value.item()} at step {step}; that step was not taken. {ADVICE}",
     )

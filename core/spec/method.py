@@ -22,7 +22,7 @@ class PowerEuclidean(Spec):
     name: Literal["power_euclidean"] = "power_euclidean"
     gamma: float = Field(default=0.5, gt=0, le=1)
     """The power."""
-    ridge: float = Field(default=1e-3, ge=1e-8, le=1)
+    ridge: float = Field(default=1e-3, ge=1e-6, le=1)
     """Added to the diagonal, times trace / size."""
 
 
@@ -39,7 +39,7 @@ class NormalKl(Spec):
     """KL(N_teacher || N_student) between multivariate normal distributions; Gram matrices get zero means."""
 
     name: Literal["kl"] = "kl"
-    ridge: float = Field(default=1e-3, ge=1e-8, le=1)
+    ridge: float = Field(default=1e-3, ge=1e-6, le=1)
     """Added to the diagonal, times trace / size."""
 
 
@@ -62,7 +62,7 @@ class ProjectionHeads(Spec):
     """kappa of Eq. 7: radius of the perturbation of the student head, relative to each weight tensor's norm; 0: none."""
     perturbation_steps: int = Field(default=1, ge=1, le=20)
     cosine_weight: float = Field(default=1.0, ge=0, le=100)
-    """Weight of Eq. 7's (1 - cosine)^2 in the loss."""
+    """Weight of Eq. 7's (1 - cosine)^2 beside FCA; both are multiplied by FCA's own weight, alpha_1."""
 
 
 class CovarianceAlignment(Spec):

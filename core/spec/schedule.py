@@ -2,13 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.spec.base import Spec
 
 
 class OneCycle(Spec):
-    """Up to `learning_rate` in the first `rise` of all steps, then down to almost 0, by cosines; momentum the other way."""
+    """Up to `learning_rate` in the first `rise` of all steps, then down to almost 0, by cosines.
+
+    With `cycle_momentum` momentum goes the other way, from 0.95 to 0.85 and back, and the schedule's own is not used.
+    """
 
     name: Literal["one_cycle"] = "one_cycle"
     rise: float = Field(default=0.25, gt=0, lt=1)
@@ -50,3 +53,9 @@ class Schedule(Spec):
     """Of training and its adversary, on CUDA. Reported evaluation is always fp32."""
     checkpoint_seconds: float = Field(default=60.0, ge=0, le=86_400)
     """A checkpoint is written after the first step that ends so long after the last one; 0: after every step."""
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "Schedule":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self

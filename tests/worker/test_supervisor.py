@@ -154,9 +154,7 @@ def test_a_worker_that_is_shut_down_gives_its_job_back_with_a_checkpoint(
 
 
 @on_sqlite
-def test_a_loss_that_is_not_finite_fails_the_job_and_keeps_the_last_good_checkpoint(
-    engine: Engine, worker: Service
-) -> None:
+def test_a_loss_that_is_not_finite_fails_the_job_and_keeps_the_last_good_checkpoint(engine: Engine, worker: Service) -> None:
     exploding = {"epochs": 100, "batch_size": 64, "learning_rate": 100.0, "weight_decay": 1.0, "checkpoint_seconds": 0}
     job = until_done(engine, submit(engine, training_spec(schedule={**exploding, "decay": {"name": "constant"}})))
     assert (job.status, job.attempt) == ("failed", 1), "a user's failure is not tried again"

@@ -28,7 +28,8 @@ def measure(
 ) -> Iterator[int | Accuracy]:
     """Yields the number of images done after each batch, then the accuracy: clean where ``attack`` is None.
 
-    The random starts are a function of ``seed``, ``index`` (the attack's place in the spec) and the batch.
+    The random starts are a function of ``seed``, ``index`` (the attack's place in the spec) and of where the batch begins:
+    another ``batch_size`` draws others. Between two yields the network is in eval mode; closing the generator restores it.
     """
     standing: list[Tensor] = []
     with mode(network, "eval"), convolutions_in("fp32"):

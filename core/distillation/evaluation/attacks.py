@@ -18,7 +18,10 @@ def correct(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Tenso
 
 
 def survives(attack: Attack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator) -> Tensor:
-    """Which images are still correct under the attack, [B] bool. The network must be in eval mode, fp32."""
+    """Which images the attack's last iterate leaves correct, [B] bool: the literature's PGD and CW accuracy.
+
+    An image that is wrong when clean may come out right; it is counted as it comes out. The network must be in eval mode, fp32.
+    """
     if attack.name == "pgd":
         return _pgd(attack, network, images_BCHW, labels_B, generator)
     return _cw(attack, network, images_BCHW, labels_B, generator)

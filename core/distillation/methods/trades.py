@@ -1,5 +1,6 @@
 """TRADES (Zhang et al., ICML 2019): a robust network without a teacher."""
 
+import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -18,7 +19,8 @@ class Trades(Method):
 
     def inner(self, batch: Batch) -> Objective:
         """KL(p(x) || p(x^)), the clean prediction a constant."""
-        target_BK = self.see(batch.images_BCHW).logits_BK.detach()
+        with torch.no_grad():
+            target_BK = self.see(batch.images_BCHW).logits_BK
         return lambda adversarial: kl(target_BK, self.see(adversarial).logits_BK)
 
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:

@@ -1,6 +1,8 @@
 """Squared distances between symmetric positive semi-definite matrices, STARSHIP Section 3.2 and Table 8.
 
-All are computed in the matrices' own type; autocast must be off. N is a matrix's size.
+Autocast must be off. Power-Euclidean and KL, which are badly conditioned where a matrix is nearly singular, are computed
+in double precision and returned in the matrices' own; the others are computed in their own. A matrix that is not finite
+gives a distance that is not finite. N is a matrix's size.
 """
 
 from collections.abc import Callable
@@ -8,6 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+RIDGE_OF_ZERO = 1e-14
+"""On the diagonal, beside the relative ridge: of consequence to a matrix of zeros alone."""
 
 
 def squared_distance(a: Tensor, b: Tensor, name: str, **settings: Any) -> Tensor:
@@ -28,7 +34,10 @@ def frobenius(a: Tensor, b: Tensor) -> Tensor:
 
 def power_euclidean(a: Tensor, b: Tensor, gamma: float = 0.5, ridge: float = 1e-3) -> Tensor:
     """||a^gamma - b^gamma||_F^2, with ridge * trace / N added to both diagonals first."""
-    return frobenius(_power(with_ridge(a, ridge), gamma), _power(with_ridge(b, ridge), gamma))
+    if not _finite(a, b):
+        return (a - b).sum() * torch.nan
+    powered = [_power(with_ridge(matrix.double(), ridge), gamma) for matrix in (a, b)]
+    return frobenius(*powered).to(a.dtype)
 
 
 def max_exp_distance(a: Tensor, b: Tensor, eta: int = 10, ridge: float = 1e-6) -> Tensor:
@@ -67,23 +76,29 @@ def normal_kl(a: Tensor, b: Tensor, ridge: float = 1e-3, means: tuple[Tensor, Te
 
     ``means``: two [N] vectors; None stands for equal means.
     """
-    chol_a = torch.linalg.cholesky(with_ridge(a, ridge))
-    chol_b = torch.linalg.cholesky(with_ridge(b, ridge))
+    if not _finite(a, b):
+        return (a - b).sum() * torch.nan
+    chol_a = torch.linalg.cholesky(with_ridge(a.double(), ridge))
+    chol_b = torch.linalg.cholesky(with_ridge(b.double(), ridge))
     whitened = torch.linalg.solve_triangular(chol_b, chol_a, upper=False)
     log_determinants = chol_b.diagonal().log().sum() - chol_a.diagonal().log().sum()
     divergence: Tensor = 0.5 * (whitened.square().sum() - len(a)) + log_determinants
-    if means is None:
-        return divergence
-    shift = (means[1] - means[0]).unsqueeze(1)
-    whitened_shift: Tensor = torch.linalg.solve_triangular(chol_b, shift, upper=False)
-    return divergence + 0.5 * whitened_shift.square().sum()
+    if means is not None:
+        shift = (means[1] - means[0]).double().unsqueeze(1)
+        divergence = divergence + 0.5 * torch.linalg.solve_triangular(chol_b, shift, upper=False).square().sum()
+    return divergence.to(a.dtype)
+
+
+def _finite(a: Tensor, b: Tensor) -> bool:
+    """Decompositions refuse what is not finite; the loss should rather show it, with the term's name."""
+    return bool(a.isfinite().all() & b.isfinite().all())
 
 
 def with_ridge(matrix: Tensor, ridge: float) -> Tensor:
     """M, symmetrised, with ridge * trace M / N on its diagonal, so that a singular matrix becomes positive definite."""
     matrix = (matrix + matrix.T) / 2
     size = len(matrix)
-    amount = ridge * matrix.diagonal().sum() / size + torch.finfo(matrix.dtype).eps
+    amount = ridge * matrix.diagonal().sum() / size + RIDGE_OF_ZERO
     ridged: Tensor = matrix + amount * torch.eye(size, dtype=matrix.dtype, device=matrix.device)
     return ridged
 
@@ -106,6 +121,7 @@ class _SymmetricPower(torch.autograd.Function):
         return powered
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         values, vectors = ctx.saved_tensors
         gamma = ctx.gamma

@@ -412,9 +412,7 @@ def test_single_precision_agrees_with_double_at_working_size(
     [
         100.0,
         1.0,
-        pytest.param(
-            1e-4, marks=pytest.mark.xfail(reason="with_ridge adds 1.2e-7 beside the relative ridge, as much as the ridge itself")
-        ),
+        1e-4,
     ],
 )
 def test_in_single_precision_the_ridge_is_relative_whatever_the_size_of_the_entries(name: str, scale: float) -> None:
