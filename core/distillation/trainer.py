@@ -25,7 +25,6 @@ from core.spec.job import TrainingJob
 SELECTION_STEPS = 10
 CURVE_POINTS = 2000
 PROGRESS_SECONDS = 0.5
-ADVICE = "A lower learning rate, or a smaller weight of the term, may help."
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,7 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             if not gradient_norm(self.optimizer).isfinite():
-                raise JobFailed(
-                    "non_finite_gradient", "user", f"The loss is finite at step {step + 1}, its gradient is not. {ADVICE}"
-                )
+                raise self.non_finite_gradient(self.method.outer(batch, adversarial_BCHW), step + 1)
             self.optimizer.step()
 
         self.state.step += 1
@@ -130,6 +127,15 @@ class Trainer:
             self.state.sums[name] = self.state.sums.get(name, 0.0) + value
         if self.state.step % max(1, self.steps // CURVE_POINTS) == 0:
             yield Metrics(step=self.state.step, values=values | {"learning_rate": rate})
+
+    def non_finite_gradient(self, outcome: Outcome, step: int) -> JobFailed:
+        """The failure that names the first term whose gradient is no longer a number, though the term is."""
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"] if each.requires_grad]
+        for name, term in outcome.terms.items():
+            found = torch.autograd.grad(term.value, parameters, retain_graph=True, allow_unused=True)
+            if not all(gradient.isfinite().all() for gradient in found if gradient is not None):
+                return failure(f"The gradient of the loss term {name} is not finite", step)
+        return failure("The sum of the loss terms' gradients is not finite", step)
 
     def next_batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The step's images, augmented, and labels: a function of the seed and the step alone."""
@@ -196,8 +202,9 @@ def non_finite(outcome: Outcome, step: int) -> JobFailed:
     name, term = next(
         ((name, term) for name, term in outcome.terms.items() if not term.value.isfinite()), next(iter(outcome.terms.items()))
     )
-    return JobFailed(
-        "non_finite_loss",
-        "user",
-        f"The loss term {name} became {term.value.item()} at step {step}; that step was not taken. {ADVICE}",
-    )
+    return failure(f"The loss term {name} became {term.value.item()}", step)
+
+
+def failure(what: str, step: int) -> JobFailed:
+    advice = "A lower learning rate, or a smaller weight of the term, may help."
+    return JobFailed("non_finite_loss", "user", f"{what} at step {step}; that step was not taken. {advice}")

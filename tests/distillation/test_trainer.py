@@ -119,6 +119,21 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_term(tmp_
     assert failure.value.code == "non_finite_loss"
 
 
+def test_a_gradient_that_is_not_finite_stops_before_the_step_and_names_the_term(tmp_path: Path) -> None:
+    folder = laid_out(tmp_path / "job", training())
+
+    class Steep(methods.METHODS["trades"]):  # type: ignore[misc]
+        def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.Outcome:
+            outcome = super().outer(batch, adversarial_BCHW)
+            zero = outcome.terms["smoothness"].value * 0
+            return methods.Outcome(outcome.terms | {"smoothness": methods.Term(1.0, zero.sqrt())}, {})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(methods.METHODS, "trades", Steep)
+        with pytest.raises(JobFailed, match="gradient of the loss term smoothness is not finite at step 1;"):
+            run(folder)
+
+
 def test_the_process_says_how_it_ended_and_leaves_whole_files(tmp_path: Path) -> None:
     folder = laid_out(tmp_path / "job", distillation())
     assert process(folder).wait(120) == 0

@@ -1,0 +1,100 @@
+"""A machine's view of the service: whatever the schema allows or forbids is sent, and every answer is held against it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from core.settings import Settings
+from core.store import models
+from core.store.engine import writing
+from core.store.objects import Objects
+from core.store.tables import DEFAULT_PROJECT
+from tests.api.builders import a_finished_job, an_artifact
+from tests.api.conftest import Service, make_key
+from tests.builders import a_job, a_teacher, an_attempt
+
+SECONDS = 70
+ALLOWED = 'expected-statuses = ["2xx", 401, 403, 404, 409, 422]'
+"""A schema cannot know which data sets and teachers there are: naming others is a 422, and right."""
+NOT_MADE_AT_ONCE = """
+[[operations]]
+include-path = "/v1/jobs/{job_id}/report"
+checks.ensure_resource_availability.enabled = false
+"""
+"""A job that was made has no report yet: a 404, and right."""
+
+
+@pytest.fixture
+def prepared(settings: Settings, engine: Engine) -> dict[str, str]:
+    """Something behind every address, so that more than 404s is looked at."""
+    objects = Objects.from_settings(settings)
+    finished = a_finished_job(engine, objects)
+    a_job(engine, metadata={"team": "a"})
+    an_artifact(engine, objects, an_attempt(engine), "checkpoint-1.safetensors", b"1", "checkpoint", step=1)
+    teacher = a_teacher(engine)
+    size, digest = objects.put_stream("ready", iter([b"weights"]), 100)
+    with writing(engine) as session:
+        row = models.get(session, DEFAULT_PROJECT, teacher.id)
+        models.mark_ready(session, row, models.describe(row), object_key="ready", size=size, sha256=digest)
+    return {"job_id": finished.job_id, "name": "report.json", "model": teacher.id}
+
+
+def configuration(prepared: dict[str, str]) -> str:
+    return f"""
+[checks.positive_data_acceptance]
+{ALLOWED}
+
+[[operations]]
+include-path-regex = "/v1/jobs/.+"
+parameters = {{ job_id = "{prepared["job_id"]}", name = "{prepared["name"]}" }}
+
+[[operations]]
+include-path-regex = "/v1/models/.+"
+parameters = {{ reference = "{prepared["model"]}" }}
+
+[[operations]]
+include-path-regex = "/v1/datasets/.+"
+parameters = {{ reference = "digits" }}
+"""
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["things that are there", "things that are not"])
+@pytest.mark.timeout(240)
+def test_no_request_that_a_machine_thinks_of_gets_an_undocumented_answer(
+    start_service: Callable[..., Service], engine: Engine, prepared: dict[str, str], tmp_path: Path, known: bool
+) -> None:
+    service = start_service()
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(configuration(prepared) if known else f"[checks.positive_data_acceptance]\n{ALLOWED}\n{NOT_MADE_AT_ONCE}")
+    key = make_key(engine, "read", "submit", "admin")
+    run = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "st"),
+            "--config-file",
+            str(config),
+            "run",
+            f"{service.url}/openapi.json",
+            "--header",
+            f"Authorization: {key['Authorization']}",
+            "--phases",
+            "coverage,fuzzing" if known else "examples,stateful",
+            "--max-examples",
+            "6",
+            "--max-time",
+            str(SECONDS),
+            "--continue-on-failure",
+            "--no-color",
+            "--seed",
+            str(__import__("random").randrange(10**6)),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-20_000:]
+    assert service.client.get("/v1/jobs").status_code == 200
