@@ -18,6 +18,7 @@ PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <title>distill: REST interface</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
 </head>
 <body>

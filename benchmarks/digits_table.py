@@ -59,6 +59,16 @@ ROWS: dict[str, dict[str, Any]] = {
     "STARSHIP, KL": distance("kl"),
 }
 
+AT_LENGTH = (
+    "ARKD",
+    "+ FCA",
+    "+ PGM + Omega(Gram)",
+    "STARSHIP (MaxExp)",
+    "STARSHIP, teacher's head trained",
+    "Ada-STARSHIP (MaxExp)",
+)
+"""The rows that are trained at every length; the others at the first alone."""
+
 
 def train_teacher(folder: Path) -> dict[str, float]:
     spec = AdversarialTraining.model_validate(
