@@ -153,13 +153,14 @@ class OneAttempt:
             trainer.send(signal.SIGTERM)
 
     def persist(self, write: Callable[[], None]) -> None:
-        """Try until the store can be reached, keeping the lease meanwhile; give up when the lease is lost."""
+        """Try until the store can be reached. A worker that must shut down meanwhile leaves the job to its lease's end."""
         while True:
             try:
                 write()
             except Unavailable as error:
                 log.warning("the store cannot be reached; trying again", error=str(error))
-                time.sleep(RETRY_SECONDS)
+                if self.shutdown.wait(RETRY_SECONDS):
+                    return
             else:
                 return
 

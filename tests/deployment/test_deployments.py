@@ -16,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from client import Distill
-from tests.deployment.walk import walk
+from tests.deployment.walk import TEACHER, walk
 from tests.servers import S3, Postgres, Redis, free_port, wait_until
 from tests.worker.service import Service, until
 
@@ -95,15 +95,20 @@ def composed(tmp_path: Path) -> Iterator[Composed]:
 def test_the_walk_on_postgres_redis_celery_and_s3_as_docker_compose_starts_them(composed: Composed, tmp_path: Path) -> None:
     with composed.start("migrate") as migration:
         assert migration.wait(60) == 0, migration.log.read_text()
-    with composed.start("api"), composed.start("worker"):
+    with composed.start("api"), composed.start("worker") as worker:
         wait_until(lambda: answers(composed.url), 60, "the API")
         with Distill(composed.url, composed.key) as distill:
             walk(distill, tmp_path / "student")
+            long = distill.submit({**TEACHER, "schedule": {"epochs": 10_000, "batch_size": 64}}).id
+            until(lambda: distill.job(long).phase == "training", 60, "the start of training")
+            worker.process.terminate()
+            assert worker.wait(60) == 0
+            given_back = distill.job(long)
+            assert (given_back.status, given_back.attempt) == ("queued", 1)
+            assert any(artifact.kind == "checkpoint" for artifact in distill.artifacts(long))
 
 
 def test_a_job_submitted_while_the_broker_is_down_is_accepted_and_runs(composed: Composed, tmp_path: Path) -> None:
-    from tests.deployment.walk import TEACHER
-
     with composed.start("migrate") as migration:
         assert migration.wait(60) == 0
     broker = composed.here["DISTILL_BROKER_URL"]
