@@ -47,7 +47,9 @@ def created(location: str, parameter: str, *operations: str) -> Responses:
     """A 201 with its Location; ``operations`` take the new thing's id as their path ``parameter``."""
     header = {"schema": {"type": "string"}, "description": location, "required": True}
     links = {name: {"operationId": name, "parameters": {parameter: "$response.body#/id"}} for name in operations}
-    return {201: {"description": "Created", "headers": {"Location": header}, "links": links}}
+    replayed = {"schema": {"type": "string"}, "description": "`true` where the Idempotency-Key had been used: nothing was done"}
+    headers = {"Location": header, "Idempotency-Replayed": replayed}
+    return {201: {"description": "Created", "headers": headers, "links": links}}
 
 
 def content(description: str, *media_types: str) -> dict[str, Any]:

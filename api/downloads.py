@@ -9,6 +9,7 @@ from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from api import problems
+from api.conditional import unchanged
 from api.dependencies import Flag
 from core.errors import CorruptObject, NotFound, RangeUnsatisfiable
 from core.store.objects import Objects
@@ -32,7 +33,7 @@ def serve(request: Request, objects: Objects, file: File, *, direct: bool, inlin
     """200, 206, 304, 307 or 416. ``inline``: to be read on the spot, not saved."""
     etag = f'"{file.sha256}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Repr-Digest": f"sha-256=:{_base64(file.sha256)}:"}
-    if _names(request.headers.get("if-none-match", ""), etag):
+    if unchanged(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
     url = None if direct else objects.signed_url(file.key, URL_SECONDS)
     if url is not None:
@@ -72,10 +73,6 @@ def _part(request: Request, etag: str, size: int) -> tuple[int, int] | None:
     if start >= end:
         raise RangeUnsatisfiable(f"The file has {size} bytes.")
     return start, end
-
-
-def _names(header: str, etag: str) -> bool:
-    return header.strip() == "*" or etag in (given.strip().removeprefix("W/") for given in header.split(","))
 
 
 def _safe(name: str) -> str:

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from api import answers, schemas, submission
+from api.conditional import unchanged
 from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submitter
 from api.documentation import CLONE_EXAMPLES, JOB_EXAMPLES, METADATA_FILTER, NOT_MODIFIED, created, problems
 from api.merge_patch import changed
@@ -112,7 +113,7 @@ def get_job(job_id: str, request: Request, caller: Reader, engine: Database) -> 
     with reading(engine) as session:
         row = jobs.get(session, caller.project_id, job_id)
         etag = f'W/"{row.version}-{jobs.queue_position(session, row) or 0}"'
-        if etag in request.headers.get("if-none-match", ""):
+        if unchanged(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
         answer = answers.job(session, row)
     return Response(answer.model_dump_json(by_alias=True), media_type="application/json", headers={"ETag": etag})

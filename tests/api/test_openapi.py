@@ -76,7 +76,7 @@ def test_the_documentation_page_needs_no_key_no_internet_and_no_inline_script(an
     policy = page.headers["Content-Security-Policy"]
     assert "script-src 'self'" in policy
     assert "unsafe" not in policy.split("style-src")[0]
-    for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+    for address in re.findall(r'(?:src|href)="(/[^"]+)"', page.text):
         asset = anonymous.get(address)
         assert (asset.status_code, len(asset.content) > 50) == (200, True)
     assert re.findall(r"<script(?! src)", page.text) == []

@@ -17,7 +17,7 @@ from tests.api.builders import a_finished_job, an_artifact
 from tests.api.conftest import Service, make_key
 from tests.builders import a_job, a_teacher, an_attempt
 
-SECONDS = 25
+SECONDS = 22
 ALLOWED = 'expected-statuses = ["2xx", 401, 403, 404, 409, 422]'
 """A schema cannot know which data sets and teachers there are: naming others is a 422, and right."""
 
