@@ -2,7 +2,8 @@
 FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN useradd --create-home --uid 10001 distill
+# /scratch belongs to the user, so that a volume mounted there does, too.
+RUN useradd --create-home --uid 10001 distill && install -d -o distill -g distill /scratch
 WORKDIR /app
 
 COPY constraints.txt pyproject.toml README.md ./
@@ -21,6 +22,6 @@ RUN pip install --no-deps --constraint constraints.txt .
 
 WORKDIR /home/distill
 USER distill
-ENV DISTILL_SCRATCH_FOLDER=/home/distill/scratch DISTILL_HOST=0.0.0.0 DISTILL_LOG_FORMAT=json
+ENV DISTILL_SCRATCH_FOLDER=/scratch DISTILL_HOST=0.0.0.0 DISTILL_LOG_FORMAT=json
 EXPOSE 8321
 CMD ["python", "-m", "api"]

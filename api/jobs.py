@@ -25,16 +25,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 _submitted: TypeAdapter[AdversarialTraining | Distillation] = TypeAdapter(SubmittedJob)
 _label: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Label, Text])
 Kind = Literal["distillation", "adversarial_training", "import_model", "import_dataset"]
-OF_A_JOB = (
-    "get_job",
-    "cancel_job",
-    "clone_job",
-    "list_events",
-    "get_metrics",
-    "list_artifacts",
-    "list_checkpoints",
-    "get_report",
-)
+OF_A_JOB = ("get_job", "cancel_job", "clone_job", "list_events", "get_metrics", "list_artifacts", "list_checkpoints")
 Name = Annotated[str | None, Query(max_length=100)]
 
 
@@ -148,7 +139,10 @@ def clone_job(
     once: OnceOnly,
     changes: Annotated[dict[str, Any] | None, Body(openapi_examples=CLONE_EXAMPLES)] = None,
 ) -> Any:
-    """The same job again, with changes: a JSON merge patch (RFC 7396) on the stored spec, where null removes a field."""
+    """The same job again, with changes: a JSON merge patch (RFC 7396) on the stored spec, where null removes a field.
+
+    An object in it that becomes another kind of thing (`{"method": {"name": "arkd"}}`) is replaced, not merged.
+    """
 
     def act(session: Session) -> tuple[int, schemas.Job]:
         stored = jobs.get(session, caller.project_id, job_id)

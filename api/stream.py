@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
 from api import answers, schemas
-from api.watch import Change, Watch
+from api.watch import Watch
 from core.errors import Unavailable
 from core.spec.status import TERMINAL
 from core.store import events, jobs
@@ -41,12 +41,8 @@ async def _messages(watch: Watch, project_id: str, job_id: str, after: int) -> A
                 yield message
             if look.ended:
                 return
-            if not look.behind and not await _changed(change):
+            if not look.behind and not await change.wait(COMMENT_SECONDS):
                 yield COMMENT
-
-
-async def _changed(change: Change) -> bool:
-    return await change.wait(COMMENT_SECONDS)
 
 
 class _Look:

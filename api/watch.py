@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -82,6 +82,9 @@ class Watch:
             except DistillError as error:
                 log.warning("looking for changed jobs failed; trying again", error=str(error))
                 continue
+            except Exception:  # without this task every stream would fall silent
+                log.exception("looking for changed jobs failed; trying again")
+                continue
             for job_id, version in found.items():
                 if self._versions.get(job_id) != version:
                     self._versions[job_id] = version
@@ -110,7 +113,7 @@ async def running(watch: Watch) -> AsyncIterator[None]:
 
 
 @contextlib.contextmanager
-def _on_signals(tell: Any) -> Iterator[None]:
+def _on_signals(tell: Callable[[], object]) -> Iterator[None]:
     """``tell`` is called before whatever the server does on SIGTERM and SIGINT."""
     previous: dict[int, Any] = {}
 

@@ -45,7 +45,7 @@ def make_app(broker_url: str) -> "Celery":
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            "socket_timeout": 2.0,
+            "socket_timeout": 1.5,
             "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
             "socket_keepalive": True,
             "max_retries": 0,

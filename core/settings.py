@@ -60,7 +60,7 @@ class Settings(BaseSettings):
 
     @property
     def resolved_scratch_folder(self) -> Path:
-        return self.scratch_folder or self.home.absolute() / "scratch"
+        return (self.scratch_folder or self.home / "scratch").absolute()
 
 
 @lru_cache

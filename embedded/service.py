@@ -93,6 +93,7 @@ def environment(folder: Folder, host: str, port: int, device: str | None) -> dic
         "DISTILL_DATABASE_URL": "",
         "DISTILL_BROKER_URL": "",
         "DISTILL_OBJECTS_URL": "",
+        "DISTILL_SCRATCH_FOLDER": str(folder.path / "scratch"),
         "PYTHONUNBUFFERED": "1",
     }
     return {**os.environ, **ours, **({"DISTILL_DEVICE": device} if device else {})}

@@ -32,7 +32,7 @@ def run(job_id: str) -> None:
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _start_sweeper(**_: Any) -> None:
-    sweeper.start(setup, engine, shutdown)
+    sweeper.start(setup, supervisor)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

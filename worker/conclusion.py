@@ -3,7 +3,7 @@
 import structlog
 from sqlalchemy.orm import Session
 
-from core.errors import JobFailed
+from core.errors import JobFailed, Unavailable
 from core.folder import StopReason
 from core.settings import Settings
 from core.spec.job import ImportDataset, ImportModel, TrainingJob, parse
@@ -23,8 +23,8 @@ class Conclusion:
     def __init__(self, settings: Settings, objects: Objects, attempt: Attempt, outputs: Outputs) -> None:
         self.settings, self.objects, self.attempt, self.outputs = settings, objects, attempt, outputs
 
-    def conclude(self, trainer: TrainerProcess, asked: StopReason | None) -> None:
-        """By what the trainer said last; by how it died where it said nothing."""
+    def conclude(self, trainer: TrainerProcess | None, asked: StopReason | None) -> None:
+        """By what the trainer said last; by how it died where it said nothing. Without a trainer: stopped while preparing."""
         ended = self.outputs.ended
         if ended is not None and ended.outcome == "succeeded":
             self.succeeded()
@@ -38,7 +38,8 @@ class Conclusion:
         elif ended is not None:
             self.failed(JobFailed("trainer_stopped", "infrastructure", "The trainer was told to stop by somebody else."))
         else:
-            self.failed(JobFailed("trainer_died", "infrastructure", trainer.how_it_died()))
+            how = trainer.how_it_died() if trainer is not None else "It was never started."
+            self.failed(JobFailed("trainer_died", "infrastructure", how))
 
     def succeeded(self) -> None:
         with self.attempt.writing() as (session, job):
@@ -49,13 +50,13 @@ class Conclusion:
             else:
                 model_id = self._publish_student(session, job, spec)
             attempts.succeed(session, job, results=job.results, model_id=model_id)
-            self._leave_nothing_uploaded(job)
+        self._leave_nothing_uploaded(job)
         log.info("job succeeded")
 
     def cancelled(self) -> None:
         with self.attempt.writing() as (session, job):
             attempts.cancelled(session, job)
-            self._leave_nothing_uploaded(job)
+        self._leave_nothing_uploaded(job)
         log.info("job cancelled")
 
     def released(self) -> None:
@@ -81,7 +82,7 @@ class Conclusion:
                 )
             else:
                 attempts.fail(session, job, failure)
-            self._leave_nothing_uploaded(job)
+        self._leave_nothing_uploaded(job)
 
     # -- what a finished job leaves behind
 
@@ -121,11 +122,12 @@ class Conclusion:
             datasets.mark_ready(session, dataset, found.dataset, object_key=key, size=size, sha256=digest)
 
     def _leave_nothing_uploaded(self, job: Job) -> None:
-        """The bytes as they were sent are of no use once their import has ended; a refused file is not kept."""
-        spec = parse(job.spec)
-        if job.status not in TERMINAL:
+        """After the commit: the bytes as they were sent are of no use once their import has ended; a refused file is not kept."""
+        if job.status not in TERMINAL or job.kind not in ("import_model", "import_dataset"):
             return
-        if isinstance(spec, ImportModel):
-            self.objects.delete(upload_key(spec.model_id))
-        elif isinstance(spec, ImportDataset):
-            self.objects.delete(upload_key(spec.dataset_id))
+        spec = parse(job.spec)
+        assert isinstance(spec, ImportModel | ImportDataset)
+        try:
+            self.objects.delete(upload_key(spec.model_id if isinstance(spec, ImportModel) else spec.dataset_id))
+        except Unavailable:
+            log.warning("an upload could not be removed after its import", job=job.id)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import CorruptObject, JobFailed
@@ -21,10 +22,14 @@ from core.store.tables import Job
 class Inputs:
     """What one attempt needs, from the store into its folder."""
 
-    def __init__(self, settings: Settings, objects: Objects, attempt: Attempt, folder: JobFolder) -> None:
-        self.settings, self.objects, self.attempt, self.folder = settings, objects, attempt, folder
+    def __init__(
+        self, settings: Settings, objects: Objects, attempt: Attempt, folder: JobFolder, check: Callable[[], None]
+    ) -> None:
+        """``check`` is called again and again, and raises where it is of no use to go on."""
+        self.settings, self.objects, self.attempt, self.folder, self.check = settings, objects, attempt, folder, check
 
-    def lay_out(self, job: Job) -> None:
+    def lay_out(self) -> None:
+        job = self.attempt.renew()
         spec = parse(job.spec)
         self.folder.output.mkdir(parents=True)
         if isinstance(spec, ImportModel | ImportDataset):
@@ -47,7 +52,7 @@ class Inputs:
                 key, size, digest = upload_key(row.id), row.size, row.sha256
             assert size is not None
             assert digest is not None
-            self.objects.fetch(key, self.folder.upload, size, digest)
+            self.objects.fetch(key, self.folder.upload, size, digest, self.check)
 
     def _teacher(self, job: Job) -> ModelDescription:
         with reading(self.attempt.engine) as session:
@@ -74,7 +79,7 @@ class Inputs:
         cache.mkdir(parents=True, exist_ok=True)
         kept = cache / digest
         if not kept.exists() or sha256_of(kept) != digest:
-            self.objects.fetch(key, kept, size, digest)
+            self.objects.fetch(key, kept, size, digest, self.check)
         try:
             os.link(kept, path)
         except OSError:
@@ -86,9 +91,10 @@ class Inputs:
             kept = artifacts.checkpoints(session, self.attempt.job_id)
         for row in kept:
             try:
-                self.objects.fetch(row.object_key, self.folder.checkpoint, row.size, row.sha256)
-            except (CorruptObject, FileNotFoundError) as error:
+                self.objects.fetch(row.object_key, self.folder.checkpoint, row.size, row.sha256, self.check)
+            except CorruptObject as error:
                 with self.attempt.writing() as (session, job):
+                    artifacts.remove(session, row)  # or pruning would keep it and drop good ones
                     events.append(session, job, "note", {"message": f"Checkpoint {row.name} was not used: {error}"})
             else:
                 return

@@ -28,6 +28,9 @@ def poll(supervisor: Supervisor) -> None:
         except DistillError as error:
             log.warning("looking for work failed; trying again", error=str(error))
             worked = False
+        except Exception:  # a slot that ends is a worker that works no more
+            log.exception("an attempt failed in an unforeseen way; its lease will run out")
+            worked = False
         if not worked:
             shutdown.wait(pause)
 
@@ -35,7 +38,7 @@ def poll(supervisor: Supervisor) -> None:
 def serve(setup: Settings, shutdown: threading.Event) -> None:
     engine = make_engine(setup.resolved_database_url)
     supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
-    sweeper.start(setup, engine, shutdown)
+    sweeper.start(setup, supervisor)
     slots = [threading.Thread(target=poll, args=(supervisor,), name=f"slot-{number}") for number in range(setup.slots)]
     log.info("worker ready", worker=worker_name(setup), slots=setup.slots)
     for slot in slots:

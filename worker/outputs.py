@@ -1,10 +1,12 @@
 """Publishing what a trainer says: object first, row second, every row fenced by the attempt number."""
 
 import os
+from contextlib import suppress
 
 import structlog
 from sqlalchemy.orm import Session
 
+from core.errors import Unavailable
 from core.folder import (
     Ended,
     EpochDone,
@@ -35,6 +37,8 @@ class Outputs:
         self.objects, self.attempt, self.folder = objects, attempt, folder
         self.offset = 0
         self.published: dict[str, tuple[str, int, str]] = {}
+        self.stale: list[str] = []
+        """Keys of objects that no row names any longer, to be deleted after the commit."""
         self.imported: Imported | None = None
         self.ended: Ended | None = None
 
@@ -45,14 +49,16 @@ class Outputs:
             return
         for file in worth_uploading(said):
             self._upload(file)
+        self.stale = []
         with self.attempt.writing() as (session, job):
             for event in said:
                 self._record(session, job, event)
-            stale = artifacts.prune_checkpoints(session, self.attempt.job_id, KEEP_CHECKPOINTS)
+            self.stale += artifacts.prune_checkpoints(session, self.attempt.job_id, KEEP_CHECKPOINTS)
         self.offset = offset
         self.ended = next((event for event in said if isinstance(event, Ended)), self.ended)
-        for key in stale:
-            self.objects.delete(key)
+        for key in self.stale:
+            with suppress(Unavailable):
+                self.objects.delete(key)
 
     def _upload(self, event: FileReady) -> None:
         if event.name in self.published:
@@ -106,7 +112,7 @@ class Outputs:
         if event.kind == "model" or event.kind == "dataset":  # noqa: PLR1714 - the type checker follows this form
             return  # an import's result is no artifact of the job, but the model or data set itself
         key, size, digest = self.published[event.name]
-        artifacts.put(
+        _, replaced = artifacts.put(
             session,
             job.id,
             attempt=self.attempt.number,
@@ -118,6 +124,8 @@ class Outputs:
             media_type=event.media_type,
             step=event.step,
         )
+        if replaced is not None:
+            self.stale.append(replaced)
         events.append(session, job, "file", event.model_dump(exclude={"type"}))
 
 

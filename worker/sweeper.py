@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 
 import structlog
 from sqlalchemy import Engine
@@ -13,17 +14,18 @@ from core.spec.status import HELD
 from core.store import attempts
 from core.store.engine import reading
 from core.store.tables import Job
+from worker.supervisor import Supervisor
 
 HINTS_AT_ONCE = 64
 log = structlog.get_logger()
 
 
-def sweep_once(settings: Settings, engine: Engine) -> list[str]:
-    """Ids of the jobs that were taken from a lost worker."""
+def sweep_once(settings: Settings, engine: Engine, *, hinting: bool = True) -> list[str]:
+    """Ids of the jobs that were taken from a lost worker. ``hinting``: whether waiting jobs are to be hinted at again."""
     lost = attempts.sweep(engine, max_attempts=settings.max_attempts, backoff_seconds=settings.backoff_seconds)
     for job_id in lost:
         log.warning("a job was taken back from a lost worker", job=job_id)
-    if settings.broker_url:
+    if settings.broker_url and hinting:
         with reading(engine) as session:
             waiting = attempts.next_queued(session, limit=HINTS_AT_ONCE)
         for job_id in waiting:
@@ -38,22 +40,31 @@ def clear_scratch(settings: Settings, engine: Engine) -> None:
         job_id, _, number = folder.name.rpartition("-")
         with reading(engine) as session:
             job = session.get(Job, job_id)
-        if job is None or job.status not in HELD or str(job.attempt) != number:
+        # A job that this database does not know is another installation's.
+        if job is not None and (job.status not in HELD or str(job.attempt) != number):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep_forever(settings: Settings, engine: Engine, shutdown: threading.Event) -> None:
-    while not shutdown.wait(settings.sweep_seconds):
+def sweep_forever(settings: Settings, supervisor: Supervisor) -> None:
+    """After an outage of the database every lease has run out: no sweep before the workers could renew theirs.
+
+    Hints only while this worker has a free slot: nobody else's hints are read here, and they would pile up.
+    """
+    engine, not_before = supervisor.engine, 0.0
+    while not supervisor.shutdown.wait(settings.sweep_seconds):
+        if time.monotonic() < not_before:
+            continue
         try:
-            sweep_once(settings, engine)
+            sweep_once(settings, engine, hinting=supervisor.idle())
             clear_scratch(settings, engine)
         except DistillError as error:
             log.warning("the sweep failed; it is tried again", error=str(error))
+            not_before = time.monotonic() + settings.lease_seconds
         except Exception:
             log.exception("the sweep failed; it is tried again")
 
 
-def start(settings: Settings, engine: Engine, shutdown: threading.Event) -> threading.Thread:
-    thread = threading.Thread(target=sweep_forever, args=(settings, engine, shutdown), name="sweeper", daemon=True)
+def start(settings: Settings, supervisor: Supervisor) -> threading.Thread:
+    thread = threading.Thread(target=sweep_forever, args=(settings, supervisor), name="sweeper", daemon=True)
     thread.start()
     return thread

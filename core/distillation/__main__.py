@@ -7,6 +7,7 @@ With ``--supervised`` it ends at once when its standard input closes, that is, w
 import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -22,6 +23,8 @@ from core.errors import FailureClass, JobFailed, Refused
 from core.folder import Ended, JobFolder
 from core.spec.job import ImportDataset, ImportModel
 
+MACHINE_FAULT = re.compile(r"CUDA|cuDNN|cuBLAS|NVIDIA|can't allocate memory")
+"""What torch says in a plain RuntimeError when the machine, not the job, is at fault."""
 EXIT = {"succeeded": 0, "failed": 1, "stopped": 2}
 
 
@@ -62,11 +65,16 @@ def run(folder: JobFolder, signalled: threading.Event) -> Ended:
         return failed(error.code, error.failure_class, error.message)
     except (torch.OutOfMemoryError, MemoryError) as error:
         return failed("out_of_memory", "infrastructure", f"Out of memory: {error} A smaller batch_size needs less.")
+    except torch.AcceleratorError as error:
+        traceback.print_exc()
+        return failed("accelerator_error", "infrastructure", f"The accelerator failed: {error}")
     except OSError as error:
         traceback.print_exc()
         return failed("io_error", "infrastructure", f"Reading or writing failed: {error.strerror or error}.")
     except Exception as error:
         traceback.print_exc()
+        if isinstance(error, RuntimeError) and MACHINE_FAULT.search(str(error)):
+            return failed("machine_error", "infrastructure", f"The machine failed: {error}")
         return failed("trainer_error", "user", f"The trainer stopped with {type(error).__name__}: {error}")
 
 

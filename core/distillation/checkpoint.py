@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from core.errors import JobFailed
+from core.spec.job import parse
 
 FORMAT = "distill-checkpoint-1"
 
@@ -47,7 +48,8 @@ def to_bytes(state: State, student: nn.Module, heads: nn.Module, optimizer: torc
         if values.get("momentum_buffer") is not None:
             tensors[f"momentum.{index}"] = values["momentum_buffer"]
     numbers = {key: value for key, value in vars(state).items() if key != "best"}
-    header = {"format": FORMAT, "spec": spec, "state": json.dumps(numbers)}
+    buffers = [key for key in tensors if key.startswith("momentum.")]
+    header = {"format": FORMAT, "spec": spec, "state": json.dumps(numbers), "momentum": json.dumps(buffers)}
     return save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, header)
 
 
@@ -56,14 +58,15 @@ def load(path: Path, student: nn.Module, heads: nn.Module, optimizer: torch.opti
     with safe_open(path, framework="pt") as file:
         header = file.metadata() or {}
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    if header.get("format") != FORMAT or header.get("spec") != spec:
+    if header.get("format") != FORMAT or parse(json.loads(header["spec"])) != parse(json.loads(spec)):
         raise JobFailed("foreign_checkpoint", "infrastructure", "The checkpoint was written by another job or version.")
     numbers = json.loads(header["state"])
     state = State(**(numbers | {"best_score": tuple(numbers["best_score"]), "best": _part(tensors, "best")}))
     try:
         _load_weights(student, _part(tensors, "student"))
         _load_weights(heads, _part(tensors, "heads"))
-        _load_momentum(optimizer, _part(tensors, "momentum"), begun=state.step > 0)
+        _same_keys({key for key in tensors if key.startswith("momentum.")}, set(json.loads(header["momentum"])))
+        _load_momentum(optimizer, _part(tensors, "momentum"))
         _same_keys(set(state.best), set(student.state_dict()) if state.best_epoch is not None else set())
     except (KeyError, RuntimeError, ValueError) as error:
         raise JobFailed("incomplete_checkpoint", "infrastructure", f"The checkpoint is incomplete: {error}.") from error
@@ -80,14 +83,8 @@ def _same_keys(found: set[str], wanted: set[str]) -> None:
         raise KeyError(f"tensors {sorted(found ^ wanted)[:5]}")
 
 
-def _load_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor], *, begun: bool) -> None:
+def _load_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor]) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    wanted = {
-        str(index)
-        for index, parameter in enumerate(parameters)
-        if begun and parameter.requires_grad and optimizer.param_groups[0]["momentum"] != 0
-    }
-    _same_keys(set(buffers), wanted)
     for key, buffer in buffers.items():
         parameter = parameters[int(key)]
         optimizer.state[parameter]["momentum_buffer"] = buffer.to(parameter.device)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from core.distillation import data, seeds
 from core.distillation.data import DataSet
@@ -131,13 +132,20 @@ class Job:
                 else:
                     found = self.measure(trainer, test, attack, dataset.description.classes, index)
                     if found is None:
-                        trainer.student.load_state_dict(last)
-                        self.keep(trainer.save())
+                        self.keep_evaluation(trainer, last)
                         return False
                     results[name] = {"accuracy": found.overall, "per_class": found.per_class, "images": found.images}
                 self.folder.say(Measured(network=network, name=name, value=results[name]["accuracy"]))
+                if trainer.save_due():
+                    self.keep_evaluation(trainer, last)
+                    trainer.student.load_state_dict(values)
         trainer.student.load_state_dict(last)
         return True
+
+    def keep_evaluation(self, trainer: Trainer, last: dict[str, Tensor]) -> None:
+        """A checkpoint holds the last student, whichever is being measured."""
+        trainer.student.load_state_dict(last)
+        self.keep(trainer.save())
 
     def measure(self, trainer: Trainer, test: Images, attack: Attack | None, classes: int, index: int) -> Accuracy | None:
         it = self.spec.evaluation

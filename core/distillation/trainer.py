@@ -1,5 +1,6 @@
 """The training loop: attack, answer, loss, backward, step. Goes on exactly where a checkpoint stopped, inside an epoch too."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -187,9 +188,10 @@ class Trainer:
 
 
 def figures(outcome: Outcome, loss: Tensor) -> dict[str, float]:
-    """Loss, terms and watched figures as numbers, in one transfer from the device."""
+    """Loss, terms and watched figures as numbers, in one transfer from the device; a watched one that is none is left out."""
     named = {"loss": loss} | {f"loss_{name}": term.value for name, term in outcome.terms.items()} | outcome.watched
-    return dict(zip(named, torch.stack([value.detach() for value in named.values()]).tolist(), strict=True))
+    values = torch.stack([value.detach() for value in named.values()]).tolist()
+    return {name: value for name, value in zip(named, values, strict=True) if math.isfinite(value)}
 
 
 def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:

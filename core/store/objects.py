@@ -3,12 +3,13 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
@@ -134,12 +135,13 @@ class Objects:
             raise RangeUnsatisfiable(f"There are no bytes {start} to {end}: the object has {size}.")
         return self._parts(key, start, end)
 
-    def fetch(self, key: str, path: Path, size: int, sha256: str) -> None:
+    def fetch(self, key: str, path: Path, size: int, sha256: str, check: Callable[[], None] = lambda: None) -> None:
         """The object as a file at ``path``, which appears only when its bytes are those that were stored.
 
-        Raises CorruptObject where they are not, or are gone; and Unavailable.
+        Raises CorruptObject where they are not, or are gone; Unavailable; and whatever ``check``, called for each part, raises.
         """
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        # Named at random: several workers, all of them process 1 of a container, may fetch the same into one folder.
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
         digest = hashlib.sha256()
         try:
             stored = self.size(key)
@@ -147,6 +149,7 @@ class Objects:
                 raise CorruptObject(f"Object {key} has {stored} bytes; {size} were stored.")
             with temporary.open("wb") as file:
                 for part in self._parts(key, 0, size):
+                    check()
                     digest.update(part)
                     file.write(part)
             if digest.hexdigest() != sha256:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import httpx2
 import psutil
-import pytest
 
 from tests.api.conftest import Service
 from tests.builders import training_body
@@ -18,25 +17,13 @@ def test_the_api_never_imports_torch_nor_celery_without_a_broker() -> None:
     assert not set(HEAVY) & set(loaded)
 
 
-def test_the_process_is_small_after_some_use(service: Service) -> None:
+def test_the_process_is_small_after_some_use_runs_on_uvloop_and_names_no_server(service: Service) -> None:
     for _ in range(20):
         assert service.client.post("/v1/jobs", json=training_body()).status_code == 201
         assert service.client.get("/v1/jobs").status_code == 200
-    service.client.get("/openapi.json")
+    assert "server" not in service.client.get("/openapi.json").headers
     assert service.memory() < 150 * 2**20
-
-
-@pytest.mark.parametrize("command", [["-m", "api"], ["-m", "uvicorn", "api.app:create_app", "--factory", "--port", "{port}"]])
-def test_it_answers_and_ends_at_once_when_told(start_service: Callable[..., Service], command: list[str]) -> None:
-    service = start_service(command)
-    assert service.client.get("/readyz").status_code == 200
-    assert service.terminate() < 3
-
-
-def test_it_runs_on_uvloop_and_names_no_server(service: Service) -> None:
-    assert "server" not in service.client.get("/healthz").headers
-    maps = psutil.Process(service.process.pid).memory_maps()
-    assert any("uvloop" in entry.path for entry in maps)
+    assert any("uvloop" in entry.path for entry in psutil.Process(service.process.pid).memory_maps())
 
 
 def test_a_broker_that_is_down_costs_a_submission_less_than_2_s_and_nothing_else(start_service: Callable[..., Service]) -> None:

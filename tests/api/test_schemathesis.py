@@ -46,7 +46,7 @@ def configuration(prepared: dict[str, str], known: bool) -> str:
 
 [[operations]]
 include-path = "/v1/jobs/{{job_id}}/report"
-checks.ensure_resource_availability.enabled = false  # a job that was made has no report yet
+checks.ensure_resource_availability.enabled = false  # a job that has only been made has no report yet
 
 [[operations]]
 include-path = "/v1/keys/{{key_id}}"

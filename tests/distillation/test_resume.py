@@ -96,6 +96,26 @@ def test_a_stopped_job_goes_on_to_the_same_bits(asked: int, where: str, undistur
     assert curves(first, second) == curves(undisturbed)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": {"epochs": 2, "batch_size": 64, "checkpoint_seconds": 0, "momentum": 0.0}},
+        {"schedule": {"epochs": 2, "batch_size": 64, "checkpoint_seconds": 0, "momentum": 0.0, "decay": {"name": "cosine"}}},
+        {"method": {"name": "starship", "covariance": {"weight": 0.0, "heads": {"teacher": "trained"}}}},
+    ],
+    ids=["momentum by the cycle alone", "no momentum", "a head without a gradient"],
+)
+def test_a_job_with_parameters_that_have_no_momentum_goes_on_too(changes: dict[str, Any], tmp_path: Path) -> None:
+    spec = distillation(**changes)
+    whole, first = laid_out(tmp_path / "whole", spec), laid_out(tmp_path / "first", spec)
+    run(whole)
+    run(first, StopAfter(3))
+    second = laid_out(tmp_path / "second", spec)
+    second.checkpoint.write_bytes(newest_checkpoint(first).read_bytes())
+    run(second)
+    assert_same(whole, second)
+
+
 def test_results_measured_before_a_stop_inside_evaluation_are_not_measured_again(tmp_path: Path) -> None:
     first = laid_out(tmp_path / "first", distillation())
     run(first, StopAfter(13))
