@@ -14,13 +14,12 @@ from core.settings import Settings
 from core.spec import fit
 from core.spec.adversary import Pgd
 from core.spec.data import DatasetDescription
+from core.spec.evaluation import SELECTION_STEPS
 from core.spec.job import AdversarialTraining, Distillation, ImportDataset, ImportModel, TrainingJob
 from core.spec.method import Arkd, PgdAt, Starship
 from core.spec.network import ARCHITECTURES
 from core.store import datasets, jobs, models, tables
 
-SELECTION_STEPS = 10
-"""PGD steps on held-out images, by which the best checkpoint is chosen."""
 COPIES_IN_CHECKPOINT = 3
 """Student, best student so far, momentum: each as large as the network."""
 

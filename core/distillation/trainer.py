@@ -20,10 +20,9 @@ from core.distillation.optimisation import make_optimizer, set_rates
 from core.distillation.views import convolutions_in, mode
 from core.errors import JobFailed
 from core.folder import EpochDone, Metrics, Progress
-from core.spec.evaluation import PgdAttack
+from core.spec.evaluation import SELECTION_STEPS, PgdAttack
 from core.spec.job import TrainingJob
 
-SELECTION_STEPS = 10
 CURVE_POINTS = 2000
 PROGRESS_SECONDS = 0.5
 

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from core.spec.base import PixelDistance, Spec
 
+SELECTION_STEPS = 10
+"""PGD steps on held-out images, by which the best checkpoint is chosen."""
+
 
 class PgdAttack(Spec):
     """PGD-20: cross entropy, uniform start."""

@@ -1,0 +1,45 @@
+"""The same jobs on a CUDA device. Deselected, and counted, where there is none."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.distillation.statistics.distances import DISTANCES, squared_distance
+from tests.distillation.folders import distillation, laid_out, run
+from tests.distillation.test_resume import StopAfter, newest_checkpoint
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(autouse=True)
+def _on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISTILL_DEVICE", "cuda")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_a_distillation_runs_to_its_end_in_every_precision(precision: str, tmp_path: Path) -> None:
+    schedule = {"epochs": 1, "batch_size": 64, "precision": precision}
+    assert run(laid_out(tmp_path / "job", distillation(schedule=schedule))).outcome == "succeeded"
+
+
+@pytest.mark.parametrize("changes", [{"method": {"name": "arkd"}}, {"adversary": {"name": "n_fgsm", "radius": 0.1}}], ids=str)
+def test_other_methods_and_adversaries_run_too(changes: dict[str, Any], tmp_path: Path) -> None:
+    assert run(laid_out(tmp_path / "job", distillation(**changes))).outcome == "succeeded"
+
+
+def test_a_stopped_job_goes_on(tmp_path: Path) -> None:
+    first = laid_out(tmp_path / "first", distillation())
+    assert run(first, StopAfter(3)).outcome == "stopped"
+    second = laid_out(tmp_path / "second", distillation())
+    second.checkpoint.write_bytes(newest_checkpoint(first).read_bytes())
+    assert run(second).outcome == "succeeded"
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_the_distances_are_those_of_the_cpu(name: str) -> None:
+    torch.manual_seed(0)
+    a, b = (torch.cov(torch.randn(32, 100)) for _ in range(2))
+    on_cuda = squared_distance(a.cuda(), b.cuda(), name)
+    assert on_cuda.item() == pytest.approx(squared_distance(a, b, name).item(), rel=1e-3)
