@@ -34,7 +34,9 @@ def main() -> int:
     try:
         with service(folder) as url, Distill(url, (folder / "admin.key").read_text().strip()) as distill:
             show(distill, folder / "student")
-            if arguments.keep:
+            if not arguments.keep:
+                say(f"The service ends now; ./run up --data {folder} starts it again, with all of this in it.")
+            else:
                 say("The service goes on until Ctrl-C.")
                 while True:
                     time.sleep(1)
