@@ -1,6 +1,6 @@
 """Tables 7 and 8 of the paper, on scikit-learn's digits: which part and which distance gives how much robustness.
 
-    python benchmarks/digits_table.py [--epochs 20 80] [--seeds 5] [--processes 2] [--out docs/results]
+    python benchmarks/digits_table.py [--epochs 20 80] [--seeds 5] [--processes 2] [--resume] [--out docs/results]
 
 One TRADES teacher (width 16), students of width 4. Each row: mean ± SD over the seeds of the best checkpoint's test
 accuracy. Writes digits_table.json and digits_table.md.
@@ -59,16 +59,6 @@ ROWS: dict[str, dict[str, Any]] = {
     "STARSHIP, KL": distance("kl"),
 }
 
-AT_LENGTH = (
-    "ARKD",
-    "+ FCA",
-    "+ PGM + Omega(Gram)",
-    "STARSHIP (MaxExp)",
-    "STARSHIP, teacher's head trained",
-    "Ada-STARSHIP (MaxExp)",
-)
-"""The rows that are trained at every length; the others at the first alone."""
-
 
 def train_teacher(folder: Path) -> dict[str, float]:
     spec = AdversarialTraining.model_validate(
@@ -111,6 +101,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, nargs="+", default=[20, 80])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--resume", action="store_true", help="keep the rows that are in the result already")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
     began = time.monotonic()
@@ -118,22 +109,29 @@ def main() -> None:
         teacher = pool.submit(train_teacher, Path(scratch)).result()
         weights = Path(scratch) / "output" / "best.safetensors"
         seeds = range(arguments.seeds)
-        data: dict[str, Any] = {
-            "settings": {"common": COMMON, "rows": ROWS, "seeds": list(seeds), "teacher_epochs": 20},
-            "teacher": teacher,
-            "students": {},
-        }
+        settings = {"common": COMMON, "rows": ROWS, "seeds": list(seeds), "teacher_epochs": 20}
+        students: dict[str, Any] = earlier(arguments.out, settings) if arguments.resume else {}
         for epochs in arguments.epochs:
+            rows = students.setdefault(str(epochs), {})
+            missing = {row: method for row, method in ROWS.items() if row not in rows}
             waiting = {
-                row: [pool.submit(student, method, epochs, seed, weights) for seed in seeds] for row, method in ROWS.items()
+                row: [pool.submit(student, method, epochs, seed, weights) for seed in seeds] for row, method in missing.items()
             }
-            rows: dict[str, Any] = {}
             for row, futures in waiting.items():
                 rows[row] = [future.result() for future in futures]
-                print(epochs, row, summarise(rows[row]), flush=True)
-            data["students"][str(epochs)] = rows
-            data |= {"seconds": round(time.monotonic() - began), **stamp()}
-            write(arguments.out, "digits_table", data, markdown(data))
+                data = {"settings": settings, "teacher": teacher, "students": students}
+                data |= {"seconds": round(time.monotonic() - began), **stamp()}
+                write(arguments.out, "digits_table", data, markdown(data))
+
+
+def earlier(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, list[dict[str, float]]]]:
+    """The rows that an interrupted run of the same settings has written."""
+    path = folder / "digits_table.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"settings": None}
+    if found["settings"] != json.loads(json.dumps(settings)):
+        raise SystemExit(f"{path} is of other settings; run without --resume.")
+    students: dict[str, dict[str, list[dict[str, float]]]] = found["students"]
+    return students
 
 
 def summarise(runs: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
