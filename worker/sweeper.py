@@ -11,12 +11,13 @@ from core.errors import DistillError
 from core.queue import hint
 from core.settings import Settings
 from core.spec.status import HELD
-from core.store import attempts
-from core.store.engine import reading
+from core.store import attempts, idempotency
+from core.store.engine import reading, writing
 from core.store.tables import Job
 from worker.supervisor import Supervisor
 
 HINTS_AT_ONCE = 64
+FORGET_SECONDS = 3600.0
 log = structlog.get_logger()
 
 
@@ -50,13 +51,17 @@ def sweep_forever(settings: Settings, supervisor: Supervisor) -> None:
 
     Hints only while this worker has a free slot: nobody else's hints are read here, and they would pile up.
     """
-    engine, not_before = supervisor.engine, 0.0
+    engine, not_before, forget_at = supervisor.engine, 0.0, 0.0
     while not supervisor.shutdown.wait(settings.sweep_seconds):
         if time.monotonic() < not_before:
             continue
         try:
             sweep_once(settings, engine, hinting=supervisor.idle())
             clear_scratch(settings, engine)
+            if time.monotonic() >= forget_at:
+                with writing(engine) as session:
+                    idempotency.forget_old(session)
+                forget_at = time.monotonic() + FORGET_SECONDS
         except DistillError as error:
             log.warning("the sweep failed; it is tried again", error=str(error))
             not_before = time.monotonic() + settings.lease_seconds
