@@ -16,7 +16,8 @@ from core.spec.adversary import Pgd
 from core.spec.data import DatasetDescription
 from core.spec.evaluation import SELECTION_STEPS
 from core.spec.job import AdversarialTraining, Distillation, ImportDataset, ImportModel, TrainingJob
-from core.spec.method import Arkd, PgdAt, Starship
+from core.spec.method import Arkd, PgdAt
+from core.spec.starship import Starship
 from core.spec.network import ARCHITECTURES
 from core.store import datasets, jobs, models, tables
 

@@ -26,7 +26,7 @@ from core.distillation.methods.starship import Starship
 from core.distillation.models import build as build_model
 from core.distillation.views import View
 from core.spec.method import Arkd as ArkdSettings
-from core.spec.method import Starship as StarshipSettings
+from core.spec.starship import Starship as StarshipSettings
 
 PARTS = ("teacher, clean", "adversary", "student and teacher passes, loss", "backward and step")
 

@@ -25,9 +25,12 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from core.errors import FailureClass
 from core.spec.data import DatasetDescription
-from core.spec.job import AdversarialTraining, Distillation, ImportDataset, ImportModel, parse
+from core.spec.job import Job, parse
 from core.spec.network import ModelDescription
 from core.spec.status import Phase
+
+
+FileKind = Literal["checkpoint", "weights", "report", "figure", "export", "model", "dataset"]
 
 
 class _Event(BaseModel):
@@ -40,7 +43,7 @@ class PhaseBegan(_Event):
 
 
 class Progress(_Event):
-    """Where it stands. ``of`` and ``step`` count training steps, or attacked batches while evaluating."""
+    """Where it stands. ``of`` and ``step`` count training steps; while evaluating, units of the measure's own."""
 
     type: Literal["progress"] = "progress"
     phase: Phase
@@ -48,6 +51,9 @@ class Progress(_Event):
     of: int
     epoch: int | None = None
     epochs: int | None = None
+    network: str | None = None
+    """While evaluating: which network is measured, and how."""
+    measure: str | None = None
     eta_seconds: float | None = None
 
 
@@ -71,7 +77,7 @@ class FileReady(_Event):
 
     type: Literal["file"] = "file"
     name: str
-    kind: Literal["checkpoint", "weights", "report", "model", "dataset"]
+    kind: FileKind
     size: int
     sha256: str
     media_type: str = "application/octet-stream"
@@ -79,7 +85,7 @@ class FileReady(_Event):
 
 
 class Measured(_Event):
-    """One result of the final evaluation; accuracies are shares in [0, 1]."""
+    """One number of the evaluation; accuracies are shares in [0, 1]."""
 
     type: Literal["measured"] = "measured"
     network: str
@@ -135,8 +141,13 @@ class JobFolder:
         self.spec = path / "spec.json"
         self.teacher_description = path / "teacher.json"
         self.teacher_weights = path / "teacher.safetensors"
+        self.model_description = path / "model.json"
+        """Of the network that is evaluated, or whose weights a training begins with."""
+        self.model_weights = path / "model.safetensors"
         self.dataset_description = path / "dataset.json"
         self.dataset_file = path / "dataset.safetensors"
+        self.extra_description = path / "extra.json"
+        self.extra_file = path / "extra.safetensors"
         self.checkpoint = path / "checkpoint.safetensors"
         self.upload = path / "upload"
         self.stop = path / "stop"
@@ -147,18 +158,24 @@ class JobFolder:
 
     def lay_out(
         self,
-        spec: AdversarialTraining | Distillation | ImportModel | ImportDataset,
+        spec: Job,
         *,
         teacher: ModelDescription | None = None,
+        model: ModelDescription | None = None,
         dataset: DatasetDescription | None = None,
+        extra: DatasetDescription | None = None,
     ) -> None:
         """Make the folder and write every description into it; weights and data are put beside them by the caller."""
         self.output.mkdir(parents=True, exist_ok=True)
         self.spec.write_text(spec.model_dump_json(indent=2))
         if teacher is not None:
             self.teacher_description.write_text(teacher.model_dump_json(indent=2))
+        if model is not None:
+            self.model_description.write_text(model.model_dump_json(indent=2))
         if dataset is not None:
             self.dataset_description.write_text(dataset.model_dump_json(indent=2))
+        if extra is not None:
+            self.extra_description.write_text(extra.model_dump_json(indent=2))
 
     def ask_to_stop(self, reason: StopReason) -> None:
         if not self.stop.exists():
@@ -176,14 +193,20 @@ class JobFolder:
 
     # -- the trainer's side
 
-    def read_spec(self) -> AdversarialTraining | Distillation | ImportModel | ImportDataset:
+    def read_spec(self) -> Job:
         return parse(json.loads(self.spec.read_text()))
 
     def read_teacher(self) -> ModelDescription:
         return ModelDescription.model_validate_json(self.teacher_description.read_text())
 
+    def read_model(self) -> ModelDescription:
+        return ModelDescription.model_validate_json(self.model_description.read_text())
+
     def read_dataset(self) -> DatasetDescription:
         return DatasetDescription.model_validate_json(self.dataset_description.read_text())
+
+    def read_extra(self) -> DatasetDescription:
+        return DatasetDescription.model_validate_json(self.extra_description.read_text())
 
     def say(self, event: Event) -> None:
         with self.events.open("ab") as file:
@@ -196,7 +219,7 @@ class JobFolder:
         self,
         name: str,
         data: bytes,
-        kind: Literal["checkpoint", "weights", "report", "model", "dataset"],
+        kind: FileKind,
         *,
         media_type: str = "application/octet-stream",
         step: int | None = None,
@@ -208,7 +231,7 @@ class JobFolder:
     def announce(
         self,
         name: str,
-        kind: Literal["checkpoint", "weights", "report", "model", "dataset"],
+        kind: FileKind,
         *,
         media_type: str = "application/octet-stream",
         step: int | None = None,

@@ -12,16 +12,20 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from core.distillation.data.importing import import_dataset
+from core.distillation.evaluation_job import EvaluationJob
 from core.distillation.job import Job
 from core.distillation.models.importing import import_model
+from core.distillation.training_job import TrainingJob
 from core.errors import FailureClass, JobFailed, Refused
 from core.folder import Ended, JobFolder
-from core.spec.job import ImportDataset, ImportModel
+from core.spec.job import EvaluationJob as EvaluationSpec
+from core.spec.job import ImportDataset, ImportModel, Submitted
 
 MACHINE_FAULT = re.compile(r"CUDA|cuDNN|cuBLAS|NVIDIA|can't allocate memory")
 """What torch says in a plain RuntimeError when the machine, not the job, is at fault."""
@@ -57,7 +61,7 @@ def run(folder: JobFolder, signalled: threading.Event) -> Ended:
         elif isinstance(spec, ImportDataset):
             import_dataset(folder)
         else:
-            return Job(folder, spec, lambda: signalled.is_set() or folder.stop_reason() is not None).run()
+            return job(folder, spec, lambda: signalled.is_set() or folder.stop_reason() is not None).run()
         return Ended(outcome="succeeded")
     except Refused as error:
         return failed(error.code, "user", error.message)
@@ -76,6 +80,11 @@ def run(folder: JobFolder, signalled: threading.Event) -> Ended:
         if isinstance(error, RuntimeError) and MACHINE_FAULT.search(str(error)):
             return failed("machine_error", "infrastructure", f"The machine failed: {error}")
         return failed("trainer_error", "user", f"The trainer stopped with {type(error).__name__}: {error}")
+
+
+def job(folder: JobFolder, spec: Submitted, stop: Callable[[], bool]) -> Job:
+    """A job at work in its folder."""
+    return EvaluationJob(folder, spec, stop) if isinstance(spec, EvaluationSpec) else TrainingJob(folder, spec, stop)
 
 
 def failed(code: str, failure_class: FailureClass, message: str) -> Ended:

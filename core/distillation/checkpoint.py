@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core.errors import JobFailed
 from core.spec.job import parse
 
-FORMAT = "distill-checkpoint-1"
+FORMAT = "distill-checkpoint-2"
 
 
 @dataclass
@@ -35,25 +35,38 @@ class State:
     best_score: tuple[float, float] = (-1.0, -1.0)
     best: dict[str, Tensor] = field(default_factory=dict)
     """The best student's weights so far."""
-    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    """The average of the student's weights so far, where one is kept."""
+    averaged: int = 0
+    """How many weights are in it."""
+    measured: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     """Results of the final evaluation that are complete, by network and measure."""
-    seconds: float = 0.0
-    """Time spent so far, over all attempts."""
+    measuring: dict[str, Any] | None = None
+    """The measure that is under way: network, name, seconds, and the state that it goes on from."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Time spent so far, over all attempts, by phase."""
+    joules: float | None = None
+    """Energy taken so far, where it is known."""
 
 
-def to_bytes(state: State, student: nn.Module, heads: nn.Module, optimizer: torch.optim.Optimizer, spec: str) -> bytes:
-    """``spec`` is the job's spec as JSON: a checkpoint of another job is refused by it."""
-    tensors = _prefixed("student", student.state_dict()) | _prefixed("heads", heads.state_dict()) | _prefixed("best", state.best)
-    for index, values in optimizer.state_dict()["state"].items():
+TENSORS = ("best", "average")
+"""Parts of a state that are tensors; all others are JSON."""
+
+
+def to_bytes(state: State, student: nn.Module, heads: nn.Module, optimizer: torch.optim.Optimizer | None, spec: str) -> bytes:
+    """``spec`` is the job's spec as JSON: a checkpoint of another job is refused by it. No optimizer where nothing is trained."""
+    tensors = _prefixed("student", student.state_dict()) | _prefixed("heads", heads.state_dict())
+    tensors |= _prefixed("best", state.best) | _prefixed("average", state.average)
+    for index, values in (optimizer.state_dict()["state"] if optimizer is not None else {}).items():
         if values.get("momentum_buffer") is not None:
             tensors[f"momentum.{index}"] = values["momentum_buffer"]
-    numbers = {key: value for key, value in vars(state).items() if key != "best"}
+    numbers = {key: value for key, value in vars(state).items() if key not in TENSORS}
     buffers = [key for key in tensors if key.startswith("momentum.")]
     header = {"format": FORMAT, "spec": spec, "state": json.dumps(numbers), "momentum": json.dumps(buffers)}
     return save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, header)
 
 
-def load(path: Path, student: nn.Module, heads: nn.Module, optimizer: torch.optim.Optimizer, spec: str) -> State:
+def load(path: Path, student: nn.Module, heads: nn.Module, optimizer: torch.optim.Optimizer | None, spec: str) -> State:
     """Put everything back in place. Raises JobFailed if the file is another job's, or a tensor is missing or unknown."""
     with safe_open(path, framework="pt") as file:
         header = file.metadata() or {}
@@ -61,13 +74,16 @@ def load(path: Path, student: nn.Module, heads: nn.Module, optimizer: torch.opti
     if header.get("format") != FORMAT or parse(json.loads(header["spec"])) != parse(json.loads(spec)):
         raise JobFailed("foreign_checkpoint", "infrastructure", "The checkpoint was written by another job or version.")
     numbers = json.loads(header["state"])
-    state = State(**(numbers | {"best_score": tuple(numbers["best_score"]), "best": _part(tensors, "best")}))
+    state = State(**numbers | {name: _part(tensors, name) for name in TENSORS})
+    state.best_score = (state.best_score[0], state.best_score[1])  # JSON knows no tuples
     try:
         _load_weights(student, _part(tensors, "student"))
         _load_weights(heads, _part(tensors, "heads"))
         _same_keys({key for key in tensors if key.startswith("momentum.")}, set(json.loads(header["momentum"])))
-        _load_momentum(optimizer, _part(tensors, "momentum"))
+        if optimizer is not None:
+            _load_momentum(optimizer, _part(tensors, "momentum"))
         _same_keys(set(state.best), set(student.state_dict()) if state.best_epoch is not None else set())
+        _same_keys(set(state.average), {name for name, _ in student.named_parameters()} if state.averaged else set())
     except (KeyError, RuntimeError, ValueError) as error:
         raise JobFailed("incomplete_checkpoint", "infrastructure", f"The checkpoint is incomplete: {error}.") from error
     return state

@@ -20,6 +20,7 @@ def make_optimizer(schedule: Schedule, parameters: Iterable[nn.Parameter]) -> to
         momentum=schedule.momentum,
         weight_decay=schedule.weight_decay,
         nesterov=schedule.nesterov,
+        fused=True,
     )
 
 

@@ -27,7 +27,7 @@ def report(
         "seeds": {"training": spec.seed, "evaluation": spec.evaluation.seed},
         "warnings": warnings(spec),
         "history": state.history,
-        "seconds": round(state.seconds, 2),
+        "seconds": {phase: round(it, 2) for phase, it in state.seconds.items()},
         "environment": environment(device),
         "spec": spec.model_dump(mode="json"),
     }

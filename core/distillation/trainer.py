@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from torch import Tensor
 
 from core.distillation import checkpoint, seeds
 from core.distillation.adversaries import attack
+from core.distillation.averaging import Average
 from core.distillation.checkpoint import State
-from core.distillation.data.augmentation import augment
-from core.distillation.data.images import Images
-from core.distillation.evaluation import Accuracy, measure
-from core.distillation.methods import Method, Outcome
+from core.distillation.data.batches import Batches
+from core.distillation.data.images import ImageSource
+from core.distillation.evaluation import Finding, measure
+from core.distillation.methods import Batch, Method, Outcome, When
 from core.distillation.optimisation import make_optimizer, set_rates
 from core.distillation.views import convolutions_in, mode
+from core.distillation.weight_perturbation import perturbed
 from core.errors import JobFailed
 from core.folder import EpochDone, Metrics, Progress
 from core.spec.evaluation import SELECTION_STEPS, PgdAttack
@@ -25,6 +28,8 @@ from core.spec.job import TrainingJob
 
 CURVE_POINTS = 2000
 PROGRESS_SECONDS = 0.5
+STATISTICS_BATCHES = 64
+"""Training batches that an averaged student's batch norm statistics are taken over, at most."""
 
 
 @dataclass(frozen=True)
@@ -44,36 +49,52 @@ class Stopped:
 
 
 class Trainer:
-    """One student in training. ``train`` yields what happens; ``state`` says where it stands."""
+    """One student in training. ``train`` yields what happens; ``state`` says where it stands.
 
-    def __init__(self, spec: TrainingJob, method: Method, training: Images, held_out: Images, classes: int) -> None:
+    On CUDA nothing inside a step waits for the device: what has to be looked at is looked at when a figure is due.
+    """
+
+    def __init__(self, spec: TrainingJob, method: Method, batches: Batches, held_out: ImageSource, classes: int) -> None:
         self.spec, self.method = spec, method
-        self.training, self.held_out, self.classes = training, held_out, classes
+        self.batches, self.held_out, self.classes = batches, held_out, classes
         self.student = method.student
-        self.device = training.labels_N.device
+        self.device = next(self.student.parameters()).device
         schedule = spec.schedule
-        self.steps_per_epoch = len(training) // schedule.batch_size
+        self.steps_per_epoch = batches.steps_per_epoch
         self.steps = self.steps_per_epoch * schedule.epochs
+        self.figure_every = max(1, self.steps // CURVE_POINTS)
         self.optimizer = make_optimizer(schedule, [*self.student.parameters(), *method.heads.parameters()])
         self.state = State()
+        self.average = None if spec.averaging is None else Average(spec.averaging, self.student)
+        self.figures = Figures()
         self.begun = self.saved = self.told = time.monotonic()
 
     # -- checkpoints
 
     def resume(self, path: Path) -> None:
         self.state = checkpoint.load(path, self.student, self.method.heads, self.optimizer, self.spec.model_dump_json())
-        self.begun = time.monotonic() - self.state.seconds
+        self.figures = Figures({name: torch.tensor(total, dtype=torch.float64) for name, total in self.state.sums.items()})
+        if self.average is not None:
+            self.average.weights = {name: weight.to(self.device) for name, weight in self.state.average.items()}
+            self.average.count = self.state.averaged
+        self.begun = time.monotonic()
 
     def save(self) -> Checkpoint:
-        self.state.seconds = self.seconds()
+        self.look()
+        self.count_time("training" if self.state.step < self.steps else "evaluating")
         self.state.saves += 1
+        self.state.sums = self.figures.totals()
+        if self.average is not None:
+            self.state.average, self.state.averaged = self.average.weights, self.average.count
         data = checkpoint.to_bytes(self.state, self.student, self.method.heads, self.optimizer, self.spec.model_dump_json())
         self.saved = time.monotonic()
         return Checkpoint(self.state.saves, self.state.step, data)
 
-    def seconds(self) -> float:
-        """Time spent on the job so far, over all attempts."""
-        return time.monotonic() - self.begun
+    def count_time(self, phase: str) -> None:
+        """Add what has passed since the last call to the phase's seconds."""
+        now = time.monotonic()
+        self.state.seconds[phase] = self.state.seconds.get(phase, 0.0) + now - self.begun
+        self.begun = now
 
     def save_due(self) -> bool:
         return time.monotonic() - self.saved >= self.spec.schedule.checkpoint_seconds
@@ -91,6 +112,7 @@ class Trainer:
             if self.state.step == self.steps_per_epoch * (len(self.state.history) + 1):
                 yield self.judge_epoch()
             elif self.state.step == self.steps:
+                self.count_time("training")
                 return
             else:
                 yield from self.train_step()
@@ -101,35 +123,56 @@ class Trainer:
     def train_step(self) -> Iterator[Metrics]:
         step, schedule = self.state.step, self.spec.schedule
         rate = set_rates(self.optimizer, schedule, step, self.steps, self.steps_per_epoch)
-        torch.manual_seed(seeds.derive(self.spec.seed, "network", step))
-        images_BCHW, labels_B = self.next_batch(step)
-
         with convolutions_in(schedule.precision):
-            batch = self.method.begin(images_BCHW, labels_B)
-            with mode(self.student, self.spec.adversary.student_mode):
-                generator = seeds.generator(self.device, self.spec.seed, "adversary", step)
-                adversarial_BCHW = attack(self.spec.adversary, self.method.inner(batch), images_BCHW, generator)
-
+            batch, adversarial_BCHW = self.attacked_batch(step)
             self.student.train()
-            outcome = self.method.outer(batch, adversarial_BCHW)
-            loss = outcome.loss
-            if not loss.isfinite():
-                raise non_finite(outcome, step + 1)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if not gradient_norm(self.optimizer).isfinite():
-                raise self.non_finite_gradient(self.method.outer(batch, adversarial_BCHW), step + 1)
+            with self.adversarial_weights(batch, adversarial_BCHW):
+                outcome = self.method.outer(batch, adversarial_BCHW)
+                loss = outcome.loss
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+            # A fused optimizer leaves everything as it is where found_inf is 1, without telling the host.
+            self.optimizer.found_inf = self.figures.add(step, outcome, loss, gradient_norm(self.optimizer))  # type: ignore[attr-defined]
             self.optimizer.step()
-
+        if self.average is not None:
+            self.average.after_step()
         self.state.step += 1
-        values = figures(outcome, loss)
-        for name, value in values.items():
-            self.state.sums[name] = self.state.sums.get(name, 0.0) + value
-        if self.state.step % max(1, self.steps // CURVE_POINTS) == 0:
-            yield Metrics(step=self.state.step, values=values | {"learning_rate": rate})
+        if self.state.step % self.figure_every == 0 or self.device.type == "cpu":
+            self.look()
+        if self.state.step % self.figure_every == 0:
+            yield Metrics(step=self.state.step, values=self.figures.last_values() | {"learning_rate": rate})
 
-    def non_finite_gradient(self, outcome: Outcome, step: int) -> JobFailed:
-        """The failure that names the first term whose gradient is no longer a number, though the term is."""
+    def attacked_batch(self, step: int) -> tuple[Batch, Tensor]:
+        """The step's batch and its adversarial images: a function of the seed, the step and the student."""
+        torch.manual_seed(seeds.derive(self.spec.seed, "network", step))
+        images_BCHW, labels_B = self.batches.at(step)
+        batch = self.method.begin(images_BCHW, labels_B, When(step, self.steps_per_epoch, self.spec.schedule.epochs))
+        with mode(self.student, self.spec.adversary.student_mode):
+            generator = seeds.generator(self.device, self.spec.seed, "adversary", step)
+            return batch, attack(self.spec.adversary, self.method.inner(batch), batch.images_BCHW, generator)
+
+    def adversarial_weights(self, batch: Batch, adversarial_BCHW: Tensor) -> AbstractContextManager[None]:
+        awp = self.spec.awp
+        if awp is None or batch.when.epoch < awp.begin:
+            return nullcontext()
+        return perturbed(self.student, awp.gamma, lambda: self.method.outer(batch, adversarial_BCHW).loss)
+
+    def look(self) -> None:
+        """Raise JobFailed if a step since the last look had a loss or gradient that is not finite."""
+        bad = self.figures.first_bad_step()
+        if bad is None:
+            return
+        # No step was taken from there on: the student is what it was, and so is the step's loss.
+        with convolutions_in(self.spec.schedule.precision):
+            batch, adversarial_BCHW = self.attacked_batch(bad)
+            self.student.train()
+            raise self.non_finite(self.method.outer(batch, adversarial_BCHW), bad + 1)
+
+    def non_finite(self, outcome: Outcome, step: int) -> JobFailed:
+        """The failure that names the first term that is no longer a number, or whose gradient is not, though the term is."""
+        for name, term in outcome.terms.items():
+            if not term.value.isfinite():
+                return failure(f"The loss term {name} became {term.value.item()}", step)
         parameters = [each for group in self.optimizer.param_groups for each in group["params"] if each.requires_grad]
         for name, term in outcome.terms.items():
             found = torch.autograd.grad(term.value, parameters, retain_graph=True, allow_unused=True)
@@ -137,31 +180,37 @@ class Trainer:
                 return failure(f"The gradient of the loss term {name} is not finite", step)
         return failure("The sum of the loss terms' gradients is not finite", step)
 
-    def next_batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The step's images, augmented, and labels: a function of the seed and the step alone."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        size = self.spec.schedule.batch_size
-        order = torch.randperm(len(self.training), generator=seeds.generator("cpu", self.spec.seed, "order", epoch))
-        indices = order[position * size : (position + 1) * size].to(self.device)
-        images_BCHW, labels_B = self.training.batch(indices)
-        assert self.spec.data.augmentation is not None
-        generator = seeds.generator(self.device, self.spec.seed, "augmentation", step)
-        return augment(images_BCHW, self.spec.data.augmentation, generator), labels_B
+    # -- between epochs
 
     def judge_epoch(self) -> EpochDone:
         """Close the epoch: mean loss terms and, when it is due, accuracy on the held-out images, which chooses the best."""
+        self.look()
         epoch = len(self.state.history) + 1
-        values = {name: total / self.steps_per_epoch for name, total in self.state.sums.items()}
+        if self.average is not None:
+            self.average.after_epoch(epoch)
+        values = {name: total / self.steps_per_epoch for name, total in self.figures.totals().items()}
         due = epoch % self.spec.evaluation.every_epochs == 0 or epoch == self.spec.schedule.epochs
         if due:
-            clean, robust = self.accuracy_on_held_out(None), self.accuracy_on_held_out(self.selection_attack())
-            values |= {"held_out_clean": clean, "held_out_robust": robust}
-            if (robust, clean) >= self.state.best_score:
-                self.state.best_score, self.state.best_epoch = (robust, clean), epoch
-                self.state.best = {key: value.detach().clone() for key, value in self.student.state_dict().items()}
+            with self.candidate():
+                clean, robust = self.accuracy_on_held_out(None), self.accuracy_on_held_out(self.selection_attack())
+                values |= {"held_out_clean": clean, "held_out_robust": robust}
+                if (robust, clean) >= self.state.best_score:
+                    self.state.best_score, self.state.best_epoch = (robust, clean), epoch
+                    self.state.best = self.weights()
         self.state.history.append({"epoch": epoch, **values})
+        self.figures = Figures()
         self.state.sums = {}
         return EpochDone(epoch=epoch, step=self.state.step, values=values)
+
+    def candidate(self) -> AbstractContextManager[None]:
+        """The student that would be published: the average of its weights, where one is kept."""
+        if self.average is None:
+            return nullcontext()
+        steps = range(min(self.steps_per_epoch, STATISTICS_BATCHES))
+        return self.average.in_place(self.batches.at(step)[0] for step in steps)
+
+    def weights(self) -> dict[str, Tensor]:
+        return {key: value.detach().clone() for key, value in self.student.state_dict().items()}
 
     def selection_attack(self) -> PgdAttack:
         radius = self.spec.adversary.radius
@@ -170,8 +219,9 @@ class Trainer:
     def accuracy_on_held_out(self, attack: PgdAttack | None) -> float:
         size, seed = self.spec.evaluation.batch_size, self.spec.seed
         *_, result = measure(self.student, self.held_out, attack, classes=self.classes, batch_size=size, seed=seed)
-        assert isinstance(result, Accuracy)
-        return result.overall
+        assert isinstance(result, Finding)
+        assert result.value is not None
+        return result.value
 
     def tell(self, first_step: int, first_time: float) -> Iterator[Progress]:
         now = time.monotonic()
@@ -186,24 +236,53 @@ class Trainer:
         )
 
 
-def figures(outcome: Outcome, loss: Tensor) -> dict[str, float]:
-    """Loss, terms and watched figures as numbers, in one transfer from the device; a watched one that is none is left out."""
-    named = {"loss": loss} | {f"loss_{name}": term.value for name, term in outcome.terms.items()} | outcome.watched
-    values = torch.stack([value.detach() for value in named.values()]).tolist()
-    return {name: value for name, value in zip(named, values, strict=True) if math.isfinite(value)}
+class Figures:
+    """Sums of an epoch's figures, and whether all was finite: kept on the device, read when somebody asks."""
+
+    def __init__(self, sums: dict[str, Tensor] | None = None) -> None:
+        self.sums = sums or {}
+        self.last: dict[str, Tensor] = {}
+        self.bad_step: Tensor | None = None
+
+    def add(self, step: int, outcome: Outcome, loss: Tensor, gradient_norm: Tensor) -> Tensor:
+        """1.0 where loss or gradient of this step, or of one before it, is not finite; else 0.0.
+
+        A figure that is not finite adds nothing to its sum.
+        """
+        terms = {f"loss_{name}": term.value for name, term in outcome.terms.items()}
+        self.last = {name: value.detach() for name, value in ({"loss": loss} | terms | outcome.watched).items()}
+        for name, value in self.last.items():
+            finite = value.double().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).to(loss.device, non_blocking=True)
+            self.sums[name] = self.sums[name].to(loss.device) + finite if name in self.sums else finite
+        bad = ~(loss.detach().isfinite() & gradient_norm.isfinite())
+        if self.bad_step is None:
+            self.bad_step = torch.full((), -1, device=loss.device)
+        self.bad_step = torch.where((self.bad_step < 0) & bad, step, self.bad_step)
+        return (self.bad_step >= 0).float()
+
+    def first_bad_step(self) -> int | None:
+        step = -1 if self.bad_step is None else int(self.bad_step)
+        return step if step >= 0 else None
+
+    def totals(self) -> dict[str, float]:
+        return _numbers(self.sums)
+
+    def last_values(self) -> dict[str, float]:
+        return _numbers(self.last)
+
+
+def _numbers(figures: dict[str, Tensor]) -> dict[str, float]:
+    """In one transfer from the device; a figure that is not finite is left out."""
+    if not figures:
+        return {}
+    device = next(iter(figures.values())).device
+    values = torch.stack([value.double().to(device) for value in figures.values()]).tolist()
+    return {name: value for name, value in zip(figures, values, strict=True) if math.isfinite(value)}
 
 
 def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:
     parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
     return torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-
-
-def non_finite(outcome: Outcome, step: int) -> JobFailed:
-    """The failure that names the first term that is no longer a number."""
-    name, term = next(
-        ((name, term) for name, term in outcome.terms.items() if not term.value.isfinite()), next(iter(outcome.terms.items()))
-    )
-    return failure(f"The loss term {name} became {term.value.item()}", step)
 
 
 def failure(what: str, step: int) -> JobFailed:

@@ -14,6 +14,15 @@ class Augmentation(Spec):
     """Random horizontal flip."""
 
 
+class ExtraData(Spec):
+    """More training images, such as synthetic ones (Table 5 of the paper): a data set without test images will do."""
+
+    dataset: str = Field(min_length=1, max_length=100)
+    """Id or name of a data set with images of the same shape, and no more classes."""
+    ratio: float = Field(default=0.7, gt=0, lt=1)
+    """Their share of every batch."""
+
+
 class Data(Spec):
     """A data set, the part of its training images held out for model selection, and the augmentation."""
 
@@ -23,6 +32,8 @@ class Data(Spec):
     """Share of the training images kept from training, to choose the best checkpoint by. The test images never are."""
     limit: int | None = Field(default=None, ge=1, le=100_000_000)
     """Use only so many training images (the report says so)."""
+    extra: ExtraData | None = None
+    """Further training images, mixed into every batch."""
     augmentation: Augmentation | None = None
     """Default: by the data set. Colour images: crop with an eighth of the side as padding, and flip; grey ones: none."""
 

@@ -1,31 +1,64 @@
 """Do the parts of a job fit together, and what do its open defaults become? Asked once, at submission."""
 
+from typing import Any, TypeVar
+
 from core.errors import FieldError
 from core.spec.data import Augmentation, DatasetDescription
-from core.spec.evaluation import Attack
-from core.spec.job import Distillation, TrainingJob
-from core.spec.network import ARCHITECTURES, ModelDescription, Network
+from core.spec.evaluation import NEEDS_REFERENCE, Analysis, Attack, AutoAttack, Evaluation, RadiusSweep
+from core.spec.job import AdversarialTraining, Distillation, EvaluationJob, TrainingJob
+from core.spec.method import Iad
+from core.spec.network import ARCHITECTURES, ModelDescription, Network, exact_side
+from core.spec.weights import Swa
 
 CW_STEP_PER_RADIUS = 0.003 / (8 / 255)
+SWEEP_STEPS = 16
+IAD_BEGIN_SHARE = 0.3
+SWA_BEGIN_SHARE = 0.75
+
+Work = TypeVar("Work", AdversarialTraining, Distillation, EvaluationJob, TrainingJob, TrainingJob | EvaluationJob)
 
 
-def resolve(spec: TrainingJob, dataset: DatasetDescription) -> TrainingJob:
+def resolve(spec: Work, dataset: DatasetDescription) -> Work:
     """The same job with every default written out that depends on another field or on the data set."""
-    data = spec.data
-    if data.augmentation is None:
-        colour = dataset.channels == 3
-        padding = min(dataset.height, dataset.width) // 8 if colour else 0
-        data = data.model_copy(update={"augmentation": Augmentation(crop_padding=padding, flip=colour)})
-    attacks = tuple(_resolve_attack(attack, spec.adversary.radius) for attack in spec.evaluation.attacks)
-    evaluation = spec.evaluation.model_copy(update={"attacks": attacks})
-    return spec.model_copy(update={"data": data, "evaluation": evaluation})
+    if isinstance(spec, EvaluationJob):
+        return spec.model_copy(update={"evaluation": _resolve_evaluation(spec.evaluation, spec.radius)})
+    updates: dict[str, Any] = {"evaluation": _resolve_evaluation(spec.evaluation, spec.adversary.radius)}
+    if spec.data.augmentation is None:
+        updates["data"] = spec.data.model_copy(update={"augmentation": default_augmentation(dataset)})
+    epochs = spec.schedule.epochs
+    if isinstance(spec.method, Iad) and spec.method.begin is None:
+        updates["method"] = spec.method.model_copy(update={"begin": round(IAD_BEGIN_SHARE * epochs)})
+    if isinstance(spec.averaging, Swa) and spec.averaging.begin is None:
+        updates["averaging"] = spec.averaging.model_copy(update={"begin": min(round(SWA_BEGIN_SHARE * epochs), epochs - 1)})
+    return spec.model_copy(update=updates)
+
+
+def default_augmentation(dataset: DatasetDescription) -> Augmentation:
+    """Colour images: crop with an eighth of the side as padding, and flip; grey ones: none."""
+    colour = dataset.channels == 3
+    return Augmentation(crop_padding=min(dataset.height, dataset.width) // 8 if colour else 0, flip=colour)
+
+
+def _resolve_evaluation(evaluation: Evaluation, training_radius: float) -> Evaluation:
+    attacks = tuple(_resolve_attack(attack, training_radius) for attack in evaluation.attacks)
+    analyses = tuple(_resolve_analysis(analysis, training_radius) for analysis in evaluation.analyses)
+    return evaluation.model_copy(update={"attacks": attacks, "analyses": analyses})
 
 
 def _resolve_attack(attack: Attack, training_radius: float) -> Attack:
     radius = training_radius if attack.radius is None else attack.radius
+    if isinstance(attack, AutoAttack):
+        return attack.model_copy(update={"radius": radius})
     share = 0.25 if attack.name == "pgd" else CW_STEP_PER_RADIUS
     step_size = min(1.0, radius * share) if attack.step_size is None else attack.step_size
     return attack.model_copy(update={"radius": radius, "step_size": step_size})
+
+
+def _resolve_analysis(analysis: Analysis, training_radius: float) -> Analysis:
+    if isinstance(analysis, RadiusSweep) and analysis.radii is None:
+        radii = tuple(min(1.0, 2 * training_radius * step / SWEEP_STEPS) for step in range(SWEEP_STEPS + 1))
+        return analysis.model_copy(update={"radii": radii})
+    return analysis
 
 
 def held_out_images(spec: TrainingJob, dataset: DatasetDescription) -> int:
@@ -51,8 +84,45 @@ def misfits(spec: TrainingJob, dataset: DatasetDescription, teacher: ModelDescri
         images = f"{_used_images(spec, dataset) - held_out} training images left after {held_out} are held out"
         message = f"A batch of {spec.schedule.batch_size} is more than the {images}."
         found.append(FieldError(("schedule", "batch_size"), message))
+    found += contradictions(spec) + evaluation_misfits(spec.evaluation, spec.adversary.radius, isinstance(spec, Distillation))
     if teacher is not None and isinstance(spec, Distillation):
-        found += _teacher_misfits(name, dataset, teacher)
+        found += model_misfits(name, dataset, teacher, ("teacher",))
+    return found
+
+
+def contradictions(spec: TrainingJob) -> list[FieldError]:
+    """Settings of one job that exclude each other."""
+    found, epochs = [], spec.schedule.epochs
+    if spec.method.name == "n_fgsm" and spec.adversary.name != "n_fgsm":
+        message = f"Method n_fgsm trains against its own adversary, not {spec.adversary.name!r}; pgd_at trains against that."
+        found.append(FieldError(("adversary", "name"), message))
+    if spec.method.name == "at_prm" and not hasattr(spec.student, "patch_size"):
+        message = f"Method at_prm masks the patches of a vision transformer; {spec.student.architecture} has none."
+        found.append(FieldError(("method", "name"), message))
+    if spec.schedule.decay.name == "multi_step":
+        late = [milestone for milestone in spec.schedule.decay.milestones if milestone >= epochs]
+        if late:
+            message = f"After epoch {late[0]} of {epochs} there is no step left for the rate to change; leave the milestone out."
+            found.append(FieldError(("schedule", "decay", "milestones"), message))
+    begins = {("method",): spec.method, ("averaging",): spec.averaging, ("awp",): spec.awp}
+    for path, part in begins.items():
+        begin = getattr(part, "begin", None)
+        if begin is not None and begin >= epochs:
+            found.append(FieldError((*path, "begin"), f"It would begin after {begin} epochs; there are {epochs}."))
+    return found
+
+
+def evaluation_misfits(evaluation: Evaluation, radius: float, has_reference: bool) -> list[FieldError]:
+    """Measures that cannot be taken: ``radius`` is the one that attacks take over."""
+    found = []
+    for index, attack in enumerate(evaluation.attacks):
+        if attack.name == "autoattack" and attack.radius is None and radius == 0:
+            message = "AutoAttack needs a radius above 0; give it one of its own."
+            found.append(FieldError(("evaluation", "attacks", index, "radius"), message))
+    for index, analysis in enumerate(evaluation.analyses):
+        if analysis.name in NEEDS_REFERENCE and not has_reference:
+            message = f"{analysis.name} compares with another network, and this job has no teacher or reference."
+            found.append(FieldError(("evaluation", "analyses", index, "name"), message))
     return found
 
 
@@ -72,16 +142,32 @@ def network_misfits(
         least = f"{facts.smallest_side}x{facts.smallest_side}"
         message = f"{facts.title} takes images of at least {least} pixels; {images} has {height}x{width}."
         found.append(FieldError((*path, "architecture"), message))
+    side = exact_side(network)
+    if side is not None and (height, width) != (side, side):
+        message = f"{facts.title} with image_size {side} takes images of {side}x{side} pixels; {images} has {height}x{width}."
+        found.append(FieldError((*path, "image_size"), message))
     return found
 
 
-def _teacher_misfits(name: str, dataset: DatasetDescription, teacher: ModelDescription) -> list[FieldError]:
-    found = []
-    if teacher.classes != dataset.classes:
-        message = f"The teacher tells {teacher.classes} classes apart; {name} has {dataset.classes}."
-        found.append(FieldError(("teacher",), message))
-    ours, theirs = (f"{it.channels}x{it.height}x{it.width}" for it in (dataset, teacher))
+def model_misfits(
+    name: str, dataset: DatasetDescription, model: ModelDescription, path: tuple[str, ...], *, classes: bool = True
+) -> list[FieldError]:
+    """Why a stored model does not go with a data set; ``path`` is the field that names the model, such as ("teacher",)."""
+    found, role = [], path[-1].replace("_", " ")
+    if classes and model.classes != dataset.classes:
+        message = f"The {role} tells {model.classes} classes apart; {name} has {dataset.classes}."
+        found.append(FieldError(path, message))
+    ours, theirs = (f"{it.channels}x{it.height}x{it.width}" for it in (dataset, model))
     if ours != theirs:
-        message = f"The teacher takes images of {theirs} (channels, height, width); {name} has {ours}."
-        found.append(FieldError(("teacher",), message))
+        message = f"The {role} takes images of {theirs} (channels, height, width); {name} has {ours}."
+        found.append(FieldError(path, message))
     return found
+
+
+def start_misfits(spec: TrainingJob, dataset: DatasetDescription, start: ModelDescription) -> list[FieldError]:
+    """Why first weights cannot be taken from a stored model. Other classes are no reason: the classifier is then drawn anew."""
+    path = ("start_from",)
+    if start.network != spec.student:
+        message = f"The student is to be {spec.student!r}, and start_from is {start.network!r}: they must be the same network."
+        return [FieldError(path, message)]
+    return model_misfits(spec.data.dataset, dataset, start, path, classes=False)

@@ -1,35 +1,62 @@
 """What a job is. The body of POST /v1/jobs IS one of these; stored fully resolved, so a changed default changes no old job."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from core.spec.adversary import Adversary, Pgd
-from core.spec.base import Spec
+from core.spec.base import PixelDistance, Spec
 from core.spec.data import Data
 from core.spec.evaluation import Evaluation
-from core.spec.method import DistillationMethod, Starship, Trades, TrainingMethod
+from core.spec.method import DistillationMethod, Igdm, Trades, TrainingMethod
 from core.spec.network import ModelDescription, Network
+from core.spec.presets import Preset, complete
 from core.spec.schedule import Schedule
+from core.spec.starship import Starship
+from core.spec.weights import Averaging, Awp
 
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
-class _Training(Spec):
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+"""Id or name of a model, or id of a succeeded job, whose student is meant."""
+ExportFormat = Literal["onnx", "torch_export"]
+EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+
+
+class _Submitted(Spec):
     name: Text | None = None
     """For people; need not be unique."""
     metadata: dict[Label, Text] = Field(default_factory=dict, max_length=32)
     """Labels of your own, to filter by."""
+    evaluation: Evaluation = Evaluation()
+
+
+class _Training(_Submitted):
+    preset: Preset | None = None
+    """reference: what the method's authors' own code did, wherever this body says nothing itself."""
     student: Network
     """The network to be trained."""
+    start_from: ModelName | None = None
+    """A model of the student's architecture to take first weights from; its classifier only if the classes are as many."""
     data: Data
     adversary: Adversary = Pgd()
     """How training images are attacked."""
     schedule: Schedule = Schedule()
-    evaluation: Evaluation = Evaluation()
+    averaging: Averaging | None = None
+    """The average of the weights, with fresh batch norm statistics, is what is selected, evaluated and published."""
+    awp: Awp | None = None
+    """Adversarial weight perturbation of the student."""
+    export: tuple[ExportFormat, ...] = Field(default=EXPORT_FORMATS, strict=False, max_length=2)
+    """Formats of the student beside safetensors."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     """Of the weights, the order of images, augmentation and adversary."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, body: Any) -> Any:
+        return complete(body) if isinstance(body, dict) else body
 
 
 class AdversarialTraining(_Training):
@@ -43,9 +70,31 @@ class Distillation(_Training):
     """Distils a robust teacher into a student."""
 
     kind: Literal["distillation"] = "distillation"
-    teacher: str = Field(min_length=1, max_length=100)
+    teacher: ModelName
     """Id or name of a model, or id of a succeeded job, whose student is meant."""
     method: DistillationMethod = Starship()
+    igdm: Igdm | None = None
+    """IGDM's term beside the method's own."""
+
+
+class EvaluatedData(Spec):
+    dataset: str = Field(min_length=1, max_length=100)
+    """Id or name of a data set: its test images are used."""
+
+
+class EvaluationJob(_Submitted):
+    """Measures a network that is there already: an uploaded one, or a job's student."""
+
+    kind: Literal["evaluation"] = "evaluation"
+    model: ModelName
+    """Id or name of a model, or id of a succeeded job, whose student is meant."""
+    reference: ModelName | None = None
+    """A network beside it, such as its teacher, for the analyses that compare two."""
+    data: EvaluatedData
+    radius: PixelDistance = 8 / 255
+    """Where an attack does not say its own: perturbation radius in L-infinity, on pixels in [0, 1]."""
+    export: tuple[ExportFormat, ...] = Field(default=(), strict=False, max_length=2)
+    """Formats to export the model to."""
 
 
 class ImportModel(Spec):
@@ -68,12 +117,15 @@ class ImportDataset(Spec):
 
 
 TrainingJob = AdversarialTraining | Distillation
-SubmittedJob = Annotated[TrainingJob, Field(discriminator="kind")]
-AnyJob = Annotated[AdversarialTraining | Distillation | ImportModel | ImportDataset, Field(discriminator="kind")]
+ImportJob = ImportModel | ImportDataset
+Submitted = AdversarialTraining | Distillation | EvaluationJob
+SubmittedJob = Annotated[Submitted, Field(discriminator="kind")]
+Job = Submitted | ImportJob
+AnyJob = Annotated[Job, Field(discriminator="kind")]
 
-_any_job: TypeAdapter[AdversarialTraining | Distillation | ImportModel | ImportDataset] = TypeAdapter(AnyJob)
+_any_job: TypeAdapter[Job] = TypeAdapter(AnyJob)
 
 
-def parse(data: dict[str, Any]) -> AdversarialTraining | Distillation | ImportModel | ImportDataset:
+def parse(data: dict[str, Any]) -> Job:
     """A stored spec, checked again."""
     return _any_job.validate_python(data)

@@ -1,6 +1,7 @@
 """The methods' settings, one class a method; the mathematics is in core/distillation/methods, one file each.
 
-Adding a method: its settings here, one file there, one line in each table of contents.
+Adding a method: its settings here, one file there, one line in each table of contents (docs/adding-a-method.md).
+What the authors' own code did otherwise is in presets.py.
 """
 
 from typing import Annotated, Literal
@@ -8,90 +9,60 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from core.spec.base import Spec
+from core.spec.starship import Starship
+
+Reduction = Literal["batch_mean", "mean"]
+"""Of a divergence: batch_mean sums over classes and averages over the batch; mean averages over classes, too, and so is as many
+times smaller as there are classes (what torch's KLDivLoss does when it is not told otherwise, and some authors' code with it)."""
 
 
-class Frobenius(Spec):
-    """Squared Frobenius norm of the difference."""
+class Ard(Spec):
+    """ARD (Goldblum et al., AAAI 2020): the teacher's clean prediction, softened, for the student's adversarial one."""
 
-    name: Literal["frobenius"] = "frobenius"
-
-
-class PowerEuclidean(Spec):
-    """Squared Frobenius norm of the difference of matrix powers (Power-Euclidean, Pow-E)."""
-
-    name: Literal["power_euclidean"] = "power_euclidean"
-    gamma: float = Field(default=0.5, gt=0, le=1)
-    """The power."""
-    ridge: float = Field(default=1e-3, ge=1e-6, le=1)
-    """Added to the diagonal, times trace / size."""
+    name: Literal["ard"] = "ard"
+    alpha: float = Field(default=1.0, ge=0, le=1)
+    """Weight of the distillation; clean cross entropy has 1 - alpha."""
+    temperature: float = Field(default=30.0, gt=0, le=1000)
+    reduction: Reduction = "batch_mean"
 
 
-class MaxExp(Spec):
-    """Squared Frobenius norm of the difference after MaxExp, I - (I - M / (trace M + ridge))^eta."""
+class Iad(Spec):
+    """IAD-I (Zhu et al., ICLR 2022): trusts the teacher where it is right under attack, and the student itself elsewhere."""
 
-    name: Literal["max_exp"] = "max_exp"
-    eta: int = Field(default=10, ge=1, le=1000)
-    ridge: float = Field(default=1e-6, ge=1e-12, le=1)
-    """Added to the trace."""
-
-
-class NormalKl(Spec):
-    """KL(N_teacher || N_student) between multivariate normal distributions; Gram matrices get zero means."""
-
-    name: Literal["kl"] = "kl"
-    ridge: float = Field(default=1e-3, ge=1e-6, le=1)
-    """Added to the diagonal, times trace / size."""
+    name: Literal["iad"] = "iad"
+    temperature: float = Field(default=1.0, gt=0, le=1000)
+    exponent: float = Field(default=0.1, ge=0, le=10)
+    """Trust is the teacher's probability of the label on the adversarial image, to this power."""
+    begin: int | None = Field(default=None, ge=0, le=10_000)
+    """Epochs before the student's introspection joins in. Default: 30 % of all, 60 of 200."""
+    weigh_teacher: bool = False
+    """Weigh the teacher's term by trust as well: as the paper prints it, not as its code does."""
 
 
-Distance = Annotated[Frobenius | PowerEuclidean | MaxExp | NormalKl, Field(discriminator="name")]
+class Rslad(Spec):
+    """RSLAD (Zi et al., ICCV 2021): the teacher's clean prediction for the student's adversarial and clean ones."""
+
+    name: Literal["rslad"] = "rslad"
+    clean_weight: float = Field(default=1 / 6, ge=0, le=1)
+    """The adversarial term has the rest."""
+    reduction: Reduction = "batch_mean"
 
 
-class ProjectionHeads(Spec):
-    """The two heads on the backbones' features, of teacher and student, that Eq. 5's covariance is taken behind."""
+class Akd(Spec):
+    """AKD (Maroto et al., 2022): labels mixed with the teacher's adversarial prediction."""
 
-    kind: Literal["linear", "mlp"] = "linear"
-    """linear: one linear layer; mlp: linear, batch norm, ReLU, linear."""
-    dimension: int = Field(default=128, ge=2, le=2048)
-    """d: covariances are 2d x 2d."""
-    normalise: bool = True
-    """Scale each view's projected features to unit length before Eq. 5."""
-    teacher: Literal["trained", "frozen"] = "frozen"
-    """trained: both heads are, as Eq. 7 is printed, and shrink together to one direction (see the effective ranks);
-    frozen: the teacher's head stays as it was drawn, and the student's covariance has something to align with."""
-    perturbation: float = Field(default=0.01, ge=0, le=1)
-    """kappa of Eq. 7: radius of the perturbation of the student head, relative to each weight tensor's norm; 0: none."""
-    perturbation_steps: int = Field(default=1, ge=1, le=20)
-    cosine_weight: float = Field(default=1.0, ge=0, le=100)
-    """Weight of Eq. 7's (1 - cosine)^2 beside FCA; both are multiplied by FCA's own weight, alpha_1."""
+    name: Literal["akd"] = "akd"
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    """Share of the teacher's prediction in the target; the label has the rest."""
 
 
-class CovarianceAlignment(Spec):
-    """FCA, Eq. 5-7."""
+class AdaAd(Spec):
+    """AdaAD (Huang et al., CVPR 2023): the adversary drives student and teacher apart, the student follows the teacher there."""
 
-    weight: float = Field(default=1.0, ge=0, le=1000)
-    """alpha_1; 0 leaves the part out."""
-    distance: Distance = MaxExp()
-    heads: ProjectionHeads = ProjectionHeads()
-
-
-class GramMatching(Spec):
-    """PGM, Eq. 8 and 9."""
-
-    weight: float = Field(default=2.0, ge=0, le=1000)
-    """alpha_2; 0 leaves the part out."""
-    distance: Distance = MaxExp()
-
-
-class SubmatrixAlignment(Spec):
-    """Omega, Eq. 10: the student's own blocks pulled toward its clean block."""
-
-    weight: float = Field(default=1.0, ge=0, le=1000)
-    """alpha_3; 0 leaves the part out."""
-    factor: float = Field(default=0.5, gt=0, le=10)
-    covariance: bool = True
-    """Apply it to the student's covariance."""
-    gram: bool = True
-    """Apply it to the student's Gram matrix."""
+    name: Literal["adaad"] = "adaad"
+    alpha: float = Field(default=1.0, ge=0, le=1)
+    """Weight of the adversarial term; the clean term has 1 - alpha."""
+    reduction: Reduction = "batch_mean"
 
 
 class Arkd(Spec):
@@ -102,22 +73,6 @@ class Arkd(Spec):
     """Weight of the adversarial term; the clean term has 1 - beta."""
     adaptive: bool = False
     """Eq. 3: the adversary climbs through the teacher, too."""
-
-
-class Starship(Spec):
-    """STARSHIP (ECCV 2024), Eq. 11: ARKD + covariance alignment + Gram matching + sub-matrix alignment.
-
-    `adaptive: true` makes it Ada-STARSHIP.
-    """
-
-    name: Literal["starship"] = "starship"
-    beta: float = Field(default=0.8, ge=0, le=1)
-    """Weight of ARKD's adversarial term; the clean term has 1 - beta."""
-    adaptive: bool = False
-    """Eq. 3: the adversary climbs through the teacher, too."""
-    covariance: CovarianceAlignment = CovarianceAlignment()
-    gram: GramMatching = GramMatching()
-    submatrices: SubmatrixAlignment = SubmatrixAlignment()
 
 
 class Trades(Spec):
@@ -133,12 +88,60 @@ class PgdAt(Spec):
     name: Literal["pgd_at"] = "pgd_at"
 
 
-DistillationMethod = Annotated[Starship | Arkd, Field(discriminator="name")]
-TrainingMethod = Annotated[Trades | PgdAt, Field(discriminator="name")]
+class Score(Spec):
+    """SCORE (Pang et al., ICML 2022): TRADES with squared errors of probabilities in place of cross entropy and KL."""
+
+    name: Literal["score"] = "score"
+    beta: float = Field(default=3.0, ge=0, le=100)
+
+
+class NFgsmAt(Spec):
+    """N-FGSM adversarial training (de Jorge et al., NeurIPS 2022): cross entropy on images of the N-FGSM adversary."""
+
+    name: Literal["n_fgsm"] = "n_fgsm"
+
+
+class AtPrm(Spec):
+    """AT-PRM (Mo et al., NeurIPS 2022), for vision transformers: adversarial training that at first leaves out random patches'
+    perturbations, on mixed images."""
+
+    name: Literal["at_prm"] = "at_prm"
+    masked: float = Field(default=1.0, ge=0, le=1)
+    """Share of the patches whose perturbation is zeroed in the first step; falls linearly to 0."""
+    ramp_epochs: int = Field(default=10, ge=0, le=10_000)
+    """Epochs until no perturbation is zeroed any more; 0: none ever is."""
+    mixup: float = Field(default=0.8, ge=0, le=10)
+    """Parameter of the beta distribution that mixup's shares are drawn from; 0: no mixup."""
+    cutmix: float = Field(default=1.0, ge=0, le=10)
+    """The same for cutmix. With both, each batch gets one of them, by chance; 0: no cutmix."""
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+
+
+class Igdm(Spec):
+    """IGDM (Lee et al., ICLR 2025), beside any distillation method: the student's change of logits along the perturbation
+    matched with the teacher's."""
+
+    weight: float = Field(default=1.0, gt=0, le=1000)
+    """Of the term in the last epoch: it grows linearly from 0."""
+    forward: float = Field(default=1.0, gt=0, le=10)
+    backward: float = Field(default=1.0, ge=0, le=10)
+    """The change is between x + forward * perturbation and x - backward * perturbation."""
+
+
+DistillationMethod = Annotated[Starship | Arkd | Ard | Iad | Rslad | Akd | AdaAd, Field(discriminator="name")]
+TrainingMethod = Annotated[Trades | PgdAt | Score | NFgsmAt | AtPrm, Field(discriminator="name")]
 
 METHODS: dict[str, type[BaseModel]] = {
     "starship": Starship,
     "arkd": Arkd,
+    "ard": Ard,
+    "iad": Iad,
+    "rslad": Rslad,
+    "akd": Akd,
+    "adaad": AdaAd,
     "trades": Trades,
     "pgd_at": PgdAt,
+    "score": Score,
+    "n_fgsm": NFgsmAt,
+    "at_prm": AtPrm,
 }

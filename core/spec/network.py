@@ -1,13 +1,17 @@
 """Which networks there are, what each can be set to, and what is known of them without building them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from core.spec.base import Spec
 
-Normalisation = Literal["none", "cifar10", "cifar100"]
+Normalisation = Literal["none", "cifar10", "cifar100", "imagenet", "inception"]
+
+MOST_PATCHES = 1024
+"""Attention compares every patch with every other: 1,024 of them make 250 times as many pairs as 64 do."""
 
 
 class SmallCnn(Spec):
@@ -61,10 +65,87 @@ class DmWrn2810(Spec):
     normalisation: Normalisation = "cifar10"
 
 
+class _Transformer(Spec):
+    """What the vision transformers are set to: they take images of one size only."""
+
+    image_size: int = Field(default=32, ge=8, le=512)
+    """Height and width of the images, in pixels; a multiple of patch_size."""
+    patch_size: int = Field(default=4, ge=2, le=32)
+    """Height and width of a patch, in pixels."""
+    normalisation: Normalisation = "cifar10"
+    """Published robust transformers for images of 32x32 normalise so. Those of timm for ImageNet want "imagenet" (DeiT)
+    or "inception" (ViT, AugReg)."""
+
+    @model_validator(mode="after")
+    def _whole_patches(self) -> "_Transformer":
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size {self.image_size} is no multiple of patch_size {self.patch_size}")
+        if self.patches > MOST_PATCHES:
+            sizes = f"image_size {self.image_size} and patch_size {self.patch_size}"
+            raise ValueError(f"{sizes} make {self.patches} patches, more than {MOST_PATCHES}: take larger patches")
+        return self
+
+    @property
+    def patches(self) -> int:
+        return (self.image_size // self.patch_size) ** 2
+
+
+class VitB(_Transformer):
+    """ViT-Base as timm builds it: 12 blocks, 768 wide, 12 heads."""
+
+    architecture: Literal["vit_b"] = "vit_b"
+
+
+class DeitS(_Transformer):
+    """DeiT-Small as timm builds it, without the distillation token: 12 blocks, 384 wide, 6 heads."""
+
+    architecture: Literal["deit_s"] = "deit_s"
+
+
+class ImageNetResNet18(Spec):
+    """torchvision's own, made for 224x224: 7x7 stem of stride 2, max-pool."""
+
+    architecture: Literal["imagenet_resnet18"] = "imagenet_resnet18"
+    normalisation: Normalisation = "imagenet"
+    """torchvision's checkpoints were trained with it."""
+
+
+class ImageNetResNet34(Spec):
+    """torchvision's own, made for 224x224: 7x7 stem of stride 2, max-pool."""
+
+    architecture: Literal["imagenet_resnet34"] = "imagenet_resnet34"
+    normalisation: Normalisation = "imagenet"
+    """torchvision's checkpoints were trained with it."""
+
+
+class ImageNetMobileNetV2(Spec):
+    """torchvision's own, made for 224x224: strides of the first stages are 2."""
+
+    architecture: Literal["imagenet_mobilenet_v2"] = "imagenet_mobilenet_v2"
+    normalisation: Normalisation = "imagenet"
+    """torchvision's checkpoints were trained with it."""
+
+
 Network = Annotated[
-    SmallCnn | ResNet18 | ResNet34 | MobileNetV2 | Wrn2810 | Wrn3410 | DmWrn2810,
+    SmallCnn
+    | ResNet18
+    | ResNet34
+    | MobileNetV2
+    | Wrn2810
+    | Wrn3410
+    | DmWrn2810
+    | VitB
+    | DeitS
+    | ImageNetResNet18
+    | ImageNetResNet34
+    | ImageNetMobileNetV2,
     Field(discriminator="architecture"),
 ]
+
+
+def exact_side(network: BaseModel) -> int | None:
+    """The only height and width that a network takes, in pixels; None where it takes any from the smallest on."""
+    return network.image_size if isinstance(network, _Transformer) else None
 
 
 @dataclass(frozen=True)
@@ -78,13 +159,27 @@ class Facts:
     """Least height and width of an image, in pixels."""
     features: int | None = None
     """Width of the penultimate features; None where a setting decides."""
-    backbone_parameters: int | None = None
-    """Parameters without the classifier; None where a setting decides."""
+    backbone_parameters: int | Callable[[Any], int] | None = None
+    """Parameters without the classifier, of these settings if it is a function; None where it is not known."""
 
-    def parameters(self, classes: int) -> int | None:
+    def parameters(self, classes: int, network: BaseModel | None = None) -> int | None:
+        """Of a network with these settings; with the default settings where none are given."""
         if self.backbone_parameters is None or self.features is None:
             return None
-        return self.backbone_parameters + (self.features + 1) * classes
+        backbone = self.backbone_parameters
+        if callable(backbone):
+            backbone = backbone(network or self.settings())
+        return backbone + (self.features + 1) * classes
+
+
+def _transformer_parameters(width: int) -> Callable[[_Transformer], int]:
+    """Of 12 blocks, each 12 width^2 + 13 width, of the last norm, and of what the settings decide: the patches' embedding."""
+
+    def count(network: _Transformer) -> int:
+        of_a_patch = 3 * network.patch_size**2
+        return 12 * (12 * width + 13) * width + (2 + of_a_patch + 1 + 1 + network.patches + 1) * width
+
+    return count
 
 
 ARCHITECTURES: dict[str, Facts] = {
@@ -95,6 +190,11 @@ ARCHITECTURES: dict[str, Facts] = {
     "wrn_28_10": Facts(Wrn2810, "WRN-28-10", (3,), 16, 640, 36_472_784),
     "wrn_34_10": Facts(Wrn3410, "WRN-34-10", (3,), 16, 640, 46_154_064),
     "dm_wrn_28_10": Facts(DmWrn2810, "DMWideResNet-28-10", (3,), 16, 640, 36_472_784),
+    "vit_b": Facts(VitB, "ViT-B", (3,), 8, 768, _transformer_parameters(768)),
+    "deit_s": Facts(DeitS, "DeiT-S", (3,), 8, 384, _transformer_parameters(384)),
+    "imagenet_resnet18": Facts(ImageNetResNet18, "ResNet-18 (ImageNet)", (3,), 32, 512, 11_176_512),
+    "imagenet_resnet34": Facts(ImageNetResNet34, "ResNet-34 (ImageNet)", (3,), 32, 512, 21_284_672),
+    "imagenet_mobilenet_v2": Facts(ImageNetMobileNetV2, "MobileNetV2 (ImageNet)", (3,), 32, 1280, 2_223_872),
 }
 
 

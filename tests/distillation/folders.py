@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
-from core.distillation.job import Job
+from core.distillation.__main__ import job
 from core.distillation.models import from_description, weights
 from core.folder import Ended, JobFolder
 from core.spec.data import DIGITS
 from core.spec.fit import resolve
-from core.spec.job import AdversarialTraining, Distillation, TrainingJob
+from core.spec.job import AdversarialTraining, Distillation, EvaluationJob, TrainingJob
 from core.spec.network import ModelDescription, SmallCnn
 
 TEACHER = ModelDescription(network=SmallCnn(width=4), classes=10, channels=1, height=8, width=8)
@@ -19,6 +19,7 @@ SMALL: dict[str, Any] = {
     "data": {"dataset": "digits", "held_out": 0.1, "limit": 300, "augmentation": {"crop_padding": 1, "flip": True}},
     "adversary": {"name": "pgd", "radius": 0.15, "step_size": 0.05, "steps": 2},
     "schedule": {"epochs": 2, "batch_size": 64, "checkpoint_seconds": 0},
+    "export": [],
     "evaluation": {"attacks": [{"name": "pgd", "steps": 3}, {"name": "cw", "steps": 3}], "limit": 100, "batch_size": 50},
 }
 
@@ -43,5 +44,5 @@ def laid_out(path: Path, spec: TrainingJob) -> JobFolder:
 def run(folder: JobFolder, stop: Any = lambda: False) -> Ended:
     """The job, in this process."""
     spec = folder.read_spec()
-    assert isinstance(spec, AdversarialTraining | Distillation)
-    return Job(folder, spec, stop).run()
+    assert isinstance(spec, AdversarialTraining | Distillation | EvaluationJob)
+    return job(folder, spec, stop).run()

@@ -57,7 +57,11 @@ def go_on(path: Path, stopped: JobFolder) -> JobFolder:
 
 def results(folder: JobFolder) -> dict[str, Any]:
     report = json.loads((folder.output / "report.json").read_text())
-    return {"results": report["results"], "history": report["history"], "best_epoch": report["student"]["best_epoch"]}
+    timeless = {
+        role: {name: {key: it[key] for key in it if key != "seconds"} for name, it in found.items()}
+        for role, found in report["results"].items()
+    }
+    return {"results": timeless, "history": report["history"], "best_epoch": report["student"]["best_epoch"]}
 
 
 def curves(*folders: JobFolder) -> dict[int, dict[str, float]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.distillation.data import packed
 from core.distillation.data.file_kinds import quoted
 from core.distillation.data.files import Files
-from core.distillation.data.images import DataSet, Found, Images
+from core.distillation.data.images import Found, Images
 from core.errors import Refused
 
 IMAGE_BYTES = 3 * 32 * 32
@@ -70,10 +70,10 @@ def read(files: Files, prefix: str, form: Form) -> Found:
     class_names = _class_names(files, prefix + form.names, form)
     train = _images([_records(files, prefix, name, form) for name in form.train], form)
     test = _images([_records(files, prefix, form.test, form)], form)
-    dataset = DataSet(train, test, packed.describe(train, test, class_names))
+    description = packed.describe(train, test, class_names)
     used = len(form.images) + 1
     layout = f"{form.title}'s binary batches, with the split into training and test images that comes with them."
-    return Found(dataset, layout, ignored_files=len(files) + files.left_out - used)
+    return Found(train, test, description, layout, ignored_files=len(files) + files.left_out - used)
 
 
 def _images(batches: list[NDArray[np.uint8]], form: Form) -> Images:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from core.distillation.data import packed
-from core.distillation.data.images import DataSet, Found, Images
+from core.distillation.data.images import Found, Images
 from core.errors import Refused
 
 TIMEOUT_SECONDS = 60.0
@@ -34,8 +34,8 @@ def read(name: Literal["cifar10", "cifar100"], scratch: Path) -> Found:
                 code="download_failed",
             ) from error
     train, test = map(_images, parts)
-    dataset = DataSet(train, test, packed.describe(train, test, tuple(parts[0].classes)))
-    return Found(dataset, f"{title} as torchvision downloads it, with the split that comes with it.")
+    description = packed.describe(train, test, tuple(parts[0].classes))
+    return Found(train, test, description, f"{title} as torchvision downloads it, with the split that comes with it.")
 
 
 def _images(part: Any) -> Images:

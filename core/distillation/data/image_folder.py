@@ -8,7 +8,7 @@ from core.distillation.data import packed
 from core.distillation.data.file_kinds import file_kind, is_unicode, quoted
 from core.distillation.data.files import Files, Progress
 from core.distillation.data.image_files import FORMATS, decode
-from core.distillation.data.images import DataSet, Found, Images
+from core.distillation.data.images import Found, Images
 from core.errors import Refused
 
 TEST_FOLDERS = ("test", "val", "validation", "valid")
@@ -34,13 +34,9 @@ def read(files: Files, progress: Progress) -> Found:
     layout = _layout(files, _below_wrappers(files))
     train, test = _flat(layout.train), _flat(layout.test)
     images_NCHW = decode(files, train + test, progress)
-    dataset = _dataset(layout, images_NCHW[: len(train)], images_NCHW[len(train) :])
-    return Found(dataset, layout.sentence, ignored_files=len(files) + files.left_out - len(train) - len(test))
-
-
-def _dataset(layout: _Layout, train_NCHW: torch.Tensor, test_NCHW: torch.Tensor) -> DataSet:
-    train, test = Images(train_NCHW, _labels(layout.train)), Images(test_NCHW, _labels(layout.test))
-    return DataSet(train, test, packed.describe(train, test, tuple(layout.class_names)))
+    ignored = len(files) + files.left_out - len(train) - len(test)
+    parts = Images(images_NCHW[: len(train)], _labels(layout.train)), Images(images_NCHW[len(train) :], _labels(layout.test))
+    return Found(*parts, packed.describe(*parts, tuple(layout.class_names)), layout.sentence, ignored_files=ignored)
 
 
 def _labels(classes: Classes) -> torch.Tensor:

@@ -35,9 +35,9 @@ def import_dataset(folder: JobFolder) -> None:
     else:
         with TemporaryFile(dir=folder.path) as staging:
             found = _read(unpack(folder.upload, staging, progress), progress)
-    packed.write(folder.output / PACKED_NAME, found.dataset.train, found.dataset.test)
+    packed.write(folder.output / PACKED_NAME, found.train, found.test)
     folder.announce(PACKED_NAME, kind="dataset")
-    folder.say(Imported(dataset=found.dataset.description, report=_report(found)))
+    folder.say(Imported(dataset=found.description, report=_report(found)))
 
 
 def _read(files: Files, progress: Progress) -> Found:
@@ -46,8 +46,8 @@ def _read(files: Files, progress: Progress) -> Found:
 
 
 def _report(found: Found) -> dict[str, Any]:
-    names = found.dataset.description.class_names
-    parts = {"train": found.dataset.train, "test": found.dataset.test}
+    names = found.description.class_names
+    parts = {"train": found.train, "test": found.test}
     return {
         "layout": found.layout,
         "ignored_files": found.ignored_files,

@@ -1,13 +1,15 @@
 """One file a data set, as every import writes it: train_images and test_images u8 [N, C, H, W], their labels i64 [N]."""
 
+import json
 import os
 from pathlib import Path
 
-from safetensors import SafetensorError
+import numpy as np
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from core.distillation.data.images import DataSet, Images
+from core.distillation.data.images import DataSet, Images, MappedImages
 from core.errors import JobFailed
 from core.folder import JobFolder
 from core.spec.data import DatasetDescription
@@ -58,6 +60,23 @@ def load(folder: JobFolder) -> DataSet:
     train = _part(tensors, "train", description.train_images, description)
     test = _part(tensors, "test", description.test_images, description)
     return DataSet(train, test, description)
+
+
+def load_mapped(path: Path, description: DatasetDescription) -> MappedImages:
+    """The training images of a packed file, left on disk. Raises JobFailed as ``load`` does."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            labels_N = file.get_tensor("train_labels")
+        with path.open("rb") as stream:
+            header_bytes = int.from_bytes(stream.read(8), "little")
+            entry = json.loads(stream.read(header_bytes))["train_images"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise _failure(f"{path.name} cannot be read: {error}.") from error
+    wanted = (description.train_images, description.channels, description.height, description.width)
+    if tuple(entry["shape"]) != wanted or entry["dtype"] != "U8":
+        raise _failure(f"{path.name} has training images {entry['dtype']} {entry['shape']}; the description says {wanted}.")
+    images = np.memmap(path, np.uint8, "r", offset=8 + header_bytes + entry["data_offsets"][0], shape=wanted)
+    return MappedImages(images, labels_N)
 
 
 def _part(tensors: dict[str, Tensor], part: str, images: int, description: DatasetDescription) -> Images:

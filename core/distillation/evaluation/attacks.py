@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from core.distillation.adversaries import pgd
 from core.distillation.models.network import Classifier
-from core.spec.evaluation import Attack, CwAttack, PgdAttack
+from core.spec.evaluation import CwAttack, PgdAttack
 
 
 def correct(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
@@ -17,7 +17,9 @@ def correct(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Tenso
     return right_B
 
 
-def survives(attack: Attack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator) -> Tensor:
+def survives(
+    attack: PgdAttack | CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
+) -> Tensor:
     """Which images the attack's last iterate leaves correct, [B] bool: the literature's PGD and CW accuracy.
 
     An image that is wrong when clean may come out right; it is counted as it comes out. The network must be in eval mode, fp32.

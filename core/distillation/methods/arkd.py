@@ -11,7 +11,7 @@ from core.distillation.models.network import Classifier
 from core.distillation.statistics.divergences import kl
 from core.distillation.views import Precision, View, view
 from core.spec.method import Arkd as Settings
-from core.spec.method import Starship as StarshipSettings
+from core.spec.starship import Starship as StarshipSettings
 
 
 class Arkd(WithTeacher):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cosine_similarity, normalize
 
-from core.spec.method import ProjectionHeads
+from core.spec.starship import ProjectionHeads
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a method is: what the adversary climbs, and what the student descends."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,28 @@ from core.distillation.views import Precision, View, view
 
 
 @dataclass(frozen=True)
+class When:
+    """Where in the training a batch is: for methods that change with time."""
+
+    step: int = 0
+    """Of all, from 0."""
+    steps_per_epoch: int = 1
+    epochs: int = 1
+
+    @property
+    def epoch(self) -> int:
+        """From 0."""
+        return self.step // self.steps_per_epoch
+
+
+@dataclass(frozen=True)
 class Batch:
     """Clean images [B, C, H, W] in [0, 1], their labels [B], and what the teacher says of them, asked once a batch."""
 
     images_BCHW: Tensor
     labels_B: Tensor
     teacher: View | None = None
+    when: When = field(default_factory=When)
 
 
 @dataclass(frozen=True)
@@ -33,7 +49,7 @@ class Outcome:
     """The loss by its terms, and figures worth watching that are no part of it."""
 
     terms: dict[str, Term]
-    watched: dict[str, Tensor]
+    watched: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def loss(self) -> Tensor:
@@ -48,9 +64,9 @@ class Method(ABC):
         self.heads = nn.ModuleDict()
         self.precision = precision
 
-    def begin(self, images_BCHW: Tensor, labels_B: Tensor) -> Batch:
-        """Whatever is constant over the batch's whole step."""
-        return Batch(images_BCHW, labels_B)
+    def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
+        """Whatever is constant over the batch's whole step. A method may change the images: the adversary gets the batch's."""
+        return Batch(images_BCHW, labels_B, when=when or When())
 
     @abstractmethod
     def inner(self, batch: Batch) -> Objective:
@@ -72,8 +88,8 @@ class WithTeacher(Method):
         super().__init__(student, precision)
         self.teacher = teacher.eval().requires_grad_(False)
 
-    def begin(self, images_BCHW: Tensor, labels_B: Tensor) -> Batch:
-        return Batch(images_BCHW, labels_B, self.ask(images_BCHW))
+    def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
+        return Batch(images_BCHW, labels_B, self.ask(images_BCHW), when or When())
 
     def ask(self, images_BCHW: Tensor) -> View:
         """The teacher's view, a constant."""

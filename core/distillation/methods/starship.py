@@ -18,8 +18,8 @@ from core.distillation.statistics.distances import squared_distance
 from core.distillation.statistics.gram import gram
 from core.distillation.statistics.submatrices import omega
 from core.distillation.views import Precision, View
-from core.spec.method import Distance
-from core.spec.method import Starship as Settings
+from core.spec.starship import Distance
+from core.spec.starship import Starship as Settings
 
 
 class Starship(WithTeacher):

@@ -6,8 +6,10 @@ from typing import Any
 from core.distillation.models.cifar_mobilenet import CifarMobileNetV2
 from core.distillation.models.cifar_resnet import resnet18, resnet34
 from core.distillation.models.dm_wide_resnet import dm_wrn_28_10
+from core.distillation.models.imagenet import ImageNetMobileNetV2, imagenet_resnet18, imagenet_resnet34
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
+from core.distillation.models.vision_transformer import deit_s, vit_b
 from core.distillation.models.wide_resnet import wrn_28_10, wrn_34_10
 from core.spec.network import ModelDescription
 
@@ -19,14 +21,20 @@ BUILDERS: dict[str, Callable[..., Classifier]] = {
     "wrn_28_10": wrn_28_10,
     "wrn_34_10": wrn_34_10,
     "dm_wrn_28_10": dm_wrn_28_10,
+    "vit_b": vit_b,
+    "deit_s": deit_s,
+    "imagenet_resnet18": imagenet_resnet18,
+    "imagenet_resnet34": imagenet_resnet34,
+    "imagenet_mobilenet_v2": ImageNetMobileNetV2,
 }
 
 
 def build(architecture: str, classes: int, **settings: Any) -> Classifier:
     """A network with fresh weights, drawn from torch's global generator.
 
-    Settings: ``channels`` of the images (3), ``normalisation`` ("none"; "cifar10" for dm_wrn_28_10), ``width`` of small_cnn (16).
-    Raises ValueError for an unknown architecture, and for a normalisation that does not fit the channels.
+    Settings: ``channels`` of the images (3), ``normalisation`` (the default is the spec's), ``width`` of small_cnn (16),
+    ``image_size`` (32) and ``patch_size`` (4) of vit_b and deit_s.
+    Raises ValueError for an unknown architecture, and where normalisation or channels do not fit.
     """
     if architecture not in BUILDERS:
         raise ValueError(f"There is no architecture {architecture!r}; known are {', '.join(BUILDERS)}.")

@@ -47,6 +47,8 @@ class Stage(nn.Module):
 class DmWideResNet(Classifier):
     """``depth`` counts convolutions, 6n + 4; three stages of 16, 32, 64 times ``widening`` channels."""
 
+    classifier_name = "logits"
+
     def __init__(
         self, classes: int, *, depth: int, widening: int, channels: int = 3, normalisation: Normalisation = "cifar10"
     ) -> None:

@@ -49,10 +49,11 @@ def load(network: Classifier, path: Path) -> ImportReport:
     if not file.declared:
         raise Refused("The file holds no state dict: no tensors by name.", code="unreadable_checkpoint")
     matched = match(file.declared, wanted)
-    _check_keys(matched)
-    _check_shapes(matched, file, wanted)
+    _check_keys(matched, network)
+    _check_shapes(matched, file, network)
     tensors = file.read()
     weights = {new: _canonical(tensors[old], wanted[new]) for new, old in matched.old.items()}
+    adapted = network.adapt(weights)
     _check_finite(weights)
     network.load_state_dict({**weights, **{key: torch.zeros_like(wanted[key]) for key in matched.filled}})
     theirs = {key: tensors[key] for key in matched.dropped if NORMALISATION.search(key)}
@@ -61,7 +62,7 @@ def load(network: Classifier, path: Path) -> ImportReport:
         dropped=matched.dropped + file.others,
         filled=matched.filled,
         converted=_converted(matched, file, wanted),
-        remarks=normalisers.remarks(network.normalise.name, theirs),
+        remarks=adapted + normalisers.remarks(network.normalise.name, theirs),
     )
 
 
@@ -73,19 +74,21 @@ def _check_names(keys: list[str]) -> None:
         )
 
 
-def _check_keys(matched: KeyMatch) -> None:
+def _check_keys(matched: KeyMatch, network: Classifier) -> None:
     if matched.missing:
         instead = f" It has keys that the network does not know: {_named(matched.unexpected)}." if matched.unexpected else ""
         raise Refused(f"The file lacks {_named(matched.missing)}.{instead}", code="missing_keys")
     if matched.unexpected:
-        raise Refused(f"The network has no place for {_named(matched.unexpected)}.", code="unexpected_keys")
+        sentences = f"The network has no place for {_named(matched.unexpected)}. {network.why_no_place(matched.unexpected)}"
+        raise Refused(sentences.rstrip(), code="unexpected_keys")
 
 
-def _check_shapes(matched: KeyMatch, file: ForeignFile, wanted: dict[str, Tensor]) -> None:
+def _check_shapes(matched: KeyMatch, file: ForeignFile, network: Classifier) -> None:
+    wanted = network.state_dict()
     misshaped = [
         f"{new} ({_shape(file.declared[old].shape)} in the file, {_shape(tuple(wanted[new].shape))} needed)"
         for new, old in matched.old.items()
-        if file.declared[old].shape != tuple(wanted[new].shape)
+        if file.declared[old].shape != tuple(wanted[new].shape) and not network.can_adapt(new, file.declared[old].shape)
     ]
     if misshaped:
         raise Refused(f"These weights have other shapes than the network's: {_named(misshaped)}.", code="misshaped_keys")

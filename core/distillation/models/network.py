@@ -1,6 +1,7 @@
 """What every network here is: a Classifier of images in [0, 1]. B batch, C H W image, D features, h w map, K classes."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 
@@ -15,6 +16,10 @@ class Classifier(nn.Module, ABC):
     """
 
     feature_dimension: int
+    patch_size: int | None = None
+    """Side, in pixels, of the patches that a vision transformer looks at."""
+    classifier_name: str = "linear"
+    """The layer from penultimate features to logits, as the state dict's keys have it."""
 
     def __init__(self, *, channels: int, normalisation: NormalisationName) -> None:
         """Raises ValueError where the normalisation is of images with other channels."""
@@ -33,11 +38,28 @@ class Classifier(nn.Module, ABC):
         """The last feature maps [B, D, h, w], activated, of images in [0, 1]."""
         return self.maps_of(self.normalise(images_BCHW))
 
-    def features(self, images_BCHW: Tensor) -> Tensor:
-        """Penultimate features [B, D] of images in [0, 1]: the last feature maps averaged over the image."""
+    def maps_and_features(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Feature maps [B, D, h, w] and the features [B, D] that follow from them, in one pass, for gradients between the two."""
+        maps_BDHW = self.feature_maps(images_BCHW)
         # Not adaptive_avg_pool2d: on CUDA its backward pass has no deterministic form.
-        return self.feature_maps(images_BCHW).mean(dim=(2, 3))
+        return maps_BDHW, maps_BDHW.mean(dim=(2, 3))
+
+    def features(self, images_BCHW: Tensor) -> Tensor:
+        """Penultimate features [B, D] of images in [0, 1]: the last feature maps averaged, where the family has no other."""
+        return self.maps_and_features(images_BCHW)[1]
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Logits [B, K] of images in [0, 1]."""
         return self.classify(self.features(images_BCHW))
+
+    def can_adapt(self, key: str, shape: tuple[int, ...]) -> bool:
+        """May a foreign checkpoint's tensor of another shape be made to fit? Asked before any of it is read."""
+        return False
+
+    def adapt(self, weights: dict[str, Tensor]) -> list[str]:
+        """Make a foreign checkpoint's weights fit, in place; a sentence on each change."""
+        return []
+
+    def why_no_place(self, unexpected: Iterable[str]) -> str:
+        """A sentence on a foreign checkpoint's keys that the family has no place for; empty where there is none."""
+        return ""

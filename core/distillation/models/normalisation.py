@@ -9,8 +9,11 @@ MEAN_AND_STD: dict[NormalisationName, tuple[tuple[float, ...], tuple[float, ...]
     "none": None,
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-"""Per channel (red, green, blue); the constants that DeepMind's robust networks carry, used for every family."""
+"""Per channel (red, green, blue): for CIFAR the constants that DeepMind's robust networks carry, used for every family;
+"imagenet" as torchvision's and DeiT's checkpoints want it; "inception", to [-1, 1], as timm's ViTs (AugReg) do."""
 
 
 class Normalisation(nn.Module):

@@ -42,6 +42,8 @@ class Stage(nn.Module):
 class WideResNet(Classifier):
     """``depth`` counts convolutions, 6n + 4; three stages of 16, 32, 64 times ``widening`` channels."""
 
+    classifier_name = "fc"
+
     def __init__(
         self, classes: int, *, depth: int, widening: int, channels: int = 3, normalisation: Normalisation = "none"
     ) -> None:

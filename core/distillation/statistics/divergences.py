@@ -3,6 +3,8 @@
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from core.spec.method import Reduction
+
 
 def kl(p_logits_BK: Tensor, q_logits_BK: Tensor) -> Tensor:
     """KL(p || q) per example, [B], in nats: summed over K, not averaged, so its size does not depend on K.
@@ -12,3 +14,8 @@ def kl(p_logits_BK: Tensor, q_logits_BK: Tensor) -> Tensor:
     p_log_BK = log_softmax(p_logits_BK, dim=1)
     q_log_BK = log_softmax(q_logits_BK, dim=1)
     return (p_log_BK.exp() * (p_log_BK - q_log_BK)).sum(dim=1)
+
+
+def reduced(divergence_B: Tensor, reduction: Reduction, *, classes: int) -> Tensor:
+    """A divergence per example -> scalar: its mean over the batch, and for "mean" over the classes as well."""
+    return divergence_B.mean() / (classes if reduction == "mean" else 1)

@@ -1,5 +1,6 @@
 """Clean and robust accuracy of networks with known answers."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.distillation.data.images import Images
-from core.distillation.evaluation import Accuracy, accuracy, measure
+from core.distillation.evaluation import Finding, Step, accuracy, measure
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
 from core.spec.evaluation import CwAttack, PgdAttack
@@ -53,13 +54,19 @@ def pixels(values: list[int], labels: list[int]) -> Images:
 # The boundary is at 127.5 and the radius 20 values wide: 108 to 147 are within reach of the other side.
 VALUES = [0, 50, 107, 108, 120, 127, 200, 128, 147, 148, 255, 90, 140, 30]
 LABELS = [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2]
-CLEAN = Accuracy(11 / 14, [6 / 7, 5 / 6, 0.0], 14)
-ROBUST = Accuracy(5 / 14, [3 / 7, 2 / 6, 0.0], 14)
 
 
-def result(yielded: Iterator[int | Accuracy]) -> Accuracy:
+def expected(value: float, per_class: list[float | None], images: int) -> Finding:
+    return Finding(value, data={"per_class": per_class, "images": images})
+
+
+CLEAN = expected(11 / 14, [6 / 7, 5 / 6, 0.0], 14)
+ROBUST = expected(5 / 14, [3 / 7, 2 / 6, 0.0], 14)
+
+
+def result(yielded: Iterator[Step | Finding]) -> Finding:
     *_, last = yielded
-    assert isinstance(last, Accuracy)
+    assert isinstance(last, Finding)
     return last
 
 
@@ -93,7 +100,7 @@ def test_robust_accuracy_falls_with_the_radius() -> None:
                 batch_size=100,
                 seed=0,
             )
-        ).overall
+        ).value
         for value in (0, 2, 10, 20, 40, 130)
     ]
     # Survivors with their distance from the boundary: 127.5 77.5 20.5 19.5 7.5 0.5 | 0.5 19.5 20.5 127.5 12.5.
@@ -101,19 +108,30 @@ def test_robust_accuracy_falls_with_the_radius() -> None:
 
 
 def test_progress_is_the_number_of_images_done_after_every_batch_and_the_accuracy_comes_last() -> None:
-    *counts, last = measure(Threshold(), pixels(VALUES, LABELS), None, classes=3, batch_size=4, seed=0)
-    assert counts == [4, 8, 12, 14]
+    *steps, last = measure(Threshold(), pixels(VALUES, LABELS), None, classes=3, batch_size=4, seed=0)
+    assert [(step.done, step.of) for step in steps if isinstance(step, Step)] == [(4, 14), (8, 14), (12, 14), (14, 14)]
     assert last == CLEAN
+
+
+def test_a_measure_goes_on_from_any_of_its_steps_to_the_same_accuracy() -> None:
+    attack = PgdAttack(radius=0.1, step_size=0.01)
+    images = pixels([127 + each for each in range(-20, 20)], [0, 1] * 20)
+    common = {"classes": 3, "batch_size": 7, "seed": 4}
+    *steps, whole = measure(Trap(), images, attack, **common)
+    for step in steps:
+        assert isinstance(step, Step)
+        state = json.loads(json.dumps(step.state))
+        assert result(measure(Trap(), images, attack, **common, state=state)) == whole
 
 
 def test_a_class_without_images_has_no_accuracy() -> None:
     found = result(measure(Threshold(), pixels([200, 10], [1, 1]), None, classes=4, batch_size=2, seed=0))
-    assert found == Accuracy(0.5, [None, 0.5, None, None], 2)
+    assert found == expected(0.5, [None, 0.5, None, None], 2)
 
 
 def test_accuracy_by_hand() -> None:
     standing = torch.tensor([True, False, True, True, False])
-    assert accuracy(standing, torch.tensor([0, 0, 0, 2, 2]), 3) == Accuracy(3 / 5, [2 / 3, None, 1 / 2], 5)
+    assert accuracy(standing, torch.tensor([0, 0, 0, 2, 2]), 3) == expected(3 / 5, [2 / 3, None, 1 / 2], 5)
 
 
 # -- modes
@@ -154,13 +172,13 @@ def test_it_is_the_networks_answer_in_eval_mode_that_counts() -> None:
     batch, labels = images.batch(torch.arange(30))
     expected = (network.eval()(batch).argmax(1) == labels).float().mean().item()
     found = result(measure(network.train(), images, None, classes=3, batch_size=30, seed=0))
-    assert found.overall == pytest.approx(expected)
+    assert found.value == pytest.approx(expected)
 
 
 def test_the_mode_is_restored_where_the_measurement_is_given_up_half_way() -> None:
     network = network_with_batch_norm().train()
     measuring = measure(network, random_images(), None, classes=3, batch_size=7, seed=0)
-    assert next(measuring) == 7
+    next(measuring)
     measuring.close()
     assert network.training
 
@@ -171,7 +189,7 @@ def test_the_mode_is_restored_where_the_measurement_is_given_up_half_way() -> No
 def survivors(seed: int, index: int = 0, batch_size: int = 50, count: int = 200) -> float:
     images = pixels([127] * count, [0] * count)
     attack = PgdAttack(radius=RADIUS, step_size=RADIUS / 4, steps=1)
-    return result(measure(Trap(), images, attack, classes=2, batch_size=batch_size, seed=seed, index=index)).overall
+    return result(measure(Trap(), images, attack, classes=2, batch_size=batch_size, seed=seed, index=index)).value
 
 
 def test_the_random_starts_are_a_function_of_the_seed_the_attacks_place_and_the_batch() -> None:
@@ -206,4 +224,4 @@ def test_logits_that_are_not_finite_count_as_not_correct(place: int) -> None:
             return logits_BK
 
     found = result(measure(Broken(), pixels([10, 20, 30], [0, 0, 0]), None, classes=3, batch_size=3, seed=0))
-    assert found == Accuracy(2 / 3, [2 / 3, None, None], 3)
+    assert found == expected(2 / 3, [2 / 3, None, None], 3)

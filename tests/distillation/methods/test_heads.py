@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.distillation.methods.heads import Head, Projected, disagreement, perturbed
-from core.spec.method import ProjectionHeads
+from core.spec.starship import ProjectionHeads
 
 FEATURES = 5
 

@@ -16,7 +16,7 @@ from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.views import mode
 from core.spec.adversary import Pgd
 from core.spec.method import Arkd as ArkdSettings
-from core.spec.method import (
+from core.spec.starship import (
     CovarianceAlignment,
     Frobenius,
     GramMatching,
@@ -26,7 +26,7 @@ from core.spec.method import (
     ProjectionHeads,
     SubmatrixAlignment,
 )
-from core.spec.method import Starship as Settings
+from core.spec.starship import Starship as Settings
 
 BATCH, DIMENSION = 6, 3
 MAX_EXP = MaxExp()

@@ -16,7 +16,9 @@ from core.distillation.models import build
 from core.distillation.models.cifar_mobilenet import CifarMobileNetV2
 from core.distillation.models.cifar_resnet import CifarResNet
 from core.distillation.models.dm_wide_resnet import DmWideResNet
+from core.distillation.models.imagenet import ImageNetMobileNetV2, ImageNetResNet
 from core.distillation.models.network import Classifier
+from core.distillation.models.vision_transformer import VisionTransformer
 from core.distillation.models.wide_resnet import WideResNet
 
 FAMILIES: dict[str, Callable[[], Classifier]] = {
@@ -25,6 +27,9 @@ FAMILIES: dict[str, Callable[[], Classifier]] = {
     "cifar_mobilenet": lambda: CifarMobileNetV2(10),
     "wide_resnet": lambda: WideResNet(10, depth=10, widening=1),
     "dm_wide_resnet": lambda: DmWideResNet(10, depth=10, widening=1),
+    "vision_transformer": lambda: VisionTransformer(10, width=16, depth=2, heads=2),
+    "imagenet_resnet": lambda: ImageNetResNet(10, depths=(1, 1, 1, 1)),
+    "imagenet_mobilenet": lambda: ImageNetMobileNetV2(10),
 }
 
 

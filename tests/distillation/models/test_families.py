@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
@@ -10,15 +12,16 @@ from torch import nn
 from core.distillation.models import BUILDERS, build, from_description
 from core.distillation.models.dm_wide_resnet import Block as DmBlock
 from core.distillation.models.network import Classifier
+from core.distillation.models.vision_transformer import VisionTransformer
 from core.distillation.models.wide_resnet import Block as WideBlock
 from core.spec.network import ARCHITECTURES, ModelDescription
 
 NORM = "(weight|bias|running_mean|running_var|num_batches_tracked)"
 
 
-def on_meta(architecture: str, classes: int = 10) -> Classifier:
+def on_meta(architecture: str, classes: int = 10, **settings: Any) -> Classifier:
     with torch.device("meta"):
-        return build(architecture, classes)
+        return build(architecture, classes, **settings)
 
 
 def size(network: nn.Module) -> int:
@@ -34,10 +37,24 @@ def size(network: nn.Module) -> int:
         ("wrn_28_10", 36_479_194, 36_536_884),
         ("wrn_34_10", 46_160_474, 46_218_164),
         ("dm_wrn_28_10", 36_479_194, 36_536_884),
+        ("vit_b", 85_152_010, 85_221_220),
+        ("deit_s", 21_342_346, 21_376_996),
+        ("imagenet_resnet18", 11_181_642, 11_227_812),
+        ("imagenet_resnet34", 21_289_802, 21_335_972),
+        ("imagenet_mobilenet_v2", 2_236_682, 2_351_972),
     ],
 )
 def test_the_parameters_are_as_many_as_published(architecture, ten, hundred):
     assert (size(on_meta(architecture, 10)), size(on_meta(architecture, 100))) == (ten, hundred)
+
+
+@pytest.mark.parametrize("architecture", ["vit_b", "deit_s"])
+@pytest.mark.parametrize(("image_size", "patch_size"), [(32, 8), (64, 4), (224, 16)])
+def test_the_facts_count_the_parameters_of_other_images_and_patches(architecture, image_size, patch_size):
+    facts = ARCHITECTURES[architecture]
+    settings = facts.settings(image_size=image_size, patch_size=patch_size)
+    network = on_meta(architecture, image_size=image_size, patch_size=patch_size)
+    assert facts.parameters(10, settings) == size(network)
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100])
@@ -106,20 +123,54 @@ def test_the_keys_are_the_family_s_own(architecture):
     assert sum(counts.values()) == len(keys)
 
 
-@pytest.mark.parametrize("side", [32, 48])
-def test_features_maps_and_logits_have_the_promised_shapes(family, side):
-    network, images = family().eval(), torch.rand(2, 3, side, side)
-    maps = network.feature_maps(images)
-    features = network.features(images)
-    assert maps.shape[:2] == features.shape == (2, network.feature_dimension)
-    assert torch.equal(features, maps.mean((2, 3)))
-    assert network.classify(features).shape == (2, 10)
-    assert torch.equal(network(images), network.classify(features))
+def test_features_maps_and_logits_have_the_promised_shapes(family):
+    network = family().eval()
+    of_one_size = isinstance(network, VisionTransformer)
+    for side in (32,) if of_one_size else (32, 48):
+        images = torch.rand(2, 3, side, side)
+        maps = network.feature_maps(images)
+        features = network.features(images)
+        assert maps.shape[:2] == features.shape == (2, network.feature_dimension)
+        assert of_one_size or torch.equal(features, maps.mean((2, 3)))
+        assert network.classify(features).shape == (2, 10)
+        assert torch.equal(network(images), network.classify(features))
+
+
+def test_one_pass_gives_the_maps_and_the_features_that_follow_from_them(family, images, live_in):
+    network = live_in(family())
+    maps, features = network.maps_and_features(images)
+    assert torch.equal(maps, network.feature_maps(images))
+    assert torch.equal(features, network.features(images))
+    (gradient,) = torch.autograd.grad(network.classify(features)[:, 3].sum(), maps)
+    assert gradient.abs().sum() > 0
+
+
+def test_the_classifier_is_the_layer_that_a_family_says_it_is(family):
+    network = family()
+    classifier = network.get_submodule(network.classifier_name)
+    assert isinstance(classifier, nn.Linear)
+    assert (classifier.in_features, classifier.out_features) == (network.feature_dimension, 10)
+
+
+def test_a_copy_has_nothing_in_common_with_its_original(family, images, live_in):
+    network = live_in(family())
+    answer, copied = network(images), deepcopy(network)
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.zero_()
+    assert torch.equal(copied(images), answer)
+
+
+def test_parameters_have_the_names_that_the_state_dict_has(family):
+    network = family()
+    assert {name for name, _ in network.named_parameters()} <= set(network.state_dict())
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_network_takes_images_as_small_as_its_facts_say(architecture):
-    network, side = on_meta(architecture).eval(), ARCHITECTURES[architecture].smallest_side
+    facts = ARCHITECTURES[architecture]
+    side, exact = facts.smallest_side, "image_size" in facts.settings.model_fields
+    network = on_meta(architecture, **({"image_size": side} if exact else {})).eval()
     assert network(torch.rand(2, 3, side, side, device="meta")).shape == (2, 10)
 
 
@@ -128,7 +179,10 @@ def test_the_small_network_takes_grey_images_of_8_by_8():
     assert network(torch.rand(2, 1, 8, 8)).shape == (2, 10)
 
 
-@pytest.mark.parametrize(("name", "red_mean", "red_std"), [("cifar10", 0.4914, 0.2471), ("cifar100", 0.5071, 0.2673)])
+@pytest.mark.parametrize(
+    ("name", "red_mean", "red_std"),
+    [("cifar10", 0.4914, 0.2471), ("cifar100", 0.5071, 0.2673), ("imagenet", 0.485, 0.229), ("inception", 0.5, 0.5)],
+)
 def test_normalisation_inside_equals_normalisation_outside(name, red_mean, red_std, images, live_in):
     inside = live_in(build("small_cnn", 10, normalisation=name))
     outside = live_in(build("small_cnn", 10))
@@ -143,8 +197,9 @@ def test_normalisation_leaves_no_trace_in_the_state_dict(family):
     assert not any(key.startswith("normalise") for key in network.state_dict())
 
 
-def test_deepmind_s_network_normalises_unless_told_otherwise():
-    assert (on_meta("dm_wrn_28_10").normalise.name, on_meta("wrn_28_10").normalise.name) == ("cifar10", "none")
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_network_normalises_as_its_spec_does_unless_told_otherwise(architecture):
+    assert on_meta(architecture).normalise.name == ARCHITECTURES[architecture].settings().normalisation
 
 
 def test_a_normalisation_of_colours_does_not_fit_grey_images():

@@ -23,7 +23,7 @@ from core.distillation.statistics.distances import (
     squared_distance,
     with_ridge,
 )
-from core.spec.method import Frobenius, MaxExp, NormalKl, PowerEuclidean
+from core.spec.starship import Frobenius, MaxExp, NormalKl, PowerEuclidean
 
 ALL = ["frobenius", "power_euclidean", "max_exp", "kl"]
 METRICS = ["frobenius", "power_euclidean", "max_exp"]

@@ -1,0 +1,54 @@
+"""Clean accuracy, and robust accuracy under PGD and CW, batch by batch. N images."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.distillation import seeds
+from core.distillation.data.images import ImageSource
+from core.distillation.evaluation.attacks import correct, survives
+from core.distillation.evaluation.steps import Finding, Step
+from core.distillation.models.network import Classifier
+from core.distillation.views import convolutions_in, mode
+from core.spec.evaluation import CwAttack, PgdAttack
+
+
+def measure(
+    network: Classifier,
+    images: ImageSource,
+    attack: PgdAttack | CwAttack | None,
+    *,
+    classes: int,
+    batch_size: int,
+    seed: int,
+    index: int = 0,
+    state: dict[str, Any] | None = None,
+) -> Iterator[Step | Finding]:
+    """A step after each batch, then the accuracy: clean where ``attack`` is None.
+
+    The random starts are a function of ``seed``, ``index`` (the attack's place in the spec) and of where the batch begins:
+    another ``batch_size`` draws others. Between two yields the network is in eval mode; closing the generator restores it.
+    """
+    standing = (state or {}).get("standing", "")
+    with mode(network, "eval"), convolutions_in("fp32"):
+        for begin in range(len(standing), len(images), batch_size):
+            indices = torch.arange(begin, min(begin + batch_size, len(images)), device=images.labels_N.device)
+            images_BCHW, labels_B = images.batch(indices)
+            if attack is None:
+                standing_B = correct(network, images_BCHW, labels_B)
+            else:
+                generator = seeds.generator(images_BCHW.device, seed, "evaluation", index, begin)
+                standing_B = survives(attack, network, images_BCHW, labels_B, generator)
+            standing += "".join(map(str, standing_B.int().tolist()))
+            yield Step(len(standing), len(images), {"standing": standing})
+    yield accuracy(torch.tensor([int(each) for each in standing], dtype=torch.bool), images.labels_N.cpu(), classes)
+
+
+def accuracy(standing_N: Tensor, labels_N: Tensor, classes: int) -> Finding:
+    """Share of all images, and of each class's images, in [0, 1]; None for a class that has no image."""
+    counts = torch.bincount(labels_N, minlength=classes).tolist()
+    hits = torch.bincount(labels_N[standing_N], minlength=classes).tolist()
+    per_class = [hit / count if count else None for hit, count in zip(hits, counts, strict=True)]
+    return Finding(sum(hits) / len(labels_N), data={"per_class": per_class, "images": len(labels_N)})

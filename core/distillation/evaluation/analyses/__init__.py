@@ -1,0 +1,6 @@
+"""The analyses' table of contents."""
+
+from collections.abc import Callable
+from typing import Any
+
+ANALYSES: dict[str, Callable[..., Any]] = {}

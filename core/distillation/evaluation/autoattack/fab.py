@@ -1,0 +1,104 @@
+"""FAB, targeted (Croce and Hein, ICML 2020): small steps onto the linearised boundary, so as to cross it close to the image.
+
+R rows, D pixels of an image.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from core.distillation.evaluation.autoattack.norms import TINY, Norm, length
+from core.distillation.evaluation.autoattack.rows import Rows, Standing, wrong
+
+ALPHA_MAX = 0.1
+OVERSHOOT = 1.05
+BACK = 0.9
+
+
+@dataclass(frozen=True)
+class Crossing(Rows):
+    targets_R: Tensor
+    now_RCHW: Tensor
+
+
+class Fab:
+    def __init__(self, network: nn.Module, *, norm: Norm, radius: float, iterations: int) -> None:
+        self.network, self.norm, self.radius, self.iterations = network, norm, radius, iterations
+        self.onto_plane = onto_plane_linf if norm == "linf" else onto_plane_l2
+
+    def search(self, rows: Rows, targets_R: Tensor, standing: Standing) -> Iterator[None]:
+        crossing = Crossing(rows.owners_R, rows.images_RCHW, rows.labels_R, targets_R, rows.images_RCHW)
+        for iteration in range(self.iterations):
+            crossing = standing.thin(crossing, iteration)
+            if not len(crossing.owners_R):
+                break
+            crossing = self.step(crossing, standing)
+            yield
+
+    def step(self, it: Crossing, standing: Standing) -> Crossing:
+        """Between the projections of the present point and of the image onto the plane; then back a little, if it has crossed."""
+        difference_R, gradient_RCHW = self.look(it)
+        now_RD, image_RD, normal_RD = (each.flatten(1) for each in (it.now_RCHW, it.images_RCHW, gradient_RCHW))
+        offset_R = (normal_RD * now_RD).sum(dim=1) - difference_R
+        both = self.onto_plane(torch.cat([now_RD, image_RD]), normal_RD.repeat(2, 1), offset_R.repeat(2))
+        from_now, from_image = (each.view_as(it.now_RCHW) for each in both.chunk(2))
+        far_now, far_image = (length(each, self.norm).clamp_min(1e-8) for each in (from_now, from_image))
+        alpha = (far_now / (far_now + far_image)).clamp(0, ALPHA_MAX)
+        ahead = (1 - alpha) * (it.now_RCHW + OVERSHOOT * from_now) + alpha * (it.images_RCHW + OVERSHOOT * from_image)
+        ahead = ahead.clamp(0, 1)
+        with torch.no_grad():
+            logits_RK = self.network(ahead)
+        crossed_R = wrong(logits_RK, it.labels_R)
+        inside_R = length(ahead - it.images_RCHW, self.norm).flatten() <= self.radius
+        standing.break_rows(it, crossed_R & inside_R, logits_RK)
+        back = it.images_RCHW + BACK * (ahead - it.images_RCHW)
+        return replace(it, now_RCHW=torch.where(crossed_R[:, None, None, None], back, ahead))
+
+    def look(self, it: Crossing) -> tuple[Tensor, Tensor]:
+        """z_t - z_y at the present points, [R], and its gradient, [R, C, H, W]."""
+        every_R = torch.arange(len(it.labels_R), device=it.labels_R.device)
+        with torch.enable_grad():
+            now_RCHW = it.now_RCHW.detach().requires_grad_()
+            logits_RK = self.network(now_RCHW)
+            difference_R = logits_RK[every_R, it.targets_R] - logits_RK[every_R, it.labels_R]
+            (gradient_RCHW,) = torch.autograd.grad(difference_R.sum(), now_RCHW)
+        return difference_R.detach(), gradient_RCHW
+
+
+def onto_plane_linf(points_RD: Tensor, normals_RD: Tensor, offsets_R: Tensor) -> Tensor:
+    """The shortest moves in L-infinity, [R, D], from points in [0, 1]^D to w . z = b within [0, 1]^D, or as near as that gets.
+
+    Every pixel moves by the same amount t toward the plane, or to the end of its room if that is nearer: the sum of
+    |w| min(t, room) must be the gap. Sorted by room, that sum is piecewise linear in t.
+    """
+    gap_R = offsets_R - (normals_RD * points_RD).sum(dim=1)
+    toward_RD = normals_RD.sign() * gap_R.sign()[:, None]
+    room_RD = torch.where(toward_RD > 0, 1 - points_RD, points_RD)
+    room_sorted_RD, order_RD = room_RD.sort(dim=1)
+    slope_RD = normals_RD.abs().gather(1, order_RD)
+    # With t = room_sorted[k] the first k pixels have used up their room and all others have moved by t.
+    used_RD = (slope_RD * room_sorted_RD).cumsum(dim=1) - slope_RD * room_sorted_RD
+    left_RD = slope_RD.flip(1).cumsum(dim=1).flip(1)
+    reached_RD = used_RD + left_RD * room_sorted_RD
+    at_R = torch.searchsorted(reached_RD.contiguous(), gap_R.abs()[:, None]).clamp_max(points_RD.shape[1] - 1)
+    move_R1 = (gap_R.abs()[:, None] - used_RD.gather(1, at_R)) / left_RD.gather(1, at_R).clamp_min(TINY)
+    return toward_RD * torch.minimum(move_R1.clamp_min(0), room_RD)
+
+
+def onto_plane_l2(points_RD: Tensor, normals_RD: Tensor, offsets_R: Tensor) -> Tensor:
+    """As ``onto_plane_linf``, shortest in L2: pixel i moves by t |w_i|, or to the end of its room."""
+    gap_R = offsets_R - (normals_RD * points_RD).sum(dim=1)
+    toward_RD = normals_RD.sign() * gap_R.sign()[:, None]
+    slope_RD = normals_RD.abs()
+    room_RD = torch.where(toward_RD > 0, 1 - points_RD, points_RD)
+    until_RD = torch.where(slope_RD > 1e-8, room_RD / slope_RD.clamp_min(1e-8), 0.0)
+    until_sorted_RD, order_RD = until_RD.sort(dim=1)
+    rise_RD = slope_RD.square().gather(1, order_RD)
+    used_RD = (rise_RD * until_sorted_RD).cumsum(dim=1) - rise_RD * until_sorted_RD
+    left_RD = rise_RD.flip(1).cumsum(dim=1).flip(1)
+    reached_RD = used_RD + left_RD * until_sorted_RD
+    at_R = torch.searchsorted(reached_RD.contiguous(), gap_R.abs()[:, None]).clamp_max(points_RD.shape[1] - 1)
+    time_R1 = (gap_R.abs()[:, None] - used_RD.gather(1, at_R)) / left_RD.gather(1, at_R).clamp_min(TINY)
+    return toward_RD * torch.minimum(time_R1.clamp_min(0) * slope_RD, room_RD)

@@ -1,0 +1,69 @@
+"""A job that measures a network which is there already."""
+
+import time
+from collections.abc import Callable
+
+from torch import nn
+
+from core.distillation import checkpoint, data
+from core.distillation.checkpoint import State
+from core.distillation.evaluation import Subject
+from core.distillation.evaluator import measures
+from core.distillation.job import CHECKPOINT_SECONDS, Job, summary
+from core.distillation.trainer import Checkpoint
+from core.folder import Ended, JobFolder, PhaseBegan, Resumed
+from core.spec.job import EvaluationJob as Spec
+
+ROLE = "model"
+
+
+class EvaluationJob(Job):
+    def __init__(self, folder: JobFolder, spec: Spec, stop: Callable[[], bool]) -> None:
+        super().__init__(folder, stop)
+        self.spec = spec
+        self.state = State()
+        self.saved = self.counted = time.monotonic()
+
+    def run(self) -> Ended:
+        self.folder.say(PhaseBegan(phase="preparing"))
+        dataset = data.load(self.folder)
+        model = self.stored(self.folder.read_model(), self.folder.model_weights)
+        has_reference = self.spec.reference is not None
+        reference = self.stored(self.folder.read_teacher(), self.folder.teacher_weights) if has_reference else None
+        if self.folder.checkpoint.exists():
+            self.state = checkpoint.load(self.folder.checkpoint, nn.Module(), nn.Module(), None, self.spec.model_dump_json())
+            self.folder.say(Resumed(step=self.state.step))
+        self.folder.say(PhaseBegan(phase="evaluating"))
+        subject = Subject(
+            model,
+            reference,
+            self.test_images(dataset, self.spec.evaluation).to(self.device),
+            classes=dataset.description.classes,
+            batch_size=self.spec.evaluation.batch_size,
+            seed=self.spec.evaluation.seed,
+            radius=self.spec.radius,
+        )
+        if not self.measure(self.state, ROLE, subject, measures(self.spec.evaluation), self.keep_state, self.save_due):
+            return self.stopped()
+        self.count_time()
+        self.folder.say(PhaseBegan(phase="exporting"))
+        self.publish_exports(model, self.folder.read_model(), self.spec.export)
+        self.publish_report(self.state, self.spec, dataset, model, reference, {})
+        return Ended(outcome="succeeded", summary=summary(self.state, model))
+
+    def count_time(self) -> None:
+        now = time.monotonic()
+        self.state.seconds["evaluating"] = self.state.seconds.get("evaluating", 0.0) + now - self.counted
+        self.counted = now
+
+    def save_due(self) -> bool:
+        return time.monotonic() - self.saved >= CHECKPOINT_SECONDS
+
+    def keep_state(self) -> None:
+        """A checkpoint without a network: the measures that are taken, and where the present one stands."""
+        self.count_time()
+        self.state.saves += 1
+        self.state.step = self.state.saves  # so that the furthest checkpoint is the newest
+        content = checkpoint.to_bytes(self.state, nn.Module(), nn.Module(), None, self.spec.model_dump_json())
+        self.saved = time.monotonic()
+        self.keep(Checkpoint(self.state.saves, self.state.step, content))

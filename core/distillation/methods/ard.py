@@ -1,0 +1,37 @@
+"""ARD: Adversarially Robust Distillation (Goldblum et al., AAAI 2020)."""
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from core.distillation.adversaries import Objective
+from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
+from core.distillation.models.network import Classifier
+from core.distillation.statistics.divergences import kl, reduced
+from core.distillation.views import Precision
+from core.spec.method import Ard as Settings
+
+
+class Ard(WithTeacher):
+    def __init__(self, settings: Settings, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
+        super().__init__(student, teacher, precision)
+        self.settings = settings
+
+    def inner(self, batch: Batch) -> Objective:
+        """CE(s(x^), y)."""
+        return lambda adversarial: cross_entropy(self.see(adversarial).logits_BK, batch.labels_B, reduction="none")
+
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+        """alpha T^2 KL(p_t(x; T) || p_s(x^; T)) + (1 - alpha) CE(s(x), y), where p(; T) = softmax(logits / T)."""
+        assert batch.teacher is not None
+        it, temperature = self.settings, self.settings.temperature
+        adversarial = self.see(adversarial_BCHW)
+        softened_B = kl(batch.teacher.logits_BK / temperature, adversarial.logits_BK / temperature)
+        terms = {
+            "distillation": Term(
+                it.alpha * temperature**2, reduced(softened_B, it.reduction, classes=adversarial.logits_BK.shape[1])
+            )
+        }
+        if it.alpha < 1:
+            clean_BK = self.see(batch.images_BCHW).logits_BK
+            terms["cross_entropy"] = Term(1 - it.alpha, cross_entropy(clean_BK, batch.labels_B))
+        return Outcome(terms)

@@ -1,0 +1,47 @@
+"""IAD-I: Introspective Adversarial Distillation (Zhu et al., ICLR 2022)."""
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from core.distillation.adversaries import Objective
+from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
+from core.distillation.models.network import Classifier
+from core.distillation.statistics.divergences import kl
+from core.distillation.views import Precision
+from core.spec.method import Iad as Settings
+
+
+class Iad(WithTeacher):
+    def __init__(self, settings: Settings, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
+        super().__init__(student, teacher, precision)
+        self.settings = settings
+
+    def inner(self, batch: Batch) -> Objective:
+        """CE(s(x^), y)."""
+        return lambda adversarial: cross_entropy(self.see(adversarial).logits_BK, batch.labels_B, reduction="none")
+
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+        """At first T^2 KL(p_t(x; T) || p_s(x^; T)); from epoch ``begin`` on also (1 - a) KL(p_s(x) || p_s(x^)) per example.
+
+        Trust a = p_t(y | x^)^exponent. The paper weighs the teacher's term by a, the authors' code does not; neither detaches the
+        student's own clean prediction.
+        """
+        assert batch.teacher is not None
+        it, temperature = self.settings, self.settings.temperature
+        assert it.begin is not None
+        adversarial_BK = self.see(adversarial_BCHW).logits_BK
+        teacher_B = kl(batch.teacher.logits_BK / temperature, adversarial_BK / temperature)
+        if batch.when.epoch < it.begin:
+            return Outcome({"distillation": Term(temperature**2, teacher_B.mean())})
+        trust_B = self.trust(adversarial_BCHW, batch.labels_B)
+        introspection_B = kl(self.see(batch.images_BCHW).logits_BK, adversarial_BK)
+        terms = {
+            "distillation": Term(temperature**2, (trust_B * teacher_B if it.weigh_teacher else teacher_B).mean()),
+            "introspection": Term(1.0, ((1 - trust_B) * introspection_B).mean()),
+        }
+        return Outcome(terms, {"trust": trust_B.mean()})
+
+    def trust(self, adversarial_BCHW: Tensor, labels_B: Tensor) -> Tensor:
+        """The teacher's probability of the label on the adversarial image, to the power of ``exponent``, [B]."""
+        likely_B = self.ask(adversarial_BCHW).probabilities_BK.gather(1, labels_B[:, None]).squeeze(1)
+        return likely_B.pow(self.settings.exponent)

@@ -1,0 +1,39 @@
+"""IGDM: Indirect Gradient Distillation Module (Lee et al., ICLR 2025), beside any distillation method.
+
+A network's gradient along the perturbation is seen, without computing it, in how its logits change along it.
+"""
+
+from torch import Tensor
+
+from core.distillation.adversaries import Objective
+from core.distillation.methods.method import Batch, Method, Outcome, Term, When, WithTeacher
+from core.distillation.statistics.divergences import kl
+from core.spec.method import Igdm as Settings
+
+
+class Igdm(Method):
+    """Another method, with one more term."""
+
+    def __init__(self, settings: Settings, method: WithTeacher) -> None:
+        super().__init__(method.student, method.precision)
+        self.settings, self.method, self.heads = settings, method, method.heads
+
+    def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
+        return self.method.begin(images_BCHW, labels_B, when)
+
+    def inner(self, batch: Batch) -> Objective:
+        return self.method.inner(batch)
+
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+        """The other's, + weight (epoch / epochs) KL(softmax(t(x + d) - t(x - d)) || softmax(s(x + d) - s(x - d))), d = x^ - x.
+
+        Epochs count from 1 here. As in the authors' code x - d is not clipped to [0, 1].
+        """
+        outcome = self.method.outer(batch, adversarial_BCHW)
+        perturbation = adversarial_BCHW - batch.images_BCHW
+        ahead_BCHW = batch.images_BCHW + self.settings.forward * perturbation
+        behind_BCHW = batch.images_BCHW - self.settings.backward * perturbation
+        teacher_BK = self.method.ask(ahead_BCHW).logits_BK - self.method.ask(behind_BCHW).logits_BK
+        student_BK = self.see(ahead_BCHW).logits_BK - self.see(behind_BCHW).logits_BK
+        weight = self.settings.weight * (batch.when.epoch + 1) / batch.when.epochs
+        return Outcome({**outcome.terms, "igdm": Term(weight, kl(teacher_BK, student_BK).mean())}, outcome.watched)

@@ -1,0 +1,35 @@
+"""RSLAD: Robust Soft Label Adversarial Distillation (Zi et al., ICCV 2021)."""
+
+from torch import Tensor
+
+from core.distillation.adversaries import Objective
+from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
+from core.distillation.models.network import Classifier
+from core.distillation.statistics.divergences import kl, reduced
+from core.distillation.views import Precision
+from core.spec.method import Rslad as Settings
+
+
+class Rslad(WithTeacher):
+    def __init__(self, settings: Settings, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
+        super().__init__(student, teacher, precision)
+        self.settings = settings
+
+    def inner(self, batch: Batch) -> Objective:
+        """KL(p_t(x) || p_s(x^)), the teacher's clean prediction a constant."""
+        assert batch.teacher is not None
+        target_BK = batch.teacher.logits_BK
+        return lambda adversarial: kl(target_BK, self.see(adversarial).logits_BK)
+
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+        """5/6 KL(p_t(x) || p_s(x^)) + 1/6 KL(p_t(x) || p_s(x)): the teacher's clean prediction for both."""
+        assert batch.teacher is not None
+        it, target_BK = self.settings, batch.teacher.logits_BK
+        adversarial_B = kl(target_BK, self.see(adversarial_BCHW).logits_BK)
+        clean_B = kl(target_BK, self.see(batch.images_BCHW).logits_BK)
+        classes = target_BK.shape[1]
+        terms = {
+            "adversarial": Term(1 - it.clean_weight, reduced(adversarial_B, it.reduction, classes=classes)),
+            "clean": Term(it.clean_weight, reduced(clean_B, it.reduction, classes=classes)),
+        }
+        return Outcome(terms)

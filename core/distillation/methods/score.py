@@ -1,0 +1,38 @@
+"""SCORE: robustness and accuracy reconciled by squared errors (Pang et al., ICML 2022)."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from core.distillation.adversaries import Objective
+from core.distillation.methods.method import Batch, Method, Outcome, Term
+from core.distillation.models.network import Classifier
+from core.distillation.views import Precision
+from core.spec.method import Score as Settings
+
+
+class Score(Method):
+    def __init__(self, settings: Settings, student: Classifier, precision: Precision = "fp32") -> None:
+        super().__init__(student, precision)
+        self.beta = settings.beta
+
+    def inner(self, batch: Batch) -> Objective:
+        """||p(x^) - p(x)||^2, the clean prediction a constant."""
+        with torch.no_grad():
+            target_BK = self.see(batch.images_BCHW).probabilities_BK
+        return lambda adversarial: squared_error(self.see(adversarial).probabilities_BK, target_BK)
+
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+        """||p(x) - y||^2 + beta ||p(x^) - p(x)||^2, the clean prediction not detached."""
+        clean_BK, adversarial_BK = self.see(batch.images_BCHW).probabilities_BK, self.see(adversarial_BCHW).probabilities_BK
+        label_BK = one_hot(batch.labels_B, clean_BK.shape[1]).to(clean_BK.dtype)
+        terms = {
+            "accuracy": Term(1.0, squared_error(clean_BK, label_BK).mean()),
+            "smoothness": Term(self.beta, squared_error(adversarial_BK, clean_BK).mean()),
+        }
+        return Outcome(terms)
+
+
+def squared_error(p_BK: Tensor, q_BK: Tensor) -> Tensor:
+    """||p - q||^2 per example, [B]: summed over classes."""
+    return (p_BK - q_BK).square().sum(dim=1)
