@@ -123,6 +123,16 @@ JOB_EXAMPLES: Any = {
         },
     },
 }
+JOB_EXAMPLES["evaluation"] = {
+    "summary": "AutoAttack on a network that is there already",
+    "value": {
+        "kind": "evaluation",
+        "model": "wrn-34-10-trades",
+        "data": {"dataset": "cifar10"},
+        "radius": "8/255",
+        "evaluation": {"attacks": [{"name": "autoattack"}], "analyses": [{"name": "calibration"}]},
+    },
+}
 CLONE_EXAMPLES: Any = {
     "another seed": {"value": {"name": "second run", "seed": 1}},
     "another method": {

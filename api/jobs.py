@@ -15,16 +15,16 @@ from api.once import OnceOnly
 from api.routes import KeyedRoute
 from api.validation import invalid
 from core.errors import Conflict, FieldError, Invalid
-from core.spec.job import AdversarialTraining, Distillation, Label, SubmittedJob, Text
+from core.spec.job import Label, Submitted, SubmittedJob, Text
 from core.spec.status import Status
 from core.store import jobs
 from core.store.engine import reading
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 
-_submitted: TypeAdapter[AdversarialTraining | Distillation] = TypeAdapter(SubmittedJob)
+_submitted: TypeAdapter[Submitted] = TypeAdapter(SubmittedJob)
 _label: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Label, Text])
-Kind = Literal["distillation", "adversarial_training", "import_model", "import_dataset"]
+Kind = Literal["distillation", "adversarial_training", "evaluation", "import_model", "import_dataset"]
 OF_A_JOB = ("get_job", "cancel_job", "clone_job", "list_events", "get_metrics", "list_artifacts", "list_checkpoints")
 Name = Annotated[str | None, Query(max_length=100)]
 
@@ -146,7 +146,7 @@ def clone_job(
 
     def act(session: Session) -> tuple[int, schemas.Job]:
         stored = jobs.get(session, caller.project_id, job_id)
-        if stored.kind not in {"distillation", "adversarial_training"}:
+        if stored.kind not in {"distillation", "adversarial_training", "evaluation"}:
             raise Conflict(f"Job {stored.id} is an import; upload again instead.", code="not_clonable")
         patched = changed(stored.spec, changes or {})
         try:

@@ -1,6 +1,6 @@
 """What a job has to show: events, report, checkpoints and other files."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -80,7 +80,7 @@ def list_artifacts(
     job_id: str,
     caller: Reader,
     engine: Database,
-    kind: Literal["checkpoint", "weights", "report"] | None = None,
+    kind: artifacts.Kind | None = None,
     limit: Limit = 50,
     after: After = None,
 ) -> schemas.Page[schemas.Artifact]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from core.errors import FailureClass
 from core.spec.data import DatasetDescription
-from core.spec.job import AdversarialTraining, Distillation, ImportDataset, ImportModel
+from core.spec.job import AnyJob, SubmittedJob
 from core.spec.network import ModelDescription, Network
 from core.spec.status import Phase, Status
 
@@ -61,10 +61,13 @@ class Problem(Answer):
 class JobProgress(Answer):
     phase: Phase | None = None
     step: int | None = None
-    """Training steps, or attacked images while evaluating."""
+    """Training steps; units of the measure's own while evaluating."""
     of: int | None = None
     epoch: int | None = None
     epochs: int | None = None
+    network: str | None = None
+    """While evaluating: which one is measured, and how."""
+    measure: str | None = None
     eta_seconds: float | None = None
 
 
@@ -86,7 +89,7 @@ class JobSummary(Answer):
     """A job as lists show it."""
 
     id: str
-    kind: Literal["distillation", "adversarial_training", "import_model", "import_dataset"]
+    kind: Literal["distillation", "adversarial_training", "evaluation", "import_model", "import_dataset"]
     name: str | None
     metadata: dict[str, str]
     status: Status
@@ -105,7 +108,8 @@ class JobSummary(Answer):
     dataset_id: str | None
     teacher_id: str | None
     results: dict[str, dict[str, float]] | None
-    """Accuracies in [0, 1] by network (best, last) and measure (clean, pgd, cw); as far as measured."""
+    """By network (best, last; model, of an evaluation) and measure, as far as measured: accuracies in [0, 1] (clean, pgd, cw,
+    autoattack, held_out_robust), and numbers of analyses in units of their own."""
     failure: Failure | None
     model_id: str | None
     """The published student (the best checkpoint), ready to be a teacher."""
@@ -117,19 +121,21 @@ class JobSummary(Answer):
 class Job(JobSummary):
     queue_position: int | None
     """1: next; null unless queued."""
-    spec: Annotated[AdversarialTraining | Distillation | ImportModel | ImportDataset, Field(discriminator="kind")]
+    spec: AnyJob
     """Fully resolved."""
     status_history: list[StatusChange]
 
 
 class Estimate(Answer):
-    steps_per_epoch: int
-    steps: int
-    training_images: int
-    held_out_images: int
+    """None where nothing is trained."""
+
+    steps_per_epoch: int | None = None
+    steps: int | None = None
+    training_images: int | None = None
+    held_out_images: int | None = None
     test_images: int
-    student_parameters: int | None
-    checkpoint_bytes: int | None
+    student_parameters: int | None = None
+    checkpoint_bytes: int | None = None
     network_passes: int
     """About how many forward passes of student or teacher on one image, over the whole job: the measure of its cost."""
 
@@ -137,7 +143,7 @@ class Estimate(Answer):
 class DryRun(Answer):
     """What POST /v1/jobs?dry_run=true answers: nothing is stored."""
 
-    spec: Annotated[AdversarialTraining | Distillation, Field(discriminator="kind")]
+    spec: SubmittedJob
     """Fully resolved."""
     dataset_id: str
     teacher_id: str | None
@@ -165,7 +171,7 @@ class Metrics(Answer):
 
 class Artifact(Answer):
     name: str
-    kind: Literal["checkpoint", "weights", "report", "model", "dataset"]
+    kind: Literal["checkpoint", "weights", "report", "figure", "export"]
     size: int
     sha256: str
     media_type: str

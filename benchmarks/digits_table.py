@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from machine import stamp, write
 
-from core.distillation.job import Job
+from core.distillation.__main__ import job
 from core.folder import JobFolder
 from core.spec.data import DIGITS
 from core.spec.fit import resolve
@@ -31,6 +31,7 @@ COMMON: dict[str, Any] = {
     "data": {"dataset": "digits", "held_out": 0.1},
     "adversary": {"name": "pgd", "radius": RADIUS, "step_size": RADIUS / 4, "steps": 10},
     "evaluation": {"attacks": [{"name": "pgd", "steps": 20}, {"name": "cw"}]},
+    "export": [],
 }
 TEACHER = ModelDescription(network=SmallCnn(width=16), classes=10, channels=1, height=8, width=8)
 OFF = {"weight": 0.0}
@@ -76,7 +77,7 @@ def run(spec: AdversarialTraining | Distillation, path: Path, teacher: Path | No
         folder.teacher_weights.write_bytes(teacher.read_bytes())
     found = folder.read_spec()
     assert isinstance(found, AdversarialTraining | Distillation)
-    summary = Job(folder, found, lambda: False).run().summary
+    summary = job(folder, found, lambda: False).run().summary
     history = json.loads((folder.output / "report.json").read_text())["history"]
     return {**summary["accuracy"]["best"], "held_out": history[summary["best_epoch"] - 1]["held_out_robust"]}
 

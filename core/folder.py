@@ -29,7 +29,6 @@ from core.spec.job import Job, parse
 from core.spec.network import ModelDescription
 from core.spec.status import Phase
 
-
 FileKind = Literal["checkpoint", "weights", "report", "figure", "export", "model", "dataset"]
 
 

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from core.errors import JobFailed, Unavailable
 from core.folder import StopReason
 from core.settings import Settings
-from core.spec.job import ImportDataset, ImportModel, TrainingJob, parse
+from core.spec.job import EvaluationJob, ImportDataset, ImportModel, TrainingJob, parse
 from core.spec.network import ModelDescription
 from core.spec.status import TERMINAL
 from core.store import attempts, datasets, models
@@ -46,6 +46,8 @@ class Conclusion:
             spec = parse(job.spec)
             if isinstance(spec, ImportModel | ImportDataset):
                 self._imported(session, job, spec)
+                model_id = None
+            elif isinstance(spec, EvaluationJob):
                 model_id = None
             else:
                 model_id = self._publish_student(session, job, spec)

@@ -10,13 +10,12 @@ from core.errors import CorruptObject, JobFailed
 from core.folder import JobFolder, sha256_of
 from core.settings import Settings
 from core.spec.data import DatasetDescription
-from core.spec.job import Distillation, ImportDataset, ImportModel, parse
+from core.spec.job import EvaluationJob, ImportDataset, ImportModel, Submitted, parse
 from core.spec.network import ModelDescription
 from core.store import artifacts, datasets, events, models
 from core.store.attempts import Attempt
 from core.store.engine import reading
 from core.store.objects import Objects, upload_key
-from core.store.tables import Job
 
 
 class Inputs:
@@ -36,9 +35,24 @@ class Inputs:
             self.folder.lay_out(spec)
             self._upload(spec)
             return
-        teacher = self._teacher(job) if isinstance(spec, Distillation) else None
-        self.folder.lay_out(spec, teacher=teacher, dataset=self._dataset(job))
+        self.folder.lay_out(
+            spec,
+            teacher=None if job.teacher_id is None else self._model(job.teacher_id, self.folder.teacher_weights),
+            model=self._other_model(spec),
+            dataset=self._dataset(job.dataset_id or "", self.folder.dataset_file),
+            extra=self._extra(spec),
+        )
         self._checkpoint()
+
+    def _other_model(self, spec: Submitted) -> ModelDescription | None:
+        """The network to be measured, or to start from."""
+        model_id = spec.model if isinstance(spec, EvaluationJob) else spec.start_from
+        return None if model_id is None else self._model(model_id, self.folder.model_weights)
+
+    def _extra(self, spec: Submitted) -> DatasetDescription | None:
+        if isinstance(spec, EvaluationJob) or spec.data.extra is None:
+            return None
+        return self._dataset(spec.data.extra.dataset, self.folder.extra_file)
 
     def _upload(self, spec: ImportModel | ImportDataset) -> None:
         if isinstance(spec, ImportDataset) and spec.source == "folder":
@@ -54,27 +68,27 @@ class Inputs:
             assert digest is not None
             self.objects.fetch(key, self.folder.upload, size, digest, self.check)
 
-    def _teacher(self, job: Job) -> ModelDescription:
+    def _model(self, model_id: str, path: Path) -> ModelDescription:
         with reading(self.attempt.engine) as session:
-            row = models.get(session, self.attempt.project_id, job.teacher_id or "")
+            row = models.get(session, self.attempt.project_id, model_id)
             description = ModelDescription.model_validate(row.description)
             key, size, digest = row.object_key, row.size, row.sha256
-        self._cached(key, size, digest, self.folder.teacher_weights)
+        self._cached(key, size, digest, path)
         return description
 
-    def _dataset(self, job: Job) -> DatasetDescription:
+    def _dataset(self, dataset_id: str, path: Path) -> DatasetDescription:
         with reading(self.attempt.engine) as session:
-            row = datasets.get(session, self.attempt.project_id, job.dataset_id or "")
+            row = datasets.get(session, self.attempt.project_id, dataset_id)
             description = DatasetDescription.model_validate(row.description)
             key, size, digest = row.object_key, row.size, row.sha256
         if description.source != "digits":
-            self._cached(key, size, digest, self.folder.dataset_file)
+            self._cached(key, size, digest, path)
         return description
 
     def _cached(self, key: str | None, size: int | None, digest: str | None, path: Path) -> None:
         """Inputs that many jobs share are fetched once a machine and verified each time."""
         if key is None or size is None or digest is None:
-            raise JobFailed("missing_input", "user", "The teacher or data set of this job is not ready.")
+            raise JobFailed("missing_input", "user", "A model or data set of this job is not ready.")
         cache = self.settings.resolved_scratch_folder / "cache"
         cache.mkdir(parents=True, exist_ok=True)
         kept = cache / digest

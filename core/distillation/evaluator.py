@@ -12,6 +12,7 @@ from core.distillation.evaluation.autoattack import autoattack
 from core.folder import Measured, Progress
 from core.spec.evaluation import Analysis, Attack, AutoAttack, CwAttack, Evaluation, PgdAttack
 
+
 @dataclass(frozen=True)
 class Measure:
     """``settings`` None: clean accuracy. ``index`` is the attack's place among the spec's."""

@@ -13,6 +13,7 @@ from core.distillation.data import DataSet
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import Subject
 from core.distillation.evaluator import Measure, evaluate
+from core.distillation.export import export
 from core.distillation.models import from_description, weights
 from core.distillation.models.network import Classifier
 from core.distillation.trainer import Checkpoint
@@ -98,7 +99,9 @@ class Job(ABC):
         self.folder.publish(f"{name}.safetensors", content, "weights")
 
     def publish_exports(self, network: Classifier, description: ModelDescription, formats: tuple[ExportFormat, ...]) -> None:
-        pass
+        """The network in other formats, each checked against the network itself."""
+        for file in export(network, description, formats):
+            self.folder.publish(file.name, file.content, "export", media_type=file.media_type)
 
     def publish_report(
         self,

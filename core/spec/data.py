@@ -48,7 +48,8 @@ class DatasetDescription(Spec):
     height: int = Field(ge=8, le=512)
     width: int = Field(ge=8, le=512)
     train_images: int = Field(ge=1)
-    test_images: int = Field(ge=1)
+    test_images: int = Field(ge=0)
+    """0: it can only be extra training data."""
 
 
 DIGITS = DatasetDescription(

@@ -79,6 +79,7 @@ def misfits(spec: TrainingJob, dataset: DatasetDescription, teacher: ModelDescri
     """Every reason why this job could not run, with the field to change; empty where it can."""
     name = spec.data.dataset
     found = network_misfits(spec.student, dataset.channels, dataset.height, dataset.width, ("student",), name)
+    found += test_misfits(name, dataset)
     if steps_per_epoch(spec, dataset) < 1:
         held_out = held_out_images(spec, dataset)
         images = f"{_used_images(spec, dataset) - held_out} training images left after {held_out} are held out"
@@ -161,6 +162,27 @@ def model_misfits(
     if ours != theirs:
         message = f"The {role} takes images of {theirs} (channels, height, width); {name} has {ours}."
         found.append(FieldError(path, message))
+    return found
+
+
+def test_misfits(name: str, dataset: DatasetDescription) -> list[FieldError]:
+    """A data set without test images can only be extra training data."""
+    if dataset.test_images > 0:
+        return []
+    return [FieldError(("data", "dataset"), f"{name} has no test images: it can only be extra training data.")]
+
+
+def extra_misfits(name: str, dataset: DatasetDescription, extra_name: str, extra: DatasetDescription) -> list[FieldError]:
+    """Why further training images do not go with a data set."""
+    path, found = ("data", "extra", "dataset"), []
+    ours, theirs = (f"{it.channels}x{it.height}x{it.width}" for it in (dataset, extra))
+    if ours != theirs:
+        found.append(FieldError(path, f"{extra_name} has images of {theirs} (channels, height, width); {name} has {ours}."))
+    if extra.classes > dataset.classes:
+        message = f"{extra_name} has labels of {extra.classes} classes; {name} has {dataset.classes}."
+        found.append(FieldError(path, message))
+    if extra.source != "packed":
+        found.append(FieldError(path, f"{extra_name} is built in; extra images come from an imported data set."))
     return found
 
 

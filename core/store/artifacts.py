@@ -9,7 +9,7 @@ from core.errors import NotFound
 from core.store.ids import new_id
 from core.store.tables import Artifact
 
-Kind = Literal["checkpoint", "weights", "report"]
+Kind = Literal["checkpoint", "weights", "report", "figure", "export"]
 
 
 def put(

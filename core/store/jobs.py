@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session, defer
 
 from core.errors import Conflict, Invalid, NotFound
-from core.spec.job import AdversarialTraining, Distillation, ImportDataset, ImportModel
+from core.spec.job import AdversarialTraining, Distillation, EvaluationJob
+from core.spec.job import Job as Spec
 from core.spec.status import Status
 from core.store.clock import database_now
 from core.store.ids import is_id, new_id
@@ -37,7 +38,7 @@ class Filters:
 def submit(
     session: Session,
     project_id: str,
-    spec: AdversarialTraining | Distillation | ImportModel | ImportDataset,
+    spec: Spec,
     *,
     dataset_id: str | None = None,
     teacher_id: str | None = None,
@@ -55,9 +56,10 @@ def submit(
         labels={},
     )
     if isinstance(spec, AdversarialTraining | Distillation):
-        job.name = name or spec.name
         job.student = spec.student.architecture
         job.method = spec.method.name
+    if isinstance(spec, AdversarialTraining | Distillation | EvaluationJob):
+        job.name = name or spec.name
         job.dataset = spec.data.dataset
         job.labels = dict(spec.metadata)
     begin(session, job)

@@ -95,20 +95,20 @@ def get(session: Session, project_id: str, reference: str) -> Model:
     return model
 
 
-def teacher(session: Session, project_id: str, reference: str) -> Model:
-    """The ready model that a job's ``teacher`` means: a model's id or name, or the id of a succeeded job for its student.
+def usable(session: Session, project_id: str, reference: str, field: str = "teacher") -> Model:
+    """The ready model that a field of a job means: a model's id or name, or the id of a succeeded job for its student.
 
-    Raises Invalid, for the field ``teacher``.
+    Raises Invalid, for the field.
     """
     statement = select(Job).where(Job.id == reference, Job.project_id == project_id)
     job = session.scalars(statement).one_or_none() if is_id(reference) else None
     if job is not None and job.model_id is None:
-        raise Invalid.field("teacher", message=f"Job {job.id} is {job.status} and has no student that could teach.")
+        raise Invalid.field(field, message=f"Job {job.id} is {job.status} and has no student that could be used.")
     model = _find(session, project_id, reference if job is None else str(job.model_id))
     if model is None:
-        raise Invalid.field("teacher", message=f"There is no model {reference[:100]!r} in this project.")
+        raise Invalid.field(field, message=f"There is no model {reference[:100]!r} in this project.")
     if model.status != "ready":
-        raise Invalid.field("teacher", message=f"Model {reference!r} cannot teach: it is {model.status}.")
+        raise Invalid.field(field, message=f"Model {reference!r} cannot be used: it is {model.status}.")
     return model
 
 

@@ -60,7 +60,7 @@ def test_a_refused_model_or_data_set_makes_way_for_another_of_its_name(engine: E
 def test_a_student_is_published_once_and_can_teach_by_its_jobs_id(engine: Engine) -> None:
     attempt = an_attempt(engine, a_job(engine, name="über night/run"))
     with reading(engine) as session, pytest.raises(Invalid, match="running"):
-        models.teacher(session, DEFAULT_PROJECT, attempt.job_id)
+        models.usable(session, DEFAULT_PROJECT, attempt.job_id)
     with attempt.writing() as (session, job):
         student = models.publish(session, job, model_description(), object_key="k", size=1, sha256=SHA256, parameters=7)
         with pytest.raises(Conflict):
@@ -69,7 +69,7 @@ def test_a_student_is_published_once_and_can_teach_by_its_jobs_id(engine: Engine
     assert student.name == f"ber-night-run-{attempt.job_id[-10:]}"
     with reading(engine) as session:
         for reference in (attempt.job_id, student.id, student.name):
-            assert models.teacher(session, DEFAULT_PROJECT, reference).id == student.id
+            assert models.usable(session, DEFAULT_PROJECT, reference).id == student.id
         assert models.get(session, DEFAULT_PROJECT, student.id).source_job_id == attempt.job_id
 
 
@@ -81,7 +81,7 @@ def test_what_cannot_teach_is_said_of_the_field(engine: Engine) -> None:
     with reading(engine) as session:
         for reference in (importing.id, "refused", "job_none", "nobody", "\0"):
             with pytest.raises(Invalid) as caught:
-                models.teacher(session, DEFAULT_PROJECT, reference)
+                models.usable(session, DEFAULT_PROJECT, reference)
             assert caught.value.errors[0].path == ("teacher",)
 
 
