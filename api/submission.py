@@ -145,10 +145,11 @@ def estimate(ready: Prepared) -> schemas.Estimate:
 
 
 def _training_passes(spec: TrainingJob, steps_per_epoch: int) -> int:
-    """The adversary's, and those of the loss: the methods differ by one or two of these."""
+    """The adversary's, and those of the loss: the distillation methods differ by one or two of these."""
     adversary = spec.adversary.steps if isinstance(spec.adversary, Pgd) else 1
     through_both = spec.method.name == "adaad" or getattr(spec.method, "adaptive", False)
-    passes = adversary * (2 if through_both else 1) + (5 if isinstance(spec, Distillation) else 2)
+    loss = 5 if isinstance(spec, Distillation) else 3 if spec.method.name in {"trades", "score"} else 1
+    passes = adversary * (2 if through_both else 1) + loss
     passes += 4 if isinstance(spec, Distillation) and spec.igdm is not None else 0
     passes += 2 if spec.awp is not None else 0
     return passes * spec.schedule.epochs * steps_per_epoch * spec.schedule.batch_size

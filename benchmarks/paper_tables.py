@@ -90,7 +90,7 @@ class Scale:
         wide = {"architecture": "small_cnn", "width": 16} if self.small else {"architecture": "resnet34"}
         self.student = narrow
         self.teacher = narrow if arguments.table == 2 else wide
-        schedule: dict[str, Any] = {"epochs": self.epochs, "checkpoint_seconds": 1e9 if self.small else 60}
+        schedule: dict[str, Any] = {"epochs": self.epochs, "checkpoint_seconds": 3600.0 if self.small else 60.0}
         schedule |= {} if self.small else {"precision": "bf16", "batch_size": 128}
         attacks: list[dict[str, Any]] = [{"name": "pgd"}, {"name": "cw"}, {"name": "autoattack"}]
         evaluation: dict[str, Any] = {"attacks": attacks, "every_epochs": 1 if self.small else 2}
@@ -143,7 +143,7 @@ def run(path: Path, body: dict[str, Any], scale: Scale, teacher: Path | None, de
         if job(folder, spec, lambda: time.time() > deadline).run().outcome != "succeeded":
             return None
     content = json.loads(report.read_text())
-    best = content["history"][content["student"]["best_epoch"] - 1]
+    best = content["history"][content["network"]["best_epoch"] - 1]
     found = {name: it["value"] for name, it in content["results"]["best"].items()}
     return found | {"held_out_robust": best["held_out_robust"], "training_seconds": content["seconds"].get("training", 0.0)}
 
@@ -198,8 +198,8 @@ def markdown(data: dict[str, Any]) -> str:
     lines = [
         f"# Table {data['table']} at scale {data['scale']}: {data['title'].lower()}",
         "",
-        "Written by `benchmarks/paper_tables.py`. Test accuracy in % of the best checkpoint (chosen by held-out PGD-10), mean ± SD "
-        f"over the seeds. TRADES teacher {json.dumps(data['teacher_network'])}, students {network}, "
+        "Written by `benchmarks/paper_tables.py`. Test accuracy in % of the best checkpoint (chosen by held-out PGD-10), "
+        f"mean ± SD over the seeds. TRADES teacher {json.dumps(data['teacher_network'])}, students {network}, "
         f"{data['epochs']} epochs each, one schedule for all.",
         "",
         "| row | seeds | clean | PGD-20 | CW | AutoAttack | held-out PGD-10 |",

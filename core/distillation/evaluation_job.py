@@ -9,7 +9,7 @@ from core.distillation import checkpoint, data
 from core.distillation.checkpoint import State
 from core.distillation.evaluation import Subject
 from core.distillation.evaluator import measures
-from core.distillation.job import CHECKPOINT_SECONDS, Job, summary
+from core.distillation.job import CHECKPOINT_SECONDS, Job, facts, summary
 from core.distillation.trainer import Checkpoint
 from core.folder import Ended, JobFolder, PhaseBegan, Resumed
 from core.spec.job import EvaluationJob as Spec
@@ -48,7 +48,8 @@ class EvaluationJob(Job):
         self.count_time()
         self.folder.say(PhaseBegan(phase="exporting"))
         self.publish_exports(model, self.folder.read_model(), self.spec.export)
-        self.publish_report(self.state, self.spec, dataset, model, reference, {})
+        beside = None if reference is None else facts(reference, self.folder.read_teacher())
+        self.publish_report(self.state, self.spec, dataset, facts(model, self.folder.read_model()), beside, {})
         return Ended(outcome="succeeded", summary=summary(self.state, model))
 
     def count_time(self) -> None:

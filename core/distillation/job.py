@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from core import figures
 from core.distillation import seeds
 from core.distillation.checkpoint import State
 from core.distillation.data import DataSet
@@ -16,14 +17,17 @@ from core.distillation.evaluator import Measure, evaluate
 from core.distillation.export import export
 from core.distillation.models import from_description, weights
 from core.distillation.models.network import Classifier
+from core.distillation.reporting import documents, report
 from core.distillation.trainer import Checkpoint
-from core.folder import Ended, JobFolder
+from core.folder import Ended, JobFolder, sha256_of
 from core.spec.evaluation import Evaluation
 from core.spec.job import ExportFormat, Submitted
 from core.spec.network import ModelDescription
+from core.spec.report import NetworkFacts
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints of an evaluation."""
+WEIGHTS = (".safetensors", ".onnx", ".pt2")
 KEEP_LOCAL = 2
 """Checkpoints left in the folder: the newest, and one before it."""
 
@@ -108,17 +112,22 @@ class Job(ABC):
         state: State,
         spec: Submitted,
         dataset: DataSet,
-        network: Classifier,
-        reference: Classifier | None,
-        sizes: dict[str, int],
+        network: NetworkFacts,
+        reference: NetworkFacts | None,
+        images: dict[str, int],
     ) -> None:
-        import json
+        """For programs and for people, with its figures and the model card."""
+        images = images | {"test": len(self.test_images(dataset, spec.evaluation))}
+        found = report(spec, state, dataset.description, network, reference, images, self.device)
+        role = "model" if spec.kind == "evaluation" else "best"
+        drawn = figures.draw(state.measured[role], state.history, dataset.description.class_names)
+        for each in documents(found, drawn, self.hashes()):
+            self.folder.publish(each.name, each.content, each.kind, media_type=each.media_type)
 
-        from core.distillation.report import report
-
-        sizes = sizes | {"test": len(self.test_images(dataset, spec.evaluation))}
-        content = report(spec, dataset.description, state, parameters=parameters_of(network), device=self.device, sizes=sizes)
-        self.folder.publish("report.json", json.dumps(content, indent=2).encode(), "report", media_type="application/json")
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the weights that this job has written."""
+        kept = (path for path in sorted(self.folder.output.iterdir()) if path.suffix in WEIGHTS)
+        return {path.name: sha256_of(path) for path in kept if not path.name.startswith("checkpoint-")}
 
 
 def chosen_device() -> torch.device:
@@ -127,6 +136,10 @@ def chosen_device() -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(wanted)
+
+
+def facts(network: Classifier, description: ModelDescription, best_epoch: int | None = None) -> NetworkFacts:
+    return NetworkFacts(description=description, parameters=parameters_of(network), best_epoch=best_epoch)
 
 
 def parameters_of(network: Classifier) -> int:

@@ -12,7 +12,7 @@ from core.distillation.data.batches import Batches
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import Subject
 from core.distillation.evaluator import measures, said
-from core.distillation.job import Job, summary
+from core.distillation.job import Job, facts, summary
 from core.distillation.methods import build as build_method
 from core.distillation.models import from_description, weights
 from core.distillation.models.network import Classifier
@@ -165,5 +165,6 @@ class TrainingJob(Job):
         sizes = {"training": len(trainer.batches.images), "held_out": len(trainer.held_out)}
         if trainer.batches.extra is not None:
             sizes["extra"] = len(trainer.batches.extra)
-        self.publish_report(state, self.spec, dataset, student, teacher, sizes)
+        taught_by = None if teacher is None else facts(teacher, self.folder.read_teacher())
+        self.publish_report(state, self.spec, dataset, facts(student, description, state.best_epoch), taught_by, sizes)
         return Ended(outcome="succeeded", summary=summary(state, student))

@@ -51,7 +51,7 @@ def test_submitting_a_job_has_examples_that_are_valid(client: TestClient, docume
         answer = client.post("/v1/jobs?dry_run=true", json=example["value"])
         fields = {".".join(map(str, error["path"])) for error in answer.json().get("errors", [])}
         # A fresh service has neither the teacher nor the data set of the first.
-        assert fields <= {"teacher", "data.dataset"}
+        assert fields <= {"teacher", "model", "data.dataset"}
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ def results(folder: JobFolder) -> dict[str, Any]:
         role: {name: {key: it[key] for key in it if key != "seconds"} for name, it in found.items()}
         for role, found in report["results"].items()
     }
-    return {"results": timeless, "history": report["history"], "best_epoch": report["student"]["best_epoch"]}
+    return {"results": timeless, "history": report["history"], "best_epoch": report["network"]["best_epoch"]}
 
 
 def curves(*folders: JobFolder) -> dict[int, dict[str, float]]:

@@ -158,7 +158,7 @@ def test_every_architecture_and_method_of_the_contents_is_one_a_spec_accepts() -
     for name in ARCHITECTURES:
         assert job(student={"architecture": name}).student.architecture == name
     for name in METHODS:
-        kind = "distillation" if name in ("starship", "arkd") else "adversarial_training"
+        kind = "adversarial_training" if name in ("trades", "pgd_at", "score", "n_fgsm", "at_prm") else "distillation"
         body = {**BODY, "kind": kind, "method": {"name": name}}
         if kind == "adversarial_training":
             del body["teacher"]

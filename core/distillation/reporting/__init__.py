@@ -1,0 +1,30 @@
+"""What a finished job leaves behind to be read: the report for programs and for people, its figures, and the model card."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core.distillation.reporting import pages
+from core.distillation.reporting.report import report
+from core.folder import FileKind
+from core.spec.report import Report
+
+__all__ = ["Document", "documents", "report"]
+
+
+@dataclass(frozen=True)
+class Document:
+    name: str
+    content: bytes
+    media_type: str
+    kind: FileKind = "report"
+
+
+def documents(found: Report, figures: dict[str, bytes], hashes: dict[str, str]) -> Iterator[Document]:
+    """``figures`` by file name, svg and png; ``hashes`` are the weights' SHA-256, by file name."""
+    for name, content in figures.items():
+        yield Document(name, content, "image/svg+xml" if name.endswith(".svg") else "image/png", "figure")
+    yield Document("report.md", pages.markdown(found).encode(), "text/markdown; charset=utf-8")
+    yield Document("report.html", pages.html(found, figures).encode(), "text/html; charset=utf-8")
+    yield Document("MODEL_CARD.md", pages.model_card(found, hashes).encode(), "text/markdown; charset=utf-8")
+    yield Document("report.json", json.dumps(found.as_json(), indent=1).encode(), "application/json")

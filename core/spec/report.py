@@ -1,0 +1,78 @@
+"""A job's report, as a program reads it: the schema of report.json. Accuracies are shares in [0, 1], times are seconds."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.spec.data import DatasetDescription
+from core.spec.job import SubmittedJob
+from core.spec.network import ModelDescription
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Entry(BaseModel):
+    """What one measure found. Beside these fields, whatever else the measure keeps."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    value: float | None
+    """Its one number; None where it has none."""
+    values: dict[str, float] = {}
+    """Further numbers by name."""
+    seconds: float
+    per_class: list[float | None] | None = None
+    """Of an accuracy: of each class, None for one without images."""
+    images: int | None = None
+
+
+class NetworkFacts(_Part):
+    description: ModelDescription
+    parameters: int
+    best_epoch: int | None = None
+    """Of a student: where its held-out robust accuracy was highest."""
+
+
+class DataFacts(_Part):
+    dataset: str
+    """As the job named it."""
+    description: DatasetDescription
+    images: dict[str, int]
+    """training, held_out, test, extra: how many were used."""
+
+
+class Environment(_Part):
+    python: str
+    platform: str
+    packages: dict[str, str]
+    device: str
+    hardware: str
+    threads: int
+
+
+class Report(_Part):
+    format: Annotated[Literal["distill-report-2"], Field(alias="schema")]
+    kind: Literal["adversarial_training", "distillation", "evaluation"]
+    results: dict[str, dict[str, Entry]]
+    """By network (best, last; model, of an evaluation) and measure."""
+    warnings: list[str]
+    """A sentence for everything that makes a number less than standard."""
+    network: NetworkFacts
+    reference: NetworkFacts | None
+    """The teacher, or the network that an evaluation compares with."""
+    data: DataFacts
+    selection: str | None
+    seeds: dict[str, int]
+    history: list[dict[str, float]]
+    """By epoch."""
+    seconds: dict[str, float]
+    """By phase, over all attempts."""
+    joules: float | None
+    """Energy that the accelerator took, where it says so."""
+    environment: Environment
+    spec: SubmittedJob
+
+    def as_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
