@@ -1,6 +1,7 @@
 """What a job has to show: events, report, checkpoints and other files."""
 
-from typing import Annotated, Any
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -12,10 +13,13 @@ from api.dependencies import After, Database, Limit, Principal, Reader, Store, W
 from api.documentation import DOWNLOAD, NOT_MODIFIED, problems
 from api.routes import KeyedRoute
 from core.errors import NotFound
+from core.spec.report import Report
 from core.store import artifacts, events, jobs, tables
 from core.store.engine import reading
 
-REPORT = "report.json"
+REPORT = PurePath("report.json")
+INERT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+"""A report shows what callers named; whatever it holds, a browser runs nothing of it."""
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=KeyedRoute)
 
 
@@ -56,15 +60,28 @@ async def list_events(
     "/report",
     response_class=Response,
     responses={
-        200: {"description": "The report", "content": {"application/json": {"schema": {"type": "object"}}}},
+        200: {
+            "model": Report,
+            "description": "The report: for programs, or for people as Markdown or one self-contained HTML file",
+            "content": {"text/markdown": {"schema": {"type": "string"}}, "text/html": {"schema": {"type": "string"}}},
+        },
         **NOT_MODIFIED,
         **problems(404),
     },
 )
-def get_report(job_id: str, request: Request, caller: Reader, engine: Database, objects: Store) -> Any:
+def get_report(
+    job_id: str,
+    request: Request,
+    caller: Reader,
+    engine: Database,
+    objects: Store,
+    form: Annotated[Literal["json", "md", "html"], Query(alias="format")] = "json",
+) -> Any:
     """The robustness report of a job that has been evaluated."""
-    row = _artifact(engine, caller, job_id, REPORT)
-    return downloads.serve(request, objects, _file(row), direct=True, inline=True)
+    row = _artifact(engine, caller, job_id, REPORT.with_suffix(f".{form}").name)
+    response = downloads.serve(request, objects, _file(row), direct=True, inline=True)
+    response.headers["Content-Security-Policy"] = INERT
+    return response
 
 
 @router.get("/checkpoints", responses=problems(404))
@@ -124,7 +141,7 @@ def _artifact(engine: Engine, caller: Principal, job_id: str, name: str) -> tabl
         try:
             return artifacts.get(session, job_id, name)
         except NotFound:
-            if name != REPORT:
+            if PurePath(name).stem != REPORT.stem:
                 raise
             raise NotFound(f"Job {job_id} is {job.status} and has no report yet.", code="no_report_yet") from None
 

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import json
 import logging
 import tempfile
 import warnings
@@ -60,6 +61,7 @@ def _onnx(network: Classifier, description: ModelDescription) -> Exported:
         verbose=False,
     )
     assert program is not None
+    program.model.metadata_props.update(metadata(description))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         program.save(path, external_data=False)
@@ -75,10 +77,20 @@ def _torch_export(network: Classifier, description: ModelDescription) -> Exporte
     batch = torch.export.Dim("batch", min=1, max=65_536)
     program = torch.export.export(network, (_images(description, 2),), dynamic_shapes=({0: batch},))
     buffer = io.BytesIO()
-    torch.export.save(program, buffer)
+    torch.export.save(program, buffer, extra_files={"metadata.json": json.dumps(metadata(description))})
     reloaded = torch.export.load(io.BytesIO(buffer.getvalue())).module()
     difference = _difference(network, description, reloaded, "torch.export")
     return Exported("student.pt2", buffer.getvalue(), "application/octet-stream", difference)
+
+
+def metadata(description: ModelDescription) -> dict[str, str]:
+    """What an exported file says of itself."""
+    return {
+        "classes": str(description.classes),
+        "input_range": "[0, 1]",
+        "normalisation": "inside the network",
+        "description": description.model_dump_json(),
+    }
 
 
 FORMATS: dict[ExportFormat, Callable[[Classifier, ModelDescription], Exported]] = {"onnx": _onnx, "torch_export": _torch_export}

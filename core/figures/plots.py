@@ -52,7 +52,7 @@ def radius_sweep(found: dict[str, Any]) -> Figure:
 def variance_gap(found: dict[str, Any]) -> Figure:
     made, every = figure(columns=2)
     for axes, (key, label) in zip(every, (("features", "features"), ("gram", "Gram matrices")), strict=True):
-        names = [name for name in OF if name in found]
+        names = [name for name in OF if found.get(name, {}).get(key) is not None]
         axes.bar(
             [OF[name][0] for name in names],
             [found[name][key] for name in names],

@@ -103,7 +103,7 @@ def _of_the_training(spec: Submitted) -> list[str]:
         return ["Nothing is known here of how the model was chosen: it may have been tuned on these test images."]
     found = []
     if spec.evaluation.every_epochs > 1:
-        found.append(f"The best epoch was chosen among every {spec.evaluation.every_epochs}th one.")
+        found.append(f"The best epoch was chosen among one in {spec.evaluation.every_epochs}.")
     if spec.data.extra is not None:
         found.append(f"{spec.data.extra.ratio:.0%} of every batch were extra images: compare with results that had them, too.")
     if spec.averaging is not None:

@@ -25,7 +25,7 @@ def calibration(settings: Calibration, subject: Subject, state: dict[str, Any] |
             for kind, images in (("clean", images_BCHW), ("adversarial", adversarial_BCHW)):
                 confidence_B, guess_B = seen(network, images)[1].max(dim=1)
                 said[kind] += torch.stack([confidence_B.double(), (guess_B == labels_B).double()], dim=1).tolist()
-            yield Step(end, len(subject.images), {"end": end, **said})
+            yield Step(end, len(subject.images), {"end": end} | {kind: list(pairs) for kind, pairs in said.items()})
     data = {kind: binned(torch.tensor(pairs, dtype=torch.float64), settings.bins) for kind, pairs in said.items()}
     yield Finding(None, values={"ece": data["clean"]["ece"], "ece_adversarial": data["adversarial"]["ece"]}, data=data)
 

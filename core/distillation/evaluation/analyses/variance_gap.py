@@ -39,12 +39,13 @@ def variance_gap(settings: VarianceGap, subject: Subject, state: dict[str, Any] 
                 yield Step(number * len(subject.images) + end, len(every) * len(subject.images), {})
         by_channel = gaps(moments["clean"].variance(), moments["adversarial"].variance())
         data[name] = {
-            "features": float(by_channel.mean()),
-            "gram": float(torch.tensor(gram).mean()),
+            "features": mean(by_channel),
+            "gram": mean(torch.tensor(gram)),
             "channels": len(by_channel),
             "channels_left_out": len(moments["clean"].variance()) - len(by_channel),
         }
-    values = {"variance_gap_features": data["network"]["features"], "variance_gap_gram": data["network"]["gram"]}
+    gaps_found = {f"variance_gap_{kind}": data["network"][kind] for kind in ("features", "gram")}
+    values = {name: gap for name, gap in gaps_found.items() if gap is not None}
     yield Finding(None, values=values, data=data)
 
 
@@ -75,6 +76,11 @@ def gram_variances(probabilities_BK: Tensor) -> Tensor:
     """Of each column of P P' / K, [B]."""
     probabilities_BK = probabilities_BK.double().cpu()
     return (probabilities_BK @ probabilities_BK.T / probabilities_BK.shape[1]).var(dim=0, correction=0)
+
+
+def mean(gaps_D: Tensor) -> float | None:
+    """None where no channel says anything."""
+    return float(gaps_D.mean()) if len(gaps_D) else None
 
 
 def gaps(clean_D: Tensor, adversarial_D: Tensor) -> Tensor:

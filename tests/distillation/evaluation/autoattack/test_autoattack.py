@@ -1,0 +1,206 @@
+"""AutoAttack on networks whose answer is known, with few classes, with logits that are no numbers, and stopped in between."""
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.distillation.data.images import Images
+from core.distillation.evaluation import Finding, Step
+from core.distillation.evaluation.autoattack import autoattack, square_survives
+from core.distillation.evaluation.autoattack.fab import onto_plane_l2, onto_plane_linf
+from core.distillation.evaluation.autoattack.square import HALVINGS, pattern, side_of
+from core.distillation.models.network import Classifier
+from core.spec.evaluation import STANDARD_STAGES, AutoAttack, Stage
+from tests.distillation.evaluation.robust import robust_network, some_images
+
+
+class Linear(Classifier):
+    """Logits W x + b of 8x8 images."""
+
+    def __init__(self, weight_KD: Tensor, bias_K: Tensor) -> None:
+        super().__init__(channels=1, normalisation="none")
+        self.weight, self.bias = nn.Parameter(weight_KD), nn.Parameter(bias_K)
+
+    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
+        return normalised_BCHW.flatten(1)[:, :, None, None]
+
+    def classify(self, features_BD: Tensor) -> Tensor:
+        return features_BD @ self.weight.T + self.bias
+
+
+def images_of(count: int, classes: int, seed: int = 0) -> Images:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(64, 192, (count, 1, 8, 8), generator=generator).to(torch.uint8)
+    return Images(pixels, torch.arange(count) % classes)
+
+
+def result(network: Classifier, images: Images, classes: int, **changes: Any) -> Finding:
+    settings = AutoAttack(**{"radius": 0.05, "queries": 100, "iterations": 20, **changes})
+    *_, found = autoattack(network, images, settings, classes=classes, batch_size=32, seed=0)
+    assert isinstance(found, Finding)
+    return found
+
+
+@pytest.mark.parametrize(("norm", "radius"), [("linf", 0.02), ("l2", 0.1)])
+def test_of_a_linear_network_exactly_those_stand_whose_margin_is_out_of_reach(norm: str, radius: float) -> None:
+    torch.manual_seed(1)
+    weight, images = torch.randn(2, 64), images_of(60, 2)
+    logits = images.batch(torch.arange(60))[0].flatten(1) @ weight.T
+    bias = torch.tensor([0.0, float((logits[:, 0] - logits[:, 1]).median())])
+    x, y = images.batch(torch.arange(60))
+    logits = x.flatten(1) @ weight.T + bias
+    margin = logits[torch.arange(60), y] - logits[torch.arange(60), 1 - y]
+    difference = weight[0] - weight[1]
+    reach = radius * float(difference.abs().sum() if norm == "linf" else difference.norm())
+    expected = float((margin > reach).float().mean())
+    found = result(Linear(weight, bias), images, 2, norm=norm, radius=radius, iterations=100)
+    assert 0 < expected < float((margin > 0).float().mean())
+    assert found.value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("stage", STANDARD_STAGES)
+def test_what_cannot_be_reached_is_not_broken(stage: Stage) -> None:
+    """The label leads by 1, and no pixel counts for more than a hundredth of it."""
+    weight = torch.full((3, 64), 1e-4)
+    images = Images(images_of(9, 3).images_NCHW, torch.zeros(9, dtype=torch.long))
+    assert result(Linear(weight, torch.tensor([1.0, 0.0, 0.0])), images, 3, stages=(stage,)).value == 1.0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+def test_any_number_of_classes_can_be_attacked_and_the_report_says_what_was_different(classes: int) -> None:
+    torch.manual_seed(classes)
+    network, images = Linear(torch.randn(classes, 64), torch.zeros(classes)), images_of(40, classes)
+    found = result(network, images, classes, radius=0.01)
+    assert 0 <= (found.value or 0) <= found.data["clean"]
+    assert any("DLR" in note for note in found.data["notes"]) == (classes < 4)
+    assert any("targets" in note for note in found.data["notes"]) == (classes < 10)
+
+
+class NanNearGrey(Linear):
+    """Not a number as soon as any pixel leaves the grid of whole 255ths."""
+
+    def classify(self, features_BD: Tensor) -> Tensor:
+        moved_B1 = ((features_BD * 255).round() / 255 - features_BD).abs().amax(dim=1, keepdim=True) > 1e-5
+        return super().classify(features_BD).masked_fill(moved_B1, float("nan"))
+
+
+def test_logits_that_are_no_numbers_are_not_robust_and_are_reported() -> None:
+    images = images_of(20, 3)
+    labels = Images(images.images_NCHW, torch.zeros(20, dtype=torch.long))
+    found = result(NanNearGrey(torch.zeros(3, 64), torch.tensor([5.0, 0.0, 0.0])), labels, 3)
+    assert found.data["clean"] == 1.0
+    assert (found.value, found.data["non_finite"]) == (0.0, 20)
+
+
+def test_logits_that_are_no_numbers_to_begin_with_are_wrong() -> None:
+    found = result(Linear(torch.full((3, 64), float("nan")), torch.zeros(3)), images_of(10, 3), 3)
+    assert (found.value, found.data["clean"], found.data["non_finite"]) == (0.0, 0.0, 10)
+
+
+def test_logits_that_are_all_equal_are_counted_as_the_first_class() -> None:
+    found = result(Linear(torch.zeros(4, 64), torch.zeros(4)), images_of(20, 4), 4)
+    assert found.value == found.data["clean"] == 0.25
+
+
+def timeless(finding: Finding) -> Any:
+    stages = {name: {key: it[key] for key in it if key != "seconds"} for name, it in finding.data["stages"].items()}
+    return finding.value, {**finding.data, "stages": stages}
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_from_every_step_it_goes_on_to_the_same_finding(norm: str) -> None:
+    network, images = robust_network(), some_images(50)
+    settings = AutoAttack(norm=norm, radius={"linf": 0.15, "l2": 0.7}[norm], queries=30, iterations=10)
+    common: dict[str, Any] = {"classes": 10, "batch_size": 20, "seed": 5}
+    *steps, whole = autoattack(network, images, settings, **common)
+    assert isinstance(whole, Finding)
+    states = {json.dumps(step.state): step for step in steps if isinstance(step, Step)}
+    assert len(states) > 10
+    done = [step.done for step in steps if isinstance(step, Step)]
+    assert done == sorted(done)
+    assert done[-1] <= steps[-1].of  # type: ignore[union-attr]
+    for text in states:
+        *_, again = autoattack(network, images, settings, **common, state=json.loads(text))
+        assert isinstance(again, Finding)
+        assert timeless(again) == timeless(whole)
+
+
+def test_a_seed_repeats_itself_and_the_mask_is_the_accuracy() -> None:
+    network, images = robust_network(), some_images(60)
+    settings = AutoAttack(radius=0.15, queries=30, iterations=10)
+    one, two = (
+        next(it for it in autoattack(network, images, settings, classes=10, batch_size=60, seed=3) if isinstance(it, Finding))
+        for _ in range(2)
+    )
+    assert timeless(one) == timeless(two)
+    mask = np.unpackbits(np.frombuffer(base64.b64decode(one.data["standing"]), np.uint8))[:60]
+    assert mask.mean() == pytest.approx(one.value)
+    assert one.data["stages"]["square"]["standing"] == one.value
+
+
+def test_the_batch_size_matters_to_fab_not_at_all() -> None:
+    settings = AutoAttack(radius=0.15, stages=("fab-t",), iterations=15)
+    values = set()
+    for batch_size in (7, 60):
+        *_, found = autoattack(robust_network(), some_images(60), settings, classes=10, batch_size=batch_size, seed=0)
+        assert isinstance(found, Finding)
+        values.add(found.value)
+    assert len(values) == 1
+
+
+class Watching(nn.Module):
+    """The robust network, and the farthest that any image it was asked about was from its original."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.lowest, self.highest = robust_network(), 1.0, 0.0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.lowest, self.highest = min(self.lowest, float(images.min())), max(self.highest, float(images.max()))
+        return self.network(images)
+
+
+def test_square_stays_within_the_pixels_range_and_more_queries_break_no_less() -> None:
+    images, labels = some_images(40).batch(torch.arange(40))
+    few, many = (
+        square_survives(Watching(), images, labels, radius=0.2, queries=queries, generator=torch.Generator().manual_seed(0)).sum()  # type: ignore[arg-type]
+        for queries in (5, 300)
+    )
+    assert many < few
+    watching = Watching()
+    square_survives(watching, images, labels, radius=0.3, queries=20, generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    assert watching.lowest >= 0
+    assert watching.highest <= 1
+
+
+def test_squares_shrink_by_the_schedule_of_10000_queries_whatever_their_number() -> None:
+    assert side_of(0, 32, 32, "linf") == round((0.8 * 1024) ** 0.5)
+    assert side_of(HALVINGS[0] + 1, 32, 32, "linf") == round((0.4 * 1024) ** 0.5)
+    assert side_of(9000, 8, 8, "linf") == 1
+    assert side_of(9000, 32, 32, "l2") == 3
+    assert pattern(5, torch.device("cpu")).square().sum().item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("project", [onto_plane_linf, onto_plane_l2])
+def test_moves_onto_a_plane_end_on_it_inside_the_box_if_that_is_possible(project: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    points, normals = torch.rand(200, 16, generator=generator), torch.randn(200, 16, generator=generator)
+    offsets = (normals * torch.rand(200, 16, generator=generator)).sum(dim=1)  # a point of the box is on each plane
+    moves = project(points, normals, offsets)
+    ended = points + moves
+    assert ended.min() >= -1e-6
+    assert ended.max() <= 1 + 1e-6
+    torch.testing.assert_close((normals * ended).sum(dim=1), offsets, atol=1e-4, rtol=1e-4)
+
+
+def test_by_hand_the_shortest_moves_onto_a_plane() -> None:
+    points, normals, offsets = torch.tensor([[0.5, 0.9]]), torch.tensor([[1.0, 3.0]]), torch.tensor([3.6])
+    # Gap 0.4: in L-infinity both would move by 0.1, just what the second has left; in L2 by (0.04, 0.12), the second at most 0.1.
+    torch.testing.assert_close(onto_plane_linf(points, normals, offsets), torch.tensor([[0.1, 0.1]]))
+    torch.testing.assert_close(onto_plane_l2(points, normals, offsets), torch.tensor([[0.1, 0.1]]))
+    torch.testing.assert_close(onto_plane_l2(points, normals, torch.tensor([3.3])), torch.tensor([[0.01, 0.03]]))
