@@ -44,7 +44,8 @@ def export(network: Classifier, description: ModelDescription, formats: tuple[Ex
     copied = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
     for each in formats:
         with _quietly():
-            yield FORMATS[each](copied, description)
+            file = FORMATS[each](copied, description)
+        yield file  # outside: whoever asked may talk
 
 
 def _onnx(network: Classifier, description: ModelDescription) -> Exported:

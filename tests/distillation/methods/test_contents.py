@@ -1,11 +1,16 @@
 """The methods' tables of contents, and what an outcome adds up to."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from core.distillation.methods import METHODS, Method, Outcome, Term, build
 from core.distillation.models.small_cnn import SmallCnn
 from core.spec import method as spec
+from core.spec.presets import REFERENCE
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "methods.md"
 
 
 def test_every_method_has_settings_a_file_and_a_line_in_both_tables() -> None:
@@ -14,11 +19,16 @@ def test_every_method_has_settings_a_file_and_a_line_in_both_tables() -> None:
     for name, kind in spec.METHODS.items():
         assert kind().name == name
         assert METHODS[name].__module__ == f"core.distillation.methods.{name}"
+        assert name in REFERENCE
+        assert f"| `{name}` |" in DOCUMENTATION.read_text(), f"docs/methods.md has no row for {name}"
 
 
-@pytest.mark.parametrize("settings", [spec.Starship(), spec.Arkd()])
+DISTILLATION = [spec.Starship(), spec.Arkd(), spec.Ard(), spec.Iad(begin=1), spec.Rslad(), spec.Akd(), spec.AdaAd()]
+
+
+@pytest.mark.parametrize("settings", DISTILLATION, ids=lambda it: it.name)
 def test_a_distillation_method_is_built_around_student_and_teacher(
-    settings: spec.Starship | spec.Arkd, student: SmallCnn, teacher: SmallCnn
+    settings: spec.DistillationMethod, student: SmallCnn, teacher: SmallCnn
 ) -> None:
     method = build(settings, student, teacher)
     assert type(method) is METHODS[settings.name]
@@ -26,9 +36,9 @@ def test_a_distillation_method_is_built_around_student_and_teacher(
     assert method.teacher is teacher
 
 
-@pytest.mark.parametrize("settings", [spec.Trades(), spec.PgdAt()])
+@pytest.mark.parametrize("settings", [spec.Trades(), spec.PgdAt(), spec.Score(), spec.NFgsmAt()])
 def test_a_training_method_needs_no_teacher_and_trains_nothing_beside_the_student(
-    settings: spec.Trades | spec.PgdAt, student: SmallCnn
+    settings: spec.TrainingMethod, student: SmallCnn
 ) -> None:
     method = build(settings, student, None)
     assert type(method) is METHODS[settings.name]
