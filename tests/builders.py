@@ -22,6 +22,7 @@ def _training_body(**changes: Any) -> dict[str, Any]:
         "data": {"dataset": "digits", "held_out": 0.1, "limit": 256, "augmentation": {"crop_padding": 0, "flip": False}},
         "adversary": {"name": "pgd", "radius": 0.1, "step_size": 0.05, "steps": 2},
         "schedule": {"epochs": 1, "batch_size": 64, "learning_rate": 0.1},
+        "export": [],
         "evaluation": {"attacks": [{"name": "pgd", "radius": 0.1, "step_size": 0.025, "steps": 2}], "limit": 64},
         **changes,
     }

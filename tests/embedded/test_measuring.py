@@ -1,0 +1,46 @@
+"""A network that was made, measured by a job of its own, and another trained from its weights: through the service as it is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.errors import DistillProblem
+from tests.builders import distillation_body, training_body
+from tests.embedded.test_service import Start, start
+
+__all__ = ["start"]
+
+EVALUATION: dict[str, Any] = {
+    "kind": "evaluation",
+    "data": {"dataset": "digits"},
+    "radius": 0.1,
+    "evaluation": {
+        "attacks": [{"name": "pgd", "steps": 3}, {"name": "autoattack", "queries": 20, "iterations": 5}],
+        "analyses": [{"name": "calibration"}, {"name": "transfer"}],
+        "limit": 50,
+    },
+}
+
+
+def test_any_network_is_measured_by_a_job_of_its_own(start: Start, tmp_path: Path) -> None:
+    with start().ready().client() as service:
+        teacher = service.wait(service.submit(training_body(export=[])).id)
+        assert teacher.status == "succeeded", teacher.failure
+        student = service.wait(service.submit(distillation_body(teacher=teacher.id, export=["onnx"], awp={})).id)
+        assert student.status == "succeeded", student.failure
+        measured = service.wait(service.submit({**EVALUATION, "model": student.id, "reference": teacher.id}).id)
+        assert measured.status == "succeeded", measured.failure
+        assert measured.results is not None
+        assert {"clean", "pgd", "autoattack", "ece", "transfer"} <= measured.results["model"].keys()
+        assert student.results is not None
+        assert "held_out_robust" in student.results["best"]
+        report = service.report(measured.id)
+        assert report["spec"]["model"] == student.model_id
+        names = {path.name for path in service.download(student.id, tmp_path)}
+        assert {"best.safetensors", "student.onnx", "MODEL_CARD.md", "report.html", "training.svg"} <= names
+
+        again = service.wait(service.submit(training_body(start_from=teacher.id, export=[])).id)
+        assert again.status == "succeeded", again.failure
+        with pytest.raises(DistillProblem, match="compares with another network"):
+            service.submit({**EVALUATION, "model": student.id})
