@@ -13,7 +13,6 @@ from api.dependencies import After, Database, Limit, Principal, Reader, Store, W
 from api.documentation import DOWNLOAD, NOT_MODIFIED, problems
 from api.routes import KeyedRoute
 from core.errors import NotFound
-from core.spec.report import Report
 from core.store import artifacts, events, jobs, tables
 from core.store.engine import reading
 
@@ -61,9 +60,12 @@ async def list_events(
     response_class=Response,
     responses={
         200: {
-            "model": Report,
             "description": "The report: for programs, or for people as Markdown or one self-contained HTML file",
-            "content": {"text/markdown": {"schema": {"type": "string"}}, "text/html": {"schema": {"type": "string"}}},
+            "content": {
+                "application/json": {"schema": {"type": "object"}},
+                "text/markdown": {"schema": {"type": "string"}},
+                "text/html": {"schema": {"type": "string"}},
+            },
         },
         **NOT_MODIFIED,
         **problems(404),

@@ -1,31 +1,17 @@
 """Which images a job trains on, and what is known of a data set without opening it."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from core.spec.base import Spec
 
 
 class Augmentation(Spec):
     crop_padding: int = Field(default=4, ge=0, le=64)
-    """Random crop after zero padding by so many pixels; 0: none. Beside random_resized_crop the default is 0."""
+    """Random crop after zero padding by so many pixels; 0: none."""
     flip: bool = True
     """Random horizontal flip."""
-    random_resized_crop: bool = False
-    """A random part of the image, 8 % to all of its area, 3:4 to 4:3 in shape, scaled to size: for encoded data sets only."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_crop_by_default(cls, body: Any) -> Any:
-        resized = isinstance(body, dict) and body.get("random_resized_crop") is True
-        return {"crop_padding": 0, **body} if resized else body
-
-    @model_validator(mode="after")
-    def _one_crop(self) -> "Augmentation":
-        if self.random_resized_crop and self.crop_padding > 0:
-            raise ValueError("an image is cropped in one way: with random_resized_crop, crop_padding must be 0")
-        return self
 
 
 class ExtraData(Spec):
@@ -49,15 +35,13 @@ class Data(Spec):
     extra: ExtraData | None = None
     """Further training images, mixed into every batch."""
     augmentation: Augmentation | None = None
-    """Default: by the data set. Encoded images: random resized crop and flip; colour images: crop with an eighth of the side as
-    padding, and flip; grey ones: none."""
+    """Default: by the data set. Colour images: crop with an eighth of the side as padding, and flip; grey ones: none."""
 
 
 class DatasetDescription(Spec):
-    """What the import job found. `digits` comes with the program; every other data set is one file: `packed` has the pixels,
-    `encoded` the image files as they came, which are decoded and brought to size whenever they are used."""
+    """What the import job found. `digits` comes with the program; every other data set is one packed file."""
 
-    source: Literal["digits", "packed", "encoded"]
+    source: Literal["digits", "packed"]
     classes: int = Field(ge=2, le=100_000)
     class_names: tuple[str, ...] = Field(strict=False)
     channels: int = Field(ge=1, le=3)

@@ -14,6 +14,7 @@ TINY: dict[str, Any] = {
     "data": {"dataset": "digits", "held_out": 0.1, "limit": 300},
     "adversary": {"name": "pgd", "radius": 0.15, "step_size": 0.05, "steps": 2},
     "schedule": {"epochs": 2, "batch_size": 64},
+    "export": [],
     "evaluation": {"attacks": [{"name": "pgd", "steps": 3}, {"name": "cw", "steps": 3}], "limit": 100},
 }
 TEACHER = {**TINY, "kind": "adversarial_training", "name": "teacher", "student": {"architecture": "small_cnn", "width": 8}}
@@ -37,7 +38,7 @@ def walk(distill: Distill, folder: Path) -> None:
     report = json.loads(files["report.json"].read_text())
     assert report == distill.report(student.id)
     for network, results in report["results"].items():
-        assert {name: it["accuracy"] for name, it in results.items()} == student.results[network]
+        assert {name: it["value"] for name, it in results.items()} == student.results[network]
 
     model = distill.upload_model(
         files["best.safetensors"], "again", {"architecture": "small_cnn", "width": 4}, classes=10, channels=1, height=8, width=8

@@ -197,7 +197,7 @@ def test_a_job_goes_all_the_way_and_one_under_way_outlives_a_restart(start: Star
         done = client.wait(client.submit(training_body()).id)
         assert done.status == "succeeded", done.failure
         files = client.download(done.id, tmp_path / "results")
-        assert {path.name for path in files} == {"best.safetensors", "last.safetensors", "report.json"}
+        assert {"best.safetensors", "last.safetensors", "report.json", "report.html"} <= {path.name for path in files}
         assert client.report(done.id)["results"]["best"]["clean"]["accuracy"] == done.results["best"]["clean"]  # type: ignore[index]
         assert [series.name for series in client.metrics(done.id, ["loss"], points=10).series] == ["loss"]
         long = client.clone(done.id, {"schedule": {"epochs": 500}, "metadata": {"length": "long"}})

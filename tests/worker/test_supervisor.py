@@ -59,9 +59,16 @@ def assert_exactly_one_result(engine: Engine, job: Job) -> None:
         names = [artifact.name for artifact in session.scalars(select(Artifact).where(Artifact.job_id == job.id))]
     assert students == 1
     assert sorted(name for name in names if not name.startswith("checkpoint")) == [
+        "MODEL_CARD.md",
         "best.safetensors",
         "last.safetensors",
+        "per_class.png",
+        "per_class.svg",
+        "report.html",
         "report.json",
+        "report.md",
+        "training.png",
+        "training.svg",
     ]
     assert sum(name.startswith("checkpoint") for name in names) == 2
 
