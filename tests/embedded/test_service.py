@@ -198,7 +198,7 @@ def test_a_job_goes_all_the_way_and_one_under_way_outlives_a_restart(start: Star
         assert done.status == "succeeded", done.failure
         files = client.download(done.id, tmp_path / "results")
         assert {"best.safetensors", "last.safetensors", "report.json", "report.html"} <= {path.name for path in files}
-        assert client.report(done.id)["results"]["best"]["clean"]["accuracy"] == done.results["best"]["clean"]  # type: ignore[index]
+        assert client.report(done.id)["results"]["best"]["clean"]["value"] == done.results["best"]["clean"]  # type: ignore[index]
         assert [series.name for series in client.metrics(done.id, ["loss"], points=10).series] == ["loss"]
         long = client.clone(done.id, {"schedule": {"epochs": 500}, "metadata": {"length": "long"}})
         assert [it.id for it in client.jobs(metadata={"length": "long"}, status=["queued", "running"])] == [long.id]
