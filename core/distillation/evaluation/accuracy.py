@@ -9,6 +9,7 @@ from torch import Tensor
 from core.distillation import seeds
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation.attacks import correct, survives
+from core.distillation.evaluation.masks import mask, text
 from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.models.network import Classifier
 from core.distillation.views import convolutions_in, mode
@@ -41,9 +42,9 @@ def measure(
             else:
                 generator = seeds.generator(images_BCHW.device, seed, "evaluation", index, begin)
                 standing_B = survives(attack, network, images_BCHW, labels_B, generator)
-            standing += "".join(map(str, standing_B.int().tolist()))
+            standing += text(standing_B)
             yield Step(len(standing), len(images), {"standing": standing})
-    yield accuracy(torch.tensor([int(each) for each in standing], dtype=torch.bool), images.labels_N.cpu(), classes)
+    yield accuracy(mask(standing), images.labels_N.cpu(), classes)
 
 
 def accuracy(standing_N: Tensor, labels_N: Tensor, classes: int) -> Finding:

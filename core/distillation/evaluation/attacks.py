@@ -9,12 +9,15 @@ from core.distillation.models.network import Classifier
 from core.spec.evaluation import CwAttack, PgdAttack
 
 
+def wrong(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
+    """Which images are not classified as their label, [B] bool. Logits that are not finite classify as nothing."""
+    return (logits_BK.argmax(dim=1) != labels_B) | ~logits_BK.isfinite().all(dim=1)
+
+
 def correct(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
-    """Which images are classified as their label, [B] bool. Logits that are not finite are never correct."""
+    """Which images are classified as their label, [B] bool."""
     with torch.no_grad():
-        logits_BK = network(images_BCHW)
-    right_B: Tensor = (logits_BK.argmax(dim=1) == labels_B) & logits_BK.isfinite().all(dim=1)
-    return right_B
+        return ~wrong(network(images_BCHW), labels_B)
 
 
 def survives(
@@ -31,20 +34,26 @@ def survives(
 
 def _pgd(attack: PgdAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator) -> Tensor:
     """PGD on cross entropy from a uniform start; with restarts, an image survives if it survives them all."""
-    assert attack.radius is not None
-    assert attack.step_size is not None
     standing = torch.ones_like(labels_B, dtype=torch.bool)
     for _ in range(attack.restarts):
-        adversarial = pgd(
-            lambda images: cross_entropy(network(images), labels_B, reduction="none"),
-            images_BCHW,
-            radius=attack.radius,
-            step_size=attack.step_size,
-            steps=attack.steps,
-            generator=generator,
-        )
-        standing &= correct(network, adversarial, labels_B)
+        standing &= correct(network, pgd_images(attack, network, images_BCHW, labels_B, generator), labels_B)
     return standing
+
+
+def pgd_images(
+    attack: PgdAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Adversarial images, [B, C, H, W] in [0, 1], of one start of the attack."""
+    assert attack.radius is not None
+    assert attack.step_size is not None
+    return pgd(
+        lambda images: cross_entropy(network(images), labels_B, reduction="none"),
+        images_BCHW,
+        radius=attack.radius,
+        step_size=attack.step_size,
+        steps=attack.steps,
+        generator=generator,
+    )
 
 
 def _cw(attack: CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator) -> Tensor:

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from core.distillation import seeds
-from core.distillation.adversaries import pgd
+from core.distillation.evaluation.attacks import pgd_images
 from core.distillation.evaluation.subject import Subject
 from core.distillation.models.network import Classifier
-
-STEPS = 20
+from core.spec.evaluation import PgdAttack
 
 
 def batches(subject: Subject, start: int = 0, limit: int | None = None) -> Iterator[tuple[int, Tensor, Tensor]]:
@@ -33,14 +31,8 @@ def attacked(
 ) -> Tensor:
     """PGD-20 on cross entropy, uniform start, a step of a quarter of the radius. Networks must be in eval mode."""
     radius = subject.radius if radius is None else radius
-    return pgd(
-        lambda images: cross_entropy(network(images), labels_B, reduction="none"),
-        images_BCHW,
-        radius=radius,
-        step_size=radius / 4,
-        steps=STEPS,
-        generator=seeds.generator(images_BCHW.device, subject.seed, purpose, end),
-    )
+    attack = PgdAttack(radius=radius, step_size=radius / 4)
+    return pgd_images(attack, network, images_BCHW, labels_B, seeds.generator(images_BCHW.device, subject.seed, purpose, end))
 
 
 def networks(subject: Subject) -> dict[str, Classifier]:

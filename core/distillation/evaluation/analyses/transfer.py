@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
 from core.distillation.evaluation.accuracy import accuracy
 from core.distillation.evaluation.analyses.attacked import attacked, batches
 from core.distillation.evaluation.attacks import correct
+from core.distillation.evaluation.masks import mask, share, text
 from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.evaluation.subject import Subject
 from core.distillation.views import convolutions_in, mode
@@ -23,8 +22,8 @@ def transfer(settings: Transfer, subject: Subject, state: dict[str, Any] | None 
     with mode(subject.network, "eval"), mode(subject.reference, "eval"), convolutions_in("fp32"):
         for end, images_BCHW, labels_B in batches(subject, len(standing)):
             adversarial_BCHW = attacked(subject.reference, subject, images_BCHW, labels_B, end, "transfer")
-            standing += "".join(map(str, correct(subject.network, adversarial_BCHW, labels_B).int().tolist()))
-            own += "".join(map(str, correct(subject.reference, adversarial_BCHW, labels_B).int().tolist()))
+            standing += text(correct(subject.network, adversarial_BCHW, labels_B))
+            own += text(correct(subject.reference, adversarial_BCHW, labels_B))
             yield Step(end, len(subject.images), {"standing": standing, "reference": own})
-    found = accuracy(torch.tensor([each == "1" for each in standing]), subject.images.labels_N.cpu(), subject.classes)
-    yield Finding(found.value, data={**found.data, "reference_accuracy": own.count("1") / len(own)})
+    found = accuracy(mask(standing), subject.images.labels_N.cpu(), subject.classes)
+    yield Finding(found.value, data={**found.data, "reference_accuracy": share(own)})

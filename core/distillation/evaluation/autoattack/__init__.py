@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.distillation import seeds
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation.accuracy import accuracy
+from core.distillation.evaluation.attacks import wrong
 from core.distillation.evaluation.autoattack.apgd import Apgd
 from core.distillation.evaluation.autoattack.fab import Fab
 from core.distillation.evaluation.autoattack.losses import Loss, cross_entropy, targeted_dlr, targeted_margin
 from core.distillation.evaluation.autoattack.norms import Norm
-from core.distillation.evaluation.autoattack.rows import Rows, Standing, wrong
+from core.distillation.evaluation.autoattack.rows import Rows, Standing
 from core.distillation.evaluation.autoattack.square import Square
+from core.distillation.evaluation.masks import mask, share, text
 from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.models.folding import folded
 from core.distillation.models.network import Classifier
@@ -67,7 +69,7 @@ def autoattack(
 
     The random starts are a function of ``seed``, the stage and the batch: another ``batch_size`` draws others.
     """
-    run = Run(network, images, settings, classes, batch_size, seed, State(**(state or {})))
+    run = Run(folded(network), images, settings, classes, batch_size, seed, State(**(state or {})))
     with mode(network, "eval"), convolutions_in("fp32"):
         yield from run.clean()
         for index, stage in enumerate(settings.stages):
@@ -75,24 +77,34 @@ def autoattack(
     yield run.finding()
 
 
+@dataclass(frozen=True, eq=False)
 class Run:
-    def __init__(
-        self,
-        network: Classifier,
-        images: ImageSource,
-        settings: AutoAttack,
-        classes: int,
-        batch_size: int,
-        seed: int,
-        state: State,
-    ) -> None:
-        assert settings.radius is not None
-        self.network, self.images, self.settings = folded(network), images, settings
-        self.classes, self.batch_size, self.seed, self.state = classes, batch_size, seed, state
-        self.norm: Norm = settings.norm
-        self.radius = settings.radius
-        self.device = images.labels_N.device
-        self.targets = min(MOST_TARGETS, classes - 1)
+    """``network`` gives logits, in eval mode; ``state`` changes as the run goes on."""
+
+    network: nn.Module
+    images: ImageSource
+    settings: AutoAttack
+    classes: int
+    batch_size: int
+    seed: int
+    state: State
+
+    @property
+    def norm(self) -> Norm:
+        return self.settings.norm
+
+    @property
+    def radius(self) -> float:
+        assert self.settings.radius is not None
+        return self.settings.radius
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.labels_N.device
+
+    @property
+    def targets(self) -> int:
+        return min(MOST_TARGETS, self.classes - 1)
 
     # -- the parts
 
@@ -237,15 +249,3 @@ def square_survives(
     for _ in square.search(Rows(every_B, images_BCHW, labels_B), standing, generator):
         pass
     return ~standing.broken_B
-
-
-def mask(text_N: str) -> Tensor:
-    return torch.tensor([each == "1" for each in text_N], dtype=torch.bool)
-
-
-def text(mask_N: Tensor) -> str:
-    return "".join("1" if each else "0" for each in mask_N.tolist())
-
-
-def share(text_N: str) -> float:
-    return text_N.count("1") / len(text_N)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from core.distillation.evaluation.attacks import wrong
 from core.distillation.evaluation.autoattack.norms import TINY, Norm, length
-from core.distillation.evaluation.autoattack.rows import Rows, Standing, wrong
+from core.distillation.evaluation.autoattack.rows import Rows, Standing
 
 ALPHA_MAX = 0.1
 OVERSHOOT = 1.05
@@ -71,34 +72,35 @@ def onto_plane_linf(points_RD: Tensor, normals_RD: Tensor, offsets_R: Tensor) ->
     """The shortest moves in L-infinity, [R, D], from points in [0, 1]^D to w . z = b within [0, 1]^D, or as near as that gets.
 
     Every pixel moves by the same amount t toward the plane, or to the end of its room if that is nearer: the sum of
-    |w| min(t, room) must be the gap. Sorted by room, that sum is piecewise linear in t.
+    |w| min(t, room) must be the gap.
     """
-    gap_R = offsets_R - (normals_RD * points_RD).sum(dim=1)
-    toward_RD = normals_RD.sign() * gap_R.sign()[:, None]
-    room_RD = torch.where(toward_RD > 0, 1 - points_RD, points_RD)
-    room_sorted_RD, order_RD = room_RD.sort(dim=1)
-    slope_RD = normals_RD.abs().gather(1, order_RD)
-    # With t = room_sorted[k] the first k pixels have used up their room and all others have moved by t.
-    used_RD = (slope_RD * room_sorted_RD).cumsum(dim=1) - slope_RD * room_sorted_RD
-    left_RD = slope_RD.flip(1).cumsum(dim=1).flip(1)
-    reached_RD = used_RD + left_RD * room_sorted_RD
-    at_R = torch.searchsorted(reached_RD.contiguous(), gap_R.abs()[:, None]).clamp_max(points_RD.shape[1] - 1)
-    move_R1 = (gap_R.abs()[:, None] - used_RD.gather(1, at_R)) / left_RD.gather(1, at_R).clamp_min(TINY)
-    return toward_RD * torch.minimum(move_R1.clamp_min(0), room_RD)
+    gap_R, toward_RD, room_RD = _way(points_RD, normals_RD, offsets_R)
+    return toward_RD * torch.minimum(_time(normals_RD.abs(), room_RD, gap_R), room_RD)
 
 
 def onto_plane_l2(points_RD: Tensor, normals_RD: Tensor, offsets_R: Tensor) -> Tensor:
-    """As ``onto_plane_linf``, shortest in L2: pixel i moves by t |w_i|, or to the end of its room."""
+    """As ``onto_plane_linf``, shortest in L2: pixel i moves by t |w_i|, or to the end of its room, reached at room / |w_i|."""
+    gap_R, toward_RD, room_RD = _way(points_RD, normals_RD, offsets_R)
+    slope_RD = normals_RD.abs()
+    until_RD = torch.where(slope_RD > 1e-8, room_RD / slope_RD.clamp_min(1e-8), 0.0)
+    return toward_RD * torch.minimum(_time(slope_RD.square(), until_RD, gap_R) * slope_RD, room_RD)
+
+
+def _way(points_RD: Tensor, normals_RD: Tensor, offsets_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How far it is to the plane, [R], which way each pixel has to go, and how far it can, [R, D]."""
     gap_R = offsets_R - (normals_RD * points_RD).sum(dim=1)
     toward_RD = normals_RD.sign() * gap_R.sign()[:, None]
-    slope_RD = normals_RD.abs()
-    room_RD = torch.where(toward_RD > 0, 1 - points_RD, points_RD)
-    until_RD = torch.where(slope_RD > 1e-8, room_RD / slope_RD.clamp_min(1e-8), 0.0)
-    until_sorted_RD, order_RD = until_RD.sort(dim=1)
-    rise_RD = slope_RD.square().gather(1, order_RD)
-    used_RD = (rise_RD * until_sorted_RD).cumsum(dim=1) - rise_RD * until_sorted_RD
-    left_RD = rise_RD.flip(1).cumsum(dim=1).flip(1)
-    reached_RD = used_RD + left_RD * until_sorted_RD
-    at_R = torch.searchsorted(reached_RD.contiguous(), gap_R.abs()[:, None]).clamp_max(points_RD.shape[1] - 1)
-    time_R1 = (gap_R.abs()[:, None] - used_RD.gather(1, at_R)) / left_RD.gather(1, at_R).clamp_min(TINY)
-    return toward_RD * torch.minimum(time_R1.clamp_min(0) * slope_RD, room_RD)
+    return gap_R.abs(), toward_RD, torch.where(toward_RD > 0, 1 - points_RD, points_RD)
+
+
+def _time(rate_RD: Tensor, until_RD: Tensor, gap_R: Tensor) -> Tensor:
+    """The t, [R, 1], at which the sum of rate min(t, until) is the gap: sorted by ``until``, that sum is piecewise linear."""
+    until_RD, order_RD = until_RD.sort(dim=1)
+    rate_RD = rate_RD.gather(1, order_RD)
+    # At t = until[k] the first k pixels are at their end, and all others go on.
+    used_RD = (rate_RD * until_RD).cumsum(dim=1) - rate_RD * until_RD
+    left_RD = rate_RD.flip(1).cumsum(dim=1).flip(1)
+    reached_RD = used_RD + left_RD * until_RD
+    at_R1 = torch.searchsorted(reached_RD.contiguous(), gap_R[:, None]).clamp_max(rate_RD.shape[1] - 1)
+    time_R1 = (gap_R[:, None] - used_RD.gather(1, at_R1)) / left_RD.gather(1, at_R1).clamp_min(TINY)
+    return time_R1.clamp_min(0)

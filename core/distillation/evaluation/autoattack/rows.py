@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from core.distillation.evaluation.attacks import wrong
+
 LEAVE_EVERY = 5
 """Iterations between two looks at who may leave: each costs a wait for the device."""
 
@@ -52,8 +54,3 @@ class Standing:
             return rows
         keep_R = ~self.broken_B[rows.owners_R]
         return rows if keep_R.all() else rows.where(keep_R)
-
-
-def wrong(logits_RK: Tensor, labels_R: Tensor) -> Tensor:
-    """Which rows are not classified as their label; logits that are not finite classify as nothing."""
-    return (logits_RK.argmax(dim=1) != labels_R) | ~logits_RK.isfinite().all(dim=1)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from core.distillation.evaluation.attacks import wrong
 from core.distillation.evaluation.autoattack.norms import TINY, Norm, length, steepest
-from core.distillation.evaluation.autoattack.rows import Rows, Standing, wrong
+from core.distillation.evaluation.autoattack.rows import Rows, Standing
 
 FIRST_SHARE = 0.8
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
