@@ -4,20 +4,16 @@ from torch import Tensor
 
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
-from core.distillation.models.network import Classifier
 from core.distillation.statistics.divergences import kl, reduced
-from core.distillation.views import Precision, view
 from core.spec.method import AdaAd as Settings
 
 
 class AdaAd(WithTeacher):
-    def __init__(self, settings: Settings, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
-        super().__init__(student, teacher, precision)
-        self.settings = settings
+    settings: Settings
 
     def inner(self, batch: Batch) -> Objective:
         """KL(p_t(x^) || p_s(x^)), climbed through both networks."""
-        return lambda adversarial: kl(view(self.teacher, adversarial, self.precision).logits_BK, self.see(adversarial).logits_BK)
+        return self.apart(batch)
 
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """alpha KL(p_t(x^) || p_s(x^)) + (1 - alpha) KL(p_t(x) || p_s(x))."""

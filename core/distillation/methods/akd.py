@@ -5,23 +5,19 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
-from core.distillation.models.network import Classifier
-from core.distillation.views import Precision
 from core.spec.method import Akd as Settings
 
 
 class Akd(WithTeacher):
-    def __init__(self, settings: Settings, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
-        super().__init__(student, teacher, precision)
-        self.alpha = settings.alpha
+    settings: Settings
 
     def inner(self, batch: Batch) -> Objective:
         """CE(s(x^), y)."""
-        return lambda adversarial: cross_entropy(self.see(adversarial).logits_BK, batch.labels_B, reduction="none")
+        return self.away_from_labels(batch)
 
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """CE of s(x^) against alpha p_t(x^) + (1 - alpha) y."""
         teacher_BK = self.ask(adversarial_BCHW).probabilities_BK
         label_BK = one_hot(batch.labels_B, teacher_BK.shape[1]).to(teacher_BK.dtype)
-        target_BK = self.alpha * teacher_BK + (1 - self.alpha) * label_BK
+        target_BK = self.settings.alpha * teacher_BK + (1 - self.settings.alpha) * label_BK
         return Outcome({"cross_entropy": Term(1.0, cross_entropy(self.see(adversarial_BCHW).logits_BK, target_BK))})

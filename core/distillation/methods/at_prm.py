@@ -27,12 +27,14 @@ class MixedBatch(Batch):
 
 
 class AtPrm(Method):
+    settings: Settings
+
     def __init__(self, settings: Settings, student: Classifier, precision: Precision = "fp32") -> None:
         """Raises ValueError for a student that does not look at patches."""
-        super().__init__(student, precision)
+        super().__init__(settings, student, precision)
         if student.patch_size is None:
             raise ValueError(f"AT-PRM masks the patches of a vision transformer; {type(student).__name__} has none.")
-        self.settings, self.patch_size = settings, student.patch_size
+        self.patch_size = student.patch_size
 
     def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
         """Mixes the images of the batch with those of its reverse, and so their labels."""

@@ -1,24 +1,19 @@
 """IAD-I: Introspective Adversarial Distillation (Zhu et al., ICLR 2022)."""
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
-from core.distillation.models.network import Classifier
 from core.distillation.statistics.divergences import kl
-from core.distillation.views import Precision
 from core.spec.method import Iad as Settings
 
 
 class Iad(WithTeacher):
-    def __init__(self, settings: Settings, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
-        super().__init__(student, teacher, precision)
-        self.settings = settings
+    settings: Settings
 
     def inner(self, batch: Batch) -> Objective:
         """CE(s(x^), y)."""
-        return lambda adversarial: cross_entropy(self.see(adversarial).logits_BK, batch.labels_B, reduction="none")
+        return self.away_from_labels(batch)
 
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """At first T^2 KL(p_t(x; T) || p_s(x^; T)); from epoch ``begin`` on also (1 - a) KL(p_s(x) || p_s(x^)) per example.

@@ -14,9 +14,11 @@ from core.spec.method import Igdm as Settings
 class Igdm(Method):
     """Another method, with one more term."""
 
+    settings: Settings
+
     def __init__(self, settings: Settings, method: WithTeacher) -> None:
-        super().__init__(method.student, method.precision)
-        self.settings, self.method, self.heads = settings, method, method.heads
+        super().__init__(settings, method.student, method.precision)
+        self.method, self.heads = method, method.heads
 
     def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
         return self.method.begin(images_BCHW, labels_B, when)

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective
 from core.distillation.models.network import Classifier
+from core.distillation.statistics.divergences import kl
 from core.distillation.views import Precision, View, view
+from core.spec.base import Spec
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,12 @@ class Outcome:
 
 
 class Method(ABC):
-    """One method at work on one student. ``heads`` holds whatever it trains beside the student."""
+    """One method, with its settings, at work on one student. ``heads`` holds whatever it trains beside the student."""
 
-    def __init__(self, student: Classifier, precision: Precision = "fp32") -> None:
-        self.student = student
+    settings: Spec
+
+    def __init__(self, settings: Spec, student: Classifier, precision: Precision = "fp32") -> None:
+        self.settings, self.student = settings, student
         self.heads = nn.ModuleDict()
         self.precision = precision
 
@@ -80,12 +85,16 @@ class Method(ABC):
         """The student's view."""
         return view(self.student, images_BCHW, self.precision)
 
+    def away_from_labels(self, batch: Batch) -> Objective:
+        """CE(s(x^), y)."""
+        return lambda adversarial: cross_entropy(self.see(adversarial).logits_BK, batch.labels_B, reduction="none")
+
 
 class WithTeacher(Method):
     """A method with a frozen teacher, in eval mode throughout."""
 
-    def __init__(self, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
-        super().__init__(student, precision)
+    def __init__(self, settings: Spec, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
+        super().__init__(settings, student, precision)
         self.teacher = teacher.eval().requires_grad_(False)
 
     def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
@@ -95,3 +104,13 @@ class WithTeacher(Method):
         """The teacher's view, a constant."""
         with torch.no_grad():
             return view(self.teacher, images_BCHW, self.precision)
+
+    def away_from_clean_teacher(self, batch: Batch) -> Objective:
+        """KL(p_t(x) || p_s(x^)), the teacher's clean prediction a constant."""
+        assert batch.teacher is not None
+        target_BK = batch.teacher.logits_BK
+        return lambda adversarial: kl(target_BK, self.see(adversarial).logits_BK)
+
+    def apart(self, batch: Batch) -> Objective:
+        """KL(p_t(x^) || p_s(x^)), climbed through both networks."""
+        return lambda adversarial: kl(view(self.teacher, adversarial, self.precision).logits_BK, self.see(adversarial).logits_BK)

@@ -4,22 +4,16 @@ from torch import Tensor
 
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
-from core.distillation.models.network import Classifier
 from core.distillation.statistics.divergences import kl, reduced
-from core.distillation.views import Precision
 from core.spec.method import Rslad as Settings
 
 
 class Rslad(WithTeacher):
-    def __init__(self, settings: Settings, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
-        super().__init__(student, teacher, precision)
-        self.settings = settings
+    settings: Settings
 
     def inner(self, batch: Batch) -> Objective:
         """KL(p_t(x) || p_s(x^)), the teacher's clean prediction a constant."""
-        assert batch.teacher is not None
-        target_BK = batch.teacher.logits_BK
-        return lambda adversarial: kl(target_BK, self.see(adversarial).logits_BK)
+        return self.away_from_clean_teacher(batch)
 
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """5/6 KL(p_t(x) || p_s(x^)) + 1/6 KL(p_t(x) || p_s(x)): the teacher's clean prediction for both."""

@@ -6,15 +6,11 @@ from torch.nn.functional import one_hot
 
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Method, Outcome, Term
-from core.distillation.models.network import Classifier
-from core.distillation.views import Precision
 from core.spec.method import Score as Settings
 
 
 class Score(Method):
-    def __init__(self, settings: Settings, student: Classifier, precision: Precision = "fp32") -> None:
-        super().__init__(student, precision)
-        self.beta = settings.beta
+    settings: Settings
 
     def inner(self, batch: Batch) -> Objective:
         """||p(x^) - p(x)||^2, the clean prediction a constant."""
@@ -28,7 +24,7 @@ class Score(Method):
         label_BK = one_hot(batch.labels_B, clean_BK.shape[1]).to(clean_BK.dtype)
         terms = {
             "accuracy": Term(1.0, squared_error(clean_BK, label_BK).mean()),
-            "smoothness": Term(self.beta, squared_error(adversarial_BK, clean_BK).mean()),
+            "smoothness": Term(self.settings.beta, squared_error(adversarial_BK, clean_BK).mean()),
         }
         return Outcome(terms)
 

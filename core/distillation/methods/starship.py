@@ -23,9 +23,10 @@ from core.spec.starship import Starship as Settings
 
 
 class Starship(WithTeacher):
+    settings: Settings
+
     def __init__(self, settings: Settings, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
-        super().__init__(student, teacher, precision)
-        self.settings = settings
+        super().__init__(settings, student, teacher, precision)
         self.arkd = Arkd(settings, student, teacher, precision)
         self.needs_heads = settings.covariance.weight > 0 or (settings.submatrices.weight > 0 and settings.submatrices.covariance)
         if self.needs_heads:

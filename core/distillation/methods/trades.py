@@ -6,16 +6,12 @@ from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Method, Outcome, Term
-from core.distillation.models.network import Classifier
 from core.distillation.statistics.divergences import kl
-from core.distillation.views import Precision
 from core.spec.method import Trades as Settings
 
 
 class Trades(Method):
-    def __init__(self, settings: Settings, student: Classifier, precision: Precision = "fp32") -> None:
-        super().__init__(student, precision)
-        self.beta = settings.beta
+    settings: Settings
 
     def inner(self, batch: Batch) -> Objective:
         """KL(p(x) || p(x^)), the clean prediction a constant."""
@@ -28,6 +24,6 @@ class Trades(Method):
         clean, adversarial = self.see(batch.images_BCHW), self.see(adversarial_BCHW)
         terms = {
             "cross_entropy": Term(1.0, cross_entropy(clean.logits_BK, batch.labels_B)),
-            "smoothness": Term(self.beta, kl(clean.logits_BK, adversarial.logits_BK).mean()),
+            "smoothness": Term(self.settings.beta, kl(clean.logits_BK, adversarial.logits_BK).mean()),
         }
         return Outcome(terms, {})
