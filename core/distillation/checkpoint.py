@@ -45,8 +45,6 @@ class State:
     """The measure that is under way: network, name, seconds, and the state that it goes on from."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Time spent so far, over all attempts, by phase."""
-    joules: float | None = None
-    """Energy taken so far, where it is known."""
 
 
 TENSORS = ("best", "average")

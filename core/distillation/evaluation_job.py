@@ -1,6 +1,5 @@
 """A job that measures a network which is there already."""
 
-import time
 from collections.abc import Callable
 
 from torch import nn
@@ -10,6 +9,7 @@ from core.distillation.checkpoint import State
 from core.distillation.evaluation import Subject
 from core.distillation.evaluator import measures
 from core.distillation.job import CHECKPOINT_SECONDS, Job, facts, summary
+from core.distillation.stopwatch import Stopwatch
 from core.distillation.trainer import Checkpoint
 from core.folder import Ended, JobFolder, PhaseBegan, Resumed
 from core.spec.job import EvaluationJob as Spec
@@ -22,7 +22,7 @@ class EvaluationJob(Job):
         super().__init__(folder, stop)
         self.spec = spec
         self.state = State()
-        self.saved = self.counted = time.monotonic()
+        self.watch = Stopwatch()
 
     def run(self) -> Ended:
         self.folder.say(PhaseBegan(phase="preparing"))
@@ -45,26 +45,21 @@ class EvaluationJob(Job):
         )
         if not self.measure(self.state, ROLE, subject, measures(self.spec.evaluation), self.keep_state, self.save_due):
             return self.stopped()
-        self.count_time()
+        self.watch.count(self.state.seconds, "evaluating")
         self.folder.say(PhaseBegan(phase="exporting"))
         self.publish_exports(model, self.folder.read_model(), self.spec.export)
         beside = None if reference is None else facts(reference, self.folder.read_teacher())
-        self.publish_report(self.state, self.spec, dataset, facts(model, self.folder.read_model()), beside, {})
+        self.publish_report(self.state, self.spec, dataset.description, facts(model, self.folder.read_model()), beside, {})
         return Ended(outcome="succeeded", summary=summary(self.state, model))
 
-    def count_time(self) -> None:
-        now = time.monotonic()
-        self.state.seconds["evaluating"] = self.state.seconds.get("evaluating", 0.0) + now - self.counted
-        self.counted = now
-
     def save_due(self) -> bool:
-        return time.monotonic() - self.saved >= CHECKPOINT_SECONDS
+        return self.watch.save_due(CHECKPOINT_SECONDS)
 
     def keep_state(self) -> None:
         """A checkpoint without a network: the measures that are taken, and where the present one stands."""
-        self.count_time()
+        self.watch.count(self.state.seconds, "evaluating")
         self.state.saves += 1
         self.state.step = self.state.saves  # so that the furthest checkpoint is the newest
         content = checkpoint.to_bytes(self.state, nn.Module(), nn.Module(), None, self.spec.model_dump_json())
-        self.saved = time.monotonic()
+        self.watch.note_saved()
         self.keep(Checkpoint(self.state.saves, self.state.step, content))

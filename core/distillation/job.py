@@ -19,7 +19,8 @@ from core.distillation.models import from_description, weights
 from core.distillation.models.network import Classifier
 from core.distillation.reporting import documents, report
 from core.distillation.trainer import Checkpoint
-from core.folder import Ended, JobFolder, sha256_of
+from core.folder import Ended, JobFolder
+from core.spec.data import DatasetDescription
 from core.spec.evaluation import Evaluation
 from core.spec.job import ExportFormat, Submitted
 from core.spec.network import ModelDescription
@@ -27,7 +28,6 @@ from core.spec.report import NetworkFacts
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints of an evaluation."""
-WEIGHTS = (".safetensors", ".onnx", ".pt2")
 KEEP_LOCAL = 2
 """Checkpoints left in the folder: the newest, and one before it."""
 
@@ -38,6 +38,8 @@ class Job(ABC):
     def __init__(self, folder: JobFolder, stop: Callable[[], bool]) -> None:
         self.folder, self.stop = folder, stop
         self.device = chosen_device()
+        self.hashes: dict[str, str] = {}
+        """SHA-256 of the weights that were published, by file name."""
 
     @abstractmethod
     def run(self) -> Ended:
@@ -100,34 +102,29 @@ class Job(ABC):
 
     def publish_weights(self, name: str, network: Classifier, description: ModelDescription) -> None:
         content = weights.to_bytes(network, {"description": description.model_dump_json()})
-        self.folder.publish(f"{name}.safetensors", content, "weights")
+        self.hashes[f"{name}.safetensors"] = self.folder.publish(f"{name}.safetensors", content, "weights").sha256
 
     def publish_exports(self, network: Classifier, description: ModelDescription, formats: tuple[ExportFormat, ...]) -> None:
         """The network in other formats, each checked against the network itself."""
         for file in export(network, description, formats):
-            self.folder.publish(file.name, file.content, "export", media_type=file.media_type)
+            self.hashes[file.name] = self.folder.publish(file.name, file.content, "export", media_type=file.media_type).sha256
 
     def publish_report(
         self,
         state: State,
         spec: Submitted,
-        dataset: DataSet,
+        dataset: DatasetDescription,
         network: NetworkFacts,
         reference: NetworkFacts | None,
         images: dict[str, int],
     ) -> None:
         """For programs and for people, with its figures and the model card."""
-        images = images | {"test": len(self.test_images(dataset, spec.evaluation))}
-        found = report(spec, state, dataset.description, network, reference, images, self.device)
         role = "model" if spec.kind == "evaluation" else "best"
-        drawn = figures.draw(state.measured[role], state.history, dataset.description.class_names)
-        for each in documents(found, drawn, self.hashes()):
+        images = images | {"test": state.measured[role]["clean"]["images"]}
+        found = report(spec, state, dataset, network, reference, images, self.device)
+        drawn = figures.draw(state.measured[role], state.history, dataset.class_names)
+        for each in documents(found, drawn, dict(sorted(self.hashes.items()))):
             self.folder.publish(each.name, each.content, each.kind, media_type=each.media_type)
-
-    def hashes(self) -> dict[str, str]:
-        """SHA-256 of the weights that this job has written."""
-        kept = (path for path in sorted(self.folder.output.iterdir()) if path.suffix in WEIGHTS)
-        return {path.name: sha256_of(path) for path in kept if not path.name.startswith("checkpoint-")}
 
 
 def chosen_device() -> torch.device:

@@ -19,6 +19,7 @@ from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import Finding, measure
 from core.distillation.methods import Batch, Method, Outcome, When
 from core.distillation.optimisation import make_optimizer, set_rates
+from core.distillation.stopwatch import Stopwatch
 from core.distillation.views import convolutions_in, mode
 from core.distillation.weight_perturbation import perturbed
 from core.errors import JobFailed
@@ -67,7 +68,7 @@ class Trainer:
         self.state = State()
         self.average = None if spec.averaging is None else Average(spec.averaging, self.student)
         self.figures = Figures()
-        self.begun = self.saved = self.told = time.monotonic()
+        self.watch, self.told = Stopwatch(), time.monotonic()
 
     # -- checkpoints
 
@@ -77,27 +78,20 @@ class Trainer:
         if self.average is not None:
             self.average.weights = {name: weight.to(self.device) for name, weight in self.state.average.items()}
             self.average.count = self.state.averaged
-        self.begun = time.monotonic()
 
     def save(self) -> Checkpoint:
         self.look()
-        self.count_time("training" if self.state.step < self.steps else "evaluating")
+        self.watch.count(self.state.seconds, "training" if self.state.step < self.steps else "evaluating")
         self.state.saves += 1
         self.state.sums = self.figures.totals()
         if self.average is not None:
             self.state.average, self.state.averaged = self.average.weights, self.average.count
         data = checkpoint.to_bytes(self.state, self.student, self.method.heads, self.optimizer, self.spec.model_dump_json())
-        self.saved = time.monotonic()
+        self.watch.note_saved()
         return Checkpoint(self.state.saves, self.state.step, data)
 
-    def count_time(self, phase: str) -> None:
-        """Add what has passed since the last call to the phase's seconds."""
-        now = time.monotonic()
-        self.state.seconds[phase] = self.state.seconds.get(phase, 0.0) + now - self.begun
-        self.begun = now
-
     def save_due(self) -> bool:
-        return time.monotonic() - self.saved >= self.spec.schedule.checkpoint_seconds
+        return self.watch.save_due(self.spec.schedule.checkpoint_seconds)
 
     # -- the loop
 
@@ -112,7 +106,7 @@ class Trainer:
             if self.state.step == self.steps_per_epoch * (len(self.state.history) + 1):
                 yield self.judge_epoch()
             elif self.state.step == self.steps:
-                self.count_time("training")
+                self.watch.count(self.state.seconds, "training")
                 return
             else:
                 yield from self.train_step()

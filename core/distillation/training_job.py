@@ -102,7 +102,10 @@ class TrainingJob(Job):
     # -- evaluation
 
     def evaluate(self, trainer: Trainer, dataset: DataSet, teacher: Classifier | None) -> bool:
-        """Measure best and last student on the test images; False if asked to stop before all is measured."""
+        """Measure best and last student on the test images; False if asked to stop before all is measured.
+
+        Afterwards the student is the last: the average of its weights, where one is kept.
+        """
         state, spec = trainer.state, self.spec
         test = self.test_images(dataset, spec.evaluation).to(self.device)
         trained = trainer.weights()
@@ -132,7 +135,7 @@ class TrainingJob(Job):
                 self.repeat_best(state)
             elif not self.measure(state, role, subject, measures(spec.evaluation, role == "best"), keep, trainer.save_due):
                 return False
-        trainer.count_time("evaluating")
+        trainer.watch.count(state.seconds, "evaluating")
         return True
 
     def tell_held_out(self, trainer: Trainer, role: str) -> None:
@@ -157,8 +160,7 @@ class TrainingJob(Job):
     def export(self, trainer: Trainer, dataset: DataSet, teacher: Classifier | None) -> Ended:
         """Weights of the best and the last student, what they are exported to, and the report."""
         student, state, description = trainer.student, trainer.state, self.student_description(dataset)
-        with trainer.candidate():
-            self.publish_weights("last", student, description)
+        self.publish_weights("last", student, description)
         student.load_state_dict(state.best)
         self.publish_weights("best", student, description)
         self.publish_exports(student, description, self.spec.export)
@@ -166,5 +168,7 @@ class TrainingJob(Job):
         if trainer.batches.extra is not None:
             sizes["extra"] = len(trainer.batches.extra)
         taught_by = None if teacher is None else facts(teacher, self.folder.read_teacher())
-        self.publish_report(state, self.spec, dataset, facts(student, description, state.best_epoch), taught_by, sizes)
+        self.publish_report(
+            state, self.spec, dataset.description, facts(student, description, state.best_epoch), taught_by, sizes
+        )
         return Ended(outcome="succeeded", summary=summary(state, student))

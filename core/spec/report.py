@@ -69,8 +69,6 @@ class Report(_Part):
     """By epoch."""
     seconds: dict[str, float]
     """By phase, over all attempts."""
-    joules: float | None
-    """Energy that the accelerator took, where it says so."""
     environment: Environment
     spec: SubmittedJob
 

@@ -43,7 +43,6 @@ def report(
             "seeds": training_seed | {"evaluation": spec.evaluation.seed},
             "history": state.history,
             "seconds": {phase: round(seconds, 2) for phase, seconds in state.seconds.items()},
-            "joules": state.joules,
             "environment": environment(device),
             "spec": spec.model_dump(mode="json"),
         }
