@@ -85,10 +85,12 @@ class Job(Answer):
 
 
 class Estimate(Answer):
-    steps_per_epoch: int
-    steps: int
-    training_images: int
-    held_out_images: int
+    """None where nothing is trained."""
+
+    steps_per_epoch: int | None = None
+    steps: int | None = None
+    training_images: int | None = None
+    held_out_images: int | None = None
     test_images: int
     student_parameters: int | None = None
     checkpoint_bytes: int | None = None

@@ -1,5 +1,6 @@
 """``distill submit``, ``jobs``, ``show``, ``watch``, ``cancel``, ``download``."""
 
+import re
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,8 @@ from client.display import Watching, minute, percent, say, show_fields, show_jso
 from client.distill import Distill
 
 DETACHED = 130
+ACCURACY = re.compile(r"(clean|pgd|cw|autoattack|transfer|held_out_clean|held_out_robust)(_[0-9]+)?")
+"""Results that are shares; those of analyses have units of their own."""
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of a job.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -57,7 +60,8 @@ def list_jobs(
 
 
 def row(job: Job) -> list[object]:
-    best = (job.results or {}).get("best", {})
+    results = job.results or {}
+    best = results.get("best") or results.get("model") or {}
     accuracies = [percent(best.get("clean")), percent(best.get("pgd"))]
     what = [job.method or job.kind, job.student, job.dataset]
     return [job.id, job.phase or job.status, *what, *accuracies, minute(job.created_at), job.name]
@@ -143,8 +147,13 @@ def show_accuracies(job: Job) -> None:
     if not job.results:
         return
     measures = list(dict.fromkeys(name for found in job.results.values() for name in found))
-    rows = ([network, *(percent(found.get(name)) for name in measures)] for network, found in job.results.items())
-    show_table(["accuracy %", *measures], rows)
+    accuracies = [name for name in measures if ACCURACY.fullmatch(name)]
+    rows = ([network, *(percent(found.get(name)) for name in accuracies)] for network, found in job.results.items())
+    show_table(["accuracy %", *accuracies], rows)
+    for network, found in job.results.items():
+        numbers = {f"{network} {name}": f"{value:.4g}" for name, value in found.items() if name not in accuracies}
+        if numbers:
+            show_fields(numbers)
 
 
 def show_dry_run(answer: DryRun, as_json: bool) -> None:
@@ -152,13 +161,15 @@ def show_dry_run(answer: DryRun, as_json: bool) -> None:
         show_json(answer)
         return
     it = answer.estimate
+    trained = f"{it.training_images} to train on, {it.held_out_images} held out, " if it.training_images is not None else ""
+    images = f"{trained}{it.test_images} to test on"
     say("This job can be run; nothing was submitted.")
     show_fields(
         {
             "data": answer.dataset_id,
-            "images": f"{it.training_images} to train on, {it.held_out_images} held out, {it.test_images} to test on",
+            "images": images,
             "teacher": answer.teacher_id,
-            "steps": f"{it.steps} ({it.steps_per_epoch} an epoch)",
+            "steps": f"{it.steps} ({it.steps_per_epoch} an epoch)" if it.steps is not None else None,
             "student": f"{it.student_parameters:,} parameters" if it.student_parameters else None,
             "checkpoint": f"{it.checkpoint_bytes / 2**20:.1f} MiB" if it.checkpoint_bytes else None,
             "network passes": f"{it.network_passes:,} (one image through one network)",

@@ -68,6 +68,29 @@ def test_a_dry_run_submits_nothing(fake: Fake, job_file: Path) -> None:
     assert fake.requests[0].query == {"dry_run": ["true"]}
 
 
+def test_a_dry_run_of_an_evaluation_says_what_it_would_test_on_and_nothing_of_training(fake: Fake, tmp_path: Path) -> None:
+    path = tmp_path / "evaluation.yaml"
+    path.write_text("kind: evaluation\nmodel: mdl_1\ndata: {dataset: digits}\n")
+    estimate = {"steps": None, "steps_per_epoch": None, "test_images": 360, "network_passes": 9000}
+    fake.on("POST /v1/jobs", as_json({"spec": {}, "dataset_id": "ds_digits", "estimate": estimate}))
+    result = distill("submit", path, "--dry-run")
+    assert result.exit_code == 0
+    assert "360 to test on" in result.stdout
+    assert "train" not in result.stdout
+    assert "None" not in result.stdout
+
+
+def test_an_evaluations_accuracies_are_percentages_and_its_other_numbers_are_as_they_are(fake: Fake) -> None:
+    results = {"model": {"clean": 0.9314, "pgd": 0.7, "pgd_2": 0.5, "ece": 0.0421, "variance_gap_features": 31.79}}
+    fake.on(JOB, as_json(job("succeeded", kind="evaluation", results=results)))
+    shown = distill("show", "job_1").stdout
+    assert all(number in shown for number in ("93.14", "70.00", "50.00", "0.0421", "31.79"))
+    assert "3179" not in shown
+    assert "4.21" not in shown.replace("0.0421", "")
+    fake.on("GET /v1/jobs", as_json({"data": [job("succeeded", kind="evaluation", results=results)], "has_more": False}))
+    assert "93.14" in distill("jobs").stdout
+
+
 def test_watching_a_job_that_succeeds_ends_with_0_and_its_accuracies(fake: Fake, job_file: Path) -> None:
     fake.on("POST /v1/jobs", as_json(job("queued"), 201))
     done = job("succeeded", model_id="mdl_9", results={"best": {"clean": 0.9314, "pgd": 0.6742}})
