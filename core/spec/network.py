@@ -102,28 +102,29 @@ class DeitS(_Transformer):
     architecture: Literal["deit_s"] = "deit_s"
 
 
-class ImageNetResNet18(Spec):
+class _ImageNet(Spec):
+    """torchvision's own networks."""
+
+    normalisation: Normalisation = "imagenet"
+    """torchvision's checkpoints were trained with it."""
+
+
+class ImageNetResNet18(_ImageNet):
     """torchvision's own, made for 224x224: 7x7 stem of stride 2, max-pool."""
 
     architecture: Literal["imagenet_resnet18"] = "imagenet_resnet18"
-    normalisation: Normalisation = "imagenet"
-    """torchvision's checkpoints were trained with it."""
 
 
-class ImageNetResNet34(Spec):
+class ImageNetResNet34(_ImageNet):
     """torchvision's own, made for 224x224: 7x7 stem of stride 2, max-pool."""
 
     architecture: Literal["imagenet_resnet34"] = "imagenet_resnet34"
-    normalisation: Normalisation = "imagenet"
-    """torchvision's checkpoints were trained with it."""
 
 
-class ImageNetMobileNetV2(Spec):
+class ImageNetMobileNetV2(_ImageNet):
     """torchvision's own, made for 224x224: strides of the first stages are 2."""
 
     architecture: Literal["imagenet_mobilenet_v2"] = "imagenet_mobilenet_v2"
-    normalisation: Normalisation = "imagenet"
-    """torchvision's checkpoints were trained with it."""
 
 
 Network = Annotated[

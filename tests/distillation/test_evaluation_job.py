@@ -12,6 +12,7 @@ from core.spec.data import DIGITS
 from core.spec.fit import resolve
 from core.spec.job import EvaluationJob
 from tests.distillation.folders import TEACHER, run
+from tests.distillation.test_resume import StopAfter
 
 EVALUATION: dict[str, Any] = {
     "attacks": [{"name": "pgd", "steps": 3}, {"name": "autoattack", "queries": 20, "iterations": 5}],
@@ -31,15 +32,6 @@ def folder_of(path: Path, **changes: Any) -> JobFolder:
     for place in (folder.model_weights, folder.teacher_weights):
         place.write_bytes(weights.to_bytes(network, {}))
     return folder
-
-
-class StopAfter:
-    def __init__(self, asked: int) -> None:
-        self.left = asked
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
 
 
 def results(folder: JobFolder) -> Any:

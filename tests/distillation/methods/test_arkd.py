@@ -1,6 +1,5 @@
 """ARKD, Eq. 2-4, re-derived in double precision."""
 
-import copy
 from collections.abc import Callable
 
 import pytest
@@ -13,21 +12,7 @@ from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.views import mode
 from core.spec.adversary import Pgd
 from core.spec.method import Arkd as Settings
-
-
-def slow_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
-    """Per example: the sum over classes of p (ln p - ln q)."""
-    p, q = (torch.exp(z - z.amax(1, keepdim=True)) for z in (p_logits, q_logits))
-    p, q = p / p.sum(1, keepdim=True), q / q.sum(1, keepdim=True)
-    return (p * (p / q).log()).sum(1)
-
-
-def in_double(network: SmallCnn, training: bool) -> SmallCnn:
-    return copy.deepcopy(network).double().train(training)
-
-
-def gradients(network: SmallCnn) -> dict[str, Tensor]:
-    return {name: p.grad.double() for name, p in network.named_parameters() if p.grad is not None}
+from tests.distillation.methods.plain import gradients, in_double, kl
 
 
 @pytest.mark.parametrize("beta", [0.8, 0.0, 1.0, 0.3])
@@ -39,8 +24,8 @@ def test_eq_4_has_beta_on_the_adversarial_term(
     outcome = method.outer(method.begin(images, labels), adversarial)
 
     x, x_hat = images.double(), adversarial.double()
-    clean = slow_kl(plain_teacher(x), plain_student(x)).sum() / 6
-    attacked = slow_kl(plain_teacher(x_hat), plain_student(x_hat)).sum() / 6
+    clean = kl(plain_teacher(x), plain_student(x)).sum() / 6
+    attacked = kl(plain_teacher(x_hat), plain_student(x_hat)).sum() / 6
     assert clean.item() != pytest.approx(attacked.item(), rel=0.05)
     assert list(outcome.terms) == ["arkd_clean", "arkd_adversarial"]
     assert outcome.terms["arkd_clean"].weight == pytest.approx(1 - beta)
@@ -75,7 +60,7 @@ def test_eq_2_climbs_the_kl_from_the_teachers_clean_prediction(
 
     plain_student, plain_teacher = in_double(student, training=False), in_double(teacher, training=False)
     plain = adversarial.double().requires_grad_()
-    expected = slow_kl(plain_teacher(images.double()).detach(), plain_student(plain))
+    expected = kl(plain_teacher(images.double()).detach(), plain_student(plain))
     (expected_gradient,) = torch.autograd.grad(expected.sum(), plain)
     assert value.shape == (6,)
     torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
@@ -94,9 +79,9 @@ def test_eq_3_climbs_through_both_networks(
 
     plain_student, plain_teacher = in_double(student, training=False), in_double(teacher, training=False)
     plain = adversarial.double().requires_grad_()
-    expected = slow_kl(plain_teacher(plain), plain_student(plain))
+    expected = kl(plain_teacher(plain), plain_student(plain))
     (through_both,) = torch.autograd.grad(expected.sum(), plain, retain_graph=True)
-    (through_student,) = torch.autograd.grad(slow_kl(plain_teacher(plain).detach(), plain_student(plain)).sum(), plain)
+    (through_student,) = torch.autograd.grad(kl(plain_teacher(plain).detach(), plain_student(plain)).sum(), plain)
     torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(gradient.double(), through_both, rtol=1e-3, atol=1e-5)
     assert (through_both - through_student).abs().max() > 0.01

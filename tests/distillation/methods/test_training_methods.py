@@ -1,6 +1,5 @@
 """TRADES and PGD adversarial training, re-derived in double precision."""
 
-import copy
 from collections.abc import Callable
 
 import pytest
@@ -12,25 +11,7 @@ from core.distillation.methods.trades import Trades
 from core.distillation.models.small_cnn import SmallCnn
 from core.spec.method import PgdAt as PgdAtSettings
 from core.spec.method import Trades as TradesSettings
-
-
-def slow_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Per example: ln of the sum of exponentials, minus the label's logit."""
-    return logits.exp().sum(1).log() - logits[torch.arange(len(labels)), labels]
-
-
-def slow_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
-    p, q = p_logits.exp(), q_logits.exp()
-    p, q = p / p.sum(1, keepdim=True), q / q.sum(1, keepdim=True)
-    return (p * (p / q).log()).sum(1)
-
-
-def in_double(network: SmallCnn, training: bool) -> SmallCnn:
-    return copy.deepcopy(network).double().train(training)
-
-
-def gradients(network: SmallCnn) -> dict[str, Tensor]:
-    return {name: p.grad.double() for name, p in network.named_parameters() if p.grad is not None}
+from tests.distillation.methods.plain import cross_entropy, gradients, in_double, kl
 
 
 def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
@@ -45,11 +26,11 @@ def test_trades_descends_cross_entropy_of_clean_images_and_beta_times_the_kl_to_
     method = Trades(TradesSettings(beta=beta), student)
     outcome = method.outer(method.begin(images, labels), adversarial)
     clean, attacked = plain(images.double()), plain(adversarial.double())
-    cross_entropy, smoothness = slow_cross_entropy(clean, labels).sum() / 6, slow_kl(clean, attacked).sum() / 6
+    accuracy, smoothness = cross_entropy(clean, labels).sum() / 6, kl(clean, attacked).sum() / 6
     assert {name: term.weight for name, term in outcome.terms.items()} == {"cross_entropy": 1.0, "smoothness": beta}
-    assert outcome.terms["cross_entropy"].value.item() == pytest.approx(cross_entropy.item(), rel=1e-4)
+    assert outcome.terms["cross_entropy"].value.item() == pytest.approx(accuracy.item(), rel=1e-4)
     assert outcome.terms["smoothness"].value.item() == pytest.approx(smoothness.item(), rel=1e-4)
-    assert outcome.loss.item() == pytest.approx((cross_entropy + beta * smoothness).item(), rel=1e-4)
+    assert outcome.loss.item() == pytest.approx((accuracy + beta * smoothness).item(), rel=1e-4)
 
 
 def test_the_clean_target_of_trades_is_not_detached_in_the_outer_step(
@@ -60,7 +41,7 @@ def test_the_clean_target_of_trades_is_not_detached_in_the_outer_step(
     method.outer(method.begin(images, labels), adversarial).loss.backward()
     for network, target in ((plain, lambda z: z), (detached, Tensor.detach)):
         clean, attacked = network(images.double()), network(adversarial.double())
-        (slow_cross_entropy(clean, labels).mean() + 6 * slow_kl(target(clean), attacked).mean()).backward()
+        (cross_entropy(clean, labels).mean() + 6 * kl(target(clean), attacked).mean()).backward()
     assert farthest(gradients(student), gradients(plain)) < 1e-3
     assert farthest(gradients(student), gradients(detached)) > 0.1
 
@@ -74,10 +55,10 @@ def test_the_clean_target_of_trades_is_a_constant_while_the_adversary_climbs(
     objective = method.inner(method.begin(images, labels))
     value = objective(adversarial)
     target = plain(images.double())
-    torch.testing.assert_close(value.double(), slow_kl(target, plain(adversarial.double())), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(value.double(), kl(target, plain(adversarial.double())), rtol=1e-4, atol=1e-6)
 
     value.sum().backward()
-    slow_kl(target.detach(), plain(adversarial.double())).sum().backward()
+    kl(target.detach(), plain(adversarial.double())).sum().backward()
     assert farthest(gradients(student), gradients(plain)) < 1e-3
 
 
@@ -97,7 +78,7 @@ def test_pgd_at_climbs_and_descends_the_cross_entropy_of_adversarial_images(
     method = PgdAt(PgdAtSettings(), student)
     batch = method.begin(images, labels)
     outcome = method.outer(batch, adversarial)
-    expected = slow_cross_entropy(plain(adversarial.double()), labels)
+    expected = cross_entropy(plain(adversarial.double()), labels)
     assert {name: term.weight for name, term in outcome.terms.items()} == {"cross_entropy": 1.0}
     assert outcome.loss.item() == pytest.approx(expected.mean().item(), rel=1e-4)
     outcome.loss.backward()
@@ -106,7 +87,7 @@ def test_pgd_at_climbs_and_descends_the_cross_entropy_of_adversarial_images(
 
     student.eval()
     climbed = method.inner(batch)(adversarial)
-    in_eval = slow_cross_entropy(in_double(student, training=False)(adversarial.double()), labels)
+    in_eval = cross_entropy(in_double(student, training=False)(adversarial.double()), labels)
     torch.testing.assert_close(climbed.double(), in_eval, rtol=1e-4, atol=1e-6)
 
 
