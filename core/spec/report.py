@@ -72,5 +72,10 @@ class Report(_Part):
     environment: Environment
     spec: SubmittedJob
 
+    @property
+    def main(self) -> dict[str, Entry]:
+        """The results that count: of the best epoch's student, or of the model that was measured."""
+        return self.results["model" if self.kind == "evaluation" else "best"]
+
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)

@@ -66,7 +66,6 @@ def _facts(report: Report) -> dict[str, Any]:
     measures = list(
         dict.fromkeys(name for results in report.results.values() for name, it in results.items() if it.value is not None)
     )
-    main = report.results.get("best") or report.results.get("model") or {}
     return {
         "report": report,
         "title": title(report),
@@ -74,10 +73,10 @@ def _facts(report: Report) -> dict[str, Any]:
         "measures": measures,
         "measure_titles": [TITLES.get(name, name.replace("_", " ")) for name in measures],
         "roles": ROLES,
-        "main": main,
+        "main": report.main,
         "class_names": report.data.description.class_names,
         "spec": json.dumps(report.spec.model_dump(mode="json"), indent=2),
-        "numbers": {name: value for entry in main.values() for name, value in entry.values.items()},
+        "numbers": {name: value for entry in report.main.values() for name, value in entry.values.items()},
     }
 
 
@@ -93,7 +92,7 @@ def title(report: Report) -> str:
 
 def verdict(report: Report) -> str:
     """One sentence: the clean accuracy, and the lowest robust one."""
-    results = report.results.get("best") or report.results.get("model") or {}
+    results = report.main
     robust = {name: it.value for name, it in results.items() if name not in ("clean", "transfer") and it.value is not None}
     clean = results["clean"].value
     assert clean is not None
