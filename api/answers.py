@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api import schemas
 from core.spec.status import TERMINAL
-from core.store import jobs, moves, tables
+from core.store import jobs, moves, sweeps, tables
 
 
 def job(session: Session, row: tables.Job) -> schemas.Job:
@@ -32,6 +32,18 @@ def _summary(row: tables.Job) -> dict[str, Any]:
         "terminal": row.status in TERMINAL,
         "failure": failure,
     }
+
+
+def sweep(row: tables.Sweep, counts: sweeps.Counts) -> schemas.Sweep:
+    return schemas.Sweep(**_sweep(row, counts), spec=row.spec)
+
+
+def sweep_summary(row: tables.Sweep, counts: sweeps.Counts) -> schemas.SweepSummary:
+    return schemas.SweepSummary(**_sweep(row, counts))
+
+
+def _sweep(row: tables.Sweep, counts: sweeps.Counts) -> dict[str, Any]:
+    return {**_columns(row, schemas.SweepSummary), "jobs": counts, "terminal": set(counts) <= TERMINAL}
 
 
 def event(row: tables.Event) -> schemas.Event:

@@ -133,6 +133,39 @@ JOB_EXAMPLES["evaluation"] = {
         "evaluation": {"attacks": [{"name": "autoattack"}], "analyses": [{"name": "calibration"}]},
     },
 }
+SWEEP_EXAMPLES: Any = {
+    "methods and seeds": {
+        "summary": "Three methods, three seeds each: nine jobs, a table of three lines",
+        "value": {
+            "name": "methods on digits",
+            "base": {
+                "kind": "distillation",
+                "teacher": "digits-teacher",
+                "student": {"architecture": "small_cnn", "width": 4},
+                "data": {"dataset": "digits", "held_out": 0.1},
+                "adversary": {"name": "pgd", "radius": 0.15, "step_size": 0.0375},
+                "schedule": {"epochs": 20},
+            },
+            "axes": {"method": ["starship", "rslad", "adaad"], "seed": [0, 1, 2]},
+        },
+    },
+    "rows": {
+        "summary": "Rows by name, for what differs in more than one place",
+        "value": {
+            "base": {
+                "kind": "distillation",
+                "teacher": "wrn-34-10-trades",
+                "student": {"architecture": "mobilenet_v2"},
+                "data": {"dataset": "cifar10"},
+            },
+            "rows": [
+                {"name": "ARKD", "changes": {"method": {"name": "arkd"}}},
+                {"name": "without FCA", "changes": {"method": {"name": "starship", "covariance": {"weight": 0}}}},
+            ],
+            "axes": {"seed": [0, 1, 2]},
+        },
+    },
+}
 CLONE_EXAMPLES: Any = {
     "another seed": {"value": {"name": "second run", "seed": 1}},
     "another method": {

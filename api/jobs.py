@@ -10,12 +10,12 @@ from api import answers, schemas, submission
 from api.conditional import unchanged
 from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submitter
 from api.documentation import CLONE_EXAMPLES, JOB_EXAMPLES, METADATA_FILTER, NOT_MODIFIED, created, problems
-from api.merge_patch import changed
 from api.once import OnceOnly
 from api.routes import KeyedRoute
 from api.validation import invalid
 from core.errors import Conflict, FieldError, Invalid
 from core.spec.job import Label, Submitted, SubmittedJob, Text
+from core.spec.merge_patch import changed
 from core.spec.status import Status
 from core.store import jobs
 from core.store.engine import reading
@@ -76,6 +76,7 @@ def list_jobs(
     method: Name = None,
     student: Annotated[str | None, Query(max_length=100, description="An architecture.")] = None,
     dataset: Annotated[str | None, Query(max_length=100, description="Id or name.")] = None,
+    sweep: Annotated[str | None, Query(max_length=100, description="Id of the sweep that they are part of.")] = None,
     sort: Literal["created_at", "-created_at"] = "-created_at",
     limit: Limit = 50,
     after: After = None,
@@ -89,6 +90,7 @@ def list_jobs(
         student=student,
         dataset=dataset,
         labels=_labels(request),
+        sweep=sweep,
     )
     with reading(engine) as session:
         rows, cursor = jobs.list_jobs(session, caller.project_id, filters, sort=sort, after=after, limit=limit)

@@ -10,6 +10,7 @@ from core.spec.data import DatasetDescription
 from core.spec.job import AnyJob, SubmittedJob
 from core.spec.network import ModelDescription, Network
 from core.spec.status import Phase, Status
+from core.spec.sweep import Sweep as SweepSpec
 
 
 class Answer(BaseModel):
@@ -113,6 +114,10 @@ class JobSummary(Answer):
     failure: Failure | None
     model_id: str | None
     """The published student (the best checkpoint), ready to be a teacher."""
+    sweep_id: str | None
+    """The sweep that it is part of."""
+    sweep_line: str | None
+    """Its line in that one's table."""
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -148,6 +153,40 @@ class DryRun(Answer):
     dataset_id: str
     teacher_id: str | None
     estimate: Estimate
+
+
+class SweepSummary(Answer):
+    id: str
+    name: str | None
+    size: int
+    """How many jobs it has."""
+    jobs: dict[Status, int]
+    """How many of them are in each state."""
+    terminal: bool
+    """Whether all of them have ended."""
+    created_at: Time
+
+
+class Sweep(SweepSummary):
+    spec: SweepSpec
+    """As it was sent; the jobs' own specs are fully resolved."""
+
+
+class SweptJob(Answer):
+    line: str
+    """Its line in the table."""
+    title: str
+    """Line and seed."""
+    spec: SubmittedJob
+    """Fully resolved."""
+
+
+class SweepDryRun(Answer):
+    """What POST /v1/sweeps?dry_run=true answers: nothing is stored."""
+
+    jobs: list[SweptJob]
+    network_passes: int
+    """Of all jobs: forward passes of one image through one network, the measure of the cost."""
 
 
 class Event(Answer):

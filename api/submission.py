@@ -111,9 +111,15 @@ def _prepare_evaluation(
 
 
 def submit(session: Session, once: Once, settings: Settings, project_id: str, spec: Submitted) -> tables.Job:
+    """Checked and queued."""
+    return queue_job(session, once, settings, project_id, prepare(session, project_id, spec))
+
+
+def queue_job(
+    session: Session, once: Once, settings: Settings, project_id: str, ready: Prepared, place: jobs.Place | None = None
+) -> tables.Job:
     """A queued job; the workers hear of it after the commit."""
-    ready = prepare(session, project_id, spec)
-    job = jobs.submit(session, project_id, ready.spec, dataset_id=ready.dataset_id, teacher_id=ready.teacher_id)
+    job = jobs.submit(session, project_id, ready.spec, dataset_id=ready.dataset_id, teacher_id=ready.teacher_id, place=place)
     once.afterwards(partial(queue.hint, settings, job.id))
     return job
 

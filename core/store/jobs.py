@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, tuple_
 from sqlalchemy.orm import Session, defer
 
 from core.errors import Conflict, Invalid, NotFound
@@ -33,6 +33,17 @@ class Filters:
     """Id or name."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Entries of the jobs' metadata, all of which must be equal."""
+    sweep: str | None = None
+    """Id."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job stands in a sweep."""
+
+    sweep_id: str
+    sweep_index: int
+    sweep_line: str
 
 
 def submit(
@@ -43,6 +54,7 @@ def submit(
     dataset_id: str | None = None,
     teacher_id: str | None = None,
     name: str | None = None,
+    place: Place | None = None,
 ) -> Job:
     """A new job, ``queued``. The spec must be fully resolved; ``name`` defaults to the spec's."""
     job = Job(
@@ -54,6 +66,7 @@ def submit(
         dataset_id=dataset_id,
         teacher_id=teacher_id,
         labels={},
+        **(vars(place) if place is not None else {}),
     )
     if isinstance(spec, AdversarialTraining | Distillation):
         job.student = spec.student.architecture
@@ -166,6 +179,8 @@ def _conditions(project_id: str, filters: Filters) -> list[ColumnElement[bool]]:
         visible = or_(Dataset.project_id == project_id, Dataset.project_id.is_(None))
         named = or_(Dataset.id == filters.dataset, Dataset.name == filters.dataset)
         found.append(Job.dataset_id.in_(select(Dataset.id).where(visible, named)))
+    if filters.sweep is not None:
+        found.append(Job.sweep_id == filters.sweep if is_id(filters.sweep) else false())
     for key, value in filters.labels.items():
         label = and_(JobLabel.project_id == project_id, JobLabel.key == key, JobLabel.value == value)
         found.append(Job.id.in_(select(JobLabel.job_id).where(label)))

@@ -1,7 +1,8 @@
 """The tables. Times are milliseconds since the epoch by the database's clock, in columns named ``…_at``.
 
 projects ─┬─ api_keys ── idempotency
-          ├─ jobs ─┬─ labels, events, metrics, artifacts
+          ├─ sweeps ── jobs
+          ├─ jobs ── labels, events, metrics, artifacts
           ├─ models
           └─ datasets (without a project: for everyone)
 """
@@ -61,6 +62,22 @@ class ApiKey(Base):
     last_used_at: Mapped[int | None]
 
 
+class Sweep(Base):
+    """Jobs that were submitted together; its table is made of their results."""
+
+    __tablename__ = "sweeps"
+    __table_args__ = (Index(None, "project_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str | None] = mapped_column(String(200))
+    spec: Mapped[dict[str, Any]]
+    """A ``core.spec.sweep.Sweep``, as it was sent."""
+    size: Mapped[int]
+    """How many jobs it has."""
+    created_at: Mapped[int] = mapped_column(default=database_now())
+
+
 class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
@@ -71,6 +88,7 @@ class Job(Base):
         Index(None, "project_id", "student", "created_at", "id"),
         Index(None, "project_id", "dataset_id", "created_at", "id"),
         Index(None, "status", "created_at", "id"),
+        Index(None, "sweep_id", "sweep_index"),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -87,6 +105,11 @@ class Job(Base):
     teacher_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
     labels: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     """The caller's metadata; the table ``labels`` is the index on it."""
+    sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweeps.id"))
+    sweep_index: Mapped[int | None]
+    """Its place among the sweep's jobs, from 0."""
+    sweep_line: Mapped[str | None] = mapped_column(String(500))
+    """Its line in the sweep's table."""
 
     status: Mapped[Status] = mapped_column(String(16))
     phase: Mapped[str | None] = mapped_column(String(16))

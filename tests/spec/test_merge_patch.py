@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from api.merge_patch import changed, merged
+from core.spec.merge_patch import changed, merged
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,181 @@
+"""Sweeps: submit many jobs that differ where the sweep says so, watch them together, read their table."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.orm import Session
+
+from api import answers, schemas, submission, table_texts
+from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submitter
+from api.documentation import SWEEP_EXAMPLES, created, problems
+from api.once import OnceOnly
+from api.routes import KeyedRoute
+from api.validation import invalid
+from core.errors import FieldError, Invalid
+from core.spec.job import Submitted, SubmittedJob
+from core.spec.sweep import Point, Sweep, points
+from core.spec.table import Outcome, Table, tabulate
+from core.store import jobs, sweeps
+from core.store.engine import reading
+
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=KeyedRoute)
+
+_submitted: TypeAdapter[Submitted] = TypeAdapter(SubmittedJob)
+MOST_ERRORS = 50
+OF_A_SWEEP = ("get_sweep", "cancel_sweep", "get_table")
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=schemas.Sweep,
+    responses={
+        200: {"model": schemas.SweepDryRun, "description": "With `dry_run=true`: nothing was stored"},
+        **created("/v1/sweeps/{id}", "sweep_id", *OF_A_SWEEP),
+        **problems(409),
+    },
+)
+def submit_sweep(
+    sweep: Annotated[Sweep, Body(openapi_examples=SWEEP_EXAMPLES)],
+    caller: Submitter,
+    engine: Database,
+    settings: Setup,
+    once: OnceOnly,
+    dry_run: Annotated[Flag, Query(description="Check and resolve every job only: nothing is stored.")] = False,
+) -> Any:
+    """Queue a job for every row and every combination of the axes' values; all of them, or, if one could not run, none.
+
+    The jobs are ordinary ones: `GET /v1/jobs?sweep=ID` lists them.
+    """
+    if dry_run:
+        with reading(engine) as session:
+            prepared = _prepare(session, caller.project_id, sweep)
+        data = [schemas.SweptJob(line=point.line, title=point.title, spec=ready.spec) for point, ready in prepared]
+        estimates = [submission.estimate(ready) for _, ready in prepared]
+        total = sum(estimate.network_passes for estimate in estimates)
+        return Response(schemas.SweepDryRun(jobs=data, network_passes=total).model_dump_json(), media_type="application/json")
+
+    def act(session: Session) -> tuple[int, schemas.Sweep]:
+        prepared = _prepare(session, caller.project_id, sweep)
+        row = sweeps.create(session, caller.project_id, sweep)
+        for index, (point, ready) in enumerate(prepared):
+            submission.queue_job(session, once, settings, caller.project_id, ready, jobs.Place(row.id, index, point.line))
+        return 201, answers.sweep(row, sweeps.counts(session, [row.id])[row.id])
+
+    return once.carry_out(act, location="/v1/sweeps/{id}")
+
+
+@router.get("")
+def list_sweeps(caller: Reader, engine: Database, limit: Limit = 50, after: After = None) -> schemas.Page[schemas.SweepSummary]:
+    """Sweeps of the key's project, the newest first."""
+    with reading(engine) as session:
+        rows, cursor = sweeps.list_sweeps(session, caller.project_id, after=after, limit=limit)
+        counts = sweeps.counts(session, [row.id for row in rows])
+    data = [answers.sweep_summary(row, counts[row.id]) for row in rows]
+    return schemas.Page(data=data, has_more=cursor is not None, next_cursor=cursor)
+
+
+@router.get("/{sweep_id}", responses=problems(404))
+def get_sweep(sweep_id: str, caller: Reader, engine: Database) -> schemas.Sweep:
+    """What was asked for, and how far it is."""
+    with reading(engine) as session:
+        row = sweeps.get(session, caller.project_id, sweep_id)
+        return answers.sweep(row, sweeps.counts(session, [row.id])[row.id])
+
+
+@router.post(
+    "/{sweep_id}/cancel",
+    status_code=202,
+    response_model=schemas.Sweep,
+    responses={
+        200: {"model": schemas.Sweep, "description": "All of its jobs had ended or were being cancelled"},
+        **problems(404),
+    },
+)
+def cancel_sweep(sweep_id: str, caller: Submitter, once: OnceOnly) -> Any:
+    """Ask for the end of all its jobs that have not ended."""
+
+    def act(session: Session) -> tuple[int, schemas.Sweep]:
+        row = sweeps.get(session, caller.project_id, sweep_id)
+        changed = sweeps.request_cancel(session, caller.project_id, row.id)
+        return 202 if changed else 200, answers.sweep(row, sweeps.counts(session, [row.id])[row.id])
+
+    return once.carry_out(act)
+
+
+@router.get(
+    "/{sweep_id}/table",
+    response_model=Table,
+    responses={
+        200: {
+            "description": "The table: for programs, or as Markdown or CSV",
+            "content": {media_type: {"schema": {"type": "string"}} for media_type in table_texts.MEDIA_TYPES.values()},
+        },
+        **problems(404),
+    },
+)
+def get_table(
+    sweep_id: str,
+    caller: Reader,
+    engine: Database,
+    network: Annotated[Literal["best", "last"], Query(description="The epoch chosen by held-out images, or the last.")] = "best",
+    form: Annotated[Literal["json", "md", "csv"], Query(alias="format")] = "json",
+) -> Any:
+    """Mean and standard deviation over the seeds, a line for each combination, as far as the jobs are done.
+
+    `best` marks the line with the highest robust accuracy on held-out training images; test images choose nothing.
+    """
+    with reading(engine) as session:
+        row = sweeps.get(session, caller.project_id, sweep_id)
+        found = sweeps.jobs_of(session, row.id)
+    outcomes = [Outcome(str(job.sweep_line), job.status == "succeeded", job.results or {}) for job in found]
+    table = tabulate(outcomes, network)
+    if form == "json":
+        return Response(table.model_dump_json(), media_type="application/json")
+    return Response(table_texts.FORMS[form](table), media_type=table_texts.MEDIA_TYPES[form])
+
+
+def _prepare(session: Session, project_id: str, sweep: Sweep) -> list[tuple[Point, submission.Prepared]]:
+    """Every job, checked and resolved. Raises Invalid with what is wrong with any of them."""
+    found: list[tuple[Point, submission.Prepared]] = []
+    wrong: dict[FieldError, list[str]] = {}
+    for point in points(sweep):
+        try:
+            spec = _submitted.validate_python(point.body)
+            found.append((point, submission.prepare(session, project_id, spec)))
+        except ValidationError as error:
+            refused = invalid(error.errors(include_url=False), point.body)
+            _note(wrong, refused, point.title)
+        except Invalid as error:
+            _note(wrong, error, point.title)
+    if wrong:
+        raise _refusal(wrong, sweep.size)
+    _refuse_twins(found)
+    return found
+
+
+def _note(wrong: dict[FieldError, list[str]], refused: Invalid, title: str) -> None:
+    for error in refused.errors:
+        wrong.setdefault(error, []).append(title)
+
+
+def _refusal(wrong: dict[FieldError, list[str]], size: int) -> Invalid:
+    """What is wrong with every job is wrong with the base; anything else is told of the jobs that it is wrong with."""
+    errors = []
+    for error, titles in list(wrong.items())[:MOST_ERRORS]:
+        more = f" and {len(titles) - 1} more" if len(titles) > 1 else ""
+        whose = "" if len(titles) == size else f"{titles[0]}{more}: "
+        errors.append(FieldError(("base", *error.path), whose + error.message))
+    message = "This sweep could not run: " + " ".join(error.message for error in errors[:5])
+    return Invalid(message, errors, code="sweep_cannot_run")
+
+
+def _refuse_twins(found: list[tuple[Point, submission.Prepared]]) -> None:
+    """Two equal jobs would count twice in a mean."""
+    seen: dict[str, str] = {}
+    for point, ready in found:
+        same = ready.spec.model_copy(update={"name": None}).model_dump_json()
+        if same in seen:
+            raise Invalid.field("axes", message=f"{seen[same]} and {point.title} are the same job.", code="sweep_cannot_run")
+        seen[same] = point.title

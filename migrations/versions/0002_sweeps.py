@@ -1,0 +1,42 @@
+"""Sweeps, and the place of a job in one."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "sweeps",
+        sa.Column("id", sa.String(64), nullable=False),
+        sa.Column("project_id", sa.String(64), nullable=False),
+        sa.Column("name", sa.String(200), nullable=True),
+        sa.Column("spec", JSON, nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_sweeps"),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_sweeps_project_id"),
+    )
+    op.create_index("ix_sweeps_project_id_created_at_id", "sweeps", ["project_id", "created_at", "id"])
+    with op.batch_alter_table("jobs") as jobs:
+        jobs.add_column(sa.Column("sweep_id", sa.String(64), nullable=True))
+        jobs.add_column(sa.Column("sweep_index", sa.BigInteger(), nullable=True))
+        jobs.add_column(sa.Column("sweep_line", sa.String(500), nullable=True))
+        jobs.create_foreign_key("fk_jobs_sweep_id", "sweeps", ["sweep_id"], ["id"])
+        jobs.create_index("ix_jobs_sweep_id_sweep_index", ["sweep_id", "sweep_index"])
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("jobs") as jobs:
+        jobs.drop_index("ix_jobs_sweep_id_sweep_index")
+        jobs.drop_constraint("fk_jobs_sweep_id", type_="foreignkey")
+        for column in ("sweep_line", "sweep_index", "sweep_id"):
+            jobs.drop_column(column)
+    op.drop_table("sweeps")
