@@ -4,8 +4,8 @@ import csv
 import io
 from collections.abc import Callable
 
-from core.spec.measures import heading, is_share
-from core.spec.table import Cell, Line, Table
+from core.spec.measures import heading
+from core.spec.table import Line, Table
 
 MEDIA_TYPES = {"md": "text/markdown", "csv": "text/csv"}
 
@@ -15,21 +15,13 @@ def markdown(table: Table) -> str:
     headings = ["", "jobs", *map(heading, table.measures)]
     lines = [_row(headings), _row(["---"] * len(headings))]
     for line in table.lines:
-        cells = [line.name, f"{line.done}/{line.jobs}", *(_shown(name, line.cells.get(name)) for name in table.measures)]
+        cells = [line.name, f"{line.done}/{line.jobs}", *(line.text(name) or "–" for name in table.measures)]
         lines.append(_row([f"**{cell}**" if line.best and cell else cell for cell in cells]))
     return "\n".join(lines) + "\n"
 
 
 def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-
-def _shown(measure: str, cell: Cell | None) -> str:
-    if cell is None:
-        return "–"
-    factor, digits = (100, ".2f") if is_share(measure) else (1, ".4g")
-    spread = f" ± {factor * cell.sd:{digits}}" if cell.sd is not None else ""
-    return f"{factor * cell.mean:{digits}}{spread}"
 
 
 def comma_separated(table: Table) -> str:

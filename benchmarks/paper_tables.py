@@ -3,18 +3,19 @@
     python benchmarks/paper_tables.py --table 1 [--scale small] [--epochs 40] [--seeds 5] [--processes 2]
     python benchmarks/paper_tables.py --table 2 --scale cifar10 --data FOLDER --work FOLDER --minutes 25
 
-Tables: 1 (a larger teacher), 2 (self-distillation), 6 (single-step adversary), 7 (ablation), 8 (distances).
-small: scikit-learn's digits, TRADES teacher, CPU. cifar10: 32x32 images from a folder (train/CLASS/..., test/CLASS/...), sized
-for one large GPU.
+A table's rows are those of docs/paper/tableN.yaml (or readings.yaml), a sweep as the service takes it; the scale says on what.
+small: scikit-learn's digits and narrow networks, CPU.
+cifar10: 32x32 images from a folder (train/CLASS/..., test/CLASS/...), sized for one large GPU.
 Every run is a job in a folder below --work: what was begun goes on where it stopped, what is done is not done again.
 Writes docs/results/paper_table_N_SCALE.json and .md with whatever is done.
 """
 
 import argparse
 import json
-import statistics
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,92 +23,87 @@ from typing import Any
 import torch
 from machine import stamp, write
 
+from client import jobfile
 from core.distillation.__main__ import job
 from core.distillation.data.importing import PACKED_NAME, import_dataset
 from core.folder import Imported, JobFolder
 from core.spec.data import DIGITS, DatasetDescription
 from core.spec.fit import resolve
 from core.spec.job import AdversarialTraining, Distillation, ImportDataset
+from core.spec.measures import heading
+from core.spec.merge_patch import merged
 from core.spec.network import ModelDescription
+from core.spec.sweep import Sweep, points
+from core.spec.table import Outcome, Table, tabulate
 
-OFF = {"weight": 0.0}
-N_FGSM = {"adversary": {"name": "n_fgsm"}}
-
-
-def starship(**parts: Any) -> dict[str, Any]:
-    return {"method": {"name": "starship", **parts}}
-
-
-def distance(name: str) -> dict[str, Any]:
-    chosen = {"distance": {"name": name}}
-    return starship(covariance=chosen, gram=chosen)
-
-
-COMPARED: dict[str, dict[str, Any]] = {
-    "ARD": {"method": {"name": "ard"}},
-    "IAD": {"method": {"name": "iad"}},
-    "RSLAD": {"method": {"name": "rslad"}},
-    "AKD": {"method": {"name": "akd"}},
-    "AdaAD": {"method": {"name": "adaad"}},
-    "ARKD": {"method": {"name": "arkd"}},
-    "STARSHIP": starship(),
-    "Ada-STARSHIP": starship(adaptive=True),
+SPECS = Path(__file__).parents[1] / "docs" / "paper"
+TABLES = {
+    "1": "table 1, distilled from a larger teacher",
+    "2": "table 2, self-distillation",
+    "6": "table 6, single-step adversary",
+    "7": "table 7, ablation",
+    "8": "table 8, distances",
+    "readings": "what the paper leaves open",
 }
-ABLATION: dict[str, dict[str, Any]] = {
-    "ARKD": {"method": {"name": "arkd"}},
-    "+ FCA": starship(gram=OFF, submatrices=OFF),
-    "+ PGM": starship(covariance=OFF, submatrices=OFF),
-    "+ FCA + PGM": starship(submatrices=OFF),
-    "+ PGM + Omega(Gram)": starship(covariance=OFF, submatrices={"covariance": False}),
-    "STARSHIP": starship(),
-}
-DISTANCES: dict[str, dict[str, Any]] = {
-    "Frobenius": distance("frobenius"),
-    "Power-Euclidean": distance("power_euclidean"),
-    "KL": distance("kl"),
-    "MaxExp": starship(),
-}
-TABLES: dict[int, tuple[str, dict[str, dict[str, Any]]]] = {
-    1: ("Distilled from a larger teacher", COMPARED),
-    2: ("Self-distillation", COMPARED),
-    6: ("Single-step adversary", {name: row | N_FGSM for name, row in COMPARED.items()}),
-    7: ("Ablation", ABLATION),
-    8: ("Distances", DISTANCES),
-}
-MEASURES = ("clean", "pgd", "cw", "autoattack", "held_out_robust")
+TEACHER_SEED = 1000
+SHOWN = ("clean", "pgd", "cw", "autoattack", "held_out_robust")
+NARROW, WIDE = {"architecture": "small_cnn", "width": 4}, {"architecture": "small_cnn", "width": 16}
+RESNET_18, RESNET_34 = {"architecture": "resnet18"}, {"architecture": "resnet34"}
 
 
+@dataclass(frozen=True)
 class Scale:
-    """Networks, data and settings that all runs of a scale share."""
+    """What a table is made on: the same for all of its rows."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self.small = arguments.scale == "small"
-        self.epochs = arguments.epochs or (40 if self.small else 30)
-        radius = 0.15 if self.small else 8 / 255
-        self.description = DIGITS if self.small else imported(arguments.data, arguments.work)
-        self.dataset_file = None if self.small else arguments.work / "dataset" / "output" / PACKED_NAME
-        narrow = {"architecture": "small_cnn", "width": 4} if self.small else {"architecture": "resnet18"}
-        wide = {"architecture": "small_cnn", "width": 16} if self.small else {"architecture": "resnet34"}
-        self.student = narrow
-        self.teacher = narrow if arguments.table == 2 else wide
-        schedule: dict[str, Any] = {"epochs": self.epochs, "checkpoint_seconds": 3600.0 if self.small else 60.0}
-        schedule |= {} if self.small else {"precision": "bf16", "batch_size": 128}
-        attacks: list[dict[str, Any]] = [{"name": "pgd"}, {"name": "cw"}, {"name": "autoattack"}]
-        evaluation: dict[str, Any] = {"attacks": attacks, "every_epochs": 1 if self.small else 2}
-        evaluation |= {} if self.small else {"limit": arguments.test_images, "batch_size": 1000}
-        self.common: dict[str, Any] = {
-            "data": {"dataset": "digits" if self.small else "cifar10", "held_out": 0.1 if self.small else 0.02},
-            "adversary": {"name": "pgd", "radius": radius, "step_size": radius / 4, "steps": 10},
-            "schedule": schedule,
-            "evaluation": evaluation,
-            "export": [],
-        }
+    name: str
+    radius: float
+    networks: tuple[dict[str, Any], dict[str, Any]]
+    """Students', and that of a larger teacher."""
+    description: DatasetDescription
+    dataset_file: Path | None
+    changes: dict[str, Any]
+    """A merge patch on the table's base."""
+    threads: int
 
-    def job_body(self, row: dict[str, Any], seed: int) -> dict[str, Any]:
-        adversary = row.get("adversary", {})
-        if adversary:
-            adversary = {**adversary, "radius": self.common["adversary"]["radius"]}
-        return {**self.common, **row, "adversary": adversary or self.common["adversary"], "seed": seed}
+    def sweep(self, table: str, seeds: int) -> Sweep:
+        spec = jobfile.load(SPECS / (f"{table}.yaml" if table == "readings" else f"table{table}.yaml"), [])
+        own = {"student": self.networks[0], "teacher": "teacher", "adversary": self.adversary(spec["base"]["adversary"])}
+        base = merged(merged(spec["base"], self.changes), own, tags=("architecture",))
+        return Sweep.model_validate({"base": base, "rows": spec["rows"], "axes": {"seed": list(range(seeds))}})
+
+    def adversary(self, its: dict[str, Any]) -> dict[str, Any]:
+        steps = {"step_size": self.radius / 4} if "step_size" in its else {}
+        return {"radius": self.radius, **steps}
+
+    def teacher(self, table: str) -> dict[str, Any]:
+        """A TRADES network, trained as its students are: theirs in self-distillation, else the larger one."""
+        adversary = {"name": "pgd", "radius": self.radius, "step_size": self.radius / 4, "steps": 10}
+        own = {"student": self.networks[0 if table == "2" else 1], "method": {"name": "trades"}, "adversary": adversary}
+        attacks = [{"name": "pgd"}, {"name": "cw"}, {"name": "autoattack"}]
+        body = {"evaluation": {"attacks": attacks}, "seed": TEACHER_SEED, **own}
+        return dict(merged(body, self.changes))
+
+
+def small(arguments: argparse.Namespace) -> Scale:
+    changes = {
+        "data": {"dataset": "digits", "held_out": arguments.held_out or 0.1},
+        "schedule": {"epochs": arguments.epochs or 40, "checkpoint_seconds": 3600.0},
+        "export": [],
+    }
+    networks = ({**NARROW, "width": arguments.width}, WIDE)
+    return Scale("small", 0.15, networks, DIGITS, None, changes, threads=1)
+
+
+def cifar10(arguments: argparse.Namespace) -> Scale:
+    changes = {
+        "data": {"dataset": "cifar10", "held_out": arguments.held_out or 0.02},
+        "schedule": {"epochs": arguments.epochs or 30, "precision": "bf16"},
+        "evaluation": {"limit": arguments.test_images, "batch_size": 1000, "every_epochs": 2},
+        "export": [],
+    }
+    description = imported(arguments.data, arguments.work)
+    packed = arguments.work / "dataset" / "output" / PACKED_NAME
+    return Scale("cifar10", 8 / 255, (RESNET_18, RESNET_34), description, packed, changes, threads=8)
 
 
 def imported(images: Path, work: Path) -> DatasetDescription:
@@ -123,29 +119,50 @@ def imported(images: Path, work: Path) -> DatasetDescription:
     return event.dataset
 
 
-def run(path: Path, body: dict[str, Any], scale: Scale, teacher: Path | None, deadline: float) -> dict[str, float] | None:
-    """The numbers of the best checkpoint; None where the deadline came first, and the job can go on another time."""
-    torch.set_num_threads(1 if scale.small else 8)
-    kind = Distillation if teacher else AdversarialTraining
-    spec = resolve(kind.model_validate(body), scale.description)
-    folder = JobFolder(path)
-    report = folder.output / "report.json"
-    if not (report.exists() and folder.read_spec() == spec):
-        description = ModelDescription.model_validate({"network": scale.teacher, **shape(scale.description)})
-        folder.lay_out(spec, teacher=description if teacher else None, dataset=scale.description)
-        if teacher is not None:
-            folder.teacher_weights.write_bytes(teacher.read_bytes())
+@dataclass(frozen=True)
+class Run:
+    """One job in its folder, in a process of its own."""
+
+    scale: Scale
+    path: Path
+    body: dict[str, Any]
+    teacher: Path | None = None
+    teacher_network: dict[str, Any] | None = None
+
+    def __call__(self, deadline: float) -> dict[str, float] | None:
+        """The numbers of the best checkpoint; None where the deadline came first, and the job can go on another time."""
+        torch.set_num_threads(self.scale.threads)
+        kind = Distillation if self.teacher else AdversarialTraining
+        spec = resolve(kind.model_validate(self.body), self.scale.description)
+        folder = JobFolder(self.path)
+        report = folder.output / "report.json"
+        if not (report.exists() and folder.read_spec() == spec):
+            self.lay_out(folder, spec)
+            if job(folder, spec, lambda: time.time() > deadline).run().outcome != "succeeded":
+                return None
+        return self.numbers(json.loads(report.read_text()))
+
+    def lay_out(self, folder: JobFolder, spec: AdversarialTraining | Distillation) -> None:
+        scale = self.scale
+        taught_by = None
+        if self.teacher is not None:
+            taught_by = ModelDescription.model_validate({"network": self.teacher_network, **shape(scale.description)})
+        folder.lay_out(spec, teacher=taught_by, dataset=scale.description)
+        if self.teacher is not None:
+            folder.teacher_weights.write_bytes(self.teacher.read_bytes())
         if scale.dataset_file is not None and not folder.dataset_file.exists():
             folder.dataset_file.symlink_to(scale.dataset_file.absolute())
         newest = sorted(folder.output.glob("checkpoint-*.safetensors"))
         if newest:
             folder.checkpoint.write_bytes(newest[-1].read_bytes())
-        if job(folder, spec, lambda: time.time() > deadline).run().outcome != "succeeded":
-            return None
-    content = json.loads(report.read_text())
-    best = content["history"][content["network"]["best_epoch"] - 1]
-    found = {name: it["value"] for name, it in content["results"]["best"].items()}
-    return found | {"held_out_robust": best["held_out_robust"], "training_seconds": content["seconds"].get("training", 0.0)}
+
+    def numbers(self, report: dict[str, Any]) -> dict[str, float]:
+        best = report["history"][report["network"]["best_epoch"] - 1]
+        measured = {name: it["value"] for name, it in report["results"]["best"].items() if it["value"] is not None}
+        return measured | {
+            "held_out_robust": best["held_out_robust"],
+            "training_seconds_per_epoch": report["seconds"].get("training", 0.0) / len(report["history"]),
+        }
 
 
 def shape(description: DatasetDescription) -> dict[str, int]:
@@ -153,69 +170,84 @@ def shape(description: DatasetDescription) -> dict[str, int]:
 
 
 def main() -> None:
+    arguments = asked()
+    deadline, began = time.time() + 60 * arguments.minutes, time.monotonic()
+    scale = {"small": small, "cifar10": cifar10}[arguments.scale](arguments)
+    work = arguments.work / f"{arguments.scale}-{arguments.table}"
+    teacher_body = scale.teacher(arguments.table)
+    with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
+        teacher = pool.submit(Run(scale, work / "teacher", teacher_body), deadline).result()
+        if teacher is None:
+            print("The teacher is not done yet: run it again.")
+            return
+        weights = work / "teacher" / "output" / "best.safetensors"
+        sweep = scale.sweep(arguments.table, arguments.seeds)
+        waiting = {}
+        for point in points(sweep):
+            run = Run(scale, work / point.title.replace("/", " "), point.body, weights, teacher_body["student"])
+            waiting[pool.submit(run, deadline)] = point
+        students = []
+        for future in as_completed(waiting):
+            point, found = waiting[future], future.result()
+            students.append({"line": point.line, "seed": point.settings["seed"], "results": found})
+    order = [row.name for row in sweep.rows]
+    students.sort(key=lambda it: (order.index(it["line"]), it["seed"]))
+    data: dict[str, Any] = {"table": arguments.table, "title": TABLES[arguments.table], "scale": arguments.scale}
+    data |= {"base": sweep.base, "rows": {row.name: row.changes for row in sweep.rows}, "teacher_body": teacher_body}
+    data |= {"teacher": teacher, "students": students, "seconds": round(time.monotonic() - began), **stamp()}
+    write(arguments.out, f"paper_table_{arguments.table}_{arguments.scale}", data, markdown(data))
+
+
+def asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", type=int, choices=TABLES, default=1)
+    parser.add_argument("--table", choices=TABLES, default="1")
     parser.add_argument("--scale", choices=["small", "cifar10"], default="small")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--width", type=int, default=4, help="of the small students")
+    parser.add_argument("--held-out", type=float, help="share of the training images that choose the best epoch")
     parser.add_argument("--processes", type=int, default=2, help="1 on a GPU")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop what is running then, and write what is done")
     parser.add_argument("--data", type=Path, help="folder of images, for cifar10")
     parser.add_argument("--test-images", type=int, default=1000, help="of cifar10's, for the evaluation")
     parser.add_argument("--work", type=Path, default=Path("paper-tables"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    arguments = parser.parse_args()
-    deadline, began = time.time() + 60 * arguments.minutes, time.monotonic()
-    scale = Scale(arguments)
-    title, rows = TABLES[arguments.table]
-    work = arguments.work / f"{arguments.scale}-{arguments.table}"
-    with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
-        body = {**scale.common, "student": scale.teacher, "method": {"name": "trades"}, "seed": 1000}
-        teacher = pool.submit(run, work / "teacher", body, scale, None, deadline).result()
-        if teacher is None:
-            print("The teacher is not done yet: run it again.")
-            return
-        weights = work / "teacher" / "output" / "best.safetensors"
-        waiting = {}
-        for seed in range(arguments.seeds):
-            for name, row in rows.items():
-                body = {**scale.job_body(row, seed), "teacher": "teacher", "student": scale.student}
-                waiting[pool.submit(run, work / f"{name}-{seed}", body, scale, weights, deadline)] = (name, seed)
-        students: dict[str, dict[int, dict[str, float]]] = {name: {} for name in rows}
-        for future in as_completed(waiting):
-            name, seed = waiting[future]
-            found = future.result()
-            if found is not None:
-                students[name][seed] = found
-    data: dict[str, Any] = {"table": arguments.table, "title": title, "scale": arguments.scale, "epochs": scale.epochs}
-    data |= {"common": scale.common, "teacher_network": scale.teacher, "student_network": scale.student, "rows": rows}
-    data |= {"teacher": teacher, "students": students, "seconds": round(time.monotonic() - began), **stamp()}
-    write(arguments.out, f"paper_table_{arguments.table}_{arguments.scale}", data, markdown(data))
+    return parser.parse_args()
 
 
 def markdown(data: dict[str, Any]) -> str:
-    network = json.dumps(data["student_network"])
+    table = tabulate(outcomes(data))
+    measures = [name for name in (*SHOWN, "training_seconds_per_epoch") if name in table.measures]
+    schedule = data["base"]["schedule"]
     lines = [
-        f"# Table {data['table']} at scale {data['scale']}: {data['title'].lower()}",
+        f"# {data['title'].capitalize()}, at scale {data['scale']}",
         "",
         "Written by `benchmarks/paper_tables.py`. Test accuracy in % of the best checkpoint (chosen by held-out PGD-10), "
-        f"mean ± SD over the seeds. TRADES teacher {json.dumps(data['teacher_network'])}, students {network}, "
-        f"{data['epochs']} epochs each, one schedule for all.",
+        f"mean ± SD over the seeds. TRADES teacher {json.dumps(data['teacher_body']['student'])}, "
+        f"students {json.dumps(data['base']['student'])}, {schedule['epochs']} epochs each, one schedule for all. "
+        "In bold the row with the highest held-out accuracy.",
         "",
-        "| row | seeds | clean | PGD-20 | CW | AutoAttack | held-out PGD-10 |",
-        "|---|---|---|---|---|---|---|",
-        "| teacher | 1 | " + " | ".join(f"{100 * data['teacher'][name]:.1f}" for name in MEASURES) + " |",
+        "| row | seeds | " + " | ".join("s per epoch" if "seconds" in name else heading(name) for name in measures) + " |",
+        "|" + "---|" * (len(measures) + 2),
+        "| teacher | 1 | " + " | ".join(teachers(data, name) for name in measures) + " |",
     ]
-    for row, runs in data["students"].items():
-        cells = " | ".join(spread([100 * each[name] for each in runs.values()]) for name in MEASURES)
-        lines.append(f"| {row} | {len(runs)} | {cells} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *rows(table, measures)]) + "\n"
 
 
-def spread(values: list[float]) -> str:
-    if not values:
-        return "-"
-    return f"{statistics.mean(values):.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
+def outcomes(data: dict[str, Any]) -> Iterator[Outcome]:
+    for each in data["students"]:
+        yield Outcome(each["line"], each["results"] is not None, {"best": each["results"] or {}})
+
+
+def teachers(data: dict[str, Any], measure: str) -> str:
+    value = data["teacher"].get(measure)
+    return "–" if value is None else f"{value:.4g}" if "seconds" in measure else f"{100 * value:.2f}"
+
+
+def rows(table: Table, measures: list[str]) -> Iterator[str]:
+    for line in table.lines:
+        cells = [line.name, str(line.done), *(line.text(name) or "–" for name in measures)]
+        yield "| " + " | ".join(f"**{cell}**" if line.best else cell for cell in cells) + " |"
 
 
 if __name__ == "__main__":

@@ -79,6 +79,8 @@ class Job(Answer):
     failure: Failure | None = None
     model_id: str | None = None
     """The published student."""
+    sweep_id: str | None = None
+    sweep_line: str | None = None
     created_at: str
     started_at: str | None = None
     finished_at: str | None = None
@@ -103,6 +105,30 @@ class DryRun(Answer):
     dataset_id: str
     teacher_id: str | None = None
     estimate: Estimate
+
+
+class Sweep(Answer):
+    id: str
+    name: str | None = None
+    size: int
+    """How many jobs it has."""
+    jobs: dict[str, int]
+    """How many of them are in each state."""
+    terminal: bool
+    created_at: str
+    spec: dict[str, Any] = {}
+
+
+class SweptJob(Answer):
+    title: str
+    """Its line in the table, and its seed."""
+    spec: dict[str, Any]
+    """Fully resolved."""
+
+
+class SweepDryRun(Answer):
+    jobs: list[SweptJob]
+    network_passes: int
 
 
 class MetricSeries(Answer):

@@ -1,6 +1,7 @@
 """The service as an object: one method for each thing that can be asked of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,6 +24,8 @@ from client.answers import (
     Model,
     NewKey,
     Page,
+    Sweep,
+    SweepDryRun,
     read,
 )
 from client.credentials import checked_url, find_api_key, find_url
@@ -30,6 +33,7 @@ from client.errors import ClientError
 from client.events import OnUpdate
 from client.transport import Params, Transport
 from core.spec.base import Spec
+from core.spec.table import Table
 
 PAGE_SIZE = 100
 Network = Mapping[str, Any] | Spec
@@ -79,7 +83,10 @@ class Distill:
         return events.fetch_job(self.transport, job_id)
 
     def jobs(self, *, metadata: Mapping[str, str] | None = None, **filters: str | list[str] | None) -> Iterator[Job]:
-        """Filters: status (one or several), kind, method, student, dataset. ``sort``: -created_at, the default, or created_at."""
+        """Filters: status (one or several), kind, method, student, dataset, sweep.
+
+        ``sort``: -created_at, the default, or created_at.
+        """
         wanted = {name: value for name, value in filters.items() if value}
         wanted |= {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
         return self._pages("jobs", Page[Job], wanted)
@@ -98,6 +105,41 @@ class Distill:
     def wait(self, job_id: str, on_update: OnUpdate = lambda _: None) -> Job:
         """The job when it has ended, whichever way. ``on_update`` is told of every change."""
         return events.watch(self.transport, job_id, on_update)
+
+    # -- sweeps
+
+    def submit_sweep(self, sweep: Mapping[str, Any] | Spec) -> Sweep:
+        """Many jobs at once: a base, rows and axes, as POST /v1/sweeps takes them."""
+        return read(Sweep, self.transport.post("sweeps", as_body(sweep)))
+
+    def dry_run_sweep(self, sweep: Mapping[str, Any] | Spec) -> SweepDryRun:
+        return read(SweepDryRun, self.transport.post("sweeps", as_body(sweep), {"dry_run": True}))
+
+    def sweep(self, sweep_id: str) -> Sweep:
+        return read(Sweep, self.transport.get(sweep_path(sweep_id)))
+
+    def sweeps(self) -> Iterator[Sweep]:
+        return self._pages("sweeps", Page[Sweep])
+
+    def wait_sweep(self, sweep_id: str, on_update: Callable[[Sweep], None] = lambda _: None) -> Sweep:
+        """The sweep when all of its jobs have ended. ``on_update`` is told how it stands, every few seconds."""
+        while True:
+            found = self.sweep(sweep_id)
+            on_update(found)
+            if found.terminal:
+                return found
+            time.sleep(events.POLL_SECONDS)
+
+    def cancel_sweep(self, sweep_id: str) -> Sweep:
+        return read(Sweep, self.transport.post(f"{sweep_path(sweep_id)}/cancel"))
+
+    def table(self, sweep_id: str, network: str = "best") -> Table:
+        """Mean and standard deviation over the seeds, a line for each combination, as far as the jobs are done."""
+        return read(Table, self.transport.get(f"{sweep_path(sweep_id)}/table", {"network": network}))
+
+    def table_text(self, sweep_id: str, form: str, network: str = "best") -> str:
+        """The same as text; ``form``: md or csv."""
+        return self.transport.get(f"{sweep_path(sweep_id)}/table", {"network": network, "format": form}).text
 
     # -- results
 
@@ -226,6 +268,10 @@ class Distill:
 
 def job_path(job_id: str) -> str:
     return f"jobs/{quote(job_id, safe='')}"
+
+
+def sweep_path(sweep_id: str) -> str:
+    return f"sweeps/{quote(sweep_id, safe='')}"
 
 
 def as_body(spec: Mapping[str, Any] | Spec) -> dict[str, Any]:

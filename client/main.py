@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from client.commands import catalogue, datasets, jobs, keys, models, up
+from client.commands import catalogue, datasets, jobs, keys, models, sweeps, up
 from client.credentials import home
 from client.display import tell
 from client.errors import ClientError, DistillProblem, Unreachable
@@ -55,6 +55,7 @@ app.command()(jobs.show)
 app.command()(jobs.watch)
 app.command()(jobs.cancel)
 app.command()(jobs.download)
+app.add_typer(sweeps.app, name="sweep")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(keys.app, name="keys")

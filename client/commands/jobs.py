@@ -1,6 +1,5 @@
 """``distill submit``, ``jobs``, ``show``, ``watch``, ``cancel``, ``download``."""
 
-import re
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +10,9 @@ from client import jobfile
 from client.answers import DryRun, Job
 from client.display import Watching, minute, percent, say, show_fields, show_json, show_table, stage, tell
 from client.distill import Distill
+from core.spec.measures import is_share
 
 DETACHED = 130
-ACCURACY = re.compile(r"(clean|pgd|cw|autoattack|transfer|held_out_clean|held_out_robust)(_[0-9]+)?")
-"""Results that are shares; those of analyses have units of their own."""
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of a job.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -47,12 +45,13 @@ def list_jobs(
     method: Annotated[str | None, typer.Option()] = None,
     student: Annotated[str | None, typer.Option(help="An architecture.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Id or name.")] = None,
+    sweep: Annotated[str | None, typer.Option(metavar="ID", help="Only the jobs of this sweep.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
     with Distill() as service:
-        found = list(islice(service.jobs(status=status, method=method, student=student, dataset=dataset), limit))
+        found = list(islice(service.jobs(status=status, method=method, student=student, dataset=dataset, sweep=sweep), limit))
     if as_json:
         show_json(found)
     else:
@@ -147,7 +146,7 @@ def show_accuracies(job: Job) -> None:
     if not job.results:
         return
     measures = list(dict.fromkeys(name for found in job.results.values() for name in found))
-    accuracies = [name for name in measures if ACCURACY.fullmatch(name)]
+    accuracies = [name for name in measures if is_share(name)]
     rows = ([network, *(percent(found.get(name)) for name in accuracies)] for network, found in job.results.items())
     show_table(["accuracy %", *accuracies], rows)
     for network, found in job.results.items():

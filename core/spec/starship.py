@@ -40,7 +40,14 @@ class NormalKl(Spec):
     """Added to the diagonal, times trace / size."""
 
 
+class NoDistance(Spec):
+    """None: covariances are not compared, and Eq. 7's cosine alone aligns features, sample by sample (the paper's FA, Fig. 5)."""
+
+    name: Literal["none"] = "none"
+
+
 Distance = Annotated[Frobenius | PowerEuclidean | MaxExp | NormalKl, Field(discriminator="name")]
+DistanceOrNone = Annotated[Frobenius | PowerEuclidean | MaxExp | NormalKl | NoDistance, Field(discriminator="name")]
 
 
 class ProjectionHeads(Spec):
@@ -67,7 +74,7 @@ class CovarianceAlignment(Spec):
 
     weight: float = Field(default=1.0, ge=0, le=1000)
     """alpha_1; 0 leaves the part out."""
-    distance: Distance = MaxExp()
+    distance: DistanceOrNone = MaxExp()
     heads: ProjectionHeads = ProjectionHeads()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from core.spec.measures import place
+from core.spec.measures import is_share, place
 
 SELECTED_BY = "held_out_robust"
 """Robust accuracy on held-out training images: a line is never chosen by its test images."""
@@ -26,6 +26,11 @@ class Cell(_Part):
     """Standard deviation of the seeds (divided by n - 1); null for a single one."""
     n: int
 
+    def text(self, measure: str) -> str:
+        """Mean ± SD; an accuracy in %."""
+        factor, digits = (100, ".2f") if is_share(measure) else (1, ".4g")
+        return f"{factor * self.mean:{digits}}" + (f" ± {factor * self.sd:{digits}}" if self.sd is not None else "")
+
 
 class Line(_Part):
     name: str
@@ -35,6 +40,10 @@ class Line(_Part):
     best: bool
     """Of the complete lines, the one with the highest mean accuracy on held-out images under attack."""
     cells: dict[str, Cell]
+
+    def text(self, measure: str) -> str:
+        """Of its cell; empty where it has none."""
+        return self.cells[measure].text(measure) if measure in self.cells else ""
 
 
 class Table(_Part):

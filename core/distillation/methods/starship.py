@@ -18,7 +18,7 @@ from core.distillation.statistics.distances import squared_distance
 from core.distillation.statistics.gram import gram
 from core.distillation.statistics.submatrices import omega
 from core.distillation.views import Precision, View
-from core.spec.starship import Distance
+from core.spec.starship import DistanceOrNone
 from core.spec.starship import Starship as Settings
 
 
@@ -62,7 +62,8 @@ class Starship(WithTeacher):
         if align.weight > 0:
             shifted = self._behind_perturbed_head(theirs, student) if align.heads.perturbation > 0 else ours
             terms["cosine"] = Term(align.weight * align.heads.cosine_weight, disagreement(theirs, shifted))
-            terms["fca"] = Term(align.weight, self._fca(theirs, shifted))
+            if align.distance.name != "none":
+                terms["fca"] = Term(align.weight, self._fca(theirs, shifted))
         if submatrices.weight > 0 and submatrices.covariance:
             terms["omega_covariance"] = Term(submatrices.weight, omega(sigma_s, submatrices.factor))
         with torch.no_grad():
@@ -77,7 +78,8 @@ class Starship(WithTeacher):
 
         def objective(weights: dict[str, Tensor]) -> Tensor:
             projected = self.student_head.project(clean_BD, adversarial_BD, weights)
-            return heads.cosine_weight * disagreement(constant, projected) + self._fca(constant, projected)
+            apart = heads.cosine_weight * disagreement(constant, projected)
+            return apart if self.settings.covariance.distance.name == "none" else apart + self._fca(constant, projected)
 
         weights = perturbed(self.student_head, objective, heads)
         return self.student_head.project(student[0].features_BD, student[1].features_BD, weights)
@@ -102,5 +104,5 @@ class Starship(WithTeacher):
             terms["omega_gram"] = Term(submatrices.weight, omega(g_s, submatrices.factor))
 
 
-def _settings(distance: Distance) -> dict[str, Any]:
+def _settings(distance: DistanceOrNone) -> dict[str, Any]:
     return distance.model_dump(exclude={"name"})
