@@ -22,13 +22,15 @@ from typing import Any
 
 import torch
 from machine import stamp, write
+from rates import flops_per_image, matrix_rate
 
 from client import jobfile
 from core.distillation.__main__ import job
 from core.distillation.data.importing import PACKED_NAME, import_dataset
+from core.distillation.job import chosen_device
 from core.folder import Imported, JobFolder
 from core.spec.data import DIGITS, DatasetDescription
-from core.spec.fit import resolve
+from core.spec.fit import resolve, steps_per_epoch
 from core.spec.job import AdversarialTraining, Distillation, ImportDataset
 from core.spec.measures import heading
 from core.spec.merge_patch import merged
@@ -47,6 +49,8 @@ TABLES = {
 }
 TEACHER_SEED = 1000
 SHOWN = ("clean", "pgd", "cw", "autoattack", "held_out_robust")
+SECONDS, SPEED, SHARE = "training_seconds_per_epoch", "training_images_per_second", "training_share_of_matrix_rate"
+TITLES = {SECONDS: "s per epoch", SPEED: "images/s", SHARE: "share of the matrix rate"}
 NARROW, WIDE = {"architecture": "small_cnn", "width": 4}, {"architecture": "small_cnn", "width": 16}
 RESNET_18, RESNET_34 = {"architecture": "resnet18"}, {"architecture": "resnet34"}
 
@@ -97,7 +101,7 @@ def small(arguments: argparse.Namespace) -> Scale:
 def cifar10(arguments: argparse.Namespace) -> Scale:
     changes = {
         "data": {"dataset": "cifar10", "held_out": arguments.held_out or 0.02},
-        "schedule": {"epochs": arguments.epochs or 30, "precision": "bf16"},
+        "schedule": {"epochs": arguments.epochs or 30, "precision": "bf16", "compile": arguments.compile},
         "evaluation": {"limit": arguments.test_images, "batch_size": 1000, "every_epochs": 2},
         "export": [],
     }
@@ -129,11 +133,15 @@ class Run:
     teacher: Path | None = None
     teacher_network: dict[str, Any] | None = None
 
+    @property
+    def spec(self) -> AdversarialTraining | Distillation:
+        kind = Distillation if self.teacher else AdversarialTraining
+        return resolve(kind.model_validate(self.body), self.scale.description)
+
     def __call__(self, deadline: float) -> dict[str, float] | None:
         """The numbers of the best checkpoint; None where the deadline came first, and the job can go on another time."""
         torch.set_num_threads(self.scale.threads)
-        kind = Distillation if self.teacher else AdversarialTraining
-        spec = resolve(kind.model_validate(self.body), self.scale.description)
+        spec = self.spec
         folder = JobFolder(self.path)
         report = folder.output / "report.json"
         if not (report.exists() and folder.read_spec() == spec):
@@ -142,12 +150,18 @@ class Run:
                 return None
         return self.numbers(json.loads(report.read_text()))
 
+    @property
+    def taught_by(self) -> ModelDescription:
+        return ModelDescription.model_validate({"network": self.teacher_network, **shape(self.scale.description)})
+
+    def share(self, images_per_second: float, rate: float) -> float:
+        """Of the device's matrix rate, that the training's arithmetic makes up: judging epochs on held-out images costs it."""
+        assert isinstance(self.spec, Distillation)
+        return images_per_second * flops_per_image(self.spec, self.taught_by, self.scale.description) / rate
+
     def lay_out(self, folder: JobFolder, spec: AdversarialTraining | Distillation) -> None:
         scale = self.scale
-        taught_by = None
-        if self.teacher is not None:
-            taught_by = ModelDescription.model_validate({"network": self.teacher_network, **shape(scale.description)})
-        folder.lay_out(spec, teacher=taught_by, dataset=scale.description)
+        folder.lay_out(spec, teacher=self.taught_by if self.teacher else None, dataset=scale.description)
         if self.teacher is not None:
             folder.teacher_weights.write_bytes(self.teacher.read_bytes())
         if scale.dataset_file is not None and not folder.dataset_file.exists():
@@ -159,10 +173,10 @@ class Run:
     def numbers(self, report: dict[str, Any]) -> dict[str, float]:
         best = report["history"][report["network"]["best_epoch"] - 1]
         measured = {name: it["value"] for name, it in report["results"]["best"].items() if it["value"] is not None}
-        return measured | {
-            "held_out_robust": best["held_out_robust"],
-            "training_seconds_per_epoch": report["seconds"].get("training", 0.0) / len(report["history"]),
-        }
+        seconds = report["seconds"].get("training", 0.0) / len(report["history"])
+        images = steps_per_epoch(self.spec, self.scale.description) * self.spec.schedule.batch_size
+        speed = {SECONDS: seconds, SPEED: images / max(seconds, 1e-9)}
+        return measured | speed | {"held_out_robust": best["held_out_robust"]}
 
 
 def shape(description: DatasetDescription) -> dict[str, int]:
@@ -173,6 +187,7 @@ def main() -> None:
     arguments = asked()
     deadline, began = time.time() + 60 * arguments.minutes, time.monotonic()
     scale = {"small": small, "cifar10": cifar10}[arguments.scale](arguments)
+    rate = matrix_rate(chosen_device(), scale.changes["schedule"].get("precision", "fp32"))
     work = arguments.work / f"{arguments.scale}-{arguments.table}"
     teacher_body = scale.teacher(arguments.table)
     with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
@@ -185,16 +200,24 @@ def main() -> None:
         waiting = {}
         for point in points(sweep):
             run = Run(scale, work / point.title.replace("/", " "), point.body, weights, teacher_body["student"])
-            waiting[pool.submit(run, deadline)] = point
+            waiting[pool.submit(run, deadline)] = (point, run)
         students = []
         for future in as_completed(waiting):
-            point, found = waiting[future], future.result()
+            (point, run), found = waiting[future], future.result()
+            if found is not None:
+                found[SHARE] = run.share(found[SPEED], rate)
             students.append({"line": point.line, "seed": point.settings["seed"], "results": found})
     order = [row.name for row in sweep.rows]
     students.sort(key=lambda it: (order.index(it["line"]), it["seed"]))
     data: dict[str, Any] = {"table": arguments.table, "title": TABLES[arguments.table], "scale": arguments.scale}
     data |= {"base": sweep.base, "rows": {row.name: row.changes for row in sweep.rows}, "teacher_body": teacher_body}
-    data |= {"teacher": teacher, "students": students, "seconds": round(time.monotonic() - began), **stamp()}
+    data |= {
+        "teacher": teacher,
+        "students": students,
+        "matrix_flops": rate,
+        "seconds": round(time.monotonic() - began),
+        **stamp(),
+    }
     write(arguments.out, f"paper_table_{arguments.table}_{arguments.scale}", data, markdown(data))
 
 
@@ -208,6 +231,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--held-out", type=float, help="share of the training images that choose the best epoch")
     parser.add_argument("--processes", type=int, default=2, help="1 on a GPU")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop what is running then, and write what is done")
+    parser.add_argument("--compile", action="store_true", help="cifar10's networks, through torch.compile")
     parser.add_argument("--data", type=Path, help="folder of images, for cifar10")
     parser.add_argument("--test-images", type=int, default=1000, help="of cifar10's, for the evaluation")
     parser.add_argument("--work", type=Path, default=Path("paper-tables"))
@@ -217,7 +241,7 @@ def asked() -> argparse.Namespace:
 
 def markdown(data: dict[str, Any]) -> str:
     table = tabulate(outcomes(data))
-    measures = [name for name in (*SHOWN, "training_seconds_per_epoch") if name in table.measures]
+    measures = [name for name in (*SHOWN, *TITLES) if name in table.measures]
     schedule = data["base"]["schedule"]
     lines = [
         f"# {data['title'].capitalize()}, at scale {data['scale']}",
@@ -225,9 +249,9 @@ def markdown(data: dict[str, Any]) -> str:
         "Written by `benchmarks/paper_tables.py`. Test accuracy in % of the best checkpoint (chosen by held-out PGD-10), "
         f"mean ± SD over the seeds. TRADES teacher {json.dumps(data['teacher_body']['student'])}, "
         f"students {json.dumps(data['base']['student'])}, {schedule['epochs']} epochs each, one schedule for all. "
-        "In bold the row with the highest held-out accuracy.",
+        f"In bold the row with the highest held-out accuracy. Measured matrix rate: {data['matrix_flops'] / 1e12:.3g} TFLOP/s.",
         "",
-        "| row | seeds | " + " | ".join("s per epoch" if "seconds" in name else heading(name) for name in measures) + " |",
+        "| row | seeds | " + " | ".join(TITLES.get(name) or heading(name) for name in measures) + " |",
         "|" + "---|" * (len(measures) + 2),
         "| teacher | 1 | " + " | ".join(teachers(data, name) for name in measures) + " |",
     ]
@@ -241,7 +265,7 @@ def outcomes(data: dict[str, Any]) -> Iterator[Outcome]:
 
 def teachers(data: dict[str, Any], measure: str) -> str:
     value = data["teacher"].get(measure)
-    return "–" if value is None else f"{value:.4g}" if "seconds" in measure else f"{100 * value:.2f}"
+    return "–" if value is None else f"{value:.4g}" if measure in TITLES else f"{100 * value:.2f}"
 
 
 def rows(table: Table, measures: list[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from core.distillation import checkpoint, seeds
 from core.distillation.adversaries import attack
 from core.distillation.averaging import Average
 from core.distillation.checkpoint import State
+from core.distillation.compiled import CompiledPasses
 from core.distillation.data.batches import Batches
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import Finding, measure
@@ -67,6 +68,7 @@ class Trainer:
         self.optimizer = make_optimizer(schedule, [*self.student.parameters(), *method.heads.parameters()])
         self.state = State()
         self.average = None if spec.averaging is None else Average(spec.averaging, self.student)
+        self.passes = CompiledPasses(*method.networks) if schedule.compile else nullcontext()
         self.figures = Figures()
         self.watch, self.told = Stopwatch(), time.monotonic()
 
@@ -117,7 +119,7 @@ class Trainer:
     def train_step(self) -> Iterator[Metrics]:
         step, schedule = self.state.step, self.spec.schedule
         rate = set_rates(self.optimizer, schedule, step, self.steps, self.steps_per_epoch)
-        with convolutions_in(schedule.precision):
+        with convolutions_in(schedule.precision), self.passes:
             batch, adversarial_BCHW = self.attacked_batch(step)
             self.student.train()
             with self.adversarial_weights(batch, adversarial_BCHW):

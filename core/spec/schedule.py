@@ -51,6 +51,8 @@ class Schedule(Spec):
     decay: Decay = OneCycle()
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Of training and its adversary, on CUDA. Reported evaluation is always fp32."""
+    compile: bool = False
+    """Send the networks' passes in training through torch.compile: pays on CUDA in all but short jobs; needs a C++ compiler."""
     checkpoint_seconds: float = Field(default=60.0, ge=0, le=86_400)
     """A checkpoint is written after the first step that ends so long after the last one; 0: after every step."""
 

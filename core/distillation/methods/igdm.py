@@ -7,6 +7,7 @@ from torch import Tensor
 
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Method, Outcome, Term, When, WithTeacher
+from core.distillation.models.network import Classifier
 from core.distillation.statistics.divergences import kl
 from core.spec.method import Igdm as Settings
 
@@ -19,6 +20,10 @@ class Igdm(Method):
     def __init__(self, settings: Settings, method: WithTeacher) -> None:
         super().__init__(settings, method.student, method.precision)
         self.method, self.heads = method, method.heads
+
+    @property
+    def networks(self) -> list[Classifier]:
+        return self.method.networks
 
     def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
         return self.method.begin(images_BCHW, labels_B, when)

@@ -69,6 +69,11 @@ class Method(ABC):
         self.heads = nn.ModuleDict()
         self.precision = precision
 
+    @property
+    def networks(self) -> list[Classifier]:
+        """Whatever it asks in a step."""
+        return [self.student]
+
     def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
         """Whatever is constant over the batch's whole step. A method may change the images: the adversary gets the batch's."""
         return Batch(images_BCHW, labels_B, when=when or When())
@@ -96,6 +101,10 @@ class WithTeacher(Method):
     def __init__(self, settings: Spec, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
         super().__init__(settings, student, precision)
         self.teacher = teacher.eval().requires_grad_(False)
+
+    @property
+    def networks(self) -> list[Classifier]:
+        return [self.student, self.teacher]
 
     def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
         return Batch(images_BCHW, labels_B, self.ask(images_BCHW), when or When())
