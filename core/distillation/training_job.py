@@ -167,6 +167,8 @@ class TrainingJob(Job):
         sizes = {"training": len(trainer.batches.images), "held_out": len(trainer.held_out)}
         if trainer.batches.extra is not None:
             sizes["extra"] = len(trainer.batches.extra)
+        per_epoch = state.seconds["training"] / self.spec.schedule.epochs
+        self.folder.say(Measured(network="best", name="training_seconds_per_epoch", value=round(per_epoch, 3)))
         taught_by = None if teacher is None else facts(teacher, self.folder.read_teacher())
         self.publish_report(
             state, self.spec, dataset.description, facts(student, description, state.best_epoch), taught_by, sizes
