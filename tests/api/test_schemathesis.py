@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from core.settings import Settings
-from core.store import keys, models
+from core.spec.sweep import Sweep
+from core.store import keys, models, sweeps
 from core.store.engine import writing
 from core.store.objects import Objects
 from core.store.tables import DEFAULT_PROJECT
@@ -35,7 +36,14 @@ def prepared(settings: Settings, engine: Engine) -> dict[str, str]:
         row = models.get(session, DEFAULT_PROJECT, teacher.id)
         models.mark_ready(session, row, models.describe(row), object_key="ready", size=size, sha256=digest)
         spare = keys.create(session, DEFAULT_PROJECT, "spare", ["read"])[0]
-    return {"job_id": finished.job_id, "name": "report.json", "model": teacher.id, "key_id": spare.id}
+        sweep = sweeps.create(session, DEFAULT_PROJECT, Sweep(base={}))
+    return {
+        "job_id": finished.job_id,
+        "name": "report.json",
+        "model": teacher.id,
+        "key_id": spare.id,
+        "sweep_id": sweep.id,
+    }
 
 
 def configuration(prepared: dict[str, str], known: bool) -> str:
@@ -56,6 +64,10 @@ parameters = {{ key_id = "{prepared["key_id"]}" }}
 [[operations]]
 include-path-regex = "/v1/jobs/.+"
 parameters = {{ job_id = "{prepared["job_id"]}", name = "{prepared["name"]}" }}
+
+[[operations]]
+include-path-regex = "/v1/sweeps/.+"
+parameters = {{ sweep_id = "{prepared["sweep_id"]}" }}
 
 [[operations]]
 include-path-regex = "/v1/models/.+"
