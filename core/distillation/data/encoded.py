@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core.distillation.data import tensor_file
 from core.distillation.data.encoded_images import EncodedImages
+from core.distillation.data.file_kinds import quoted
 from core.distillation.data.files import Files, Progress
 from core.distillation.data.image_files import verified
 from core.distillation.data.images import DataSet
@@ -34,25 +35,37 @@ class Part:
 
 
 def write(target: Path, files: Files, train: Part, test: Part, progress: Progress) -> int:
-    """How many channels the images have: one if every one is grey, else three. Each was decoded on the way, one at a time."""
-    parts = {"train": train, "test": test}
-    indices: dict[str, Tensor] = {}
-    for name, part in parts.items():
-        sizes_N = torch.tensor([files.size(path) for path in part.paths], dtype=torch.int64)
-        indices[f"{name}_offsets"] = torch.cat([torch.zeros(1, dtype=torch.int64), sizes_N.cumsum(0)])
-        indices[f"{name}_labels"] = part.labels_N
-    ends = {name: int(indices[f"{name}_offsets"][-1]) for name in parts}
-    if sum(ends.values()) > MAX_BYTES:
-        raise Refused(f"The images have {sum(ends.values())} bytes; at most {MAX_BYTES} are possible.", code="too_large")
-    plans = {name: Plan("I64", tuple(tensor.shape)) for name, tensor in indices.items()}
+    """How many channels the images have: one if every one is grey, else three. Each is decoded on the way, and let go again.
+
+    Raises Refused naming the file that cannot be used.
+    """
+    paths = [*train.paths, *test.paths]
+    sizes_N = torch.tensor([files.size(path) for path in paths], dtype=torch.int64)
+    plans, indices = _plan(train, test, sizes_N)
     grey = True
-    with tensor_file.writing(target, plans | {f"{name}_bytes": Plan("U8", (end,)) for name, end in ends.items()}) as out:
-        for tensor in indices.values():
+    with tensor_file.writing(target, plans) as out:
+        for tensor in indices:
             out.write(tensor.numpy().astype("<i8").tobytes())
-        for data, is_grey in verified(files, [*train.paths, *test.paths], progress):
+        images = verified(files, paths, progress)
+        for path, size, (data, is_grey) in zip(paths, sizes_N.tolist(), images, strict=True):
+            if len(data) != size:
+                raise Refused(f"{quoted(path)} changed while it was read.", code="unreadable_image")
             out.write(data)
             grey &= is_grey
     return 1 if grey else 3
+
+
+def _plan(train: Part, test: Part, sizes_N: Tensor) -> tuple[dict[str, Plan], list[Tensor]]:
+    """Of the whole file, and the tensors that it begins with."""
+    if int(sizes_N.sum()) > MAX_BYTES:
+        raise Refused(f"The images have {int(sizes_N.sum())} bytes; at most {MAX_BYTES} are possible.", code="too_large")
+    sizes = dict(zip(("train", "test"), sizes_N.split([len(train.paths), len(test.paths)]), strict=True))
+    zero = torch.zeros(1, dtype=torch.int64)
+    indices = {f"{part}_offsets": torch.cat([zero, of_part.cumsum(0)]) for part, of_part in sizes.items()}
+    indices |= {"train_labels": train.labels_N, "test_labels": test.labels_N}
+    plans = {name: Plan("I64", tuple(tensor.shape)) for name, tensor in indices.items()}
+    plans |= {f"{part}_bytes": Plan("U8", (int(of_part.sum()),)) for part, of_part in sizes.items()}
+    return plans, list(indices.values())
 
 
 def load(folder: JobFolder) -> DataSet:
