@@ -181,7 +181,8 @@ class Distill:
         With ``image_size`` the images stay encoded until they are used. ``classes`` lists those to keep, in the order of their
         labels (of an .npz: their names); ``every=10`` keeps the 1st, 11th, 21st, ... of the sorted list.
         """
-        body = {"name": name, "sha256": transfers.sha256_of(Path(path))} | _reading(image_size, classes, every)
+        wanted = {"image_size": image_size, "classes": None if classes is None else list(classes), "every": every}
+        body = {"name": name, "sha256": transfers.sha256_of(Path(path))} | wanted
         return imports.send(self.transport, "datasets", Dataset, body, Path(path))
 
     def add_dataset(
@@ -195,9 +196,9 @@ class Distill:
         every: int | None = None,
     ) -> Dataset:
         """Import an entry of the operator's data folder, or have cifar10 or cifar100 downloaded. See ``upload_dataset``."""
-        sources = {"folder": folder, "download": download}
-        body = {"name": name} | {key: value for key, value in sources.items() if value is not None}
-        return read(Dataset, self.transport.post("datasets", body | _reading(image_size, classes, every)))
+        wanted = {"image_size": image_size, "classes": None if classes is None else list(classes), "every": every}
+        body = {"name": name, "folder": folder, "download": download} | wanted
+        return read(Dataset, self.transport.post("datasets", body))
 
     def dataset(self, reference: str) -> Dataset:
         return imports.get(self.transport, "datasets", Dataset, reference)
@@ -242,11 +243,6 @@ class Distill:
             cursor = page.next_cursor
             if cursor is None:
                 return
-
-
-def _reading(image_size: int | None, classes: Sequence[str] | None, every: int | None) -> dict[str, Any]:
-    wanted = {"image_size": image_size, "classes": None if classes is None else list(classes), "every": every}
-    return {key: value for key, value in wanted.items() if value is not None}
 
 
 def job_path(job_id: str) -> str:

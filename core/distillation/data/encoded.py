@@ -16,11 +16,11 @@ from core.distillation.data import tensor_file
 from core.distillation.data.encoded_images import EncodedImages
 from core.distillation.data.file_kinds import quoted
 from core.distillation.data.files import Files, Progress
-from core.distillation.data.image_files import verified
 from core.distillation.data.images import DataSet
 from core.distillation.data.images_on_disk import Rows
 from core.distillation.data.packed import check_labels, unreadable
 from core.distillation.data.tensor_file import Array, Plan
+from core.distillation.data.verifying import verified
 from core.errors import Refused
 from core.folder import JobFolder
 from core.spec.data import DatasetDescription
@@ -59,7 +59,7 @@ def _plan(train: Part, test: Part, sizes_N: Tensor) -> tuple[dict[str, Plan], li
     """Of the whole file, and the tensors that it begins with."""
     if int(sizes_N.sum()) > MAX_BYTES:
         raise Refused(f"The images have {int(sizes_N.sum())} bytes; at most {MAX_BYTES} are possible.", code="too_large")
-    sizes = dict(zip(("train", "test"), sizes_N.split([len(train.paths), len(test.paths)]), strict=True))
+    sizes = {"train": sizes_N[: len(train.paths)], "test": sizes_N[len(train.paths) :]}
     zero = torch.zeros(1, dtype=torch.int64)
     indices = {f"{part}_offsets": torch.cat([zero, of_part.cumsum(0)]) for part, of_part in sizes.items()}
     indices |= {"train_labels": train.labels_N, "test_labels": test.labels_N}

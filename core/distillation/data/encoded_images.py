@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.distillation import seeds
 from core.distillation.data.augmentation import augment
-from core.distillation.data.image_files import FORMATS
+from core.distillation.data.image_opening import FORMATS, alone_if_large
 from core.distillation.data.images import Pending
 from core.distillation.data.images_on_disk import ImagesOnDisk, Rows, moved
 from core.distillation.data.resized_crop import DRAWS, Box, middle_box, random_box
@@ -81,7 +81,8 @@ def cut(image: Image.Image, box: Box, size: tuple[int, int], mode: str) -> Image
     image.draft(image.mode, (int(2 * size[0] * width / (right - left)), int(2 * size[1] * height / (bottom - top))))
     across, down = image.width / width, image.height / height
     scaled = (left * across, top * down, min(right * across, image.width), min(bottom * down, image.height))
-    return image.convert(mode).resize(size, Image.Resampling.BILINEAR, scaled)
+    with alone_if_large(image):
+        return image.convert(mode).resize(size, Image.Resampling.BILINEAR, scaled)
 
 
 @cache

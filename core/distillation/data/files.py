@@ -139,7 +139,7 @@ class FolderFiles:
 
 def pickle_refused(path: str) -> Refused:
     return Refused(
-        f"{quoted(path)} is of a kind that can run code when it is opened. A data set is a folder of images, or CIFAR's binary "
-        "batches (its authors' binary version, not the Python one).",
+        f"{quoted(path)} is of a kind that can run code when it is opened. A data set is a folder of images, CIFAR's binary "
+        "batches (its authors' binary version, not the Python one), or an .npz whose arrays are image and label.",
         code="unsafe_dataset",
     )

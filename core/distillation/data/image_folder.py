@@ -9,7 +9,8 @@ from core.distillation.data import class_choice, encoded, packed
 from core.distillation.data.class_choice import MAX_CLASSES
 from core.distillation.data.file_kinds import file_kind, is_unicode, quoted
 from core.distillation.data.files import Files, Progress
-from core.distillation.data.image_files import FORMATS, decode
+from core.distillation.data.image_files import decode
+from core.distillation.data.image_opening import FORMATS
 from core.distillation.data.images import Found, Images
 from core.errors import Refused
 from core.spec.data import DatasetDescription, Reading

@@ -16,7 +16,7 @@ from core.distillation.data.archive.zip import entries
 from core.distillation.data.class_choice import MAX_CLASSES
 from core.distillation.data.file_kinds import quoted
 from core.distillation.data.files import Progress
-from core.distillation.data.image_files import LARGEST_SIDE, SMALLEST_SIDE
+from core.distillation.data.image_opening import LARGEST_SIDE, SMALLEST_SIDE
 from core.distillation.data.images import Found
 from core.distillation.data.npy import NpyStream
 from core.distillation.data.tensor_file import Plan

@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 from safetensors.torch import load_file, save_file
 
 from core.distillation import seeds
-from core.distillation.data import encoded, image_files, load, split
+from core.distillation.data import encoded, load, split, verifying
 from core.distillation.data.augmentation import augment
 from core.distillation.data.batches import Batches
 from core.distillation.data.importing import import_dataset
@@ -280,7 +280,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
 def test_few_images_are_in_memory_at_a_time(encode: Any, monkeypatch: pytest.MonkeyPatch):
     read, written = 0, 0
     files = {f"{part}/{name}/{at}.png": picture() for part in ("train", "test") for name in "ab" for at in range(50)}
-    opened, check = image_files._opened, encoded.verified
+    opened, check = verifying.opened, encoded.verified
 
     def counted(*arguments: Any) -> Any:
         nonlocal read
@@ -290,11 +290,11 @@ def test_few_images_are_in_memory_at_a_time(encode: Any, monkeypatch: pytest.Mon
     def watched(*arguments: Any) -> Any:
         nonlocal written
         for found in check(*arguments):
-            assert read - written <= 2 * image_files.THREADS + 1
+            assert read - written <= verifying.AHEAD + 1
             written += 1
             yield found
 
-    monkeypatch.setattr(image_files, "_opened", counted)
+    monkeypatch.setattr(verifying, "opened", counted)
     monkeypatch.setattr(encoded, "verified", watched)
     encode(zip_of(files))
     assert (read, written) == (200, 200)
