@@ -355,3 +355,16 @@ def test_an_image_that_can_no_longer_be_decoded_fails_the_job_with_a_sentence(en
 
 def test_images_of_one_size_may_stay_encoded_too(encode: Any):
     assert encode(zip_of(two_classes() | split_classes("")), image_size=8).read_dataset().source == "encoded"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("augmentation", [CROP, Augmentation(crop_padding=0, flip=False)])
+def test_a_batch_on_the_gpu_is_that_of_the_cpu_but_for_the_flips(encode: Any, augmentation: Augmentation):
+    train = load(encode(zip_of(photos()))).train
+    indices_B = torch.tensor([5, 0, 11])
+    cuda_BCHW, labels_B = train.to("cuda").prepare(indices_B, augmentation, seeds.generator("cuda", 1))()
+    host_BCHW, host_B = train.prepare(indices_B, augmentation, seeds.generator("cpu", 1))()
+    assert cuda_BCHW.device.type == labels_B.device.type == "cuda"
+    assert labels_B.tolist() == host_B.tolist()
+    for one, other in zip(cuda_BCHW.cpu(), host_BCHW, strict=True):
+        assert torch.equal(one, other) or (augmentation.flip and torch.equal(one, other.flip(2)))
