@@ -68,6 +68,8 @@ class EncodedImages(ImagesOnDisk):
             image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
             box = middle_box(*image.size) if crop is None else random_box(*image.size, crop, draws)
             pixels = np.asarray(cut(image, box, self.size, self.mode))
+        except MemoryError:
+            raise
         except Exception as error:  # the bytes are those that the import could decode: another Pillow decodes them now
             message = f"Image {at} of the data set cannot be decoded any more ({type(error).__name__}: {error})."
             raise JobFailed("unreadable_dataset", "user", message) from error

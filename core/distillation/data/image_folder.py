@@ -33,7 +33,7 @@ class _Layout:
 
 
 def read(files: Files, wanted: Reading, target: Path, progress: Progress) -> Found:
-    """Writes ``target``: the files of each class in alphabetical order, and so are the classes, if ``wanted`` lists none.
+    """Writes ``target``. The files of a class are in alphabetical order, and so are the classes, unless ``wanted`` lists them.
 
     Raises Refused naming the class or the file that cannot be used.
     """

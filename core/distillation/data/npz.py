@@ -3,6 +3,7 @@
 Its arrays: image uint8 [N, H, W, C] and label integer [N]; others are left out. N images, K classes, C H W image.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,20 +32,33 @@ BLOCK_BYTES = 4 * 2**20
 LABELS_AT_ONCE = 2**18
 
 
-def find(file: BinaryIO) -> list[Entry] | None:
-    """The archive's entries, if it is such an .npz: their bytes come from ``file`` as they are asked for."""
+@dataclass(frozen=True)
+class Members:
+    """The entries named for one of the two arrays, whose bytes come from the file as they are asked for."""
+
+    arrays: list[Entry]
+    others: int
+
+
+def find(file: BinaryIO) -> Members | None:
+    """None where the file is no zip archive, or one without such arrays."""
     form = sniff.archive_format(file.read(512))
     size = file.seek(0, 2)
     file.seek(0)
     if form != "zip":
         return None
-    found = list(entries(file, Budget(size)))
-    return found if any(entry.name in (IMAGE, LABEL) for entry in found) else None
+    arrays, others = [], 0
+    for entry in entries(file, Budget(size)):
+        if entry.name in (IMAGE, LABEL) and entry.kind == "file":
+            arrays.append(entry)
+        else:
+            others += 1
+    return Members(arrays, others) if arrays else None
 
 
-def read(members: list[Entry], wanted: Reading, target: Path, progress: Progress) -> Found:
+def read(members: Members, wanted: Reading, target: Path, progress: Progress) -> Found:
     """Writes ``target``, in memory that does not grow with the number of images. Raises Refused naming the array."""
-    images, labels = (npy.opened(_only(members, name)) for name in (IMAGE, LABEL))
+    images, labels = (npy.opened(_only(members.arrays, name)) for name in (IMAGE, LABEL))
     _check_reading(wanted)
     _check(images, labels)
     count, height, width, channels = images.shape
@@ -69,11 +83,11 @@ def read(members: list[Entry], wanted: Reading, target: Path, progress: Progress
         test_images=0,
     )
     layout = f"An .npz: {IMAGE} and {LABEL}. There are no test images, so it can only be extra training data."
-    return Found(description, layout, images_K, torch.zeros_like(images_K), ignored_files=len(members) - 2)
+    return Found(description, layout, images_K, torch.zeros_like(images_K), ignored_files=members.others)
 
 
-def _only(members: list[Entry], name: str) -> Entry:
-    found = [entry for entry in members if entry.name == name and entry.kind == "file"]
+def _only(arrays: list[Entry], name: str) -> Entry:
+    found = [entry for entry in arrays if entry.name == name]
     if not found:
         raise Refused(f"The .npz has no {quoted(name)}; it needs {IMAGE} and {LABEL}.", code="unknown_format")
     if len(found) > 1:
