@@ -59,7 +59,7 @@ def model(row: tables.Model) -> schemas.Model:
 
 
 def dataset(row: tables.Dataset) -> schemas.Dataset:
-    return schemas.Dataset(**{"report": None, **_columns(row, schemas.Dataset)})
+    return schemas.Dataset(**{"report": None, **_columns(row, schemas.Dataset), **(row.reading or {})})
 
 
 def key(row: tables.ApiKey) -> schemas.Key:

@@ -1,9 +1,9 @@
 """Data sets: uploaded as an archive, taken from the operator's data folder, or downloaded by a worker; then imported."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 
 from api import answers, downloads, schemas, submission, uploads
 from api.dependencies import After, Database, Limit, Principal, Reader, Setup, Store, Submitter
-from api.documentation import DOWNLOAD, UPLOAD, created, problems
+from api.documentation import DATASET_EXAMPLES, DOWNLOAD, UPLOAD, created, problems
 from api.once import OnceOnly
 from api.routes import KeyedRoute
 from core import queue
 from core.errors import Conflict, Invalid
 from core.settings import Settings
 from core.spec import sniff
+from core.spec.data import Reading
 from core.spec.job import ImportDataset
 from core.store import datasets, tables
 from core.store.engine import reading, writing
@@ -39,14 +40,23 @@ def list_datasets(caller: Reader, engine: Database, limit: Limit = 50, after: Af
     response_model=schemas.Dataset,
     responses={**created("/v1/datasets/{id}", "reference", "get_dataset", "upload_dataset", "download_dataset"), **problems(409)},
 )
-def create_dataset(body: schemas.DatasetBody, caller: Submitter, settings: Setup, once: OnceOnly) -> Any:
+def create_dataset(
+    body: Annotated[schemas.DatasetBody, Body(openapi_examples=DATASET_EXAMPLES)],
+    caller: Submitter,
+    settings: Setup,
+    once: OnceOnly,
+) -> Any:
     """With `folder` or `download` a worker fetches it; with neither, PUT an archive to /v1/datasets/{id}/content."""
-    source = _source(body, settings)
+    source, wanted = _source(body, settings), Reading.of(body)
 
     def act(session: Session) -> tuple[int, schemas.Dataset]:
-        row = datasets.create(session, caller.project_id, body.name, source, status="awaiting_upload", sha256=body.sha256)
+        row = datasets.create(
+            session, caller.project_id, body.name, source, status="awaiting_upload", sha256=body.sha256, wanted=wanted
+        )
         if source != "upload":
-            spec = ImportDataset(dataset_id=row.id, source=source, folder=body.folder, download=body.download)
+            spec = ImportDataset(
+                dataset_id=row.id, source=source, folder=body.folder, download=body.download, **wanted.model_dump()
+            )
             job = submission.submit_import(session, caller.project_id, spec, row.name)
             row = datasets.begin_import(session, row, job.id)
             once.afterwards(partial(queue.hint, settings, job.id))
@@ -66,7 +76,7 @@ def get_dataset(reference: str, caller: Reader, engine: Database) -> schemas.Dat
 async def upload_dataset(
     reference: str, request: Request, caller: Submitter, engine: Database, objects: Store, settings: Setup
 ) -> schemas.Dataset:
-    """The archive itself (zip, tar, tar.gz, tar.xz, tar.bz2). A worker then opens it where it can do no harm."""
+    """The archive itself (zip, tar, tar.gz, tar.xz, tar.bz2), or an .npz. A worker then opens it where it can do no harm."""
     row = await run_in_threadpool(_awaiting, engine, caller, reference)
     size, sha256 = await uploads.receive(
         request, objects, row.id, limit=settings.max_upload_bytes, sha256=row.sha256, sniff=sniff.archive_format
@@ -81,7 +91,7 @@ async def upload_dataset(
 def download_dataset(
     reference: str, request: Request, caller: Reader, engine: Database, objects: Store, direct: downloads.Direct = False
 ) -> Any:
-    """The packed images and labels, as safetensors."""
+    """Images, decoded or as they came, and labels, as safetensors."""
     with reading(engine) as session:
         row = datasets.get(session, caller.project_id, reference)
     if row.status != "ready":
@@ -107,6 +117,8 @@ def _source(body: schemas.DatasetBody, settings: Settings) -> Literal["upload", 
     if body.download is not None:
         if not settings.allow_downloads:
             raise Invalid.field("download", message="This service downloads no data sets; upload an archive instead.")
+        if body.image_size is not None:
+            raise Invalid.field("image_size", message="image_size is for image files; CIFAR's images come decoded.")
         return "download"
     return "upload"
 
@@ -122,6 +134,6 @@ def _awaiting(engine: Engine, caller: Principal, reference: str) -> tables.Datas
 def _begin_import(engine: Engine, caller: Principal, dataset_id: str, size: int, sha256: str) -> schemas.Dataset:
     with writing(engine) as session:
         row = datasets.get(session, caller.project_id, dataset_id)
-        spec = ImportDataset(dataset_id=row.id, source="upload")
+        spec = ImportDataset(dataset_id=row.id, source="upload", **(row.reading or {}))
         job = submission.submit_import(session, caller.project_id, spec, row.name)
         return answers.dataset(datasets.begin_import(session, row, job.id, size=size, sha256=sha256))

@@ -166,6 +166,17 @@ SWEEP_EXAMPLES: Any = {
         },
     },
 }
+DATASET_EXAMPLES: Any = {
+    "archive": {"summary": "An archive of class folders, or an .npz, that will be uploaded", "value": {"name": "birds"}},
+    "imagenet-100": {
+        "summary": "Every tenth class of the operator's ImageNet, kept encoded and used at 224 pixels",
+        "value": {"name": "imagenet-100", "folder": "imagenet", "image_size": 224, "every": 10},
+    },
+    "chosen classes": {
+        "summary": "Two classes, labelled in this order",
+        "value": {"name": "pets", "folder": "animals", "classes": ["dog", "cat"]},
+    },
+}
 CLONE_EXAMPLES: Any = {
     "another seed": {"value": {"name": "second run", "seed": 1}},
     "another method": {

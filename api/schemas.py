@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from core.errors import FailureClass
-from core.spec.data import DatasetDescription
+from core.spec.data import ClassName, DatasetDescription, Reading
 from core.spec.job import AnyJob, SubmittedJob
 from core.spec.network import ModelDescription, Network
 from core.spec.status import Phase, Status
@@ -244,6 +244,10 @@ class Dataset(Answer):
     status: Literal["awaiting_upload", "importing", "ready", "refused"]
     source: str
     description: DatasetDescription | None
+    image_size: int | None = None
+    """As it was asked for, like `classes` and `every`."""
+    classes: list[ClassName] | None = None
+    every: int | None = None
     problem: dict[str, Any] | None
     report: dict[str, Any] | None
     import_job_id: str | None
@@ -326,7 +330,7 @@ class ModelBody(Body):
     """Of the file that will be uploaded; checked while it streams in."""
 
 
-class DatasetBody(Body):
+class DatasetBody(Reading):
     """A data set from the operator's data folder, one that the worker downloads, or (with neither) one whose archive
     will be uploaded to /v1/datasets/{id}/content."""
 

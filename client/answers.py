@@ -173,6 +173,9 @@ class Model(_Upload):
 
 class Dataset(_Upload):
     source: str
+    image_size: int | None = None
+    classes: list[str] | None = None
+    every: int | None = None
     description: dict[str, Any] | None = None
 
 

@@ -209,16 +209,37 @@ class Distill:
     def models(self) -> Iterator[Model]:
         return self._pages("models", Page[Model])
 
-    def upload_dataset(self, path: Path | str, name: str) -> Dataset:
-        """Send an archive of images; it is then imported."""
-        return imports.send(
-            self.transport, "datasets", Dataset, {"name": name, "sha256": transfers.sha256_of(Path(path))}, Path(path)
-        )
+    def upload_dataset(
+        self,
+        path: Path | str,
+        name: str,
+        *,
+        image_size: int | None = None,
+        classes: Sequence[str] | None = None,
+        every: int | None = None,
+    ) -> Dataset:
+        """Send an archive of images, or an .npz; it is then imported.
 
-    def add_dataset(self, name: str, *, folder: str | None = None, download: str | None = None) -> Dataset:
-        """Import an entry of the operator's data folder, or have cifar10 or cifar100 downloaded."""
-        sources = {"folder": folder, "download": download}
-        body = {"name": name} | {key: value for key, value in sources.items() if value is not None}
+        With ``image_size`` the images stay encoded until they are used. ``classes`` lists those to keep, in the order of their
+        labels (of an .npz: their names); ``every=10`` keeps the 1st, 11th, 21st, ... of the sorted list.
+        """
+        wanted = {"image_size": image_size, "classes": None if classes is None else list(classes), "every": every}
+        body = {"name": name, "sha256": transfers.sha256_of(Path(path))} | wanted
+        return imports.send(self.transport, "datasets", Dataset, body, Path(path))
+
+    def add_dataset(
+        self,
+        name: str,
+        *,
+        folder: str | None = None,
+        download: str | None = None,
+        image_size: int | None = None,
+        classes: Sequence[str] | None = None,
+        every: int | None = None,
+    ) -> Dataset:
+        """Import an entry of the operator's data folder, or have cifar10 or cifar100 downloaded. See ``upload_dataset``."""
+        wanted = {"image_size": image_size, "classes": None if classes is None else list(classes), "every": every}
+        body = {"name": name, "folder": folder, "download": download} | wanted
         return read(Dataset, self.transport.post("datasets", body))
 
     def dataset(self, reference: str) -> Dataset:

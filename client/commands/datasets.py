@@ -33,22 +33,43 @@ def row(dataset: Dataset) -> list[object]:
 @app.command()
 def add(
     name: str,
-    file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, readable=True, help="An archive of images.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(exists=True, dir_okay=False, readable=True, help="An archive of images, or an .npz.")
+    ] = None,
     folder: Annotated[str | None, typer.Option(help="An entry of the service's data folder.")] = None,
     download: Annotated[str | None, typer.Option(help="cifar10 or cifar100, where the service may download.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Keep images encoded; they are used at so many pixels a side.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, readable=True, help="A file that lists the classes to keep.")
+    ] = None,
+    every: Annotated[int | None, typer.Option(help="10: keep the 1st, 11th, 21st, ... class of the sorted list.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it is ready, or refused.")] = False,
 ) -> None:
     """Add a data set: a file, an entry of the service's data folder, or a download. One of the three."""
     if sum(source is not None for source in (file, folder, download)) != 1:
         raise typer.BadParameter("One of FILE, --folder and --download is needed.")
+    if classes is not None and every is not None:
+        raise typer.BadParameter("Classes are chosen by --classes or by --every, not by both.")
+    names = None if classes is None else listed(classes)
     with Distill() as service:
         if file is not None:
-            dataset = service.upload_dataset(file, name)
+            dataset = service.upload_dataset(file, name, image_size=image_size, classes=names, every=every)
         else:
-            dataset = service.add_dataset(name, folder=folder, download=download)
+            dataset = service.add_dataset(
+                name, folder=folder, download=download, image_size=image_size, classes=names, every=every
+            )
         if wait:
             dataset = service.wait_dataset(dataset.id)
     say(f"{dataset.id} {dataset.name} is {dataset.status}.")
+
+
+def listed(path: Path) -> list[str]:
+    """A name a line; empty lines do not count."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{path.name} is not UTF-8 text: a list of classes has one name a line.") from error
+    return [name for line in lines if (name := line.strip())]
 
 
 @app.command()

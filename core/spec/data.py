@@ -1,17 +1,48 @@
 """Which images a job trains on, and what is known of a data set without opening it."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 
 from core.spec.base import Spec
 
 
+class ResizedCrop(Spec):
+    """A box of random area, shape and place, scaled to the size of the images: how ImageNet is trained on."""
+
+    scale: tuple[float, float] = Field(default=(0.08, 1.0), strict=False)
+    """Least and largest share of the image's area."""
+    ratio: tuple[float, float] = Field(default=(3 / 4, 4 / 3), strict=False)
+    """Narrowest and widest box, as width / height."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale goes from above 0 to at most 1, the smaller share first; {self.scale} does not")
+        if not 0.01 <= self.ratio[0] <= self.ratio[1] <= 100:
+            raise ValueError(f"ratio goes from 0.01 to 100, the narrower first; {self.ratio} does not")
+        return self
+
+
 class Augmentation(Spec):
     crop_padding: int = Field(default=4, ge=0, le=64)
-    """Random crop after zero padding by so many pixels; 0: none."""
+    """Random crop after zero padding by so many pixels; 0: none, as beside `resized_crop`."""
+    resized_crop: ResizedCrop | None = None
+    """In place of the padded crop, for data sets of encoded images."""
     flip: bool = True
     """Random horizontal flip."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_crop(cls, body: Any) -> Any:
+        resized = isinstance(body, dict) and body.get("resized_crop") is not None
+        return {"crop_padding": 0, **body} if resized else body
+
+    @model_validator(mode="after")
+    def _not_two_crops(self) -> Self:
+        if self.resized_crop is not None and self.crop_padding:
+            raise ValueError("images are cropped once: by crop_padding or by resized_crop")
+        return self
 
 
 class ExtraData(Spec):
@@ -35,13 +66,46 @@ class Data(Spec):
     extra: ExtraData | None = None
     """Further training images, mixed into every batch."""
     augmentation: Augmentation | None = None
-    """Default: by the data set. Colour images: crop with an eighth of the side as padding, and flip; grey ones: none."""
+    """Default: by the data set. Colour images: crop with an eighth of the side as padding, and flip; grey ones: none.
+    Encoded images are cropped by `resized_crop` instead."""
+
+
+ClassName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00/]+$")]
+
+
+class Reading(Spec):
+    """How somebody's files are to become a data set."""
+
+    image_size: int | None = Field(default=None, ge=8, le=512)
+    """Images stay encoded (JPEG, PNG, ...) and become so many pixels high and wide when they are used; None: they are decoded
+    once, and must all have one size."""
+    classes: tuple[ClassName, ...] | None = Field(default=None, strict=False, min_length=2, max_length=10_000)
+    """Class folders to keep, in the order of their labels; of an .npz: the names of its labels."""
+    every: int | None = Field(default=None, ge=2, le=10_000)
+    """10 keeps the 1st, 11th, 21st, ... class of the sorted list, which makes an ImageNet-100 of ImageNet's 1000."""
+
+    @classmethod
+    def of(cls, whole: "Reading") -> "Reading":
+        """These settings alone, of something that has more."""
+        return Reading(image_size=whole.image_size, classes=whole.classes, every=whole.every)
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if self.classes is not None and self.every is not None:
+            raise ValueError("classes are chosen by a list or by every, not by both")
+        seen: set[str] = set()
+        for name in self.classes or ():
+            if name in seen:
+                raise ValueError(f"classes has {name!r} twice")
+            seen.add(name)
+        return self
 
 
 class DatasetDescription(Spec):
-    """What the import job found. `digits` comes with the program; every other data set is one packed file."""
+    """What the import job found. `digits` comes with the program; of every other data set there is one file: of decoded images
+    of one size (packed), or of images as they came (encoded), which become `height` x `width` pixels when they are used."""
 
-    source: Literal["digits", "packed"]
+    source: Literal["digits", "packed", "encoded"]
     classes: int = Field(ge=2, le=100_000)
     class_names: tuple[str, ...] = Field(strict=False)
     channels: int = Field(ge=1, le=3)

@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from core.errors import FieldError
-from core.spec.data import Augmentation, DatasetDescription
+from core.spec.data import Augmentation, DatasetDescription, ResizedCrop
 from core.spec.evaluation import NEEDS_REFERENCE, Analysis, Attack, AutoAttack, Evaluation, RadiusSweep
 from core.spec.job import AdversarialTraining, Distillation, EvaluationJob, TrainingJob
 from core.spec.method import Iad
@@ -34,8 +34,10 @@ def resolve(spec: Work, dataset: DatasetDescription) -> Work:
 
 
 def default_augmentation(dataset: DatasetDescription) -> Augmentation:
-    """Colour images: crop with an eighth of the side as padding, and flip; grey ones: none."""
+    """Colour images: crop with an eighth of the side as padding, and flip; grey ones: none. Encoded ones: a resized crop."""
     colour = dataset.channels == 3
+    if dataset.source == "encoded":
+        return Augmentation(resized_crop=ResizedCrop(), flip=colour)
     return Augmentation(crop_padding=min(dataset.height, dataset.width) // 8 if colour else 0, flip=colour)
 
 
@@ -79,7 +81,7 @@ def misfits(spec: TrainingJob, dataset: DatasetDescription, teacher: ModelDescri
     """Every reason why this job could not run, with the field to change; empty where it can."""
     name = spec.data.dataset
     found = network_misfits(spec.student, dataset.channels, dataset.height, dataset.width, ("student",), name)
-    found += test_misfits(name, dataset)
+    found += test_misfits(name, dataset) + augmentation_misfits(spec, dataset)
     if steps_per_epoch(spec, dataset) < 1:
         held_out = held_out_images(spec, dataset)
         images = f"{_used_images(spec, dataset) - held_out} training images left after {held_out} are held out"
@@ -172,6 +174,15 @@ def test_misfits(name: str, dataset: DatasetDescription) -> list[FieldError]:
     return [FieldError(("data", "dataset"), f"{name} has no test images: it can only be extra training data.")]
 
 
+def augmentation_misfits(spec: TrainingJob, dataset: DatasetDescription) -> list[FieldError]:
+    """Images that were decoded to one size have nothing left to cut a box from."""
+    augmentation = spec.data.augmentation
+    if dataset.source == "encoded" or augmentation is None or augmentation.resized_crop is None:
+        return []
+    message = f"resized_crop is for data sets of encoded images; {spec.data.dataset} is {dataset.source}: crop_padding is for it."
+    return [FieldError(("data", "augmentation", "resized_crop"), message)]
+
+
 def extra_misfits(name: str, dataset: DatasetDescription, extra_name: str, extra: DatasetDescription) -> list[FieldError]:
     """Why further training images do not go with a data set."""
     path, found = ("data", "extra", "dataset"), []
@@ -182,7 +193,8 @@ def extra_misfits(name: str, dataset: DatasetDescription, extra_name: str, extra
         message = f"{extra_name} has labels of {extra.classes} classes; {name} has {dataset.classes}."
         found.append(FieldError(path, message))
     if extra.source != "packed":
-        found.append(FieldError(path, f"{extra_name} is built in; extra images come from an imported data set."))
+        kind = {"digits": "is built in", "encoded": "has encoded images"}[extra.source]
+        found.append(FieldError(path, f"{extra_name} {kind}; extra images come from an imported data set of decoded ones."))
     return found
 
 

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from core.spec.adversary import Adversary, Pgd
 from core.spec.base import PixelDistance, Spec
-from core.spec.data import Data
+from core.spec.data import Data, Reading
 from core.spec.evaluation import Evaluation
 from core.spec.method import DistillationMethod, Igdm, Trades, TrainingMethod
 from core.spec.network import ModelDescription, Network
@@ -105,7 +105,7 @@ class ImportModel(Spec):
     description: ModelDescription
 
 
-class ImportDataset(Spec):
+class ImportDataset(Reading):
     """Opens an uploaded archive, or a folder that the operator offers. Made by POST /v1/datasets, never sent by a caller."""
 
     kind: Literal["import_dataset"] = "import_dataset"

@@ -53,7 +53,8 @@ def archive_format(first_bytes: bytes) -> ArchiveFormat:
             return name
     if is_pickle(first_bytes):
         raise Refused(
-            "The file is a pickle, which runs code when it is opened. Send an archive of images, or of CIFAR's binary batches.",
+            "The file is a pickle, which runs code when it is opened. "
+            "Send an archive of images or of CIFAR's binary batches, or an .npz.",
             code="unsafe_dataset",
         )
     raise Refused(

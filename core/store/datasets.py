@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, NotFound
-from core.spec.data import DatasetDescription
+from core.spec.data import DatasetDescription, Reading
 from core.store.ids import new_id
 from core.store.pages import page
 from core.store.tables import Dataset
@@ -24,6 +24,7 @@ def create(
     dataset_id: str | None = None,
     status: str = "importing",
     sha256: str | None = None,
+    wanted: Reading | None = None,
 ) -> Dataset:
     """A data set that an import job is still to open: ``importing``, or whose bytes are to be sent: ``awaiting_upload``.
 
@@ -38,6 +39,8 @@ def create(
     dataset = Dataset(
         id=dataset_id or new_id("ds"), project_id=project_id, name=name, source=source, status=status, sha256=sha256
     )
+    if wanted is not None:
+        dataset.reading = wanted.model_dump(mode="json", exclude_none=True) or None
     try:
         with session.begin_nested():
             session.add(dataset)

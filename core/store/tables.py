@@ -236,6 +236,8 @@ class Dataset(Base):
     status: Mapped[str] = mapped_column(String(16))
     """awaiting_upload, importing, ready or refused."""
     problem: Mapped[dict[str, Any] | None]
+    reading: Mapped[dict[str, Any] | None]
+    """A ``core.spec.data.Reading``, where one was asked for."""
     description: Mapped[dict[str, Any] | None]
     """A ``core.spec.data.DatasetDescription``, once it is known."""
     object_key: Mapped[str | None] = mapped_column(String(500))

@@ -25,7 +25,7 @@ DATASETS: dict[str, dict[str, Any]] = {
     "cifar100": {"classes": 100, "train_images": 50_000, "test_images": 10_000, **CIFAR},
     "ddpm-cifar10": {"classes": 10, "train_images": 1_000_000, "test_images": 0, **CIFAR},
     "ddpm-cifar100": {"classes": 100, "train_images": 1_000_000, "test_images": 0, **CIFAR},
-    "imagenet100": {"classes": 100, "train_images": 128_000, "test_images": 5_000, **IMAGENET},
+    "imagenet100": {"classes": 100, "train_images": 128_000, "test_images": 5_000, "source": "encoded", **IMAGENET},
 }
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "pang2022-wrn-28-10": ("dm_wrn_28_10", {"classes": 10, **CIFAR}),
@@ -48,7 +48,7 @@ def data_and_teachers(engine: Engine) -> None:
         for name, facts in DATASETS.items():
             names = tuple(map(str, range(facts["classes"])))
             row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
-            description = DatasetDescription(source="packed", class_names=names, **facts)
+            description = DatasetDescription.model_validate({"source": "packed", "class_names": names, **facts})
             datasets.mark_ready(session, row, description, object_key=name, size=1, sha256=SHA256)
         for name, (architecture, facts) in MODELS.items():
             network = {"network": {"architecture": architecture}, **facts}

@@ -30,7 +30,7 @@ def test_a_submitted_job_is_queued_with_every_default_written_out(client: TestCl
     assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert (job["status"], job["terminal"], job["queue_position"]) == ("queued", False, 1)
     assert (job["student"], job["method"], job["dataset"], job["dataset_id"]) == ("small_cnn", "trades", "digits", DIGITS_ID)
-    assert job["spec"]["data"]["augmentation"] == {"crop_padding": 0, "flip": False}
+    assert job["spec"]["data"]["augmentation"] == {"crop_padding": 0, "resized_crop": None, "flip": False}
     assert job["spec"]["evaluation"]["attacks"][0]["radius"] == pytest.approx(8 / 255)
     assert [change["status"] for change in job["status_history"]] == ["queued"]
     assert client.get(answer.headers["Location"]).json() == job

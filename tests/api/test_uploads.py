@@ -18,7 +18,7 @@ from core.store.objects import Objects, upload_key
 from core.store.tables import DEFAULT_PROJECT
 from tests.api.builders import SAFETENSORS, sha256
 from tests.api.conftest import KEY, Service, bearer
-from tests.builders import dataset_description
+from tests.builders import dataset_description, training_body
 from tests.servers import wait_until
 
 ZIP = b"PK\x03\x04" + b"\0" * 600
@@ -288,6 +288,16 @@ def test_models_and_data_sets_are_listed_in_pages(client: TestClient) -> None:
         ({"name": "ok", "download": "imagenet"}, ["download"]),
         ({"name": "ok", "folder": "here", "download": "cifar10"}, ["download"]),
         ({"name": "ok", "url": "http://127.0.0.1"}, ["url"]),
+        ({"name": "ok", "image_size": 7}, ["image_size"]),
+        ({"name": "ok", "image_size": 513}, ["image_size"]),
+        ({"name": "ok", "image_size": "224"}, ["image_size"]),
+        ({"name": "ok", "classes": ["one"]}, ["classes"]),
+        ({"name": "ok", "classes": [f"class {number}" for number in range(10_001)]}, ["classes"]),
+        ({"name": "ok", "classes": ["a", "x" * 201]}, ["classes", 1]),
+        ({"name": "ok", "classes": ["a", "b/c"]}, ["classes", 1]),
+        ({"name": "ok", "classes": ["a", "\0"]}, ["classes", 1]),
+        ({"name": "ok", "classes": {"every": 10}}, ["classes"]),
+        ({"name": "ok", "every": 1}, ["every"]),
     ],
 )
 def test_a_data_set_that_this_service_cannot_get_is_refused(client: TestClient, body: dict[str, Any], path: list[str]) -> None:
@@ -310,6 +320,104 @@ def test_a_data_set_in_the_operators_folder_or_to_be_downloaded_is_imported_at_o
             assert (job["spec"]["source"], job["spec"][source]) == (source, body[source])
         missing = client.post("/v1/datasets", json={"name": "bees", "folder": "bees"})
         assert missing.json()["errors"][0]["path"] == ["folder"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"classes": ["cat", "dog", "cat"]}, "Classes has 'cat' twice."),
+        ({"classes": ["cat", "dog"], "every": 10}, "Classes are chosen by a list or by every, not by both."),
+    ],
+)
+def test_a_choice_of_classes_that_contradicts_itself_is_refused_at_once(
+    client: TestClient, body: dict[str, Any], said: str
+) -> None:
+    answer = client.post("/v1/datasets", json={"name": "ok", **body})
+    assert (answer.status_code, answer.json()["errors"][0]["message"]) == (422, said)
+
+
+def test_what_is_decoded_when_it_is_downloaded_cannot_stay_encoded(settings: Settings, engine: Engine) -> None:
+    with TestClient(create_app(settings.model_copy(update={"allow_downloads": True})), headers=bearer(KEY)) as client:
+        answer = client.post("/v1/datasets", json={"name": "cifar", "download": "cifar10", "image_size": 64})
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, ["image_size"])
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"image_size": 224, "every": 10}, {"classes": ["dog", "cat"]}, {"image_size": 64, "classes": ["b", "a", "c"]}]
+)
+def test_how_a_data_set_is_to_be_read_is_said_first_and_reaches_the_import(
+    settings: Settings, engine: Engine, tmp_path: Path, wanted: dict[str, Any]
+) -> None:
+    (tmp_path / "offered" / "birds").mkdir(parents=True)
+    setup = settings.model_copy(update={"data_folder": tmp_path / "offered"})
+    with TestClient(create_app(setup), headers=bearer(KEY)) as client:
+        row_id = announce(client, "datasets", **wanted)
+        sent = send(client, "datasets", row_id).json()
+        offered = client.post("/v1/datasets", json={"name": "birds", "folder": "birds", **wanted}).json()
+        for row in (sent, offered, client.get(f"/v1/datasets/{row_id}").json()):
+            spec = client.get(f"/v1/jobs/{row['import_job_id']}").json()["spec"]
+            everything = {"image_size": None, "classes": None, "every": None} | wanted
+            assert {name: row[name] for name in everything} == everything
+            assert {name: spec[name] for name in everything} == everything
+
+
+def ready(engine: Engine, name: str, **changes: Any) -> None:
+    with writing(engine) as session:
+        row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
+        datasets.mark_ready(session, row, dataset_description(**changes), object_key=name, size=1, sha256="0" * 64)
+
+
+SYNTHETIC = {"test_images": 0, "train_images": 1_000_000}
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"height": 64, "width": 64}, "synthetic has images of 3x64x64 (channels, height, width); colour has 3x32x32."),
+        ({"channels": 1}, "synthetic has images of 1x32x32 (channels, height, width); colour has 3x32x32."),
+        ({"classes": 4, "class_names": ("0", "1", "2", "3")}, "synthetic has labels of 4 classes; colour has 3."),
+        ({"source": "encoded"}, "synthetic has encoded images; extra images come from an imported data set of decoded ones."),
+    ],
+)
+def test_extra_images_that_do_not_go_with_a_data_set_are_refused_at_submission(
+    client: TestClient, engine: Engine, extra: dict[str, Any], said: str
+) -> None:
+    ready(engine, "colour", train_images=1000)
+    ready(engine, "synthetic", **(SYNTHETIC | extra))
+    data = {"dataset": "colour", "held_out": 0.1, "extra": {"dataset": "synthetic", "ratio": 0.7}}
+    answer = client.post("/v1/jobs", json=training_body(student={"architecture": "resnet18"}, data=data))
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"path": ["data", "extra", "dataset"], "message": said}]
+
+
+def test_extra_images_that_go_with_a_data_set_are_taken_and_stored_by_their_id(client: TestClient, engine: Engine) -> None:
+    ready(engine, "colour", train_images=1000)
+    ready(engine, "synthetic", **SYNTHETIC)
+    data = {"dataset": "colour", "held_out": 0.1, "extra": {"dataset": "synthetic"}}
+    answer = client.post("/v1/jobs", json=training_body(student={"architecture": "resnet18"}, data=data))
+    assert answer.status_code == 201, answer.text
+    synthetic = client.get("/v1/datasets/synthetic").json()["id"]
+    assert answer.json()["spec"]["data"]["extra"] == {"dataset": synthetic, "ratio": 0.7}
+
+
+def test_a_data_set_without_test_images_is_refused_as_the_main_one(client: TestClient, engine: Engine) -> None:
+    ready(engine, "synthetic", **SYNTHETIC)
+    data = {"dataset": "synthetic", "held_out": 0.1}
+    answer = client.post("/v1/jobs", json=training_body(student={"architecture": "resnet18"}, data=data))
+    assert answer.json()["errors"] == [
+        {"path": ["data", "dataset"], "message": "synthetic has no test images: it can only be extra training data."}
+    ]
+
+
+def test_a_resized_crop_is_refused_for_images_that_are_decoded_already(client: TestClient, engine: Engine) -> None:
+    ready(engine, "colour", train_images=1000)
+    ready(engine, "photos", train_images=1000, source="encoded")
+    for name, status_code in (("colour", 422), ("photos", 201)):
+        data = {"dataset": name, "held_out": 0.1, "augmentation": {"resized_crop": {}}}
+        answer = client.post("/v1/jobs", json=training_body(student={"architecture": "resnet18"}, data=data))
+        assert answer.status_code == status_code, answer.text
+        if status_code == 422:
+            assert answer.json()["errors"][0]["path"] == ["data", "augmentation", "resized_crop"]
 
 
 def test_digits_are_there_from_the_start_without_a_file(client: TestClient) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -126,6 +127,7 @@ def test_no_service_ends_with_3_and_says_where_it_was_looked_for(monkeypatch: py
         ["submit", "no-such-file.yaml"],
         ["datasets", "add", "name"],
         ["datasets", "add", "name", "--folder", "a", "--download", "cifar10"],
+        ["datasets", "add", "name", "--folder", "a", "--every", "10", "--classes", __file__],
         ["up", "--port", "70000"],
         ["nonsense"],
     ],
@@ -248,3 +250,43 @@ def test_up_becomes_the_embedded_service(monkeypatch: pytest.MonkeyPatch, tmp_pa
     python = sys.executable
     options = ["--port", "9000", "--data", str(tmp_path), "--device", "cpu"]
     assert became == [[python, python, "-P", "-m", "embedded", *options]]
+
+
+PICTURES = {"id": "ds_1", "name": "pictures", "source": "upload", "created_at": "2026-01-31T12:34:56.789Z"}
+
+
+def test_how_a_data_set_is_to_be_read_is_said_when_it_is_named(fake: Fake, tmp_path: Path) -> None:
+    (tmp_path / "birds.zip").write_bytes(b"PK")
+    (tmp_path / "classes.txt").write_text("wren\n\n  great tit \nowl")
+    fake.on("POST /v1/datasets", as_json(PICTURES | {"status": "awaiting_upload"}, 201))
+    fake.on("PUT /v1/datasets/ds_1/content", as_json(PICTURES | {"status": "importing"}, 202))
+    fake.on("GET /v1/datasets/ds_1", as_json(PICTURES | {"status": "importing"}))
+    wanted = ["--image-size", "224", "--classes", tmp_path / "classes.txt"]
+    result = distill("datasets", "add", "pictures", tmp_path / "birds.zip", *wanted)
+    assert (result.exit_code, result.stdout) == (0, "ds_1 pictures is importing.\n")
+    body = fake.requests[0].json
+    assert (body["image_size"], body["classes"], body["every"]) == (224, ["wren", "great tit", "owl"], None)
+
+
+def test_every_nth_class_of_the_operators_folder_is_asked_for(fake: Fake) -> None:
+    fake.on("POST /v1/datasets", as_json(PICTURES | {"status": "importing"}, 201))
+    assert distill("datasets", "add", "in100", "--folder", "imagenet", "--every", "10", "--image-size", "224").exit_code == 0
+    wanted = {"image_size": 224, "classes": None, "every": 10}
+    assert fake.requests[0].json == {"name": "in100", "folder": "imagenet", "download": None, **wanted}
+
+
+def test_an_upload_that_was_named_with_other_classes_is_not_taken_up(fake: Fake, tmp_path: Path) -> None:
+    (tmp_path / "birds.zip").write_bytes(b"PK")
+    there = PICTURES | {"status": "awaiting_upload", "sha256": hashlib.sha256(b"PK").hexdigest(), "every": 10}
+    fake.on("POST /v1/datasets", problem(409, "name_taken", "There already is a data set named 'pictures'."))
+    fake.on("GET /v1/datasets/pictures", as_json(there))
+    result = distill("datasets", "add", "pictures", tmp_path / "birds.zip")
+    assert result.exit_code == 2
+    assert "already" in result.stderr
+
+
+def test_a_list_of_classes_that_is_no_text_is_bad_usage(fake: Fake, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_bytes(b"\xff\xfe")
+    result = distill("datasets", "add", "in100", "--folder", "imagenet", "--classes", tmp_path / "classes.txt")
+    assert (result.exit_code, "not UTF-8" in result.stderr) == (2, True)
+    assert fake.requests == []

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from core.distillation.data import digits, packed
+from core.distillation.data import digits, encoded, packed
 from core.distillation.data.augmentation import augment
 from core.distillation.data.images import DataSet, Images, ImageSource
 from core.distillation.data.stratified import split
@@ -13,6 +13,7 @@ __all__ = ["SOURCES", "DataSet", "ImageSource", "Images", "augment", "load", "lo
 SOURCES: dict[str, Callable[[JobFolder], DataSet]] = {
     "digits": digits.load,
     "packed": packed.load,
+    "encoded": encoded.load,
 }
 
 

@@ -4,6 +4,7 @@ https://www.cs.toronto.edu/~kriz/cifar.html, "binary version".
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from core.distillation.data.file_kinds import quoted
 from core.distillation.data.files import Files
 from core.distillation.data.images import Found, Images
 from core.errors import Refused
+from core.spec.data import Reading
 
 IMAGE_BYTES = 3 * 32 * 32
 LONGEST_LIST_BYTES = 10_000
@@ -65,15 +67,14 @@ def find(files: Files) -> tuple[str, Form] | None:
     return None
 
 
-def read(files: Files, prefix: str, form: Form) -> Found:
-    """Raises Refused (corrupt_archive) where a file is missing, or is not of the size or content that its form has."""
+def read(files: Files, prefix: str, form: Form, wanted: Reading, target: Path) -> Found:
+    """Writes ``target``. Raises Refused (corrupt_archive) where a file is missing, or is not as its form has it."""
     class_names = _class_names(files, prefix + form.names, form)
     train = _images([_records(files, prefix, name, form) for name in form.train], form)
     test = _images([_records(files, prefix, form.test, form)], form)
-    description = packed.describe(train, test, class_names)
-    used = len(form.images) + 1
     layout = f"{form.title}'s binary batches, with the split into training and test images that comes with them."
-    return Found(train, test, description, layout, ignored_files=len(files) + files.left_out - used)
+    ignored = len(files) + files.left_out - len(form.images) - 1
+    return packed.keep(target, train, test, class_names, wanted, layout, ignored_files=ignored)
 
 
 def _images(batches: list[NDArray[np.uint8]], form: Form) -> Images:

@@ -13,12 +13,13 @@ import torch
 from core.distillation.data import packed
 from core.distillation.data.images import Found, Images
 from core.errors import Refused
+from core.spec.data import Reading
 
 TIMEOUT_SECONDS = 60.0
 
 
-def read(name: Literal["cifar10", "cifar100"], scratch: Path) -> Found:
-    """Raises Refused (download_failed)."""
+def read(name: Literal["cifar10", "cifar100"], scratch: Path, wanted: Reading, target: Path) -> Found:
+    """Writes ``target``. Raises Refused (download_failed)."""
     from torchvision import datasets  # here: two seconds, which no other job should cost
 
     title, fetch = ("CIFAR-10", datasets.CIFAR10) if name == "cifar10" else ("CIFAR-100", datasets.CIFAR100)
@@ -34,8 +35,8 @@ def read(name: Literal["cifar10", "cifar100"], scratch: Path) -> Found:
                 code="download_failed",
             ) from error
     train, test = map(_images, parts)
-    description = packed.describe(train, test, tuple(parts[0].classes))
-    return Found(train, test, description, f"{title} as torchvision downloads it, with the split that comes with it.")
+    layout = f"{title} as torchvision downloads it, with the split that comes with it."
+    return packed.keep(target, train, test, tuple(parts[0].classes), wanted, layout)
 
 
 def _images(part: Any) -> Images:

@@ -1,6 +1,6 @@
 """What a file of somebody's data set is, by its name alone."""
 
-from pathlib import PurePosixPath
+from posixpath import splitext
 from typing import Literal
 
 FileKind = Literal["image", "cifar", "pickle", "junk", "other"]
@@ -22,7 +22,7 @@ def file_kind(path: str) -> FileKind:
         return "junk"
     if name in CIFAR_FILES:
         return "cifar"
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = splitext(name)[1].lower()  # a path object would keep every name it saw
     if suffix in IMAGE_SUFFIXES:
         return "image"
     return "pickle" if suffix in PICKLE_SUFFIXES else "other"

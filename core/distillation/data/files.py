@@ -1,6 +1,7 @@
 """Somebody's files, to be read by name, wherever they are: in a folder, or unpacked from an archive into one nameless file."""
 
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,21 +80,26 @@ class UnpackedFiles:
 
 
 class FolderFiles:
-    """Of a folder that the operator offers; links are followed, each folder once. Raises Refused (unsafe_dataset)."""
+    """Of a folder that the operator offers; links are followed, each folder once. Raises Refused (unsafe_dataset).
+
+    There may be millions: of each only its path is in memory.
+    """
 
     def __init__(self, root: Path) -> None:
         self.folders: set[str] = set()
         self.left_out = 0
         self._root = root
-        self._paths: set[str] = set()
+        self._paths: list[str] = []
         self._seen: set[tuple[int, int]] = set()
         self._list("")
+        self._paths.sort()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
 
     def __contains__(self, path: object, /) -> bool:
-        return path in self._paths
+        at = bisect_left(self._paths, path) if isinstance(path, str) else len(self)
+        return at < len(self) and self._paths[at] == path
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -123,7 +129,7 @@ class FolderFiles:
     def _add(self, path: str) -> None:
         name = path.rpartition("/")[2]
         if file_kind(name) in ("image", "cifar"):
-            self._paths.add(path)
+            self._paths.append(path)
         else:
             self.left_out += 1
         if name in CIFAR_PICKLES:
@@ -139,7 +145,7 @@ class FolderFiles:
 
 def pickle_refused(path: str) -> Refused:
     return Refused(
-        f"{quoted(path)} is of a kind that can run code when it is opened. A data set is a folder of images, or CIFAR's binary "
-        "batches (its authors' binary version, not the Python one).",
+        f"{quoted(path)} is of a kind that can run code when it is opened. A data set is a folder of images, CIFAR's binary "
+        "batches (its authors' binary version, not the Python one), or an .npz whose arrays are image and label.",
         code="unsafe_dataset",
     )

@@ -1,21 +1,28 @@
 """Images: bytes where they rest, floats in [0, 1] where they are used. N images, B batch, C H W image."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from core.distillation.data.augmentation import augment
 from core.spec.data import Augmentation, DatasetDescription
 
+Pending = Callable[[], tuple[Tensor, Tensor]]
+"""A batch under preparation: called once, it gives images [B, C, H, W] and labels [B]."""
+
 
 class ImageSource(ABC):
     """Images with one int64 label each, wherever they rest; batches of them come on one device, that of the labels."""
 
     labels_N: Tensor
+
+    @property
+    def index_device(self) -> torch.device:
+        """Where indices are looked up: from there nothing has to wait for them."""
+        return self.labels_N.device
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -32,10 +39,17 @@ class ImageSource(ABC):
     def batch(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
         """Float images [B, C, H, W] in [0, 1], and labels [B]."""
 
-    def training_batch(self, indices_B: Tensor, augmentation: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """A batch, augmented; all chance comes from ``generator``, which must be on the batches' device."""
-        images_BCHW, labels_B = self.batch(indices_B)
-        return augment(images_BCHW, augmentation, generator), labels_B
+    def prepare(self, indices_B: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Pending:
+        """A batch, augmented; all chance comes from ``generator``, which must be on the batches' device.
+
+        Whatever can be done beside other work has begun when this returns.
+        """
+
+        def finish() -> tuple[Tensor, Tensor]:
+            images_BCHW, labels_B = self.batch(indices_B)
+            return augment(images_BCHW, augmentation, generator), labels_B
+
+        return finish
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,33 +81,6 @@ class Images(ImageSource):
 
 
 @dataclass(frozen=True, eq=False)
-class MappedImages(ImageSource):
-    """On disk, as uint8 [N, C, H, W] in a memory-mapped file: only the pages of a batch are read. Labels are in memory."""
-
-    images_NCHW: "np.ndarray[Any, np.dtype[np.uint8]]"
-    labels_N: Tensor
-    chosen_N: Tensor | None = None
-    """Which of the file's images these are, in order; None: all."""
-
-    def to(self, device: torch.device | str) -> "MappedImages":
-        return MappedImages(self.images_NCHW, self.labels_N.to(device), self.chosen_N)
-
-    def subset(self, indices_B: Tensor) -> "MappedImages":
-        indices_B = indices_B.cpu()
-        chosen = indices_B if self.chosen_N is None else self.chosen_N[indices_B]
-        return MappedImages(self.images_NCHW, self.labels_N[indices_B.to(self.labels_N.device)], chosen)
-
-    def batch(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
-        indices_B = indices_B.cpu()
-        rows = indices_B if self.chosen_N is None else self.chosen_N[indices_B]
-        images_BCHW = torch.from_numpy(self.images_NCHW[rows.numpy()])
-        device = self.labels_N.device
-        if device.type == "cuda":
-            images_BCHW = images_BCHW.pin_memory().to(device, non_blocking=True)
-        return images_BCHW.float().div_(255), self.labels_N[indices_B.to(device)]
-
-
-@dataclass(frozen=True, eq=False)
 class DataSet:
     train: ImageSource
     test: ImageSource
@@ -102,11 +89,12 @@ class DataSet:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A data set read from somebody's files, and what the import's report says of the reading."""
+    """A data set read from somebody's files, and written; and what the import's report says of the reading."""
 
-    train: Images
-    test: Images
     description: DatasetDescription
     layout: str
     """A sentence: how the files were understood."""
+    train_K: Tensor
+    """How many training images each class has."""
+    test_K: Tensor
     ignored_files: int = 0

@@ -1,18 +1,17 @@
-"""The body of an import job: somebody's archive or folder -> one packed file, or a refusal that says why."""
+"""The body of an import job: somebody's archive or folder -> one file, or a refusal that says why."""
 
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
-import torch
-
-from core.distillation.data import cifar_binary, download, image_folder, packed
+from core.distillation.data import cifar_binary, download, image_folder, npz
 from core.distillation.data.archive import unpack
 from core.distillation.data.files import Files, FolderFiles, Progress
-from core.distillation.data.images import Found, Images
+from core.distillation.data.images import Found
 from core.folder import Imported, JobFolder
 from core.folder import Progress as ProgressEvent
+from core.spec.data import Reading
 from core.spec.job import ImportDataset
 
 PACKED_NAME = "dataset.safetensors"
@@ -27,37 +26,42 @@ def import_dataset(folder: JobFolder) -> None:
     if not isinstance(spec, ImportDataset):
         raise TypeError(f"{spec.kind} is not an import of a data set.")
     progress = _progress(folder)
+    target = folder.output / PACKED_NAME
     if spec.download is not None:
         with TemporaryDirectory(dir=folder.path, prefix="staging") as scratch:
-            found = download.read(spec.download, Path(scratch))
+            found = download.read(spec.download, Path(scratch), spec, target)
     elif folder.upload.is_dir():
-        found = _read(FolderFiles(folder.upload.resolve()), progress)
+        found = _read(FolderFiles(folder.upload.resolve()), spec, target, progress)
     else:
-        with TemporaryFile(dir=folder.path) as staging:
-            found = _read(unpack(folder.upload, staging, progress), progress)
-    packed.write(folder.output / PACKED_NAME, found.train, found.test)
+        found = _read_archive(folder, spec, target, progress)
     folder.announce(PACKED_NAME, kind="dataset")
     folder.say(Imported(dataset=found.description, report=_report(found)))
 
 
-def _read(files: Files, progress: Progress) -> Found:
+def _read_archive(folder: JobFolder, wanted: Reading, target: Path, progress: Progress) -> Found:
+    with folder.upload.open("rb") as file:
+        arrays = npz.find(file)
+        if arrays is not None:
+            return npz.read(arrays, wanted, target, progress)
+    with TemporaryFile(dir=folder.path) as staging:
+        return _read(unpack(folder.upload, staging, progress), wanted, target, progress)
+
+
+def _read(files: Files, wanted: Reading, target: Path, progress: Progress) -> Found:
     batches = cifar_binary.find(files)
-    return image_folder.read(files, progress) if batches is None else cifar_binary.read(files, *batches)
+    if batches is None:
+        return image_folder.read(files, wanted, target, progress)
+    return cifar_binary.read(files, *batches, wanted, target)
 
 
 def _report(found: Found) -> dict[str, Any]:
     names = found.description.class_names
-    parts = {"train": found.train, "test": found.test}
+    parts = {"train": found.train_K, "test": found.test_K}
     return {
         "layout": found.layout,
         "ignored_files": found.ignored_files,
-        "images": {part: _count(images, names) for part, images in parts.items()},
+        "images": {part: dict(zip(names, images_K.tolist(), strict=True)) for part, images_K in parts.items()},
     }
-
-
-def _count(images: Images, class_names: tuple[str, ...]) -> dict[str, int]:
-    images_K = torch.bincount(images.labels_N, minlength=len(class_names))
-    return dict(zip(class_names, images_K.tolist(), strict=True))
 
 
 def _progress(folder: JobFolder) -> Progress:

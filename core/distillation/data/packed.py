@@ -1,18 +1,18 @@
-"""One file a data set, as every import writes it: train_images and test_images u8 [N, C, H, W], their labels i64 [N]."""
+"""The file of decoded images of one size: train_images and test_images u8 [N, C, H, W], their labels i64 [N]. K classes."""
 
-import json
-import os
 from pathlib import Path
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from core.distillation.data.images import DataSet, Images, MappedImages
-from core.errors import JobFailed
+from core.distillation.data import class_choice, tensor_file
+from core.distillation.data.images import DataSet, Found, Images
+from core.distillation.data.images_on_disk import MappedImages, Rows
+from core.errors import JobFailed, Refused
 from core.folder import JobFolder
-from core.spec.data import DatasetDescription
+from core.spec.data import DatasetDescription, Reading
 
 
 def describe(train: Images, test: Images, class_names: tuple[str, ...]) -> DatasetDescription:
@@ -29,22 +29,31 @@ def describe(train: Images, test: Images, class_names: tuple[str, ...]) -> Datas
     )
 
 
+def keep(
+    target: Path, train: Images, test: Images, class_names: tuple[str, ...], wanted: Reading, layout: str, ignored_files: int = 0
+) -> Found:
+    """Writes the classes that are wanted of images that came decoded and split, and says what they are."""
+    if wanted.image_size is not None:
+        raise Refused("image_size is for image files; these images are decoded already.", code="unfitting_image_size")
+    kept = class_choice.choose(class_names, wanted)
+    if kept != list(class_names):
+        train, test = (class_choice.restrict(part, class_names, kept) for part in (train, test))
+    write(target, train, test)
+    layout += class_choice.sentence(class_names, kept)
+    train_K, test_K = (torch.bincount(part.labels_N, minlength=len(kept)) for part in (train, test))
+    return Found(describe(train, test, tuple(kept)), layout, train_K, test_K, ignored_files)
+
+
 def write(path: Path, train: Images, test: Images) -> None:
-    """Whole or not at all: temp, fsync, rename. Without a second copy of the images in memory."""
-    temporary = path.with_name(f".{path.name}.part")
+    """Whole or not at all. Without a second copy of the images in memory."""
     tensors = {
         "train_images": train.images_NCHW,
         "train_labels": train.labels_N,
         "test_images": test.images_NCHW,
         "test_labels": test.labels_N,
     }
-    try:
+    with tensor_file.whole_file(path) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(folder: JobFolder) -> DataSet:
@@ -52,11 +61,11 @@ def load(folder: JobFolder) -> DataSet:
     description = folder.read_dataset()
     name = folder.dataset_file.name
     if not folder.dataset_file.is_file():
-        raise _failure(f"The job's data set, {name}, is not in its folder.")
+        raise unreadable(f"The job's data set, {name}, is not in its folder.")
     try:
         tensors = load_file(folder.dataset_file)
     except SafetensorError as error:
-        raise _failure(f"{name} cannot be read: {error}.") from error
+        raise unreadable(f"{name} cannot be read: {error}.") from error
     train = _part(tensors, "train", description.train_images, description)
     test = _part(tensors, "test", description.test_images, description)
     return DataSet(train, test, description)
@@ -65,35 +74,38 @@ def load(folder: JobFolder) -> DataSet:
 def load_mapped(path: Path, description: DatasetDescription) -> MappedImages:
     """The training images of a packed file, left on disk. Raises JobFailed as ``load`` does."""
     try:
-        with safe_open(path, framework="pt") as file:
-            labels_N = file.get_tensor("train_labels")
-        with path.open("rb") as stream:
-            header_bytes = int.from_bytes(stream.read(8), "little")
-            entry = json.loads(stream.read(header_bytes))["train_images"]
+        tensors = tensor_file.mapped(path)
+        images, labels = tensors["train_images"], tensors["train_labels"]
     except (OSError, SafetensorError, KeyError) as error:
-        raise _failure(f"{path.name} cannot be read: {error}.") from error
+        raise unreadable(f"{path.name} cannot be read: {error}.") from error
     wanted = (description.train_images, description.channels, description.height, description.width)
-    if tuple(entry["shape"]) != wanted or entry["dtype"] != "U8":
-        raise _failure(f"{path.name} has training images {entry['dtype']} {entry['shape']}; the description says {wanted}.")
-    images = np.memmap(path, np.uint8, "r", offset=8 + header_bytes + entry["data_offsets"][0], shape=wanted)
-    return MappedImages(images, labels_N)
+    if images.shape != wanted or images.dtype != "uint8" or labels.shape != wanted[:1]:
+        found = f"{images.dtype} {images.shape}, and {labels.shape} labels"
+        raise unreadable(f"{path.name} has training images {found}; the description says {wanted}.")
+    labels_N = torch.from_numpy(labels.copy())
+    check_labels("extra", labels_N, description)
+    return MappedImages(images, Rows.all_of(labels_N))
 
 
 def _part(tensors: dict[str, Tensor], part: str, images: int, description: DatasetDescription) -> Images:
     try:
         found = Images(tensors[f"{part}_images"], tensors[f"{part}_labels"])
     except KeyError as error:
-        raise _failure(f"The data set's file has no tensor {error}.") from error
+        raise unreadable(f"The data set's file has no tensor {error}.") from error
     except (TypeError, ValueError) as error:
-        raise _failure(f"The data set's {part} images cannot be used: {error}") from error
+        raise unreadable(f"The data set's {part} images cannot be used: {error}") from error
     described = (images, description.channels, description.height, description.width)
     if found.images_NCHW.shape != described:
-        raise _failure(f"The {part} images have shape {tuple(found.images_NCHW.shape)}; the description says {described}.")
-    lowest, highest = (int(label) for label in found.labels_N.aminmax())
-    if lowest < 0 or highest >= description.classes:
-        raise _failure(f"The {part} labels go from {lowest} to {highest}; {description.classes} classes are described.")
+        raise unreadable(f"The {part} images have shape {tuple(found.images_NCHW.shape)}; the description says {described}.")
+    check_labels(part, found.labels_N, description)
     return found
 
 
-def _failure(message: str) -> JobFailed:
+def check_labels(part: str, labels_N: Tensor, description: DatasetDescription) -> None:
+    lowest, highest = (int(label) for label in labels_N.aminmax())
+    if lowest < 0 or highest >= description.classes:
+        raise unreadable(f"The {part} labels go from {lowest} to {highest}; {description.classes} classes are described.")
+
+
+def unreadable(message: str) -> JobFailed:
     return JobFailed(code="unreadable_dataset", failure_class="user", message=message)

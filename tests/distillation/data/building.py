@@ -1,8 +1,10 @@
 """Builders: a test states only what matters to it."""
 
 import io
+import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,14 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (8, 8), seed: int = 0, fo
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, form, **({"lossless": True} if form == "WEBP" else {}))
     return out.getvalue()
+
+
+def png_that_says(width: int, height: int) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
 
 
 def two_classes(prefix: str = "", per_class: int = 5, **changes) -> dict[str, bytes]:

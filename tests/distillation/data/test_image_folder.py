@@ -1,8 +1,6 @@
 import io
-import struct
 import time
 import tracemalloc
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from core.distillation.data.importing import import_dataset
 from core.errors import Refused
 from core.folder import JobFolder
 
-from .building import import_job, imported, labels_of, picture, split_classes, two_classes, write_files, zip_of
+from .building import import_job, imported, labels_of, picture, png_that_says, split_classes, two_classes, write_files, zip_of
 
 Import = Callable[[bytes], JobFolder]
 Refusal = Callable[[bytes], tuple[str, str]]
@@ -236,14 +234,6 @@ def test_a_class_whose_name_is_not_utf_8_is_refused(tmp_path: Path):
 
 def test_classes_too_small_to_be_split_are_refused(refused: Refusal):
     assert refused(zip_of(two_classes(per_class=4)))[0] == "no_test_images"
-
-
-def png_that_says(width: int, height: int) -> bytes:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("side", [600, 10_000, 50_000])

@@ -1,0 +1,20 @@
+"""How a data set's files are to be read: said when it is named, needed when its bytes have come."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+
+
+def upgrade() -> None:
+    op.add_column("datasets", sa.Column("reading", JSON, nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("datasets", "reading")
