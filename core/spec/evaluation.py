@@ -80,12 +80,15 @@ class RadiusSweep(Spec):
 
 
 class VarianceGap(Spec):
-    """How much variances of features and of Gram matrices change under attack, in % (Figs. 1 and 5).
+    """How much variances of features and of Gram matrices change under attack, in %, against robust accuracy (Figs. 1 and 5).
 
-    Mean over channels of |var_adv - var_clean| / var_clean under PGD-20, for the network and for the reference beside it.
+    Mean over channels of |var_adv - var_clean| / var_clean under PGD-20, for the network and for the reference beside it, at
+    the training adversary's radius and at others; with the fitted line and its r.
     """
 
     name: Literal["variance_gap"] = "variance_gap"
+    radii: tuple[PixelDistance, ...] | None = Field(default=None, strict=False, min_length=1, max_length=64)
+    """Default: up to twice the training adversary's in 8 equal steps: 2/255, 4/255, ..., 16/255 at 8/255."""
 
 
 class Spectra(Spec):
@@ -115,11 +118,12 @@ class Transfer(Spec):
 
 
 class GradientMasking(Spec):
-    """Signs that gradients mislead: Square finds more than the gradient attacks do, a large radius leaves images standing,
-    or random noise does more than PGD."""
+    """Signs that gradients mislead: Square finds what APGD, on cross entropy and on targets, left; a large radius leaves images
+    standing; or random noise does more than PGD."""
 
     name: Literal["gradient_masking"] = "gradient_masking"
     queries: int = Field(default=1000, ge=1, le=100_000)
+    """Of Square, for each image that still stands."""
 
 
 Analysis = Annotated[
