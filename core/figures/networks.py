@@ -30,7 +30,7 @@ def variance_gap(found: dict[str, Any]) -> Figure:
             axes.plot(gaps, [100 * point["accuracy"] for point in points], "o", ms=5, color=colour, label=f"{title}{r}")
             if line is not None:
                 draw_line(axes, Line(**line), gaps, colour, "")
-        axes.set(title=label, xlabel="variance gap, %", ylabel="accuracy under PGD-20, %")
+        axes.set(title=label, xlabel="variance gap, %", ylabel="accuracy under PGD-20, %", ylim=(0, 105))
         axes.legend()
     return made
 
@@ -43,7 +43,7 @@ def spectra(found: dict[str, Any]) -> Figure:
             rank = found[name][key]["effective_rank"]
             share = values / max(values.sum(), 1e-30)
             share = share[share > SMALLEST_SHARE]
-            title = f"{OF[name][0]}, effective rank {rank:.1f}"
+            title = f"{OF[name][0]}, rank {rank:.1f}"
             axes.semilogy(np.arange(1, len(share) + 1), share, ".-", ms=3, color=OF[name][1], label=title)
         axes.set(title=label, xlabel="eigenvalue, the largest first", ylabel="share of the trace")
         axes.legend()

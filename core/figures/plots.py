@@ -39,7 +39,7 @@ def per_class(results: dict[str, dict[str, Any]], class_names: tuple[str, ...]) 
         axes.bar(np.arange(len(shown)) + index * width, heights, width, label=title_of(name), color=palette[index % len(palette)])
     axes.set(ylabel="accuracy, %", ylim=(0, 100))
     axes.set_xticks(np.arange(len(shown)) + 0.4 - width / 2, [name[:14] for name in shown], rotation=45 if len(shown) > 10 else 0)
-    axes.legend(ncols=min(5, len(series)), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return made
 
 

@@ -20,16 +20,16 @@ class Number:
 
 NUMBERS = (
     Number("Variance gap of features, %", ("variance_gap", WHO, "features")),
-    Number("r of accuracy over it", ("variance_gap", WHO, "lines", "features", "r")),
+    Number("Correlation of accuracy with it, r", ("variance_gap", WHO, "lines", "features", "r")),
     Number("Variance gap of Gram matrices, %", ("variance_gap", WHO, "gram")),
-    Number("r of accuracy over it", ("variance_gap", WHO, "lines", "gram", "r")),
+    Number("Correlation of accuracy with it, r", ("variance_gap", WHO, "lines", "gram", "r")),
     Number("Effective rank of the joint covariance", ("spectra", WHO, "features", "effective_rank")),
     Number("Effective rank of the Gram matrix", ("spectra", WHO, "gram", "effective_rank")),
     Number("Change of Grad-CAM under attack, 0 to 1", ("grad_cam", "values", "grad_cam_shift")),
     Number("Expected calibration error, clean", ("calibration", "values", "ece")),
     Number("Expected calibration error under PGD-20", ("calibration", "values", "ece_adversarial")),
     Number("What Square takes beyond APGD, points", ("gradient_masking", "values", "masking_square_drop"), 100),
-    Number("Accuracy where every pixel can become grey, %", ("gradient_masking", "values", "masking_large_radius"), 100),
+    Number("Accuracy at the largest radius, %", ("gradient_masking", "values", "masking_large_radius"), 100),
 )
 
 

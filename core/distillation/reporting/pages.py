@@ -19,11 +19,12 @@ HOW_TO_READ = {
     "per_class": "Accuracy of each class under each attack.",
     "radius_sweep": "A robust network falls slowly, and to nothing at a large radius.",
     "transfer": "Images made for another network should do less than images made for the network itself.",
-    "gradient_masking": "The bars should fall, the last to 0, and Square should find next to nothing that PGD did not. "
+    "gradient_masking": "The bars should fall, the last to 0, and Square should find next to nothing that APGD did not. "
     "A bar in orange fails its check.",
     "variance_gap": "A point for each radius: the more the variance of features, or of Gram matrices, changes under attack, "
     "the less accuracy is left. Lines by least squares, with Pearson's r.",
-    "spectra": "Eigenvalues of joint covariance and Gram matrix: a steep fall means that few directions carry all.",
+    "spectra": "Eigenvalues of joint covariance and Gram matrix: a steep fall, or a low effective rank, means that few "
+    "directions carry all.",
     "calibration": "On the diagonal a network is as often right as it is sure.",
     "grad_cam": "What decided for the true class, clean and attacked: the same places in both is what is wanted. "
     "A green frame is a right answer, an orange one a wrong one.",

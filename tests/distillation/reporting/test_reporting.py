@@ -141,7 +141,7 @@ def test_energy_is_in_every_page_where_it_is_known_and_in_none_where_it_is_not(f
 def test_every_number_of_an_analysis_has_a_row_with_the_references_beside_it(folder: JobFolder) -> None:
     report = Report.model_validate_json((folder.output / "report.json").read_text())
     rows = {row.title: row for row in numbers.rows(report.main)}
-    assert len(rows) == len({number.title for number in numbers.NUMBERS})
+    assert set(rows) == {number.title for number in numbers.NUMBERS}
     assert rows["Effective rank of the joint covariance"].reference is not None
     assert rows["Expected calibration error, clean"].reference is None
 
