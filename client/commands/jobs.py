@@ -1,6 +1,5 @@
 """``distill submit``, ``jobs``, ``show``, ``watch``, ``cancel``, ``download``."""
 
-import re
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +10,9 @@ from client import jobfile
 from client.answers import DryRun, Job
 from client.display import Watching, minute, percent, say, show_fields, show_json, show_table, stage, tell
 from client.distill import Distill
+from core.spec.results import ACCURACY, number_of
 
 DETACHED = 130
-ACCURACY = re.compile(r"(clean|pgd|cw|autoattack|transfer|held_out_clean|held_out_robust)(_[0-9]+)?")
-"""Results that are shares; those of analyses have units of their own."""
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of a job.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -151,9 +149,10 @@ def show_accuracies(job: Job) -> None:
     rows = ([network, *(percent(found.get(name)) for name in accuracies)] for network, found in job.results.items())
     show_table(["accuracy %", *accuracies], rows)
     for network, found in job.results.items():
-        numbers = {f"{network} {name}": f"{value:.4g}" for name, value in found.items() if name not in accuracies}
+        numbers = {number_of(name): value for name, value in found.items() if name not in accuracies}
         if numbers:
-            show_fields(numbers)
+            say(f"\n{network}")
+            show_fields({number.title: number.text(value) for number, value in numbers.items()})
 
 
 def show_dry_run(answer: DryRun, as_json: bool) -> None:

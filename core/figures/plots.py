@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from core.figures.drawing import BLUE, GREEN, GREY, ORANGE, PALETTE, figure
-from core.figures.titles import title_of
+from core.spec.results import title_of
 
 MOST_CLASSES = 30
 

@@ -9,9 +9,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from core.distillation.reporting import numbers
-from core.figures.titles import title_of
 from core.spec.job import Distillation, EvaluationJob
 from core.spec.report import Report
+from core.spec.results import title_of
 
 ROLES = {"best": "Best epoch", "last": "Last epoch", "model": "Model"}
 HOW_TO_READ = {

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.distillation.checkpoint import State
-from core.figures.titles import title_of
 from core.plain_statistics import standard_error, wilson
 from core.spec.data import DatasetDescription
 from core.spec.evaluation import (
@@ -19,6 +18,7 @@ from core.spec.evaluation import (
 )
 from core.spec.fit import usual_step_size
 from core.spec.job import EvaluationJob, Submitted, TrainingJob
+from core.spec.results import title_of
 
 MASKING_POINTS = 0.002
 """Square, without gradients, should find no more than this share beyond what the attacks with gradients found."""
