@@ -8,6 +8,8 @@ from core.spec.base import Spec
 
 
 class Augmentation(Spec):
+    """How training images are varied from epoch to epoch."""
+
     crop_padding: int = Field(default=4, ge=0, le=64)
     """Random crop after zero padding by so many pixels; 0: none."""
     flip: bool = True
