@@ -9,8 +9,10 @@ from typing import Any, Literal, get_args
 
 import pytest
 from jsonschema import Draft202012Validator
+from markdown_it import MarkdownIt
 from playwright.sync_api import Page, sync_playwright
 
+from api.results import INERT
 from core import figures
 from core.distillation.evaluation.analyses import ANALYSES
 from core.distillation.reporting import numbers, pages
@@ -98,6 +100,14 @@ def test_the_markdown_has_a_row_for_each_network_and_class(folder: JobFolder) ->
     assert "Only 60 of 360 test images were used." in text
 
 
+@pytest.mark.parametrize(("name", "tables"), [("report.md", 3), ("MODEL_CARD.md", 2)])
+def test_every_table_of_the_markdown_is_one_to_a_parser(folder: JobFolder, name: str, tables: int) -> None:
+    tokens = MarkdownIt("commonmark").enable("table").parse((folder.output / name).read_text())
+    assert sum(token.type == "table_open" for token in tokens) == tables
+    broken = [token.content for token in tokens if token.type == "inline" and token.content.startswith("|")]
+    assert broken == []
+
+
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Page]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -126,6 +136,19 @@ def test_in_a_browser_the_report_fits_runs_nothing_and_fetches_nothing(
     assert opened.locator("figure img").count() == 2 + len(ANALYSES)
     assert opened.locator("script, link, iframe, [onload], [onerror]").count() == 0
     assert opened.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    assert not trouble
+
+
+def test_under_the_services_policy_a_browser_draws_all_of_it(folder: JobFolder, opened: Page) -> None:
+    """The API sends it with a policy that forbids everything but inline style and inline images."""
+    trouble: list[str] = []
+    opened.on("console", lambda message: trouble.append(message.text))
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": INERT}
+    body = (folder.output / "report.html").read_text()
+    opened.route("http://service.test/report", lambda route: route.fulfill(body=body, headers=headers))
+    opened.goto("http://service.test/report")
+    assert opened.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    assert opened.evaluate("getComputedStyle(document.querySelector('.warnings')).borderLeftStyle") == "solid"
     assert not trouble
 
 
