@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from core.spec.base import PixelDistance, Spec
+from core.spec.base import PixelDistance, Radius, Spec
 
 SELECTION_STEPS = 10
 """PGD steps on held-out images, by which the best checkpoint is chosen."""
@@ -48,7 +48,7 @@ class AutoAttack(Spec):
     name: Literal["autoattack"] = "autoattack"
     norm: Literal["linf", "l2"] = "linf"
     """Of the perturbation: L-infinity, or L2."""
-    radius: float | None = Field(default=None, gt=0, le=64)
+    radius: Radius | None = None
     """On pixels in [0, 1]; of the whole image in L2. Default: the training adversary's; L2 needs one of its own."""
     stages: tuple[Stage, ...] = Field(default=STANDARD_STAGES, strict=False, min_length=1, max_length=4)
     """In this order, each on the images that are still classified correctly."""

@@ -92,8 +92,8 @@ def test_the_standard_error_of_a_choice_among_few_images_is_that_of_its_accuracy
 
 
 def test_an_evaluation_is_warned_of_its_own_radius() -> None:
-    (sentence, _) = of_an_evaluation(radius="8/255", evaluation={"attacks": [{"name": "autoattack", "radius": 0.0157}]})
-    assert sentence == "autoattack was run at radius 0.0157, this evaluation is of 0.03137."
+    (sentence, _) = of_an_evaluation(radius="8/255", evaluation={"attacks": [{"name": "autoattack", "radius": "4/255"}]})
+    assert sentence == "autoattack was run at radius 0.01569, this evaluation is of 0.03137."
 
 
 # -- what was found
