@@ -1,16 +1,24 @@
 """What there is to choose from: architectures and methods, with their settings as JSON Schema."""
 
-from typing import get_args
+from typing import Any, get_args
 
 from fastapi import APIRouter
+from fastapi.responses import JSONResponse
 
 from api import pages, schemas
 from api.dependencies import After, Limit, Reader
 from api.routes import KeyedRoute
 from core.spec.method import METHODS, TrainingMethod
 from core.spec.network import ARCHITECTURES
+from core.spec.report import Report
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=KeyedRoute)
+
+
+class SchemaResponse(JSONResponse):
+    media_type = "application/schema+json"
+
+
 _TRAINING = get_args(get_args(TrainingMethod)[0])
 
 
@@ -30,6 +38,16 @@ def list_architectures(caller: Reader, limit: Limit = 50, after: After = None) -
         for name, facts in ARCHITECTURES.items()
     ]
     return pages.cut(data, after, limit)
+
+
+@router.get(
+    "/schemas/report",
+    response_class=SchemaResponse,
+    responses={200: {"content": {SchemaResponse.media_type: {"schema": {"type": "object"}}}}},
+)
+def get_report_schema(caller: Reader) -> Any:
+    """The JSON Schema (2020-12) of `report.json`."""
+    return SchemaResponse(Report.json_schema())
 
 
 @router.get("/methods")

@@ -11,14 +11,19 @@ from sqlalchemy import Engine
 from api import answers, downloads, pages, schemas, stream
 from api.dependencies import After, Database, Limit, Principal, Reader, Store, Whole
 from api.documentation import DOWNLOAD, NOT_MODIFIED, problems
+from api.negotiation import preferred
 from api.routes import KeyedRoute
 from core.errors import NotFound
+from core.spec.report import Report
 from core.store import artifacts, events, jobs, tables
 from core.store.engine import reading
 
 REPORT = PurePath("report.json")
+REPORT_FORMS = {"application/json": "json", "text/html": "html", "text/markdown": "md"}
 INERT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 """A report shows what callers named; whatever it holds, a browser runs nothing of it."""
+RUNNABLE = ("text/html", "image/svg")
+"""A browser that opened one at the object store's own address would not be told to run nothing of it."""
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=KeyedRoute)
 
 
@@ -61,8 +66,8 @@ async def list_events(
     responses={
         200: {
             "description": "The report: for programs, or for people as Markdown or one self-contained HTML file",
+            "model": Report,
             "content": {
-                "application/json": {"schema": {"type": "object"}},
                 "text/markdown": {"schema": {"type": "string"}},
                 "text/html": {"schema": {"type": "string"}},
             },
@@ -77,12 +82,16 @@ def get_report(
     caller: Reader,
     engine: Database,
     objects: Store,
-    form: Annotated[Literal["json", "md", "html"], Query(alias="format")] = "json",
+    form: Annotated[
+        Literal["json", "md", "html"] | None, Query(alias="format", description="Default: what `Accept` asks for, or JSON.")
+    ] = None,
 ) -> Any:
-    """The robustness report of a job that has been evaluated."""
-    row = _artifact(engine, caller, job_id, REPORT.with_suffix(f".{form}").name)
+    """The robustness report of a job that has been evaluated. Its JSON Schema alone is at `/v1/schemas/report`."""
+    ending = form or REPORT_FORMS[preferred(request, list(REPORT_FORMS))]
+    row = _artifact(engine, caller, job_id, REPORT.with_suffix(f".{ending}").name)
     response = downloads.serve(request, objects, _file(row), direct=True, inline=True)
     response.headers["Content-Security-Policy"] = INERT
+    response.headers["Vary"] = "Accept"
     return response
 
 
@@ -120,7 +129,8 @@ def download_artifact(
 ) -> Any:
     """One file, or the range of it that is asked for. Its ETag and Repr-Digest are its SHA-256."""
     row = _artifact(engine, caller, job_id, name)
-    return downloads.serve(request, objects, _file(row), direct=direct)
+    runs = row.media_type.startswith(RUNNABLE)
+    return downloads.serve(request, objects, _file(row), direct=direct or runs)
 
 
 def _events(engine: Engine, caller: Principal, job_id: str, after: int, limit: int) -> list[tables.Event]:

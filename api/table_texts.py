@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable
 
-from core.spec.measures import heading
+from core.spec.results import heading
 from core.spec.table import Line, Table
 
 MEDIA_TYPES = {"md": "text/markdown", "csv": "text/csv"}

@@ -32,9 +32,9 @@ from core.folder import Imported, JobFolder
 from core.spec.data import DIGITS, DatasetDescription
 from core.spec.fit import resolve, steps_per_epoch
 from core.spec.job import AdversarialTraining, Distillation, ImportDataset
-from core.spec.measures import heading
 from core.spec.merge_patch import merged
 from core.spec.network import ModelDescription
+from core.spec.results import heading
 from core.spec.sweep import Sweep, points
 from core.spec.table import Outcome, Table, tabulate
 

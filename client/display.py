@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -49,6 +50,14 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     for row in rows:
         table.add_row(*("" if cell is None else clean(str(cell)) for cell in row))
     console().print(table)
+
+
+def show_markdown(text: str) -> None:
+    """As a page on a terminal, as it is where nobody looks."""
+    if sys.stdout.isatty():
+        console().print(Markdown(clean(text)))
+    else:
+        say(text)
 
 
 def show_fields(fields: Mapping[str, object]) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel
@@ -150,8 +150,13 @@ class Distill:
         return read(Metrics, self.transport.get(f"{job_path(job_id)}/metrics", params))
 
     def report(self, job_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.transport.get(f"{job_path(job_id)}/report").json()
+        """Of the schema core.spec.report.Report."""
+        found: dict[str, Any] = self.transport.get(f"{job_path(job_id)}/report", {"format": "json"}).json()
         return found
+
+    def report_page(self, job_id: str, form: Literal["md", "html", "json"]) -> str:
+        """For people: Markdown, or HTML with its figures inside."""
+        return self.transport.get(f"{job_path(job_id)}/report", {"format": form}).content.decode("utf-8")
 
     def artifacts(self, job_id: str) -> list[Artifact]:
         return list(self._pages(f"{job_path(job_id)}/artifacts", Page[Artifact]))

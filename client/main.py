@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from client.commands import catalogue, datasets, jobs, keys, models, sweeps, up
+from client.commands import catalogue, datasets, jobs, keys, models, report, sweeps, up
 from client.credentials import home
 from client.display import tell
 from client.errors import ClientError, DistillProblem, Unreachable
@@ -54,6 +54,7 @@ app.command("jobs")(jobs.list_jobs)
 app.command()(jobs.show)
 app.command()(jobs.watch)
 app.command()(jobs.cancel)
+app.command()(report.report)
 app.command()(jobs.download)
 app.add_typer(sweeps.app, name="sweep")
 app.add_typer(models.app, name="models")

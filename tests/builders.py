@@ -4,9 +4,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from core.spec.data import DatasetDescription
+from core.spec.data import DIGITS, DatasetDescription
 from core.spec.job import AdversarialTraining, Distillation
 from core.spec.network import ModelDescription, SmallCnn
+from core.spec.report import Report
 from core.store import attempts, jobs, models
 from core.store.attempts import Attempt
 from core.store.engine import writing
@@ -63,6 +64,31 @@ def dataset_description(**changes: Any) -> DatasetDescription:
             **changes,
         }
     )
+
+
+def a_report(**changes: Any) -> dict[str, Any]:
+    """The JSON of a training job's report; ``changes`` replace whole parts."""
+    network = {"description": model_description().model_dump(mode="json"), "parameters": 100, "best_epoch": 1}
+    environment = {"python": "3.11", "platform": "Linux", "packages": {}, "device": "cpu", "hardware": "a CPU", "threads": 1}
+    report = Report.model_validate(
+        {
+            "schema": "distill-report-2",
+            "kind": "adversarial_training",
+            "results": {"best": {"clean": {"value": 0.5, "seconds": 1.0, "images": 64, "interval": [0.38, 0.62]}}},
+            "warnings": [],
+            "network": network,
+            "reference": None,
+            "data": {"dataset": "digits", "description": DIGITS.model_dump(mode="json"), "images": {"test": 64}},
+            "selection": None,
+            "seeds": {"training": 0},
+            "history": [],
+            "seconds": {"training": 1.0},
+            "environment": environment,
+            "spec": training_spec().model_dump(mode="json"),
+            **changes,
+        }
+    )
+    return report.as_json()
 
 
 def a_job(engine: Engine, project_id: str = DEFAULT_PROJECT, **changes: Any) -> Job:

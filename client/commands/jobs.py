@@ -10,7 +10,7 @@ from client import jobfile
 from client.answers import DryRun, Job
 from client.display import Watching, minute, percent, say, show_fields, show_json, show_table, stage, tell
 from client.distill import Distill
-from core.spec.measures import is_share
+from core.spec.results import is_accuracy, number_of
 
 DETACHED = 130
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of a job.")]
@@ -146,13 +146,14 @@ def show_accuracies(job: Job) -> None:
     if not job.results:
         return
     measures = list(dict.fromkeys(name for found in job.results.values() for name in found))
-    accuracies = [name for name in measures if is_share(name)]
+    accuracies = [name for name in measures if is_accuracy(name)]
     rows = ([network, *(percent(found.get(name)) for name in accuracies)] for network, found in job.results.items())
     show_table(["accuracy %", *accuracies], rows)
     for network, found in job.results.items():
-        numbers = {f"{network} {name}": f"{value:.4g}" for name, value in found.items() if name not in accuracies}
+        numbers = {number_of(name): value for name, value in found.items() if name not in accuracies}
         if numbers:
-            show_fields(numbers)
+            say(f"\n{network}")
+            show_fields({number.title: number.text(value) for number, value in numbers.items()})
 
 
 def show_dry_run(answer: DryRun, as_json: bool) -> None:

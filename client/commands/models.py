@@ -5,11 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
+from client import jobfile
 from client.answers import Model
 from client.display import minute, say, shape, show_fields, show_json, show_table
 from client.distill import Distill
 
 app = typer.Typer(no_args_is_help=True, help="Networks with weights: teachers and students.")
+DEFAULT_SIDE = 32
+"""Of images, in pixels."""
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
@@ -38,16 +41,22 @@ def upload(
     width: Annotated[int | None, typer.Option(help="Of architectures that have one.")] = None,
     classes: Annotated[int, typer.Option()] = 10,
     channels: Annotated[int, typer.Option(help="Of its images.")] = 3,
-    size: Annotated[int, typer.Option(help="Height and width of its images.")] = 32,
+    size: Annotated[int | None, typer.Option(help="Height and width of its images; default: image_size, or 32.")] = None,
     normalisation: Annotated[str | None, typer.Option(help="none, cifar10 or cifar100; default: the architecture's.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the architecture, e.g. patch_size=4")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Default: the file's name, without its ending.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it is ready, or refused.")] = False,
 ) -> None:
     """Send a checkpoint (safetensors, or torch.save's) to be a teacher."""
     settings = {"width": width, "normalisation": normalisation}
     network: dict[str, Any] = {"architecture": architecture} | {key: it for key, it in settings.items() if it is not None}
+    for change in changes or []:
+        jobfile.apply(network, change)
+    side = size or network.get("image_size", DEFAULT_SIDE)
     with Distill() as service:
-        model = service.upload_model(file, name or file.stem, network, classes, channels=channels, height=size, width=size)
+        model = service.upload_model(file, name or file.stem, network, classes, channels=channels, height=side, width=side)
         if wait:
             model = service.wait_model(model.id)
     say(f"{model.id} {model.name} is {model.status}.")

@@ -12,7 +12,8 @@ from client.answers import Sweep
 from client.commands.jobs import DETACHED
 from client.display import minute, say, show_json, show_table, tell
 from client.distill import Distill
-from core.spec.measures import heading, is_share
+from client.errors import ClientError
+from core.spec.results import heading
 from core.spec.table import Table
 
 app = typer.Typer(no_args_is_help=True, help="Many jobs that differ in methods, settings and seeds, and their table.")
@@ -94,6 +95,25 @@ def show(
 
 
 @app.command()
+def plot(
+    sweep_id: SweepId,
+    x: Annotated[str, typer.Option(help="A setting, such as method.beta, for curves; or a measure, for a scatter and its line.")],
+    y: Annotated[str, typer.Option(help="One measure, or several, such as clean,autoattack.")],
+    to: Annotated[Path, typer.Option(dir_okay=False, writable=True, help="A file that ends in .svg or .png.")],
+    network: Annotated[Network, typer.Option(help="The epoch chosen by held-out images, or the last.")] = Network.BEST,
+) -> None:
+    """Draw a sweep's results."""
+    form = to.suffix.removeprefix(".").lower()
+    if form not in ("svg", "png"):
+        raise ClientError(f"A figure is an .svg or a .png, not {to.name!r}.")
+    from client.plots import plotted  # matplotlib takes its time: no other command waits for it
+
+    with Distill() as service:
+        to.write_bytes(plotted(service, sweep_id, x, y.split(","), network)[form])
+    say(str(to))
+
+
+@app.command()
 def watch(sweep_id: SweepId, as_json: AsJson = False) -> None:
     """Watch a sweep until all its jobs have ended. Ctrl-C stops watching, not the jobs."""
     with Distill() as service:
@@ -143,7 +163,6 @@ def show_lines(table: Table) -> None:
         ["*" if line.best else "", line.name, f"{line.done}/{line.jobs}", *(line.text(name) for name in table.measures)]
         for line in table.lines
     )
-    columns = [f"{heading(name)} %" if is_share(name) else heading(name) for name in table.measures]
-    show_table(["", "", "jobs", *columns], rows)
+    show_table(["", "", "jobs", *map(heading, table.measures)], rows)
     if any(line.best for line in table.lines):
         say("* the highest robust accuracy on held-out training images")

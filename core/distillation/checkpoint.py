@@ -45,6 +45,8 @@ class State:
     """The measure that is under way: network, name, seconds, and the state that it goes on from."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Time spent so far, over all attempts, by phase."""
+    joules: dict[str, float | None] = field(default_factory=dict)
+    """Energy taken so far, over all attempts, by phase; None where any of it is not known."""
 
 
 TENSORS = ("best", "average")

@@ -9,7 +9,6 @@ from core.distillation.checkpoint import State
 from core.distillation.evaluation import Subject
 from core.distillation.evaluator import measures
 from core.distillation.job import CHECKPOINT_SECONDS, Job, facts, summary
-from core.distillation.stopwatch import Stopwatch
 from core.distillation.trainer import Checkpoint
 from core.folder import Ended, JobFolder, PhaseBegan, Resumed
 from core.spec.job import EvaluationJob as Spec
@@ -22,7 +21,6 @@ class EvaluationJob(Job):
         super().__init__(folder, stop)
         self.spec = spec
         self.state = State()
-        self.watch = Stopwatch()
 
     def run(self) -> Ended:
         self.folder.say(PhaseBegan(phase="preparing"))
@@ -33,6 +31,7 @@ class EvaluationJob(Job):
         if self.folder.checkpoint.exists():
             self.state = checkpoint.load(self.folder.checkpoint, nn.Module(), nn.Module(), None, self.spec.model_dump_json())
             self.folder.say(Resumed(step=self.state.step))
+        self.watch.count(self.state, "preparing")
         self.folder.say(PhaseBegan(phase="evaluating"))
         subject = Subject(
             model,
@@ -45,7 +44,7 @@ class EvaluationJob(Job):
         )
         if not self.measure(self.state, ROLE, subject, measures(self.spec.evaluation), self.keep_state, self.save_due):
             return self.stopped()
-        self.watch.count(self.state.seconds, "evaluating")
+        self.watch.count(self.state, "evaluating")
         self.folder.say(PhaseBegan(phase="exporting"))
         self.publish_exports(model, self.folder.read_model(), self.spec.export)
         beside = None if reference is None else facts(reference, self.folder.read_teacher())
@@ -57,7 +56,7 @@ class EvaluationJob(Job):
 
     def keep_state(self) -> None:
         """A checkpoint without a network: the measures that are taken, and where the present one stands."""
-        self.watch.count(self.state.seconds, "evaluating")
+        self.watch.count(self.state, "evaluating")
         self.state.saves += 1
         self.state.step = self.state.saves  # so that the furthest checkpoint is the newest
         content = checkpoint.to_bytes(self.state, nn.Module(), nn.Module(), None, self.spec.model_dump_json())

@@ -12,12 +12,14 @@ from core.distillation import seeds
 from core.distillation.checkpoint import State
 from core.distillation.data import DataSet
 from core.distillation.data.images import ImageSource
+from core.distillation.energy import meter
 from core.distillation.evaluation import Subject
 from core.distillation.evaluator import Measure, evaluate
 from core.distillation.export import export
 from core.distillation.models import from_description, weights
 from core.distillation.models.network import Classifier
 from core.distillation.reporting import documents, report
+from core.distillation.stopwatch import Stopwatch
 from core.distillation.trainer import Checkpoint
 from core.folder import Ended, JobFolder
 from core.spec.data import DatasetDescription
@@ -38,6 +40,7 @@ class Job(ABC):
     def __init__(self, folder: JobFolder, stop: Callable[[], bool]) -> None:
         self.folder, self.stop = folder, stop
         self.device = chosen_device()
+        self.watch = Stopwatch(meter(self.device))
         self.hashes: dict[str, str] = {}
         """SHA-256 of the weights that were published, by file name."""
 
@@ -119,9 +122,10 @@ class Job(ABC):
         images: dict[str, int],
     ) -> None:
         """For programs and for people, with its figures and the model card."""
+        self.watch.count(state, "exporting")
         role = "model" if spec.kind == "evaluation" else "best"
         images = images | {"test": state.measured[role]["clean"]["images"]}
-        found = report(spec, state, dataset, network, reference, images, self.device)
+        found = report(spec, state, dataset, network, reference, images, self.device, self.watch.meter.source)
         drawn = figures.draw(state.measured[role], state.history, dataset.class_names)
         for each in documents(found, drawn, dict(sorted(self.hashes.items()))):
             self.folder.publish(each.name, each.content, each.kind, media_type=each.media_type)

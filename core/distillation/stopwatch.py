@@ -1,19 +1,27 @@
-"""Time that a job takes, by phase, and whether its next checkpoint is due."""
+"""Time and energy that a job takes, by phase, and whether its next checkpoint is due."""
 
 import time
 
+from core.distillation.checkpoint import State
+from core.distillation.energy import Meter
+
 
 class Stopwatch:
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
         self.counted = self.saved = time.monotonic()
 
-    def count(self, seconds: dict[str, float], phase: str) -> None:
-        """Add what has passed since the last count to the phase's seconds."""
+    def count(self, state: State, phase: str) -> None:
+        """Add what has passed since the last count to the phase's seconds, and what was taken to its joules."""
         now = time.monotonic()
-        seconds[phase] = seconds.get(phase, 0.0) + now - self.counted
+        state.seconds[phase] = state.seconds.get(phase, 0.0) + now - self.counted
         self.counted = now
+        before, taken = state.joules.get(phase, 0.0), self.meter.taken()
+        state.joules[phase] = None if before is None or taken is None else before + taken
 
     def save_due(self, every_seconds: float) -> bool:
+        """Asked after every step: often enough to look at the energy counters, too."""
+        self.meter.look_when_due()
         return time.monotonic() - self.saved >= every_seconds
 
     def note_saved(self) -> None:

@@ -56,7 +56,9 @@ class Trainer:
     On CUDA nothing inside a step waits for the device: what has to be looked at is looked at when a figure is due.
     """
 
-    def __init__(self, spec: TrainingJob, method: Method, batches: Batches, held_out: ImageSource, classes: int) -> None:
+    def __init__(
+        self, spec: TrainingJob, method: Method, batches: Batches, held_out: ImageSource, classes: int, watch: Stopwatch
+    ) -> None:
         self.spec, self.method = spec, method
         self.batches, self.held_out, self.classes = batches, held_out, classes
         self.student = method.student
@@ -70,7 +72,7 @@ class Trainer:
         self.average = None if spec.averaging is None else Average(spec.averaging, self.student)
         self.passes = CompiledPasses(*method.networks) if schedule.compile else nullcontext()
         self.figures = Figures()
-        self.watch, self.told = Stopwatch(), time.monotonic()
+        self.watch, self.told = watch, time.monotonic()
 
     # -- checkpoints
 
@@ -83,7 +85,7 @@ class Trainer:
 
     def save(self) -> Checkpoint:
         self.look()
-        self.watch.count(self.state.seconds, "training" if self.state.step < self.steps else "evaluating")
+        self.watch.count(self.state, "training" if self.state.step < self.steps else "evaluating")
         self.state.saves += 1
         self.state.sums = self.figures.totals()
         if self.average is not None:
@@ -108,7 +110,7 @@ class Trainer:
             if self.state.step == self.steps_per_epoch * (len(self.state.history) + 1):
                 yield self.judge_epoch()
             elif self.state.step == self.steps:
-                self.watch.count(self.state.seconds, "training")
+                self.watch.count(self.state, "training")
                 return
             else:
                 yield from self.train_step()

@@ -59,10 +59,12 @@ class TrainingJob(Job):
         igdm = spec.igdm if isinstance(spec, Distillation) else None
         method = build_method(spec.method, student, teacher, spec.schedule.precision, igdm)
         method.heads.to(self.device)
-        trainer = Trainer(spec, method, self.batches(training), held_out.to(self.device), description.classes)
+        batches, judges = self.batches(training), held_out.to(self.device)
+        trainer = Trainer(spec, method, batches, judges, description.classes, self.watch)
         if self.folder.checkpoint.exists():
             trainer.resume(self.folder.checkpoint)
             self.folder.say(Resumed(step=trainer.state.step))
+        self.watch.count(trainer.state, "preparing")
         return trainer, dataset, teacher
 
     def batches(self, training: ImageSource) -> Batches:
@@ -135,7 +137,7 @@ class TrainingJob(Job):
                 self.repeat_best(state)
             elif not self.measure(state, role, subject, measures(spec.evaluation, role == "best"), keep, trainer.save_due):
                 return False
-        trainer.watch.count(state.seconds, "evaluating")
+        self.watch.count(state, "evaluating")
         return True
 
     def tell_held_out(self, trainer: Trainer, role: str) -> None:

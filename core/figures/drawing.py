@@ -1,6 +1,7 @@
 """One look for all figures, and the same bytes for the same data."""
 
 import io
+from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib as mpl
@@ -9,8 +10,10 @@ from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#6b7280"
 """Of Okabe and Ito's palette: told apart by colour-blind readers, too."""
+PALETTE = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#e69f00", GREY)
 STYLE: Any = {
     "font.size": 10,
+    "axes.titlesize": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -22,17 +25,27 @@ STYLE: Any = {
 }
 
 
-def figure(columns: int = 1, rows: int = 1, width: float = 6.4, height: float = 3.8) -> tuple[Figure, list[Axes]]:
+def styled() -> AbstractContextManager[None]:
+    """While open, whatever is drawn has the style."""
+    return mpl.rc_context(STYLE)
+
+
+def figure(columns: int = 1, rows: int = 1, width: float = 5.2, height: float = 3.4) -> tuple[Figure, list[Axes]]:
     """Without pyplot, whose state is shared by all threads."""
-    with mpl.rc_context(STYLE):
+    with styled():
         made = Figure(figsize=(width, height), layout="constrained")
         axes = made.subplots(rows, columns, squeeze=False)
     return made, [each for row in axes for each in row]
 
 
-def files(name: str, made: Figure) -> dict[str, bytes]:
+def formats(made: Figure) -> dict[str, bytes]:
+    """``{"svg": …, "png": …}``."""
     svg, png = io.BytesIO(), io.BytesIO()
-    with mpl.rc_context(STYLE):
+    with styled():
         made.savefig(svg, format="svg", metadata={"Date": None})
         made.savefig(png, format="png", dpi=150, metadata={"Software": None})
-    return {f"{name}.svg": svg.getvalue(), f"{name}.png": png.getvalue()}
+    return {"svg": svg.getvalue(), "png": png.getvalue()}
+
+
+def files(name: str, made: Figure) -> dict[str, bytes]:
+    return {f"{name}.{ending}": content for ending, content in formats(made).items()}

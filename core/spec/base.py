@@ -36,3 +36,16 @@ PixelDistance = Annotated[
         mode="validation",
     ),
 ]
+
+Radius = Annotated[
+    float,
+    BeforeValidator(_number_or_fraction),
+    Field(gt=0, le=64),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 64}, {"type": "string", "pattern": FRACTION}],
+            "description": 'a distance above 0 between images with pixels in [0, 1], as a number or a fraction such as "8/255"',
+        },
+        mode="validation",
+    ),
+]

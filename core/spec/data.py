@@ -25,6 +25,8 @@ class ResizedCrop(Spec):
 
 
 class Augmentation(Spec):
+    """How training images are varied from epoch to epoch."""
+
     crop_padding: int = Field(default=4, ge=0, le=64)
     """Random crop after zero padding by so many pixels; 0: none, as beside `resized_crop`."""
     resized_crop: ResizedCrop | None = None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from core.spec.base import PixelDistance, Spec
+from core.spec.base import PixelDistance, Radius, Spec
 
 SELECTION_STEPS = 10
 """PGD steps on held-out images, by which the best checkpoint is chosen."""
@@ -23,7 +23,9 @@ class PgdAttack(Spec):
     step_size: PixelDistance | None = None
     """Default: a quarter of the radius, 2/255 at 8/255."""
     steps: int = Field(default=20, ge=1, le=10_000)
+    """Of gradient ascent, each projected onto the ball."""
     restarts: int = Field(default=1, ge=1, le=100)
+    """Random starts; an image survives if it survives them all."""
 
 
 class CwAttack(Spec):
@@ -35,7 +37,9 @@ class CwAttack(Spec):
     step_size: PixelDistance | None = None
     """Default: 0.003 at 8/255, in proportion elsewhere."""
     steps: int = Field(default=30, ge=1, le=10_000)
+    """Of gradient ascent, each projected onto the ball."""
     confidence: float = Field(default=50.0, ge=0, le=1e6)
+    """The wrong logit is pushed above the right one until it leads by so much."""
 
 
 class AutoAttack(Spec):
@@ -43,7 +47,8 @@ class AutoAttack(Spec):
 
     name: Literal["autoattack"] = "autoattack"
     norm: Literal["linf", "l2"] = "linf"
-    radius: float | None = Field(default=None, gt=0, le=64)
+    """Of the perturbation: L-infinity, or L2."""
+    radius: Radius | None = None
     """On pixels in [0, 1]; of the whole image in L2. Default: the training adversary's; L2 needs one of its own."""
     stages: tuple[Stage, ...] = Field(default=STANDARD_STAGES, strict=False, min_length=1, max_length=4)
     """In this order, each on the images that are still classified correctly."""
@@ -77,15 +82,19 @@ class RadiusSweep(Spec):
     radii: tuple[PixelDistance, ...] | None = Field(default=None, strict=False, min_length=2, max_length=64)
     """Default: from 0 to twice the training adversary's in 16 equal steps: 0, 1/255, ..., 16/255 at 8/255."""
     steps: int = Field(default=20, ge=1, le=10_000)
+    """Of PGD, at each radius."""
 
 
 class VarianceGap(Spec):
-    """How much variances of features and of Gram matrices change under attack, in % (Figs. 1 and 5).
+    """How much variances of features and of Gram matrices change under attack, in %, against robust accuracy (Figs. 1 and 5).
 
-    Mean over channels of |var_adv - var_clean| / var_clean under PGD-20, for the network and for the reference beside it.
+    Mean over channels of |var_adv - var_clean| / var_clean under PGD-20, for the network and for the reference beside it, at
+    the training adversary's radius and at others; with the fitted line and its r.
     """
 
     name: Literal["variance_gap"] = "variance_gap"
+    radii: tuple[PixelDistance, ...] | None = Field(default=None, strict=False, min_length=1, max_length=64)
+    """Default: up to twice the training adversary's in 8 equal steps: 2/255, 4/255, ..., 16/255 at 8/255."""
 
 
 class Spectra(Spec):
@@ -99,6 +108,7 @@ class GradCam(Spec):
 
     name: Literal["grad_cam"] = "grad_cam"
     images: int = Field(default=8, ge=1, le=64)
+    """How many are looked at: the first of each class, as far as they go."""
 
 
 class Calibration(Spec):
@@ -106,6 +116,7 @@ class Calibration(Spec):
 
     name: Literal["calibration"] = "calibration"
     bins: int = Field(default=15, ge=2, le=100)
+    """Of equal width, that images are sorted into by their confidence."""
 
 
 class Transfer(Spec):
@@ -115,11 +126,12 @@ class Transfer(Spec):
 
 
 class GradientMasking(Spec):
-    """Signs that gradients mislead: Square finds more than the gradient attacks do, a large radius leaves images standing,
-    or random noise does more than PGD."""
+    """Signs that gradients mislead: Square finds what APGD, on cross entropy and on targets, left; a large radius leaves images
+    standing; or random noise does more than PGD."""
 
     name: Literal["gradient_masking"] = "gradient_masking"
     queries: int = Field(default=1000, ge=1, le=100_000)
+    """Of Square, for each image that still stands."""
 
 
 Analysis = Annotated[
@@ -130,6 +142,8 @@ NEEDS_REFERENCE = frozenset({"transfer"})
 
 
 class Evaluation(Spec):
+    """What is measured, on how many test images, and how the best epoch is chosen."""
+
     attacks: tuple[Attack, ...] = Field(default=(PgdAttack(), CwAttack()), strict=False, max_length=8)
     """Beside the clean accuracy, which is always measured."""
     analyses: tuple[Analysis, ...] = Field(default=(), strict=False, max_length=8)
@@ -137,6 +151,7 @@ class Evaluation(Spec):
     limit: int | None = Field(default=None, ge=1, le=10_000_000)
     """Use only so many test images (the report says so)."""
     batch_size: int = Field(default=256, ge=1, le=8192)
+    """Images that are attacked at once. Another size draws other random starts."""
     every_epochs: int = Field(default=1, ge=1, le=10_000)
     """Held-out images are attacked (PGD-10) after every so many epochs, and after the last, to choose the best checkpoint."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1)

@@ -1,10 +1,10 @@
 """Do the parts of a job fit together, and what do its open defaults become? Asked once, at submission."""
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from core.errors import FieldError
 from core.spec.data import Augmentation, DatasetDescription, ResizedCrop
-from core.spec.evaluation import NEEDS_REFERENCE, Analysis, Attack, AutoAttack, Evaluation, RadiusSweep
+from core.spec.evaluation import NEEDS_REFERENCE, Analysis, Attack, AutoAttack, Evaluation, RadiusSweep, VarianceGap
 from core.spec.job import AdversarialTraining, Distillation, EvaluationJob, TrainingJob
 from core.spec.method import Iad
 from core.spec.network import ARCHITECTURES, ModelDescription, Network, exact_side
@@ -12,6 +12,7 @@ from core.spec.weights import Swa
 
 CW_STEP_PER_RADIUS = 0.003 / (8 / 255)
 SWEEP_STEPS = 16
+GAP_STEPS = 8
 IAD_BEGIN_SHARE = 0.3
 SWA_BEGIN_SHARE = 0.75
 
@@ -51,16 +52,26 @@ def _resolve_attack(attack: Attack, training_radius: float) -> Attack:
     radius = training_radius if attack.radius is None else attack.radius
     if isinstance(attack, AutoAttack):
         return attack.model_copy(update={"radius": radius})
-    share = 0.25 if attack.name == "pgd" else CW_STEP_PER_RADIUS
-    step_size = min(1.0, radius * share) if attack.step_size is None else attack.step_size
+    step_size = usual_step_size(attack.name, radius) if attack.step_size is None else attack.step_size
     return attack.model_copy(update={"radius": radius, "step_size": step_size})
+
+
+def usual_step_size(attack: Literal["pgd", "cw"], radius: float) -> float:
+    """2/255 and 0.003 at radius 8/255, in proportion elsewhere."""
+    return min(1.0, radius * (0.25 if attack == "pgd" else CW_STEP_PER_RADIUS))
 
 
 def _resolve_analysis(analysis: Analysis, training_radius: float) -> Analysis:
     if isinstance(analysis, RadiusSweep) and analysis.radii is None:
-        radii = tuple(min(1.0, 2 * training_radius * step / SWEEP_STEPS) for step in range(SWEEP_STEPS + 1))
-        return analysis.model_copy(update={"radii": radii})
+        return analysis.model_copy(update={"radii": _radii(training_radius, SWEEP_STEPS)})
+    if isinstance(analysis, VarianceGap) and analysis.radii is None:
+        return analysis.model_copy(update={"radii": _radii(training_radius, GAP_STEPS)[1:]})
     return analysis
+
+
+def _radii(training_radius: float, steps: int) -> tuple[float, ...]:
+    """From 0 to twice the training radius, in equal steps."""
+    return tuple(min(1.0, 2 * training_radius * step / steps) for step in range(steps + 1))
 
 
 def held_out_images(spec: TrainingJob, dataset: DatasetDescription) -> int:
@@ -125,6 +136,9 @@ def evaluation_misfits(evaluation: Evaluation, radius: float, has_reference: boo
     for index, analysis in enumerate(evaluation.analyses):
         if analysis.name in NEEDS_REFERENCE and not has_reference:
             message = f"{analysis.name} compares with another network, and this job has no teacher or reference."
+            found.append(FieldError(("evaluation", "analyses", index, "name"), message))
+        if analysis.name == "gradient_masking" and radius == 0:
+            message = "gradient_masking attacks at the training adversary's radius, or an evaluation's, which must be above 0."
             found.append(FieldError(("evaluation", "analyses", index, "name"), message))
     return found
 

@@ -31,6 +31,7 @@ class _Submitted(Spec):
     metadata: dict[Label, Text] = Field(default_factory=dict, max_length=32)
     """Labels of your own, to filter by."""
     evaluation: Evaluation = Evaluation()
+    """How the network is measured once it is there."""
 
 
 class _Training(_Submitted):
@@ -41,9 +42,11 @@ class _Training(_Submitted):
     start_from: ModelName | None = None
     """A model of the student's architecture to take first weights from; its classifier only if the classes are as many."""
     data: Data
+    """The images to train on."""
     adversary: Adversary = Pgd()
     """How training images are attacked."""
     schedule: Schedule = Schedule()
+    """How long and how fast."""
     averaging: Averaging | None = None
     """The average of the weights, with fresh batch norm statistics, is what is selected, evaluated and published."""
     awp: Awp | None = None
@@ -64,6 +67,7 @@ class AdversarialTraining(_Training):
 
     kind: Literal["adversarial_training"] = "adversarial_training"
     method: TrainingMethod = Trades()
+    """What the network descends."""
 
 
 class Distillation(_Training):
@@ -73,11 +77,14 @@ class Distillation(_Training):
     teacher: ModelName
     """Id or name of a model, or id of a succeeded job, whose student is meant."""
     method: DistillationMethod = Starship()
+    """What the student descends, and the adversary climbs."""
     igdm: Igdm | None = None
     """IGDM's term beside the method's own."""
 
 
 class EvaluatedData(Spec):
+    """The data set whose test images are used."""
+
     dataset: str = Field(min_length=1, max_length=100)
     """Id or name of a data set: its test images are used."""
 
@@ -91,6 +98,7 @@ class EvaluationJob(_Submitted):
     reference: ModelName | None = None
     """A network beside it, such as its teacher, for the analyses that compare two."""
     data: EvaluatedData
+    """The images to measure it on."""
     radius: PixelDistance = 8 / 255
     """Where an attack does not say its own: perturbation radius in L-infinity, on pixels in [0, 1]."""
     export: tuple[ExportFormat, ...] = Field(default=(), strict=False, max_length=2)

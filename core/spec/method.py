@@ -23,7 +23,9 @@ class Ard(Spec):
     alpha: float = Field(default=1.0, ge=0, le=1)
     """Weight of the distillation; clean cross entropy has 1 - alpha."""
     temperature: float = Field(default=30.0, gt=0, le=1000)
+    """That softens both predictions; the term is multiplied by its square."""
     reduction: Reduction = "batch_mean"
+    """batch_mean: summed over classes, averaged over the batch; mean: averaged over both."""
 
 
 class Iad(Spec):
@@ -31,6 +33,7 @@ class Iad(Spec):
 
     name: Literal["iad"] = "iad"
     temperature: float = Field(default=1.0, gt=0, le=1000)
+    """That softens the teacher's prediction and the student's in the first term."""
     exponent: float = Field(default=0.1, ge=0, le=10)
     """Trust is the teacher's probability of the label on the adversarial image, to this power."""
     begin: int | None = Field(default=None, ge=0, le=10_000)
@@ -46,6 +49,7 @@ class Rslad(Spec):
     clean_weight: float = Field(default=1 / 6, ge=0, le=1)
     """The adversarial term has the rest."""
     reduction: Reduction = "batch_mean"
+    """batch_mean: summed over classes, averaged over the batch; mean: averaged over both."""
 
 
 class Akd(Spec):
@@ -63,6 +67,7 @@ class AdaAd(Spec):
     alpha: float = Field(default=1.0, ge=0, le=1)
     """Weight of the adversarial term; the clean term has 1 - alpha."""
     reduction: Reduction = "batch_mean"
+    """batch_mean: summed over classes, averaged over the batch; mean: averaged over both."""
 
 
 class Arkd(Spec):
@@ -80,6 +85,7 @@ class Trades(Spec):
 
     name: Literal["trades"] = "trades"
     beta: float = Field(default=6.0, ge=0, le=100)
+    """Weight of the KL term: robustness against clean accuracy."""
 
 
 class PgdAt(Spec):
@@ -93,6 +99,7 @@ class Score(Spec):
 
     name: Literal["score"] = "score"
     beta: float = Field(default=3.0, ge=0, le=100)
+    """Weight of the adversarial term: robustness against clean accuracy."""
 
 
 class NFgsmAt(Spec):
@@ -115,6 +122,7 @@ class AtPrm(Spec):
     cutmix: float = Field(default=1.0, ge=0, le=10)
     """The same for cutmix. With both, each batch gets one of them, by chance; 0: no cutmix."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Share of each label that is spread over all classes."""
 
 
 class Igdm(Spec):
@@ -124,6 +132,7 @@ class Igdm(Spec):
     weight: float = Field(default=1.0, gt=0, le=1000)
     """Of the term in the last epoch: it grows linearly from 0."""
     forward: float = Field(default=1.0, gt=0, le=10)
+    """How far ahead along the perturbation."""
     backward: float = Field(default=1.0, ge=0, le=10)
     """The change is between x + forward * perturbation and x - backward * perturbation."""
 

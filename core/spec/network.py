@@ -21,6 +21,7 @@ class SmallCnn(Spec):
     width: int = Field(default=16, ge=1, le=512)
     """Channels of the first convolution; the next two have 2 and 4 times as many."""
     normalisation: Normalisation = "none"
+    """Of the images, inside the network: by the mean and deviation of these."""
 
 
 class ResNet18(Spec):
@@ -28,6 +29,7 @@ class ResNet18(Spec):
 
     architecture: Literal["resnet18"] = "resnet18"
     normalisation: Normalisation = "none"
+    """Of the images, inside the network: by the mean and deviation of these."""
 
 
 class ResNet34(Spec):
@@ -35,6 +37,7 @@ class ResNet34(Spec):
 
     architecture: Literal["resnet34"] = "resnet34"
     normalisation: Normalisation = "none"
+    """Of the images, inside the network: by the mean and deviation of these."""
 
 
 class MobileNetV2(Spec):
@@ -42,6 +45,7 @@ class MobileNetV2(Spec):
 
     architecture: Literal["mobilenet_v2"] = "mobilenet_v2"
     normalisation: Normalisation = "none"
+    """Of the images, inside the network: by the mean and deviation of these."""
 
 
 class Wrn2810(Spec):
@@ -49,6 +53,7 @@ class Wrn2810(Spec):
 
     architecture: Literal["wrn_28_10"] = "wrn_28_10"
     normalisation: Normalisation = "none"
+    """Of the images, inside the network: by the mean and deviation of these."""
 
 
 class Wrn3410(Spec):
@@ -56,6 +61,7 @@ class Wrn3410(Spec):
 
     architecture: Literal["wrn_34_10"] = "wrn_34_10"
     normalisation: Normalisation = "none"
+    """Of the images, inside the network: by the mean and deviation of these."""
 
 
 class DmWrn2810(Spec):
@@ -63,6 +69,7 @@ class DmWrn2810(Spec):
 
     architecture: Literal["dm_wrn_28_10"] = "dm_wrn_28_10"
     normalisation: Normalisation = "cifar10"
+    """Of the images, inside the network: by the mean and deviation of these. Published files do not hold them."""
 
 
 class _Transformer(Spec):

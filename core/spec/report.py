@@ -8,6 +8,8 @@ from core.spec.data import DatasetDescription
 from core.spec.job import SubmittedJob
 from core.spec.network import ModelDescription
 
+JOULES_PER_KILOWATT_HOUR = 3.6e6
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -26,6 +28,8 @@ class Entry(BaseModel):
     per_class: list[float | None] | None = None
     """Of an accuracy: of each class, None for one without images."""
     images: int | None = None
+    interval: tuple[float, float] | None = None
+    """Of an accuracy: its 95 % interval (Wilson's), as the images are a sample."""
 
 
 class NetworkFacts(_Part):
@@ -50,9 +54,13 @@ class Environment(_Part):
     device: str
     hardware: str
     threads: int
+    energy_of: str | None = None
+    """What the joules are of, and what counted them; whatever else used it is counted, too. None: nothing did."""
 
 
 class Report(_Part):
+    """What a job found, on what, how it was made, and what makes its numbers less than standard."""
+
     format: Annotated[Literal["distill-report-2"], Field(alias="schema")]
     kind: Literal["adversarial_training", "distillation", "evaluation"]
     results: dict[str, dict[str, Entry]]
@@ -69,6 +77,8 @@ class Report(_Part):
     """By epoch."""
     seconds: dict[str, float]
     """By phase, over all attempts."""
+    joules: dict[str, float | None] = {}
+    """Energy by phase, over all attempts; None where any of it is not known."""
     environment: Environment
     spec: SubmittedJob
 
@@ -76,6 +86,18 @@ class Report(_Part):
     def main(self) -> dict[str, Entry]:
         """The results that count: of the best epoch's student, or of the model that was measured."""
         return self.results["model" if self.kind == "evaluation" else "best"]
+
+    @property
+    def kilowatt_hours(self) -> float | None:
+        """Of all phases; None where any part is not known."""
+        known = [joules for joules in self.joules.values() if joules is not None]
+        return sum(known) / JOULES_PER_KILOWATT_HOUR if known and len(known) == len(self.joules) else None
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Of report.json, as JSON Schema 2020-12."""
+        schema = cls.model_json_schema(by_alias=True, mode="serialization")
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)

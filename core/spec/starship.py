@@ -28,6 +28,7 @@ class MaxExp(Spec):
 
     name: Literal["max_exp"] = "max_exp"
     eta: int = Field(default=10, ge=1, le=1000)
+    """The power: the higher, the flatter the spectrum becomes."""
     ridge: float = Field(default=1e-6, ge=1e-12, le=1)
     """Added to the trace."""
 
@@ -65,6 +66,7 @@ class ProjectionHeads(Spec):
     perturbation: float = Field(default=0.01, ge=0, le=1)
     """kappa of Eq. 7: radius of the perturbation of the student head, relative to each weight tensor's norm; 0: none."""
     perturbation_steps: int = Field(default=1, ge=1, le=20)
+    """Of gradient ascent on the perturbation."""
     cosine_weight: float = Field(default=1.0, ge=0, le=100)
     """Weight of Eq. 7's (1 - cosine)^2 beside FCA; both are multiplied by FCA's own weight, alpha_1."""
 
@@ -75,7 +77,9 @@ class CovarianceAlignment(Spec):
     weight: float = Field(default=1.0, ge=0, le=1000)
     """alpha_1; 0 leaves the part out."""
     distance: DistanceOrNone = MaxExp()
+    """Between the teacher's and the student's covariance."""
     heads: ProjectionHeads = ProjectionHeads()
+    """What the features are projected by."""
 
 
 class GramMatching(Spec):
@@ -84,6 +88,7 @@ class GramMatching(Spec):
     weight: float = Field(default=2.0, ge=0, le=1000)
     """alpha_2; 0 leaves the part out."""
     distance: Distance = MaxExp()
+    """Between the teacher's and the student's Gram matrix."""
 
 
 class SubmatrixAlignment(Spec):
@@ -92,6 +97,7 @@ class SubmatrixAlignment(Spec):
     weight: float = Field(default=1.0, ge=0, le=1000)
     """alpha_3; 0 leaves the part out."""
     factor: float = Field(default=0.5, gt=0, le=10)
+    """Before the sum over the three blocks; the paper's is one half."""
     covariance: bool = True
     """Apply it to the student's covariance."""
     gram: bool = True
@@ -110,5 +116,8 @@ class Starship(Spec):
     adaptive: bool = False
     """Eq. 3: the adversary climbs through the teacher, too."""
     covariance: CovarianceAlignment = CovarianceAlignment()
+    """FCA, and the heads that it is taken behind."""
     gram: GramMatching = GramMatching()
+    """PGM."""
     submatrices: SubmatrixAlignment = SubmatrixAlignment()
+    """Omega."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from core.spec.measures import is_share, place
+from core.spec.results import is_accuracy, number_of, place
 
 SELECTED_BY = "held_out_robust"
 """Robust accuracy on held-out training images: a line is never chosen by its test images."""
@@ -27,8 +27,8 @@ class Cell(_Part):
     n: int
 
     def text(self, measure: str) -> str:
-        """Mean ± SD; an accuracy in %."""
-        factor, digits = (100, ".2f") if is_share(measure) else (1, ".4g")
+        """Mean ± SD, in the unit that its column's heading names."""
+        factor, digits = (100, ".2f") if is_accuracy(measure) else (number_of(measure).scale, ".4g")
         return f"{factor * self.mean:{digits}}" + (f" ± {factor * self.sd:{digits}}" if self.sd is not None else "")
 
 

@@ -11,9 +11,16 @@ from core.store.attempts import Attempt
 from core.store.engine import writing
 from core.store.objects import Objects, artifact_key
 from core.store.tables import Artifact
-from tests.builders import an_attempt
+from tests.builders import a_report, an_attempt
 
 SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
+
+
+REPORTS = (
+    ("report.json", "application/json", json.dumps(a_report()).encode()),
+    ("report.html", "text/html; charset=utf-8", b"<!doctype html><title>Report</title>"),
+    ("report.md", "text/markdown; charset=utf-8", b"# Report\n"),
+)
 
 
 def sha256(data: bytes) -> str:
@@ -43,8 +50,8 @@ def a_finished_job(engine: Engine, objects: Objects) -> Attempt:
     """With a report and weights; it has succeeded."""
     attempt = an_attempt(engine)
     an_artifact(engine, objects, attempt, "best.safetensors", bytes(range(256)) * 4)
-    report = json.dumps({"student": "small_cnn"}).encode()
-    an_artifact(engine, objects, attempt, "report.json", report, "report", media_type="application/json")
+    for name, media_type, content in REPORTS:
+        an_artifact(engine, objects, attempt, name, content, "report", media_type=media_type)
     with attempt.writing() as (session, job):
         attempts.succeed(session, job)
     return attempt

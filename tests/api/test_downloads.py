@@ -12,7 +12,7 @@ from core.store.attempts import Attempt
 from core.store.objects import Objects
 from tests.api.builders import a_finished_job, an_artifact, sha256
 from tests.api.conftest import KEY, bearer
-from tests.builders import a_job, an_attempt
+from tests.builders import a_job, a_report, an_attempt
 
 DATA = bytes(range(256)) * 4
 NAME = "best.safetensors"
@@ -34,11 +34,11 @@ def get(client: TestClient, finished: Attempt, name: str = NAME, method: str = "
 
 def test_files_are_listed_by_name_with_their_addresses(client: TestClient, finished: Attempt) -> None:
     page = client.get(f"/v1/jobs/{finished.job_id}/artifacts").json()
-    assert [file["name"] for file in page["data"]] == [NAME, "report.json"]
+    assert [file["name"] for file in page["data"]] == [NAME, "report.html", "report.json", "report.md"]
     assert (page["data"][0]["size"], page["data"][0]["sha256"]) == (1024, sha256(DATA))
     assert client.get(page["data"][0]["url"]).content == DATA
     only = client.get(f"/v1/jobs/{finished.job_id}/artifacts", params={"kind": "report"}).json()["data"]
-    assert [file["name"] for file in only] == ["report.json"]
+    assert [file["name"] for file in only] == ["report.html", "report.json", "report.md"]
 
 
 def test_lists_of_files_have_pages(client: TestClient, finished: Attempt) -> None:
@@ -46,7 +46,7 @@ def test_lists_of_files_have_pages(client: TestClient, finished: Attempt) -> Non
     first = client.get(path, params={"limit": 1}).json()
     assert first["has_more"]
     second = client.get(path, params={"limit": 1, "after": first["next_cursor"]}).json()
-    assert ([file["name"] for file in second["data"]], second["has_more"]) == (["report.json"], False)
+    assert ([file["name"] for file in second["data"]], second["has_more"]) == (["report.html"], True)
     assert client.get(path, params={"after": "none"}).json()["code"] == "invalid_cursor"
 
 
@@ -126,12 +126,43 @@ def test_a_file_that_the_caller_has_is_not_sent_again(client: TestClient, finish
     assert get(client, finished, **{"If-None-Match": '"other"'}).status_code == 200
 
 
+def report(client: TestClient, finished: Attempt, **options: Any) -> Any:
+    return client.get(f"/v1/jobs/{finished.job_id}/report", **options)
+
+
 def test_the_report_is_json_to_be_read_on_the_spot(client: TestClient, finished: Attempt) -> None:
-    answer = client.get(f"/v1/jobs/{finished.job_id}/report")
-    assert (answer.headers["Content-Type"], answer.json()) == ("application/json", {"student": "small_cnn"})
+    answer = report(client, finished)
+    assert (answer.headers["Content-Type"], answer.json()) == ("application/json", a_report())
     assert "Content-Disposition" not in answer.headers
-    again = client.get(f"/v1/jobs/{finished.job_id}/report", headers={"If-None-Match": answer.headers["ETag"]})
-    assert again.status_code == 304
+    assert report(client, finished, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("text/markdown", "text/markdown"),
+        ("text/html", "text/html"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", "text/html"),  # a browser's
+        ("text/*", "text/html"),
+        ("text/html;q=0.2, text/markdown;q=0.9", "text/markdown"),
+        ("text/html;q=0, */*", "application/json"),
+        ("image/png", "application/json"),
+        ("text/html;q=nonsense", "application/json"),
+        ("", "application/json"),
+    ],
+)
+def test_the_report_has_the_form_that_is_asked_for(client: TestClient, finished: Attempt, accept: str, kind: str) -> None:
+    answer = report(client, finished, headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["Content-Type"].split(";")[0]) == (200, kind)
+    assert answer.headers["Vary"] == "Accept"
+
+
+def test_a_format_in_the_address_wins_over_accept(client: TestClient, finished: Attempt) -> None:
+    answer = report(client, finished, params={"format": "md"}, headers={"Accept": "text/html"})
+    assert (answer.headers["Content-Type"], answer.text) == ("text/markdown; charset=utf-8", "# Report\n")
+    assert report(client, finished, params={"format": "pdf"}).status_code == 422
 
 
 def test_there_is_no_report_before_it_is_made(client: TestClient, engine: Engine) -> None:
@@ -182,3 +213,7 @@ def test_a_store_that_can_sign_serves_the_file_itself(s3: dict[str, Any], settin
         assert answer.headers["Location"].startswith(s3["s3_endpoint"])
         direct = client.get(f"/v1/jobs/{finished.job_id}/artifacts/{NAME}?direct=true")
         assert (direct.status_code, direct.content) == (200, DATA)
+        for address in ("report?format=html", "artifacts/report.html"):
+            page = client.get(f"/v1/jobs/{finished.job_id}/{address}")
+            assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+            assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")

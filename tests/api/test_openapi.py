@@ -3,10 +3,12 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from core.spec.method import METHODS
 from core.spec.network import ARCHITECTURES
+from tests.builders import a_report
 
 
 @pytest.fixture
@@ -68,6 +70,18 @@ def test_the_catalogue_lists_what_the_spec_knows(client: TestClient) -> None:
     kinds = {row["name"]: row["kind"] for row in methods}
     assert (kinds["starship"], kinds["trades"]) == ("distillation", "adversarial_training")
     assert all(row["summary"] and row["settings"]["properties"] for row in methods)
+
+
+def test_a_report_has_a_schema_in_the_document_and_by_itself(client: TestClient, document: dict[str, Any]) -> None:
+    content = document["paths"]["/v1/jobs/{job_id}/report"]["get"]["responses"]["200"]["content"]
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/Report"}
+    assert document["components"]["schemas"]["Report"]["properties"]["warnings"]["type"] == "array"
+    alone = client.get("/v1/schemas/report")
+    assert alone.headers["Content-Type"] == "application/schema+json"
+    for whole in (alone.json(), {**document, "$ref": "#/components/schemas/Report"}):
+        validator = Draft202012Validator(whole)
+        assert list(validator.iter_errors(a_report())) == []
+        assert list(validator.iter_errors({**a_report(), "results": 1}))
 
 
 def test_the_documentation_page_needs_no_key_no_internet_and_no_inline_script(anonymous: TestClient) -> None:

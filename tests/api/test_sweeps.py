@@ -81,7 +81,7 @@ def test_the_table_has_mean_and_deviation_of_what_is_done_and_marks_the_best_by_
     as_markdown = client.get(f"/v1/sweeps/{sweep_id}/table?format=md")
     assert as_markdown.headers["content-type"].startswith("text/markdown")
     assert as_markdown.text.splitlines() == [
-        "|  | jobs | clean | held-out PGD-10 |",
+        "|  | jobs | Clean % | Held-out PGD-10 % |",
         "| --- | --- | --- | --- |",
         "| **arkd** | **2/2** | **60.00 ± 14.14** | **30.00 ± 0.00** |",
         "| rslad | 2/2 | 90.00 ± 0.00 | 10.00 ± 0.00 |",

@@ -86,6 +86,7 @@ def test_an_evaluations_accuracies_are_percentages_and_its_other_numbers_are_as_
     fake.on(JOB, as_json(job("succeeded", kind="evaluation", results=results)))
     shown = distill("show", "job_1").stdout
     assert all(number in shown for number in ("93.14", "70.00", "50.00", "0.0421", "31.79"))
+    assert "Variance gap of features            31.79 %" in shown
     assert "3179" not in shown
     assert "4.21" not in shown.replace("0.0421", "")
     fake.on("GET /v1/jobs", as_json({"data": [job("succeeded", kind="evaluation", results=results)], "has_more": False}))
@@ -193,6 +194,22 @@ def test_a_model_is_uploaded_with_its_networks_settings(fake: Fake, tmp_path: Pa
     body = fake.requests[0].json
     assert body["network"] == {"architecture": "small_cnn", "width": 8}
     assert (body["name"], body["classes"], body["channels"], body["height"], body["width"]) == ("w8", 10, 1, 8, 8)
+
+
+def test_any_setting_of_the_architecture_can_be_given_and_the_images_have_its_size(fake: Fake, tmp_path: Path) -> None:
+    row = {"id": "mdl_1", "architecture": "vit_b", "name": "v", "description": {}, "created_at": "2026-01-31T12:34:56.789Z"}
+    fake.on("POST /v1/models", as_json({**row, "status": "awaiting_upload"}, 201))
+    fake.on("PUT /v1/models/mdl_1/content", as_json({**row, "status": "ready"}, 202))
+    fake.on("GET /v1/models/mdl_1", as_json({**row, "status": "ready"}))
+    (tmp_path / "v.pt").write_bytes(b"weights")
+    settings = ("--set", "image_size=64", "--set", "patch_size=8", "--set", "normalisation=inception")
+    assert distill("models", "upload", tmp_path / "v.pt", "--architecture", "vit_b", *settings).exit_code == 0
+    body = fake.requests[0].json
+    assert body["network"] == {"architecture": "vit_b", "image_size": 64, "patch_size": 8, "normalisation": "inception"}
+    assert (body["height"], body["width"]) == (64, 64)
+    result = distill("models", "upload", tmp_path / "v.pt", "--architecture", "vit_b", "--set", "patch_size")
+    assert result.exit_code == 2
+    assert "is no change such as" in result.stderr
 
 
 def test_catalogues_are_listed(fake: Fake) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from client import events
 from tests.client.fake import Answer as Scripted
-from tests.client.fake import Fake, as_json
+from tests.client.fake import Fake, as_json, job
 from tests.client.test_command import address, distill
 
 __all__ = ["address"]
@@ -76,7 +76,7 @@ def test_show_prints_means_and_deviations_and_marks_the_best_line(fake: Fake) ->
     lines = [line.split() for line in distill("sweep", "show", "swp_1").stdout.splitlines()]
     assert lines == [
         ["betas:", "4", "succeeded."],
-        ["jobs", "clean", "%", "variance", "gap", "gram"],
+        ["jobs", "Clean", "%", "Variance", "gap", "of", "Gram", "matrices", "%"],
         ["method.beta", "0.2", "2/2", "50.00", "±", "1.00", "12.35"],
         ["*", "method.beta", "0.8", "2/2", "25.00", "±", "1.00", "12.35"],
         ["*", "the", "highest", "robust", "accuracy", "on", "held-out", "training", "images"],
@@ -117,3 +117,34 @@ def test_list_and_cancel(fake: Fake) -> None:
     assert distill("sweep", "cancel", "swp_1").stdout == "swp_1: 1 cancelled, 3 succeeded.\n"
     assert distill("jobs", "--sweep", "swp_1").exit_code == 2
     assert fake.requests[-1].query["sweep"] == ["swp_1"]
+
+
+def test_results_are_plotted_over_a_setting(fake: Fake, tmp_path: Path) -> None:
+    fake.on(TABLE, as_json(table()))
+    lines = {"job_1": 0.2, "job_2": 0.8}
+    jobs = [job("succeeded", id=name, sweep_line=f"method.beta {beta}") for name, beta in lines.items()]
+    fake.on("GET /v1/jobs", as_json({"data": jobs, "has_more": False, "next_cursor": None}))
+    for name, beta in lines.items():
+        fake.on(f"GET /v1/jobs/{name}", as_json(job("succeeded", id=name, spec={"method": {"beta": beta}})))
+    result = distill("sweep", "plot", "swp_1", "--x", "method.beta", "--y", "clean", "--to", tmp_path / "beta.svg")
+    assert result.exit_code == 0, result.stderr
+    drawn = (tmp_path / "beta.svg").read_text()
+    assert "method.beta" in drawn
+    assert "Clean %" in drawn
+    refused = distill("sweep", "plot", "swp_1", "--x", "method.gamma", "--y", "clean", "--to", tmp_path / "b.png")
+    assert (refused.exit_code, refused.stderr.startswith("method.gamma is no number")) == (2, True)
+
+
+def test_one_measure_is_plotted_over_another(fake: Fake, tmp_path: Path) -> None:
+    fake.on(TABLE, as_json(table()))
+    plot = ("sweep", "plot", "swp_1", "--x", "variance_gap_gram")
+    result = distill(*plot, "--y", "clean", "--to", tmp_path / "gap.png")
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "gap.png").read_bytes().startswith(b"\x89PNG")
+    for y, to, sentence in (
+        ("pgd", "a.svg", "No job of swp_1 has pgd yet; there are clean, variance_gap_gram."),
+        ("clean,variance_gap_gram", "a.svg", "One measure is plotted over another"),
+        ("clean", "a.gif", "A figure is an .svg or a .png, not 'a.gif'."),
+    ):
+        refused = distill(*plot, "--y", y, "--to", tmp_path / to)
+        assert (refused.exit_code, refused.stderr.startswith(sentence)) == (2, True), refused.stderr

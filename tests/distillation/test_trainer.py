@@ -96,7 +96,7 @@ def test_the_report_names_split_seeds_versions_and_what_is_not_standard(tmp_path
     assert report["data"]["images"] == {"training": 270, "held_out": 30, "test": 100}
     assert report["seeds"] == {"training": 0, "evaluation": 0}
     assert report["environment"]["packages"]["torch"] == torch.__version__.split("+")[0]
-    assert {"Only 100 test images were used.", "Only 300 training images were used."} <= set(report["warnings"])
+    assert {"Only 100 of 360 test images were used.", "Only 300 of 1437 training images were used."} <= set(report["warnings"])
     assert report["results"].keys() == {"best", "last"}
     assert report["results"]["best"].keys() == {"clean", "pgd", "cw"}
     assert len(report["results"]["best"]["pgd"]["per_class"]) == 10

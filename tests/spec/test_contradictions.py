@@ -68,6 +68,13 @@ def test_the_radius_sweep_goes_to_twice_the_training_radius() -> None:
     assert sweep.radii == pytest.approx([step / 255 for step in range(17)])
 
 
+def test_the_variance_gap_is_taken_up_to_twice_the_training_radius_and_at_it() -> None:
+    body = {"adversary": {"name": "pgd", "radius": "8/255"}, "evaluation": {"analyses": [{"name": "variance_gap"}]}}
+    (gap,) = resolve(training(**body), DIGITS).evaluation.analyses
+    assert gap.radii == pytest.approx([2 * step / 255 for step in range(1, 9)])
+    assert 8 / 255 in gap.radii
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [({"height": 16}, "16x32"), ({"classes": 4, "class_names": tuple("abcd")}, "4 classes"), ({"channels": 1}, "1x32x32")],

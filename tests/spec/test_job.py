@@ -40,6 +40,17 @@ def test_a_radius_is_a_number_or_a_fraction(written: str | float, meant: float) 
     assert job(adversary={"name": "pgd", "radius": written}).adversary.radius == pytest.approx(meant, abs=0)
 
 
+@pytest.mark.parametrize(("written", "meant"), [("8/255", 8 / 255), ("0.5/255", 0.5 / 255), (0.5, 0.5)])
+def test_autoattacks_radius_is_a_number_or_a_fraction_too(written: str | float, meant: float) -> None:
+    (attack,) = job(evaluation={"attacks": [{"name": "autoattack", "radius": written}]}).evaluation.attacks
+    assert attack.radius == pytest.approx(meant, abs=0)
+
+
+@pytest.mark.parametrize("written", [0, "0/255", -0.1, 65, "8", True, math.nan])
+def test_autoattacks_radius_is_above_0_and_finite(written: object) -> None:
+    assert where_wrong(evaluation={"attacks": [{"name": "autoattack", "norm": "l2", "radius": written}]})
+
+
 @pytest.mark.parametrize(
     "written",
     ["8/0", "256/255", "-1/255", "8 / 255", "8", "", "1e-2", "1/2/3", "1_0/255", True, None, math.nan, math.inf, 1.01, -0.1],

@@ -2,7 +2,6 @@
 
 import pytest
 
-from core.spec.measures import heading, is_share
 from core.spec.table import Outcome, tabulate
 
 
@@ -55,12 +54,3 @@ def test_the_last_epoch_can_be_asked_for_and_an_evaluation_has_its_model() -> No
 def test_nothing_done_yet_is_a_table_without_cells() -> None:
     table = tabulate([Outcome("A", False, {})])
     assert (table.measures, table.lines[0].cells) == ([], {})
-
-
-def test_accuracies_are_told_from_other_numbers() -> None:
-    assert [name for name in ("clean", "pgd_2", "autoattack", "variance_gap_gram", "pgd_ece") if is_share(name)] == [
-        "clean",
-        "pgd_2",
-        "autoattack",
-    ]
-    assert [heading(name) for name in ("pgd", "pgd_2", "variance_gap_gram")] == ["PGD", "PGD 2", "variance gap gram"]

@@ -1,6 +1,7 @@
 """Clean accuracy, and robust accuracy under PGD and CW, batch by batch. N images."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,11 +9,12 @@ from torch import Tensor
 
 from core.distillation import seeds
 from core.distillation.data.images import ImageSource
-from core.distillation.evaluation.attacks import correct, survives
+from core.distillation.evaluation.attacks import survives, wrong
 from core.distillation.evaluation.masks import mask, text
 from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.models.network import Classifier
 from core.distillation.views import convolutions_in, mode
+from core.plain_statistics import wilson
 from core.spec.evaluation import CwAttack, PgdAttack
 
 
@@ -32,24 +34,30 @@ def measure(
     The random starts are a function of ``seed``, ``index`` (the attack's place in the spec) and of where the batch begins:
     another ``batch_size`` draws others. Between two yields the network is in eval mode; closing the generator restores it.
     """
-    standing = (state or {}).get("standing", "")
+    standing, non_finite = (state or {}).get("standing", ""), (state or {}).get("non_finite", 0)
     with mode(network, "eval"), convolutions_in("fp32"):
         for begin in range(len(standing), len(images), batch_size):
             indices = torch.arange(begin, min(begin + batch_size, len(images)), device=images.labels_N.device)
             images_BCHW, labels_B = images.batch(indices)
             if attack is None:
-                standing_B = correct(network, images_BCHW, labels_B)
+                with torch.no_grad():
+                    logits_BK = network(images_BCHW)
+                standing_B = ~wrong(logits_BK, labels_B)
+                non_finite += int((~logits_BK.isfinite().all(dim=1)).sum())
             else:
                 generator = seeds.generator(images_BCHW.device, seed, "evaluation", index, begin)
                 standing_B = survives(attack, network, images_BCHW, labels_B, generator)
             standing += text(standing_B)
-            yield Step(len(standing), len(images), {"standing": standing})
-    yield accuracy(mask(standing), images.labels_N.cpu(), classes)
+            yield Step(len(standing), len(images), {"standing": standing, "non_finite": non_finite})
+    found = accuracy(mask(standing), images.labels_N.cpu(), classes)
+    yield found if attack is not None else replace(found, data={**found.data, "non_finite": non_finite})
 
 
 def accuracy(standing_N: Tensor, labels_N: Tensor, classes: int) -> Finding:
-    """Share of all images, and of each class's images, in [0, 1]; None for a class that has no image."""
+    """Share of all images, with its 95 % interval, and of each class's images, in [0, 1]; None for a class that has no image."""
     counts = torch.bincount(labels_N, minlength=classes).tolist()
     hits = torch.bincount(labels_N[standing_N], minlength=classes).tolist()
     per_class = [hit / count if count else None for hit, count in zip(hits, counts, strict=True)]
-    return Finding(sum(hits) / len(labels_N), data={"per_class": per_class, "images": len(labels_N)})
+    share = sum(hits) / len(labels_N)
+    interval = list(wilson(share, len(labels_N)))
+    return Finding(share, data={"per_class": per_class, "images": len(labels_N), "interval": interval})

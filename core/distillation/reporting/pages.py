@@ -8,26 +8,30 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from core.distillation.reporting import numbers
 from core.spec.job import Distillation, EvaluationJob
 from core.spec.report import Report
+from core.spec.results import title_of
 
-TITLES = {
-    "clean": "Clean",
-    "pgd": "PGD",
-    "cw": "CW",
-    "autoattack": "AutoAttack",
-    "transfer": "Transfer from the reference",
-}
 ROLES = {"best": "Best epoch", "last": "Last epoch", "model": "Model"}
 HOW_TO_READ = {
-    "radius_sweep": "A robust network falls slowly, and to nothing at a large radius.",
-    "variance_gap": "How much the variance of features and of Gram matrices changes under attack: smaller is steadier.",
-    "spectra": "Eigenvalues of covariance and Gram matrix: a steep fall means that few directions carry all.",
-    "grad_cam": "What decided for the true class, clean and attacked. The same places in both is what is wanted.",
-    "calibration": "On the diagonal a network is as often right as it is sure.",
-    "per_class": "Robust accuracy of each class.",
     "training": "Accuracy on held-out images, by which the best epoch is chosen, and the loss.",
+    "per_class": "Accuracy of each class under each attack.",
+    "radius_sweep": "A robust network falls slowly, and to nothing at a large radius.",
+    "transfer": "Images made for another network should do less than images made for the network itself.",
+    "gradient_masking": "The bars should fall, the last to 0, and Square should find next to nothing that APGD did not. "
+    "A bar in orange fails its check.",
+    "variance_gap": "A point for each radius: the more the variance of features, or of Gram matrices, changes under attack, "
+    "the less accuracy is left. Lines by least squares, with Pearson's r.",
+    "spectra": "Eigenvalues of joint covariance and Gram matrix: a steep fall, or a low effective rank, means that few "
+    "directions carry all.",
+    "calibration": "On the diagonal a network is as often right as it is sure.",
+    "grad_cam": "What decided for the true class, clean and attacked: the same places in both is what is wanted. "
+    "A green frame is a right answer, an orange one a wrong one.",
 }
+"""Each figure's caption, in the order of the page."""
+NARROW = frozenset({"per_class", "radius_sweep", "transfer", "gradient_masking"})
+"""Figures of one plot: two of them stand side by side."""
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -36,9 +40,29 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.2f}"
-_templates.filters["whole"] = lambda number: f"{number:,}"
-_templates.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.2f}"
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+_templates.filters |= {
+    "percent": _percent,
+    "interval": _interval,
+    "duration": _duration,
+    "whole": lambda number: f"{number:,}",
+    "cell": lambda text: str(text).replace("|", "\\|").replace("\n", " "),
+}
 
 
 def markdown(report: Report) -> str:
@@ -47,19 +71,23 @@ def markdown(report: Report) -> str:
 
 def html(report: Report, figures: dict[str, bytes]) -> str:
     """Nothing in it points anywhere else: style and figures are inside."""
-    pictures = [
-        (name.removesuffix(".svg"), _embedded(name, content)) for name, content in figures.items() if name.endswith(".svg")
-    ]
-    return _templates.get_template("report.html").render(_facts(report), pictures=pictures, how_to_read=HOW_TO_READ)
+    pictures = [_picture(name, figures[f"{name}.svg"]) for name in HOW_TO_READ if f"{name}.svg" in figures]
+    return _templates.get_template("report.html").render(_facts(report), pictures=pictures)
 
 
 def model_card(report: Report, hashes: dict[str, str]) -> str:
     return _templates.get_template("model_card.md").render(_facts(report), hashes=hashes)
 
 
-def _embedded(name: str, content: bytes) -> Markup:
+def _picture(name: str, content: bytes) -> dict[str, str]:
     data = base64.b64encode(content).decode()
-    return Markup('<img alt="{}" src="data:image/svg+xml;base64,{}">').format(name.replace("_", " "), data)
+    return {
+        "name": name,
+        "title": title_of(name),
+        "caption": HOW_TO_READ[name],
+        "width": "narrow" if name in NARROW else "wide",
+        "image": Markup('<img alt="{}" src="data:image/svg+xml;base64,{}">').format(HOW_TO_READ[name], data),
+    }
 
 
 def _facts(report: Report) -> dict[str, Any]:
@@ -71,12 +99,13 @@ def _facts(report: Report) -> dict[str, Any]:
         "title": title(report),
         "verdict": verdict(report),
         "measures": measures,
-        "measure_titles": [TITLES.get(name, name.replace("_", " ")) for name in measures],
+        "measure_titles": [title_of(name) for name in measures],
         "roles": ROLES,
         "main": report.main,
+        "staged": {title_of(name): entry for name, entry in report.main.items() if "stages" in (entry.model_extra or {})},
         "class_names": report.data.description.class_names,
         "spec": json.dumps(report.spec.model_dump(mode="json"), indent=2),
-        "numbers": {name: value for entry in report.main.values() for name, value in entry.values.items()},
+        "numbers": list(numbers.rows(report.main)),
     }
 
 
@@ -101,5 +130,5 @@ def verdict(report: Report) -> str:
     name, lowest = min(robust.items(), key=lambda item: item[1])
     return (
         f"Of {results['clean'].images} test images {100 * clean:.2f} % are classified correctly, "
-        f"and {100 * lowest:.2f} % still are under {TITLES.get(name, name)}."
+        f"and {100 * lowest:.2f} % still are under {title_of(name)}."
     )

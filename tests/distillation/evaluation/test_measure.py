@@ -11,6 +11,7 @@ from core.distillation.data.images import Images
 from core.distillation.evaluation import Finding, Step, accuracy, measure
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
+from core.plain_statistics import wilson
 from core.spec.evaluation import CwAttack, PgdAttack
 
 RADIUS = 20 / 255
@@ -56,11 +57,11 @@ VALUES = [0, 50, 107, 108, 120, 127, 200, 128, 147, 148, 255, 90, 140, 30]
 LABELS = [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2]
 
 
-def expected(value: float, per_class: list[float | None], images: int) -> Finding:
-    return Finding(value, data={"per_class": per_class, "images": images})
+def expected(value: float, per_class: list[float | None], images: int, **clean: int) -> Finding:
+    return Finding(value, data={"per_class": per_class, "images": images, "interval": list(wilson(value, images)), **clean})
 
 
-CLEAN = expected(11 / 14, [6 / 7, 5 / 6, 0.0], 14)
+CLEAN = expected(11 / 14, [6 / 7, 5 / 6, 0.0], 14, non_finite=0)
 ROBUST = expected(5 / 14, [3 / 7, 2 / 6, 0.0], 14)
 
 
@@ -86,7 +87,7 @@ def test_robust_accuracy_counts_correct_under_attack_over_all_images(attack: Pgd
 
 def test_an_attack_of_radius_zero_gives_the_clean_accuracy() -> None:
     nothing = PgdAttack(radius=0.0, step_size=0.0)
-    assert result(measure(Threshold(), pixels(VALUES, LABELS), nothing, classes=3, batch_size=5, seed=0)) == CLEAN
+    assert result(measure(Threshold(), pixels(VALUES, LABELS), nothing, classes=3, batch_size=5, seed=0)).value == CLEAN.value
 
 
 def test_robust_accuracy_falls_with_the_radius() -> None:
@@ -126,7 +127,7 @@ def test_a_measure_goes_on_from_any_of_its_steps_to_the_same_accuracy() -> None:
 
 def test_a_class_without_images_has_no_accuracy() -> None:
     found = result(measure(Threshold(), pixels([200, 10], [1, 1]), None, classes=4, batch_size=2, seed=0))
-    assert found == expected(0.5, [None, 0.5, None, None], 2)
+    assert found == expected(0.5, [None, 0.5, None, None], 2, non_finite=0)
 
 
 def test_accuracy_by_hand() -> None:
@@ -224,4 +225,4 @@ def test_logits_that_are_not_finite_count_as_not_correct(place: int) -> None:
             return logits_BK
 
     found = result(measure(Broken(), pixels([10, 20, 30], [0, 0, 0]), None, classes=3, batch_size=3, seed=0))
-    assert found == expected(2 / 3, [2 / 3, None, None], 3)
+    assert found == expected(2 / 3, [2 / 3, None, None], 3, non_finite=1)

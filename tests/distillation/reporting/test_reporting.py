@@ -5,19 +5,22 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
+from jsonschema import Draft202012Validator
+from markdown_it import MarkdownIt
 from playwright.sync_api import Page, sync_playwright
 
+from api.results import INERT
+from core import figures
 from core.distillation.evaluation.analyses import ANALYSES
-from core.distillation.reporting.report import warnings
+from core.distillation.reporting import numbers, pages
 from core.folder import FileReady, JobFolder
-from core.spec.data import DIGITS
 from core.spec.evaluation import Analysis
-from core.spec.fit import resolve
 from core.spec.report import Report
-from tests.distillation.folders import distillation, laid_out, run, training
+from core.spec.results import NUMBERS, title_of
+from tests.distillation.folders import distillation, laid_out, run
 
 NAME = "<script>alert(1)</script> & co"
 
@@ -44,7 +47,28 @@ def test_the_report_is_of_its_published_schema_and_has_every_result(folder: JobF
     assert set(report.results["last"]) >= {"clean", "pgd", "autoattack"}
     assert report.data.images == {"training": 270, "held_out": 30, "test": 60}
     assert report.reference is not None
+    assert {name for entry in report.main.values() for name in entry.values} == set(NUMBERS)
     assert "png" not in text
+
+
+def test_a_program_that_knows_the_schema_alone_can_check_the_report(folder: JobFolder) -> None:
+    validator = Draft202012Validator(Report.json_schema())
+    report = json.loads((folder.output / "report.json").read_text())
+    assert list(validator.iter_errors(report)) == []
+    assert list(validator.iter_errors({**report, "warnings": "none"}))
+    assert list(validator.iter_errors({key: value for key, value in report.items() if key != "results"}))
+
+
+def test_every_accuracy_has_its_interval_in_the_data_and_in_the_pages(folder: JobFolder) -> None:
+    report = Report.model_validate_json((folder.output / "report.json").read_text())
+    for results in report.results.values():
+        for entry in results.values():
+            if entry.value is not None:
+                assert entry.interval is not None
+                assert entry.interval[0] < entry.value < entry.interval[1] or entry.value in (0, 1)
+    low, high = report.main["clean"].interval or (0, 0)
+    for name in ("report.md", "report.html", "MODEL_CARD.md"):
+        assert f"{100 * low:.1f}–{100 * high:.1f}" in (folder.output / name).read_text()
 
 
 def test_every_file_is_announced_with_its_kind(folder: JobFolder) -> None:
@@ -55,7 +79,10 @@ def test_every_file_is_announced_with_its_kind(folder: JobFolder) -> None:
         "report.html",
         "MODEL_CARD.md",
     }
-    assert {"radius_sweep.svg", "grad_cam.png", "spectra.svg"} <= {name for name, kind in kinds.items() if kind == "figure"}
+    drawn = ("training", "per_class", *ANALYSES)
+    assert {f"{name}.{ending}" for name in drawn for ending in ("svg", "png")} == {
+        name for name, kind in kinds.items() if kind == "figure"
+    }
     assert kinds["student.pt2"] == "export"
 
 
@@ -68,9 +95,17 @@ def test_the_model_card_names_the_hash_of_the_weights(folder: JobFolder) -> None
 
 def test_the_markdown_has_a_row_for_each_network_and_class(folder: JobFolder) -> None:
     text = (folder.output / "report.md").read_text()
-    assert re.search(r"^\| Best epoch \| [0-9.]+ \|", text, re.MULTILINE)
+    assert re.search(r"^\| Best epoch \| [0-9.]+ \([0-9.]+–[0-9.]+\) \|", text, re.MULTILINE)
     assert len(re.findall(r"^\| [0-9] \|", text, re.MULTILINE)) == 10
-    assert "Only 60 test images were used." in text
+    assert "Only 60 of 360 test images were used." in text
+
+
+@pytest.mark.parametrize(("name", "tables"), [("report.md", 3), ("MODEL_CARD.md", 2)])
+def test_every_table_of_the_markdown_is_one_to_a_parser(folder: JobFolder, name: str, tables: int) -> None:
+    tokens = MarkdownIt("commonmark").enable("table").parse((folder.output / name).read_text())
+    assert sum(token.type == "table_open" for token in tokens) == tables
+    broken = [token.content for token in tokens if token.type == "inline" and token.content.startswith("|")]
+    assert broken == []
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +118,13 @@ def opened() -> Iterator[Page]:
         chromium.close()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_in_a_browser_the_report_fits_runs_nothing_and_fetches_nothing(folder: JobFolder, opened: Page, width: int) -> None:
+def test_in_a_browser_the_report_fits_runs_nothing_and_fetches_nothing(
+    folder: JobFolder, opened: Page, width: int, scheme: Literal["light", "dark"]
+) -> None:
     trouble: list[str] = []
+    opened.emulate_media(color_scheme=scheme)
     opened.on("console", lambda message: trouble.append(message.text))
     opened.on("dialog", lambda dialog: trouble.append(dialog.message))
     opened.on("request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None)
@@ -94,57 +133,53 @@ def test_in_a_browser_the_report_fits_runs_nothing_and_fetches_nothing(folder: J
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
     assert NAME in opened.inner_text("h1")
     assert "under AutoAttack" in opened.inner_text(".verdict")
-    assert opened.locator("figure img").count() == 7
+    assert opened.locator("figure img").count() == 2 + len(ANALYSES)
+    assert opened.locator("script, link, iframe, [onload], [onerror]").count() == 0
     assert opened.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     assert not trouble
 
 
-# -- warnings
+def test_under_the_services_policy_a_browser_draws_all_of_it(folder: JobFolder, opened: Page) -> None:
+    """The API sends it with a policy that forbids everything but inline style and inline images."""
+    trouble: list[str] = []
+    opened.on("console", lambda message: trouble.append(message.text))
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": INERT}
+    body = (folder.output / "report.html").read_text()
+    opened.route("http://service.test/report", lambda route: route.fulfill(body=body, headers=headers))
+    opened.goto("http://service.test/report")
+    assert opened.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    assert opened.evaluate("getComputedStyle(document.querySelector('.warnings')).borderLeftStyle") == "solid"
+    assert not trouble
 
 
-def sentences(measured: dict[str, Any] | None = None, **changes: Any) -> list[str]:
-    evaluation = {"attacks": [{"name": "pgd"}, {"name": "autoattack"}], **changes.pop("evaluation", {})}
-    body = {"data": {"dataset": "digits", "held_out": 0.1}, "evaluation": evaluation, **changes}
-    return warnings(resolve(training(**body), DIGITS), measured or {})
+def test_energy_is_in_every_page_where_it_is_known_and_in_none_where_it_is_not(folder: JobFolder) -> None:
+    report = Report.model_validate_json((folder.output / "report.json").read_text())
+    environment = report.environment.model_copy(update={"energy_of": "the GPU (NVML)"})
+    known = report.model_copy(update={"joules": {"training": 3.6e6, "evaluating": 1.8e6}, "environment": environment})
+    unknown = report.model_copy(update={"joules": {"training": 3.6e6, "evaluating": None}})
+    for page in (pages.markdown, lambda it: pages.html(it, {}), lambda it: pages.model_card(it, {})):
+        assert "1.5 kWh, of the GPU (NVML)" in page(known)
+        assert "kWh" not in page(unknown)
 
 
-def test_a_standard_evaluation_has_no_warning() -> None:
-    assert sentences() == []
+def test_every_number_of_an_analysis_has_a_row_with_the_references_beside_it(folder: JobFolder) -> None:
+    report = Report.model_validate_json((folder.output / "report.json").read_text())
+    rows = {row.title: row for row in numbers.rows(report.main)}
+    assert set(rows) == {number.title for number, _ in numbers.ROWS}
+    assert {number.title for number in NUMBERS.values()} <= set(rows)
+    assert rows["Effective rank of the joint covariance"].reference is not None
+    assert rows["Expected calibration error, clean"].reference is None
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"evaluation": {"limit": 10}}, "Only 10 test images"),
-        ({"data": {"dataset": "digits", "limit": 200, "held_out": 0.1}}, "Only 200 training images"),
-        ({"evaluation": {"attacks": [{"name": "pgd"}]}}, "AutoAttack was not run"),
-        ({"evaluation": {"attacks": [{"name": "autoattack", "queries": 100}]}}, "100 queries of 5000"),
-        ({"evaluation": {"attacks": [{"name": "autoattack", "stages": ["apgd-ce"]}]}}, "stages apgd-ce"),
-        ({"evaluation": {"attacks": [{"name": "autoattack"}, {"name": "pgd", "steps": 10}]}}, "10 steps"),
-        ({"evaluation": {"attacks": [{"name": "autoattack", "radius": 0.01}]}}, "radius 0.01"),
-        ({"evaluation": {"every_epochs": 2}}, "one in 2"),
-        ({"averaging": {"name": "ema"}}, "average of its weights"),
-    ],
-    ids=str,
+    ("measure", "title"),
+    [("pgd", "PGD"), ("pgd_2", "PGD 2"), ("autoattack_10", "AutoAttack 10"), ("grad_cam", "Grad-CAM"), ("spectra", "Spectra")],
 )
-def test_whatever_makes_a_number_less_than_standard_is_said(changes: dict[str, Any], words: str) -> None:
-    (sentence,) = sentences(**changes)
-    assert words in sentence
-
-
-def test_square_finding_what_gradients_did_not_is_said() -> None:
-    stages = {"square": {"standing": 0.4, "broken": 3, "seconds": 1.0}}
-    entry = {"value": 0.4, "values": {}, "images": 1000, "stages": stages, "notes": [], "non_finite": 2}
-    found = sentences({"best": {"autoattack": entry}})
-    assert any("mask its gradients" in sentence for sentence in found)
-    assert any("2 images met logits" in sentence for sentence in found)
-    entry["stages"] = {"square": {"standing": 0.4, "broken": 2, "seconds": 1.0}}
-    assert not any("mask" in sentence for sentence in sentences({"best": {"autoattack": entry}}))
+def test_a_measure_has_a_title_for_people(measure: str, title: str) -> None:
+    assert title_of(measure) == title
 
 
 def test_figures_of_the_same_data_are_the_same_bytes(folder: JobFolder, tmp_path: Path) -> None:
-    from core import figures
-
     report = json.loads((folder.output / "report.json").read_text())
     names = tuple(report["data"]["description"]["class_names"])
     results = {name: it for name, it in report["results"]["best"].items() if name != "grad_cam"}

@@ -27,7 +27,13 @@ def calibration(settings: Calibration, subject: Subject, state: dict[str, Any] |
                 said[kind] += torch.stack([confidence_B.double(), (guess_B == labels_B).double()], dim=1).tolist()
             yield Step(end, len(subject.images), {"end": end} | {kind: list(pairs) for kind, pairs in said.items()})
     data = {kind: binned(torch.tensor(pairs, dtype=torch.float64), settings.bins) for kind, pairs in said.items()}
-    yield Finding(None, values={"ece": data["clean"]["ece"], "ece_adversarial": data["adversarial"]["ece"]}, data=data)
+    values = {"ece": data["clean"]["ece"], "ece_adversarial": data["adversarial"]["ece"]}
+    yield Finding(None, values=values, data={**data, "warnings": left_out(data, len(subject.images))})
+
+
+def left_out(data: dict[str, Any], images: int) -> list[str]:
+    missing = {kind: images - found["images"] for kind, found in data.items()}
+    return [f"{count} images had no finite {kind} probabilities and were left out." for kind, count in missing.items() if count]
 
 
 def binned(pairs_N2: Tensor, bins: int) -> dict[str, Any]:

@@ -9,72 +9,93 @@ from torch import Tensor
 from core.distillation import seeds
 from core.distillation.evaluation.analyses.attacked import attacked, batches
 from core.distillation.evaluation.attacks import correct
-from core.distillation.evaluation.autoattack import square_survives
+from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.evaluation.subject import Subject
 from core.distillation.views import convolutions_in, mode
-from core.spec.evaluation import GradientMasking
+from core.spec.evaluation import AutoAttack, GradientMasking
 
 POINTS = 0.002
 """Square may lower the accuracy by so much without a warning."""
 LARGE_RADIUS = 0.5
 """Every pixel can become grey: no network can tell the images apart, if the attack finds the way."""
 DRAWS = 10
-COUNTS = ("clean", "pgd", "square", "large", "noise")
+ITERATIONS = 20
+"""Of APGD, on cross entropy and then on nine targets: enough for Square to find next to nothing where gradients are honest."""
+COUNTS = ("clean", "noise", "pgd", "large")
 
 
 def gradient_masking(
     settings: GradientMasking, subject: Subject, state: dict[str, Any] | None = None
 ) -> Iterator[Step | Finding]:
-    state = state or {"end": 0, **dict.fromkeys(COUNTS, 0)}
+    state = state or {"end": 0, **dict.fromkeys(COUNTS, 0), "search": None}
+    images = len(subject.images)
     with mode(subject.network, "eval"), convolutions_in("fp32"):
         for end, images_BCHW, labels_B in batches(subject, state["end"]):
-            found = counts(settings, subject, images_BCHW, labels_B, end)
-            state = {"end": end} | {name: state[name] + found[name] for name in COUNTS}
-            yield Step(end, len(subject.images), state)
-    share = {name: state[name] / len(subject.images) for name in COUNTS}
-    checks = verdicts(share)
-    values = {"masking_square_drop": share["pgd"] - share["square"], "masking_large_radius": share["large"]}
-    warnings = [check["sentence"] for check in checks if not check["passed"]]
-    yield Finding(None, values=values, data={"checks": checks, "warnings": warnings, "share": share})
+            found = counts(subject, images_BCHW, labels_B, end)
+            state = {"end": end, "search": None} | {name: state[name] + found[name] for name in COUNTS}
+            yield Step(end, 2 * images, state)
+    for step in search(settings, subject, state["search"]):
+        if isinstance(step, Step):
+            yield Step(images + images * step.done // step.of, 2 * images, {**state, "search": step.state})
+        else:
+            stages = step.data["stages"]
+    share = {name: state[name] / images for name in COUNTS}
+    yield finding(share | {"gradients": stages["apgd-t"]["standing"], "square": stages["square"]["standing"]})
 
 
-def counts(settings: GradientMasking, subject: Subject, images_BCHW: Tensor, labels_B: Tensor, end: int) -> dict[str, int]:
-    """How many of a batch are right: clean, under PGD-20, then Square, under PGD-20 at the large radius, under noise."""
+def search(settings: GradientMasking, subject: Subject, state: dict[str, Any] | None) -> Iterator[Step | Finding]:
+    """Square, on what attacks with gradients leave standing."""
+    attack = AutoAttack(
+        radius=subject.radius, stages=("apgd-ce", "apgd-t", "square"), iterations=ITERATIONS, queries=settings.queries
+    )
+    return autoattack(
+        subject.network,
+        subject.images,
+        attack,
+        classes=subject.classes,
+        batch_size=subject.batch_size,
+        seed=subject.seed,
+        state=state,
+    )
+
+
+def counts(subject: Subject, images_BCHW: Tensor, labels_B: Tensor, end: int) -> dict[str, int]:
+    """How many of a batch are right: clean, under noise, under PGD-20, under PGD-20 at the large radius."""
     network = subject.network
 
     def right(images: Tensor) -> Tensor:
         return correct(network, images, labels_B)
 
     generator = seeds.generator(images_BCHW.device, subject.seed, "gradient_masking", end)
-    pgd_B = right(attacked(network, subject, images_BCHW, labels_B, end, "gradient_masking"))
-    left = pgd_B.nonzero().flatten()
-    square = 0
-    if len(left):
-        survivors = square_survives(
-            network, images_BCHW[left], labels_B[left], radius=subject.radius, queries=settings.queries, generator=generator
-        )
-        square = int(survivors.sum())
-    noise_B = torch.ones_like(pgd_B)
+    noise_B = torch.ones_like(labels_B, dtype=torch.bool)
     for _ in range(DRAWS):
         noise = torch.empty_like(images_BCHW).uniform_(-subject.radius, subject.radius, generator=generator)
         noise_B &= right((images_BCHW + noise).clamp(0, 1))
-    large_B = right(attacked(network, subject, images_BCHW, labels_B, end, "large radius", LARGE_RADIUS))
     return {
         "clean": int(right(images_BCHW).sum()),
-        "pgd": int(pgd_B.sum()),
-        "square": square,
-        "large": int(large_B.sum()),
         "noise": int(noise_B.sum()),
+        "pgd": int(right(attacked(network, subject, images_BCHW, labels_B, end, "gradient_masking")).sum()),
+        "large": int(right(attacked(network, subject, images_BCHW, labels_B, end, "large radius", LARGE_RADIUS)).sum()),
     }
 
 
+def finding(share: dict[str, float]) -> Finding:
+    checks = verdicts(share)
+    values = {"masking_square_drop": share["gradients"] - share["square"], "masking_large_radius": share["large"]}
+    warnings = [check["sentence"] for check in checks if not check["passed"]]
+    data = {"checks": checks, "warnings": warnings, "share": share, "large_radius": LARGE_RADIUS}
+    return Finding(None, values=values, data=data)
+
+
 def verdicts(share: dict[str, float]) -> list[dict[str, Any]]:
-    drop = share["pgd"] - share["square"]
+    """Each check with the sentence that is said where it is not passed."""
+    drop = share["gradients"] - share["square"]
     found = {
         "square": (
             drop <= POINTS,
-            f"Square lowered the accuracy under PGD-20 by {100 * drop:.2f} points, more than {100 * POINTS:.1f}.",
+            f"Square took {100 * drop:.2f} points beyond what APGD had found by gradients, more than {100 * POINTS:.1f}: "
+            "the network may mask its gradients.",
         ),
         "large_radius": (
             share["large"] == 0,

@@ -1,13 +1,17 @@
 """Robust accuracy at many radii (Fig. 3b of the paper): each a measurement of its own."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.distillation.evaluation.accuracy import measure
 from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.evaluation.subject import Subject
+from core.plain_statistics import wilson
 from core.spec.evaluation import PgdAttack, RadiusSweep
+
+RISE = 0.01
+"""Random starts alone make accuracy rise and fall by less than this."""
 
 
 def radius_sweep(settings: RadiusSweep, subject: Subject, state: dict[str, Any] | None = None) -> Iterator[Step | Finding]:
@@ -35,5 +39,17 @@ def radius_sweep(settings: RadiusSweep, subject: Subject, state: dict[str, Any] 
                 assert found.value is not None
                 accuracies = [*accuracies, found.value]
         state = {"accuracy": accuracies, "inner": None}
-    falling = all(later <= earlier for earlier, later in itertools.pairwise(accuracies))
-    yield Finding(None, data={"radii": list(settings.radii), "accuracy": accuracies, "falls_throughout": falling})
+    intervals = [list(wilson(share, images)) for share in accuracies]
+    data = {"radii": list(settings.radii), "accuracy": accuracies, "intervals": intervals, "images": images}
+    yield Finding(None, data={**data, "warnings": rises(settings.radii, accuracies)})
+
+
+def rises(radii: Sequence[float], accuracies: Sequence[float]) -> list[str]:
+    """A larger ball holds the smaller one: accuracy that rises in it was not found where it is lowest."""
+    steps = itertools.pairwise(sorted(zip(radii, accuracies, strict=True)))
+    return [
+        f"Accuracy rises from {100 * earlier:.2f} % at radius {radius:.4g} to {100 * later:.2f} % at {larger:.4g}: "
+        "the attack misses what is there, as it does where gradients are masked."
+        for (radius, earlier), (larger, later) in steps
+        if later - earlier > RISE
+    ]

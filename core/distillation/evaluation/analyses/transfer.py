@@ -1,4 +1,4 @@
-"""Accuracy on adversarial images that were made for another network."""
+"""Accuracy on adversarial images that were made for another network, beside the accuracy on those made for the network itself."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,16 +14,37 @@ from core.spec.evaluation import Transfer
 
 
 def transfer(settings: Transfer, subject: Subject, state: dict[str, Any] | None = None) -> Iterator[Step | Finding]:
-    """PGD-20 against the reference. Raises ValueError where there is none."""
+    """PGD-20 against the reference, and against the network. Raises ValueError where there is no reference.
+
+    State and data have the images that stand: the network's under either attack, the reference's under its own.
+    """
     if subject.reference is None:
         raise ValueError("A transfer attack needs a reference network to be made for.")
-    state = state or {"standing": "", "reference": ""}
-    standing, own = state["standing"], state["reference"]
-    with mode(subject.network, "eval"), mode(subject.reference, "eval"), convolutions_in("fp32"):
-        for end, images_BCHW, labels_B in batches(subject, len(standing)):
-            adversarial_BCHW = attacked(subject.reference, subject, images_BCHW, labels_B, end, "transfer")
-            standing += text(correct(subject.network, adversarial_BCHW, labels_B))
-            own += text(correct(subject.reference, adversarial_BCHW, labels_B))
-            yield Step(end, len(subject.images), {"standing": standing, "reference": own})
-    found = accuracy(mask(standing), subject.images.labels_N.cpu(), subject.classes)
-    yield Finding(found.value, data={**found.data, "reference_accuracy": share(own)})
+    network, reference = subject.network, subject.reference
+    standing = state or {"transferred": "", "own": "", "reference": ""}
+    with mode(network, "eval"), mode(reference, "eval"), convolutions_in("fp32"):
+        for end, images_BCHW, labels_B in batches(subject, len(standing["transferred"])):
+            theirs_BCHW = attacked(reference, subject, images_BCHW, labels_B, end, "transfer")
+            ours_BCHW = attacked(network, subject, images_BCHW, labels_B, end, "transfer")
+            found = {
+                "transferred": correct(network, theirs_BCHW, labels_B),
+                "own": correct(network, ours_BCHW, labels_B),
+                "reference": correct(reference, theirs_BCHW, labels_B),
+            }
+            standing = {name: standing[name] + text(standing_B) for name, standing_B in found.items()}
+            yield Step(end, len(subject.images), standing)
+    yield finding(standing, subject)
+
+
+def finding(standing: dict[str, str], subject: Subject) -> Finding:
+    found = accuracy(mask(standing["transferred"]), subject.images.labels_N.cpu(), subject.classes)
+    assert found.value is not None
+    own = share(standing["own"])
+    warnings = []
+    if found.value < own:
+        warnings.append(
+            f"Images made for the reference leave {100 * found.value:.2f} % standing, images made for the network itself "
+            f"{100 * own:.2f} %: its own gradients mislead the attack."
+        )
+    data = {"own_accuracy": own, "reference_accuracy": share(standing["reference"]), "warnings": warnings}
+    return Finding(found.value, data={**found.data, **data})

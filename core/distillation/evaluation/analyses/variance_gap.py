@@ -1,4 +1,4 @@
-"""How much variances change under attack (Figs. 1 and 5 of the paper). N images, D features, K classes.
+"""How much variances change under attack, against robust accuracy (Figs. 1 and 5 of the paper). N images, D features, K classes.
 
 The gap, in %, is the mean over channels of |var_adv - var_clean| / var_clean. Its channels are the penultimate features; and, for
 the Gram matrices P P' / K of each batch's predictions, the matrix's columns: an image's inner products with all others. That
@@ -6,6 +6,7 @@ second reading is a guess: the paper says "variances of prediction score-based g
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -16,37 +17,79 @@ from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.evaluation.subject import Subject
 from core.distillation.models.network import Classifier
 from core.distillation.views import convolutions_in, mode, view
+from core.plain_statistics import fitted
 from core.spec.evaluation import VarianceGap
 
 SMALLEST = 1e-12
 """A channel whose clean variance is below this says nothing, and is left out."""
+KINDS = ("features", "gram")
+
+Point = dict[str, float | None]
+"""One network at one radius: radius, accuracy (a share), the gaps of features and Gram matrices in %, channels left out."""
 
 
 def variance_gap(settings: VarianceGap, subject: Subject, state: dict[str, Any] | None = None) -> Iterator[Step | Finding]:
-    """Each network is attacked for itself. Not resumed in between: sums of features would be a large state."""
-    data: dict[str, Any] = {}
-    every = networks(subject)
-    for number, (name, network) in enumerate(every.items()):
-        moments = {"clean": Moments(), "adversarial": Moments()}
-        gram: list[float] = []
-        with mode(network, "eval"), convolutions_in("fp32"):
-            for end, images_BCHW, labels_B in batches(subject):
-                adversarial_BCHW = attacked(network, subject, images_BCHW, labels_B, end, "variance_gap")
-                views = {"clean": seen(network, images_BCHW), "adversarial": seen(network, adversarial_BCHW)}
-                for kind, (features_BD, _) in views.items():
-                    moments[kind].add(features_BD)
-                gram += gaps(*(gram_variances(views[kind][1]) for kind in ("clean", "adversarial"))).tolist()
-                yield Step(number * len(subject.images) + end, len(every) * len(subject.images), {})
-        by_channel = gaps(moments["clean"].variance(), moments["adversarial"].variance())
-        data[name] = {
-            "features": mean(by_channel),
-            "gram": mean(torch.tensor(gram)),
-            "channels": len(by_channel),
-            "channels_left_out": len(moments["clean"].variance()) - len(by_channel),
-        }
-    gaps_found = {f"variance_gap_{kind}": data["network"][kind] for kind in ("features", "gram")}
+    """At each radius, the subject's own among them, and for each network, attacked for itself.
+
+    Gone on with from the last radius that is complete: sums of features would be a large state.
+    """
+    assert settings.radii is not None
+    every, radii = networks(subject), sorted({*settings.radii, subject.radius})
+    points: dict[str, list[Point]] = {name: list((state or {}).get(name, [])) for name in every}
+    images, done = len(subject.images), sum(map(len, points.values()))
+    for name, network in every.items():
+        for radius in radii[len(points[name]) :]:
+            for found in gap_at(network, subject, radius):
+                if isinstance(found, int):
+                    yield Step(done * images + found, len(every) * len(radii) * images, _copied(points))
+                else:
+                    points[name].append(found)
+            done += 1
+    data = {name: summary(its_points, subject.radius) for name, its_points in points.items()}
+    gaps_found = {f"variance_gap_{kind}": data["network"][kind] for kind in KINDS}
     values = {name: gap for name, gap in gaps_found.items() if gap is not None}
-    yield Finding(None, values=values, data=data)
+    yield Finding(None, values=values, data={**data, "images": images})
+
+
+def _copied(points: dict[str, list[Point]]) -> dict[str, list[Point]]:
+    return {name: list(found) for name, found in points.items()}
+
+
+def gap_at(network: Classifier, subject: Subject, radius: float) -> Iterator[int | Point]:
+    """After each batch how many images are done; in the end the point."""
+    clean, adversarial = Moments(), Moments()
+    gram: list[float] = []
+    standing = 0
+    with mode(network, "eval"), convolutions_in("fp32"):
+        for end, images_BCHW, labels_B in batches(subject):
+            adversarial_BCHW = attacked(network, subject, images_BCHW, labels_B, end, "variance_gap", radius)
+            clean_BD, clean_BK = seen(network, images_BCHW)
+            adversarial_BD, adversarial_BK = seen(network, adversarial_BCHW)
+            clean.add(clean_BD)
+            adversarial.add(adversarial_BD)
+            gram += gaps(gram_variances(clean_BK), gram_variances(adversarial_BK)).tolist()
+            right_B = (adversarial_BK.argmax(dim=1) == labels_B) & adversarial_BK.isfinite().all(dim=1)
+            standing += int(right_B.sum())
+            yield end
+    by_channel = gaps(clean.variance(), adversarial.variance())
+    yield {
+        "radius": radius,
+        "accuracy": standing / len(subject.images),
+        "features": mean(by_channel),
+        "gram": mean(torch.tensor(gram)),
+        "channels_left_out": len(clean.variance()) - len(by_channel),
+    }
+
+
+def summary(points: list[Point], radius: float) -> dict[str, Any]:
+    """The gaps at the subject's radius, all points, and by kind the line of accuracy in % over the gap in %, with its r."""
+    (own,) = (point for point in points if point["radius"] == radius)
+    lines = {}
+    for kind in KINDS:
+        pairs = [(gap, 100 * share) for it in points if (gap := it[kind]) is not None and (share := it["accuracy"]) is not None]
+        line = fitted([gap for gap, _ in pairs], [accuracy for _, accuracy in pairs])
+        lines[kind] = None if line is None else asdict(line)
+    return {**{kind: own[kind] for kind in KINDS}, "points": points, "lines": lines}
 
 
 class Moments:
@@ -67,6 +110,7 @@ class Moments:
 
 
 def seen(network: Classifier, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Features [B, D] and probabilities [B, K]."""
     with torch.no_grad():
         found = view(network, images_BCHW)
     return found.features_BD, found.probabilities_BK

@@ -32,7 +32,7 @@ FEWEST_CLASSES_FOR_DLR = 4
 ROWS_WITHOUT_GRADIENT = 4
 """Square, which keeps nothing for a backward pass, may ask about so many batches at once."""
 
-__all__ = ["autoattack", "square_survives"]
+__all__ = ["autoattack"]
 
 
 @dataclass
@@ -230,22 +230,3 @@ class Run:
         if self.classes < FEWEST_CLASSES_FOR_DLR and "apgd-t" in self.settings.stages:
             found.append(f"{self.classes} classes: APGD-T climbs the targeted margin, as the DLR loss needs four.")
         return found
-
-
-def square_survives(
-    network: Classifier,
-    images_BCHW: Tensor,
-    labels_B: Tensor,
-    *,
-    radius: float,
-    queries: int,
-    generator: torch.Generator,
-    norm: Norm = "linf",
-) -> Tensor:
-    """Which images Square leaves correct, [B] bool. The network must be in eval mode, fp32."""
-    every_B = torch.arange(len(images_BCHW), device=images_BCHW.device)
-    standing = Standing(len(images_BCHW), images_BCHW.device)
-    square = Square(network, norm=norm, radius=radius, queries=queries, rows_at_once=ROWS_WITHOUT_GRADIENT * len(images_BCHW))
-    for _ in square.search(Rows(every_B, images_BCHW, labels_B), standing, generator):
-        pass
-    return ~standing.broken_B

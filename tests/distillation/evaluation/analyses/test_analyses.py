@@ -11,6 +11,7 @@ from core.distillation.evaluation import Finding, Step, Subject
 from core.distillation.evaluation.analyses import ANALYSES
 from core.distillation.evaluation.analyses.calibration import binned
 from core.distillation.evaluation.analyses.grad_cam import look
+from core.distillation.evaluation.analyses.radius_sweep import rises
 from core.distillation.evaluation.analyses.spectra import spectrum
 from core.distillation.evaluation.analyses.variance_gap import Moments, gaps
 from core.distillation.models.network import Classifier
@@ -20,7 +21,7 @@ from tests.distillation.evaluation.robust import robust_network, some_images
 
 SETTINGS: dict[str, Any] = {
     "radius_sweep": spec.RadiusSweep(radii=(0.0, 0.1, 0.3, 1.0), steps=5),
-    "variance_gap": spec.VarianceGap(),
+    "variance_gap": spec.VarianceGap(radii=(0.06, 0.24)),
     "spectra": spec.Spectra(),
     "grad_cam": spec.GradCam(images=3),
     "calibration": spec.Calibration(),
@@ -47,10 +48,9 @@ def test_from_every_step_an_analysis_goes_on_to_the_same_finding(name: str) -> N
     *steps, whole = ANALYSES[name](SETTINGS[name], it, None)
     assert isinstance(whole, Finding)
     assert steps
-    for step in steps:
-        assert isinstance(step, Step)
-        assert 0 < step.done <= step.of
-        assert found(name, it, json.loads(json.dumps(step.state)) or None) == whole
+    assert all(isinstance(step, Step) and 0 < step.done <= step.of for step in steps)
+    for state in {json.dumps(step.state) for step in steps}:
+        assert found(name, it, json.loads(state) or None) == whole
     json.dumps(whole.data, allow_nan=False)
 
 
@@ -68,7 +68,14 @@ def test_the_radius_sweep_begins_with_the_clean_accuracy_and_falls_to_nothing() 
     data = found("radius_sweep", subject()).data
     assert data["accuracy"][0] == pytest.approx(float((network(x).argmax(1) == y).float().mean()))
     assert data["accuracy"][-1] == 0
-    assert data["falls_throughout"]
+    assert data["warnings"] == []
+    assert all(low <= share <= high for share, (low, high) in zip(data["accuracy"], data["intervals"], strict=True))
+
+
+def test_an_accuracy_that_rises_with_the_radius_is_said() -> None:
+    (sentence,) = rises([0.0, 0.2, 0.1], [0.9, 0.55, 0.5])
+    assert "from 50.00 % at radius 0.1 to 55.00 % at 0.2" in sentence
+    assert rises([0.0, 0.1], [0.5, 0.505]) == []
 
 
 def test_without_a_reference_a_transfer_attack_is_impossible() -> None:
@@ -79,7 +86,17 @@ def test_without_a_reference_a_transfer_attack_is_impossible() -> None:
 def test_images_made_for_another_network_do_less_than_those_made_for_this_one() -> None:
     it = subject()
     sweep = found("radius_sweep", it).data
-    assert (found("transfer", it).value or 0) > sweep["accuracy"][1]
+    one = found("transfer", it)
+    assert (one.value or 0) > sweep["accuracy"][1]
+    assert (one.value or 0) > one.data["own_accuracy"]
+    assert one.data["warnings"] == []
+
+
+def test_images_made_for_another_network_that_do_more_than_its_own_are_said() -> None:
+    one = found("transfer", Subject(Saturated().eval(), robust_network(), some_images(60), 10, 25, 0, 0.2))
+    assert one.value is not None
+    assert one.value < one.data["own_accuracy"]
+    assert "its own gradients mislead" in one.data["warnings"][0]
 
 
 def test_gaps_by_hand() -> None:
@@ -97,6 +114,25 @@ def test_a_network_that_nothing_moves_has_no_gap() -> None:
     assert values["variance_gap_gram"] == pytest.approx(0, abs=1e-3)
 
 
+def test_a_gap_is_found_at_every_radius_with_the_line_that_accuracy_follows() -> None:
+    data = found("variance_gap", subject()).data["network"]
+    assert [point["radius"] for point in data["points"]] == [0.06, 0.12, 0.24]
+    assert data["features"] == data["points"][1]["features"]
+    gaps_found, accuracies = ([point[key] for point in data["points"]] for key in ("features", "accuracy"))
+    assert sorted(gaps_found) == gaps_found
+    assert sorted(accuracies, reverse=True) == accuracies
+    assert data["lines"]["features"]["slope"] < 0
+    assert -1 <= data["lines"]["features"]["r"] < -0.8
+    assert data["lines"]["gram"] is not None
+
+
+def test_two_radii_make_no_line() -> None:
+    settings = spec.VarianceGap(radii=(0.06, 0.12))
+    *_, last = ANALYSES["variance_gap"](settings, subject(), None)
+    assert isinstance(last, Finding)
+    assert last.data["network"]["lines"] == {"features": None, "gram": None}
+
+
 def test_the_spectrum_of_a_known_matrix() -> None:
     it = spectrum(torch.diag(torch.tensor([1.0, 3.0, 0.0, 2.0], dtype=torch.float64)))
     assert it["eigenvalues"] == pytest.approx([3, 2, 1, 0])
@@ -109,6 +145,17 @@ def test_ece_by_hand() -> None:
     it = binned(pairs, 10)
     assert it["ece"] == pytest.approx(3 / 4 * (0.87 - 2 / 3) + 1 / 4 * 0.55)
     assert (it["count"][8], it["count"][5], it["images"]) == (3, 1, 4)
+
+
+def test_images_without_finite_probabilities_are_left_out_of_the_calibration_and_said() -> None:
+    class Sometimes(SmallCnn):
+        def classify(self, features_BD: Tensor) -> Tensor:
+            return super().classify(features_BD).index_fill(0, torch.tensor([0]), float("nan"))
+
+    torch.manual_seed(0)
+    (clean, attacked) = found("calibration", subject(Sometimes(10, width=2, channels=1).eval())).data["warnings"]
+    assert "3 images had no finite clean probabilities" in clean
+    assert "adversarial" in attacked
 
 
 class OneCorner(Classifier):
@@ -151,7 +198,10 @@ class Saturated(Classifier):
 
 def test_a_network_that_masks_its_gradients_is_found_out_and_an_honest_one_is_not() -> None:
     honest = found("gradient_masking", subject())
-    assert {check["name"]: check["passed"] for check in honest.data["checks"]}["large_radius"]
+    assert [check["name"] for check in honest.data["checks"] if not check["passed"]] == []
+    assert honest.data["warnings"] == []
+    share = honest.data["share"]
+    assert share["clean"] >= share["noise"] >= share["pgd"] >= share["gradients"] >= share["square"] > share["large"] == 0
     masked = found("gradient_masking", subject(Saturated().eval(), radius=0.2))
     assert len(masked.data["warnings"]) >= 2
     assert masked.values["masking_square_drop"] > 0.002

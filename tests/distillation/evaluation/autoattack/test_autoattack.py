@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from core.distillation.data.images import Images
 from core.distillation.evaluation import Finding, Step
-from core.distillation.evaluation.autoattack import autoattack, square_survives
+from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.evaluation.autoattack.fab import onto_plane_l2, onto_plane_linf
-from core.distillation.evaluation.autoattack.square import HALVINGS, pattern, side_of
+from core.distillation.evaluation.autoattack.rows import Rows, Standing
+from core.distillation.evaluation.autoattack.square import HALVINGS, Square, pattern, side_of
 from core.distillation.models.network import Classifier
 from core.spec.evaluation import STANDARD_STAGES, AutoAttack, Stage
 from tests.distillation.evaluation.robust import robust_network, some_images
@@ -165,15 +166,21 @@ class Watching(nn.Module):
         return self.network(images)
 
 
+def left_by_square(network: nn.Module, images: Tensor, labels: Tensor, radius: float, queries: int) -> int:
+    standing = Standing(len(images), images.device)
+    square = Square(network, norm="linf", radius=radius, queries=queries, rows_at_once=len(images))
+    rows = Rows(torch.arange(len(images)), images, labels)
+    for _ in square.search(rows, standing, torch.Generator().manual_seed(0)):
+        pass
+    return int((~standing.broken_B).sum())
+
+
 def test_square_stays_within_the_pixels_range_and_more_queries_break_no_less() -> None:
     images, labels = some_images(40).batch(torch.arange(40))
-    few, many = (
-        square_survives(Watching(), images, labels, radius=0.2, queries=queries, generator=torch.Generator().manual_seed(0)).sum()  # type: ignore[arg-type]
-        for queries in (5, 300)
-    )
+    few, many = (left_by_square(Watching(), images, labels, 0.2, queries) for queries in (5, 300))
     assert many < few
     watching = Watching()
-    square_survives(watching, images, labels, radius=0.3, queries=20, generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    left_by_square(watching, images, labels, 0.3, 20)
     assert watching.lowest >= 0
     assert watching.highest <= 1
 

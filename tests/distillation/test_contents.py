@@ -1,0 +1,161 @@
+"""Tables of contents beside the methods': whatever a job can ask for is there, is documented, and says what its settings are."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from pydantic import BaseModel
+
+from core import figures
+from core.distillation.adversaries import attack
+from core.distillation.averaging import Average
+from core.distillation.evaluation import Step, Subject
+from core.distillation.evaluation.analyses import ANALYSES
+from core.distillation.evaluator import Measure, steps
+from core.distillation.models import BUILDERS
+from core.distillation.models.small_cnn import SmallCnn
+from core.distillation.optimisation import learning_rate
+from core.distillation.statistics.distances import squared_distance
+from core.spec.adversary import Adversary
+from core.spec.evaluation import Analysis, Attack
+from core.spec.job import Submitted
+from core.spec.network import ARCHITECTURES, Network
+from core.spec.report import Report
+from core.spec.schedule import Decay, Schedule
+from core.spec.starship import Distance
+from core.spec.weights import Averaging
+from tests.distillation.evaluation.robust import robust_network, some_images
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def kinds(union: Any) -> list[type[BaseModel]]:
+    """The members of ``Annotated[A | B, discriminator]``."""
+    return list(get_args(get_args(union)[0]))
+
+
+def names(union: Any, key: str = "name") -> set[str]:
+    return {kind.model_fields[key].default for kind in kinds(union)}
+
+
+@pytest.mark.parametrize(
+    ("union", "page", "key"),
+    [
+        (Network, "architectures.md", "architecture"),
+        (Attack, "evaluation.md", "name"),
+        (Analysis, "evaluation.md", "name"),
+        (Adversary, "methods.md", "name"),
+        (Distance, "methods.md", "name"),
+        (Averaging, "methods.md", "name"),
+        (Decay, "methods.md", "name"),
+    ],
+)
+def test_every_choice_has_a_row_in_a_page(union: Any, page: str, key: str) -> None:
+    text = (DOCS / page).read_text()
+    assert [name for name in sorted(names(union, key)) if f"| `{name}` |" not in text] == []
+
+
+@pytest.mark.parametrize("kind", [*kinds(Attack), *kinds(Analysis)], ids=lambda it: it.__name__)
+def test_the_row_of_an_attack_or_analysis_names_all_its_settings(kind: type[BaseModel]) -> None:
+    name = kind.model_fields["name"].default
+    (row,) = re.findall(rf"^\| `{name}` \|.*$", (DOCS / "evaluation.md").read_text(), re.MULTILINE)
+    settings = row.rsplit("|", 2)[1]
+    assert set(re.findall(r"`(\w+)`", settings)) == set(kind.model_fields) - {"name"}
+
+
+def test_every_field_of_a_report_has_a_row() -> None:
+    text = (DOCS / "evaluation.md").read_text().split("## The report")[1].split("## Warnings")[0]
+    fields = {field.alias or name for name, field in Report.model_fields.items()}
+    assert fields == {name for cell in re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE) for name in re.findall(r"\w+", cell)}
+
+
+def test_every_architecture_has_settings_facts_a_builder_and_its_parameters_in_the_page() -> None:
+    assert set(ARCHITECTURES) == set(BUILDERS) == names(Network, "architecture")
+    text = (DOCS / "architectures.md").read_text()
+    for name, facts in ARCHITECTURES.items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
+        count = facts.parameters(10)
+        assert count is None or f"| {count:,} |" in row
+        assert set(re.findall(r"`(\w+)`", row.rsplit("|", 2)[1])) == set(facts.settings.model_fields) - {
+            "architecture",
+            "normalisation",
+        }
+
+
+def test_every_analysis_has_an_implementation_and_a_plot() -> None:
+    assert names(Analysis) == set(ANALYSES) == set(figures.PLOTS)
+
+
+def some_subject() -> Subject:
+    return Subject(robust_network(), None, some_images(4), 10, 4, 0, 0.1)
+
+
+@pytest.mark.parametrize("kind", kinds(Attack), ids=lambda it: it.__name__)
+def test_every_attack_is_carried_out(kind: Any) -> None:
+    settings = kind(radius=0.1)
+    if "step_size" in kind.model_fields:
+        settings = settings.model_copy(update={"step_size": 0.05})
+    assert isinstance(next(steps(Measure(settings.name, settings), some_subject(), None)), Step)
+
+
+@pytest.mark.parametrize("kind", kinds(Adversary), ids=lambda it: it.__name__)
+def test_every_adversary_climbs(kind: Any) -> None:
+    images = torch.full((2, 1, 8, 8), 0.5)
+    found = attack(kind(radius=0.1), lambda x: x.flatten(1).sum(dim=1), images, torch.Generator().manual_seed(0))
+    assert (found.flatten(1).sum(dim=1) > images.flatten(1).sum(dim=1)).all()
+
+
+@pytest.mark.parametrize("kind", kinds(Distance), ids=lambda it: it.__name__)
+def test_every_distance_is_0_of_the_same_and_more_of_others(kind: Any) -> None:
+    one, other = torch.eye(4), torch.diag(torch.tensor([4.0, 1.0, 1.0, 1.0]))
+    settings = kind().model_dump()
+    assert float(squared_distance(one, one, **settings)) == pytest.approx(0, abs=1e-5)
+    assert float(squared_distance(one, other, **settings)) > 1e-3
+
+
+@pytest.mark.parametrize("kind", kinds(Averaging), ids=lambda it: it.__name__)
+def test_every_average_adds_something_up(kind: Any) -> None:
+    average = Average(kind(**({"begin": 0} if "begin" in kind.model_fields else {})), SmallCnn(10, width=1, channels=1))
+    average.after_step()
+    average.after_epoch(1)
+    assert average.count == 1
+
+
+@pytest.mark.parametrize("kind", kinds(Decay), ids=lambda it: it.__name__)
+def test_every_decay_gives_a_rate_at_the_last_step(kind: Any) -> None:
+    decay = kind(**({"milestones": (1,)} if "milestones" in kind.model_fields else {}))
+    assert 0 <= learning_rate(Schedule(decay=decay), 99, 100, 10) <= 0.1
+
+
+# -- settings
+
+
+def all_settings(kind: Any, seen: list[type[BaseModel]]) -> Iterator[type[BaseModel]]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if kind in seen:
+            return
+        seen.append(kind)
+        yield kind
+    inner = [it.annotation for it in kind.model_fields.values()] if kind in seen else get_args(kind)
+    for each in inner:
+        yield from all_settings(each, seen)
+
+
+SETTINGS = list(all_settings(Submitted, []))
+
+
+def test_all_settings_are_looked_at() -> None:
+    assert {*kinds(Distance), *kinds(Network), *kinds(Analysis), *kinds(Averaging), *kinds(Decay)} <= set(SETTINGS)
+
+
+@pytest.mark.parametrize("kind", SETTINGS, ids=lambda it: it.__name__)
+def test_every_setting_says_what_it_is_in_the_schema(kind: type[BaseModel]) -> None:
+    schema = kind.model_json_schema()
+    if "$ref" in schema:
+        schema = schema["$defs"][kind.__name__]
+    assert schema["description"]
+    silent = [name for name, field in schema["properties"].items() if not field.get("description") and "const" not in field]
+    assert silent == []
