@@ -38,7 +38,7 @@ def variance_gap(found: dict[str, Any]) -> Figure:
 def spectra(found: dict[str, Any]) -> Figure:
     made, every = figure(columns=2, width=8.4)
     for axes, (key, label) in zip(every, (("features", "joint covariance"), ("gram", "Gram matrix")), strict=True):
-        for name in (name for name in OF if name in found):
+        for name in (name for name in OF if found.get(name, {}).get(key, {}).get("eigenvalues")):
             values = np.asarray(found[name][key]["eigenvalues"])
             rank = found[name][key]["effective_rank"]
             share = values / max(values.sum(), 1e-30)
@@ -46,7 +46,8 @@ def spectra(found: dict[str, Any]) -> Figure:
             title = f"{OF[name][0]}, rank {rank:.1f}"
             axes.semilogy(np.arange(1, len(share) + 1), share, ".-", ms=3, color=OF[name][1], label=title)
         axes.set(title=label, xlabel="eigenvalue, the largest first", ylabel="share of the trace")
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     return made
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.distillation import seeds
 from core.distillation.data.images import ImageSource
-from core.distillation.evaluation.attacks import survives, wrong
+from core.distillation.evaluation.attacks import judged, outcome
 from core.distillation.evaluation.masks import mask, text
 from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.models.network import Classifier
@@ -40,17 +40,15 @@ def measure(
             indices = torch.arange(begin, min(begin + batch_size, len(images)), device=images.labels_N.device)
             images_BCHW, labels_B = images.batch(indices)
             if attack is None:
-                with torch.no_grad():
-                    logits_BK = network(images_BCHW)
-                standing_B = ~wrong(logits_BK, labels_B)
-                non_finite += int((~logits_BK.isfinite().all(dim=1)).sum())
+                found = judged(network, images_BCHW, labels_B)
             else:
                 generator = seeds.generator(images_BCHW.device, seed, "evaluation", index, begin)
-                standing_B = survives(attack, network, images_BCHW, labels_B, generator)
-            standing += text(standing_B)
+                found = outcome(attack, network, images_BCHW, labels_B, generator)
+            standing += text(found.standing_B)
+            non_finite += int(found.non_finite_B.sum())
             yield Step(len(standing), len(images), {"standing": standing, "non_finite": non_finite})
-    found = accuracy(mask(standing), images.labels_N.cpu(), classes)
-    yield found if attack is not None else replace(found, data={**found.data, "non_finite": non_finite})
+    finding = accuracy(mask(standing), images.labels_N.cpu(), classes)
+    yield replace(finding, data={**finding.data, "non_finite": non_finite})
 
 
 def accuracy(standing_N: Tensor, labels_N: Tensor, classes: int) -> Finding:

@@ -1,5 +1,7 @@
 """The attacks that reported robust accuracy is measured under. B batch, K classes."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
@@ -14,36 +16,64 @@ def wrong(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
     return (logits_BK.argmax(dim=1) != labels_B) | ~logits_BK.isfinite().all(dim=1)
 
 
+class Outcome(NamedTuple):
+    """Of an attack on a batch, [B] bool each."""
+
+    standing_B: Tensor
+    """Which images its last iterate leaves correct."""
+    non_finite_B: Tensor
+    """Which of them ended at logits that are not finite: they do not stand."""
+
+
+def judged(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Outcome:
+    """The images as they are."""
+    with torch.no_grad():
+        logits_BK = network(images_BCHW)
+    return Outcome(~wrong(logits_BK, labels_B), ~logits_BK.isfinite().all(dim=1))
+
+
 def correct(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
     """Which images are classified as their label, [B] bool."""
-    with torch.no_grad():
-        return ~wrong(network(images_BCHW), labels_B)
+    return judged(network, images_BCHW, labels_B).standing_B
 
 
 def survives(
     attack: PgdAttack | CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Which images the attack's last iterate leaves correct, [B] bool: the literature's PGD and CW accuracy.
+    """Which images stand, [B] bool: see ``outcome``."""
+    return outcome(attack, network, images_BCHW, labels_B, generator).standing_B
+
+
+def outcome(
+    attack: PgdAttack | CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
+) -> Outcome:
+    """What the attack's last iterate leaves correct: the literature's PGD and CW accuracy. With restarts, an image stands if it
+    stands under all of them.
 
     An image that is wrong when clean may come out right; it is counted as it comes out. The network must be in eval mode, fp32.
     """
+    standing_B = torch.ones_like(labels_B, dtype=torch.bool)
+    non_finite_B = ~standing_B
+    for _ in range(getattr(attack, "restarts", 1)):
+        adversarial_BCHW = attacked(attack, network, images_BCHW, labels_B, generator)
+        found = judged(network, adversarial_BCHW, labels_B)
+        standing_B, non_finite_B = standing_B & found.standing_B, non_finite_B | found.non_finite_B
+    return Outcome(standing_B, non_finite_B)
+
+
+def attacked(
+    attack: PgdAttack | CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Adversarial images, [B, C, H, W] in [0, 1], of one start of the attack."""
     if attack.name == "pgd":
-        return _pgd(attack, network, images_BCHW, labels_B, generator)
-    return _cw(attack, network, images_BCHW, labels_B, generator)
-
-
-def _pgd(attack: PgdAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator) -> Tensor:
-    """PGD on cross entropy from a uniform start; with restarts, an image survives if it survives them all."""
-    standing = torch.ones_like(labels_B, dtype=torch.bool)
-    for _ in range(attack.restarts):
-        standing &= correct(network, pgd_images(attack, network, images_BCHW, labels_B, generator), labels_B)
-    return standing
+        return pgd_images(attack, network, images_BCHW, labels_B, generator)
+    return cw_images(attack, network, images_BCHW, labels_B, generator)
 
 
 def pgd_images(
     attack: PgdAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Adversarial images, [B, C, H, W] in [0, 1], of one start of the attack."""
+    """PGD on cross entropy from a uniform start: adversarial images, [B, C, H, W] in [0, 1]."""
     assert attack.radius is not None
     assert attack.step_size is not None
     return pgd(
@@ -56,11 +86,11 @@ def pgd_images(
     )
 
 
-def _cw(attack: CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator) -> Tensor:
+def cw_images(attack: CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator) -> Tensor:
     """CW-infinity: projected ascent on the margin loss of Carlini and Wagner from a uniform start."""
     assert attack.radius is not None
     assert attack.step_size is not None
-    adversarial = pgd(
+    return pgd(
         lambda images: margin_loss(network(images), labels_B, attack.confidence),
         images_BCHW,
         radius=attack.radius,
@@ -68,7 +98,6 @@ def _cw(attack: CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Te
         steps=attack.steps,
         generator=generator,
     )
-    return correct(network, adversarial, labels_B)
 
 
 def margin_loss(logits_BK: Tensor, labels_B: Tensor, confidence: float = 50.0) -> Tensor:

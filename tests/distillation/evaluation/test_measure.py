@@ -57,12 +57,12 @@ VALUES = [0, 50, 107, 108, 120, 127, 200, 128, 147, 148, 255, 90, 140, 30]
 LABELS = [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2]
 
 
-def expected(value: float, per_class: list[float | None], images: int, **clean: int) -> Finding:
-    return Finding(value, data={"per_class": per_class, "images": images, "interval": list(wilson(value, images)), **clean})
+def expected(value: float, per_class: list[float | None], images: int, **counts: int) -> Finding:
+    return Finding(value, data={"per_class": per_class, "images": images, "interval": list(wilson(value, images)), **counts})
 
 
 CLEAN = expected(11 / 14, [6 / 7, 5 / 6, 0.0], 14, non_finite=0)
-ROBUST = expected(5 / 14, [3 / 7, 2 / 6, 0.0], 14)
+ROBUST = expected(5 / 14, [3 / 7, 2 / 6, 0.0], 14, non_finite=0)
 
 
 def result(yielded: Iterator[Step | Finding]) -> Finding:

@@ -48,13 +48,16 @@ def grad_cam(settings: GradCam, subject: Subject, state: dict[str, Any] | None =
 
 
 def look(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps in [0, 1], [B, 1, h, w], and predictions [B]: feature maps weighed by the mean gradient of the true class's logit."""
+    """Maps in [0, 1], [B, 1, h, w], and predictions [B]: feature maps weighed by the mean gradient of the true class's logit.
+
+    Where that is not finite the map is empty.
+    """
     with torch.enable_grad():
         maps_BDHW, features_BD = network.maps_and_features(images_BCHW.detach().requires_grad_())
         logits_BK = network.classify(features_BD)
         (gradient_BDHW,) = torch.autograd.grad(logits_BK.gather(1, labels_B[:, None]).sum(), maps_BDHW)
     weights_BD11 = gradient_BDHW.mean(dim=(2, 3), keepdim=True)
-    cam_B1HW = (weights_BD11 * maps_BDHW).sum(dim=1, keepdim=True).clamp_min(0).detach()
+    cam_B1HW = (weights_BD11 * maps_BDHW).sum(dim=1, keepdim=True).clamp_min(0).detach().nan_to_num(0, 0, 0)
     return cam_B1HW / cam_B1HW.amax(dim=(2, 3), keepdim=True).clamp_min(1e-12), logits_BK.argmax(dim=1)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core.distillation.evaluation.analyses.attacked import attacked, batches, networks
-from core.distillation.evaluation.analyses.variance_gap import seen
+from core.distillation.evaluation.analyses.variance_gap import finite, left_out, seen
 from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.evaluation.subject import Subject
 from core.distillation.statistics.covariance import covariance, effective_rank
@@ -31,18 +31,24 @@ def spectra(settings: Spectra, subject: Subject, state: dict[str, Any] | None = 
                 adversarial_BCHW = attacked(network, subject, images_BCHW, labels_B, end, "spectra")
                 parts.append((*seen(network, images_BCHW), *seen(network, adversarial_BCHW)))
                 yield Step(number * data["images"] + end, len(every) * data["images"], {})
-        features, probabilities, adversarial, adversarial_probabilities = (
-            torch.cat(part).double().cpu() for part in zip(*parts, strict=True)
-        )
-        matrices = {
-            "features": covariance(features, adversarial),
-            "gram": gram(probabilities, adversarial_probabilities),
-        }
-        data[name] = {kind: spectrum(matrix) for kind, matrix in matrices.items()}
-    values = {f"effective_rank_{kind}": data["network"][kind]["effective_rank"] for kind in ("features", "gram")}
-    yield Finding(None, values=values, data=data)
+        data[name] = of_views(*(torch.cat(part).double().cpu() for part in zip(*parts, strict=True)))
+    ranks = {f"effective_rank_{kind}": data["network"][kind]["effective_rank"] for kind in ("features", "gram")}
+    data["warnings"] = left_out(max(data[name]["images_left_out"] for name in every))
+    yield Finding(None, values={name: rank for name, rank in ranks.items() if rank is not None}, data=data)
+
+
+def of_views(features_ND: Tensor, probabilities_NK: Tensor, adversarial_ND: Tensor, adversarial_NK: Tensor) -> dict[str, Any]:
+    """Of the images whose views are all finite."""
+    kept_N = finite(features_ND, probabilities_NK, adversarial_ND, adversarial_NK)
+    return {
+        "features": spectrum(covariance(features_ND[kept_N], adversarial_ND[kept_N])),
+        "gram": spectrum(gram(probabilities_NK[kept_N], adversarial_NK[kept_N])),
+        "images_left_out": int((~kept_N).sum()),
+    }
 
 
 def spectrum(matrix: Tensor) -> dict[str, Any]:
+    if not matrix.numel() or not matrix.isfinite().all():  # no image is left
+        return {"effective_rank": None, "eigenvalues": []}
     eigenvalues = torch.linalg.eigvalsh(matrix).flip(0).clamp_min(0)
     return {"effective_rank": float(effective_rank(matrix)), "eigenvalues": eigenvalues[:KEPT].tolist()}

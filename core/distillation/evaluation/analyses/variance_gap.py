@@ -25,7 +25,8 @@ SMALLEST = 1e-12
 KINDS = ("features", "gram")
 
 Point = dict[str, float | None]
-"""One network at one radius: radius, accuracy (a share), the gaps of features and Gram matrices in %, channels left out."""
+"""One network at one radius: radius, accuracy (a share), the gaps of features and Gram matrices in %, channels and images left
+out. An image is left out where its features or probabilities, clean or attacked, are not finite; it counts as not robust."""
 
 
 def variance_gap(settings: VarianceGap, subject: Subject, state: dict[str, Any] | None = None) -> Iterator[Step | Finding]:
@@ -48,7 +49,12 @@ def variance_gap(settings: VarianceGap, subject: Subject, state: dict[str, Any] 
     data = {name: summary(its_points, subject.radius) for name, its_points in points.items()}
     gaps_found = {f"variance_gap_{kind}": data["network"][kind] for kind in KINDS}
     values = {name: gap for name, gap in gaps_found.items() if gap is not None}
-    yield Finding(None, values=values, data={**data, "images": images})
+    missing = max(int(point["images_left_out"] or 0) for found in points.values() for point in found)
+    yield Finding(None, values=values, data={**data, "images": images, "warnings": left_out(missing)})
+
+
+def left_out(images: int) -> list[str]:
+    return [f"{images} images had features or probabilities that are not finite and were left out."] if images else []
 
 
 def _copied(points: dict[str, list[Point]]) -> dict[str, list[Point]]:
@@ -59,17 +65,20 @@ def gap_at(network: Classifier, subject: Subject, radius: float) -> Iterator[int
     """After each batch how many images are done; in the end the point."""
     clean, adversarial = Moments(), Moments()
     gram: list[float] = []
-    standing = 0
+    standing = missing = 0
     with mode(network, "eval"), convolutions_in("fp32"):
         for end, images_BCHW, labels_B in batches(subject):
             adversarial_BCHW = attacked(network, subject, images_BCHW, labels_B, end, "variance_gap", radius)
-            clean_BD, clean_BK = seen(network, images_BCHW)
-            adversarial_BD, adversarial_BK = seen(network, adversarial_BCHW)
-            clean.add(clean_BD)
-            adversarial.add(adversarial_BD)
-            gram += gaps(gram_variances(clean_BK), gram_variances(adversarial_BK)).tolist()
-            right_B = (adversarial_BK.argmax(dim=1) == labels_B) & adversarial_BK.isfinite().all(dim=1)
-            standing += int(right_B.sum())
+            clean_BD, clean_BK, adversarial_BD, adversarial_BK = views = (
+                *seen(network, images_BCHW),
+                *seen(network, adversarial_BCHW),
+            )
+            finite_B = finite(*views)
+            clean.add(clean_BD[finite_B])
+            adversarial.add(adversarial_BD[finite_B])
+            gram += gaps(gram_variances(clean_BK[finite_B]), gram_variances(adversarial_BK[finite_B])).tolist()
+            standing += int(((adversarial_BK.argmax(dim=1) == labels_B) & finite_B).sum())
+            missing += int((~finite_B).sum())
             yield end
     by_channel = gaps(clean.variance(), adversarial.variance())
     yield {
@@ -78,6 +87,7 @@ def gap_at(network: Classifier, subject: Subject, radius: float) -> Iterator[int
         "features": mean(by_channel),
         "gram": mean(torch.tensor(gram)),
         "channels_left_out": len(clean.variance()) - len(by_channel),
+        "images_left_out": missing,
     }
 
 
@@ -106,7 +116,8 @@ class Moments:
 
     def variance(self) -> Tensor:
         """[D], divided by N."""
-        return (self.squares / self.count - (self.total / self.count).square()).clamp_min(0)
+        count = max(1, self.count)
+        return (self.squares / count - (self.total / count).square()).clamp_min(0)
 
 
 def seen(network: Classifier, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,8 +127,15 @@ def seen(network: Classifier, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     return found.features_BD, found.probabilities_BK
 
 
+def finite(*views_BX: Tensor) -> Tensor:
+    """Which images are finite in every view, [B] bool."""
+    return torch.stack([view_BX.isfinite().all(dim=1) for view_BX in views_BX]).all(dim=0)
+
+
 def gram_variances(probabilities_BK: Tensor) -> Tensor:
     """Of each column of P P' / K, [B]."""
+    if not len(probabilities_BK):
+        return torch.zeros(0)
     probabilities_BK = probabilities_BK.double().cpu()
     return (probabilities_BK @ probabilities_BK.T / probabilities_BK.shape[1]).var(dim=0, correction=0)
 
