@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
-from api import answers, schemas, submission
+from api import answers, cost, schemas, submission
 from api.conditional import unchanged
 from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submitter
 from api.documentation import CLONE_EXAMPLES, JOB_EXAMPLES, METADATA_FILTER, NOT_MODIFIED, created, problems
@@ -55,7 +55,7 @@ def submit_job(
         with reading(engine) as session:
             ready = submission.prepare(session, caller.project_id, spec)
         answer = schemas.DryRun(
-            spec=ready.spec, dataset_id=ready.dataset_id, teacher_id=ready.teacher_id, estimate=submission.estimate(ready)
+            spec=ready.spec, dataset_id=ready.dataset_id, teacher_id=ready.teacher_id, estimate=cost.estimate(ready)
         )
         return Response(answer.model_dump_json(by_alias=True), 200, media_type="application/json")
 

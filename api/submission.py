@@ -5,21 +5,14 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from api import schemas
 from api.once import Once
 from core import queue
 from core.errors import FieldError, Invalid, NotFound
 from core.settings import Settings
 from core.spec import fit
-from core.spec.adversary import Pgd
 from core.spec.data import DatasetDescription
-from core.spec.evaluation import SELECTION_STEPS, AutoAttack, Evaluation
 from core.spec.job import Distillation, EvaluationJob, ImportDataset, ImportModel, Submitted, TrainingJob
-from core.spec.network import ARCHITECTURES
 from core.store import datasets, jobs, models, tables
-
-COPIES_IN_CHECKPOINT = 3
-"""Student, best student so far, momentum: each as large as the network."""
 
 
 @dataclass(frozen=True)
@@ -127,53 +120,3 @@ def queue_job(
 def submit_import(session: Session, project_id: str, spec: ImportModel | ImportDataset, name: str) -> tables.Job:
     """The job that opens an upload, in the transaction of the row that it is for. Hint after the commit."""
     return jobs.submit(session, project_id, spec, name=f"import {name}")
-
-
-def estimate(ready: Prepared) -> schemas.Estimate:
-    """What the job will cost, as far as its spec tells."""
-    spec, data = ready.spec, ready.description
-    test_images = min(spec.evaluation.limit or data.test_images, data.test_images)
-    final = _final_passes(spec.evaluation, test_images)
-    if isinstance(spec, EvaluationJob):
-        return schemas.Estimate(test_images=test_images, network_passes=final)
-    steps, held_out = fit.steps_per_epoch(spec, data), fit.held_out_images(spec, data)
-    parameters = ARCHITECTURES[spec.student.architecture].parameters(data.classes, spec.student)
-    return schemas.Estimate(
-        steps_per_epoch=steps,
-        steps=steps * spec.schedule.epochs,
-        training_images=min(spec.data.limit or data.train_images, data.train_images) - held_out,
-        held_out_images=held_out,
-        test_images=test_images,
-        student_parameters=parameters,
-        checkpoint_bytes=None if parameters is None else parameters * 4 * COPIES_IN_CHECKPOINT,
-        network_passes=_training_passes(spec, steps) + _selection_passes(spec, held_out) + 2 * final,
-    )
-
-
-def _training_passes(spec: TrainingJob, steps_per_epoch: int) -> int:
-    """The adversary's, and those of the loss: the distillation methods differ by one or two of these."""
-    adversary = spec.adversary.steps if isinstance(spec.adversary, Pgd) else 1
-    through_both = spec.method.name == "adaad" or getattr(spec.method, "adaptive", False)
-    loss = 5 if isinstance(spec, Distillation) else 3 if spec.method.name in {"trades", "score"} else 1
-    passes = adversary * (2 if through_both else 1) + loss
-    passes += 4 if isinstance(spec, Distillation) and spec.igdm is not None else 0
-    passes += 2 if spec.awp is not None else 0
-    return passes * spec.schedule.epochs * steps_per_epoch * spec.schedule.batch_size
-
-
-def _selection_passes(spec: TrainingJob, held_out: int) -> int:
-    times = -(-spec.schedule.epochs // spec.evaluation.every_epochs)
-    return times * held_out * (SELECTION_STEPS + 2)
-
-
-def _final_passes(evaluation: Evaluation, test_images: int) -> int:
-    """Of one network; AutoAttack's as if every image stood to the end."""
-    passes = 1
-    for attack in evaluation.attacks:
-        if isinstance(attack, AutoAttack):
-            gradients = {"apgd-ce": 1, "apgd-t": 9, "fab-t": 9, "square": 0}
-            passes += sum(gradients[stage] * attack.iterations for stage in attack.stages)
-            passes += attack.queries if "square" in attack.stages else 0
-        else:
-            passes += attack.steps * getattr(attack, "restarts", 1) + 1
-    return test_images * passes

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
-from api import answers, schemas, submission, table_texts
+from api import answers, cost, schemas, submission, table_texts
 from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submitter
 from api.documentation import SWEEP_EXAMPLES, created, problems
 from api.once import OnceOnly
@@ -52,7 +52,7 @@ def submit_sweep(
         with reading(engine) as session:
             prepared = _prepare(session, caller.project_id, sweep)
         data = [schemas.SweptJob(line=point.line, title=point.title, spec=ready.spec) for point, ready in prepared]
-        estimates = [submission.estimate(ready) for _, ready in prepared]
+        estimates = [cost.estimate(ready) for _, ready in prepared]
         total = sum(estimate.network_passes for estimate in estimates)
         return Response(schemas.SweepDryRun(jobs=data, network_passes=total).model_dump_json(), media_type="application/json")
 

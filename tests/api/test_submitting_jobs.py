@@ -215,3 +215,13 @@ def test_what_decides_the_cost_raises_the_estimate(client: TestClient, engine: E
 
     assert passes(method={"name": "arkd", "adaptive": True}) > passes()
     assert passes(schedule={"epochs": 2, "batch_size": 64}) > passes()
+
+
+@pytest.mark.parametrize("name", ["radius_sweep", "variance_gap", "calibration", "transfer", "gradient_masking"])
+def test_an_analysis_costs_passes_too(client: TestClient, engine: Engine, name: str) -> None:
+    a_teacher(engine)
+    passes = []
+    for analyses in ([], [{"name": name}]):
+        body = distillation_body(evaluation={"attacks": [], "analyses": analyses, "limit": 64})
+        passes.append(client.post("/v1/jobs?dry_run=true", json=body).json()["estimate"]["network_passes"])
+    assert passes[1] - passes[0] >= 64 * 20
