@@ -28,11 +28,10 @@ class Folded(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         if torch.is_grad_enabled() or images_BCHW.is_cuda:
-            logits_BK: Tensor = self.eager(images_BCHW)
-            return logits_BK
-        if self.compiled is None:
-            self.compiled = compiled(self.eager, images_BCHW)
-        logits_BK = self.compiled(images_BCHW)
+            asked = self.eager
+        else:
+            asked = self.compiled = self.compiled or compiled(self.eager, images_BCHW)
+        logits_BK: Tensor = asked(images_BCHW)
         return logits_BK
 
 
@@ -42,6 +41,8 @@ def folded(network: Classifier) -> Folded:
     A network whose course cannot be traced, or which has no batch norm after a convolution, is copied.
     """
     copied = copy.deepcopy(network).eval().requires_grad_(False)
+    if not any(parameter.is_cuda for parameter in copied.parameters()):
+        copied.to(memory_format=torch.channels_last)  # convolutions' backward passes are a third faster
     if not any(isinstance(module, nn.BatchNorm2d) for module in copied.modules()):
         return Folded(copied)
     try:
