@@ -56,7 +56,7 @@ def compiled(network: nn.Module, images_BCHW: Tensor) -> nn.Module:
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            traced = torch.jit.trace(network, images_BCHW, check_trace=False)
+            traced = torch.jit.trace(network, images_BCHW, check_trace=False)  # type: ignore[no-untyped-call]
             candidate = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
             return candidate if agree(network, candidate, images_BCHW) else network
     except Exception:  # whatever a network's own code raises under the tracer

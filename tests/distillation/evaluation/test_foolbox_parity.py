@@ -20,58 +20,52 @@ PGD = PgdAttack(radius=RADIUS, step_size=RADIUS / 4)
 CW = CwAttack(radius=RADIUS, step_size=0.003 / (8 / 255) * RADIUS)
 
 
-class FromOurStart(LinfProjectedGradientDescentAttack):  # type: ignore[misc]
-    """Foolbox's PGD from the start that a generator of this seed gives us."""
-
-    seed = 0
-
-    def get_random_start(self, x0: Any, epsilon: float) -> Any:
-        noise = torch.empty_like(x0.raw).uniform_(-epsilon, epsilon, generator=torch.Generator().manual_seed(self.seed))
-        return x0 + eagerpy.astensor(noise)
-
-
 class Cw(LinfProjectedGradientDescentAttack):  # type: ignore[misc]
     """CW-infinity as foolbox would have it: its PGD on the margin loss of Carlini and Wagner."""
 
     def get_loss_fn(self, model: Any, labels: Any) -> Callable[[Any], Any]:
         def loss(inputs: Any) -> Any:
             logits = model(inputs)
-            own = eagerpy.one_hot_like(logits, labels, value=1) > 0
+            own = eagerpy.onehot_like(logits, labels) > 0
             lead = eagerpy.where(own, logits, 0).sum(axis=-1) - eagerpy.where(own, -eagerpy.inf, logits).max(axis=-1)
             return -eagerpy.maximum(lead + CW.confidence, 0).sum()
 
         return loss
 
 
-class CwFromOurStart(FromOurStart, Cw):
-    pass
+KINDS = [(LinfProjectedGradientDescentAttack, PGD), (Cw, CW)]
 
 
-def theirs(kind: type[LinfProjectedGradientDescentAttack], settings: PgdAttack | CwAttack) -> Tensor:
+def theirs(kind: type[LinfProjectedGradientDescentAttack], settings: PgdAttack | CwAttack, seed: int) -> Tensor:
+    """Which images survive. Foolbox draws its start of torch's global generator as we do of ours: one seed, one start."""
     images, labels = some_images(IMAGES).batch(torch.arange(IMAGES))
     attack = kind(abs_stepsize=settings.step_size, steps=settings.steps, random_start=True)
-    model = PyTorchModel(robust_network(), bounds=(0, 1), device="cpu")
-    _, _, broken = attack(model, images, labels, epsilons=RADIUS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _, _, broken = attack(PyTorchModel(robust_network(), (0, 1), device="cpu"), images, labels, epsilons=RADIUS)
     return ~broken
 
 
-def ours(settings: PgdAttack | CwAttack, seed: int = 0) -> Tensor:
+def ours(settings: PgdAttack | CwAttack, seed: int) -> Tensor:
     images, labels = some_images(IMAGES).batch(torch.arange(IMAGES))
     return survives(settings, robust_network(), images, labels, torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(("kind", "settings"), [(FromOurStart, PGD), (CwFromOurStart, CW)])
+@pytest.mark.parametrize(("kind", "settings"), KINDS)
+@pytest.mark.parametrize("seed", [0, 1])
 def test_from_the_same_starts_the_same_images_survive_but_for_one_in_200(
-    kind: type[LinfProjectedGradientDescentAttack], settings: PgdAttack | CwAttack
+    kind: type[LinfProjectedGradientDescentAttack], settings: PgdAttack | CwAttack, seed: int
 ) -> None:
-    mine, other = ours(settings), theirs(kind, settings)
+    mine, other = ours(settings, seed), theirs(kind, settings, seed)
     assert 0.3 < mine.float().mean() < 0.9
     assert (mine != other).sum() <= 1
 
 
-@pytest.mark.parametrize(("kind", "settings"), [(LinfProjectedGradientDescentAttack, PGD), (Cw, CW)])
-def test_from_its_own_starts_foolbox_agrees_within_one_image_in_200(
+@pytest.mark.parametrize(("kind", "settings"), KINDS)
+def test_from_other_starts_as_many_survive_but_for_one_in_200(
     kind: type[LinfProjectedGradientDescentAttack], settings: PgdAttack | CwAttack
 ) -> None:
-    torch.manual_seed(1)
-    assert abs(int(ours(settings, seed=2).sum()) - int(theirs(kind, settings).sum())) <= 1
+    """On average: from one start to the next the number changes by more than that."""
+    mine = sum(int(ours(settings, seed).sum()) for seed in range(10))
+    other = sum(int(theirs(kind, settings, seed).sum()) for seed in range(10, 20))
+    assert abs(mine - other) / 10 <= 1
