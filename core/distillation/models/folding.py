@@ -17,8 +17,8 @@ AGREEMENT = 1e-4
 class Folded(nn.Module):
     """Logits [B, K] of images [B, C, H, W] as the network's in eval mode, up to rounding.
 
-    Where no gradient is asked for, on a CPU, they come from a compiled form of the network: convolutions with their
-    activations in one operation, weights laid out for them once.
+    Where no gradient is asked for, on a CPU, they come from a compiled form of the network: weights laid out once for the
+    operations that use them, activations in place.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -33,6 +33,7 @@ class Best(Rows):
     """The best image found for each that still stands, its lead, and the next query of each."""
 
     found_RCHW: Tensor
+    """Written to in place."""
     lead_R: Tensor
     query_R: Tensor
     since_R: Tensor
@@ -67,16 +68,13 @@ class Square:
     def round(self, best: Best, at_once: int, proposals: "Proposals", standing: Standing) -> tuple[Best, float]:
         """``at_once`` proposals for each image; the first of them that is better is taken. Also the share of them that counts."""
         row_P, query_P, next_R = self.choose(best, at_once, proposals)
-        asked = len(row_P)
-        if not asked:
+        if not len(row_P):
             return replace(best, query_R=next_R), 1.0
         proposed_PCHW = proposals.at(query_P, best.images_RCHW[row_P], best.found_RCHW[row_P])
         logits_PK, labels_P = self.look(proposed_PCHW), best.labels_R[row_P]
         lead_P, wrong_P = lead(logits_PK, labels_P), wrong(logits_PK, labels_P)
-        place_P = torch.arange(asked, device=row_P.device)
-        better_P = torch.where((lead_P < best.lead_R[row_P]) | wrong_P, place_P, asked)
-        first_R = torch.full_like(next_R, asked).scatter_reduce(0, row_P, better_P, "amin")
-        taken_R, at_R = first_R < asked, first_R.clamp_max(asked - 1)
+        first_R = first_of_each_row((lead_P < best.lead_R[row_P]) | wrong_P, row_P, len(next_R))
+        taken_R, at_R = first_R < len(row_P), first_R.clamp_max(len(row_P) - 1)
         standing.break_rows(best, wrong_P[at_R] & taken_R, torch.where(taken_R[:, None], logits_PK[at_R], 0.0))
         best.found_RCHW[taken_R] = proposed_PCHW[at_R[taken_R]]
         after_R = query_P[at_R] + 1
@@ -86,7 +84,8 @@ class Square:
             query_R=torch.where(taken_R, after_R, next_R),
             since_R=torch.where(taken_R, after_R, best.since_R),
         )
-        return best, float((place_P <= first_R[row_P]).float().mean())
+        counts_P = torch.arange(len(row_P), device=row_P.device) <= first_R[row_P]
+        return best, float(counts_P.float().mean())
 
     def choose(self, best: Best, at_once: int, proposals: "Proposals") -> tuple[Tensor, Tensor, Tensor]:
         """Each image's next queries but those that were refused before: rows and queries, [P] each; and which come next, [R]."""
@@ -107,6 +106,12 @@ def lead(logits_RK: Tensor, labels_R: Tensor) -> Tensor:
     """The label's logit less the best other one, [R]."""
     own_R1 = logits_RK.gather(1, labels_R[:, None])
     return own_R1.squeeze(1) - logits_RK.scatter(1, labels_R[:, None], -torch.inf).amax(dim=1)
+
+
+def first_of_each_row(marked_P: Tensor, row_P: Tensor, rows: int) -> Tensor:
+    """Where each row's first marked proposal is, [R]; P where it has none."""
+    places_P = torch.arange(len(row_P), device=row_P.device).where(marked_P, len(row_P))
+    return torch.full((rows,), len(row_P), device=row_P.device).scatter_reduce(0, row_P, places_P, "amin")
 
 
 class Proposals:
