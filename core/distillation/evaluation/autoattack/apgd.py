@@ -88,7 +88,7 @@ class Apgd:
             logits_RK = self.network(images_RCHW)
             loss_R = self.loss(logits_RK, labels_R, targets_R)
             (gradient_RCHW,) = torch.autograd.grad(loss_R.sum(), images_RCHW)
-        return gradient_RCHW, loss_R.detach(), logits_RK.detach()
+        return gradient_RCHW.contiguous(), loss_R.detach(), logits_RK.detach()  # the network may compute in another layout
 
     def step(self, it: Climbing, share: float, standing: Standing) -> Climbing:
         """One step along the gradient, ``share`` of it, and the rest of the last step again."""

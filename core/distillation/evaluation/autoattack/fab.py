@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from core.distillation.evaluation.attacks import wrong
-from core.distillation.evaluation.autoattack.norms import TINY, Norm, length
+from core.distillation.evaluation.autoattack.norms import Norm, length
 from core.distillation.evaluation.autoattack.rows import Rows, Standing
 
 ALPHA_MAX = 0.1
 OVERSHOOT = 1.05
 BACK = 0.9
+MOST_STEPS, PRECISION = 50, 1e-6
+"""Of the search for a point on the plane; it takes three to ten. Steps shorter than that share of the way are rounding."""
+SMALLEST = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,17 @@ def _way(points_RD: Tensor, normals_RD: Tensor, offsets_R: Tensor) -> tuple[Tens
 
 
 def _time(rate_RD: Tensor, until_RD: Tensor, gap_R: Tensor) -> Tensor:
-    """The t, [R, 1], at which the sum of rate min(t, until) is the gap: sorted by ``until``, that sum is piecewise linear."""
-    until_RD, order_RD = until_RD.sort(dim=1)
-    rate_RD = rate_RD.gather(1, order_RD)
-    # At t = until[k] the first k pixels are at their end, and all others go on.
-    used_RD = (rate_RD * until_RD).cumsum(dim=1) - rate_RD * until_RD
-    left_RD = rate_RD.flip(1).cumsum(dim=1).flip(1)
-    reached_RD = used_RD + left_RD * until_RD
-    at_R1 = torch.searchsorted(reached_RD.contiguous(), gap_R[:, None]).clamp_max(rate_RD.shape[1] - 1)
-    time_R1 = (gap_R[:, None] - used_RD.gather(1, at_R1)) / left_RD.gather(1, at_R1).clamp_min(TINY)
-    return time_R1.clamp_min(0)
+    """The t, [R, 1], at which the sum of rate min(t, until) is the gap, or from which on it grows no more.
+
+    The sum is piecewise linear and concave in t, so Newton's steps from 0 never go too far, and end on the right piece.
+    """
+    time_R1 = torch.zeros_like(gap_R)[:, None]
+    for _ in range(MOST_STEPS):
+        missing_R = gap_R - (rate_RD * torch.minimum(time_R1, until_RD)).sum(dim=1)
+        slope_R = (rate_RD * (until_RD > time_R1)).sum(dim=1)
+        step_R = torch.where(slope_R > 0, missing_R / slope_R.clamp_min(SMALLEST), 0.0)
+        further_R = step_R > PRECISION * time_R1.squeeze(1)
+        if not further_R.any():
+            break
+        time_R1 = time_R1 + (step_R * further_R)[:, None]
+    return time_R1

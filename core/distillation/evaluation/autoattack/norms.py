@@ -19,7 +19,7 @@ def length(difference_BCHW: Tensor, norm: Norm) -> Tensor:
 def project(images_BCHW: Tensor, centres_BCHW: Tensor, radius: float, norm: Norm) -> Tensor:
     """Into the ball around the centres, then into [0, 1]."""
     if norm == "linf":
-        return torch.maximum(torch.minimum(images_BCHW, centres_BCHW + radius), centres_BCHW - radius).clamp(0, 1)
+        return images_BCHW.clamp(centres_BCHW - radius, centres_BCHW + radius).clamp_(0, 1)
     difference_BCHW = images_BCHW - centres_BCHW
     lengths = length(difference_BCHW, norm)
     return (centres_BCHW + difference_BCHW / (lengths + TINY) * lengths.clamp_max(radius)).clamp(0, 1)

@@ -1,7 +1,9 @@
 """Square Attack (Andriushchenko et al., ECCV 2020): random search with squares, without gradients.
 
-R rows, one for each proposal; Q queries, H W image. What query q proposes depends on q and the seed alone, so an image may look
-at several proposals at once: all before the first that it accepts count as refused, those after it are looked at again.
+R rows, one for each image that stands; P proposals, L queries ahead of an image, Q queries in all, C H W image. What query q
+proposes depends on q and the seed alone, so an image may look at several proposals at once: all before the first that it
+accepts count as refused, those after it are looked at again. A proposal that was refused is refused again, unseen, as long as
+the image is the same.
 """
 
 import math
@@ -19,17 +21,23 @@ FIRST_SHARE = 0.8
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries after which the square's share of the image is halved."""
 
-FEW_WASTED, MANY_WASTED = 0.9, 0.75
+FEW_WASTED, MANY_WASTED = 0.95, 0.85
 """More proposals are looked at once while so much of them counts, and fewer where it is less."""
+
+LOOK_AHEAD = 100
+"""Queries that an image may pass over at once because their answers are known."""
 
 
 @dataclass(frozen=True)
 class Best(Rows):
-    """The best image found for each that still stands, and the next query of each."""
+    """The best image found for each that still stands, its lead, and the next query of each."""
 
     found_RCHW: Tensor
+    """Written to in place."""
     lead_R: Tensor
     query_R: Tensor
+    since_R: Tensor
+    """The first query that was made of ``found``: what was refused from there on would be refused again."""
 
 
 class Square:
@@ -45,37 +53,48 @@ class Square:
         logits_BK = self.look(start_BCHW)
         standing.judge(rows, logits_BK)
         query_B = torch.zeros_like(rows.owners_R)
-        best = Best(rows.owners_R, images_BCHW, labels_B, start_BCHW, lead(logits_BK, labels_B), query_B)
-        best = best.where(~standing.broken_B[best.owners_R])
+        best = Best(rows.owners_R, images_BCHW, labels_B, start_BCHW, lead(logits_BK, labels_B), query_B, query_B)
         at_once = 1
-        while len(best.owners_R):
-            looked, asked = len(best.owners_R) * at_once, int(best.query_R.sum())
-            best = self.round(best, at_once, proposals, standing)
-            used = (int(best.query_R.sum()) - asked) / looked
-            best = best.where(~standing.broken_B[best.owners_R] & (best.query_R < self.queries))
+        while len((best := self.unfinished(best, standing)).owners_R):
+            at_once = min(max(1, at_once), max(1, self.rows_at_once // len(best.owners_R)))
+            best, used = self.round(best, at_once, proposals, standing)
             at_once += 1 if used > FEW_WASTED else -1 if used < MANY_WASTED else 0
-            at_once = min(max(1, at_once), max(1, self.rows_at_once // max(1, len(best.owners_R))))
             yield
 
-    def round(self, best: Best, at_once: int, proposals: "Proposals", standing: Standing) -> Best:
-        """``at_once`` proposals for each image; the first of them that is better is taken."""
-        images = len(best.owners_R)
-        each_P = torch.arange(images, device=best.owners_R.device).repeat_interleave(at_once)
-        many = best.where(each_P)
-        query_P = many.query_R + torch.arange(at_once, device=each_P.device).repeat(images)
-        proposed_PCHW = proposals.at(query_P.clamp_max(self.queries - 1), many.images_RCHW, many.found_RCHW)
-        logits_PK = self.look(proposed_PCHW)
-        lead_P, wrong_P = lead(logits_PK, many.labels_R), wrong(logits_PK, many.labels_R)
-        better_RP = (((lead_P < many.lead_R) | wrong_P) & (query_P < self.queries)).view(images, at_once)
-        first_R, taken_R = better_RP.int().argmax(dim=1), better_RP.any(dim=1)  # argmax: the first of equal ones
-        at_R = torch.arange(images, device=each_P.device) * at_once + first_R
+    def unfinished(self, best: Best, standing: Standing) -> Best:
+        keep_R = ~standing.broken_B[best.owners_R] & (best.query_R < self.queries)
+        return best if keep_R.all() else best.where(keep_R)
+
+    def round(self, best: Best, at_once: int, proposals: "Proposals", standing: Standing) -> tuple[Best, float]:
+        """``at_once`` proposals for each image; the first of them that is better is taken. Also the share of them that counts."""
+        row_P, query_P, next_R = self.choose(best, at_once, proposals)
+        if not len(row_P):
+            return replace(best, query_R=next_R), 1.0
+        proposed_PCHW = proposals.at(query_P, best.images_RCHW[row_P], best.found_RCHW[row_P])
+        logits_PK, labels_P = self.look(proposed_PCHW), best.labels_R[row_P]
+        lead_P, wrong_P = lead(logits_PK, labels_P), wrong(logits_PK, labels_P)
+        first_R = first_of_each_row((lead_P < best.lead_R[row_P]) | wrong_P, row_P, len(next_R))
+        taken_R, at_R = first_R < len(row_P), first_R.clamp_max(len(row_P) - 1)
         standing.break_rows(best, wrong_P[at_R] & taken_R, torch.where(taken_R[:, None], logits_PK[at_R], 0.0))
-        return replace(
+        best.found_RCHW[taken_R] = proposed_PCHW[at_R[taken_R]]
+        after_R = query_P[at_R] + 1
+        best = replace(
             best,
-            found_RCHW=torch.where(taken_R[:, None, None, None], proposed_PCHW[at_R], best.found_RCHW),
             lead_R=torch.where(taken_R, lead_P[at_R], best.lead_R),
-            query_R=best.query_R + torch.where(taken_R, first_R + 1, at_once),
+            query_R=torch.where(taken_R, after_R, next_R),
+            since_R=torch.where(taken_R, after_R, best.since_R),
         )
+        counts_P = torch.arange(len(row_P), device=row_P.device) <= first_R[row_P]
+        return best, float(counts_P.float().mean())
+
+    def choose(self, best: Best, at_once: int, proposals: "Proposals") -> tuple[Tensor, Tensor, Tensor]:
+        """Each image's next queries but those that were refused before: rows and queries, [P] each; and which come next, [R]."""
+        query_RL = best.query_R[:, None] + torch.arange(at_once + LOOK_AHEAD, device=best.query_R.device)
+        alike_RL = proposals.alike_Q[query_RL.clamp_max(self.queries - 1)]
+        open_RL = (query_RL < self.queries) & (alike_RL < best.since_R[:, None])
+        within_RL = open_RL.cumsum(dim=1) <= at_once
+        row_P, column_P = (open_RL & within_RL).nonzero(as_tuple=True)
+        return row_P, query_RL[row_P, column_P], best.query_R + within_RL.sum(dim=1)
 
     def look(self, images_RCHW: Tensor) -> Tensor:
         with torch.no_grad():
@@ -87,6 +106,12 @@ def lead(logits_RK: Tensor, labels_R: Tensor) -> Tensor:
     """The label's logit less the best other one, [R]."""
     own_R1 = logits_RK.gather(1, labels_R[:, None])
     return own_R1.squeeze(1) - logits_RK.scatter(1, labels_R[:, None], -torch.inf).amax(dim=1)
+
+
+def first_of_each_row(marked_P: Tensor, row_P: Tensor, rows: int) -> Tensor:
+    """Where each row's first marked proposal is, [R]; P where it has none."""
+    places_P = torch.arange(len(row_P), device=row_P.device).where(marked_P, len(row_P))
+    return torch.full((rows,), len(row_P), device=row_P.device).scatter_reduce(0, row_P, places_P, "amin")
 
 
 class Proposals:
@@ -101,6 +126,7 @@ class Proposals:
         self.corner_Q, self.other_corner_Q = self.corners(generator), self.corners(generator)
         self.signs_QC = self.draw(queries, channels, generator=generator).sub(0.5).sign()
         self.turned_Q = self.draw(queries, generator=generator) > 0.5
+        self.alike_Q = self.alike()
         if norm == "l2":
             different = sorted(set(sides))
             index_of = {side: index for index, side in enumerate(different)}
@@ -119,6 +145,18 @@ class Proposals:
             (self.draw(len(self.side_Q), generator=generator) * (self.height - self.side_Q)).long(),
             (self.draw(len(self.side_Q), generator=generator) * (self.width - self.side_Q)).long(),
         )
+
+    def alike(self) -> Tensor:
+        """For each query the last one before it that proposes the same, [Q]; -1 where there is none."""
+        parts = [self.side_Q, *self.corner_Q, *self.signs_QC.T]
+        if self.norm == "l2":
+            parts += [*self.other_corner_Q, self.turned_Q]
+        _, kind_Q = torch.unique(torch.stack([part.long() for part in parts], dim=1), dim=0, return_inverse=True)
+        order_Q = kind_Q.argsort(stable=True)
+        same = kind_Q[order_Q[1:]] == kind_Q[order_Q[:-1]]
+        alike_Q = torch.full_like(order_Q, -1)
+        alike_Q[order_Q[1:][same]] = order_Q[:-1][same]
+        return alike_Q
 
     def start(self, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
         """Vertical stripes in L-infinity, tiles of patterns in L2."""
@@ -142,15 +180,14 @@ class Proposals:
         return propose(query_R, images_RCHW, found_RCHW)
 
     def square(self, query_R: Tensor, images_RCHW: Tensor, found_RCHW: Tensor) -> Tensor:
-        """One square of one colour, all the way."""
-        change = 2 * self.radius * self.signs_QC[query_R][:, :, None, None] * self.inside(query_R, self.corner_Q)
-        moved_RCHW = torch.maximum(torch.minimum(found_RCHW + change, images_RCHW + self.radius), images_RCHW - self.radius)
-        return moved_RCHW.clamp(0, 1)
+        """One square of one colour, as far from the image as the radius lets it."""
+        farthest_RCHW = (images_RCHW + self.radius * self.signs_QC[query_R][:, :, None, None]).clamp_(0, 1)
+        return torch.where(self.inside(query_R, self.corner_Q), farthest_RCHW, found_RCHW)
 
     def moved_mass(self, query_R: Tensor, images_RCHW: Tensor, found_RCHW: Tensor) -> Tensor:
         """L2: what a second square and the unused rest of the radius have of the norm goes into the first, as a pattern."""
         delta_RCHW = found_RCHW - images_RCHW
-        here, there = self.inside(query_R, self.corner_Q), self.inside(query_R, self.other_corner_Q)
+        here, there = (self.inside(query_R, corner).float() for corner in (self.corner_Q, self.other_corner_Q))
         within_RC11 = channel_length(delta_RCHW * torch.maximum(here, there))
         unused_R111 = (self.radius**2 - length(delta_RCHW, "l2").square()).clamp_min(0)
         budget_RC11 = (unused_R111 / images_RCHW.shape[1] + within_RC11.square()).sqrt()
@@ -162,12 +199,12 @@ class Proposals:
         return (images_RCHW + self.radius * steepest(delta_RCHW, "l2")).clamp(0, 1)
 
     def inside(self, query_R: Tensor, corner_Q: tuple[Tensor, Tensor]) -> Tensor:
-        """1 inside each row's square, else 0, [R, 1, H, W]."""
+        """Which pixels are inside each row's square, [R, 1, H, W]."""
         rows_RH, columns_RW = self.offsets(query_R, corner_Q)
         side_R1 = self.side_Q[query_R][:, None]
         in_rows_RH = (rows_RH >= 0) & (rows_RH < side_R1)
         in_columns_RW = (columns_RW >= 0) & (columns_RW < side_R1)
-        return (in_rows_RH[:, None, :, None] & in_columns_RW[:, None, None, :]).float()
+        return in_rows_RH[:, None, :, None] & in_columns_RW[:, None, None, :]
 
     def offsets(self, query_R: Tensor, corner_Q: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Rows and columns of the image as counted from the square's corner, [R, H] and [R, W]."""

@@ -14,7 +14,7 @@ from core.distillation.evaluation import Finding, Step
 from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.evaluation.autoattack.fab import onto_plane_l2, onto_plane_linf
 from core.distillation.evaluation.autoattack.rows import Rows, Standing
-from core.distillation.evaluation.autoattack.square import HALVINGS, Square, pattern, side_of
+from core.distillation.evaluation.autoattack.square import HALVINGS, Proposals, Square, pattern, side_of
 from core.distillation.models.network import Classifier
 from core.spec.evaluation import STANDARD_STAGES, AutoAttack, Stage
 from tests.distillation.evaluation.robust import robust_network, some_images
@@ -185,6 +185,47 @@ def test_square_stays_within_the_pixels_range_and_more_queries_break_no_less() -
     assert watching.highest <= 1
 
 
+class Counting(Watching):
+    """And how many images it was asked about."""
+
+    asked = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.asked += len(images)
+        return super().forward(images)
+
+
+def test_square_finds_what_it_finds_one_proposal_after_the_other_and_asks_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = some_images(40).batch(torch.arange(40))
+
+    def search(rows_at_once: int) -> tuple[list[bool], int]:
+        network, standing = Counting(), Standing(40, images.device)
+        square = Square(network, norm="linf", radius=0.2, queries=1500, rows_at_once=rows_at_once)
+        rows = Rows(torch.arange(40), images, labels)
+        for _ in square.search(rows, standing, torch.Generator().manual_seed(0)):
+            pass
+        return standing.broken_B.tolist(), network.asked
+
+    many, one = search(160), search(1)
+    monkeypatch.setattr(Proposals, "alike", lambda self: torch.full((1500,), -1))
+    asking_all = search(1)
+    assert many[0] == one[0] == asking_all[0]
+    assert 0 < sum(many[0]) < 40
+    assert one[1] < many[1] < 0.8 * asking_all[1]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_proposal_that_was_made_before_is_known_by_all_that_makes_it(norm: Any) -> None:
+    images, generator = torch.rand(2, 1, 6, 6), torch.Generator().manual_seed(0)
+    it = Proposals(images, norm, 0.1, 3000, generator)
+    queries, found = torch.arange(3000), torch.rand(1, 1, 6, 6).expand(3000, -1, -1, -1)
+    repeated = (it.alike_Q >= 0).nonzero().flatten()
+    assert len(repeated) > 100
+    made = it.at(queries, images[:1].expand(3000, -1, -1, -1), found)
+    assert torch.equal(made[repeated], made[it.alike_Q[repeated]])
+    assert (it.alike_Q < queries).all()
+
+
 def test_squares_shrink_by_the_schedule_of_10000_queries_whatever_their_number() -> None:
     assert side_of(0, 32, 32, "linf") == round((0.8 * 1024) ** 0.5)
     assert side_of(HALVINGS[0] + 1, 32, 32, "linf") == round((0.4 * 1024) ** 0.5)
@@ -203,6 +244,21 @@ def test_moves_onto_a_plane_end_on_it_inside_the_box_if_that_is_possible(project
     assert ended.min() >= -1e-6
     assert ended.max() <= 1 + 1e-6
     torch.testing.assert_close((normals * ended).sum(dim=1), offsets, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e10])
+def test_the_scale_of_a_gradient_does_not_matter_to_the_move(scale: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    points, normals = torch.rand(50, 16, generator=generator), torch.randn(50, 16, generator=generator)
+    offsets = (normals * torch.rand(50, 16, generator=generator)).sum(dim=1)
+    expected = onto_plane_linf(points, normals, offsets)
+    torch.testing.assert_close(onto_plane_linf(points, normals * scale, offsets * scale), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_from_where_the_plane_is_out_of_reach_every_pixel_goes_to_its_end() -> None:
+    points, normals = torch.tensor([[0.5, 0.9, 0.3]]), torch.tensor([[1.0, -3.0, 0.0]])
+    for project in (onto_plane_linf, onto_plane_l2):
+        torch.testing.assert_close(project(points, normals, torch.tensor([50.0]))[:, :2], torch.tensor([[0.5, -0.9]]))
 
 
 def test_by_hand_the_shortest_moves_onto_a_plane() -> None:
