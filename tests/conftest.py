@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from core.store.objects import Objects
 from tests.servers import S3, Postgres, Redis
 
 _TEMPLATE = "distill_template"
+
+# A shell's background job ignores SIGINT, and whatever it starts would, too: also what a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -55,7 +55,7 @@ class Number:
         return f"{self.scale * value:.4g} {self.unit}".rstrip()
 
 
-NUMBERS = {
+OF_ANALYSES = {
     "variance_gap_features": Number("Variance gap of features", "%"),
     "variance_gap_gram": Number("Variance gap of Gram matrices", "%"),
     "effective_rank_features": Number("Effective rank of the joint covariance"),
@@ -65,8 +65,9 @@ NUMBERS = {
     "ece_adversarial": Number("Expected calibration error under PGD-20"),
     "masking_square_drop": Number("What Square takes beyond APGD", "points", 100),
     "masking_large_radius": Number("Accuracy at the largest radius", "%", 100),
-    "training_seconds_per_epoch": Number("Training time per epoch", "s"),
 }
+"""Numbers that a report's analyses have, by name."""
+NUMBERS = {**OF_ANALYSES, "training_seconds_per_epoch": Number("Training time per epoch", "s")}
 """Numbers other than accuracies that a job's results keep, by name."""
 
 

@@ -7,7 +7,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from core.settings import Settings
-from core.store import datasets, keys
+from core.spec.sweep import Sweep
+from core.store import datasets, keys, sweeps
 from core.store.engine import reading, writing
 from core.store.objects import Objects
 from core.store.tables import DEFAULT_PROJECT
@@ -84,9 +85,17 @@ def belongings(client: TestClient, engine: Engine, settings: Settings) -> dict[s
     with writing(engine) as session:
         dataset = datasets.create(session, DEFAULT_PROJECT, "mine", "folder")
         datasets.mark_ready(session, dataset, dataset_description(), object_key="k", size=1, sha256="0" * 64)
+        sweep = sweeps.create(session, DEFAULT_PROJECT, Sweep(base={}))
     with reading(engine) as session:
         key_id = keys.list_keys(session, DEFAULT_PROJECT)[0][0].id
-    return {"job_id": finished.job_id, "model": teacher.id, "dataset": dataset.id, "key_id": key_id, "name": "best.safetensors"}
+    return {
+        "job_id": finished.job_id,
+        "model": teacher.id,
+        "dataset": dataset.id,
+        "sweep_id": sweep.id,
+        "key_id": key_id,
+        "name": "best.safetensors",
+    }
 
 
 def test_another_projects_key_finds_nothing_in_any_operation(
@@ -104,13 +113,13 @@ def test_another_projects_key_finds_nothing_in_any_operation(
         answer = client.request(method, filled, headers=stranger, content=b"x" if method == "PUT" else None)
         assert answer.status_code == 404, (method, filled, answer.text)
         tried += 1
-    assert tried >= 18
+    assert tried >= 21
 
 
 def test_another_projects_key_sees_empty_lists(client: TestClient, belongings: dict[str, str], engine: Engine) -> None:
     a_job(engine)
     stranger = bearer(STRANGERS_KEY)
-    for path in ("/v1/jobs", "/v1/models"):
+    for path in ("/v1/jobs", "/v1/models", "/v1/sweeps"):
         assert client.get(path).json()["data"]
         assert client.get(path, headers=stranger).json()["data"] == []
     assert [row["name"] for row in client.get("/v1/datasets", headers=stranger).json()["data"]] == ["digits"]

@@ -83,7 +83,7 @@ def test_a_job_runs_to_its_end_and_its_results_are_kept(
     job = until_done(engine, submit(engine, short(3)))
     assert_exactly_one_result(engine, job)
     assert job.results
-    assert job.results["best"].keys() == {"clean", "pgd", "held_out_clean", "held_out_robust"}
+    assert job.results["best"].keys() == {"clean", "pgd", "held_out_clean", "held_out_robust", "training_seconds_per_epoch"}
     with reading(engine) as session:
         said = [event.type for event in events.after(session, job.id, 0, 1000)]
         assert {"status", "phase", "epoch", "file", "measured"} <= set(said)

@@ -19,7 +19,7 @@ from core.distillation.reporting import numbers, pages
 from core.folder import FileReady, JobFolder
 from core.spec.evaluation import Analysis
 from core.spec.report import Report
-from core.spec.results import NUMBERS, title_of
+from core.spec.results import OF_ANALYSES, title_of
 from tests.distillation.folders import distillation, laid_out, run
 
 NAME = "<script>alert(1)</script> & co"
@@ -47,7 +47,7 @@ def test_the_report_is_of_its_published_schema_and_has_every_result(folder: JobF
     assert set(report.results["last"]) >= {"clean", "pgd", "autoattack"}
     assert report.data.images == {"training": 270, "held_out": 30, "test": 60}
     assert report.reference is not None
-    assert {name for entry in report.main.values() for name in entry.values} == set(NUMBERS)
+    assert {name for entry in report.main.values() for name in entry.values} == set(OF_ANALYSES)
     assert "png" not in text
 
 
@@ -166,7 +166,7 @@ def test_every_number_of_an_analysis_has_a_row_with_the_references_beside_it(fol
     report = Report.model_validate_json((folder.output / "report.json").read_text())
     rows = {row.title: row for row in numbers.rows(report.main)}
     assert set(rows) == {number.title for number, _ in numbers.ROWS}
-    assert {number.title for number in NUMBERS.values()} <= set(rows)
+    assert {number.title for number in OF_ANALYSES.values()} <= set(rows)
     assert rows["Effective rank of the joint covariance"].reference is not None
     assert rows["Expected calibration error, clean"].reference is None
 
