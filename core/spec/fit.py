@@ -6,8 +6,9 @@ from core.errors import FieldError
 from core.spec.data import Augmentation, DatasetDescription, ResizedCrop
 from core.spec.evaluation import NEEDS_REFERENCE, Analysis, Attack, AutoAttack, Evaluation, RadiusSweep, VarianceGap
 from core.spec.job import AdversarialTraining, Distillation, EvaluationJob, TrainingJob
-from core.spec.method import Iad
-from core.spec.network import ARCHITECTURES, ModelDescription, Network, exact_side
+from core.spec.method import DistillationMethod, Iad, TrainingMethod
+from core.spec.network import ARCHITECTURES, ModelDescription, Network, exact_side, feature_width
+from core.spec.starship import Starship
 from core.spec.weights import Swa
 
 CW_STEP_PER_RADIUS = 0.003 / (8 / 255)
@@ -16,6 +17,7 @@ GAP_STEPS = 8
 IAD_BEGIN_SHARE = 0.3
 SWA_BEGIN_SHARE = 0.75
 
+Method = DistillationMethod | TrainingMethod
 Work = TypeVar("Work", AdversarialTraining, Distillation, EvaluationJob, TrainingJob, TrainingJob | EvaluationJob)
 
 
@@ -27,11 +29,20 @@ def resolve(spec: Work, dataset: DatasetDescription) -> Work:
     if spec.data.augmentation is None:
         updates["data"] = spec.data.model_copy(update={"augmentation": default_augmentation(dataset)})
     epochs = spec.schedule.epochs
-    if isinstance(spec.method, Iad) and spec.method.begin is None:
-        updates["method"] = spec.method.model_copy(update={"begin": round(IAD_BEGIN_SHARE * epochs)})
+    updates["method"] = _resolve_method(spec.method, spec.student, epochs)
     if isinstance(spec.averaging, Swa) and spec.averaging.begin is None:
         updates["averaging"] = spec.averaging.model_copy(update={"begin": min(round(SWA_BEGIN_SHARE * epochs), epochs - 1)})
     return spec.model_copy(update=updates)
+
+
+def _resolve_method(method: Method, student: Network, epochs: int) -> Method:
+    if isinstance(method, Iad) and method.begin is None:
+        return method.model_copy(update={"begin": round(IAD_BEGIN_SHARE * epochs)})
+    if isinstance(method, Starship):
+        heads = method.covariance.heads
+        heads = heads.model_copy(update={"dimension": heads.width(feature_width(student))})
+        return method.model_copy(update={"covariance": method.covariance.model_copy(update={"heads": heads})})
+    return method
 
 
 def default_augmentation(dataset: DatasetDescription) -> Augmentation:

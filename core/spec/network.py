@@ -151,6 +151,11 @@ Network = Annotated[
 ]
 
 
+def feature_width(network: "Network") -> int:
+    """Of the penultimate features."""
+    return 4 * network.width if isinstance(network, SmallCnn) else ARCHITECTURES[network.architecture].features or 0
+
+
 def exact_side(network: BaseModel) -> int | None:
     """The only height and width that a network takes, in pixels; None where it takes any from the smallest on."""
     return network.image_size if isinstance(network, _Transformer) else None

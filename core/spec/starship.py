@@ -6,6 +6,9 @@ from pydantic import Field
 
 from core.spec.base import Spec
 
+MOST_DIMENSIONS = 128
+"""Of projected features, where a job does not say; wider than the student's own they cost accuracy (docs/starship.md)."""
+
 
 class Frobenius(Spec):
     """Squared Frobenius norm of the difference."""
@@ -56,8 +59,8 @@ class ProjectionHeads(Spec):
 
     kind: Literal["linear", "mlp"] = "linear"
     """linear: one linear layer; mlp: linear, batch norm, ReLU, linear."""
-    dimension: int = Field(default=128, ge=2, le=2048)
-    """d: covariances are 2d x 2d."""
+    dimension: int | None = Field(default=None, ge=2, le=2048)
+    """d: covariances are 2d x 2d. Default: half of the student's features, at most 128."""
     normalise: bool = True
     """Scale each view's projected features to unit length before Eq. 5."""
     teacher: Literal["trained", "frozen"] = "frozen"
@@ -69,6 +72,10 @@ class ProjectionHeads(Spec):
     """Of gradient ascent on the perturbation."""
     cosine_weight: float = Field(default=1.0, ge=0, le=100)
     """Weight of Eq. 7's (1 - cosine)^2 beside FCA; both are multiplied by FCA's own weight, alpha_1."""
+
+    def width(self, student_features: int) -> int:
+        """d, for a student with so many features."""
+        return self.dimension or min(MOST_DIMENSIONS, max(2, student_features // 2))
 
 
 class CovarianceAlignment(Spec):

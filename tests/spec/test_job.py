@@ -11,6 +11,7 @@ from core.spec.fit import held_out_images, misfits, network_misfits, resolve, st
 from core.spec.job import AdversarialTraining, Distillation, SubmittedJob, parse
 from core.spec.method import METHODS
 from core.spec.network import ARCHITECTURES, ModelDescription, ResNet18, SmallCnn
+from core.spec.starship import Starship
 from core.spec.status import MOVES, STATUSES, TERMINAL, may_move
 
 SUBMITTED: TypeAdapter[AdversarialTraining | Distillation] = TypeAdapter(SubmittedJob)
@@ -121,6 +122,13 @@ def test_a_resolved_spec_is_stored_and_read_back_unchanged_with_no_default_left_
     for attack in resolved.evaluation.attacks:
         assert attack.radius == 0.15
         assert attack.step_size is not None
+
+
+@pytest.mark.parametrize(("width", "dimension"), [(4, 8), (8, 16), (64, 128), (128, 128)])
+def test_starships_heads_are_as_wide_as_the_student_can_fill(width: int, dimension: int) -> None:
+    resolved = resolve(job(student={"architecture": "small_cnn", "width": width}, method={"name": "starship"}), DIGITS)
+    assert isinstance(resolved.method, Starship)
+    assert resolved.method.covariance.heads.dimension == dimension
 
 
 def test_at_8_255_the_attacks_step_as_the_literature_does() -> None:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from core.spec.fit import network_misfits
-from core.spec.network import ARCHITECTURES, DeitS, ImageNetResNet18, Network, SmallCnn, VitB, exact_side
+from core.spec.network import ARCHITECTURES, DeitS, ImageNetResNet18, Network, ResNet18, SmallCnn, VitB, exact_side, feature_width
 
 NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
 
@@ -61,3 +61,8 @@ def test_parameters_follow_the_settings_and_are_those_of_the_defaults_without_th
     assert facts.parameters(1000, DeitS(image_size=224, patch_size=16)) == 22_050_664
     assert ARCHITECTURES["vit_b"].parameters(1000, VitB(image_size=224, patch_size=16)) == 86_567_656
     assert ARCHITECTURES["small_cnn"].parameters(10, SmallCnn()) is None
+
+
+def test_the_width_of_the_features_is_known_without_building_the_network() -> None:
+    assert feature_width(SmallCnn(width=6)) == 24
+    assert feature_width(ResNet18()) == 512

@@ -30,17 +30,17 @@ class Projected:
 class Head(nn.Module):
     """From a backbone's features to ``dimension`` projected ones, of unit length if so set."""
 
-    def __init__(self, features: int, settings: ProjectionHeads) -> None:
+    def __init__(self, features: int, dimension: int, settings: ProjectionHeads) -> None:
         super().__init__()
         self.normalise = settings.normalise
         if settings.kind == "linear":
-            self.layers: nn.Module = nn.Linear(features, settings.dimension)
+            self.layers: nn.Module = nn.Linear(features, dimension)
         else:
             self.layers = nn.Sequential(
                 nn.Linear(features, features, bias=False),
                 nn.BatchNorm1d(features, track_running_stats=False),
                 nn.ReLU(),
-                nn.Linear(features, settings.dimension),
+                nn.Linear(features, dimension),
             )
 
     def forward(self, features_BD: Tensor) -> Tensor:

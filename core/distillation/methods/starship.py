@@ -31,8 +31,9 @@ class Starship(WithTeacher):
         self.needs_heads = settings.covariance.weight > 0 or (settings.submatrices.weight > 0 and settings.submatrices.covariance)
         if self.needs_heads:
             heads = settings.covariance.heads
-            self.teacher_head = Head(teacher.feature_dimension, heads).requires_grad_(heads.teacher == "trained")
-            self.student_head = Head(student.feature_dimension, heads)
+            dimension = heads.width(student.feature_dimension)
+            self.teacher_head = Head(teacher.feature_dimension, dimension, heads).requires_grad_(heads.teacher == "trained")
+            self.student_head = Head(student.feature_dimension, dimension, heads)
             self.heads.update({"teacher": self.teacher_head, "student": self.student_head})
 
     def inner(self, batch: Batch) -> Objective:

@@ -17,7 +17,7 @@ def head(**settings: object) -> tuple[Head, ProjectionHeads]:
     chosen = ProjectionHeads(dimension=3, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Head(FEATURES, chosen), chosen
+        return Head(FEATURES, chosen.width(FEATURES), chosen), chosen
 
 
 def views(seed: int = 0, samples: int = 7, channels: int = FEATURES) -> tuple[Tensor, Tensor]:
@@ -72,7 +72,7 @@ def test_the_mlp_head_sees_each_views_own_batch_in_both_modes_and_keeps_no_runni
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
 def test_given_weights_stand_in_for_the_heads_own(kind: str) -> None:
     one, _ = head(kind=kind)
-    other = Head(FEATURES, ProjectionHeads(dimension=3, kind=kind))
+    other = Head(FEATURES, 3, ProjectionHeads(kind=kind))
     before = own(one)
     replaced, expected = one.project(*views(), own(other)), other.project(*views())
     torch.testing.assert_close(replaced.joined_B2P, expected.joined_B2P)
@@ -199,4 +199,10 @@ def test_the_perturbation_is_a_constant_and_gradients_pass_to_the_heads_own_weig
 def test_by_default_heads_are_linear_the_teachers_is_frozen_and_the_students_perturbed_by_one_step_of_a_hundredth() -> None:
     settings = ProjectionHeads()
     assert (settings.perturbation, settings.perturbation_steps, settings.cosine_weight) == (0.01, 1, 1.0)
-    assert (settings.kind, settings.dimension, settings.normalise, settings.teacher) == ("linear", 128, True, "frozen")
+    assert (settings.kind, settings.normalise, settings.teacher) == ("linear", True, "frozen")
+
+
+@pytest.mark.parametrize(("features", "width"), [(2, 2), (16, 8), (512, 128), (1280, 128)])
+def test_by_default_heads_are_half_as_wide_as_the_students_features_and_never_wider_than_128(features: int, width: int) -> None:
+    assert ProjectionHeads().width(features) == width
+    assert ProjectionHeads(dimension=7).width(features) == 7

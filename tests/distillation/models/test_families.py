@@ -14,7 +14,7 @@ from core.distillation.models.dm_wide_resnet import Block as DmBlock
 from core.distillation.models.network import Classifier
 from core.distillation.models.vision_transformer import VisionTransformer
 from core.distillation.models.wide_resnet import Block as WideBlock
-from core.spec.network import ARCHITECTURES, ModelDescription
+from core.spec.network import ARCHITECTURES, ModelDescription, feature_width
 
 NORM = "(weight|bias|running_mean|running_var|num_batches_tracked)"
 
@@ -62,6 +62,7 @@ def test_the_facts_count_the_parameters_of_other_images_and_patches(architecture
 def test_the_facts_that_the_api_tells_are_those_of_the_built_network(architecture, classes):
     facts, network = ARCHITECTURES[architecture], on_meta(architecture, classes)
     assert facts.features in (None, network.feature_dimension)
+    assert feature_width(facts.settings()) == network.feature_dimension
     assert facts.parameters(classes) in (None, size(network))
 
 
