@@ -42,6 +42,8 @@ class NormalKl(Spec):
     name: Literal["kl"] = "kl"
     ridge: float = Field(default=1e-3, ge=1e-6, le=1)
     """Added to the diagonal, times trace / size."""
+    per_dimension: bool = True
+    """Divided by the matrix's size: the whole, in nats, grows with it and swamps every other term of the loss."""
 
 
 class NoDistance(Spec):

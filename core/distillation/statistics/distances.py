@@ -71,8 +71,14 @@ def _integer_power(base: Tensor, exponent: int) -> Tensor:
         base = base @ base
 
 
-def normal_kl(a: Tensor, b: Tensor, ridge: float = 1e-3, means: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """KL(N(mean_a, a) || N(mean_b, b)) in nats, with ridge * trace / N added to both diagonals.
+def normal_kl(
+    a: Tensor,
+    b: Tensor,
+    ridge: float = 1e-3,
+    means: tuple[Tensor, Tensor] | None = None,
+    per_dimension: bool = False,
+) -> Tensor:
+    """KL(N(mean_a, a) || N(mean_b, b)) in nats, with ridge * trace / N added to both diagonals; ``per_dimension``: over N.
 
     ``means``: two [N] vectors; None stands for equal means.
     """
@@ -86,7 +92,7 @@ def normal_kl(a: Tensor, b: Tensor, ridge: float = 1e-3, means: tuple[Tensor, Te
     if means is not None:
         shift = (means[1] - means[0]).double().unsqueeze(1)
         divergence = divergence + 0.5 * torch.linalg.solve_triangular(chol_b, shift, upper=False).square().sum()
-    return divergence.to(a.dtype)
+    return (divergence / len(a) if per_dimension else divergence).to(a.dtype)
 
 
 def _finite(a: Tensor, b: Tensor) -> bool:

@@ -83,7 +83,8 @@ def plain_distance(a: Tensor, b: Tensor, distance: Any, shift: Tensor | None = N
         a, b = ridged(a, distance.ridge), ridged(b, distance.ridge)
         precision = torch.linalg.inv(b)
         mahalanobis = 0 if shift is None else shift @ precision @ shift
-        return 0.5 * ((precision @ a).trace() - size + torch.logdet(b) - torch.logdet(a) + mahalanobis)
+        nats = 0.5 * ((precision @ a).trace() - size + torch.logdet(b) - torch.logdet(a) + mahalanobis)
+        return nats / size if distance.per_dimension else nats
     if distance.name == "power_euclidean":
         assert distance.gamma == 0.5
         a, b = square_root(ridged(a, distance.ridge)), square_root(ridged(b, distance.ridge))
@@ -205,6 +206,7 @@ CASES = {
     **{f"{distance.name}": settings_with(distance=distance) for distance in DISTANCES},
     "another distance for each matrix": settings_with(distance=NormalKl(ridge=0.05), pgm_distance=Frobenius()),
     "features as long as they are": settings_with(heads={"normalise": False}),
+    "kl in nats": settings_with(distance=NormalKl(ridge=0.05, per_dimension=False)),
     "kl of features as long as they are": settings_with(distance=NormalKl(ridge=0.05), heads={"normalise": False}),
     "a frozen teacher head": settings_with(heads={"teacher": "frozen"}),
     "a wide ball": settings_with(heads={"perturbation": 0.3}),

@@ -141,6 +141,11 @@ def test_kl_between_normals_by_hand_and_its_direction() -> None:
     assert normal_kl(narrow, wide, ridge=0).item() == pytest.approx((-0.75 + math.log(4)) / 2, rel=1e-5)
 
 
+def test_kl_per_dimension_is_the_nats_over_the_size() -> None:
+    a, b = semi_definite(5, 3, seed=3), semi_definite(5, 4, seed=4)
+    assert normal_kl(a, b, per_dimension=True).item() == pytest.approx(normal_kl(a, b).item() / 5, rel=1e-12)
+
+
 def test_kl_measures_the_shift_of_the_means_by_the_second_covariance() -> None:
     means = (torch.tensor([1.0]), torch.tensor([3.0]))
     wide, narrow = torch.tensor([[4.0]]), torch.tensor([[1.0]])
@@ -184,6 +189,7 @@ def test_every_setting_of_the_spec_is_one_of_the_distance_with_the_same_default(
     a, b = semi_definite(4, 4, seed=1), semi_definite(4, 4, seed=2)
     chosen = kind().model_dump()
     name = chosen.pop("name")
+    assert chosen.pop("per_dimension", True)  # the distance itself is in nats; a job's by default over the size
     torch.testing.assert_close(squared_distance(a, b, name, **chosen), squared_distance(a, b, name), rtol=0, atol=0)
 
 
