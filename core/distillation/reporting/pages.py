@@ -120,14 +120,14 @@ def title(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """One sentence: the clean accuracy, and the lowest robust one."""
+    """One sentence: the clean accuracy, and the lowest robust one; of equal ones AutoAttack's, which says most."""
     results = report.main
     robust = {name: it.value for name, it in results.items() if name not in ("clean", "transfer") and it.value is not None}
     clean = results["clean"].value
     assert clean is not None
     if not robust:
         return f"{100 * clean:.2f} % of {results['clean'].images} test images are classified correctly; no attack was run."
-    name, lowest = min(robust.items(), key=lambda item: item[1])
+    name, lowest = min(robust.items(), key=lambda item: (item[1], not item[0].startswith("autoattack")))
     return (
         f"Of {results['clean'].images} test images {100 * clean:.2f} % are classified correctly, "
         f"and {100 * lowest:.2f} % still are under {title_of(name)}."

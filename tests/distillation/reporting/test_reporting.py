@@ -29,7 +29,13 @@ NAME = "<script>alert(1)</script> & co"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
     analyses: list[dict[str, Any]] = [{"name": name} for name in ANALYSES]
     evaluation = {"attacks": [{"name": "pgd"}, {"name": "autoattack", "queries": 20, "iterations": 5}], "limit": 60}
-    spec = distillation(name=NAME, evaluation={**evaluation, "analyses": analyses, "batch_size": 30}, export=["torch_export"])
+    spec = distillation(
+        name=NAME,
+        student={"architecture": "small_cnn", "width": 4},
+        schedule={"epochs": 4, "batch_size": 32, "checkpoint_seconds": 3600},
+        evaluation={**evaluation, "analyses": analyses, "batch_size": 30},
+        export=["torch_export"],
+    )
     made = laid_out(tmp_path_factory.mktemp("report") / "job", spec)
     assert run(made).outcome == "succeeded"
     return made
