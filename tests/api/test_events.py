@@ -1,3 +1,4 @@
+import itertools
 import json
 import threading
 import time
@@ -206,9 +207,18 @@ def test_a_reconnecting_caller_misses_nothing_over_a_restart(start_service: Call
 def test_a_silent_stream_is_kept_alive_by_comments(client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "COMMENT_SECONDS", 0.2)
     attempt = an_attempt(engine)
+    looked, look = itertools.count(1), stream._Look.next
+    often = threading.Event()
+
+    def counted(self: stream._Look) -> list[bytes]:
+        if next(looked) == 6:  # between two looks there is news, of which there is little, or a comment
+            often.set()
+        return look(self)
+
+    monkeypatch.setattr(stream._Look, "next", counted)
 
     def end() -> None:
-        time.sleep(1)
+        often.wait(60)
         with attempt.writing() as (session, job):
             attempts.succeed(session, job)
 
