@@ -43,7 +43,7 @@ class NormalKl(Spec):
     ridge: float = Field(default=1e-3, ge=1e-6, le=1)
     """Added to the diagonal, times trace / size."""
     per_dimension: bool = True
-    """Divided by the matrix's size: the whole, in nats, grows with it and swamps every other term of the loss."""
+    """Divided by the matrix's size, with which the whole, in nats, grows."""
 
 
 class NoDistance(Spec):
