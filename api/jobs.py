@@ -12,9 +12,8 @@ from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submit
 from api.documentation import CLONE_EXAMPLES, JOB_EXAMPLES, METADATA_FILTER, NOT_MODIFIED, created, problems
 from api.once import OnceOnly
 from api.routes import KeyedRoute
-from api.validation import invalid
 from core.errors import Conflict, FieldError, Invalid
-from core.spec.job import Label, Submitted, SubmittedJob, Text
+from core.spec.job import Label, SubmittedJob, Text
 from core.spec.merge_patch import changed
 from core.spec.status import Status
 from core.store import jobs
@@ -22,7 +21,6 @@ from core.store.engine import reading
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 
-_submitted: TypeAdapter[Submitted] = TypeAdapter(SubmittedJob)
 _label: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Label, Text])
 Kind = Literal["distillation", "adversarial_training", "evaluation", "import_model", "import_dataset"]
 OF_A_JOB = ("get_job", "cancel_job", "clone_job", "list_events", "get_metrics", "list_artifacts", "list_checkpoints")
@@ -150,11 +148,7 @@ def clone_job(
         stored = jobs.get(session, caller.project_id, job_id)
         if stored.kind not in {"distillation", "adversarial_training", "evaluation"}:
             raise Conflict(f"Job {stored.id} is an import; upload again instead.", code="not_clonable")
-        patched = changed(stored.spec, changes or {})
-        try:
-            spec = _submitted.validate_python(patched)
-        except ValidationError as error:
-            raise invalid(error.errors(include_url=False), patched) from error
+        spec = submission.checked(changed(stored.spec, changes or {}))
         job = submission.submit(session, once, settings, caller.project_id, spec)
         return 201, answers.job(session, job)
 

@@ -2,17 +2,22 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from api.once import Once
+from api.validation import invalid
 from core import queue
 from core.errors import FieldError, Invalid, NotFound
 from core.settings import Settings
 from core.spec import fit
 from core.spec.data import DatasetDescription
-from core.spec.job import Distillation, EvaluationJob, ImportDataset, ImportModel, Submitted, TrainingJob
+from core.spec.job import Distillation, EvaluationJob, ImportDataset, ImportModel, Submitted, SubmittedJob, TrainingJob
 from core.store import datasets, jobs, models, tables
+
+_submitted: TypeAdapter[Submitted] = TypeAdapter(SubmittedJob)
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,14 @@ class Prepared:
     dataset_id: str
     teacher_id: str | None
     description: DatasetDescription
+
+
+def checked(body: dict[str, Any]) -> Submitted:
+    """A body that no endpoint has checked yet, as a spec. Raises Invalid with the fields that are wrong, as they are in it."""
+    try:
+        return _submitted.validate_python(body)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False), body) from error
 
 
 def prepare(session: Session, project_id: str, spec: Submitted) -> Prepared:

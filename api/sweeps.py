@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from api import answers, cost, schemas, submission, table_texts
@@ -11,9 +10,8 @@ from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submit
 from api.documentation import SWEEP_EXAMPLES, created, problems
 from api.once import OnceOnly
 from api.routes import KeyedRoute
-from api.validation import invalid
+from api.validation import MOST_ERRORS
 from core.errors import FieldError, Invalid
-from core.spec.job import Submitted, SubmittedJob
 from core.spec.sweep import Point, Sweep, points
 from core.spec.table import Outcome, Table, tabulate
 from core.store import jobs, sweeps
@@ -21,8 +19,6 @@ from core.store.engine import reading
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=KeyedRoute)
 
-_submitted: TypeAdapter[Submitted] = TypeAdapter(SubmittedJob)
-MOST_ERRORS = 50
 OF_A_SWEEP = ("get_sweep", "cancel_sweep", "get_table")
 
 
@@ -142,22 +138,14 @@ def _prepare(session: Session, project_id: str, sweep: Sweep) -> list[tuple[Poin
     wrong: dict[FieldError, list[str]] = {}
     for point in points(sweep):
         try:
-            spec = _submitted.validate_python(point.body)
-            found.append((point, submission.prepare(session, project_id, spec)))
-        except ValidationError as error:
-            refused = invalid(error.errors(include_url=False), point.body)
-            _note(wrong, refused, point.title)
-        except Invalid as error:
-            _note(wrong, error, point.title)
+            found.append((point, submission.prepare(session, project_id, submission.checked(point.body))))
+        except Invalid as refused:
+            for error in refused.errors:
+                wrong.setdefault(error, []).append(point.title)
     if wrong:
         raise _refusal(wrong, sweep.size)
     _refuse_twins(found)
     return found
-
-
-def _note(wrong: dict[FieldError, list[str]], refused: Invalid, title: str) -> None:
-    for error in refused.errors:
-        wrong.setdefault(error, []).append(title)
 
 
 def _refusal(wrong: dict[FieldError, list[str]], size: int) -> Invalid:

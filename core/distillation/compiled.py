@@ -17,7 +17,7 @@ MOST_GRAPHS = 32
 class CompiledPasses:
     """``with passes:`` the networks' features come from compiled code; outside they are as ever, for evaluation and export.
 
-    The first step in it compiles, for a minute or so. Raises JobFailed (no_compiler) where there is no C compiler.
+    The first step in it compiles, for a minute or so. Raises JobFailed (no_compiler) where there is no C++ compiler.
     """
 
     def __init__(self, *networks: Classifier) -> None:

@@ -24,28 +24,24 @@ def _number_or_fraction(value: Any) -> Any:
     return value
 
 
+def _schema(what: str, **bounds: float) -> WithJsonSchema:
+    """Of a number with these bounds, or a fraction."""
+    kinds = [{"type": "number", **bounds}, {"type": "string", "pattern": FRACTION}]
+    return WithJsonSchema(
+        {"anyOf": kinds, "description": f'{what}, as a number or a fraction such as "8/255"'}, mode="validation"
+    )
+
+
 PixelDistance = Annotated[
     float,
     BeforeValidator(_number_or_fraction),
     Field(ge=0, le=1),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": FRACTION}],
-            "description": 'a distance between pixel values in [0, 1], as a number or a fraction such as "8/255"',
-        },
-        mode="validation",
-    ),
+    _schema("a distance between pixel values in [0, 1]", minimum=0, maximum=1),
 ]
 
 Radius = Annotated[
     float,
     BeforeValidator(_number_or_fraction),
     Field(gt=0, le=64),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 64}, {"type": "string", "pattern": FRACTION}],
-            "description": 'a distance above 0 between images with pixels in [0, 1], as a number or a fraction such as "8/255"',
-        },
-        mode="validation",
-    ),
+    _schema("a distance above 0 between images with pixels in [0, 1]", exclusiveMinimum=0, maximum=64),
 ]

@@ -94,8 +94,10 @@ def points(sweep: Sweep) -> Iterator[Point]:
                 body = changed(body, _nested(path, value))
             line = _line(row.name if sweep.rows else None, settings)
             labels = {**(body.get("metadata") or {}), **sweep.metadata}
-            named = Point(line, settings, body | ({"metadata": labels} if labels else {}))
-            yield Point(line, settings, {"name": _name(sweep, named), **named.body})
+            body |= {"metadata": labels} if labels else {}
+            point = Point(line, settings, body)
+            body.setdefault("name", _name(sweep, point))
+            yield point
 
 
 def _nested(path: str, value: Any) -> Body:
