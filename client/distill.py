@@ -228,8 +228,7 @@ class Distill:
         With ``image_size`` the images stay encoded until they are used. ``classes`` lists those to keep, in the order of their
         labels (of an .npz: their names); ``every=10`` keeps the 1st, 11th, 21st, ... of the sorted list.
         """
-        wanted = {"image_size": image_size, "classes": None if classes is None else list(classes), "every": every}
-        body = {"name": name, "sha256": transfers.sha256_of(Path(path))} | wanted
+        body = {"name": name, "sha256": transfers.sha256_of(Path(path))} | reading(image_size, classes, every)
         return imports.send(self.transport, "datasets", Dataset, body, Path(path))
 
     def add_dataset(
@@ -243,8 +242,7 @@ class Distill:
         every: int | None = None,
     ) -> Dataset:
         """Import an entry of the operator's data folder, or have cifar10 or cifar100 downloaded. See ``upload_dataset``."""
-        wanted = {"image_size": image_size, "classes": None if classes is None else list(classes), "every": every}
-        body = {"name": name, "folder": folder, "download": download} | wanted
+        body = {"name": name, "folder": folder, "download": download} | reading(image_size, classes, every)
         return read(Dataset, self.transport.post("datasets", body))
 
     def dataset(self, reference: str) -> Dataset:
@@ -298,6 +296,11 @@ def job_path(job_id: str) -> str:
 
 def sweep_path(sweep_id: str) -> str:
     return f"sweeps/{quote(sweep_id, safe='')}"
+
+
+def reading(image_size: int | None, classes: Sequence[str] | None, every: int | None) -> dict[str, Any]:
+    """How a data set's files are to be read, as a request says it."""
+    return {"image_size": image_size, "classes": None if classes is None else list(classes), "every": every}
 
 
 def as_body(spec: Mapping[str, Any] | Spec) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from core.distillation.data.file_kinds import quoted
 from core.distillation.data.files import Files, Progress
 from core.distillation.data.images import DataSet
 from core.distillation.data.images_on_disk import Rows
-from core.distillation.data.packed import check_labels, unreadable
+from core.distillation.data.packed import check_labels, require_file, unreadable
 from core.distillation.data.tensor_file import Array, Plan
 from core.distillation.data.verifying import verified
 from core.errors import Refused
@@ -71,9 +71,7 @@ def _plan(train: Part, test: Part, sizes_N: Tensor) -> tuple[dict[str, Plan], li
 def load(folder: JobFolder) -> DataSet:
     """Left on disk. Raises JobFailed (unreadable_dataset) where the file is not the data set described beside it."""
     description = folder.read_dataset()
-    name = folder.dataset_file.name
-    if not folder.dataset_file.is_file():
-        raise unreadable(f"The job's data set, {name}, is not in its folder.")
+    name = require_file(folder)
     try:
         tensors = tensor_file.mapped(folder.dataset_file)
         train = _part(tensors, "train", description.train_images, description)

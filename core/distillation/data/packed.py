@@ -56,12 +56,17 @@ def write(path: Path, train: Images, test: Images) -> None:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
 
 
+def require_file(folder: JobFolder) -> str:
+    """The name of the job's data set, which must be there."""
+    if not folder.dataset_file.is_file():
+        raise unreadable(f"The job's data set, {folder.dataset_file.name}, is not in its folder.")
+    return folder.dataset_file.name
+
+
 def load(folder: JobFolder) -> DataSet:
     """Raises JobFailed (unreadable_dataset) with a sentence where the file is not the data set described beside it."""
     description = folder.read_dataset()
-    name = folder.dataset_file.name
-    if not folder.dataset_file.is_file():
-        raise unreadable(f"The job's data set, {name}, is not in its folder.")
+    name = require_file(folder)
     try:
         tensors = load_file(folder.dataset_file)
     except SafetensorError as error:
