@@ -4,21 +4,24 @@ projects ─┬─ api_keys ── idempotency
           ├─ sweeps ── jobs
           ├─ jobs ── labels, events, metrics, artifacts
           ├─ models
-          └─ datasets (without a project: for everyone)
+          ├─ datasets (without a project: for everyone)
+          └─ audit
+workers
 """
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from core.spec.status import Status
+from core.spec.status import PROTOCOL, Status
 from core.store.clock import database_now
 
 DEFAULT_PROJECT = "prj_default"
 DIGITS_ID = "ds_digits"
 
+LIVE = text("deleted_at IS NULL")
 Id = String(64)
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
@@ -116,6 +119,11 @@ class Job(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     """The fencing token: every claim raises it, and whoever holds an older one can write nothing."""
     infrastructure_failures: Mapped[int] = mapped_column(default=0)
+    timeouts: Mapped[int] = mapped_column(default=0, server_default="0")
+    memory_failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often its trainer ran out of memory."""
+    protocol: Mapped[int] = mapped_column(default=PROTOCOL, server_default="1")
+    """Of the program that stored it; a worker of an older one leaves it alone."""
     worker: Mapped[str | None] = mapped_column(String(200))
     lease_expires_at: Mapped[int | None]
     not_before: Mapped[int | None]
@@ -135,6 +143,8 @@ class Job(Base):
     created_at: Mapped[int] = mapped_column(default=database_now())
     started_at: Mapped[int | None]
     finished_at: Mapped[int | None]
+    deleted_at: Mapped[int | None]
+    """Nobody sees it from then on; the collector removes it when its time to be restored is over."""
 
 
 class JobLabel(Base):
@@ -194,7 +204,7 @@ class Model(Base):
 
     __tablename__ = "models"
     __table_args__ = (
-        UniqueConstraint("project_id", "name"),
+        Index(None, "project_id", "name", unique=True, sqlite_where=LIVE, postgresql_where=LIVE),
         Index(None, "project_id", "created_at", "id"),
     )
 
@@ -218,12 +228,13 @@ class Model(Base):
     import_job_id: Mapped[str | None] = mapped_column(Id, index=True)
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[int] = mapped_column(default=database_now())
+    deleted_at: Mapped[int | None]
 
 
 class Dataset(Base):
     __tablename__ = "datasets"
     __table_args__ = (
-        UniqueConstraint("project_id", "name"),
+        Index(None, "project_id", "name", unique=True, sqlite_where=LIVE, postgresql_where=LIVE),
         Index(None, "project_id", "created_at", "id"),
     )
 
@@ -246,6 +257,7 @@ class Dataset(Base):
     import_job_id: Mapped[str | None] = mapped_column(Id, index=True)
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[int] = mapped_column(default=database_now())
+    deleted_at: Mapped[int | None]
 
 
 class Idempotency(Base):
@@ -262,3 +274,39 @@ class Idempotency(Base):
     response_status: Mapped[int | None]
     response_body: Mapped[str | None]
     created_at: Mapped[int] = mapped_column(default=database_now(), index=True)
+
+
+class Worker(Base):
+    """A worker that has said who it is; ``seen_at`` is when it last did."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    version: Mapped[str] = mapped_column(String(64))
+    protocol: Mapped[int]
+    slots: Mapped[int]
+    draining: Mapped[bool]
+    """It finishes what it has, and claims nothing."""
+    started_at: Mapped[int] = mapped_column(default=database_now())
+    seen_at: Mapped[int] = mapped_column(default=database_now())
+
+
+class Audit(Base):
+    """One request that changed something, or was refused."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "project_id", "at", "id"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    at: Mapped[int] = mapped_column(default=database_now())
+    project_id: Mapped[str | None] = mapped_column(Id)
+    """None: before it was known whose it is."""
+    key_id: Mapped[str | None] = mapped_column(Id)
+    action: Mapped[str] = mapped_column(String(200))
+    """Method and route."""
+    target: Mapped[str | None] = mapped_column(String(200))
+    status: Mapped[int]
+    code: Mapped[str | None] = mapped_column(String(64))
+    """Of the problem document."""
+    address: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str] = mapped_column(String(128))

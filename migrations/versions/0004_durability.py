@@ -1,0 +1,62 @@
+"""Failures counted by kind, soft deletion, workers that say who they are, and an audit log."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+LIVE = sa.text("deleted_at IS NULL")
+
+
+def upgrade() -> None:
+    for name, first in (("timeouts", "0"), ("memory_failures", "0"), ("protocol", "1")):
+        op.add_column("jobs", sa.Column(name, sa.BigInteger, nullable=False, server_default=first))
+    for table in ("jobs", "models", "datasets"):
+        op.add_column(table, sa.Column("deleted_at", sa.BigInteger, nullable=True))
+    # A deleted one's name is free again.
+    for table in ("models", "datasets"):
+        with op.batch_alter_table(table) as batch:
+            batch.drop_constraint(f"uq_{table}_project_id_name", type_="unique")
+        op.create_index(
+            f"ix_{table}_project_id_name",
+            table,
+            ["project_id", "name"],
+            unique=True,
+            sqlite_where=LIVE,
+            postgresql_where=LIVE,
+        )
+    op.create_table(
+        "workers",
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("version", sa.String(64), nullable=False),
+        sa.Column("protocol", sa.BigInteger, nullable=False),
+        sa.Column("slots", sa.BigInteger, nullable=False),
+        sa.Column("draining", sa.Boolean, nullable=False),
+        sa.Column("started_at", sa.BigInteger, nullable=False),
+        sa.Column("seen_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_workers"),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.String(64), nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("project_id", sa.String(64), nullable=True),
+        sa.Column("key_id", sa.String(64), nullable=True),
+        sa.Column("action", sa.String(200), nullable=False),
+        sa.Column("target", sa.String(200), nullable=True),
+        sa.Column("status", sa.BigInteger, nullable=False),
+        sa.Column("code", sa.String(64), nullable=True),
+        sa.Column("address", sa.String(64), nullable=True),
+        sa.Column("request_id", sa.String(128), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_audit"),
+    )
+    op.create_index("ix_audit_project_id_at_id", "audit", ["project_id", "at", "id"])
+
+
+def downgrade() -> None:
+    raise NotImplementedError
