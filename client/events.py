@@ -28,11 +28,12 @@ def fetch_job(transport: Transport, job_id: str) -> Job:
 def follow(transport: Transport, job_id: str, after: int = 0) -> Iterator[Event | Job]:
     """Every event behind number ``after``, each once and in order, and the job whenever its progress has changed.
 
-    Ends behind the event that ends the job. Raises Unreachable when the stream cannot be had for too long.
+    Ends behind the event that ends the job, unless the service has just said that the job goes on: one that failed may have
+    been tried again since. Raises Unreachable when the stream cannot be had for too long.
     """
     last, ended, backoff = after, False, transport.backoff()
     while True:
-        before = last
+        before, is_open = last, False
         try:
             for item in _connection(transport, job_id, last):
                 if isinstance(item, Event):
@@ -41,7 +42,9 @@ def follow(transport: Transport, job_id: str, after: int = 0) -> Iterator[Event 
                     last = item.seq
                 backoff.reset()
                 yield item
-                if isinstance(item, Event) and item.type == "status" and item.data.get("to") in TERMINAL:
+                if isinstance(item, Job):
+                    is_open = not item.terminal
+                elif item.type == "status" and item.data.get("to") in TERMINAL and not is_open:
                     return
         except _Busy as error:
             if not backoff.wait(retry_after(error.response)):

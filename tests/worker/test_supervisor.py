@@ -126,7 +126,7 @@ def test_a_cancelled_job_ends_with_its_trainer_and_publishes_nothing(engine: Eng
     job_id = submit(engine, endless())
     until(lambda: checkpointed(engine, job_id), 60, "a checkpoint")
     with writing(engine) as session:
-        jobs.request_cancel(session, DEFAULT_PROJECT, job_id)
+        jobs.request(session, DEFAULT_PROJECT, job_id, "cancel")
     job = until_done(engine, job_id, 30)
     assert job.status == "cancelled"
     assert job.model_id is None
@@ -141,7 +141,7 @@ def test_a_trainer_that_ignores_the_request_to_stop_is_killed(engine: Engine, se
         trainer = worker.trainers()[0]
         trainer.suspend()
         with writing(engine) as session:
-            jobs.request_cancel(session, DEFAULT_PROJECT, job_id)
+            jobs.request(session, DEFAULT_PROJECT, job_id, "cancel")
         assert until_done(engine, job_id, 30).status == "cancelled"
         until(lambda: not trainer.is_running(), 10, "the trainer's end")
 
