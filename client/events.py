@@ -37,8 +37,6 @@ def follow(transport: Transport, job_id: str, after: int = 0) -> Iterator[Event 
         try:
             for item in _connection(transport, job_id, last):
                 if isinstance(item, Event):
-                    if item.seq <= last:
-                        continue
                     last = item.seq
                 backoff.reset()
                 yield item
@@ -69,7 +67,7 @@ class _Busy(Exception):
 
 
 def _connection(transport: Transport, job_id: str, last: int) -> Iterator[Event | Job]:
-    """One connection's worth of the stream."""
+    """One connection's worth of the stream, behind event ``last``."""
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"} | ({"Last-Event-ID": str(last)} if last else {})
     timeout = httpx2.Timeout(transport.timeout, read=SILENCE_SECONDS)
     with transport.http.stream("GET", f"jobs/{quote(job_id, safe='')}/events", headers=headers, timeout=timeout) as response:
@@ -81,9 +79,12 @@ def _connection(transport: Transport, job_id: str, last: int) -> Iterator[Event 
             if not message.data:  # only how long to wait before the next connection
                 continue
             try:
-                yield (Job if message.event == "job" else Event).model_validate_json(message.data)
+                item = (Job if message.event == "job" else Event).model_validate_json(message.data)
             except ValidationError as error:
                 raise UnexpectedAnswer(f"An event of {job_id} is not one that this client can read.") from error
+            if isinstance(item, Job) or item.seq > last:
+                last = last if isinstance(item, Job) else item.seq
+                yield item
 
 
 def watch(transport: Transport, job_id: str, on_update: OnUpdate) -> Job:
