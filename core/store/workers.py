@@ -66,10 +66,10 @@ def list_workers(session: Session) -> list[Seen]:
 
 def drain(session: Session, name: str, draining: bool = True) -> Seen:
     """From the commit on it claims nothing, or claims again. Raises NotFound."""
-    session.execute(update(Worker).where(Worker.name == name).values(draining=draining))
     found = next((worker for worker in list_workers(session) if worker.row.name == name), None)
     if found is None:
         raise NotFound(f"There is no worker {name[:200]!r}.")
+    session.execute(update(Worker).where(Worker.name == name).values(draining=draining))
     return found
 
 

@@ -1,4 +1,4 @@
-"""A worker that drains finishes what it has and leaves the rest to others; real processes, by the table and by signal."""
+"""A worker that drains, or whose database is migrated under it, finishes what it has and claims nothing: real processes."""
 
 import signal
 from pathlib import Path
@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from core.store import jobs, workers
+from core.store import jobs, schema, workers
 from core.store.engine import reading, writing
 from core.store.tables import DEFAULT_PROJECT
 from core.store.workers import Seen
 from tests.builders import training_spec
+from tests.store.test_schema import set_schema
 from tests.worker.service import Service, look, submit, until, until_done
 
 SHORT = {"epochs": 20, "batch_size": 64}
@@ -74,16 +75,29 @@ def test_a_draining_worker_ends_its_job_and_claims_no_other_until_it_is_told_to_
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_signal_lets_the_embedded_worker_end_its_job_and_then_itself(engine: Engine, database_url: str, tmp_path: Path) -> None:
+def test_a_worker_whose_database_is_migrated_under_it_ends_its_job_and_claims_no_other(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
     settings = {"DISTILL_HOME": str(tmp_path / "home"), "DISTILL_DATABASE_URL": database_url}
     job_id = submit(engine, training_spec(schedule=SHORT))
     with Service(settings, tmp_path / "worker.log") as worker:
         until(lambda: training(engine, job_id), 60, "the start of training")
         name = name_of(engine, worker)
+        set_schema(engine, "9999")
+        trouble = until(lambda: seen(engine)[name].row.trouble, 30, "the worker's trouble")
+        assert trouble.startswith("This database has schema 9999; this program knows up to")
+        waiting_id = submit(engine, training_spec(schedule=SHORT))
+        job = until_done(engine, job_id)
+        assert (job.status, job.attempt) == ("succeeded", 1)
+        assert (look(engine, waiting_id).status, worker.process.poll()) == ("queued", None)
+        assert trouble in worker.log.read_text()
+
+        set_schema(engine, schema.known()[0])
+        until(lambda: training(engine, waiting_id), 60, "the start of training")
         worker.process.send_signal(signal.SIGUSR1)
         until(lambda: seen(engine)[name].row.draining, 30, "the worker's word that it drains")
-        waiting_id = submit(engine, training_spec(schedule=SHORT))
+        left_id = submit(engine, training_spec(schedule=SHORT))
         assert worker.wait(60) == 0, worker.log.read_text()
-    assert (look(engine, job_id).status, look(engine, job_id).attempt) == ("succeeded", 1)
-    assert (look(engine, waiting_id).status, look(engine, waiting_id).attempt) == ("queued", 0)
+    assert (look(engine, waiting_id).status, look(engine, waiting_id).attempt) == ("succeeded", 1)
+    assert (look(engine, left_id).status, look(engine, left_id).attempt) == ("queued", 0)
     assert seen(engine) == {}
