@@ -15,7 +15,8 @@ from alembic.migration import MigrationContext
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, inspect, make_url
 
-from api.app import create_app
+from api.app import VERSION, create_app
+from client import Distill
 from core.settings import Settings
 from core.spec.job import parse
 from core.store import attempts, schema
@@ -23,8 +24,9 @@ from core.store.engine import make_engine, migrate, reading
 from core.store.objects import Objects
 from core.store.tables import Base
 from tests.builders import distillation_body, training_body
+from tests.embedded.test_service import Embedded
 from tests.servers import Postgres
-from tests.worker.service import look
+from tests.worker.service import look, until
 from worker.supervisor import Supervisor
 
 RELEASED = Path(__file__).parent / "released"
@@ -198,3 +200,17 @@ def test_a_job_that_the_first_program_took_in_is_carried_out_by_this_one(upgrade
     assert (job.status, job.failure) == ("succeeded", None)
     assert job.results is not None
     assert job.results["best"].keys() >= {"clean", "pgd"}
+
+
+def test_the_embedded_service_brings_its_folder_up_to_date_by_itself(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    build(f"sqlite:///{home / 'distill.db'}", "0003")
+    service = Embedded(home, "--port", "0")
+    try:
+        with Distill(service.ready().url, "dk_released_0003") as distill:
+            assert {job.status for job in distill.jobs()} >= {"succeeded", "failed", "cancelled"}
+            (worker,) = until(lambda: list(distill.workers()), 30, "the worker's row")
+            assert (worker.version, worker.alive) == (VERSION, True)
+    finally:
+        service.end()
