@@ -7,7 +7,7 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from api import catalogue, datasets, docs, health, jobs, keys, metrics, models, openapi, problems, results, sweeps
+from api import catalogue, datasets, docs, health, jobs, keys, metrics, models, openapi, problems, results, sweeps, workers
 from api.middleware import Envelope
 from api.telemetry import Telemetry
 from api.watch import Watch, running
@@ -58,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Envelope, telemetry=telemetry)
     problems.install(app)
     openapi.install(app)
-    for module in (jobs, results, metrics, sweeps, models, datasets, catalogue, keys, health, docs):
+    for module in (jobs, results, metrics, sweeps, models, datasets, catalogue, workers, keys, health, docs):
         app.include_router(module.router)
     app.include_router(health.open_router)
     return app

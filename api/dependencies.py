@@ -9,10 +9,11 @@ from fastapi import Depends, Query, Request
 from pydantic import BeforeValidator
 from sqlalchemy import Engine
 
-from core.errors import Forbidden, Unauthenticated
+from core.errors import Forbidden, NotFound, Unauthenticated
 from core.settings import Settings
 from core.store import keys
 from core.store.objects import Objects
+from core.store.tables import DEFAULT_PROJECT
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ def _needs(scope: str) -> Callable[[Request], Coroutine[Any, Any, Principal]]:
 Reader = Annotated[Principal, Depends(_needs("read"))]
 Submitter = Annotated[Principal, Depends(_needs("submit"))]
 Admin = Annotated[Principal, Depends(_needs("admin"))]
+
+
+async def _operator(caller: Admin) -> Principal:
+    """Whoever set the service up: an admin of the project that every installation begins with."""
+    if caller.project_id != DEFAULT_PROJECT:
+        raise NotFound("There is nothing at this address for a key of this project.")
+    return caller
+
+
+Operator = Annotated[Principal, Depends(_operator)]
 
 
 async def _engine(request: Request) -> Engine:

@@ -9,7 +9,7 @@ from api.dependencies import Database, Reader, Store
 from api.documentation import content
 from api.routes import KeyedRoute
 from api.telemetry import Telemetry
-from core.store import jobs
+from core.store import jobs, schema
 from core.store.engine import reading
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,9 +32,9 @@ async def alive() -> schemas.Health:
 
 @open_router.get("/readyz")
 def ready(engine: Database, objects: Store) -> schemas.Readiness:
-    """The database and the object store answer, too; 503 otherwise."""
+    """The database is of this program's schema and answers, and so does the object store; 503 otherwise."""
     with reading(engine) as session:
-        jobs.exist(session)
+        schema.check(session)
     objects.exists(NEVER_STORED)
     return schemas.Readiness(status="ready", database="ok", objects="ok")
 

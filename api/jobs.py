@@ -2,6 +2,7 @@
 
 from functools import partial
 from typing import Annotated, Any, Literal
+from zlib import crc32
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
@@ -120,7 +121,8 @@ def get_job(job_id: str, request: Request, caller: Reader, engine: Database) -> 
     """One job. Its ETag changes when anything in it does."""
     with reading(engine) as session:
         row = jobs.get(session, caller.project_id, job_id)
-        etag = f'W/"{row.version}-{jobs.queue_position(session, row) or 0}"'
+        place, reason = jobs.queue_position(session, row) or 0, answers.pending_reason(session, row) or ""
+        etag = f'W/"{row.version}-{place}-{crc32(reason.encode()):x}"'
         if unchanged(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
         answer = answers.job(session, row)

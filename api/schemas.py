@@ -98,7 +98,7 @@ class JobSummary(Answer):
     phase: Phase | None
     progress: JobProgress | None
     pending_reason: str | None
-    """Why a queued job waits, beyond its turn; why a paused one does."""
+    """Why a queued job waits, beyond its turn, or a paused one; that no worker can take it is said for a single job only."""
     attempt: int
     worker: str | None
     student: str | None
@@ -273,6 +273,26 @@ class MethodInfo(Answer):
     summary: str
     settings: dict[str, Any]
     """JSON Schema."""
+
+
+class Worker(Answer):
+    name: str
+    version: str
+    """Of the program."""
+    protocol: int
+    """It takes no job of a newer one."""
+    slots: int
+    """How many jobs it runs at a time, at most."""
+    running: int
+    """How many it holds now, of all projects."""
+    draining: bool
+    """It claims nothing until it is undrained."""
+    trouble: str | None
+    """Why it claims nothing though it is not draining."""
+    alive: bool
+    """It was seen within its lease."""
+    started_at: Time
+    seen_at: Time
 
 
 class Key(Answer):

@@ -196,6 +196,21 @@ class MethodInfo(Answer):
     settings: dict[str, Any] = {}
 
 
+class Worker(Answer):
+    name: str
+    version: str
+    protocol: int
+    slots: int
+    running: int
+    """How many jobs it holds."""
+    draining: bool
+    trouble: str | None = None
+    """Why it claims nothing though it is not draining."""
+    alive: bool
+    started_at: str
+    seen_at: str
+
+
 class Key(Answer):
     id: str
     name: str

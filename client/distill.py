@@ -26,6 +26,7 @@ from client.answers import (
     Page,
     Sweep,
     SweepDryRun,
+    Worker,
     read,
 )
 from client.credentials import checked_url, find_api_key, find_url
@@ -274,6 +275,19 @@ class Distill:
     def methods(self) -> list[MethodInfo]:
         return read(Page[MethodInfo], self.transport.get("methods")).data
 
+    # -- workers
+
+    def workers(self) -> Iterator[Worker]:
+        """Only for the operator's keys, like the next two."""
+        return self._pages("workers", Page[Worker])
+
+    def drain(self, worker: str) -> Worker:
+        """It finishes the jobs that it has, claims no more, and stays."""
+        return read(Worker, self.transport.post(f"{worker_path(worker)}/drain"))
+
+    def undrain(self, worker: str) -> Worker:
+        return read(Worker, self.transport.post(f"{worker_path(worker)}/undrain"))
+
     # -- keys
 
     def keys(self) -> Iterator[Key]:
@@ -307,6 +321,10 @@ def job_path(job_id: str) -> str:
 
 def sweep_path(sweep_id: str) -> str:
     return f"sweeps/{quote(sweep_id, safe='')}"
+
+
+def worker_path(name: str) -> str:
+    return f"workers/{quote(name, safe='')}"
 
 
 def reading(image_size: int | None, classes: Sequence[str] | None, every: int | None) -> dict[str, Any]:

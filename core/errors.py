@@ -11,6 +11,7 @@ DistillError
 ├── TooLarge           413
 ├── RangeUnsatisfiable 416
 ├── Unavailable        503  try again later
+├── WrongSchema        503  the database's schema is older or newer than this program
 ├── LeaseLost          409  this attempt no longer owns its job: stop, write nothing
 ├── CorruptObject      500  stored bytes are not those that were written
 └── JobFailed          500  a job cannot go on; says whose fault it is
@@ -115,6 +116,12 @@ class Unavailable(DistillError):
     status = 503
     code = "unavailable"
     title = "Not available at the moment"
+
+
+class WrongSchema(DistillError):
+    status = 503
+    code = "wrong_schema"
+    title = "Program and database are of different versions"
 
 
 class LeaseLost(DistillError):

@@ -105,7 +105,8 @@ class Server:
 
     def thaw(self) -> None:
         for process in self._family():
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):  # a child that has just ended
+                process.resume()
 
     def close(self) -> None:
         """Stop it for good and remove its folder."""

@@ -56,7 +56,7 @@ def sweep_forever(settings: Settings, supervisor: Supervisor) -> None:
     """
     engine, not_before, forget_at = supervisor.engine, 0.0, 0.0
     while not supervisor.shutdown.wait(settings.sweep_seconds):
-        if time.monotonic() < not_before:
+        if time.monotonic() < not_before or supervisor.registry.trouble is not None:
             continue
         try:
             sweep_once(settings, engine, hinting=supervisor.idle())

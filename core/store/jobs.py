@@ -117,11 +117,6 @@ def count_by_status(session: Session) -> dict[Status, int]:
     return dict(session.execute(select(Job.status, func.count()).group_by(Job.status)).all())
 
 
-def exist(session: Session) -> bool:
-    """Whether there is any job at all: the cheapest question that shows the database to be up and migrated."""
-    return session.scalar(select(Job.id).limit(1)) is not None
-
-
 def versions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
     """The present version of each of these jobs, whoever they belong to: for streams that were let in before."""
     rows = session.execute(select(Job.id, Job.version).where(Job.id.in_(job_ids)))

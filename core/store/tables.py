@@ -277,7 +277,7 @@ class Idempotency(Base):
 
 
 class Worker(Base):
-    """A worker that has said who it is; ``seen_at`` is when it last did."""
+    """A worker process that has said who it is; ``seen_at`` is when it last did."""
 
     __tablename__ = "workers"
 
@@ -289,6 +289,10 @@ class Worker(Base):
     """It finishes what it has, and claims nothing."""
     started_at: Mapped[int] = mapped_column(default=database_now())
     seen_at: Mapped[int] = mapped_column(default=database_now())
+    lease_expires_at: Mapped[int]
+    """It is taken for lost unless it is seen again by then."""
+    trouble: Mapped[str | None]
+    """Why it claims nothing though nobody asked it to drain."""
 
 
 class Audit(Base):

@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from core.store.schema import no_way_back
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -39,6 +41,8 @@ def upgrade() -> None:
         sa.Column("draining", sa.Boolean, nullable=False),
         sa.Column("started_at", sa.BigInteger, nullable=False),
         sa.Column("seen_at", sa.BigInteger, nullable=False),
+        sa.Column("lease_expires_at", sa.BigInteger, nullable=False),
+        sa.Column("trouble", sa.String, nullable=True),
         sa.PrimaryKeyConstraint("name", name="pk_workers"),
     )
     op.create_table(
@@ -59,4 +63,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError
+    no_way_back(revision)

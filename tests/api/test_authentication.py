@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from core.settings import Settings
 from core.spec.sweep import Sweep
-from core.store import datasets, keys, sweeps
+from core.store import datasets, keys, sweeps, workers
 from core.store.engine import reading, writing
 from core.store.objects import Objects
 from core.store.tables import DEFAULT_PROJECT
@@ -86,6 +86,7 @@ def belongings(client: TestClient, engine: Engine, settings: Settings) -> dict[s
         dataset = datasets.create(session, DEFAULT_PROJECT, "mine", "folder")
         datasets.mark_ready(session, dataset, dataset_description(), object_key="k", size=1, sha256="0" * 64)
         sweep = sweeps.create(session, DEFAULT_PROJECT, Sweep(base={}))
+        workers.register(session, "worker-1", version="1", protocol=1, slots=1, lease_seconds=30)
     with reading(engine) as session:
         key_id = keys.list_keys(session, DEFAULT_PROJECT)[0][0].id
     return {
@@ -95,6 +96,7 @@ def belongings(client: TestClient, engine: Engine, settings: Settings) -> dict[s
         "sweep_id": sweep.id,
         "key_id": key_id,
         "name": "best.safetensors",
+        "worker": "worker-1",
     }
 
 
@@ -113,7 +115,7 @@ def test_another_projects_key_finds_nothing_in_any_operation(
         answer = client.request(method, filled, headers=stranger, content=b"x" if method == "PUT" else None)
         assert answer.status_code == 404, (method, filled, answer.text)
         tried += 1
-    assert tried >= 21
+    assert tried >= 23
 
 
 def test_another_projects_key_sees_empty_lists(client: TestClient, belongings: dict[str, str], engine: Engine) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from core.settings import Settings
 from core.spec.sweep import Sweep
-from core.store import keys, models, sweeps
+from core.store import keys, models, sweeps, workers
 from core.store.engine import writing
 from core.store.objects import Objects
 from core.store.tables import DEFAULT_PROJECT
@@ -37,6 +37,7 @@ def prepared(settings: Settings, engine: Engine) -> dict[str, str]:
         models.mark_ready(session, row, models.describe(row), object_key="ready", size=size, sha256=digest)
         spare = keys.create(session, DEFAULT_PROJECT, "spare", ["read"])[0]
         sweep = sweeps.create(session, DEFAULT_PROJECT, Sweep(base={}))
+        workers.register(session, "worker-1", version="1", protocol=1, slots=1, lease_seconds=300)
     return {
         "job_id": finished.job_id,
         "name": "report.json",
@@ -68,6 +69,10 @@ parameters = {{ job_id = "{prepared["job_id"]}", name = "{prepared["name"]}" }}
 [[operations]]
 include-path-regex = "/v1/sweeps/.+"
 parameters = {{ sweep_id = "{prepared["sweep_id"]}" }}
+
+[[operations]]
+include-path-regex = "/v1/workers/.+"
+parameters = {{ worker = "worker-1" }}
 
 [[operations]]
 include-path-regex = "/v1/models/.+"

@@ -161,6 +161,25 @@ def test_json_is_what_the_service_said(fake: Fake) -> None:
     assert (found["failure"], found["colour"]) == (FAILURE, "blue")
 
 
+def test_workers_are_listed_by_what_they_do_and_drained_by_name(fake: Fake) -> None:
+    times = {"started_at": "2026-11-26T10:00:00.000Z", "seen_at": "2026-11-26T10:05:00.000Z"}
+    row = {"version": "0.1.0", "protocol": 2, "slots": 2, "running": 1, "draining": False, "trouble": None, "alive": True} | times
+    rows = [{**row, "name": "gpu-1"}, {**row, "name": "gpu-2", "draining": True}, {**row, "name": "gpu-3", "alive": False}]
+    fake.on("GET /v1/workers", page(*rows, {**row, "name": "gpu-4", "trouble": "another schema"}))
+    result = distill("workers")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()[1:]]
+    assert [(line[0], line[3], line[4]) for line in lines] == [
+        ("gpu-1", "1/2", "ready"),
+        ("gpu-2", "1/2", "draining"),
+        ("gpu-3", "1/2", "lost"),
+        ("gpu-4", "1/2", "another"),
+    ]
+    for order, said in (("drain", "gpu-1 drains; it has 1 of at most 2 jobs.\n"), ("undrain", "gpu-1 claims jobs again.\n")):
+        fake.on(f"POST /v1/workers/gpu-1/{order}", as_json({**row, "name": "gpu-1"}, 202))
+        assert distill("workers", order, "gpu-1").stdout == said
+
+
 def test_a_new_keys_secret_is_all_that_standard_output_has(fake: Fake) -> None:
     row = {"id": "key_1", "name": "ci", "scopes": ["read"], "created_at": "2026-01-31T12:34:56.789Z"}
     fake.on("POST /v1/keys", as_json({**row, "secret": "dk_new"}, 201))
