@@ -6,14 +6,14 @@ Threads, because a supervisor only watches a child process: nothing is forked, a
 import threading
 from typing import Any
 
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutting_down
 
 from core import logs
 from core.queue import TASK, make_app
 from core.settings import settings
 from core.store.engine import make_engine
 from core.store.objects import Objects
-from worker import sweeper
+from worker import confined, sweeper
 from worker.supervisor import Supervisor
 
 setup = settings()
@@ -28,6 +28,11 @@ supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
 def run(job_id: str) -> None:
     """One attempt at the job, if it is still there to be claimed."""
     supervisor.run(job_id)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _keep_to_itself(**_: Any) -> None:
+    confined.keep_to_itself()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -11,7 +11,7 @@ from core.settings import Settings, settings
 from core.store import attempts
 from core.store.engine import make_engine, reading
 from core.store.objects import Objects
-from worker import sweeper
+from worker import confined, sweeper
 from worker.supervisor import Supervisor, worker_name
 
 log = structlog.get_logger()
@@ -51,6 +51,7 @@ def serve(setup: Settings, shutdown: threading.Event) -> None:
 def main() -> None:
     setup = settings()
     logs.configure(setup)
+    confined.keep_to_itself()
     shutdown = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shutdown.set())
