@@ -19,6 +19,7 @@ from worker.supervisor import Supervisor
 setup = settings()
 logs.configure(setup)
 app = make_app(setup.broker_url)
+app.conf.broker_transport = "worker.hints:Transport"
 shutdown = threading.Event()
 engine = make_engine(setup.resolved_database_url)
 supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)

@@ -7,31 +7,28 @@ With ``--supervised`` it ends at once when its standard input closes, that is, w
 import argparse
 import contextlib
 import os
-import re
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from errno import EFBIG, ENOMEM
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from core.distillation.data.importing import import_dataset
-from core.distillation.evaluation_job import EvaluationJob
+from core.distillation.diagnosis import diagnosis
 from core.distillation.import_progress import ImportProgress, Stopped
-from core.distillation.job import Job
 from core.distillation.models.importing import import_model
-from core.distillation.training_job import TrainingJob
 from core.errors import FailureClass, JobFailed, Refused
 from core.folder import Ended, JobFolder
 from core.spec.job import EvaluationJob as EvaluationSpec
 from core.spec.job import ImportDataset, ImportModel, Submitted
 
-OUT_OF_MEMORY = re.compile(r"can't allocate memory|bad_alloc|out of memory|STATUS_ALLOC_FAILED", re.IGNORECASE)
-MACHINE_FAULT = re.compile(r"CUDA|cuDNN|cuBLAS|NVIDIA|can't start new thread")
-"""What torch says in a plain RuntimeError when the machine, not the job, is at fault."""
+if TYPE_CHECKING:
+    from core.distillation.job import Job
+
 DEFAULT_IMPORT_SECONDS = 3600.0
 EXIT = {"succeeded": 0, "failed": 1, "stopped": 2}
 
@@ -83,31 +80,11 @@ def carry_out(folder: JobFolder, stop: Callable[[], bool]) -> Ended:
     return Ended(outcome="succeeded")
 
 
-def diagnosis(error: Exception) -> Ended:
-    """Whose fault it is: the machine's, as far as can be told, else the job's."""
-    text = str(error)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or is_out_of_memory(error):
-        return failed("out_of_memory", "infrastructure", f"Out of memory: {text}")
-    if isinstance(error, torch.AcceleratorError):
-        return failed("accelerator_error", "infrastructure", f"The accelerator failed: {text}")
-    if isinstance(error, OSError) and error.errno == EFBIG:
-        return failed("too_large", "user", "It would write a larger file than it may.")
-    if isinstance(error, OSError):
-        return failed("io_error", "infrastructure", f"Reading or writing failed: {error.strerror or error}.")
-    if isinstance(error, RuntimeError) and MACHINE_FAULT.search(text):
-        return failed("machine_error", "infrastructure", f"The machine failed: {text}")
-    return failed("trainer_error", "user", f"The trainer stopped with {type(error).__name__}: {text}")
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """torch's own allocators say it in a plain RuntimeError, the system by a number."""
-    return (isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)) is not None) or (
-        isinstance(error, OSError) and error.errno == ENOMEM
-    )
-
-
-def job(folder: JobFolder, spec: Submitted, stop: Callable[[], bool]) -> Job:
+def job(folder: JobFolder, spec: Submitted, stop: Callable[[], bool]) -> "Job":
     """A job at work in its folder."""
+    from core.distillation.evaluation_job import EvaluationJob  # here: half a second, which no import should cost
+    from core.distillation.training_job import TrainingJob
+
     return EvaluationJob(folder, spec, stop) if isinstance(spec, EvaluationSpec) else TrainingJob(folder, spec, stop)
 
 
