@@ -29,7 +29,7 @@ from tests.distillation.data.building import (
 from tests.intruders.hostile_checkpoints import Payload
 from tests.intruders.importing import Build
 
-UNFOLDED_BYTES = 200 * 2**20
+UNFOLDED_BYTES = 120 * 2**20
 
 
 def cifar_for_python(canary: Path) -> bytes:

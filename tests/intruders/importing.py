@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +22,7 @@ Build = Callable[[Path], bytes]
 MOST_GROWTH_BYTES = 100 * 2**20
 PATIENCE_SECONDS = 240
 SLOTS = 2
+LIMITS = ("CORE", "DATA", "FSIZE", "NOFILE")
 NETWORK = {"architecture": "small_cnn", "width": 4}
 
 
@@ -32,6 +35,29 @@ class Verdict:
     problem: dict[str, Any]
     seconds: float | None = None
     attempts: int = 0
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What a trainer process may do and knows."""
+
+    folder: str
+    network: str
+    status: dict[str, str]
+    limits: dict[str, int]
+    environment: dict[str, str]
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> "Trainer":
+        own = Path(f"/proc/{process.pid}")
+        lines = (own / "status").read_text().splitlines()
+        return cls(
+            folder=str((own / "cwd").readlink()),
+            network=str((own / "ns" / "net").readlink()),
+            status={name: value.strip() for name, value in (line.split(":", 1) for line in lines)},
+            limits={name: process.rlimit(getattr(psutil, f"RLIMIT_{name}"))[1] for name in LIMITS},
+            environment=process.environ(),
+        )
 
 
 class Watched:
@@ -67,6 +93,8 @@ class Importing:
             self.worker.kill()
             raise
         until(lambda: "worker ready" in (folder / "worker.log").read_text(), 60, "the worker")
+        self.seen: dict[int, Trainer] = {}
+        """The trainers that were met at work, by process id."""
         self.memory = {"API": Watched(self.api.process.pid), "worker": Watched(self.worker.process.pid)}
 
     def close(self) -> None:
@@ -100,13 +128,18 @@ class Importing:
         return Verdict(row["status"], 202, row["problem"] or {}, seconds_between(job), job["attempt"])
 
     def ended(self, kind: Kind, row_id: str) -> Any:
+        self.look_at_trainers()
         time.sleep(0.1)
         row = self.api.client.get(f"/v1/{kind}/{row_id}").json()
         return row["status"] != "importing" and row
 
+    def look_at_trainers(self) -> None:
+        for process in self.worker.trainers():
+            with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+                if process.pid not in self.seen and "worker.confined" not in process.cmdline():
+                    self.seen[process.pid] = Trainer.of(process)
+
 
 def seconds_between(job: dict[str, Any]) -> float:
-    from datetime import datetime
-
     began, ended = (datetime.fromisoformat(job[name]) for name in ("started_at", "finished_at"))
     return (ended - began).total_seconds()
