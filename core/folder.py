@@ -18,7 +18,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -240,12 +240,12 @@ class JobFolder:
         *,
         media_type: str = "application/octet-stream",
         step: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, of: None,
     ) -> FileReady:
-        """Say that output/NAME, written by other means, is complete."""
+        """Say that output/NAME, written by other means, is complete. ``progress``: of hashing it, in bytes."""
         path = self.output / name
-        event = FileReady(
-            name=name, kind=kind, size=path.stat().st_size, sha256=sha256_of(path), media_type=media_type, step=step
-        )
+        size, digest = path.stat().st_size, sha256_of(path, progress)
+        event = FileReady(name=name, kind=kind, size=size, sha256=digest, media_type=media_type, step=step)
         self.say(event)
         return event
 
@@ -275,8 +275,11 @@ def chunks(path: Path, size: int = 2**20) -> Iterator[bytes]:
             yield chunk
 
 
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
+def sha256_of(path: Path, progress: Callable[[int, int], None] = lambda done, of: None) -> str:
+    """``progress`` is called with the bytes done, of how many."""
+    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
     for chunk in chunks(path):
         digest.update(chunk)
+        done += len(chunk)
+        progress(done, size)
     return digest.hexdigest()

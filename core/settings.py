@@ -45,6 +45,13 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         default=20.0, gt=0, description="from a cooperative stop to SIGTERM, and again to SIGKILL, a quarter of it"
     )
+    trainer_memory_bytes: int = Field(
+        default=0, ge=0, description="host memory that a training or evaluation may fill (RLIMIT_DATA); 0: as much as there is"
+    )
+    import_memory_bytes: int = Field(
+        default=6 * 2**30, ge=2**30, description="the same of an import: the largest data set that is decoded, and torch itself"
+    )
+    import_seconds: float = Field(default=3600.0, gt=0, description="an import that takes longer is given up")
     max_attempts: int = Field(default=5, ge=1, description="only infrastructure failures count")
     max_timeouts: int = Field(default=2, ge=1, description="how often a trainer may hang")
     backoff_seconds: float = Field(default=10.0, ge=0, description="10, 20, 40 … at most 36 times this")

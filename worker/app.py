@@ -17,12 +17,13 @@ from core.queue import QUEUE, TASK, make_app
 from core.settings import settings
 from core.store.engine import make_engine, require_schema
 from core.store.objects import Objects
-from worker import sweeper
+from worker import confined, sweeper
 from worker.supervisor import Supervisor
 
 setup = settings()
 logs.configure(setup)
 app = make_app(setup.broker_url)
+app.conf.broker_transport = "worker.hints:Transport"
 shutdown = threading.Event()
 engine = make_engine(setup.resolved_database_url)
 supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
@@ -35,7 +36,8 @@ def run(job_id: str) -> None:
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
-def _check_schema(**_: Any) -> None:
+def _prepare(**_: Any) -> None:
+    confined.keep_to_itself()
     try:
         require_schema(engine)
     except WrongSchema as error:

@@ -12,7 +12,7 @@ from core.settings import settings
 from core.store import attempts
 from core.store.engine import make_engine, reading, require_schema
 from core.store.objects import Objects
-from worker import sweeper
+from worker import confined, sweeper
 from worker.supervisor import Supervisor
 
 log = structlog.get_logger()
@@ -58,6 +58,7 @@ def main() -> int:
     """SIGTERM and SIGINT: give the jobs back and end. SIGUSR1: finish them, claim no more, and end."""
     setup = settings()
     logs.configure(setup)
+    confined.keep_to_itself()
     shutdown = threading.Event()
     engine = make_engine(setup.resolved_database_url)
     supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)

@@ -219,7 +219,7 @@ def test_the_supervising_process_never_imports_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_trainer_gets_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trainer_gets_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from core.settings import Settings
     from worker.trainer_process import environment
 
@@ -231,4 +231,4 @@ def test_the_trainer_gets_no_credentials(monkeypatch: pytest.MonkeyPatch) -> Non
         "PGPASSWORD",
     ):
         monkeypatch.setenv(name, "canary")
-    assert "canary" not in str(environment(Settings()))
+    assert "canary" not in str(environment(tmp_path, Settings()))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import category
 
 import torch
 
@@ -147,6 +148,8 @@ def _class_names(files: Files, top: str) -> list[str]:
     for name in names:
         if not is_unicode(name):
             raise Refused(f"The name of the class {quoted(name)} is not UTF-8.", code="unknown_format")
+        if any(category(letter) == "Cc" for letter in name):  # names of classes are shown on terminals
+            raise Refused(f"The name of the class {quoted(name)} holds control characters.", code="unknown_format")
     return names
 
 
