@@ -191,29 +191,6 @@ def test_a_zombie_that_wakes_up_can_write_nothing(engine: Engine, settings: dict
     assert_exactly_one_result(engine, after)
 
 
-@on_sqlite
-def test_a_corrupt_checkpoint_is_found_before_it_is_loaded_and_the_one_before_is_used(
-    engine: Engine, settings: dict[str, str], tmp_path: Path
-) -> None:
-    job_id = submit(engine, short(60))
-    with Service(settings, tmp_path / "first.log") as first:
-        until(lambda: checkpointed(engine, job_id), 60, "a checkpoint")
-        first.send(signal.SIGTERM)
-        first.wait(40)
-    with reading(engine) as session:
-        newest = artifacts.checkpoints(session, job_id)[0]
-    path = tmp_path / "home" / "objects" / newest.object_key
-    damaged = bytearray(path.read_bytes())
-    damaged[len(damaged) // 2] ^= 1
-    path.write_bytes(damaged)
-    with Service(settings, tmp_path / "second.log"):
-        job = until_done(engine, job_id)
-    assert job.status == "succeeded"
-    with reading(engine) as session:
-        notes = [event.data["message"] for event in events.after(session, job_id, 0, 5000) if event.type == "note"]
-    assert any(newest.name in note for note in notes)
-
-
 def test_the_supervising_process_never_imports_torch() -> None:
     code = "import sys, worker.local, worker.app; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
