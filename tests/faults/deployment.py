@@ -105,17 +105,15 @@ class Deployment:
     def until_done(self, job_id: str) -> Job:
         return until_done(self.engine, job_id, PATIENCE_SECONDS)
 
-    def until_running(self, job_id: str) -> Job:
-        def running() -> Job | None:
-            return job if (job := self.look(job_id)).status == "running" else None
-
-        found: Job = until(running, PATIENCE_SECONDS, f"a worker for {job_id}")
+    def until_begun(self, job_id: str) -> Job:
+        """Some worker has had it, or has it."""
+        found: Job = until(lambda: (job := self.look(job_id)).started_at and job, PATIENCE_SECONDS, f"a worker for {job_id}")
         return found
 
     def assert_one_result(self, job_id: str) -> None:
         """Of the job; and nothing of any attempt is left where attempts work."""
         assert_exactly_one_result(self.engine, self.look(job_id))
-        assert_nothing_left(self.scratch)
+        assert_nothing_left(self.scratch, job_id)
 
     def assert_no_partial_files(self) -> None:
         assert not [path for path in self.folder.rglob("*") if path.suffix in {".part", ".tmp"} or "#" in path.name]

@@ -58,5 +58,6 @@ def assert_exactly_one_result(engine: Engine, job: Job) -> None:
     assert sum(name.startswith("checkpoint") for name in names) == 2
 
 
-def assert_nothing_left(scratch: Path) -> None:
-    until(lambda: not list((scratch / "jobs").glob("*")), 15, "an empty scratch folder")
+def assert_nothing_left(scratch: Path, job_id: str = "job_") -> None:
+    """Of the job's attempts, or of any."""
+    until(lambda: not list((scratch / "jobs").glob(f"{job_id}*")), 15, "an empty scratch folder")
