@@ -1,5 +1,6 @@
-"""Jobs: submit, list, look at, cancel, clone."""
+"""Jobs: submit, list, look at, cancel, pause, resume, retry, clone."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -8,14 +9,15 @@ from sqlalchemy.orm import Session
 
 from api import answers, cost, schemas, submission
 from api.conditional import unchanged
-from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submitter
+from api.dependencies import After, Database, Flag, Limit, Principal, Reader, Setup, Submitter
 from api.documentation import CLONE_EXAMPLES, JOB_EXAMPLES, METADATA_FILTER, NOT_MODIFIED, created, problems
-from api.once import OnceOnly
+from api.once import Once, OnceOnly
 from api.routes import KeyedRoute
+from core import queue
 from core.errors import Conflict, FieldError, Invalid
 from core.spec.job import Label, SubmittedJob, Text
 from core.spec.merge_patch import changed
-from core.spec.status import Status
+from core.spec.status import Action, Status
 from core.store import jobs
 from core.store.engine import reading
 
@@ -23,8 +25,23 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 
 _label: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Label, Text])
 Kind = Literal["distillation", "adversarial_training", "evaluation", "import_model", "import_dataset"]
-OF_A_JOB = ("get_job", "cancel_job", "clone_job", "list_events", "get_metrics", "list_artifacts", "list_checkpoints")
+OF_A_JOB = (
+    "get_job",
+    "cancel_job",
+    "pause_job",
+    "resume_job",
+    "retry_job",
+    "clone_job",
+    "list_events",
+    "get_metrics",
+    "list_artifacts",
+    "list_checkpoints",
+)
 Name = Annotated[str | None, Query(max_length=100)]
+ACTED: dict[int | str, dict[str, Any]] = {
+    200: {"model": schemas.Job, "description": "It was asked for before; nothing has changed"},
+    **problems(404, 409),
+}
 
 
 @router.post(
@@ -110,17 +127,38 @@ def get_job(job_id: str, request: Request, caller: Reader, engine: Database) -> 
     return Response(answer.model_dump_json(by_alias=True), media_type="application/json", headers={"ETag": etag})
 
 
-@router.post(
-    "/{job_id}/cancel",
-    status_code=202,
-    response_model=schemas.Job,
-    responses={200: {"model": schemas.Job, "description": "It was cancelled or being cancelled before"}, **problems(404, 409)},
-)
+@router.post("/{job_id}/cancel", status_code=202, response_model=schemas.Job, responses=ACTED)
 def cancel_job(job_id: str, caller: Submitter, once: OnceOnly) -> Any:
     """Ask for a job's end. A queued one is cancelled at once; a running one is `cancelling` until its trainer has ended."""
+    return _act(once, caller, job_id, "cancel")
 
+
+@router.post("/{job_id}/pause", status_code=202, response_model=schemas.Job, responses=ACTED)
+def pause_job(job_id: str, caller: Submitter, once: OnceOnly) -> Any:
+    """Let go of the worker, behind a checkpoint: `pausing` until its trainer has ended, then `paused` until it is resumed."""
+    return _act(once, caller, job_id, "pause")
+
+
+@router.post("/{job_id}/resume", status_code=202, response_model=schemas.Job, responses=ACTED)
+def resume_job(job_id: str, caller: Submitter, settings: Setup, once: OnceOnly) -> Any:
+    """Queue a paused job: it goes on from its last checkpoint."""
+    once.afterwards(partial(queue.hint, settings, job_id))
+    return _act(once, caller, job_id, "resume")
+
+
+@router.post("/{job_id}/retry", status_code=202, response_model=schemas.Job, responses=ACTED)
+def retry_job(job_id: str, caller: Submitter, settings: Setup, once: OnceOnly) -> Any:
+    """Queue a failed or cancelled job once more: it goes on from its last checkpoint, in its place in its sweep.
+
+    Its failures are counted from the beginning.
+    """
+    once.afterwards(partial(queue.hint, settings, job_id))
+    return _act(once, caller, job_id, "retry")
+
+
+def _act(once: Once, caller: Principal, job_id: str, action: Action) -> Response:
     def act(session: Session) -> tuple[int, schemas.Job]:
-        job, changed = jobs.request_cancel(session, caller.project_id, job_id)
+        job, changed = jobs.request(session, caller.project_id, job_id, action)
         return 202 if changed else 200, answers.job(session, job)
 
     return once.carry_out(act)

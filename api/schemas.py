@@ -98,7 +98,7 @@ class JobSummary(Answer):
     phase: Phase | None
     progress: JobProgress | None
     pending_reason: str | None
-    """Why a queued job waits, beyond its turn."""
+    """Why a queued job waits, beyond its turn; why a paused one does."""
     attempt: int
     worker: str | None
     student: str | None

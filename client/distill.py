@@ -94,6 +94,17 @@ class Distill:
     def cancel(self, job_id: str) -> Job:
         return read(Job, self.transport.post(f"{job_path(job_id)}/cancel"))
 
+    def pause(self, job_id: str) -> Job:
+        return read(Job, self.transport.post(f"{job_path(job_id)}/pause"))
+
+    def resume(self, job_id: str) -> Job:
+        """A paused job goes on from its last checkpoint."""
+        return read(Job, self.transport.post(f"{job_path(job_id)}/resume"))
+
+    def retry(self, job_id: str) -> Job:
+        """A failed or cancelled job is tried once more, from its last checkpoint."""
+        return read(Job, self.transport.post(f"{job_path(job_id)}/retry"))
+
     def clone(self, job_id: str, changes: Mapping[str, Any] | None = None) -> Job:
         """A new job with the spec of an old one; ``changes`` is a JSON merge patch on it."""
         return read(Job, self.transport.post(f"{job_path(job_id)}/clone", dict(changes) if changes else None))

@@ -28,20 +28,21 @@ def fetch_job(transport: Transport, job_id: str) -> Job:
 def follow(transport: Transport, job_id: str, after: int = 0) -> Iterator[Event | Job]:
     """Every event behind number ``after``, each once and in order, and the job whenever its progress has changed.
 
-    Ends behind the event that ends the job. Raises Unreachable when the stream cannot be had for too long.
+    Ends behind the event that ends the job, unless the service has just said that the job goes on: one that failed may have
+    been tried again since. Raises Unreachable when the stream cannot be had for too long.
     """
     last, ended, backoff = after, False, transport.backoff()
     while True:
-        before = last
+        before, is_open = last, False
         try:
             for item in _connection(transport, job_id, last):
                 if isinstance(item, Event):
-                    if item.seq <= last:
-                        continue
                     last = item.seq
                 backoff.reset()
                 yield item
-                if isinstance(item, Event) and item.type == "status" and item.data.get("to") in TERMINAL:
+                if isinstance(item, Job):
+                    is_open = not item.terminal
+                elif item.type == "status" and item.data.get("to") in TERMINAL and not is_open:
                     return
         except _Busy as error:
             if not backoff.wait(retry_after(error.response)):
@@ -66,7 +67,7 @@ class _Busy(Exception):
 
 
 def _connection(transport: Transport, job_id: str, last: int) -> Iterator[Event | Job]:
-    """One connection's worth of the stream."""
+    """One connection's worth of the stream, behind event ``last``."""
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"} | ({"Last-Event-ID": str(last)} if last else {})
     timeout = httpx2.Timeout(transport.timeout, read=SILENCE_SECONDS)
     with transport.http.stream("GET", f"jobs/{quote(job_id, safe='')}/events", headers=headers, timeout=timeout) as response:
@@ -78,9 +79,12 @@ def _connection(transport: Transport, job_id: str, last: int) -> Iterator[Event 
             if not message.data:  # only how long to wait before the next connection
                 continue
             try:
-                yield (Job if message.event == "job" else Event).model_validate_json(message.data)
+                item = (Job if message.event == "job" else Event).model_validate_json(message.data)
             except ValidationError as error:
                 raise UnexpectedAnswer(f"An event of {job_id} is not one that this client can read.") from error
+            if isinstance(item, Job) or item.seq > last:
+                last = last if isinstance(item, Job) else item.seq
+                yield item
 
 
 def watch(transport: Transport, job_id: str, on_update: OnUpdate) -> Job:

@@ -7,13 +7,14 @@
     dataset.safetensors           its images and labels (unless it comes with the program)
     checkpoint.safetensors        where an earlier attempt stopped                 (resumed jobs)
     upload                        the bytes, or a link to the folder, to be opened (import jobs)
-    stop                          present: stop at the next step; its text says how ("cancel" or "release")
+    stop                          present: stop at the next step; its text says why ("cancel", "pause" or "release")
     events.jsonl                  what happened, one Event a line                  trainer writes
     output/                       checkpoints, weights, report: complete once their FileReady event is there
 
 A person can lay out such a folder too and run it: ``python -m core.distillation FOLDER``.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -129,7 +130,7 @@ Event = Annotated[
 ]
 _events: TypeAdapter[Event] = TypeAdapter(Event)
 
-StopReason = Literal["cancel", "release"]
+StopReason = Literal["cancel", "pause", "release"]
 
 
 class JobFolder:
@@ -208,8 +209,13 @@ class JobFolder:
         return DatasetDescription.model_validate_json(self.extra_description.read_text())
 
     def say(self, event: Event) -> None:
-        with self.events.open("ab") as file:
-            file.write(event.model_dump_json().encode() + b"\n")
+        """A whole line or nothing: what did not fit on the disk would spoil the next one."""
+        line = event.model_dump_json().encode() + b"\n"
+        with self.events.open("ab", buffering=0) as file:
+            begun = file.tell()
+            if file.write(line) != len(line):
+                file.truncate(begun)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def stop_reason(self) -> str | None:
         return self.stop.read_text() if self.stop.exists() else None

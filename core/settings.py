@@ -46,7 +46,15 @@ class Settings(BaseSettings):
         default=20.0, gt=0, description="from a cooperative stop to SIGTERM, and again to SIGKILL, a quarter of it"
     )
     max_attempts: int = Field(default=5, ge=1, description="only infrastructure failures count")
+    max_timeouts: int = Field(default=2, ge=1, description="how often a trainer may hang")
     backoff_seconds: float = Field(default=10.0, ge=0, description="10, 20, 40 … at most 36 times this")
+    room_seconds: float = Field(default=60.0, gt=0, description="from a full disk to the next attempt")
+    hang_seconds: float = Field(
+        default=300.0, gt=0, description="a trainer that gets nowhere for so long, or 10 of its own median steps, is ended"
+    )
+    isolation_seconds: float = Field(
+        default=3600.0, gt=0, description="how long a worker that cannot reach the database lets its trainers go on"
+    )
 
     log_format: Literal["console", "json"] = "console"
 

@@ -8,7 +8,8 @@ from core.spec.data import DIGITS, DatasetDescription
 from core.spec.job import AdversarialTraining, Distillation
 from core.spec.network import ModelDescription, SmallCnn
 from core.spec.report import Report
-from core.store import attempts, jobs, models
+from core.spec.status import Phase
+from core.store import attempts, events, jobs, models
 from core.store.attempts import Attempt
 from core.store.engine import writing
 from core.store.objects import model_key
@@ -111,3 +112,16 @@ def a_teacher(engine: Engine, name: str = "teacher", project_id: str = DEFAULT_P
         return models.mark_ready(
             session, model, model_description(), object_key=model_key(model.id), size=1, sha256=SHA256, parameters=100
         )
+
+
+def enter(attempt: Attempt, phase: Phase) -> None:
+    """Its job begins a phase."""
+    with attempt.writing() as (session, job):
+        job.phase = phase
+        events.append(session, job, "phase", {"phase": phase})
+
+
+def get_to(attempt: Attempt, progress: dict[str, Any]) -> None:
+    """Its job is so far."""
+    with attempt.writing() as (_, job):
+        job.progress = progress

@@ -1,7 +1,8 @@
 """How an attempt ends: one fenced write that moves the job to its last state, or back to the queue."""
 
+import shutil
+
 import structlog
-from sqlalchemy.orm import Session
 
 from core.errors import JobFailed, Unavailable
 from core.folder import StopReason
@@ -11,11 +12,19 @@ from core.spec.network import ModelDescription
 from core.spec.status import TERMINAL
 from core.store import attempts, datasets, models
 from core.store.attempts import Attempt
+from core.store.failures import Patience
+from core.store.fence import Fenced
 from core.store.objects import Objects, upload_key
 from core.store.tables import Job
 from worker.outputs import Outputs
 from worker.trainer_process import TrainerProcess
 
+LEAST_ROOM_BYTES = 64 * 2**10
+REASONS: dict[StopReason, str] = {
+    "cancel": "its trainer has ended",
+    "pause": "its trainer has ended behind a checkpoint",
+    "release": "Its worker was shut down; it goes on from its last checkpoint.",
+}
 log = structlog.get_logger()
 
 
@@ -23,23 +32,27 @@ class Conclusion:
     def __init__(self, settings: Settings, objects: Objects, attempt: Attempt, outputs: Outputs) -> None:
         self.settings, self.objects, self.attempt, self.outputs = settings, objects, attempt, outputs
 
-    def conclude(self, trainer: TrainerProcess | None, asked: StopReason | None) -> None:
-        """By what the trainer said last; by how it died where it said nothing. Without a trainer: stopped while preparing."""
+    def conclude(self, trainer: TrainerProcess | None, asked: StopReason | None, hung: JobFailed | None = None) -> None:
+        """By what the trainer said last; by how it died where it said nothing. Without a trainer: stopped while preparing.
+
+        ``asked``: what it was asked to stop for; ``hung``: why it was ended without being asked.
+        """
         ended = self.outputs.ended
         if ended is not None and ended.outcome == "succeeded":
             self.succeeded()
         elif asked == "cancel":
-            self.cancelled()
+            self.let_go(REASONS[asked])
         elif ended is not None and ended.outcome == "failed":
             assert ended.failure_class is not None
             self.failed(JobFailed(ended.code or "trainer_error", ended.failure_class, ended.message or "It failed."))
-        elif asked == "release":
-            self.released()
+        elif hung is not None:
+            self.failed(hung)
+        elif asked is not None:
+            self.let_go(REASONS[asked])
         elif ended is not None:
             self.failed(JobFailed("trainer_stopped", "infrastructure", "The trainer was told to stop by somebody else."))
         else:
-            how = trainer.how_it_died() if trainer is not None else "It was never started."
-            self.failed(JobFailed("trainer_died", "infrastructure", how))
+            self.failed(self._death(trainer))
 
     def succeeded(self) -> None:
         with self.attempt.writing() as (session, job):
@@ -55,40 +68,29 @@ class Conclusion:
         self._leave_nothing_uploaded(job)
         log.info("job succeeded")
 
-    def cancelled(self) -> None:
+    def let_go(self, reason: str) -> None:
         with self.attempt.writing() as (session, job):
-            attempts.cancelled(session, job)
+            attempts.let_go(session, job, reason)
         self._leave_nothing_uploaded(job)
-        log.info("job cancelled")
-
-    def released(self) -> None:
-        with self.attempt.writing() as (session, job):
-            attempts.release(session, job, "Its worker was shut down; it goes on from its last checkpoint.", counts=False)
-        log.info("job released")
+        log.info("job let go", status=job.status, reason=reason)
 
     def failed(self, error: JobFailed) -> None:
-        """A user's failure ends the job; an infrastructure failure sends it back, up to the limit."""
         log.warning("attempt failed", code=error.code, failure_class=error.failure_class, message=error.message)
-        retryable = error.failure_class == "infrastructure"
-        failure = {"code": error.code, "class": error.failure_class, "message": error.message, "retryable": retryable}
         with self.attempt.writing() as (session, job):
-            if retryable:
-                attempts.release(
-                    session,
-                    job,
-                    error.message,
-                    counts=True,
-                    max_attempts=self.settings.max_attempts,
-                    backoff_seconds=self.settings.backoff_seconds,
-                    failure=failure,
-                )
-            else:
-                attempts.fail(session, job, failure)
+            attempts.fail(session, job, error, Patience.of(self.settings))
         self._leave_nothing_uploaded(job)
+
+    def _death(self, trainer: TrainerProcess | None) -> JobFailed:
+        """A trainer that could not even say why: on a full disk it cannot."""
+        if trainer is None:
+            return JobFailed("trainer_died", "infrastructure", "It was never started.")
+        if shutil.disk_usage(self.settings.resolved_scratch_folder).free < LEAST_ROOM_BYTES:
+            return JobFailed("storage_full", "infrastructure", "The disk of the worker is full.")
+        return JobFailed("trainer_died", "infrastructure", trainer.how_it_died())
 
     # -- what a finished job leaves behind
 
-    def _publish_student(self, session: Session, job: Job, spec: TrainingJob) -> str:
+    def _publish_student(self, session: Fenced, job: Job, spec: TrainingJob) -> str:
         """The best checkpoint's weights become a model, named for its job."""
         key, size, digest = self.outputs.published["best.safetensors"]
         dataset = datasets.get(session, job.project_id, job.dataset_id or "").description or {}
@@ -100,7 +102,7 @@ class Conclusion:
         )
         return row.id
 
-    def _imported(self, session: Session, job: Job, spec: ImportModel | ImportDataset) -> None:
+    def _imported(self, session: Fenced, job: Job, spec: ImportModel | ImportDataset) -> None:
         """The opened and rewritten upload becomes the model or data set it was for."""
         found = self.outputs.imported
         assert found is not None

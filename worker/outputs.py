@@ -1,10 +1,10 @@
 """Publishing what a trainer says: object first, row second, every row fenced by the attempt number."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
-from sqlalchemy.orm import Session
 
 from core.errors import Unavailable
 from core.folder import (
@@ -23,6 +23,7 @@ from core.folder import (
 )
 from core.store import artifacts, events, metrics
 from core.store.attempts import Attempt
+from core.store.fence import Fenced
 from core.store.objects import Objects, artifact_key, checkpoint_key
 from core.store.tables import Job
 
@@ -33,8 +34,9 @@ log = structlog.get_logger()
 class Outputs:
     """Follows one job folder's events. ``published`` remembers the files by name, ``imported`` an import's result."""
 
-    def __init__(self, objects: Objects, attempt: Attempt, folder: JobFolder) -> None:
-        self.objects, self.attempt, self.folder = objects, attempt, folder
+    def __init__(self, objects: Objects, attempt: Attempt, folder: JobFolder, check: Callable[[], None]) -> None:
+        """``check`` is called before anything is stored, and for every part of a file; it raises where that must not be."""
+        self.objects, self.attempt, self.folder, self.check = objects, attempt, folder, check
         self.offset = 0
         self.published: dict[str, tuple[str, int, str]] = {}
         self.stale: list[str] = []
@@ -47,6 +49,7 @@ class Outputs:
         said, offset = self.folder.read_events(self.offset)
         if not said:
             return
+        self.check()
         for file in worth_uploading(said):
             self._upload(file)
         self.stale = []
@@ -71,14 +74,14 @@ class Outputs:
         try:
             make_key = checkpoint_key if event.kind == "checkpoint" else artifact_key
             key = make_key(self.attempt.job_id, self.attempt.number, event.name)
-            size, digest = self.objects.put_file(key, held)
+            size, digest = self.objects.put_file(key, held, self.check)
         finally:
             held.unlink()
         if (size, digest) != (event.size, event.sha256):
             raise OSError(f"{event.name} changed after it was announced")
         self.published[event.name] = (key, size, digest)
 
-    def _record(self, session: Session, job: Job, event: Event) -> None:
+    def _record(self, session: Fenced, job: Job, event: Event) -> None:
         match event:
             case PhaseBegan():
                 job.phase, job.progress = event.phase, None
@@ -106,7 +109,7 @@ class Outputs:
             case Ended():
                 pass
 
-    def _record_file(self, session: Session, job: Job, event: FileReady) -> None:
+    def _record_file(self, session: Fenced, job: Job, event: FileReady) -> None:
         if event.name not in self.published:
             return
         if event.kind == "model" or event.kind == "dataset":  # noqa: PLR1714 - the type checker follows this form

@@ -3,6 +3,7 @@
 It never imports torch, and outlives whatever the trainer does.
 """
 
+import errno
 import shutil
 import socket
 import threading
@@ -68,9 +69,9 @@ class OneAttempt:
         self.settings, self.objects, self.shutdown = supervisor.settings, supervisor.objects, supervisor.shutdown
         self.attempt = attempt
         self.folder = JobFolder(self.settings.resolved_scratch_folder / "jobs" / f"{attempt.job_id}-{attempt.number}")
-        self.outputs = Outputs(self.objects, attempt, self.folder)
-        self.conclusion = Conclusion(self.settings, self.objects, attempt, self.outputs)
         self.keeper = Keeper(self.settings, attempt, self.folder, self.shutdown)
+        self.outputs = Outputs(self.objects, attempt, self.folder, self.keeper.check_lease)
+        self.conclusion = Conclusion(self.settings, self.objects, attempt, self.outputs)
         self.trainer: TrainerProcess | None = None
 
     def run(self) -> None:
@@ -84,7 +85,7 @@ class OneAttempt:
                 except JobFailed as error:
                     self.give_up(error)
                 except (OSError, CorruptObject) as error:
-                    self.give_up(JobFailed("worker_error", "infrastructure", f"The worker could not go on: {error}"))
+                    self.give_up(failure_of(error))
                 except Exception as error:
                     log.exception("the supervisor failed")
                     self.give_up(JobFailed("worker_error", "infrastructure", f"The worker failed with {type(error).__name__}."))
@@ -102,8 +103,8 @@ class OneAttempt:
         self.trainer = self.keeper.trainer = TrainerProcess(self.folder.path, self.settings)
         self.watch(self.trainer)
         self.end_trainer()
-        if self.persist(self.outputs.follow):
-            self.persist(lambda: self.conclusion.conclude(self.trainer, self.keeper.asked))
+        if self.persist(self.publish):
+            self.persist(lambda: self.conclusion.conclude(self.trainer, self.keeper.asked, self.keeper.failure))
 
     def prepare(self) -> None:
         shutil.rmtree(self.folder.path, ignore_errors=True)
@@ -113,15 +114,29 @@ class OneAttempt:
         """Publish until the trainer has ended. The keeper sees to the lease and to requests to stop."""
         while trainer.exit_status() is None and not self.keeper.lost:
             try:
-                self.outputs.follow()
+                self.publish()
             except Unavailable as error:
                 log.warning("the store cannot be reached; training goes on", error=str(error))
                 time.sleep(RETRY_SECONDS)
             time.sleep(LOOK_SECONDS)
 
+    def publish(self) -> None:
+        """A full store is the end of the attempt: the job is paused until there may be room. Raises Unavailable, JobFailed."""
+        try:
+            self.outputs.follow()
+        except Unavailable as error:
+            if error.code != "storage_full":
+                raise
+            raise JobFailed("storage_full", "infrastructure", error.message) from error
+
     def persist(self, write: Callable[[], None]) -> bool:
-        """Try until the store can be reached. False where the worker must shut down first: the lease's end then frees the job."""
+        """Try until the store can be reached. False where the worker must shut down first: the lease's end then frees the job.
+
+        Raises LeaseLost where it could not be reached for so long that the job must be taken to be somebody else's.
+        """
         while True:
+            if self.keeper.lost:
+                raise LeaseLost("the lease was lost")
             try:
                 write()
             except Unavailable as error:
@@ -142,3 +157,12 @@ class OneAttempt:
     def end_trainer(self) -> None:
         if self.trainer is not None:
             self.trainer.end()
+
+
+def failure_of(error: OSError | CorruptObject) -> JobFailed:
+    """What went wrong on this machine, in words that hold none of its paths."""
+    if isinstance(error, CorruptObject):
+        return JobFailed("corrupt_object", "infrastructure", error.message)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return JobFailed("storage_full", "infrastructure", "The disk of the worker is full.")
+    return JobFailed("worker_error", "infrastructure", f"The worker could not go on: {error.strerror or type(error).__name__}.")

@@ -13,6 +13,7 @@ from core.settings import Settings
 from core.spec.status import HELD
 from core.store import attempts, idempotency
 from core.store.engine import reading, writing
+from core.store.failures import Patience
 from core.store.tables import Job
 from worker.supervisor import Supervisor
 
@@ -23,9 +24,11 @@ log = structlog.get_logger()
 
 def sweep_once(settings: Settings, engine: Engine, *, hinting: bool = True) -> list[str]:
     """Ids of the jobs that were taken from a lost worker. ``hinting``: whether waiting jobs are to be hinted at again."""
-    lost = attempts.sweep(engine, max_attempts=settings.max_attempts, backoff_seconds=settings.backoff_seconds)
+    lost = attempts.sweep(engine, Patience.of(settings))
     for job_id in lost:
         log.warning("a job was taken back from a lost worker", job=job_id)
+    for job_id in attempts.resume_due(engine):
+        log.info("a job that was paused for want of room is queued again", job=job_id)
     if settings.broker_url and hinting:
         with reading(engine) as session:
             waiting = attempts.next_queued(session, limit=HINTS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""``distill submit``, ``jobs``, ``show``, ``watch``, ``cancel``, ``download``."""
+"""``distill submit``, ``jobs``, ``show``, ``watch``, ``cancel``, ``pause``, ``resume``, ``retry``, ``download``."""
 
 from itertools import islice
 from pathlib import Path
@@ -79,6 +79,7 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
             "name": job.name,
             "kind": job.kind,
             "status": stage(job),
+            "waits for": job.pending_reason,
             "failure": job.failure and f"{job.failure.message} ({job.failure.code}, {job.failure.failure_class})",
             "method": job.method,
             "student": job.student,
@@ -106,6 +107,27 @@ def cancel(job_id: JobId) -> None:
     """Cancel a job."""
     with Distill() as service:
         job = service.cancel(job_id)
+    say(f"{job.id} is {job.status}.")
+
+
+def pause(job_id: JobId) -> None:
+    """Pause a job: its worker is free, and it goes on from its last checkpoint when it is resumed."""
+    with Distill() as service:
+        job = service.pause(job_id)
+    say(f"{job.id} is {job.status}.")
+
+
+def resume(job_id: JobId) -> None:
+    """Let a paused job go on."""
+    with Distill() as service:
+        job = service.resume(job_id)
+    say(f"{job.id} is {job.status}.")
+
+
+def retry(job_id: JobId) -> None:
+    """Try a failed or cancelled job once more, from its last checkpoint."""
+    with Distill() as service:
+        job = service.retry(job_id)
     say(f"{job.id} is {job.status}.")
 
 

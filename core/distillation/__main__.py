@@ -6,6 +6,7 @@ With ``--supervised`` it ends at once when its standard input closes, that is, w
 
 import argparse
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -74,6 +75,8 @@ def run(folder: JobFolder, signalled: threading.Event) -> Ended:
         return failed("accelerator_error", "infrastructure", f"The accelerator failed: {error}")
     except OSError as error:
         traceback.print_exc()
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return failed("storage_full", "infrastructure", "The disk of the worker is full.")
         return failed("io_error", "infrastructure", f"Reading or writing failed: {error.strerror or error}.")
     except Exception as error:
         traceback.print_exc()

@@ -39,3 +39,21 @@ MOVES: dict[tuple[Status, Status], str] = {
 
 def may_move(old: Status, new: Status) -> bool:
     return (old, new) in MOVES
+
+
+Action = Literal["cancel", "pause", "resume", "retry"]
+
+ACTIONS: dict[Action, dict[Status, Status | None]] = {
+    "cancel": {
+        "queued": "cancelled",
+        "paused": "cancelled",
+        "running": "cancelling",
+        "pausing": "cancelling",
+        "cancelling": None,
+        "cancelled": None,
+    },
+    "pause": {"queued": "paused", "running": "pausing", "pausing": None, "paused": None},
+    "resume": {"paused": "queued", "queued": None, "running": None},
+    "retry": {"failed": "queued", "cancelled": "queued", "queued": None},
+}
+"""What a user may ask for, by state: the state that it leads to; None: it was asked for before. In other states it is refused."""

@@ -6,6 +6,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
+from core.store.fence import Fenced
 from core.store.ids import new_id
 from core.store.tables import Artifact
 
@@ -13,7 +14,7 @@ Kind = Literal["checkpoint", "weights", "report", "figure", "export"]
 
 
 def put(
-    session: Session,
+    session: Fenced,
     job_id: str,
     *,
     name: str,
@@ -71,13 +72,13 @@ def checkpoints(session: Session, job_id: str) -> list[Artifact]:
     return list(session.scalars(statement.order_by(Artifact.step.desc(), Artifact.id.desc())))
 
 
-def remove(session: Session, artifact: Artifact) -> str:
+def remove(session: Fenced, artifact: Artifact) -> str:
     """Forget a file, such as a corrupt checkpoint; its object key, to be deleted AFTER the commit."""
     session.execute(delete(Artifact).where(Artifact.id == artifact.id))
     return artifact.object_key
 
 
-def prune_checkpoints(session: Session, job_id: str, keep: int) -> list[str]:
+def prune_checkpoints(session: Fenced, job_id: str, keep: int) -> list[str]:
     """Forget all but the furthest ``keep`` checkpoints; their object keys, to be deleted AFTER the commit."""
     if keep < 1:
         raise ValueError(f"At least one checkpoint must be kept, not {keep}.")

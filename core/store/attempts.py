@@ -1,7 +1,6 @@
 """Jobs as a worker sees them: claim one, hold its lease, write under its fence, let it go.
 
-A claim raises the job's attempt number. Everything that a worker writes happens in ``Attempt.writing``, whose first
-statement demands that this number still stands: a worker that was taken for dead can write nothing when it wakes up.
+Everything that a worker writes happens in ``Attempt.writing``, behind the fence of ``core.store.fence``.
 """
 
 from collections.abc import Iterator
@@ -12,17 +11,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from core.errors import LeaseLost
-from core.spec.status import HELD, Phase
-from core.store import events
-from core.store.clock import database_now
-from core.store.engine import reading, writing
+from core.errors import JobFailed, LeaseLost
+from core.spec.status import HELD
+from core.store.clock import after, database_now
+from core.store.engine import reading, transaction, writing
+from core.store.failures import Patience, meet
+from core.store.fence import Fenced
 from core.store.ids import is_id
 from core.store.moves import move, move_by_id
 from core.store.tables import Job
-
-LONGEST_BACKOFF = 36
-"""In units of ``backoff_seconds``: 10, 20, 40 … 360 s."""
 
 
 @dataclass(frozen=True)
@@ -36,29 +33,18 @@ class Attempt:
     lease_seconds: float
 
     @contextmanager
-    def writing(self) -> Iterator[tuple[Session, Job]]:
+    def writing(self) -> Iterator[tuple[Fenced, Job]]:
         """A transaction that only the job's present attempt gets: ``with attempt.writing() as (session, job):``.
 
         Raises LeaseLost, with nothing written, where the job has ended or belongs to another attempt.
         """
-        with writing(self.engine) as session:
+        with transaction(self.engine, Fenced) as session:
             yield session, self._fence(session, version=Job.version + 1)
 
     def renew(self) -> Job:
         """Extend the lease, and see the job as it stands: it may be ``cancelling``. Raises LeaseLost."""
         with writing(self.engine) as session:
-            return self._fence(session, lease_expires_at=_after(self.lease_seconds))
-
-    def phase(self, phase: Phase) -> None:
-        """What the worker is at. Raises LeaseLost."""
-        with self.writing() as (session, job):
-            job.phase = phase
-            events.append(session, job, "phase", {"phase": phase})
-
-    def progress(self, progress: dict[str, Any]) -> None:
-        """How far it is. Raises LeaseLost."""
-        with self.writing() as (_, job):
-            job.progress = progress
+            return self._fence(session, lease_expires_at=after(self.lease_seconds))
 
     def _fence(self, session: Session, **changes: Any) -> Job:
         statement = (
@@ -94,7 +80,7 @@ def claim(engine: Engine, job_id: str, worker: str, lease_seconds: float) -> Att
             _ready(),
             attempt=Job.attempt + 1,
             worker=worker[:200],
-            lease_expires_at=_after(lease_seconds),
+            lease_expires_at=after(lease_seconds),
             phase="preparing",
             pending_reason=None,
             not_before=None,
@@ -103,88 +89,65 @@ def claim(engine: Engine, job_id: str, worker: str, lease_seconds: float) -> Att
     return Attempt(engine, job.id, job.attempt, job.project_id, lease_seconds) if job is not None else None
 
 
-def succeed(session: Session, job: Job, results: dict[str, Any] | None = None, model_id: str | None = None) -> None:
-    """Done, even if a request to cancel came too late to be heeded. Call it inside ``Attempt.writing``."""
+def succeed(session: Fenced, job: Job, results: dict[str, Any] | None = None, model_id: str | None = None) -> None:
+    """Done, even if a request to cancel or to pause came too late to be heeded."""
     move(session, job, "succeeded", "done", results=results, model_id=model_id, failure=None)
 
 
-def fail(session: Session, job: Job, failure: dict[str, Any]) -> None:
-    """The job cannot be done: ``{"code", "class", "message", "retryable"}``; the attempt is added here.
+def fail(session: Fenced, job: Job, error: JobFailed, patience: Patience) -> None:
+    """The attempt failed: the job is tried again, paused, or fails for good (``core.store.failures``)."""
+    meet(session, job, error, patience)
 
-    A job that was being cancelled becomes ``cancelled``. Call it inside ``Attempt.writing``.
+
+def let_go(session: Fenced, job: Job, reason: str) -> None:
+    """The trainer has ended because it was asked to, through no failure.
+
+    ``cancelling`` becomes ``cancelled``, ``pausing`` becomes ``paused``; a running job goes back to the queue.
     """
-    if job.status == "cancelling":
-        cancelled(session, job)
-    else:
-        move(session, job, "failed", failure.get("message"), failure={**failure, "attempt": job.attempt})
+    match job.status:
+        case "cancelling":
+            move(session, job, "cancelled", reason)
+        case "pausing":
+            move(session, job, "paused", reason, worker=None, pending_reason="A user paused it.")
+        case _:
+            move(session, job, "queued", reason, worker=None, pending_reason=reason, not_before=None)
 
 
-def cancelled(session: Session, job: Job, reason: str = "its trainer has ended") -> None:
-    """The trainer of a ``cancelling`` job has ended. Call it inside ``Attempt.writing``."""
-    move(session, job, "cancelled", reason)
-
-
-def release(
-    session: Session,
-    job: Job,
-    reason: str,
-    *,
-    counts: bool,
-    max_attempts: int = 5,
-    backoff_seconds: float = 0.0,
-    failure: dict[str, Any] | None = None,
-) -> None:
-    """Give the job back to the queue. Call it inside ``Attempt.writing``.
-
-    ``counts``: the infrastructure failed, so the next attempt waits ``backoff_seconds`` times 1, 2, 4 … 36, and the
-    ``max_attempts``-th such failure is the last: the job fails, with ``failure`` where it is given. A worker that shuts
-    down in good order does not count. A job that was being cancelled becomes ``cancelled``.
-    """
-    failures = job.infrastructure_failures + (1 if counts else 0)
-    if job.status == "cancelling":
-        cancelled(session, job, reason)
-    elif counts and failures >= max_attempts:
-        last = failure or {"code": "worker_lost", "class": "infrastructure", "message": reason, "retryable": True}
-        message = f"{last['message']} This was the last of {max_attempts} attempts."
-        last = {**last, "message": message, "attempt": job.attempt}
-        move(session, job, "failed", message, failure=last, infrastructure_failures=failures)
-    else:
-        wait_seconds = min(2 ** (failures - 1), LONGEST_BACKOFF) * backoff_seconds if counts else 0.0
-        move(
-            session,
-            job,
-            "queued",
-            reason,
-            worker=None,
-            pending_reason=reason,
-            not_before=_after(wait_seconds),
-            infrastructure_failures=failures,
-        )
-
-
-def sweep(engine: Engine, *, max_attempts: int, backoff_seconds: float) -> list[str]:
+def sweep(engine: Engine, patience: Patience) -> list[str]:
     """Take every job whose lease has run out, by the database's clock, from its worker; the ids of those jobs.
 
-    Each goes back to the queue, or fails for good, or (``cancelling``) is cancelled. Safe to run in many processes.
+    Each is met as an infrastructure failure. Safe to run in many processes.
     """
     expired = (Job.status.in_(HELD), Job.lease_expires_at < database_now())
     with reading(engine) as session:
         found = list(session.scalars(select(Job.id).where(*expired)))
-    swept = []
+    return [job_id for job_id in found if _take_from_lost_worker(engine, job_id, patience, *expired)]
+
+
+def _take_from_lost_worker(engine: Engine, job_id: str, patience: Patience, *expired: ColumnElement[bool]) -> bool:
+    with transaction(engine, Fenced) as session:
+        # Locked and asked again: since then it may have been renewed, ended, or swept by another.
+        statement = select(Job).where(Job.id == job_id, *expired).with_for_update(skip_locked=True)
+        job = session.scalars(statement).one_or_none()
+        if job is None:
+            return False
+        reason = f"Its worker {job.worker!r} was not heard of for the length of its lease."
+        meet(session, job, JobFailed("worker_lost", "infrastructure", reason), patience)
+        return True
+
+
+def resume_due(engine: Engine) -> list[str]:
+    """Queue every job that was paused for want of room and has waited its time; their ids."""
+    due = (Job.status == "paused", Job.not_before < database_now())
+    with reading(engine) as session:
+        found = list(session.scalars(select(Job.id).where(*due)))
+    resumed = []
     for job_id in found:
         with writing(engine) as session:
-            # Locked and asked again: since then it may have been renewed, ended, or swept by another.
-            statement = select(Job).where(Job.id == job_id, *expired).with_for_update(skip_locked=True)
-            job = session.scalars(statement).one_or_none()
-            if job is not None:
-                reason = f"Its worker {job.worker!r} was not heard of for the length of its lease."
-                release(session, job, reason, counts=True, max_attempts=max_attempts, backoff_seconds=backoff_seconds)
-                swept.append(job_id)
-    return swept
-
-
-def _after(seconds: float) -> ColumnElement[int]:
-    return database_now() + round(seconds * 1000)
+            reason = "there may be room again"
+            if move_by_id(session, job_id, "paused", "queued", reason, *due, not_before=None, pending_reason=None) is not None:
+                resumed.append(job_id)
+    return resumed
 
 
 def _ready() -> ColumnElement[bool]:

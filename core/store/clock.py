@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, ColumnElement
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -15,6 +15,11 @@ class _DatabaseNow(FunctionElement[int]):
 def database_now() -> _DatabaseNow:
     """An expression: the database's clock in whole milliseconds since the epoch."""
     return _DatabaseNow()
+
+
+def after(seconds: float) -> ColumnElement[int]:
+    """An expression: so long from now, by the database's clock."""
+    return database_now() + round(seconds * 1000)
 
 
 # clock_timestamp(), not now(): a transaction that waited for a lock must not see the time at which it began to wait.

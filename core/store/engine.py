@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from alembic import command
@@ -31,6 +31,7 @@ SQLITE_BUSY_SECONDS = 30.0
 CONNECT_SHARE, PING_SHARE, SILENCE_SHARE = 0.8, 0.4, 1.2
 """Of the patience. A pooled connection found silent and then a new one that is not made take as long as a silent statement."""
 UNHURRIED_SECONDS = 10.0
+AnySession = TypeVar("AnySession", bound=Session)
 _MIGRATION_LOCK = 0x646973_74696C6C
 
 
@@ -61,8 +62,15 @@ def writing(engine: Engine) -> Iterator[Session]:
 
     Raises Unavailable where the database does not answer; whether the commit happened is then unknown.
     """
+    with transaction(engine, Session) as session:
+        yield session
+
+
+@contextmanager
+def transaction(engine: Engine, kind: type[AnySession]) -> Iterator[AnySession]:
+    """As ``writing``, in a session of another kind."""
     immediate = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-    with _translated_errors(), Session(immediate, expire_on_commit=False) as session, session.begin():
+    with _translated_errors(), kind(immediate, expire_on_commit=False) as session, session.begin():
         yield session
 
 

@@ -1,8 +1,8 @@
-"""Jobs as a caller sees them: submit, look up, list, cancel. What workers do to them is in ``attempts.py``."""
+"""Jobs as a caller sees them: submit, look up, list, act on. What workers do to them is in ``attempts.py``."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, and_, false, func, or_, select, tuple_
 from sqlalchemy.orm import Session, defer
@@ -10,14 +10,15 @@ from sqlalchemy.orm import Session, defer
 from core.errors import Conflict, Invalid, NotFound
 from core.spec.job import AdversarialTraining, Distillation, EvaluationJob
 from core.spec.job import Job as Spec
-from core.spec.status import Status
+from core.spec.status import ACTIONS, MOVES, Action, Status
 from core.store.clock import database_now
 from core.store.ids import is_id, new_id
-from core.store.moves import begin, move
+from core.store.moves import IMPORTS, begin, move
 from core.store.pages import page
 from core.store.tables import Dataset, Job, JobLabel
 
 Sort = Literal["created_at", "-created_at"]
+PARTICIPLES: dict[Action, str] = {"cancel": "cancelled", "pause": "paused", "resume": "resumed", "retry": "tried again"}
 
 
 @dataclass(frozen=True)
@@ -127,24 +128,36 @@ def versions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
     return {row.id: row.version for row in rows}
 
 
-def request_cancel(session: Session, project_id: str, job_id: str) -> tuple[Job, bool]:
-    """Ask for a job's end; the flag says whether this call changed anything.
+def request(session: Session, project_id: str, job_id: str, action: Action) -> tuple[Job, bool]:
+    """What a user asks of a job, as ``core.spec.status.ACTIONS`` says; the flag says whether this call changed anything.
 
-    queued: cancelled at once. running: cancelling, and its worker sees to the rest. cancelling, cancelled: unchanged.
-    Raises Conflict for a job that has succeeded or failed.
+    Raises Conflict (code ``job_<status>``) in a state that the action is not for.
     """
     job = _find(session, project_id, job_id, lock=True)
-    match job.status:
-        case "queued":
-            move(session, job, "cancelled", "cancelled before it began", cancel_requested_at=database_now())
-            return job, True
-        case "running":
-            move(session, job, "cancelling", "a user asked to cancel it", cancel_requested_at=database_now())
-            return job, True
-        case "cancelling" | "cancelled":
-            return job, False
-        case _:
-            raise Conflict(f"Job {job.id} has {job.status}; there is nothing left to cancel.", code=f"job_{job.status}")
+    if job.status not in ACTIONS[action]:
+        raise Conflict(f"Job {job.id} is {job.status}: it cannot be {PARTICIPLES[action]}.", code=f"job_{job.status}")
+    new = ACTIONS[action][job.status]
+    if new is None:
+        return job, False
+    if action == "retry" and job.kind in IMPORTS:
+        raise Conflict(f"Job {job.id} is an import, whose upload was not kept; upload again.", code="not_retryable")
+    move(session, job, new, MOVES[job.status, new], **_changes(action, new))
+    return job, True
+
+
+def _changes(action: Action, new: Status) -> dict[str, Any]:
+    """What else changes with the state."""
+    match action:
+        case "cancel":
+            return {"cancel_requested_at": database_now()}
+        case "pause":
+            return {"not_before": None} | ({"pending_reason": "A user paused it."} if new == "paused" else {})
+        case "resume":
+            return {"not_before": None, "pending_reason": None}
+        case "retry":
+            counts = dict.fromkeys(("infrastructure_failures", "timeouts", "memory_failures"), 0)
+            cleared = dict.fromkeys(("failure", "not_before", "pending_reason", "cancel_requested_at", "finished_at", "worker"))
+            return counts | cleared
 
 
 def queue_position(session: Session, job: Job) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from core.store.fence import Fenced
 from core.store.tables import Metric
 from core.store.upsert import insert
 
@@ -13,12 +14,12 @@ Series = dict[str, list[tuple[int, float]]]
 _FEWEST_POINTS = 4
 
 
-def record(session: Session, job_id: str, attempt: int, step: int, values: Mapping[str, float]) -> None:
+def record(session: Fenced, job_id: str, attempt: int, step: int, values: Mapping[str, float]) -> None:
     """One step's values, by name."""
     record_many(session, job_id, attempt, [(step, values)])
 
 
-def record_many(session: Session, job_id: str, attempt: int, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+def record_many(session: Fenced, job_id: str, attempt: int, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
     """Many steps' values. Non-finite ones are left out: neither JSON nor SQLite has them."""
     latest = {(name, step): float(value) for step, values in rows for name, value in values.items() if math.isfinite(value)}
     if not latest:

@@ -11,6 +11,9 @@ from core.store import events
 from core.store.clock import database_now
 from core.store.tables import Dataset, Event, Job, Model
 
+IMPORTS = frozenset({"import_model", "import_dataset"})
+"""Kinds of job that open an upload."""
+
 
 def move(
     session: Session, job: Job, new: Status, reason: str | None = None, *conditions: ColumnElement[bool], **changes: Any
@@ -77,7 +80,7 @@ def _say(session: Session, job: Job, old: Status | None, new: Status, reason: st
 
 def _give_up_import(session: Session, job: Job) -> None:
     """What an import job was to open never stays ``importing`` when the job has ended."""
-    if job.kind not in {"import_model", "import_dataset"}:
+    if job.kind not in IMPORTS:
         return
     failure = job.failure or {}
     problem = {"code": failure.get("code", "import_cancelled"), "detail": failure.get("message", "The import was cancelled.")}

@@ -88,9 +88,11 @@ class Objects:
 
     # -- writing
 
-    def put_file(self, key: str, path: Path) -> tuple[int, str]:
-        """Store a file; its size and SHA-256, taken while it was read. Raises Unavailable."""
-        return self.put_stream(key, chunks(path), path.stat().st_size)
+    def put_file(self, key: str, path: Path, check: Callable[[], None] = lambda: None) -> tuple[int, str]:
+        """Store a file; its size and SHA-256, taken while it was read. Raises Unavailable, and whatever ``check``, called for
+        each part, raises.
+        """
+        return self.put_stream(key, _checked(chunks(path), check), path.stat().st_size)
 
     def put_stream(self, key: str, stream: Iterable[bytes], limit_bytes: int) -> tuple[int, str]:
         """Store bytes as they come, some parts in memory at a time; size and SHA-256.
@@ -235,6 +237,12 @@ def _refuse_after_fork() -> None:
     """obstore's threads stay behind in a fork's parent, and every call in the child waits for them for ever."""
     if _using_process.setdefault("pid", os.getpid()) != os.getpid():
         raise RuntimeError("The object store was used before this process was forked; start processes by spawn or exec.")
+
+
+def _checked(stream: Iterable[bytes], check: Callable[[], None]) -> Iterator[bytes]:
+    for chunk in stream:
+        check()
+        yield chunk
 
 
 class _Counted:

@@ -66,6 +66,6 @@ def request_cancel(session: Session, project_id: str, sweep_id: str) -> int:
 def _cancelled(session: Session, project_id: str, job_id: str) -> bool:
     """False where it has ended since it was looked for."""
     try:
-        return jobs.request_cancel(session, project_id, job_id)[1]
+        return jobs.request(session, project_id, job_id, "cancel")[1]
     except Conflict:
         return False

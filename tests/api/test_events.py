@@ -15,7 +15,7 @@ from api import stream
 from core.store import attempts, events
 from core.store.engine import make_engine
 from tests.api.conftest import STRANGERS_KEY, Service, bearer
-from tests.builders import a_job, an_attempt
+from tests.builders import a_job, an_attempt, enter, get_to
 from tests.servers import wait_until
 
 STREAM = {"Accept": "text/event-stream"}
@@ -53,7 +53,7 @@ def streamed(client: Any, job_id: str, **headers: str) -> list[Message]:
 def a_run(engine: Engine, epochs: int = 3) -> str:
     """A job that has succeeded, with an event for each epoch: queued, running, phase, epochs, succeeded."""
     attempt = an_attempt(engine)
-    attempt.phase("training")
+    enter(attempt, "training")
     with attempt.writing() as (session, job):
         for epoch in range(1, epochs + 1):
             events.append(session, job, "epoch", {"epoch": epoch})
@@ -147,7 +147,7 @@ def test_a_live_stream_tells_of_progress_and_events_as_they_happen_and_ends_with
     wait_until(lambda: listener.has(lambda message: message.event == "job"), what="the job as it stands")
     attempt = an_attempt(engine, job)
     wait_until(lambda: listener.has(lambda m: m.id and m.data["data"].get("to") == "running"), seconds=5, what="the claim")
-    attempt.progress({"phase": "training", "step": 7, "of": 9})
+    get_to(attempt, {"phase": "training", "step": 7, "of": 9})
     wait_until(lambda: listener.has(lambda m: m.event == "job" and (m.data["progress"] or {}).get("step") == 7), seconds=5)
     began = time.monotonic()
     with attempt.writing() as (session, row):

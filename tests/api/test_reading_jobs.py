@@ -4,9 +4,11 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
+from core.errors import JobFailed
 from core.store import attempts
+from core.store.failures import Patience
 from tests.api.conftest import STRANGER
-from tests.builders import a_job, an_attempt
+from tests.builders import a_job, an_attempt, get_to
 
 
 def ids(client: TestClient, **params: Any) -> list[str]:
@@ -24,7 +26,7 @@ def test_a_job_that_has_not_changed_is_not_sent_again(client: TestClient, engine
     attempt = an_attempt(engine, job)
     running = client.get(f"/v1/jobs/{job.id}", headers={"If-None-Match": first.headers["ETag"]})
     assert (running.status_code, running.json()["status"], running.json()["worker"]) == (200, "running", "worker-1")
-    attempt.progress({"phase": "training", "step": 3, "of": 10})
+    get_to(attempt, {"phase": "training", "step": 3, "of": 10})
     progress = client.get(f"/v1/jobs/{job.id}", headers={"If-None-Match": running.headers["ETag"]})
     assert (progress.status_code, progress.json()["progress"]["step"]) == (200, 3)
 
@@ -123,9 +125,7 @@ def test_hostile_filters_are_refused(client: TestClient, query: str) -> None:
 def test_a_failed_job_says_whose_fault_it_was(client: TestClient, engine: Engine) -> None:
     attempt = an_attempt(engine)
     with attempt.writing() as (session, job):
-        attempts.fail(
-            session, job, {"code": "loss_not_finite", "class": "user", "message": "The loss is NaN.", "retryable": False}
-        )
+        attempts.fail(session, job, JobFailed("loss_not_finite", "user", "The loss is NaN."), Patience())
     job_read = client.get(f"/v1/jobs/{attempt.job_id}").json()
     assert (job_read["status"], job_read["terminal"]) == ("failed", True)
     assert job_read["failure"] == {

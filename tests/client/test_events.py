@@ -24,6 +24,11 @@ def test_the_stream_ends_with_the_event_that_ends_the_job(fake: Fake, service: D
     assert fake.requests[0].headers["accept"] == "text/event-stream"
 
 
+def test_an_end_that_was_followed_by_another_attempt_is_not_the_end(fake: Fake, service: Distill) -> None:
+    fake.on(EVENTS, stream(event(1), job(), ended(2, "failed"), event(3), job("succeeded"), ended(4)))
+    assert numbers(service) == [1, 2, 3, 4]
+
+
 def test_a_broken_stream_is_taken_up_where_it_broke_and_nothing_is_lost_or_doubled(fake: Fake, service: Distill) -> None:
     fake.on(JOB, as_json(job()))
     fake.on(
@@ -65,7 +70,7 @@ def test_following_from_behind_the_end_ends(fake: Fake, service: Distill) -> Non
 
 
 def test_progress_comes_between_the_events(fake: Fake, service: Distill) -> None:
-    fake.on(EVENTS, stream(event(1), job(progress={"step": 7, "of": 9}), ended(2)))
+    fake.on(EVENTS, stream(event(1), job(progress={"step": 7, "of": 9}), job("succeeded"), ended(2)))
     progress = [item.progress.step for item in service.events("job_1") if isinstance(item, Job) and item.progress]
     assert progress == [7]
 
@@ -86,10 +91,10 @@ def test_a_stream_that_never_comes_is_given_up(fake: Fake) -> None:
 def test_waiting_tells_of_every_change_and_returns_the_job_as_it_ended(fake: Fake, service: Distill) -> None:
     fake.on(JOB, as_json(job("queued")), as_json(job("succeeded", model_id="mdl_1")))
     training = job(phase="training", progress={"step": 1})
-    fake.on(EVENTS, stream(event(1), job(), event(2, "phase", phase="training"), training, ended(3)))
+    fake.on(EVENTS, stream(event(1), job(), event(2, "phase", phase="training"), training, job("succeeded"), ended(3)))
     seen: list[tuple[str, str | None]] = []
     assert service.wait("job_1", lambda it: seen.append((it.status, it.phase))).model_id == "mdl_1"
-    assert seen == [("queued", None), ("running", None), ("running", "training"), ("succeeded", None)]
+    assert seen == [("queued", None), ("running", None), ("running", "training"), ("succeeded", None), ("succeeded", None)]
 
 
 def test_waiting_for_a_job_that_has_ended_needs_no_stream(fake: Fake, service: Distill) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import Conflict
 from core.store.engine import writing
-from core.store.jobs import request_cancel
+from core.store.jobs import request
 from core.store.tables import DEFAULT_PROJECT
 from tests.faults.conftest import Figure
 from tests.faults.deployment import SOAK, Deployment, fresh_redis
@@ -76,7 +76,7 @@ def test_j7_without_redis_jobs_are_accepted_and_go_on_and_begin_when_it_is_back(
 
 def cancel(deployment: Deployment, job_id: str) -> None:
     with writing(deployment.engine) as session, suppress(Conflict):
-        request_cancel(session, DEFAULT_PROJECT, job_id)
+        request(session, DEFAULT_PROJECT, job_id, "cancel")
 
 
 def submit_for(seconds: float, http: Any) -> tuple[list[str], float]:

@@ -9,14 +9,16 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from core.errors import LeaseLost
+from core.errors import JobFailed, LeaseLost
 from core.store import artifacts, attempts, events, jobs, metrics, models
 from core.store.attempts import Attempt
 from core.store.engine import database_now, reading, writing
+from core.store.failures import Patience
 from core.store.tables import DEFAULT_PROJECT, Artifact, Event, Job, Metric, Model
-from tests.builders import SHA256, a_job, an_attempt, model_description
+from tests.builders import SHA256, a_job, an_attempt, enter, get_to, model_description
 
-FAILURE = {"code": "diverged", "class": "user", "message": "The loss is not a number.", "retryable": False}
+DIVERGED = JobFailed("diverged", "user", "The loss is not a number.")
+BROKEN = JobFailed("worker_error", "infrastructure", "Its disk broke.")
 
 
 def reread(engine: Engine, job_id: str) -> Job:
@@ -31,11 +33,11 @@ def let_lease_run_out(engine: Engine, job_id: str) -> None:
 
 def cancel(engine: Engine, job_id: str) -> None:
     with writing(engine) as session:
-        jobs.request_cancel(session, DEFAULT_PROJECT, job_id)
+        jobs.request(session, DEFAULT_PROJECT, job_id, "cancel")
 
 
-def sweep(engine: Engine, max_attempts: int = 5, backoff_seconds: float = 0.0) -> list[str]:
-    return attempts.sweep(engine, max_attempts=max_attempts, backoff_seconds=backoff_seconds)
+def sweep(engine: Engine, max_attempts: int = 5) -> list[str]:
+    return attempts.sweep(engine, Patience(max_attempts, backoff_seconds=0.0))
 
 
 # -- claims
@@ -72,7 +74,7 @@ def test_the_oldest_ready_job_is_next(engine: Engine) -> None:
     an_attempt(engine, made[1])
     later = an_attempt(engine, made[0])
     with later.writing() as (session, job):
-        attempts.release(session, job, "its disk broke", counts=True, backoff_seconds=60)
+        attempts.fail(session, job, BROKEN, Patience(backoff_seconds=60))
     with reading(engine) as session:
         assert attempts.next_queued(session) == [made[2].id, made[3].id]
         assert attempts.next_queued(session, limit=1) == [made[2].id]
@@ -106,11 +108,11 @@ def publish(session: Session, job: Job) -> None:
 
 
 def fail(session: Session, job: Job) -> None:
-    attempts.fail(session, job, FAILURE)
+    attempts.fail(session, job, DIVERGED, Patience())
 
 
 def release(session: Session, job: Job) -> None:
-    attempts.release(session, job, "shut down", counts=False)
+    attempts.let_go(session, job, "shut down")
 
 
 def note(session: Session, job: Job) -> None:
@@ -141,7 +143,7 @@ def assert_writes_nothing(engine: Engine, attempt: Attempt) -> None:
     for what in WRITES:
         with pytest.raises(LeaseLost):
             write(what)
-    for call in (attempt.renew, lambda: attempt.phase("training"), lambda: attempt.progress({"step": 99})):
+    for call in (attempt.renew, lambda: enter(attempt, "training"), lambda: get_to(attempt, {"step": 99})):
         with pytest.raises(LeaseLost):
             call()
     assert state(engine, attempt.job_id) == before
@@ -205,53 +207,16 @@ def test_a_cancelling_job_that_fails_or_is_released_is_cancelled(engine: Engine)
         assert reread(engine, attempt.job_id).status == "cancelled"
 
 
-def test_a_failure_names_its_attempt(engine: Engine) -> None:
-    attempt = an_attempt(engine)
-    with attempt.writing() as (session, job):
-        attempts.fail(session, job, FAILURE)
-    assert reread(engine, attempt.job_id).failure == {**FAILURE, "attempt": 1}
-
-
 def test_a_release_in_good_order_does_not_count(engine: Engine) -> None:
     job = a_job(engine)
     for number in range(1, 8):
         attempt = an_attempt(engine, job)
         assert attempt.number == number
         with attempt.writing() as (session, held):
-            attempts.release(session, held, "its worker was shut down", counts=False, max_attempts=2)
+            attempts.let_go(session, held, "its worker was shut down")
     job = reread(engine, job.id)
     assert (job.status, job.infrastructure_failures, job.worker) == ("queued", 0, None)
     assert job.pending_reason == "its worker was shut down"
-
-
-def test_waits_double_up_to_36_times_the_first(engine: Engine) -> None:
-    job = a_job(engine)
-    for wanted in (10, 20, 40, 80, 160, 320, 360, 360):
-        attempt = an_attempt(engine, job)
-        with attempt.writing() as (session, held):
-            before = session.scalar(database_now().select())
-            attempts.release(session, held, "its disk broke", counts=True, max_attempts=99, backoff_seconds=10)
-            after = session.scalar(database_now().select())
-        assert before is not None
-        assert after is not None
-        with writing(engine) as session:
-            held = jobs.get(session, DEFAULT_PROJECT, job.id)
-            assert held.not_before is not None
-            assert before + 1000 * wanted <= held.not_before <= after + 1000 * wanted
-            held.not_before = None
-
-
-def test_the_last_of_max_attempts_fails_with_its_reason(engine: Engine) -> None:
-    job = a_job(engine)
-    for _ in range(3):
-        attempt = an_attempt(engine, job)
-        with attempt.writing() as (session, held):
-            attempts.release(session, held, "its disk broke", counts=True, max_attempts=3)
-    job = reread(engine, job.id)
-    assert job.status == "failed"
-    assert job.failure is not None
-    assert (job.failure["class"], job.failure["attempt"], job.failure["retryable"]) == ("infrastructure", 3, True)
-    assert "its disk broke" in job.failure["message"]
 
 
 # -- the sweeper

@@ -2,20 +2,22 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from sqlalchemy import Engine
 
 import core.store
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid, JobFailed, NotFound
 from core.spec.job import ImportModel
-from core.spec.status import MOVES, STATUSES, Status
+from core.spec.status import ACTIONS, MOVES, STATUSES, Action, Status
 from core.store import attempts, events, jobs, models, moves
 from core.store.engine import reading, writing
+from core.store.failures import Patience
 from core.store.ids import is_id, new_id
 from core.store.jobs import Filters
 from core.store.tables import DEFAULT_PROJECT, DIGITS_ID, Job, Project
-from tests.builders import a_job, a_teacher, an_attempt, distillation_spec, model_description
+from tests.builders import a_job, a_teacher, an_attempt, distillation_spec, get_to, model_description
 
 
 def ids(found: list[Job]) -> list[str]:
@@ -60,7 +62,7 @@ def test_another_projects_job_is_not_found(engine: Engine) -> None:
     with reading(engine) as session, pytest.raises(NotFound):
         jobs.get(session, "prj_other", job.id)
     with writing(engine) as session, pytest.raises(NotFound):
-        jobs.request_cancel(session, "prj_other", job.id)
+        jobs.request(session, "prj_other", job.id, "cancel")
     with reading(engine) as session:
         assert jobs.list_jobs(session, "prj_other") == ([], None)
 
@@ -145,7 +147,7 @@ def test_a_cursor_that_no_page_gave_out_is_invalid(engine: Engine, cursor: str) 
 def test_a_queued_job_is_cancelled_at_once_and_never_claimed(engine: Engine) -> None:
     job = a_job(engine)
     with writing(engine) as session:
-        cancelled, changed = jobs.request_cancel(session, DEFAULT_PROJECT, job.id)
+        cancelled, changed = jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
     assert (cancelled.status, changed) == ("cancelled", True)
     assert cancelled.finished_at is not None
     assert attempts.claim(engine, job.id, "worker-1", 30) is None
@@ -155,12 +157,12 @@ def test_cancelling_twice_changes_nothing(engine: Engine) -> None:
     attempt = an_attempt(engine)
     for expected in (True, False):
         with writing(engine) as session:
-            job, changed = jobs.request_cancel(session, DEFAULT_PROJECT, attempt.job_id)
+            job, changed = jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
         assert (job.status, changed) == ("cancelling", expected)
     with attempt.writing() as (session, job):
-        attempts.cancelled(session, job)
+        attempts.let_go(session, job, "its trainer has ended")
     with writing(engine) as session:
-        job, changed = jobs.request_cancel(session, DEFAULT_PROJECT, attempt.job_id)
+        job, changed = jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
     assert (job.status, changed) == ("cancelled", False)
 
 
@@ -169,10 +171,56 @@ def test_a_job_that_has_ended_cannot_be_cancelled(engine: Engine) -> None:
     with good.writing() as (session, job):
         attempts.succeed(session, job)
     with bad.writing() as (session, job):
-        attempts.fail(session, job, {"code": "diverged", "class": "user", "message": "It diverged.", "retryable": False})
+        attempts.fail(session, job, JobFailed("diverged", "user", "It diverged."), Patience())
     for attempt, state in ((good, "succeeded"), (bad, "failed")):
         with writing(engine) as session, pytest.raises(Conflict, match=state):
-            jobs.request_cancel(session, DEFAULT_PROJECT, attempt.job_id)
+            jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
+
+
+@pytest.mark.parametrize("action", get_args(Action))
+def test_a_user_may_ask_what_the_table_says_in_each_state_and_nothing_else(engine: Engine, action: Action) -> None:
+    for status in STATUSES:
+        job = a_job(engine)
+        with writing(engine) as session:
+            put_into(session.merge(job), status)
+        with writing(engine) as session:
+            if status not in ACTIONS[action]:
+                with pytest.raises(Conflict) as caught:
+                    jobs.request(session, DEFAULT_PROJECT, job.id, action)
+                assert caught.value.code == f"job_{status}"
+                continue
+            new = ACTIONS[action][status]
+            found, changed = jobs.request(session, DEFAULT_PROJECT, job.id, action)
+            assert (found.status, changed) == (new or status, new is not None)
+            history = moves.history(session, job.id)
+        if new is not None:
+            assert history[-1].data == {"from": status, "to": new, "reason": MOVES[status, new]}
+
+
+def test_every_state_that_a_user_can_bring_about_is_a_move_of_the_table() -> None:
+    asked = {(old, new) for states in ACTIONS.values() for old, new in states.items() if new is not None}
+    assert asked <= MOVES.keys()
+
+
+def test_a_job_that_is_tried_again_begins_with_a_clean_slate_and_its_next_number(engine: Engine) -> None:
+    attempt = an_attempt(engine)
+    with attempt.writing() as (session, job):
+        attempts.fail(session, job, JobFailed("worker_error", "infrastructure", "Its disk broke."), Patience(max_attempts=1))
+    with writing(engine) as session:
+        jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "retry")
+    with reading(engine) as session:
+        job = jobs.get(session, DEFAULT_PROJECT, attempt.job_id)
+    assert (job.status, job.failure, job.infrastructure_failures, job.finished_at) == ("queued", None, 0, None)
+    assert an_attempt(engine, job).number == 2
+
+
+def test_an_import_is_not_tried_again(engine: Engine) -> None:
+    with writing(engine) as session:
+        model = models.create(session, DEFAULT_PROJECT, "teacher", model_description())
+        job = jobs.submit(session, DEFAULT_PROJECT, ImportModel(model_id=model.id, description=model_description()))
+        jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
+    with writing(engine) as session, pytest.raises(Conflict, match="upload again"):
+        jobs.request(session, DEFAULT_PROJECT, job.id, "retry")
 
 
 def test_only_the_tables_moves_are_possible(engine: Engine) -> None:
@@ -216,9 +264,9 @@ def test_status_is_assigned_in_one_module_only() -> None:
 def test_history_tells_every_state_and_why(engine: Engine) -> None:
     attempt = an_attempt(engine)
     with attempt.writing() as (session, job):
-        attempts.release(session, job, "its worker was shut down", counts=False)
+        attempts.let_go(session, job, "its worker was shut down")
     with writing(engine) as session:
-        jobs.request_cancel(session, DEFAULT_PROJECT, attempt.job_id)
+        jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
     with reading(engine) as session:
         history = moves.history(session, attempt.job_id)
     assert [event.data["to"] for event in history] == ["queued", "running", "queued", "cancelled"]
@@ -232,7 +280,7 @@ def test_every_change_raises_the_version_and_a_heartbeat_does_not(engine: Engine
     claimed = attempt.renew().version
     assert claimed > job.version
     assert attempt.renew().version == claimed
-    attempt.progress({"step": 1, "of": 10})
+    get_to(attempt, {"step": 1, "of": 10})
     assert attempt.renew().version > claimed
 
 
@@ -250,7 +298,7 @@ def test_what_a_cancelled_import_was_to_open_is_refused(engine: Engine) -> None:
         job = jobs.submit(session, DEFAULT_PROJECT, ImportModel(model_id=model.id, description=model_description()))
         model.import_job_id = job.id
     with writing(engine) as session:
-        jobs.request_cancel(session, DEFAULT_PROJECT, job.id)
+        jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
     with reading(engine) as session:
         model = models.get(session, DEFAULT_PROJECT, model.id)
     assert (model.status, model.problem and model.problem["code"]) == ("refused", "import_cancelled")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from core.settings import Settings
 from core.store import attempts, jobs
 from core.store.engine import make_engine, writing
+from core.store.failures import Patience
 from core.store.objects import Objects
 from core.store.tables import DEFAULT_PROJECT
 from tests.builders import training_spec
@@ -44,7 +45,7 @@ def working(settings: Settings, engine: Engine, job_id: str) -> Iterator[threadi
 
     def sweep() -> None:
         while not over.wait(0.1):
-            attempts.sweep(engine, max_attempts=5, backoff_seconds=60)
+            attempts.sweep(engine, Patience(backoff_seconds=60))
 
     threads = [threading.Thread(target=supervisor.run, args=(job_id,)), threading.Thread(target=sweep)]
     for thread in threads:
@@ -65,11 +66,11 @@ def test_a_lease_is_kept_while_a_file_takes_longer_than_it_to_upload(
 ) -> None:
     put, slow = Objects.put_file, []
 
-    def slowly(self: Objects, key: str, path: Path) -> tuple[int, str]:
+    def slowly(self: Objects, key: str, path: Path, check: Callable[[], None]) -> tuple[int, str]:
         if "best" in key:
             slow.append(key)
             time.sleep(2 * LEASE_SECONDS)
-        return put(self, key, path)
+        return put(self, key, path, check)
 
     monkeypatch.setattr(Objects, "put_file", slowly)
     job_id = submit(engine, training_spec())
@@ -87,7 +88,7 @@ def test_a_job_is_cancelled_while_its_inputs_are_fetched(
     with working(settings, engine, job_id):
         until(lambda: look(engine, job_id).status == "running", 20, "a claim")
         with writing(engine) as session:
-            jobs.request_cancel(session, DEFAULT_PROJECT, job_id)
+            jobs.request(session, DEFAULT_PROJECT, job_id, "cancel")
         assert until_done(engine, job_id, 20).status == "cancelled"
 
 

@@ -72,7 +72,7 @@ def test_a_trainer_that_ignores_the_request_to_stop_is_killed(engine: Engine, se
         trainer = worker.trainers()[0]
         trainer.suspend()
         with writing(engine) as session:
-            jobs.request_cancel(session, DEFAULT_PROJECT, job_id)
+            jobs.request(session, DEFAULT_PROJECT, job_id, "cancel")
         assert until_done(engine, job_id, 30).status == "cancelled"
         until(lambda: not trainer.is_running(), 10, "the trainer's end")
 
