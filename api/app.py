@@ -20,7 +20,8 @@ from core.store.objects import Objects
 VERSION = "0.1.0"
 UPLOADS_AT_ONCE = 16
 """In threads of their own: slow uploads must not take those that other requests need."""
-DATABASE_PATIENCE_SECONDS = 2.0
+DATABASE_PATIENCE_SECONDS = 1.5
+"""A database that does not answer is a 503 within 2 s."""
 
 
 def operation_id(route: APIRoute) -> str:

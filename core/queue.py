@@ -5,7 +5,7 @@ A hint may be lost, late or doubled: the row is the truth, and the sweeper hints
 
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -20,6 +20,9 @@ BROKER_TIMEOUT_SECONDS = 1.0
 QUIET_SECONDS = 5.0
 """After a failure the broker is left alone so long: no caller waits for it twice."""
 
+LONGEST_RETRY_SECONDS = 5
+"""A worker that has lost the broker looks for it so often, however long it was away; Celery's own pauses grow to 30 s."""
+
 log = structlog.get_logger()
 _failed_at: float | None = None
 
@@ -28,6 +31,12 @@ _failed_at: float | None = None
 def make_app(broker_url: str) -> "Celery":
     """The Celery application of producer and worker alike. Imported only where a broker is set: it costs memory."""
     from celery import Celery
+    from kombu.connection import Connection
+
+    class Reconnecting(Connection):
+        def ensure_connection(self, *args: Any, **options: Any) -> Any:
+            options |= {"interval_start": 1, "interval_max": LONGEST_RETRY_SECONDS}
+            return super().ensure_connection(*args, **options)  # type: ignore[no-untyped-call]
 
     app = Celery("distill", broker=broker_url, set_as_current=False)
     app.conf.update(
@@ -51,6 +60,7 @@ def make_app(broker_url: str) -> "Celery":
             "max_retries": 0,
         },
     )
+    app.amqp.Connection = Reconnecting
     return app
 
 

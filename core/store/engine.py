@@ -4,6 +4,7 @@ Two ways in: ``reading`` and ``writing``. Both turn a database that is down, ful
 """
 
 import fcntl
+import math
 import os
 import sqlite3
 import time
@@ -26,8 +27,9 @@ from core.store.clock import database_now
 __all__ = ["database_now", "make_engine", "migrate", "reading", "require_schema", "writing"]
 
 SQLITE_BUSY_SECONDS = 30.0
-CONNECT_SECONDS = 2
-PING_SECONDS = 1.0
+CONNECT_SHARE, PING_SHARE, SILENCE_SHARE = 0.8, 0.4, 1.2
+"""Of the patience. A pooled connection found silent and then a new one that is not made take as long as a silent statement."""
+UNHURRIED_SECONDS = 10.0
 AnySession = TypeVar("AnySession", bound=Session)
 _MIGRATION_LOCK = 0x646973_74696C6C
 
@@ -35,8 +37,9 @@ _MIGRATION_LOCK = 0x646973_74696C6C
 def make_engine(url: str, *, patience_seconds: float = 5.0) -> Engine:
     """An engine for ``sqlite:///path`` or ``postgresql://…`` (psycopg 3).
 
-    ``patience_seconds``: Postgres gives up a statement after so long, and a connection on which nothing comes back
-    for a second longer is closed: a database that is down, frozen or cut off never hangs a caller.
+    ``patience_seconds``: Postgres gives up a statement after so long, and whatever else happens, a caller waits a fifth
+    longer at most: a database that is down, frozen or cut off never hangs anybody. Nor does a caller that is frozen or
+    cut off inside a transaction hang others: after twice as long Postgres ends it, and its locks are free.
     """
     return _engine(make_url(url), patience_seconds=patience_seconds)
 
@@ -150,9 +153,25 @@ class _ImpatientConnection(psycopg.Connection[Any]):
 
     patience_seconds: float | None = None
 
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> Any:
+        # psycopg's own limit is in whole seconds, and never less than two.
+        give_up_at = time.monotonic() + CONNECT_SHARE * (cls.patience_seconds or math.inf)
+        connecting = super()._connect_gen(conninfo)
+        asked = next(connecting)
+        while True:
+            ready = yield asked  # nothing is ready: it is only time to look at the clock
+            if not ready and time.monotonic() >= give_up_at:
+                raise psycopg.errors.ConnectionTimeout("The server does not answer.")
+            try:
+                asked = connecting.send(ready)
+            except StopIteration as done:
+                return done.value
+
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         # Only SQLAlchemy's ping of a pooled connection runs in autocommit; it need not wait as long as a statement may.
-        limit = timeout or (PING_SECONDS if self.autocommit else self.patience_seconds)
+        share = PING_SHARE if self.autocommit else SILENCE_SHARE
+        limit = timeout or (None if self.patience_seconds is None else share * self.patience_seconds)
         began = time.monotonic()
         try:
             return super().wait(gen, interval, limit)
@@ -163,18 +182,27 @@ class _ImpatientConnection(psycopg.Connection[Any]):
 
 
 def _postgresql(url: URL, patience_seconds: float | None) -> Engine:
-    arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "application_name": "distill"}
+    arguments: dict[str, Any] = {"connect_timeout": round(UNHURRIED_SECONDS), "application_name": "distill"}
     if patience_seconds is not None:
-        arguments["options"] = f"-c statement_timeout={round(patience_seconds * 1000)}"
+        limits = {"statement_timeout": patience_seconds, "idle_in_transaction_session_timeout": 2 * patience_seconds}
+        arguments["options"] = " ".join(f"-c {name}={round(1000 * seconds)}" for name, seconds in limits.items())
     engine = create_engine(
-        url, connect_args=arguments, pool_pre_ping=True, pool_size=10, max_overflow=30, pool_timeout=CONNECT_SECONDS
+        url,
+        connect_args=arguments,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=UNHURRIED_SECONDS if patience_seconds is None else CONNECT_SHARE * patience_seconds,
     )
 
+    class Impatient(_ImpatientConnection):
+        pass
+
+    Impatient.patience_seconds = patience_seconds
+
     @event.listens_for(engine, "do_connect")
-    def connect(dialect: Any, record: Any, cargs: list[Any], cparams: dict[str, Any]) -> _ImpatientConnection:
-        connection = _ImpatientConnection.connect(*cargs, **cparams)
-        connection.patience_seconds = None if patience_seconds is None else patience_seconds + 1
-        return connection
+    def connect(dialect: Any, record: Any, cargs: list[Any], cparams: dict[str, Any]) -> psycopg.Connection[Any]:
+        return Impatient.connect(*cargs, **cparams)
 
     return engine
 

@@ -9,20 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
-from ruamel.yaml import YAML
 
 from client import Distill
+from tests.deployment.composed import ROOT, SERVICES, command, settings
 from tests.deployment.walk import TEACHER, walk
 from tests.servers import S3, Postgres, Redis, free_port, wait_until
 from tests.worker.service import Service, until
-
-ROOT = Path(__file__).parents[2]
-COMPOSE = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, Any] = COMPOSE["services"]
 
 
 def answers(url: str) -> bool:
@@ -69,17 +64,8 @@ class Composed:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def settings(self, name: str) -> dict[str, str]:
-        """What the compose file sets for the service; whatever names another container is put where it is on this machine."""
-        found = {key: str(value) for key, value in SERVICES[name]["environment"].items()}
-        return {key: self.here.get(key, value) for key, value in found.items()}
-
-    def command(self, name: str) -> tuple[str, ...]:
-        program, *arguments = SERVICES[name]["command"]
-        return tuple(arguments) if program == "python" else ("-m", program, *arguments)
-
     def start(self, name: str) -> Service:
-        return Service(self.settings(name), self.folder / f"{name}.log", self.command(name))
+        return Service(settings(name, self.here), self.folder / f"{name}.log", command(name))
 
 
 @pytest.fixture

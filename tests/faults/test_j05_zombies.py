@@ -1,0 +1,78 @@
+"""J5: worker and trainer are stopped past their lease, another worker finishes the job, and they go on."""
+
+import signal
+import time
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from core.errors import LeaseLost, Unavailable
+from core.store import attempts, events
+from core.store.engine import make_engine, reading
+from core.store.tables import Artifact, Metric, Model
+from tests.builders import a_job, an_attempt
+from tests.faults.conftest import Figure
+from tests.faults.deployment import PATIENCE_SECONDS, Deployment
+from tests.worker.results import checkpointed, short
+from tests.worker.service import until
+
+
+def everything(deployment: Deployment, job_id: str) -> Any:
+    """Whatever a worker could have written of the job."""
+    with reading(deployment.engine) as session:
+        metrics = session.execute(
+            select(Metric.name, Metric.step, Metric.value, Metric.attempt).order_by(Metric.name, Metric.step)
+        ).all()
+        files = session.execute(select(Artifact.name, Artifact.object_key, Artifact.sha256).order_by(Artifact.name)).all()
+        models = session.execute(select(Model.id, Model.object_key)).all()
+    job = deployment.look(job_id)
+    row = job.status, job.version, job.event_seq, job.attempt, job.results, job.progress
+    return row, metrics, files, models, sorted(deployment.objects(job_id))
+
+
+def test_j5_a_zombie_that_wakes_up_can_write_nothing(deployment: Deployment, figure: Figure) -> None:
+    job_id = deployment.submit(short(40))
+    zombie = deployment.worker("zombie")
+    until(lambda: checkpointed(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+    trainers = zombie.trainers()
+    for process in trainers:
+        process.suspend()
+    zombie.send(signal.SIGSTOP)
+    deployment.worker("second")
+    assert deployment.until_done(job_id).attempt == 2
+    before = everything(deployment, job_id)
+    for process in trainers:
+        process.resume()
+    time.sleep(1)  # the trainer goes on alone: there is something to be published when the worker wakes up
+    zombie.send(signal.SIGCONT)
+    woke = time.monotonic()
+    until(lambda: not zombie.trainers(), 60, "the end of the zombie's trainer")
+    figure("until the stale trainer has ended, s", time.monotonic() - woke, "at most 10")
+    deployment.assert_one_result(job_id)
+    assert everything(deployment, job_id) == before
+    assert zombie.process.poll() is None, "the worker itself goes on"
+
+
+def test_j5_a_worker_stopped_inside_a_transaction_holds_its_job_no_longer_than_its_lease(
+    postgres_url: str, figure: Figure
+) -> None:
+    """Its locks would keep the sweeper from the job; Postgres ends a transaction in which nothing happens."""
+    patient, zombies = make_engine(postgres_url), make_engine(postgres_url, patience_seconds=0.5)
+    attempt = an_attempt(zombies, a_job(patient), lease_seconds=0.1)
+
+    def stop_inside() -> None:
+        with attempt.writing() as (session, job):
+            began = time.monotonic()
+            until(lambda: attempts.sweep(patient, max_attempts=5, backoff_seconds=0), 30, "the sweep of a locked job")
+            figure("until the job of a transaction stopped for good is free, s", time.monotonic() - began, "twice the patience")
+            events.append(session, job, "note", {"message": "I was here"})
+
+    with pytest.raises((Unavailable, LeaseLost)):
+        stop_inside()
+    with reading(patient) as session:
+        moves = [event.data["to"] for event in events.of_type(session, attempt.job_id, "status")]
+        assert moves == ["queued", "running", "queued"]
+        assert not events.of_type(session, attempt.job_id, "note")
+    patient.dispose()
+    zombies.dispose()

@@ -1,0 +1,94 @@
+"""J8, J9: Postgres is killed and frozen for a minute; its backends are killed twice a second."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from core.store.engine import migrate, reading
+from core.store.tables import Job
+from tests.faults.conftest import Figure
+from tests.faults.deployment import SOAK, Deployment, fresh_postgres
+from tests.servers import Postgres, Redis
+from tests.worker.results import checkpointed, endless, short
+from tests.worker.service import until
+
+OUTAGES = (0.0, 20.0, 60.0) if SOAK else (0.0, 4.0)
+"""Seconds. Of the scaled ones, the last is longer than a lease, as 60 s are longer than 30."""
+ANSWER_SECONDS = 2.0
+REQUESTS = (("GET", "/v1/jobs"), ("POST", "/v1/jobs"), ("GET", "/v1/models"), ("GET", "/readyz"))
+
+
+@pytest.fixture
+def apart(tmp_path: Path, redis_server: Redis, redis_url: str, s3: dict[str, Any]) -> Iterator[tuple[Postgres, Deployment]]:
+    """A deployment whose Postgres is its own."""
+    with ExitStack() as stack:
+        postgres = fresh_postgres(stack)
+        url = postgres.create_database("distill")
+        migrate(url)
+        yield postgres, stack.enter_context(Deployment.on_servers(tmp_path, url, redis_server, s3))
+
+
+@contextmanager
+def gone(postgres: Postgres, fault: str) -> Iterator[None]:
+    if fault == "killed":
+        postgres.kill()
+        yield
+        postgres.start()
+    else:
+        postgres.freeze()
+        yield
+        postgres.thaw()
+
+
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+def test_j8_without_postgres_training_goes_on_callers_are_told_and_nothing_is_lost(
+    apart: tuple[Postgres, Deployment], fault: str, figure: Figure
+) -> None:
+    postgres, deployment = apart
+    api, worker = deployment.api(), deployment.worker()
+    job_id = deployment.submit(short(200 if SOAK else 60))
+    until(lambda: checkpointed(deployment.engine, job_id), 120, "a checkpoint")
+    trainer = worker.trainers()[0]
+    slowest, back, acknowledged = 0.0, 0.0, []
+    for seconds in OUTAGES:
+        with gone(postgres, fault):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                slowest = max(slowest, all_unavailable(api.http))
+        began = time.monotonic()
+        acknowledged.append(until(lambda: accepted(api.http), 60, "an accepted job"))
+        back = max(back, time.monotonic() - began)
+        assert trainer.is_running() or deployment.look(job_id).status == "succeeded", "training goes on"
+    deployment.until_done(job_id)
+    deployment.assert_one_result(job_id)
+    with reading(deployment.engine) as session:
+        assert set(acknowledged) <= set(session.scalars(select(Job.id)))
+    figure("outages, s", ", ".join(f"{seconds:g}" for seconds in OUTAGES))
+    figure("the slowest 503, s", slowest, f"at most {ANSWER_SECONDS:g}")
+    figure("until a job is accepted again, s", back, "at most 10")
+    figure("attempts of the job that was training", deployment.look(job_id).attempt)
+
+
+def all_unavailable(http: Any) -> float:
+    """Every kind of request at once, none of which may hang; the longest wait for an answer."""
+
+    def ask(request: tuple[str, str]) -> float:
+        began = time.monotonic()
+        answer = http.request(*request, json=endless().model_dump(mode="json") if request[0] == "POST" else None)
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["Retry-After"]
+        return time.monotonic() - began
+
+    with ThreadPoolExecutor(len(REQUESTS)) as pool:
+        return max(pool.map(ask, REQUESTS))
+
+
+def accepted(http: Any) -> str | None:
+    answer = http.post("/v1/jobs", json=endless().model_dump(mode="json"))
+    return answer.json()["id"] if answer.status_code == 201 else None

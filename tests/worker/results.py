@@ -1,0 +1,63 @@
+"""Jobs of a known length, and what must be there, and what must not, when one has ended."""
+
+from pathlib import Path
+
+from sqlalchemy import Engine, func, select
+
+from core.spec.job import TrainingJob
+from core.store import artifacts, events
+from core.store.engine import reading
+from core.store.tables import Artifact, Job, Model
+from tests.builders import training_spec
+from tests.worker.service import until
+
+FILES = [
+    "MODEL_CARD.md",
+    "best.safetensors",
+    "last.safetensors",
+    "per_class.png",
+    "per_class.svg",
+    "report.html",
+    "report.json",
+    "report.md",
+    "training.png",
+    "training.svg",
+]
+
+
+def endless() -> TrainingJob:
+    return training_spec(schedule={"epochs": 10_000, "batch_size": 64, "checkpoint_seconds": 0})
+
+
+def short(epochs: int = 30) -> TrainingJob:
+    return training_spec(schedule={"epochs": epochs, "batch_size": 64, "checkpoint_seconds": 0})
+
+
+def checkpointed(engine: Engine, job_id: str) -> int:
+    """The step of the newest checkpoint; 0 where there is none."""
+    with reading(engine) as session:
+        kept = artifacts.checkpoints(session, job_id)
+    return kept[0].step or 0 if kept else 0
+
+
+def resumed_at(engine: Engine, job_id: str) -> list[int]:
+    """The step at which each later attempt went on."""
+    with reading(engine) as session:
+        return [event.data["step"] for event in events.of_type(session, job_id, "resumed")]
+
+
+def assert_exactly_one_result(engine: Engine, job: Job) -> None:
+    """One student, every file once, two checkpoints, one last state."""
+    with reading(engine) as session:
+        assert job.status == "succeeded", job.failure
+        students = session.scalar(select(func.count()).select_from(Model).where(Model.source_job_id == job.id))
+        names = [artifact.name for artifact in session.scalars(select(Artifact).where(Artifact.job_id == job.id))]
+        ends = [event for event in events.of_type(session, job.id, "status") if event.data["to"] == "succeeded"]
+    assert students == len(ends) == 1
+    assert sorted(name for name in names if not name.startswith("checkpoint")) == FILES
+    assert sum(name.startswith("checkpoint") for name in names) == 2
+
+
+def assert_nothing_left(scratch: Path, job_id: str = "job_") -> None:
+    """Of the job's attempts, or of any."""
+    until(lambda: not list((scratch / "jobs").glob(f"{job_id}*")), 15, "an empty scratch folder")
