@@ -1,4 +1,4 @@
-"""``distill submit``, ``jobs``, ``show``, ``watch``, ``cancel``, ``download``."""
+"""``distill submit``, ``jobs``, ``show``, ``watch``, ``cancel``, ``delete``, ``undelete``, ``download``."""
 
 from itertools import islice
 from pathlib import Path
@@ -107,6 +107,20 @@ def cancel(job_id: JobId) -> None:
     with Distill() as service:
         job = service.cancel(job_id)
     say(f"{job.id} is {job.status}.")
+
+
+def delete(job_id: JobId) -> None:
+    """Delete a job that has ended, with its files. Its student stays."""
+    with Distill() as service:
+        job = service.delete(job_id)
+    say(f"{job.id} is deleted; for some days `distill undelete {job.id}` brings it back.")
+
+
+def undelete(job_id: JobId) -> None:
+    """Bring a deleted job back."""
+    with Distill() as service:
+        job = service.restore(job_id)
+    say(f"{job.id} is back.")
 
 
 def download(
