@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from core.errors import CorruptObject, JobFailed
@@ -12,7 +13,7 @@ from core.settings import Settings
 from core.spec.data import DatasetDescription
 from core.spec.job import EvaluationJob, ImportDataset, ImportModel, Submitted, parse
 from core.spec.network import ModelDescription
-from core.store import artifacts, datasets, events, models
+from core.store import artifacts, cache, datasets, events, models
 from core.store.attempts import Attempt
 from core.store.engine import reading
 from core.store.objects import Objects, upload_key
@@ -89,15 +90,15 @@ class Inputs:
         """Inputs that many jobs share are fetched once a machine and verified each time."""
         if key is None or size is None or digest is None:
             raise JobFailed("missing_input", "user", "A model or data set of this job is not ready.")
-        cache = self.settings.resolved_scratch_folder / "cache"
-        cache.mkdir(parents=True, exist_ok=True)
-        kept = cache / digest
-        if not kept.exists() or sha256_of(kept) != digest:
-            self.objects.fetch(key, kept, size, digest, self.check)
-        try:
-            os.link(kept, path)
-        except OSError:
-            shutil.copyfile(kept, path)
+        kept = cache.folder(self.settings) / digest
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if not _taken(kept, path) or sha256_of(path) != digest:
+            path.unlink(missing_ok=True)
+            self.objects.fetch(key, path, size, digest, self.check)
+            kept.unlink(missing_ok=True)
+            _taken(path, kept)
+        with suppress(FileNotFoundError):
+            os.utime(kept)  # its last use, by which the collector chooses
 
     def _checkpoint(self) -> None:
         """The newest checkpoint that is what was written; an event names each one that is not."""
@@ -112,6 +113,19 @@ class Inputs:
                     events.append(session, job, "note", {"message": f"Checkpoint {row.name} was not used: {error}"})
             else:
                 return
+
+
+def _taken(source: Path, target: Path) -> bool:
+    """The same file at another place; False where it is not, or no longer, there."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        return False
+    except FileExistsError:  # another attempt was first
+        return True
+    except OSError:
+        shutil.copyfile(source, target)
+    return True
 
 
 def offered(settings: Settings, name: str) -> Path:

@@ -26,15 +26,18 @@ from core.store.attempts import Attempt
 from core.store.objects import Objects, artifact_key, checkpoint_key
 from core.store.tables import Job
 
-KEEP_CHECKPOINTS = 2
 log = structlog.get_logger()
 
 
 class Outputs:
-    """Follows one job folder's events. ``published`` remembers the files by name, ``imported`` an import's result."""
+    """Follows one job folder's events. ``published`` remembers the files by name, ``imported`` an import's result.
 
-    def __init__(self, objects: Objects, attempt: Attempt, folder: JobFolder) -> None:
-        self.objects, self.attempt, self.folder = objects, attempt, folder
+    Of the checkpoints the ``keep_checkpoints`` furthest are kept. Every one holds the best student so far beside the present
+    one, so the best is never lost with a checkpoint that goes.
+    """
+
+    def __init__(self, objects: Objects, attempt: Attempt, folder: JobFolder, keep_checkpoints: int) -> None:
+        self.objects, self.attempt, self.folder, self.keep_checkpoints = objects, attempt, folder, keep_checkpoints
         self.offset = 0
         self.published: dict[str, tuple[str, int, str]] = {}
         self.stale: list[str] = []
@@ -53,7 +56,7 @@ class Outputs:
         with self.attempt.writing() as (session, job):
             for event in said:
                 self._record(session, job, event)
-            self.stale += artifacts.prune_checkpoints(session, self.attempt.job_id, KEEP_CHECKPOINTS)
+            self.stale += artifacts.prune_checkpoints(session, self.attempt.job_id, self.keep_checkpoints)
         self.offset = offset
         self.ended = next((event for event in said if isinstance(event, Ended)), self.ended)
         for key in self.stale:

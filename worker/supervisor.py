@@ -68,7 +68,7 @@ class OneAttempt:
         self.settings, self.objects, self.shutdown = supervisor.settings, supervisor.objects, supervisor.shutdown
         self.attempt = attempt
         self.folder = JobFolder(self.settings.resolved_scratch_folder / "jobs" / f"{attempt.job_id}-{attempt.number}")
-        self.outputs = Outputs(self.objects, attempt, self.folder)
+        self.outputs = Outputs(self.objects, attempt, self.folder, self.settings.keep_checkpoints)
         self.conclusion = Conclusion(self.settings, self.objects, attempt, self.outputs)
         self.keeper = Keeper(self.settings, attempt, self.folder, self.shutdown)
         self.trainer: TrainerProcess | None = None
