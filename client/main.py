@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from client.commands import catalogue, datasets, jobs, keys, models, report, storage, sweeps, up
+from client.commands import backup, catalogue, datasets, jobs, keys, models, report, storage, sweeps, up
 from client.credentials import home
 from client.display import tell
 from client.errors import ClientError, DistillProblem, Unreachable
@@ -49,6 +49,8 @@ app = typer.Typer(
     "without them it is the one that `distill up` started here.",
 )
 app.command()(up.up)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(jobs.submit)
 app.command("jobs")(jobs.list_jobs)
 app.command()(jobs.show)
