@@ -1,4 +1,4 @@
-"""Jobs: submit, list, look at, cancel, pause, resume, retry, clone."""
+"""Jobs: submit, list, look at, cancel, pause, resume, retry, delete, restore, clone."""
 
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -20,7 +20,7 @@ from core.spec.job import Label, SubmittedJob, Text
 from core.spec.merge_patch import changed
 from core.spec.status import Action, Status
 from core.store import jobs
-from core.store.engine import reading
+from core.store.engine import reading, writing
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 
@@ -162,6 +162,23 @@ def _act(once: Once, caller: Principal, job_id: str, action: Action) -> Response
     def act(session: Session) -> tuple[int, schemas.Job]:
         job, changed = jobs.request(session, caller.project_id, job_id, action)
         return 202 if changed else 200, answers.job(session, job)
+
+    return once.carry_out(act)
+
+
+@router.delete("/{job_id}", responses=problems(404, 409))
+def delete_job(job_id: str, caller: Submitter, engine: Database) -> schemas.Job:
+    """One that has ended, with its files; a student that it has published stays. It can be restored for some days."""
+    with writing(engine) as session:
+        return answers.job(session, jobs.delete(session, caller.project_id, job_id))
+
+
+@router.post("/{job_id}/restore", response_model=schemas.Job, responses=problems(404, 409))
+def restore_job(job_id: str, caller: Submitter, once: OnceOnly) -> Any:
+    """Undo a deletion, as long as what was deleted is still there."""
+
+    def act(session: Session) -> tuple[int, schemas.Job]:
+        return 200, answers.job(session, jobs.restore(session, caller.project_id, job_id))
 
     return once.carry_out(act)
 

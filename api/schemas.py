@@ -121,6 +121,8 @@ class JobSummary(Answer):
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
+    deleted_at: Time | None = None
+    """Only in the answer to a DELETE."""
 
 
 class Job(JobSummary):
@@ -236,6 +238,8 @@ class Model(Answer):
     size: int | None
     sha256: str | None
     created_at: Time
+    deleted_at: Time | None = None
+    """Only in the answer to a DELETE."""
 
 
 class Dataset(Answer):
@@ -254,6 +258,8 @@ class Dataset(Answer):
     size: int | None
     sha256: str | None
     created_at: Time
+    deleted_at: Time | None = None
+    """Only in the answer to a DELETE."""
 
 
 class Architecture(Answer):

@@ -106,6 +106,14 @@ class Distill:
         """A failed or cancelled job is tried once more, from its last checkpoint."""
         return read(Job, self.transport.post(f"{job_path(job_id)}/retry"))
 
+    def delete(self, job_id: str) -> Job:
+        """A job that has ended, with its files; its student stays."""
+        return read(Job, self.transport.send("DELETE", job_path(job_id)))
+
+    def restore(self, job_id: str) -> Job:
+        """Undo ``delete``, as long as the service still has it."""
+        return read(Job, self.transport.post(f"{job_path(job_id)}/restore"))
+
     def clone(self, job_id: str, changes: Mapping[str, Any] | None = None) -> Job:
         """A new job with the spec of an old one; ``changes`` is a JSON merge patch on it."""
         return read(Job, self.transport.post(f"{job_path(job_id)}/clone", dict(changes) if changes else None))
@@ -226,6 +234,13 @@ class Distill:
     def models(self) -> Iterator[Model]:
         return self._pages("models", Page[Model])
 
+    def delete_model(self, reference: str) -> Model:
+        return imports.delete(self.transport, "models", Model, reference)
+
+    def restore_model(self, model_id: str) -> Model:
+        """Undo ``delete_model``, as long as the service still has it."""
+        return imports.restore(self.transport, "models", Model, model_id)
+
     def upload_dataset(
         self,
         path: Path | str,
@@ -266,6 +281,13 @@ class Distill:
 
     def datasets(self) -> Iterator[Dataset]:
         return self._pages("datasets", Page[Dataset])
+
+    def delete_dataset(self, reference: str) -> Dataset:
+        return imports.delete(self.transport, "datasets", Dataset, reference)
+
+    def restore_dataset(self, dataset_id: str) -> Dataset:
+        """Undo ``delete_dataset``, as long as the service still has it."""
+        return imports.restore(self.transport, "datasets", Dataset, dataset_id)
 
     # -- what there is
 

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from client.commands import catalogue, datasets, jobs, keys, models, report, sweeps, up, workers
+from client.commands import backup, catalogue, datasets, jobs, keys, models, report, storage, sweeps, up, workers
 from client.credentials import home
 from client.display import tell
 from client.errors import ClientError, DistillProblem, Unreachable
@@ -49,6 +49,8 @@ app = typer.Typer(
     "without them it is the one that `distill up` started here.",
 )
 app.command()(up.up)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(jobs.submit)
 app.command("jobs")(jobs.list_jobs)
 app.command()(jobs.show)
@@ -57,6 +59,8 @@ app.command()(jobs.cancel)
 app.command()(jobs.pause)
 app.command()(jobs.resume)
 app.command()(jobs.retry)
+app.command()(jobs.delete)
+app.command()(jobs.undelete)
 app.command()(report.report)
 app.command()(jobs.download)
 app.add_typer(sweeps.app, name="sweep")
@@ -64,6 +68,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(workers.app, name="workers")
 app.add_typer(keys.app, name="keys")
+app.add_typer(storage.app, name="storage")
 app.command()(catalogue.methods)
 app.command()(catalogue.architectures)
 

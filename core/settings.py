@@ -63,6 +63,21 @@ class Settings(BaseSettings):
         default=3600.0, gt=0, description="how long a worker that cannot reach the database lets its trainers go on"
     )
 
+    keep_checkpoints: int = Field(
+        default=2,
+        ge=1,
+        description="of a job, the furthest; each holds the best student so far, so none is lost with an older one",
+    )
+
+    retain_deleted_days: float = Field(default=7.0, ge=0, description="what was deleted can be restored for so long")
+    retain_uploads_days: float = Field(default=2.0, ge=0, description="models and data sets whose content was never sent")
+    retain_audit_days: float = Field(default=365.0, ge=0)
+    orphan_grace_hours: float = Field(
+        default=24.0, ge=0, description="an object that no row names is left alone so long: its row may be about to be written"
+    )
+    cache_bytes: int = Field(default=64 * 2**30, ge=0, description="of inputs that a worker keeps for other jobs")
+    collect_seconds: float = Field(default=3600.0, gt=0, description="between two looks for what can be removed")
+
     log_format: Literal["console", "json"] = "console"
 
     @property

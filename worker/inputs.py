@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from core.errors import CorruptObject, JobFailed
@@ -12,7 +13,7 @@ from core.settings import Settings
 from core.spec.data import DatasetDescription
 from core.spec.job import EvaluationJob, ImportDataset, ImportModel, Submitted, parse
 from core.spec.network import ModelDescription
-from core.store import artifacts, datasets, events, models
+from core.store import artifacts, cache, datasets, events, models
 from core.store.attempts import Attempt
 from core.store.engine import reading
 from core.store.objects import Objects, upload_key
@@ -90,15 +91,15 @@ class Inputs:
         """Inputs that many jobs share are fetched once a machine and verified each time."""
         if key is None or size is None or digest is None:
             raise JobFailed("missing_input", "user", f"{what} cannot be used yet: nothing is stored of it.")
-        cache = self.settings.resolved_scratch_folder / "cache"
-        cache.mkdir(parents=True, exist_ok=True)
-        kept = cache / digest
-        if not kept.exists() or sha256_of(kept) != digest:
-            self._fetch(what, key, size, digest, kept)
-        try:
-            os.link(kept, path)
-        except OSError:
-            shutil.copyfile(kept, path)
+        kept = cache.folder(self.settings) / digest
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if not _taken(kept, path) or sha256_of(path) != digest:
+            path.unlink(missing_ok=True)
+            self._fetch(what, key, size, digest, path)
+            kept.unlink(missing_ok=True)
+            _taken(path, kept)
+        with suppress(FileNotFoundError):
+            os.utime(kept)  # its last use, by which the collector chooses
 
     def _fetch(self, what: str, key: str, size: int, digest: str, path: Path) -> None:
         """Whole, and what was stored. Another attempt may find it mended: an operator can put the object back."""
@@ -126,6 +127,19 @@ class Inputs:
         with self.attempt.writing() as (session, job):
             artifacts.remove(session, checkpoint)
             events.append(session, job, "note", {"message": why})
+
+
+def _taken(source: Path, target: Path) -> bool:
+    """The same file at another place; False where it is not, or no longer, there."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        return False
+    except FileExistsError:  # another attempt was first
+        return True
+    except OSError:
+        shutil.copyfile(source, target)
+    return True
 
 
 def offered(settings: Settings, name: str) -> Path:

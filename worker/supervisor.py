@@ -75,7 +75,7 @@ class OneAttempt:
         self.attempt = attempt
         self.folder = JobFolder(self.settings.resolved_scratch_folder / "jobs" / f"{attempt.job_id}-{attempt.number}")
         self.keeper = Keeper(self.settings, attempt, self.folder, self.shutdown)
-        self.outputs = Outputs(self.objects, attempt, self.folder, self.keeper.check_lease)
+        self.outputs = Outputs(self.objects, attempt, self.folder, self.settings.keep_checkpoints, self.keeper.check_lease)
         self.conclusion = Conclusion(self.settings, self.objects, attempt, self.outputs)
         self.trainer: TrainerProcess | None = None
 

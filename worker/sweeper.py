@@ -16,6 +16,7 @@ from core.store import attempts, idempotency, unfinished
 from core.store.engine import reading, writing
 from core.store.failures import Patience
 from core.store.tables import Job
+from worker import collecting
 from worker.supervisor import Supervisor
 
 HINTS_AT_ONCE = 64
@@ -79,4 +80,5 @@ def sweep_forever(settings: Settings, supervisor: Supervisor) -> None:
 def start(settings: Settings, supervisor: Supervisor) -> threading.Thread:
     thread = threading.Thread(target=sweep_forever, args=(settings, supervisor), name="sweeper", daemon=True)
     thread.start()
+    collecting.start(settings, supervisor.shutdown)
     return thread

@@ -4,10 +4,12 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from errno import ENOSPC
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -48,6 +50,18 @@ def dataset_key(dataset_id: str, attempt: int = 0) -> str:
 def upload_key(owner_id: str) -> str:
     """Bytes that nobody has looked into yet, of the model or data set ``owner_id``."""
     return f"uploads/{owner_id}/upload"
+
+
+FOLDERS = ("jobs", "models", "datasets", "uploads")
+"""Where all of these keys begin: whatever else lies in the store is not this service's."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    key: str
+    size: int
+    modified_at: int
+    """Milliseconds since the epoch, by the store's clock."""
 
 
 class Objects:
@@ -177,12 +191,32 @@ class Objects:
             return False
         return True
 
-    def list_keys(self, prefix: str) -> Iterator[str]:
-        """Every key in the folder ``prefix``, in no order."""
+    def list_objects(self, prefix: str) -> Iterator[Stored]:
+        """Every object in the folder ``prefix``, in no order, one page in memory at a time. Raises Unavailable."""
         with _translated_errors(prefix):
             for batch in obstore.list(self._client(), prefix):
                 for entry in batch:
-                    yield entry["path"]
+                    yield Stored(entry["path"], int(entry["size"]), round(entry["last_modified"].timestamp() * 1000))
+
+    def list_keys(self, prefix: str) -> Iterator[str]:
+        """Every key in the folder ``prefix``, in no order."""
+        return (stored.key for stored in self.list_objects(prefix))
+
+    def list_unfinished(self, before: int) -> Iterator[Stored]:
+        """What writers that were killed have left in a folder, unchanged since ``before`` (milliseconds since the epoch).
+
+        Nothing on S3: an unfinished multipart upload is no object, and ends by a lifecycle rule of the bucket.
+        """
+        if self._scheme != "file":
+            return
+        for path in Path(self._path).rglob("*#*"):
+            with suppress(FileNotFoundError):
+                found = path.stat()
+                if re.search(r"#[0-9]+$", path.name) and S_ISREG(found.st_mode) and found.st_mtime * 1000 < before:
+                    yield Stored(path.relative_to(self._path).as_posix(), found.st_size, round(found.st_mtime * 1000))
+
+    def remove_unfinished(self, stored: Stored) -> None:
+        (Path(self._path) / stored.key).unlink(missing_ok=True)
 
     def signed_url(self, key: str, seconds: int) -> str | None:
         """A URL that anyone may GET for so long, saved under the last part of ``key``. None where the store has no such

@@ -20,6 +20,15 @@ def upgrade() -> None:
         op.add_column("jobs", sa.Column(name, sa.BigInteger, nullable=False, server_default=first))
     for table in ("jobs", "models", "datasets"):
         op.add_column(table, sa.Column("deleted_at", sa.BigInteger, nullable=True))
+    # A job that has ended outlives what it was made from.
+    with op.batch_alter_table("jobs") as batch:
+        for column in ("dataset_id", "teacher_id"):
+            batch.drop_constraint(f"fk_jobs_{column}", type_="foreignkey")
+    # Is an object still named by any row?
+    for table in ("artifacts", "models", "datasets"):
+        op.create_index(f"ix_{table}_object_key", table, ["object_key"])
+    for table in ("models", "datasets"):
+        op.add_column(table, sa.Column("upload_seen_at", sa.BigInteger, nullable=True))
     # A deleted one's name is free again.
     for table in ("models", "datasets"):
         with op.batch_alter_table(table) as batch:

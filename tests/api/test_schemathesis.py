@@ -42,13 +42,17 @@ def prepared(settings: Settings, engine: Engine) -> dict[str, str]:
         "job_id": finished.job_id,
         "name": "report.json",
         "model": teacher.id,
+        "to_delete": a_finished_job(engine, objects).job_id,
         "key_id": spare.id,
         "sweep_id": sweep.id,
     }
 
 
 def configuration(prepared: dict[str, str], known: bool) -> str:
-    """The key to be revoked is always a spare one: with its own revoked, the machine would see nothing but 401."""
+    """The key to be revoked is always a spare one: with its own revoked, the machine would see nothing but 401.
+
+    What is deleted is not what all else is asked about, either.
+    """
     common = f"""
 [checks.positive_data_acceptance]
 {ALLOWED}
@@ -62,6 +66,16 @@ include-path = "/v1/keys/{{key_id}}"
 parameters = {{ key_id = "{prepared["key_id"]}" }}
 """
     things = f"""
+[[operations]]
+include-path = "/v1/jobs/{{job_id}}"
+include-method = "DELETE"
+parameters = {{ job_id = "{prepared["to_delete"]}" }}
+
+[[operations]]
+include-path-regex = "/v1/models/.+"
+include-method = "DELETE"
+parameters = {{ reference = "no_such_model" }}
+
 [[operations]]
 include-path-regex = "/v1/jobs/.+"
 parameters = {{ job_id = "{prepared["job_id"]}", name = "{prepared["name"]}" }}
