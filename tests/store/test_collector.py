@@ -106,7 +106,7 @@ def test_a_teacher_and_a_data_set_go_although_jobs_that_have_ended_used_them(
         size, digest = a_file(objects, f"datasets/{row.id}/data")
         datasets.mark_ready(session, row, dataset_description(), object_key=f"datasets/{row.id}/data", size=size, sha256=digest)
         job = jobs.submit(session, DEFAULT_PROJECT, distillation_spec(), dataset_id=row.id, teacher_id=teacher.id)
-        jobs.request_cancel(session, DEFAULT_PROJECT, job.id)
+        jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
         models.delete(session, DEFAULT_PROJECT, teacher.id)
         datasets.delete(session, DEFAULT_PROJECT, row.id)
     assert {removed.kind for removed in collect(engine, objects, tmp_path, **AT_ONCE)} == {"model", "data set"}

@@ -36,7 +36,7 @@ def a_dataset(engine: Engine, name: str = "mine") -> Dataset:
 def a_cancelled_job(engine: Engine, **changes: Any) -> Job:
     job = a_job(engine, **changes)
     with writing(engine) as session:
-        return jobs.request_cancel(session, DEFAULT_PROJECT, job.id)[0]
+        return jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")[0]
 
 
 def test_a_deleted_job_is_in_no_list_no_count_and_under_no_id_until_it_is_restored(engine: Engine) -> None:
@@ -48,7 +48,7 @@ def test_a_deleted_job_is_in_no_list_no_count_and_under_no_id_until_it_is_restor
         with pytest.raises(Conflict) as caught:
             jobs.delete(session, DEFAULT_PROJECT, job.id)
         assert caught.value.code == "job_not_ended"
-        jobs.request_cancel(session, DEFAULT_PROJECT, job.id)
+        jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
         with pytest.raises(NotFound):
             jobs.restore(session, DEFAULT_PROJECT, job.id)
     with writing(engine) as session:
@@ -122,7 +122,7 @@ def test_what_a_job_that_has_not_ended_needs_is_not_deleted(engine: Engine) -> N
         assert (caught.value.code, any(job.id in caught.value.message for job in needing)) == ("in_use", True)
     with writing(engine) as session:
         for job in needing:
-            jobs.request_cancel(session, DEFAULT_PROJECT, job.id)
+            jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
         for library, row in inputs:
             library.delete(session, DEFAULT_PROJECT, row.id)
     with reading(engine) as session:

@@ -21,6 +21,7 @@ from core.settings import Settings
 from core.spec.job import parse
 from core.store import attempts, schema
 from core.store.engine import make_engine, migrate, reading
+from core.store.failures import Patience
 from core.store.objects import Objects
 from core.store.tables import Base
 from tests.builders import distillation_body, training_body
@@ -176,7 +177,7 @@ def test_this_program_goes_on_with_what_a_released_one_left(upgraded: Upgraded, 
 
 def test_jobs_of_a_released_program_are_claimed_and_those_of_its_lost_workers_are_swept(upgraded: Upgraded) -> None:
     by_name = {job["name"]: job["id"] for job in upgraded.before["jobs"]}
-    swept = attempts.sweep(upgraded.engine, max_attempts=5, backoff_seconds=0)
+    swept = attempts.sweep(upgraded.engine, Patience(backoff_seconds=0))
     assert set(swept) == {by_name["running"], by_name["cancelling"]}
     with reading(upgraded.engine) as session:
         waiting = attempts.next_queued(session)

@@ -58,7 +58,7 @@ def test_a_draining_worker_ends_its_job_and_claims_no_other_until_it_is_told_to_
             until(lambda: look(engine, other_id).status == "running", 60, "a claim by the other worker")
             assert look(engine, other_id).worker == name_of(engine, second) != drained
             with writing(engine) as session:
-                jobs.request_cancel(session, DEFAULT_PROJECT, other_id)
+                jobs.request(session, DEFAULT_PROJECT, other_id, "cancel")
             job = until_done(engine, job_id)
             assert (job.status, job.worker, job.attempt) == ("succeeded", drained, 1)
             until_done(engine, other_id)
