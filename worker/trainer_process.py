@@ -16,20 +16,20 @@ from core.settings import Settings
 from core.spec.job import ImportDataset, ImportModel, Job
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONHASHSEED")
-PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "TORCH_", "HTTP_PROXY", "HTTPS_PROXY", "SSL_CERT")
-
-
+PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "TORCH_")
+WAY_OUT_PREFIXES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT")
+"""For downloads alone: a proxy's address may hold a password."""
 LARGEST_IMPORTED_BYTES = 32 * 2**30
 """Of one file that an import writes; what it unpacks is bounded by half of this."""
 MOST_IMPORT_FILES = 256
 """Open at once."""
 
 
-def environment(folder: Path, settings: Settings) -> dict[str, str]:
+def environment(folder: Path, settings: Settings, spec: Job) -> dict[str, str]:
     """What the trainer may know: no database, no broker, no object store, and nobody's home."""
-    passed = {
-        name: value for name, value in os.environ.items() if name in PASSED_ON or name.upper().startswith(PASSED_ON_PREFIXES)
-    }
+    downloads = isinstance(spec, ImportDataset) and spec.source == "download"
+    prefixes = PASSED_ON_PREFIXES + (WAY_OUT_PREFIXES if downloads else ())
+    passed = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.upper().startswith(prefixes)}
     if site.ENABLE_USER_SITE:  # what is installed in the home is found all the same
         passed["PYTHONUSERBASE"] = site.getuserbase()
     ours = {
@@ -61,15 +61,16 @@ class TrainerProcess:
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.errors = folder / "stderr.txt"
+        spec = JobFolder(folder).read_spec()
         python = (sys.executable, "-P", "-m")
-        confined = (*python, "worker.confined", *confinement(JobFolder(folder).read_spec(), settings))
+        confined = (*python, "worker.confined", *confinement(spec, settings))
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [*confined, *python, "core.distillation", str(folder), "--supervised"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                env=environment(folder, settings),
+                env=environment(folder, settings, spec),
                 cwd=folder,
                 start_new_session=True,
             )

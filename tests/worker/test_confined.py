@@ -11,7 +11,7 @@ import pytest
 from core.settings import Settings
 from core.spec.job import ImportDataset, ImportModel, Job
 from tests.builders import model_description, training_spec
-from worker.trainer_process import confinement
+from worker.trainer_process import confinement, environment
 
 UPLOAD = ImportDataset(dataset_id="dts_1", source="upload")
 CONNECT = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 5)"
@@ -71,6 +71,13 @@ def test_how_a_trainer_is_confined_depends_on_whose_bytes_it_opens(spec: Job, ex
     found = confinement(spec, Settings())
     assert len(found) == len(expected)
     assert all(part in option for part, option in zip(expected, found, strict=True))
+
+
+def test_only_a_download_is_told_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("https_proxy", "http://somebody:secret@proxy")
+    download = ImportDataset(dataset_id="dts_1", source="download", download="cifar10")
+    told = ["https_proxy" in environment(tmp_path, Settings(), spec) for spec in (download, UPLOAD, training_spec())]
+    assert told == [True, False, False]
 
 
 def test_a_training_has_the_memory_that_it_is_given() -> None:

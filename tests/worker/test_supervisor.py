@@ -102,6 +102,7 @@ def test_the_trainer_gets_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_pa
         "DISTILL_BOOTSTRAP_KEY",
         "AWS_SECRET_ACCESS_KEY",
         "PGPASSWORD",
+        "HTTPS_PROXY",
     ):
         monkeypatch.setenv(name, "canary")
-    assert "canary" not in str(environment(tmp_path, Settings()))
+    assert "canary" not in str(environment(tmp_path, Settings(), training_spec()))
