@@ -1,6 +1,6 @@
 """C7: a worker is killed between storing a checkpoint, naming it in a row, and deleting the one that is kept no longer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,19 @@ from tests.worker.service import Service, submit, until, until_done
 
 KEPT = 2
 ROUNDS = 5 if SOAK else 1
-MOMENTS = {"before a row names it": "PUT", "after the commit, before the old one is deleted": "DELETE"}
+Request = Callable[[str, str], bool]
+
+
+def stores(method: str, path: str) -> bool:
+    return method == "PUT" and "/checkpoints/" in path
+
+
+def deletes(method: str, path: str) -> bool:
+    """One of a list of one."""
+    return method == "POST" and path.endswith("?delete")
+
+
+MOMENTS = {"before a row names it": stores, "after the commit, before the old one is deleted": deletes}
 
 
 @pytest.fixture
@@ -24,34 +36,39 @@ def place(tmp_path: Path, postgres_url: str, s3_server: S3, s3: dict[str, Any]) 
 
 
 class Killing:
-    """Kills the worker at the first request of ``method`` about a checkpoint, once ``KEPT`` of this attempt's are there.
+    """Kills the worker at the first request that is ``awaited``, once it is ``ready``.
 
-    What it was about to do is done in the store all the same (PUT), or not at all (DELETE).
+    What it was about to store is stored all the same; what it was about to delete is not deleted.
     """
 
-    def __init__(self, method: str, worker: Service, ready: Any) -> None:
-        self.method, self.worker, self.ready, self.done = method, worker, ready, False
+    def __init__(self, awaited: Request, worker: Service, ready: Callable[[], bool]) -> None:
+        self.awaited, self.worker, self.ready, self.done = awaited, worker, ready, False
 
     def __call__(self, method: str, path: str) -> Fate:
         if self.done:
             return "cut"
-        if method != self.method or "/checkpoints/" not in path or not self.ready():
+        if not self.awaited(method, path) or not self.ready():
             return None
         self.done = True
         self.worker.kill()
-        return None if method == "PUT" else "cut"
+        return None if self.awaited is stores else "cut"
+
+
+def has_gone_on(place: Place, job_id: str, step: int) -> bool:
+    """All that are kept are there, one of them from beyond ``step``."""
+    return len(place.checkpoints(job_id)) == KEPT and place.step(job_id) > step
 
 
 def test_c7_exactly_the_last_checkpoints_are_kept_wherever_a_worker_is_killed(place: Place, record_property: Record) -> None:
     assert place.proxy is not None
-    job_id = submit(place.engine, training_spec(schedule={"epochs": 30, "batch_size": 64, "checkpoint_seconds": 0}))
-    moments = list(MOMENTS.values()) * ROUNDS
-    for number, method in enumerate(moments):
+    job_id = submit(place.engine, training_spec(schedule={"epochs": 10, "batch_size": 64, "checkpoint_seconds": 0}))
+    moments = list(MOMENTS.items()) * ROUNDS
+    for number, (when, awaited) in enumerate(moments):
         before = place.step(job_id)
         with place.worker(str(number)) as worker:
-            killing = Killing(method, worker, lambda before=before: place.step(job_id) > before)
+            killing = Killing(awaited, worker, lambda before=before: has_gone_on(place, job_id, before))
             place.proxy.rule = killing
-            until(lambda killing=killing: killing.done, 90, f"a {method}")
+            until(lambda killing=killing: killing.done, 90, when)
             worker.wait(20)
         assert len(place.verified(job_id)) == KEPT
         assert place.step(job_id) > before
