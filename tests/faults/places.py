@@ -48,11 +48,11 @@ class Place:
     def home(self) -> Path:
         return self.settings.home
 
-    def worker(self, name: str = "worker", **changes: str) -> Service:
+    def worker(self, name: str = "worker", command: tuple[str, ...] = ("-m", "worker.local"), **changes: str) -> Service:
         """It never gives a job up, unless told to: many a test kills it more than five times."""
         patient = {"DISTILL_MAX_ATTEMPTS": "1000", "DISTILL_BACKOFF_SECONDS": "0.05"}
         said = {f"DISTILL_{key.upper()}": str(value) for key, value in self.settings.model_dump(exclude_unset=True).items()}
-        return Service({**patient, **said, **changes}, self.folder / f"{name}.log")
+        return Service({**patient, **said, **changes}, self.folder / f"{name}.log", command)
 
     def half_written(self) -> set[str]:
         """What is being written to disk and store, and what killed processes have left of it."""
