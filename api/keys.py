@@ -1,6 +1,5 @@
 """API keys of the caller's project. A secret is shown once, when its key is made."""
 
-import time
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,7 +12,7 @@ from api.documentation import created, problems
 from api.once import OnceOnly
 from api.routes import KeyedRoute
 from core.store import keys
-from core.store.engine import reading, writing
+from core.store.engine import database_now, reading, writing
 
 MS_PER_DAY = 24 * 3600 * 1000
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=KeyedRoute)
@@ -32,7 +31,7 @@ def list_keys(caller: Admin, engine: Database, limit: Limit = 50, after: After =
 )
 def create_key(body: schemas.NewKeyBody, caller: Admin, once: OnceOnly) -> Any:
     """A new key of the same project. Keep its secret: it cannot be had again."""
-    expires_at = None if body.expires_in_days is None else round(time.time() * 1000) + body.expires_in_days * MS_PER_DAY
+    expires_at = None if body.expires_in_days is None else database_now() + body.expires_in_days * MS_PER_DAY
 
     def act(session: Session) -> tuple[int, schemas.NewKey]:
         key, secret = keys.create(session, caller.project_id, body.name, body.scopes, expires_at)

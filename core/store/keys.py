@@ -25,11 +25,14 @@ def create(
     project_id: str,
     name: str,
     scopes: Collection[str],
-    expires_at: int | None = None,
+    expires_at: int | ColumnElement[int] | None = None,
     *,
     secret: str | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which cannot be had again. Raises Invalid for scopes that there are not."""
+    """A new key and its secret, which cannot be had again. Raises Invalid for scopes that there are not.
+
+    ``expires_at`` is a time by the database's clock, in milliseconds since the epoch.
+    """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise Invalid.field("scopes", message=f"A key's scopes are some of {', '.join(SCOPES)}; these are not: {unknown}.")

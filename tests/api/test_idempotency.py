@@ -1,5 +1,3 @@
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -7,13 +5,10 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select
 
-from api.app import create_app
 from core import queue
-from core.settings import Settings
-from core.store import keys
-from core.store.engine import make_engine, reading, writing
-from core.store.tables import DEFAULT_PROJECT, Idempotency
-from tests.api.conftest import KEY, Service, bearer, make_key
+from core.store.engine import reading, writing
+from core.store.tables import Idempotency
+from tests.api.conftest import Service, make_key
 from tests.builders import distillation_body, training_body
 
 
@@ -92,26 +87,6 @@ def test_a_request_that_is_still_running_is_a_conflict(client: TestClient, engin
         session.scalars(select(Idempotency)).one().status = "running"
     answer = post(client, "k")
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_in_progress")
-
-
-def test_twenty_threads_with_one_key_make_one_job(postgres_url: str, sqlite_url: str, tmp_path: Any) -> None:
-    for url in (postgres_url, sqlite_url):
-        engine = make_engine(url)
-        keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
-        with TestClient(create_app(Settings(home=tmp_path, database_url=url)), headers=bearer(KEY)) as client:
-            barrier = threading.Barrier(20)
-
-            def send(_: int, client: TestClient = client, barrier: threading.Barrier = barrier) -> Any:
-                barrier.wait()
-                return post(client, "once")
-
-            with ThreadPoolExecutor(20) as pool:
-                answers = list(pool.map(send, range(20)))
-            assert {answer.status_code for answer in answers} == {201}
-            assert len({answer.json()["id"] for answer in answers}) == 1
-            assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
-            assert total(client) == 1
-        engine.dispose()
 
 
 def test_a_key_outlives_a_killed_process(start_service: Any) -> None:

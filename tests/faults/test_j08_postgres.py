@@ -1,15 +1,17 @@
 """J8, J9: Postgres is killed and frozen for a minute; its backends are killed twice a second."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from core.errors import Unavailable
 from core.store.engine import migrate, reading
 from core.store.tables import Job
 from tests.faults.conftest import Figure
@@ -20,6 +22,7 @@ from tests.worker.service import until
 
 OUTAGES = (0.0, 20.0, 60.0) if SOAK else (0.0, 4.0)
 """Seconds. Of the scaled ones, the last is longer than a lease, as 60 s are longer than 30."""
+RATE_SECONDS = 60.0 if SOAK else 5.0
 ANSWER_SECONDS = 2.0
 REQUESTS = (("GET", "/v1/jobs"), ("POST", "/v1/jobs"), ("GET", "/v1/models"), ("GET", "/readyz"))
 
@@ -73,6 +76,54 @@ def test_j8_without_postgres_training_goes_on_callers_are_told_and_nothing_is_lo
     figure("the slowest 503, s", slowest, f"at most {ANSWER_SECONDS:g}")
     figure("until a job is accepted again, s", back, "at most 10")
     figure("attempts of the job that was training", deployment.look(job_id).attempt)
+
+
+def test_j9_backends_killed_twice_a_second_slow_nothing_down(apart: tuple[Postgres, Deployment], figure: Figure) -> None:
+    postgres, deployment = apart
+    api = deployment.api()
+    deployment.worker()
+    job_id = deployment.submit(endless())
+    until(lambda: checkpointed(deployment.engine, job_id), 120, "a checkpoint")
+    undisturbed = rates(deployment, api.http, job_id)
+    over = threading.Event()
+
+    def kill_backends() -> None:
+        while not over.wait(0.5):
+            postgres.end_connections()
+
+    killing = threading.Thread(target=kill_backends)
+    killing.start()
+    disturbed = rates(deployment, api.http, job_id)
+    over.set()
+    killing.join()
+    job = until(lambda: patiently(deployment, job_id), 60, "the database")
+    assert (job.status, job.attempt, job.infrastructure_failures) == ("running", 1, 0)
+    figure("training steps a second, of the undisturbed rate", disturbed[0] / undisturbed[0], "at least 0.95")
+    figure("lists a second, of the undisturbed rate", disturbed[1] / undisturbed[1])
+    figure("answers 503", f"{disturbed[2]} of {disturbed[3]}")
+    figure("undisturbed: steps a second, lists a second", f"{undisturbed[0]:.0f}, {undisturbed[1]:.0f}")
+
+
+def patiently(deployment: Deployment, job_id: str) -> Job | None:
+    with suppress(Unavailable):
+        return deployment.look(job_id)
+    return None
+
+
+def rates(deployment: Deployment, http: Any, job_id: str) -> tuple[float, float, int, int]:
+    """Steps of the job and answered lists a second; and how many of how many answers were 503."""
+
+    def step() -> tuple[int, float]:
+        job = until(lambda: patiently(deployment, job_id), 60, "the database")
+        return job.progress["step"], time.monotonic()
+
+    answers = {200: 0, 503: 0}
+    (first, began), end = step(), time.monotonic() + RATE_SECONDS
+    while time.monotonic() < end:
+        answers[http.get("/v1/jobs", params={"limit": 1}).status_code] += 1
+        time.sleep(0.01)  # leave the trainer a core
+    last, ended = step()
+    return (last - first) / (ended - began), answers[200] / RATE_SECONDS, answers[503], sum(answers.values())
 
 
 def all_unavailable(http: Any) -> float:

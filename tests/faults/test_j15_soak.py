@@ -1,0 +1,39 @@
+"""J15: many jobs and workers, and every few seconds one of the workers is killed."""
+
+import random
+import time
+
+from core.spec.status import TERMINAL
+from tests.faults.conftest import Figure
+from tests.faults.deployment import PATIENCE_SECONDS, SOAK, Deployment, kill
+from tests.worker.results import short
+
+WORKERS, JOBS, KILL_EVERY_SECONDS = (8, 300, 20.0) if SOAK else (3, 10, 4.0)
+LONGEST_SECONDS = 3000 if SOAK else 2 * PATIENCE_SECONDS
+
+
+def test_j15_every_job_has_exactly_one_result_though_workers_are_killed_again_and_again(
+    served: Deployment, figure: Figure
+) -> None:
+    # A job of ours is as long as the time between two kills: five attempts might all be killed.
+    served.settings["DISTILL_MAX_ATTEMPTS"] = "50"
+    chance, kills, began = random.Random(15), 0, time.monotonic()
+    workers = [served.worker(f"worker-{number}") for number in range(WORKERS)]
+    made = [served.submit(short(1)) for _ in range(JOBS)]
+    while not all(served.look(job_id).status in TERMINAL for job_id in made):
+        assert time.monotonic() - began < LONGEST_SECONDS
+        time.sleep(KILL_EVERY_SECONDS)
+        number = chance.randrange(WORKERS)
+        kill(workers[number])
+        kills += 1
+        workers[number] = served.worker(f"worker-{number}")
+    for job_id in made:
+        served.assert_one_result(job_id, checkpoints=1)
+    served.assert_no_partial_files()
+    assert not any(worker.trainers() for worker in workers)
+    attempts = [served.look(job_id).attempt for job_id in made]
+    assert sum(attempts) > JOBS, "no job was ever killed"
+    figure("jobs", JOBS)
+    figure("kills", kills)
+    figure("attempts", sum(attempts))
+    figure("all done after, s", time.monotonic() - began)
