@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from api import answers, schemas
@@ -12,6 +11,7 @@ from api.dependencies import Admin, After, Database, Limit
 from api.documentation import created, problems
 from api.once import OnceOnly
 from api.routes import KeyedRoute
+from core.errors import Forbidden
 from core.store import keys
 from core.store.engine import reading, writing
 
@@ -32,6 +32,8 @@ def list_keys(caller: Admin, engine: Database, limit: Limit = 50, after: After =
 )
 def create_key(body: schemas.NewKeyBody, caller: Admin, once: OnceOnly) -> Any:
     """A new key of the same project. Keep its secret: it cannot be had again."""
+    if "operator" in body.scopes and "operator" not in caller.scopes:
+        raise Forbidden("Only a key with the scope 'operator' can give it to another.")
     expires_at = None if body.expires_in_days is None else round(time.time() * 1000) + body.expires_in_days * MS_PER_DAY
 
     def act(session: Session) -> tuple[int, schemas.NewKey]:
@@ -50,6 +52,6 @@ def revoke_key(key_id: str, caller: Admin, engine: Database) -> schemas.Key:
     return answers.key(key)
 
 
-def _without_secret(answer: BaseModel) -> BaseModel:
+def _without_secret(answer: schemas.NewKey) -> schemas.NewKey:
     """A secret is never stored, not even for a replay."""
     return answer.model_copy(update={"secret": None})

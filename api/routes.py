@@ -14,7 +14,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope
 
-from api.dependencies import authenticate
+from api import trail
+from api.dependencies import authenticate, secret_of
 from api.problems import TooSlow, Unsupported
 from core.errors import FieldError, Invalid, Malformed, TooLarge
 
@@ -34,11 +35,20 @@ class KeyedRoute(APIRoute):
         reads_json = self.body_field is not None
 
         async def handle(request: Request) -> Response:
-            request.state.principal = await run_in_threadpool(authenticate, request)
+            await _admit(request)
             _refuse_unknown_parameters(request, known, prefixes)
             return await endpoint(await _read(request) if reads_json else request)
 
         return handle
+
+
+async def _admit(request: Request) -> None:
+    """Raises Unauthenticated and RateLimited."""
+    limits, secret = request.app.state.limits, secret_of(request)
+    with limits.guessing(request, trail.address_of(request)):
+        principal = await run_in_threadpool(authenticate, request.app.state.engine, secret)
+    request.state.principal = principal
+    limits.spend(request, principal.key_id)
 
 
 class ReadRequest(Request):
