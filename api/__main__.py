@@ -4,6 +4,7 @@ import sys
 
 import uvicorn
 
+from api.protocol import BoundedProtocol
 from core.errors import Unavailable
 from core.settings import Settings, is_loopback, listed, settings
 from core.store import keys
@@ -28,6 +29,8 @@ def main() -> int:
         host=setup.host,
         port=setup.port,
         loop="uvloop",
+        http=BoundedProtocol,
+        ws="none",
         access_log=False,
         server_header=False,
         proxy_headers=bool(proxies),

@@ -24,6 +24,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 _label: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Label, Text])
 Kind = Literal["distillation", "adversarial_training", "evaluation", "import_model", "import_dataset"]
 OF_A_JOB = ("get_job", "cancel_job", "clone_job", "list_events", "get_metrics", "list_artifacts", "list_checkpoints")
+MOST_LABELS = 32
 Name = Annotated[str | None, Query(max_length=100)]
 
 
@@ -169,4 +170,6 @@ def _labels(request: Request) -> dict[str, str]:
             )
             raise Invalid("A filter on metadata cannot be read.", [FieldError((name[:100],), message)]) from None
         found[key] = text
+    if len(found) > MOST_LABELS:
+        raise Invalid.field("metadata", message=f"A job has at most {MOST_LABELS} labels, and so has a filter.")
     return found

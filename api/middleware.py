@@ -14,8 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import problems, trail
 from api.limits import Quota
 from api.origins import Origins
+from api.problems import HeadTooLarge
 from api.telemetry import Telemetry
 from api.trail import Refusals, route_of
+from core.errors import DistillError
 from core.store.ids import new_id
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -48,7 +50,7 @@ class Envelope:
         began = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request=request.state.request_id):
             try:
-                refusal = self.origins.refusal(request)
+                refusal = _too_large(request) or self.origins.refusal(request)
                 app = self.app if refusal is None else problems.respond(request, refusal)
                 await app(scope, receive, answer.send)
             except ClientDisconnect:
@@ -98,3 +100,10 @@ class _Answer:
                 headers[name] = value
             headers.setdefault("Cache-Control", "private, no-cache" if "etag" in headers else "no-store")
         await self._send(message)
+
+
+def _too_large(request: Request) -> DistillError | None:
+    """What ``api.protocol`` has marked."""
+    if not getattr(request.state, "head_too_large", False):
+        return None
+    return HeadTooLarge("The address and the headers of a request are at most 32 kB, in at most 100 headers.")

@@ -49,6 +49,12 @@ class Foreign(DistillError):
     title = "The request comes from elsewhere"
 
 
+class HeadTooLarge(DistillError):
+    status = 431
+    code = "head_too_large"
+    title = "The request's head is too large"
+
+
 class RateLimited(DistillError):
     status = 429
     code = "rate_limited"

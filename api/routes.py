@@ -20,6 +20,9 @@ from api.problems import TooSlow, Unsupported
 from core.errors import FieldError, Invalid, Malformed, TooLarge
 
 DEEPEST_NESTING = 64
+MOST_VALUES = 12_000
+"""In one body: validation tells of each one that is wrong, and takes its time. The longest list is a data set's classes."""
+MOST_PARAMETERS = 100
 BODY_SECONDS = 30.0
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 
@@ -66,6 +69,8 @@ class ReadRequest(Request):
 
 
 def _refuse_unknown_parameters(request: Request, known: set[str], prefixes: tuple[str, ...]) -> None:
+    if len(request.query_params.multi_items()) > MOST_PARAMETERS:
+        raise Invalid(f"A request has at most {MOST_PARAMETERS} query parameters.", code="too_many_parameters")
     unknown = [name for name in request.query_params if name not in known and not name.startswith(prefixes)]
     if unknown:
         choice = f"those that are known: {', '.join(sorted(known))}" if known else "none is known"
@@ -114,8 +119,7 @@ def parse_json(raw: bytes) -> Any:
         raise Malformed(f"The body is not UTF-8 at byte {error.start}.", code="malformed_json") from error
     except ValueError as error:  # integers of thousands of digits
         raise Malformed("The body has a number that is too long.", code="malformed_json") from error
-    if _depth_exceeds(parsed, DEEPEST_NESTING):
-        raise Malformed(f"The JSON is nested more than {DEEPEST_NESTING} deep.", code="nested_too_deeply")
+    _check_size(parsed)
     return parsed
 
 
@@ -123,15 +127,15 @@ def _refuse_constant(name: str) -> Any:
     raise Malformed(f"{name} is not JSON.", code="malformed_json")
 
 
-def _depth_exceeds(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit + 1):
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
+def _check_size(parsed: Any) -> None:
+    """Raises Malformed for what is nested too deeply, and TooLarge for too many values."""
+    level, values = [parsed], 1
+    for _ in range(DEEPEST_NESTING + 1):
+        holders = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        values += sum(map(len, holders))
+        if values > MOST_VALUES:
+            raise TooLarge(f"The body has {values} values or more; at most {MOST_VALUES} are read here.")
+        level = [child for holder in holders for child in holder]
         if not level:
-            return False
-    return True
+            return
+    raise Malformed(f"The JSON is nested more than {DEEPEST_NESTING} deep.", code="nested_too_deeply")

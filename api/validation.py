@@ -1,6 +1,7 @@
 """What pydantic found wrong, as one sentence per field with the path that the caller wrote."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from core.errors import FieldError, Invalid
@@ -14,14 +15,16 @@ _SILENT = {"missing", "extra_forbidden", "json_invalid", "union_tag_not_found", 
 
 def invalid(errors: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
     """Pydantic's errors, whose locations begin inside ``body``, as one refusal."""
-    found = [_field(error, tuple(error["loc"]), body) for error in errors][:MOST_ERRORS]
-    return _summed_up(found)
+    return _summed_up([_field(error, tuple(error["loc"]), body) for error in islice(errors, MOST_ERRORS)])
 
 
 def invalid_request(errors: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
     """The same for FastAPI's errors, whose locations begin with body, query, path or header."""
-    found = [_field(error, tuple(error["loc"])[1:], body if error["loc"][0] == "body" else None) for error in errors]
-    return _summed_up(found[:MOST_ERRORS])
+    found = [
+        _field(error, tuple(error["loc"])[1:], body if error["loc"][0] == "body" else None)
+        for error in islice(errors, MOST_ERRORS)
+    ]
+    return _summed_up(found)
 
 
 def _summed_up(found: list[FieldError]) -> Invalid:

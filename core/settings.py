@@ -80,6 +80,12 @@ class Settings(BaseSettings):
         return (self.scratch_folder or self.home / "scratch").absolute()
 
 
+def inside(folder: Path, name: str) -> Path | None:
+    """An entry of a folder, with every link followed; None where that leads out of the folder."""
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder.resolve()) else None
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can connect to what listens there."""
     try:
