@@ -50,7 +50,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
     with writing(engine) as session:
         session.add(Project(id=STRANGER, name="stranger"))
-    keys.ensure(engine, STRANGER, "stranger", keys.SCOPES, STRANGERS_KEY)
+    keys.ensure(engine, STRANGER, "stranger", ("read", "submit", "admin"), STRANGERS_KEY)
     yield engine
     engine.dispose()
 

@@ -1,4 +1,4 @@
-"""A real API process, shared by the tests of one file; and the service of tests/api for those that need no process."""
+"""A real API process, shared by the tests of one run; and the service of tests/api for those that need no process."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.intruders.rest import House, Wire, a_house
 __all__ = ["anonymous", "client", "engine", "service", "settings", "start_service"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[House]:
     """As it is set up by default, with a data folder."""
     folder = tmp_path_factory.mktemp("house")

@@ -1,4 +1,4 @@
-"""A real API process for one file of tests, and requests that no client library would send."""
+"""A real API process for all tests of a run, and requests that no client library would send."""
 
 import json
 import socket
@@ -71,7 +71,7 @@ def a_house(template: Path, folder: Path, **settings: Any) -> Iterator[House]:
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
     with writing(engine) as session:
         session.add(Project(id=STRANGER, name="stranger"))
-    keys.ensure(engine, STRANGER, "stranger", keys.SCOPES, STRANGERS_KEY)
+    keys.ensure(engine, STRANGER, "stranger", ("read", "submit", "admin"), STRANGERS_KEY)
     service = Service({name: str(value) for name, value in base.items()}, log=folder / "api.log")
     try:
         yield House(folder, Settings(**base), engine, service, canary)

@@ -115,7 +115,7 @@ def test_s1_no_name_in_a_body_or_a_header_leads_out_of_the_store(house: House, n
     assert surroundings(house) == before
     if name.isascii() and name.isprintable() and len(name) < 1000:
         answer = house.client.get("/v1/jobs", headers={"X-Request-Id": name, "Last-Event-ID": name, "Idempotency-Key": name})
-        assert answer.headers["X-Request-Id"].startswith("req_")
+        assert "/" not in answer.headers["X-Request-Id"]
         assert CANARY not in answer.text
 
 
