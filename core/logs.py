@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Iterable
 from types import TracebackType
@@ -25,7 +26,7 @@ SHORTEST = 6
 _PATTERNS = (
     (re.compile(r"\bdk_[A-Za-z0-9_-]{6,}"), f"dk_{GONE}"),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}"), rf"\1{GONE}"),
-    (re.compile(r"(?i)(authorization[\"']?\s*[:=,]\s*b?[\"']?)(?!bearer)[^\"'\r\n,}]+"), rf"\1{GONE}"),
+    (re.compile(r"(?i)(authorization\W{1,8}(?:b[\"'])?(?:basic|digest|token|negotiate)\s+)[^\"'\r\n]+"), rf"\1{GONE}"),
     (re.compile(r"(://[^\s/:@]*):[^\s/]+@"), rf"\1:{GONE}@"),
     (re.compile(r"(?i)\b(x-amz-(?:signature|credential|security-token)|signature|sig)=[^&\s\"']+"), rf"\1={GONE}"),
 )
@@ -54,6 +55,7 @@ def configure(settings: Settings) -> None:
     )
     logging.setLogRecordFactory(_record)
     sys.excepthook = _last_words
+    threading.excepthook = lambda it: _last_words(it.exc_type, it.exc_value, it.exc_traceback)
 
 
 def redacted(text: str) -> str:
@@ -96,5 +98,5 @@ class _record(logging.LogRecord):  # noqa: N801 - called as a function
             self.exc_info = None
 
 
-def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _last_words(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))

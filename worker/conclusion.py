@@ -3,7 +3,7 @@
 import structlog
 from sqlalchemy.orm import Session
 
-from core.errors import JobFailed, Unavailable
+from core.errors import JobFailed, Unavailable, without_paths
 from core.folder import StopReason
 from core.settings import Settings
 from core.spec.job import EvaluationJob, ImportDataset, ImportModel, TrainingJob, parse
@@ -69,14 +69,15 @@ class Conclusion:
     def failed(self, error: JobFailed) -> None:
         """A user's failure ends the job; an infrastructure failure sends it back, up to the limit."""
         log.warning("attempt failed", code=error.code, failure_class=error.failure_class, message=error.message)
+        message = without_paths(error.message)
         retryable = error.failure_class == "infrastructure"
-        failure = {"code": error.code, "class": error.failure_class, "message": error.message, "retryable": retryable}
+        failure = {"code": error.code, "class": error.failure_class, "message": message, "retryable": retryable}
         with self.attempt.writing() as (session, job):
             if retryable:
                 attempts.release(
                     session,
                     job,
-                    error.message,
+                    message,
                     counts=True,
                     max_attempts=self.settings.max_attempts,
                     backoff_seconds=self.settings.backoff_seconds,

@@ -84,7 +84,9 @@ class OneAttempt:
                 except JobFailed as error:
                     self.give_up(error)
                 except (OSError, CorruptObject) as error:
-                    self.give_up(JobFailed("worker_error", "infrastructure", f"The worker could not go on: {error}"))
+                    log.warning("the attempt cannot go on", error=str(error))
+                    why = getattr(error, "strerror", None) or error  # an OSError's whole text has a path in it
+                    self.give_up(JobFailed("worker_error", "infrastructure", f"The worker could not go on: {why}"))
                 except Exception as error:
                     log.exception("the supervisor failed")
                     self.give_up(JobFailed("worker_error", "infrastructure", f"The worker failed with {type(error).__name__}."))
