@@ -1,6 +1,6 @@
 """What a request leaves in the audit log: a line for each change, and some for many alike refusals."""
 
-import re
+import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -65,7 +65,11 @@ def route_of(request: Request) -> str:
 def address_of(request: Request) -> str:
     """Of IPv6 the first half, which is what one caller has to itself."""
     host = request.client.host if request.client is not None else "unknown"
-    return re.sub(r"^((?:[0-9a-f]*:){4}).*", r"\1:/64", host.lower())[:64] if host.count(":") > 3 else host[:64]
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return host[:64]
+    return host if version == 4 else str(ipaddress.ip_network((host.partition("%")[0], 64), strict=False))
 
 
 def target_of(request: Request) -> str:

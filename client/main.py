@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from client.commands import catalogue, datasets, jobs, keys, models, report, sweeps, up
+from client.commands import audit, catalogue, datasets, jobs, keys, models, projects, report, sweeps, up
 from client.credentials import home
 from client.display import tell
 from client.errors import ClientError, DistillProblem, Unreachable
@@ -60,6 +60,8 @@ app.add_typer(sweeps.app, name="sweep")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(keys.app, name="keys")
+app.add_typer(projects.app, name="projects")
+app.command()(audit.audit)
 app.command()(catalogue.methods)
 app.command()(catalogue.architectures)
 
