@@ -163,7 +163,8 @@ def _labels(request: Request) -> dict[str, str]:
         if not name.startswith("metadata["):
             continue
         try:
-            key, text = _label.validate_python((name[len("metadata[") :].removesuffix("]"), value))
+            key = name[len("metadata[") : -1] if name.endswith("]") else ""
+            key, text = _label.validate_python((key, value))
         except ValidationError:
             message = (
                 "Write metadata[key]=value: a key of letters, digits, '_', '.' and '-', and a value of at most 200 characters."

@@ -8,6 +8,7 @@ from core.errors import FieldError, Invalid
 
 MOST_ERRORS = 50
 LONGEST_VALUE = 60
+LONGEST_STEP = 200
 _DISCRIMINATORS = ("kind", "name", "architecture")
 _SILENT = {"missing", "extra_forbidden", "json_invalid", "union_tag_not_found", "union_tag_invalid"}
 """Kinds of error whose sentence needs no value: there is none, or it may be anything."""
@@ -53,7 +54,7 @@ def _path(location: tuple[str | int, ...], body: Any) -> tuple[str | int, ...]:
             here = here[step]
         else:
             here = None
-        path.append(step)
+        path.append(step[:LONGEST_STEP] if isinstance(step, str) else step)
     return tuple(path)
 
 
