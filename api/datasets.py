@@ -38,6 +38,7 @@ def list_datasets(caller: Reader, engine: Database, limit: Limit = 50, after: Af
     "",
     status_code=201,
     response_model=schemas.Dataset,
+    openapi_extra={"x-most-values": 12_000},  # the classes may be 10,000
     responses={**created("/v1/datasets/{id}", "reference", "get_dataset", "upload_dataset", "download_dataset"), **problems(409)},
 )
 def create_dataset(

@@ -10,7 +10,6 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter
 
-from api import protocol
 from api.schemas import DatasetBody, ModelBody, NewKeyBody, ProjectBody
 from core.spec.job import SubmittedJob
 from core.spec.sweep import Sweep
@@ -40,11 +39,13 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "-1e309 as a whole number": (numbers().replace(b'"epochs": 1', b'"epochs": -1e309'), 422),
     "a number of 900,000 digits": (b'{"seed":' + b"9" * 900_000 + b"}", 400),
     "a fraction of 900,000 digits": (b'{"seed":0.' + b"9" * 900_000 + b"}", 422),
-    "10^5 arrays in each other": (b"[" * 100_000 + b"]" * 100_000, 400),
-    "10^5 objects in each other": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, 400),
+    "10^5 arrays in each other": (b"[" * 100_000 + b"]" * 100_000, 413),
+    "10^5 objects in each other": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, 413),
+    "3,000 arrays in each other": (b"[" * 3_000 + b"]" * 3_000, 400),
     "65 deep": (b'{"a":' * 65 + b"1" + b"}" * 65, 400),
     "60,000 unknown fields": (as_text({**training_body(), **{f"f{number}": 1 for number in range(60_000)}}), 413),
-    "12,000 wrong things in a list": (numbers(evaluation={"attacks": [{}] * 11_900}), 422),
+    "3,900 wrong things in a list": (numbers(evaluation={"attacks": [1] * 3_900}), 422),
+    "1,300 unknown fields": (as_text({**training_body(), **{f"f{number}": 1 for number in range(1_300)}}), 422),
     "250,000 wrong things in a list": (numbers(evaluation={"attacks": [{}] * 250_000}), 413),
     "a text of 900,000 letters": (numbers(name="x" * 900_000), 422),
     "a key of 900,000 letters": (numbers(metadata={"x" * 900_000: "x"}), 422),
@@ -53,9 +54,9 @@ BODIES: dict[str, tuple[bytes, int]] = {
 }
 SWEEPS: dict[str, tuple[bytes, int]] = {
     "10^8 jobs": (as_text({"base": {}, "axes": {f"a{number}": list(range(10)) for number in range(8)}}), 422),
-    "300 jobs with 10,000 mistakes each": (
+    "300 jobs with 1,300 mistakes each": (
         as_text(
-            {"base": {**training_body(), **{f"f{number}": 1 for number in range(10_000)}}, "axes": {"seed": list(range(300))}}
+            {"base": {**training_body(), **{f"f{number}": 1 for number in range(1_300)}}, "axes": {"seed": list(range(300))}}
         ),
         422,
     ),
@@ -182,10 +183,12 @@ def test_s12_what_is_no_http_is_told_so_and_cut_off(house: House, wire: Wire, da
 
 
 def test_s12_slow_heads_and_bodies_keep_nobody_waiting(house: House, record_property: Any) -> None:
-    """200 connections that send a byte now and then, and one that floods with large mistakes, beside a bystander."""
+    """200 connections that send a byte now and then, and one that floods with large mistakes, beside a bystander; a head that
+    does not end is given up."""
     stop = threading.Event()
     start = f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:{house.service.port}\r\n".encode()
     key = f"Authorization: {house.client.headers['Authorization']}\r\nContent-Type: application/json\r\n".encode()
+    began = time.monotonic()
     slow = [socket.create_connection(("127.0.0.1", house.service.port)) for _ in range(200)]
     memory = house.service.memory()
 
@@ -197,7 +200,7 @@ def test_s12_slow_heads_and_bodies_keep_nobody_waiting(house: House, record_prop
                 connection.sendall(b" ")
 
     def flood() -> None:
-        wire, body = Wire(house.service.port), BODIES["12,000 wrong things in a list"][0]
+        wire, body = Wire(house.service.port), BODIES["3,900 wrong things in a list"][0]
         while not stop.is_set():
             assert wire.ask("POST", "/v1/jobs", JSON, body).status == 422
         wire.close()
@@ -212,21 +215,21 @@ def test_s12_slow_heads_and_bodies_keep_nobody_waiting(house: House, record_prop
             thread.join()
     record_property("memory_mb", (house.service.memory() - memory) >> 20)
     assert house.service.memory() - memory < 100 * 2**20
+    said = until_closed(slow[0])
+    record_property("slow_head_seconds", round(time.monotonic() - began, 1))
+    assert b" 408 " in said.split(b"\r\n")[0]
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
     for connection in slow:
         connection.close()
 
 
-def test_s12_a_head_that_does_not_arrive_is_given_up(house: House, record_property: Any) -> None:
-    began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", house.service.port), timeout=60) as slow:
-        slow.sendall(b"GET /v1/jobs HTTP/1.1\r\nHost: loc")
-        said = b""
-        while more := slow.recv(65536):
-            said += more
-    record_property("seconds", round(time.monotonic() - began, 1))
-    assert b" 408 " in said.split(b"\r\n")[0]
-    assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
-    assert time.monotonic() - began >= protocol.HEAD_SECONDS / 2
+def until_closed(connection: socket.socket) -> bytes:
+    """All that the service says before it closes the connection."""
+    connection.settimeout(60)
+    said = b""
+    while more := connection.recv(65536):
+        said += more
+    return said
 
 
 def test_s12_what_is_refused_is_refused_without_a_trace(house: House) -> None:
