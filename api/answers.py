@@ -80,6 +80,14 @@ def new_key(row: tables.ApiKey, secret: str) -> schemas.NewKey:
     return schemas.NewKey(**_columns(row, schemas.NewKey), secret=secret)
 
 
+def project(row: tables.Project) -> schemas.Project:
+    return schemas.Project(**_columns(row, schemas.Project))
+
+
+def audit_line(row: tables.Audit) -> schemas.AuditLine:
+    return schemas.AuditLine(**_columns(row, schemas.AuditLine))
+
+
 def _columns(row: tables.Base, answer: type[schemas.Answer]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _shared(type(row), answer)}
 

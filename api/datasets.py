@@ -14,7 +14,7 @@ from api.once import OnceOnly
 from api.routes import KeyedRoute
 from core import queue
 from core.errors import Conflict, Invalid
-from core.settings import Settings
+from core.settings import Settings, inside
 from core.spec import sniff
 from core.spec.data import Reading
 from core.spec.job import ImportDataset
@@ -36,6 +36,7 @@ def list_datasets(caller: Reader, engine: Database, limit: Limit = 50, after: Af
     "",
     status_code=201,
     response_model=schemas.Dataset,
+    openapi_extra={"x-most-values": 12_000},  # the classes may be 10,000
     responses={**created("/v1/datasets/{id}", "reference", "get_dataset", "upload_dataset", "download_dataset"), **problems(409)},
 )
 def create_dataset(
@@ -119,7 +120,8 @@ def _source(body: schemas.DatasetBody, settings: Settings) -> Literal["upload", 
         if offered is None:
             raise Invalid.field("folder", message="This service has no data folder; upload an archive instead.")
         # The folder may be mounted on the workers' machines only: then theirs is the last word.
-        if offered.is_dir() and not (offered / body.folder).exists():
+        path = inside(offered, body.folder)
+        if path is None or (offered.is_dir() and not path.exists()):
             raise Invalid.field("folder", message=f"There is no {body.folder!r} in the service's data folder.")
         return "folder"
     if body.download is not None:

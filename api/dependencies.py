@@ -9,11 +9,10 @@ from fastapi import Depends, Query, Request
 from pydantic import BeforeValidator
 from sqlalchemy import Engine
 
-from core.errors import Forbidden, NotFound, Unauthenticated
+from core.errors import Forbidden, Unauthenticated
 from core.settings import Settings
 from core.store import keys
 from core.store.objects import Objects
-from core.store.tables import DEFAULT_PROJECT
 
 
 @dataclass(frozen=True)
@@ -25,12 +24,17 @@ class Principal:
     scopes: frozenset[str]
 
 
-def authenticate(request: Request) -> Principal:
-    """The principal of ``Authorization: Bearer <key>``. Raises Unauthenticated."""
+def secret_of(request: Request) -> str:
+    """The key in ``Authorization: Bearer <key>``; nothing else, such as a cookie, says who calls. Raises Unauthenticated."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise Unauthenticated("Send an API key: Authorization: Bearer <key>.")
-    key = keys.authenticate(request.app.state.engine, secret.strip())
+    return secret.strip()
+
+
+def authenticate(engine: Engine, secret: str) -> Principal:
+    """The principal that a key belongs to. Raises Unauthenticated."""
+    key = keys.authenticate(engine, secret)
     return Principal(key.id, key.project_id, frozenset(key.scopes))
 
 
@@ -47,16 +51,7 @@ def _needs(scope: str) -> Callable[[Request], Coroutine[Any, Any, Principal]]:
 Reader = Annotated[Principal, Depends(_needs("read"))]
 Submitter = Annotated[Principal, Depends(_needs("submit"))]
 Admin = Annotated[Principal, Depends(_needs("admin"))]
-
-
-async def _operator(caller: Admin) -> Principal:
-    """Whoever set the service up: an admin of the project that every installation begins with."""
-    if caller.project_id != DEFAULT_PROJECT:
-        raise NotFound("There is nothing at this address for a key of this project.")
-    return caller
-
-
-Operator = Annotated[Principal, Depends(_operator)]
+Operator = Annotated[Principal, Depends(_needs("operator"))]
 
 
 async def _engine(request: Request) -> Engine:

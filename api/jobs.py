@@ -38,6 +38,7 @@ OF_A_JOB = (
     "list_artifacts",
     "list_checkpoints",
 )
+MOST_LABELS = 32
 Name = Annotated[str | None, Query(max_length=100)]
 ACTED: dict[int | str, dict[str, Any]] = {
     200: {"model": schemas.Job, "description": "It was asked for before; nothing has changed"},
@@ -219,11 +220,14 @@ def _labels(request: Request) -> dict[str, str]:
         if not name.startswith("metadata["):
             continue
         try:
-            key, text = _label.validate_python((name[len("metadata[") :].removesuffix("]"), value))
+            key = name[len("metadata[") : -1] if name.endswith("]") else ""
+            key, text = _label.validate_python((key, value))
         except ValidationError:
             message = (
                 "Write metadata[key]=value: a key of letters, digits, '_', '.' and '-', and a value of at most 200 characters."
             )
             raise Invalid("A filter on metadata cannot be read.", [FieldError((name[:100],), message)]) from None
         found[key] = text
+    if len(found) > MOST_LABELS:
+        raise Invalid.field("metadata", message=f"A job has at most {MOST_LABELS} labels, and so has a filter.")
     return found

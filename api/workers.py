@@ -19,10 +19,7 @@ router = APIRouter(prefix="/v1/workers", tags=["workers"], route_class=KeyedRout
 
 @router.get("", responses=problems(404))
 def list_workers(caller: Operator, engine: Database, limit: Limit = 50, after: After = None) -> schemas.Page[schemas.Worker]:
-    """Workers by name: those that are alive, and those that were lost within a day.
-
-    Only for keys of the default project with the scope `admin`, which are the operator's; for all others there is nothing here.
-    """
+    """Workers by name: those that are alive, and those that were lost within a day. They serve all projects, so for operators."""
     with reading(engine) as session:
         found = workers.list_workers(session)
     return cut([answers.worker(worker) for worker in found], after, limit)

@@ -224,3 +224,28 @@ class Key(Answer):
 class NewKey(Key):
     secret: str | None
     """Shown once; None where the answer that had it was lost."""
+
+
+class Project(Answer):
+    id: str
+    name: str
+    created_at: str
+
+
+class NewProject(Project):
+    key: NewKey
+    """Its first."""
+
+
+class AuditLine(Answer):
+    at: str
+    action: str
+    """Method and route."""
+    target: str | None = None
+    status: int
+    code: str | None = None
+    key_id: str | None = None
+    address: str | None = None
+    request_id: str
+    times: int
+    """How many alike there had been within the hour."""

@@ -13,6 +13,7 @@ from client import events, imports, transfers
 from client.answers import (
     Architecture,
     Artifact,
+    AuditLine,
     Dataset,
     DryRun,
     Event,
@@ -23,7 +24,9 @@ from client.answers import (
     Metrics,
     Model,
     NewKey,
+    NewProject,
     Page,
+    Project,
     Sweep,
     SweepDryRun,
     Worker,
@@ -324,6 +327,21 @@ class Distill:
 
     def revoke_key(self, key_id: str) -> None:
         self.transport.send("DELETE", f"keys/{quote(key_id, safe='')}")
+
+    # -- projects and the audit log
+
+    def projects(self) -> Iterator[Project]:
+        return self._pages("projects", Page[Project])
+
+    def create_project(self, name: str) -> NewProject:
+        project = read(NewProject, self.transport.post("projects", {"name": name}))
+        if project.key.secret is None:
+            raise ClientError(f"Project {project.id} was made, but its key's secret was lost on the way.")
+        return project
+
+    def audit(self, **filters: str | None) -> Iterator[AuditLine]:
+        """The newest first. Filters: action, such as "POST /v1/jobs"; key, an id; since, a time in RFC 3339."""
+        return self._pages("audit", Page[AuditLine], {name: value for name, value in filters.items() if value})
 
     def _pages(self, path: str, kind: type[Page[Item]], params: Params | None = None) -> Iterator[Item]:
         cursor: str | None = None

@@ -9,7 +9,21 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from client.commands import backup, catalogue, datasets, jobs, keys, models, report, storage, sweeps, up, workers
+from client.commands import (
+    audit,
+    backup,
+    catalogue,
+    datasets,
+    jobs,
+    keys,
+    models,
+    projects,
+    report,
+    storage,
+    sweeps,
+    up,
+    workers,
+)
 from client.credentials import home
 from client.display import tell
 from client.errors import ClientError, DistillProblem, Unreachable
@@ -69,6 +83,8 @@ app.add_typer(datasets.app, name="datasets")
 app.add_typer(workers.app, name="workers")
 app.add_typer(keys.app, name="keys")
 app.add_typer(storage.app, name="storage")
+app.add_typer(projects.app, name="projects")
+app.command()(audit.audit)
 app.command()(catalogue.methods)
 app.command()(catalogue.architectures)
 

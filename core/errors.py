@@ -17,6 +17,7 @@ DistillError
 └── JobFailed          500  a job cannot go on; says whose fault it is
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -146,3 +147,8 @@ class JobFailed(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def without_paths(message: str) -> str:
+    """What libraries say often names files of this machine: of their absolute paths only the last part is for callers."""
+    return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+(?=[^\s/'\":])", "", message)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.errors import CorruptObject, JobFailed
 from core.folder import JobFolder, sha256_of
-from core.settings import Settings
+from core.settings import Settings, inside
 from core.spec.data import DatasetDescription
 from core.spec.job import EvaluationJob, ImportDataset, ImportModel, Submitted, parse
 from core.spec.network import ModelDescription
@@ -146,7 +146,9 @@ def offered(settings: Settings, name: str) -> Path:
     """An entry of the operator's data folder, by its bare name."""
     if settings.data_folder is None or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise JobFailed("no_such_folder", "user", f"The operator offers no data folder entry called {name!r}.")
-    path = settings.data_folder.absolute() / name
+    path = inside(settings.data_folder, name)
+    if path is None:
+        raise JobFailed("no_such_folder", "user", f"{name!r} is a link that leads out of the data folder.")
     if not path.exists():
         raise JobFailed("no_such_folder", "user", f"There is no {name!r} in the data folder of the worker.")
     return path

@@ -90,6 +90,7 @@ class OneAttempt:
                 except JobFailed as error:
                     self.give_up(error)
                 except (OSError, CorruptObject) as error:
+                    log.warning("the attempt cannot go on", error=str(error))
                     self.give_up(failure_of(error))
                 except Exception as error:
                     log.exception("the supervisor failed")

@@ -19,7 +19,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from core.errors import CorruptObject, NotFound, RangeUnsatisfiable, TooLarge, Unavailable
 from core.folder import chunks, remove_parts, whole
-from core.settings import Settings
+from core.settings import Settings, inside
 from core.store.multipart import Bucket
 
 _PART_BYTES = 8 * 2**20
@@ -119,6 +119,7 @@ class Objects:
         # Downloads of a signed URL are saved, never shown: a report with script in it must not run on the store's origin.
         attributes: Any = {"Content-Disposition": "attachment"} if self._scheme == "s3" else None
         with _translated_errors(key, counted):
+            self._stay_inside(key)
             if self._scheme == "file":
                 self._put_in_folder(key, counted)
             else:
@@ -137,6 +138,7 @@ class Objects:
         """Also where it is not there. Raises Unavailable."""
         with _translated_errors(key):
             try:
+                self._stay_inside(key)
                 obstore.delete(self._client(), key)
             except (NotFoundError, FileNotFoundError):
                 return
@@ -182,6 +184,7 @@ class Objects:
     def size(self, key: str) -> int:
         """In bytes. Raises NotFound and Unavailable."""
         with _translated_errors(key):
+            self._stay_inside(key)
             return int(obstore.head(self._client(), key)["size"])
 
     def exists(self, key: str) -> bool:
@@ -271,6 +274,13 @@ class Objects:
             client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "3s", "timeout": _REQUEST_TIME},
             retry_config={"max_retries": _RETRIES, "retry_timeout": _REQUEST_TIME},
         )
+
+    def _stay_inside(self, key: str) -> None:
+        """A link that somebody has planted in the folder leads to no object."""
+        if self._scheme != "file":
+            return
+        if inside(Path(self._path), key) is None:
+            raise NotFoundError("a link that leads out of the store")
 
     def _put_in_folder(self, key: str, stream: Iterable[bytes]) -> None:
         """On the disk before it has its name. obstore renames first, and what it leaves when it is killed looks like a

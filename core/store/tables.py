@@ -325,3 +325,5 @@ class Audit(Base):
     """Of the problem document."""
     address: Mapped[str | None] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(128))
+    times: Mapped[int] = mapped_column(default=1)
+    """How many alike there had been within an hour: of refusals only the 1st, 2nd, 4th, 8th … leave a line."""

@@ -66,6 +66,7 @@ def upgrade() -> None:
         sa.Column("code", sa.String(64), nullable=True),
         sa.Column("address", sa.String(64), nullable=True),
         sa.Column("request_id", sa.String(128), nullable=False),
+        sa.Column("times", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
     )
     op.create_index("ix_audit_project_id_at_id", "audit", ["project_id", "at", "id"])

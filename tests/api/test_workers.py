@@ -42,9 +42,9 @@ def test_workers_are_listed_by_name_and_drained(client: TestClient, engine: Engi
 def test_workers_are_shown_to_the_operator_only(anonymous: TestClient, engine: Engine) -> None:
     register(engine, "gpu-1")
     for key, status in (
-        (bearer(STRANGERS_KEY), 404),
-        (make_key(engine, "read", "submit"), 403),
-        (make_key(engine, "admin"), 200),
+        (bearer(STRANGERS_KEY), 403),
+        (make_key(engine, "read", "submit", "admin"), 403),
+        (make_key(engine, "operator"), 200),
     ):
         assert anonymous.get("/v1/workers", headers=key).status_code == status
         assert anonymous.post("/v1/workers/gpu-1/drain", headers=key).status_code in {status, status + 2}

@@ -196,6 +196,32 @@ def test_a_key_whose_secret_was_lost_on_the_way_is_an_error(fake: Fake) -> None:
     assert "revoke it" in result.stderr
 
 
+def test_a_new_projects_first_key_is_all_that_standard_output_has(fake: Fake) -> None:
+    key = {"id": "key_1", "name": "first", "scopes": ["admin"], "created_at": "2026-01-31T12:34:56.789Z", "secret": "dk_new"}
+    row = {"id": "prj_1", "name": "vision", "created_at": "2026-01-31T12:34:56.789Z"}
+    fake.on("POST /v1/projects", as_json({**row, "key": key}, 201))
+    fake.on("GET /v1/projects", as_json({"data": [row], "has_more": False, "next_cursor": None}))
+    assert distill("projects", "create", "vision").stdout == "dk_new\n"
+    assert "vision" in distill("projects", "list").stdout
+
+
+def test_the_audit_log_is_shown_as_it_was_filtered(fake: Fake) -> None:
+    line = {
+        "id": "aud_1",
+        "at": "2026-01-31T12:34:56.789Z",
+        "action": "GET /v1/jobs",
+        "status": 401,
+        "code": "unauthenticated",
+        "request_id": "req_1",
+        "times": 512,
+    }
+    fake.on("GET /v1/audit", as_json({"data": [line] * 3, "has_more": False, "next_cursor": None}))
+    shown = distill("audit", "--action", "GET /v1/jobs", "--limit", "2").stdout
+    assert shown.count("unauthenticated") == 2
+    assert "512" in shown
+    assert fake.requests[0].query == {"action": ["GET /v1/jobs"], "limit": ["100"]}
+
+
 def test_a_model_is_uploaded_with_its_networks_settings(fake: Fake, tmp_path: Path) -> None:
     def named(request: Request) -> Answer:
         body = request.json
