@@ -36,7 +36,7 @@ from embedded.whole import Refusal, whole
 
 FORMAT = "distill-backup-1"
 DATABASE, KEY, MANIFEST = "distill.db", "admin.key", "manifest.json"
-ROUNDS = 20
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,24 @@ def _follow(database: Path, data: Path, part: Path) -> tuple[int, int]:
     """A moment of a service that may be running: how many objects, of how many bytes.
 
     While objects are copied, jobs go on: checkpoints that the copied database names may be replaced. Then the database is
-    copied again. Whatever has been fetched stays, so each round is shorter than the one before, and the last finds all there.
+    copied again; whatever has been fetched stays, so each round is shorter than the one before. Where jobs are faster still,
+    a last round lets everyone who would write wait: every object goes after the commit by which its row does.
     """
     for _ in range(ROUNDS):
-        snapshot(database, part / DATABASE)
-        missing = _fetch(data, part)
-        if not missing:
+        if not _copied(database, data, part):
             return _drop_others(part)
-    raise Refusal(f"Objects that the database names are gone, such as {missing[0]}; `distill storage verify` names them all.")
+    with closing(_connect(database)) as writers:
+        writers.execute("BEGIN IMMEDIATE")
+        missing = _copied(database, data, part)
+    if missing:
+        raise Refusal(f"Objects that the database names are gone, such as {missing[0]}; `distill storage verify` names them all.")
+    return _drop_others(part)
+
+
+def _copied(database: Path, data: Path, part: Path) -> list[str]:
+    """The keys of objects that were gone before they could be copied."""
+    snapshot(database, part / DATABASE)
+    return _fetch(data, part)
 
 
 def snapshot(database: Path, copy: Path) -> None:
@@ -119,7 +129,7 @@ def snapshot(database: Path, copy: Path) -> None:
 
 
 def _connect(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True, timeout=30)
+    return sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True, timeout=30, isolation_level=None)
 
 
 def _fetch(home: Path, part: Path) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from core.errors import CorruptObject, JobFailed
+from core.errors import CorruptObject, JobFailed, NotFound
 from core.folder import JobFolder, sha256_of
 from core.settings import Settings, inside
 from core.spec.data import DatasetDescription
@@ -30,6 +30,13 @@ class Inputs:
         self.settings, self.objects, self.attempt, self.folder, self.check = settings, objects, attempt, folder, check
 
     def lay_out(self) -> None:
+        """Raises JobFailed where something that the job names is not there: deleted, before the job was taken up again."""
+        try:
+            self._lay_out()
+        except NotFound as error:
+            raise JobFailed("missing_input", "user", str(error)) from error
+
+    def _lay_out(self) -> None:
         job = self.attempt.renew()
         spec = parse(job.spec)
         self.folder.output.mkdir(parents=True)

@@ -1,7 +1,9 @@
 """Inputs that many jobs share, kept on a worker's machine under their SHA-256."""
 
+import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from core.settings import Settings
@@ -16,8 +18,7 @@ def superfluous(settings: Settings) -> Iterator[tuple[Path, int]]:
     whose last use is the longest ago."""
     kept = 0
     old = time.time() - settings.orphan_grace_hours * 3600
-    files = [(path, path.stat()) for path in folder(settings).glob("*") if path.is_file()]
-    for path, found in sorted(files, key=lambda file: file[1].st_mtime, reverse=True):
+    for path, found in sorted(_files(settings), key=lambda file: file[1].st_mtime, reverse=True):
         if path.name.endswith(".part"):
             if found.st_mtime < old:
                 yield path, found.st_size
@@ -25,3 +26,9 @@ def superfluous(settings: Settings) -> Iterator[tuple[Path, int]]:
             yield path, found.st_size
         else:
             kept += found.st_size
+
+
+def _files(settings: Settings) -> Iterator[tuple[Path, os.stat_result]]:
+    for path in folder(settings).glob("*"):
+        with suppress(FileNotFoundError):  # another worker of this machine was first
+            yield path, path.stat()

@@ -127,8 +127,10 @@ def count(session: Session, project_id: str, filters: Filters | None = None) -> 
 
 
 def count_by_status(session: Session) -> dict[Status, int]:
-    """Over all projects: for gauges."""
-    return dict(session.execute(select(Job.status, func.count()).where(Job.live()).group_by(Job.status)).all())
+    """Over all projects: for gauges. Two counts, each by an index alone: of all, and of the few that are deleted."""
+    statement = select(Job.status, func.count()).group_by(Job.status)
+    deleted = dict(session.execute(statement.where(~Job.live())).all())
+    return {status: count - deleted.get(status, 0) for status, count in session.execute(statement)}
 
 
 def versions(session: Session, job_ids: Collection[str]) -> dict[str, int]:

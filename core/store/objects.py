@@ -261,7 +261,7 @@ class Objects:
 
     def _connect(self, endpoint: str) -> Any:
         if self._scheme == "file":
-            return LocalStore(self._path, mkdir=True)
+            return LocalStore(self._path, mkdir=True, automatic_cleanup=True)  # no empty folders are left
         if self._scheme == "memory":
             return MemoryStore()
         config: Any = dict(self._s3)

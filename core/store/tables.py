@@ -21,7 +21,7 @@ from core.store.clock import database_now
 DEFAULT_PROJECT = "prj_default"
 DIGITS_ID = "ds_digits"
 
-LIVE = text("deleted_at IS NULL")
+LIVE, DELETED = text("deleted_at IS NULL"), text("deleted_at IS NOT NULL")
 Id = String(64)
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
@@ -102,6 +102,7 @@ class Job(Deletable, Base):
         Index(None, "project_id", "dataset_id", "created_at", "id"),
         Index(None, "status", "created_at", "id"),
         Index(None, "sweep_id", "sweep_index"),
+        Index(None, "deleted_at", sqlite_where=DELETED, postgresql_where=DELETED),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)

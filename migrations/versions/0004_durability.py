@@ -24,6 +24,8 @@ def upgrade() -> None:
     with op.batch_alter_table("jobs") as batch:
         for column in ("dataset_id", "teacher_id"):
             batch.drop_constraint(f"fk_jobs_{column}", type_="foreignkey")
+    gone = sa.text("deleted_at IS NOT NULL")
+    op.create_index("ix_jobs_deleted_at", "jobs", ["deleted_at"], sqlite_where=gone, postgresql_where=gone)
     # Is an object still named by any row?
     for table in ("artifacts", "models", "datasets"):
         op.create_index(f"ix_{table}_object_key", table, ["object_key"])

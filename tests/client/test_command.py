@@ -314,6 +314,55 @@ def test_up_becomes_the_embedded_service(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert became == [[python, python, "-P", "-m", "embedded", *options]]
 
 
+@pytest.mark.parametrize(
+    ("line", "module", "options"),
+    [
+        ("backup saved --data data", "embedded.backup", "save saved --data data"),
+        ("restore saved --data data", "embedded.backup", "restore saved --data data"),
+        ("storage gc --dry-run --json", "core.store.storage", "gc --dry-run --json"),
+        ("storage verify --data data", "core.store.storage", "verify --data data"),
+    ],
+)
+def test_commands_on_the_services_own_machine_become_the_services_own(
+    monkeypatch: pytest.MonkeyPatch, line: str, module: str, options: str
+) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, arguments: became.append([program, *arguments]))
+    assert distill(*line.split()).exit_code == 0
+    assert became == [[sys.executable, sys.executable, "-P", "-m", module, *options.split()]]
+
+
+def test_a_restore_is_told_where_to(fake: Fake) -> None:
+    assert distill("restore", "saved").exit_code == 2
+
+
+MODEL = {"id": "mdl_1", "name": "mine", "status": "ready", "architecture": "resnet18", "description": {}}
+MODEL |= {"created_at": "2026-01-31T12:34:56.789Z"}
+
+
+def test_what_is_deleted_is_said_with_the_command_that_brings_it_back(fake: Fake) -> None:
+    dataset = {**MODEL, "id": "ds_1", "source": "upload"}
+    fake.on("DELETE /v1/jobs/job_1", as_json(job("succeeded")))
+    fake.on("POST /v1/jobs/job_1/restore", as_json(job("succeeded")))
+    fake.on("DELETE /v1/models/mine", as_json(MODEL))
+    fake.on("POST /v1/models/mdl_1/restore", as_json(MODEL))
+    fake.on("DELETE /v1/datasets/mine", as_json(dataset))
+    fake.on("POST /v1/datasets/ds_1/restore", as_json(dataset))
+    for command, reference in (([], "job_1"), (["models"], "mine"), (["datasets"], "mine")):
+        deleted = distill(*command, "delete", reference)
+        assert deleted.exit_code == 0, deleted.stderr
+        undo = deleted.stdout.split("`")[1].split()
+        assert undo[0] == "distill"
+        assert distill(*undo[1:]).stdout.endswith(" is back.\n")
+    assert len(fake.requests) == 6
+
+
+def test_what_is_needed_is_not_deleted_and_the_reason_is_said(fake: Fake) -> None:
+    fake.on("DELETE /v1/models/mine", problem(409, "in_use", "Model 'mine' is needed by job job_1, which has not ended."))
+    refused = distill("models", "delete", "mine")
+    assert (refused.exit_code, "job_1" in refused.stderr) == (2, True)
+
+
 PICTURES = {"id": "ds_1", "name": "pictures", "source": "upload", "created_at": "2026-01-31T12:34:56.789Z"}
 
 

@@ -1,11 +1,13 @@
 """A backup is whole or not there; what is restored from it is what was saved, also of a service that went on meanwhile."""
 
 import json
+import re
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,8 @@ from core.store.engine import make_engine, writing
 from core.store.objects import Objects, checkpoint_key
 from core.store.tables import DIGITS_ID
 from core.store.verification import verify
-from embedded.backup import known_schemas, schema_of
+from embedded.backup import known_schemas, restore, save, schema_of
+from embedded.whole import Refusal, whole
 from tests.api.builders import a_finished_job
 from tests.builders import an_attempt, training_body
 from tests.embedded.test_service import Start, start  # noqa: F401 - a fixture
@@ -53,25 +56,24 @@ def wrong(folder: Path) -> list[str]:
     return [it.file.key for it in found if it.wrong]
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], words: str, target: Path) -> None:
+def assert_refused(source: Path, target: Path, words: str, act: Callable[[Path, Path], object]) -> None:
     """With a sentence, and nothing made."""
-    assert (done.returncode, done.stdout) == (1, "")
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(Refusal, match=re.escape(words)):
+        act(source, target)
     assert not target.exists()
     assert not target.with_name(f".{target.name}.part").exists()
 
 
 def test_a_running_service_is_saved_and_its_jobs_go_on_elsewhere(start: Start, tmp_path: Path) -> None:  # noqa: F811
     quick = {"DISTILL_LEASE_SECONDS": "3", "DISTILL_HEARTBEAT_SECONDS": "0.5", "DISTILL_BACKOFF_SECONDS": "0.2"}
-    quick |= {"DISTILL_SWEEP_SECONDS": "0.5"}
+    quick |= {"DISTILL_SWEEP_SECONDS": "0.5", "DISTILL_SLOTS": "2"}
     service = start("data", "--port", "0", **quick).ready()
     with service.client() as client:
-        done = client.wait(client.submit(training_body()).id)
+        short = client.submit(training_body())
+        running = client.clone(short.id, {"schedule": {"epochs": 10_000, "batch_size": 64, "checkpoint_seconds": 1}})
+        done = client.wait(short.id)
         assert done.status == "succeeded", done.failure
         before = {artifact.name: artifact.sha256 for artifact in client.artifacts(done.id)}
-        endless = {"epochs": 10_000, "batch_size": 64, "checkpoint_seconds": 1}
-        running = client.clone(done.id, {"schedule": endless})
         wait_until(lambda: any(it.kind == "checkpoint" for it in client.artifacts(running.id)), 60, "a checkpoint")
         saved = backup("backup", tmp_path / "saved", "--data", service.data, module="client.main")
         assert saved.returncode == 0, saved.stderr
@@ -154,52 +156,62 @@ def test_checkpoints_that_are_replaced_meanwhile_are_followed(data: Path, tmp_pa
     training = threading.Thread(target=go_on)
     training.start()
     assert begun.wait(30)
-    done = backup("save", tmp_path / "saved", "--data", data)
-    ended.set()
-    training.join()
-    engine.dispose()
-    assert done.returncode == 0, done.stderr
+    try:
+        save(data, tmp_path / "saved")
+    finally:
+        ended.set()
+        training.join()
+        engine.dispose()
     assert wrong(tmp_path / "saved") == []
     assert len(list((tmp_path / "saved" / "objects").rglob("checkpoint-*"))) == 1
 
 
 def test_a_backup_that_could_not_be_whole_is_none(data: Path, tmp_path: Path) -> None:
     saved, report = tmp_path / "saved", next((data / "objects").rglob("report.json"))
-    whole = report.read_bytes()
-    report.write_bytes(whole[:-1] + b"?")
-    assert_refused(backup("save", saved, "--data", data), "A copy would carry the damage on", saved)
+    content = report.read_bytes()
+    report.write_bytes(content[:-1] + b"?")
+    assert_refused(data, saved, "A copy would carry the damage on", save)
     report.unlink()
-    assert_refused(backup("save", saved, "--data", data), "names are gone, such as", saved)
-    assert_refused(backup("save", saved, "--data", tmp_path / "nothing"), "is not the folder of an embedded service", saved)
-    report.write_bytes(whole)
+    assert_refused(data, saved, "names are gone, such as", save)
+    assert_refused(tmp_path / "nothing", saved, "is not the folder of an embedded service", save)
+    report.write_bytes(content)
     saved.mkdir()
     (saved / "mine").write_text("mine")
-    assert "is not an empty folder" in backup("save", saved, "--data", data).stderr
+    refused = backup("save", saved, "--data", data)
+    assert (refused.returncode, refused.stderr) == (1, f"{saved} is there already, and is not an empty folder.\n")
     assert [path.name for path in saved.iterdir()] == ["mine"]
+
+
+def test_two_backups_to_one_folder_at_once_are_one(data: Path, tmp_path: Path) -> None:
+    with whole(tmp_path / "saved") as part:
+        with pytest.raises(Refusal, match="is being written by another process"):
+            save(data, tmp_path / "saved")
+        assert part.exists()
+    assert (tmp_path / "saved").exists()
 
 
 def test_a_backup_that_is_not_what_was_saved_is_not_restored(data: Path, tmp_path: Path) -> None:
     saved, restored = tmp_path / "saved", tmp_path / "restored"
-    assert_refused(backup("restore", data, "--data", restored), "is no backup", restored)
-    assert backup("save", saved, "--data", data).returncode == 0
-    assert "is not an empty folder" in backup("restore", saved, "--data", data).stderr
-    page = next((saved / "objects").rglob("report.md"))
-    for damage, words in (
-        (lambda: (saved / "distill.db").write_bytes((saved / "distill.db").read_bytes() + b"x"), "distill.db in"),
-        (page.unlink, "is not whole: 1 objects are gone"),
+    assert_refused(data, restored, "is no backup", restore)
+    save(data, saved)
+    with pytest.raises(Refusal, match="is not an empty folder"):
+        restore(saved, data)
+    database, page, manifest = saved / "distill.db", next((saved / "objects").rglob("report.md")), saved / "manifest.json"
+    facts = json.loads(manifest.read_text())
+    kept = {path: path.read_bytes() for path in (database, page, manifest)}
+    for path, damaged, words in (
+        (database, kept[database] + b"x", "distill.db in"),
+        (page, None, "is not whole: 1 objects are gone"),
+        (page, b"?" * len(kept[page]), "has SHA-256"),
+        (page, kept[page] + b"?", "bytes; "),
+        (manifest, json.dumps({**facts, "schema": "9999"}).encode(), "has schema 9999; this program knows up to"),
+        (manifest, json.dumps({**facts, "sha256": {"../../canary": "0" * 64}}).encode(), "of another kind"),
+        (manifest, kept[manifest][:20], "is no backup, or not all of one"),
     ):
-        kept = {path: path.read_bytes() for path in (saved / "distill.db", page)}
-        damage()
-        assert_refused(backup("restore", saved, "--data", restored), words, restored)
-        for path, content in kept.items():
-            path.write_bytes(content)
-    page.write_bytes(b"?" * len(page.read_bytes()))
-    assert_refused(backup("restore", saved, "--data", restored), "has SHA-256", restored)
-    manifest = json.loads((saved / "manifest.json").read_text())
-    (saved / "manifest.json").write_text(json.dumps({**manifest, "schema": "9999"}))
-    assert_refused(backup("restore", saved, "--data", restored), "has schema 9999; this program knows up to", restored)
-    (saved / "manifest.json").write_text(json.dumps({**manifest, "sha256": {"../../canary": "0" * 64}}))
-    assert_refused(backup("restore", saved, "--data", restored), "of another kind", restored)
+        path.unlink() if damaged is None else path.write_bytes(damaged)
+        assert_refused(saved, restored, words, restore)
+        path.write_bytes(kept[path])
+    assert restore(saved, restored).objects == 4
 
 
 def test_a_backup_of_an_older_schema_is_migrated_as_it_is_restored(tmp_path: Path) -> None:
@@ -211,9 +223,9 @@ def test_a_backup_of_an_older_schema_is_migrated_as_it_is_restored(tmp_path: Pat
         config.attributes["connection"] = connection
         command.upgrade(config, "0003")
     engine.dispose()
-    assert backup("save", tmp_path / "saved", "--data", data).returncode == 0
+    assert save(data, tmp_path / "saved").schema == "0003"
     assert schema_of(tmp_path / "saved" / "distill.db") == "0003"
-    assert backup("restore", tmp_path / "saved", "--data", tmp_path / "restored").returncode == 0
+    restore(tmp_path / "saved", tmp_path / "restored")
     assert schema_of(tmp_path / "restored" / "distill.db") == known_schemas()[0]
     with sqlite3.connect(tmp_path / "restored" / "distill.db") as found:
         assert found.execute("SELECT deleted_at FROM datasets WHERE id = ?", [DIGITS_ID]).fetchall() == [(None,)]
