@@ -13,6 +13,8 @@ from core.store import keys
 from core.store.engine import writing
 from core.store.tables import DEFAULT_PROJECT
 
+NAME = "embedded-admin"
+
 
 class InUse(Exception):
     pass
@@ -49,19 +51,23 @@ class Folder:
 
     def ensure_key(self, engine: Engine) -> None:
         """A key with every scope that works, in a file that only its owner can read."""
-        if self._key_works(engine):
+        if (known := self._working_key(engine)) is not None:
+            keys.ensure(engine, DEFAULT_PROJECT, NAME, keys.SCOPES, known)  # an older program's key had fewer
             self.key.chmod(0o600)
             return
         with writing(engine) as session:
-            _, secret = keys.create(session, DEFAULT_PROJECT, "embedded-admin", keys.SCOPES)
+            _, secret = keys.create(session, DEFAULT_PROJECT, NAME, keys.SCOPES)
             # Inside the transaction: a key that could not be written down is never made.
             write_private(self.key, f"{secret}\n")
 
-    def _key_works(self, engine: Engine) -> bool:
+    def _working_key(self, engine: Engine) -> str | None:
+        """The file's, where it is an admin's of this project."""
         try:
-            return "operator" in keys.authenticate(engine, self.key.read_text().strip()).scopes
+            secret = self.key.read_text().strip()
+            key = keys.authenticate(engine, secret)
         except (FileNotFoundError, UnicodeDecodeError, Unauthenticated):
-            return False
+            return None
+        return secret if "admin" in key.scopes and key.project_id == DEFAULT_PROJECT else None
 
 
 def write_private(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_deleted_job_is_in_no_list_no_count_and_under_no_id_until_it_is_restor
     with writing(engine) as session:
         assert jobs.delete(session, DEFAULT_PROJECT, job.id).deleted_at is not None
     with writing(engine) as session:
-        for refused in (jobs.get, jobs.delete, jobs.request_cancel):
+        for refused in (jobs.get, jobs.delete, partial(jobs.request, action="retry")):
             with pytest.raises(NotFound):
                 refused(session, DEFAULT_PROJECT, job.id)
         filters = jobs.Filters(labels={"a": "b"})
