@@ -207,6 +207,7 @@ def test_the_embedded_service_brings_its_folder_up_to_date_by_itself(tmp_path: P
     home = tmp_path / "home"
     home.mkdir()
     build(f"sqlite:///{home / 'distill.db'}", "0003")
+    (home / "admin.key").write_text("dk_released_0003\n")  # with the scopes that there were
     service = Embedded(home, "--port", "0")
     try:
         with Distill(service.ready().url, "dk_released_0003") as distill:
