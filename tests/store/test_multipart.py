@@ -27,7 +27,7 @@ def test_a_request_is_signed_as_another_implementation_signs_it(url: str, monkey
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_: WHEN.replace(tzinfo=None))
     expected = AWSRequest("DELETE", url, headers={"x-amz-content-sha256": EMPTY})
     botocore.auth.S3SigV4Auth(Credentials("id", "secret"), "s3", "eu-west-1").add_auth(expected)
-    bucket = Bucket(url.split("/bucket")[0], "bucket", "some/prefix", "eu-west-1", "id", "secret")
+    bucket = Bucket(url.split("/bucket", maxsplit=1)[0], "bucket", "some/prefix", "eu-west-1", "id", "secret")
     found = bucket.signed("DELETE", url, WHEN)
     assert found["Authorization"] == expected.headers["Authorization"]
     assert found["host"] == urllib.parse.urlsplit(url).netloc
