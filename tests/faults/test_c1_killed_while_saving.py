@@ -64,7 +64,7 @@ def saver() -> Iterator[Saver]:
 
 def laid_out(path: Path, checkpoint: Path | None) -> JobFolder:
     folder = JobFolder(path)
-    folder.lay_out(resolve(heavy(width=64), DIGITS), dataset=DIGITS)
+    folder.lay_out(resolve(heavy(), DIGITS), dataset=DIGITS)
     if checkpoint is not None:
         checkpoint.replace(folder.checkpoint)
     return folder
@@ -82,7 +82,10 @@ def test_c1_whatever_moment_a_trainer_is_killed_at_its_last_checkpoint_loads(
         folder = laid_out(tmp_path / str(number), kept)
         process = saver.start("job", folder.path)
         quickly(lambda folder=folder: said(folder, FileReady))
-        time.sleep(chance.uniform(0, SPREAD_SECONDS))
+        if number % 2:
+            time.sleep(chance.uniform(0, SPREAD_SECONDS))
+        else:  # as soon as the next save is seen to have begun
+            quickly(lambda folder=folder: list(folder.output.glob(".*.part")))
         saver.kill(process)
         cut_off += bool(list(folder.output.glob(".*.part")))
         if step is not None:
