@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,13 +124,17 @@ def test_a_port_that_is_taken_is_a_sentence(start: Start) -> None:
     assert service.output.read_text() == ""
 
 
-def test_another_machine_can_connect_only_where_that_was_asked_for(start: Start) -> None:
+def test_s6_another_machine_can_connect_only_where_that_was_asked_for_and_only_with_a_key(start: Start) -> None:
     unasked = start("unasked", "--port", "0", DISTILL_HOST="0.0.0.0")
     assert unasked.process.wait(60) == 2
     assert "--host 0.0.0.0" in unasked.errors.read_text()
     asked = start("asked", "--port", "0", "--host", "0.0.0.0").ready()
     assert asked.url.startswith("http://127.0.0.1:")
     assert get(f"{asked.url}/healthz")[0] == 200
+    for headers, status in (({}, 401), ({"Host": "evil.example"}, 403)):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(f"{asked.url}/v1/jobs", headers=headers), timeout=10)
+        assert refused.value.code == status
 
 
 def test_a_deployments_settings_in_the_same_shell_are_not_touched(start: Start) -> None:

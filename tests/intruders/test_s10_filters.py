@@ -4,9 +4,18 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from core.settings import Settings
+from core.store import keys
+from core.store.engine import make_engine
+from core.store.tables import DEFAULT_PROJECT
+from tests.api.conftest import KEY, bearer
 from tests.intruders.rest import House, Wire, is_a_refusal
 
 INJECTIONS = (
@@ -106,3 +115,20 @@ def test_s10_a_filter_that_may_be_any_text_is_compared_not_run(house: House) -> 
             assert answer.json()["data"] == [], (name, text)
         assert house.client.get("/v1/audit", params={"action": text}).json()["data"] == []
         assert house.client.get("/v1/jobs", params={"metadata[a]": text}).json()["data"] == []
+
+
+def test_s10_on_postgres_it_is_the_same(postgres_url: str, tmp_path: Path) -> None:
+    setup = Settings(home=tmp_path, database_url=postgres_url)
+    engine = make_engine(postgres_url)
+    keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
+    with TestClient(create_app(setup), headers=bearer(KEY)) as client:
+        for target in hostile_queries():
+            is_a_refusal(client.get(target))
+        for text in (*INJECTIONS[:5], "%", "\\"):
+            for name in ("method", "student", "dataset", "sweep", "metadata[a]"):
+                assert client.get("/v1/jobs", params={name: text}).json()["data"] == []
+        for name in ("method", "dataset", "metadata[a]"):
+            is_a_refusal(client.get(f"/v1/jobs?{name}=%00"))
+        for place in ("jobs/%00", "models/%00", "datasets/a%00", "jobs/x/artifacts/%00", "sweeps/%ff"):
+            is_a_refusal(client.get(f"/v1/{place}"))
+    engine.dispose()

@@ -50,6 +50,7 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "a text of 900,000 letters": (numbers(name="x" * 900_000), 422),
     "a key of 900,000 letters": (numbers(metadata={"x" * 900_000: "x"}), 422),
     "300,000 empty arrays": (b"[" + b"[]," * 300_000 + b"[]]", 413),
+    "500,000 escaped quotes in a text without an end": (b'{"a' + b'\\"' * 500_000, 400),
     "2 MB": (b" " * 2**21, 413),
 }
 SWEEPS: dict[str, tuple[bytes, int]] = {

@@ -1,5 +1,6 @@
 """S7: requests that were sent to another name, by another page, or in a form that a page can send without asking."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from api.app import create_app
 from core.settings import Settings
 from core.store.engine import reading
 from core.store.tables import ApiKey, Dataset, Job, Model, Project, Sweep
-from tests.api.conftest import KEY, bearer
+from tests.api.conftest import KEY, Service, bearer
 from tests.builders import training_body
 from tests.intruders.rest import House, Wire, is_a_refusal
+from tests.servers import wait_until
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 PATHS = ("/v1/jobs", "/v1/keys", "/v1/models/x/content", "/healthz", "/docs", "/none")
@@ -179,3 +181,11 @@ def test_s7_over_tls_a_page_of_plain_http_is_refused_and_the_browser_is_told_to_
         answer = client.get("/healthz")
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
         is_a_refusal(client.get("/healthz", headers={"Origin": "http://localhost"}), "wrong_origin")
+
+
+def test_s7_a_trusted_proxy_is_believed_and_only_then(start_service: Callable[..., Service], engine: Engine) -> None:
+    service = start_service(trusted_proxies="127.0.0.1, 10.0.0.1")
+    answer = service.client.get("/v1/jobs/none", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"})
+    assert "Strict-Transport-Security" in answer.headers
+    wait_until(lambda: bool(service.client.get("/v1/audit").json()["data"]), what="a line of the audit log")
+    assert service.client.get("/v1/audit").json()["data"][0]["address"] == "203.0.113.7"
