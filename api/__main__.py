@@ -1,26 +1,64 @@
 """``python -m api``: one process, on uvloop."""
 
-import uvicorn
+import sys
 
-from core.settings import settings
+import uvicorn
+from sqlalchemy import Engine
+
+from api.protocol import BoundedProtocol
+from core.errors import Unavailable, WrongSchema
+from core.settings import is_loopback, listed, settings
+from core.store import keys
+from core.store.engine import make_engine, reading, require_schema
 
 GRACE_SECONDS = 5
 
 
-def main() -> None:
+def main() -> int:
     setup = settings()
+    engine = make_engine(setup.resolved_database_url)
+    try:
+        require_schema(engine)
+        has_key = bool(setup.bootstrap_key) or is_loopback(setup.host) or _has_key(engine)
+    except WrongSchema as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        engine.dispose()
+    if not has_key:
+        print(
+            f"Others can reach {setup.host}, and there is no API key yet. Set DISTILL_BOOTSTRAP_KEY and run "
+            "`python -m core.store.setup` first.",
+            file=sys.stderr,
+        )
+        return 2
+    proxies = listed(setup.trusted_proxies)
     uvicorn.run(
         "api.app:create_app",
         factory=True,
         host=setup.host,
         port=setup.port,
         loop="uvloop",
+        http=BoundedProtocol,
+        ws="none",
         access_log=False,
         server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_level="warning",
     )
+    return 0
+
+
+def _has_key(engine: Engine) -> bool:
+    """Also where the database does not answer: until it does, nobody is let in."""
+    try:
+        with reading(engine) as session:
+            return keys.exist(session)
+    except Unavailable:
+        return True
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api import schemas
 from core.spec.status import TERMINAL
-from core.store import jobs, moves, sweeps, tables
+from core.store import jobs, moves, sweeps, tables, workers
 
 
 def job(session: Session, row: tables.Job) -> schemas.Job:
@@ -17,7 +17,13 @@ def job(session: Session, row: tables.Job) -> schemas.Job:
         for event in moves.history(session, row.id)
     ]
     position = jobs.queue_position(session, row)
-    return schemas.Job(**_summary(row), spec=row.spec, queue_position=position, status_history=history)
+    summary = {**_summary(row), "pending_reason": pending_reason(session, row)}
+    return schemas.Job(**summary, spec=row.spec, queue_position=position, status_history=history)
+
+
+def pending_reason(session: Session, row: tables.Job) -> str | None:
+    """What its last attempt left behind, and whether there is any worker for it at this moment."""
+    return " ".join(reason for reason in (row.pending_reason, workers.obstacle(session, row)) if reason) or None
 
 
 def job_summary(row: tables.Job) -> schemas.JobSummary:
@@ -62,12 +68,24 @@ def dataset(row: tables.Dataset) -> schemas.Dataset:
     return schemas.Dataset(**{"report": None, **_columns(row, schemas.Dataset), **(row.reading or {})})
 
 
+def worker(seen: workers.Seen) -> schemas.Worker:
+    return schemas.Worker(**_columns(seen.row, schemas.Worker), alive=seen.alive, running=seen.running)
+
+
 def key(row: tables.ApiKey) -> schemas.Key:
     return schemas.Key(**_columns(row, schemas.Key))
 
 
 def new_key(row: tables.ApiKey, secret: str) -> schemas.NewKey:
     return schemas.NewKey(**_columns(row, schemas.NewKey), secret=secret)
+
+
+def project(row: tables.Project) -> schemas.Project:
+    return schemas.Project(**_columns(row, schemas.Project))
+
+
+def audit_line(row: tables.Audit) -> schemas.AuditLine:
+    return schemas.AuditLine(**_columns(row, schemas.AuditLine))
 
 
 def _columns(row: tables.Base, answer: type[schemas.Answer]) -> dict[str, Any]:

@@ -2,13 +2,33 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 
-from api import catalogue, datasets, docs, health, jobs, keys, metrics, models, openapi, problems, results, sweeps
+from api import (
+    audit,
+    catalogue,
+    datasets,
+    docs,
+    health,
+    jobs,
+    keys,
+    metrics,
+    models,
+    openapi,
+    problems,
+    projects,
+    results,
+    sweeps,
+    workers,
+)
+from api.limits import Limits
 from api.middleware import Envelope
+from api.origins import Origins
 from api.telemetry import Telemetry
 from api.watch import Watch, running
 from core import logs
@@ -22,6 +42,12 @@ UPLOADS_AT_ONCE = 16
 """In threads of their own: slow uploads must not take those that other requests need."""
 DATABASE_PATIENCE_SECONDS = 1.5
 """A database that does not answer is a 503 within 2 s."""
+CROSS_ORIGIN: dict[str, Any] = {
+    "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Range"],
+    "expose_headers": ["Content-Disposition", "Content-Range", "ETag", "Location", "Retry-After", "X-Request-Id"],
+}
+"""What a page of an allowed origin may send and read. There are no cookies to allow."""
 
 
 def operation_id(route: APIRoute) -> str:
@@ -38,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs.configure(setup)
         state = app.state
-        state.settings, state.telemetry = setup, telemetry
+        state.settings, state.telemetry, state.limits = setup, telemetry, Limits(setup)
         state.engine = make_engine(setup.resolved_database_url, patience_seconds=DATABASE_PATIENCE_SECONDS)
         state.objects = Objects.from_settings(setup)
         state.upload_threads = CapacityLimiter(UPLOADS_AT_ONCE)
@@ -56,10 +82,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
     )
-    app.add_middleware(Envelope, telemetry=telemetry)
+    origins = Origins(setup)
+    if origins.pages:
+        app.add_middleware(CORSMiddleware, allow_origins=list(origins.pages), **CROSS_ORIGIN)
+    app.add_middleware(Envelope, telemetry=telemetry, origins=origins)
     problems.install(app)
     openapi.install(app)
-    for module in (jobs, results, metrics, sweeps, models, datasets, catalogue, keys, health, docs):
+    for module in (jobs, results, metrics, sweeps, models, datasets, catalogue, workers, keys, projects, audit, health, docs):
         app.include_router(module.router)
     app.include_router(health.open_router)
     return app

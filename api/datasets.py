@@ -4,19 +4,17 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from api import answers, downloads, schemas, submission, uploads
-from api.dependencies import After, Database, Limit, Principal, Reader, Setup, Store, Submitter
+from api import answers, downloads, intake, schemas, submission
+from api.dependencies import After, Database, Limit, Reader, Setup, Store, Submitter
 from api.documentation import DATASET_EXAMPLES, DOWNLOAD, UPLOAD, created, problems
 from api.once import OnceOnly
 from api.routes import KeyedRoute
 from core import queue
 from core.errors import Conflict, Invalid
-from core.settings import Settings
+from core.settings import Settings, inside
 from core.spec import sniff
 from core.spec.data import Reading
 from core.spec.job import ImportDataset
@@ -38,6 +36,7 @@ def list_datasets(caller: Reader, engine: Database, limit: Limit = 50, after: Af
     "",
     status_code=201,
     response_model=schemas.Dataset,
+    openapi_extra={"x-most-values": 12_000},  # the classes may be 10,000
     responses={**created("/v1/datasets/{id}", "reference", "get_dataset", "upload_dataset", "download_dataset"), **problems(409)},
 )
 def create_dataset(
@@ -72,18 +71,28 @@ def get_dataset(reference: str, caller: Reader, engine: Database) -> schemas.Dat
         return answers.dataset(datasets.get(session, caller.project_id, reference))
 
 
+@router.delete("/{reference}", responses=problems(404, 409))
+def delete_dataset(reference: str, caller: Submitter, engine: Database) -> schemas.Dataset:
+    """By id or by name. Jobs that have used it keep their results; its name is free again. It can be restored for some days."""
+    with writing(engine) as session:
+        return answers.dataset(datasets.delete(session, caller.project_id, reference))
+
+
+@router.post("/{dataset_id}/restore", response_model=schemas.Dataset, responses=problems(404, 409))
+def restore_dataset(dataset_id: str, caller: Submitter, once: OnceOnly) -> Any:
+    """Undo a deletion, by id, as long as what was deleted is still there."""
+
+    def act(session: Session) -> tuple[int, schemas.Dataset]:
+        return 200, answers.dataset(datasets.restore(session, caller.project_id, dataset_id))
+
+    return once.carry_out(act)
+
+
 @router.put("/{reference}/content", status_code=202, openapi_extra=UPLOAD, responses=problems(404, 408, 409, 413, 415, 507))
-async def upload_dataset(
-    reference: str, request: Request, caller: Submitter, engine: Database, objects: Store, settings: Setup
-) -> schemas.Dataset:
+async def upload_dataset(reference: str, request: Request, caller: Submitter) -> schemas.Dataset:
     """The archive itself (zip, tar, tar.gz, tar.xz, tar.bz2), or an .npz. A worker then opens it where it can do no harm."""
-    row = await run_in_threadpool(_awaiting, engine, caller, reference)
-    size, sha256 = await uploads.receive(
-        request, objects, row.id, limit=settings.max_upload_bytes, sha256=row.sha256, sniff=sniff.archive_format
-    )
-    answer = await run_in_threadpool(_begin_import, engine, caller, row.id, size, sha256)
-    await run_in_threadpool(partial(queue.hint, settings, str(answer.import_job_id)))
-    return answer
+    row = await intake.take_in(request, caller, datasets.library, reference, sniff.archive_format, _import)
+    return answers.dataset(row)
 
 
 @router.get("/{reference}/content", response_class=StreamingResponse, responses={**DOWNLOAD, **problems(409)})
@@ -111,7 +120,8 @@ def _source(body: schemas.DatasetBody, settings: Settings) -> Literal["upload", 
         if offered is None:
             raise Invalid.field("folder", message="This service has no data folder; upload an archive instead.")
         # The folder may be mounted on the workers' machines only: then theirs is the last word.
-        if offered.is_dir() and not (offered / body.folder).exists():
+        path = inside(offered, body.folder)
+        if path is None or (offered.is_dir() and not path.exists()):
             raise Invalid.field("folder", message=f"There is no {body.folder!r} in the service's data folder.")
         return "folder"
     if body.download is not None:
@@ -123,17 +133,5 @@ def _source(body: schemas.DatasetBody, settings: Settings) -> Literal["upload", 
     return "upload"
 
 
-def _awaiting(engine: Engine, caller: Principal, reference: str) -> tables.Dataset:
-    with reading(engine) as session:
-        row = datasets.get(session, caller.project_id, reference)
-    if row.status != "awaiting_upload":
-        raise Conflict(f"Data set {row.name!r} is {row.status}: its content has been sent.", code="not_awaiting_upload")
-    return row
-
-
-def _begin_import(engine: Engine, caller: Principal, dataset_id: str, size: int, sha256: str) -> schemas.Dataset:
-    with writing(engine) as session:
-        row = datasets.get(session, caller.project_id, dataset_id)
-        spec = ImportDataset(dataset_id=row.id, source="upload", **(row.reading or {}))
-        job = submission.submit_import(session, caller.project_id, spec, row.name)
-        return answers.dataset(datasets.begin_import(session, row, job.id, size=size, sha256=sha256))
+def _import(row: tables.Dataset) -> ImportDataset:
+    return ImportDataset(dataset_id=row.id, source="upload", **(row.reading or {}))

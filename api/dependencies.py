@@ -24,12 +24,17 @@ class Principal:
     scopes: frozenset[str]
 
 
-def authenticate(request: Request) -> Principal:
-    """The principal of ``Authorization: Bearer <key>``. Raises Unauthenticated."""
+def secret_of(request: Request) -> str:
+    """The key in ``Authorization: Bearer <key>``; nothing else, such as a cookie, says who calls. Raises Unauthenticated."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise Unauthenticated("Send an API key: Authorization: Bearer <key>.")
-    key = keys.authenticate(request.app.state.engine, secret.strip())
+    return secret.strip()
+
+
+def authenticate(engine: Engine, secret: str) -> Principal:
+    """The principal that a key belongs to. Raises Unauthenticated."""
+    key = keys.authenticate(engine, secret)
     return Principal(key.id, key.project_id, frozenset(key.scopes))
 
 
@@ -46,6 +51,7 @@ def _needs(scope: str) -> Callable[[Request], Coroutine[Any, Any, Principal]]:
 Reader = Annotated[Principal, Depends(_needs("read"))]
 Submitter = Annotated[Principal, Depends(_needs("submit"))]
 Admin = Annotated[Principal, Depends(_needs("admin"))]
+Operator = Annotated[Principal, Depends(_needs("operator"))]
 
 
 async def _engine(request: Request) -> Engine:

@@ -18,6 +18,7 @@ _WHEN = {
     413: "The body is too large",
     415: "The body is of another media type",
     416: "No such byte range",
+    429: "More requests than the key may send; try again after `Retry-After` seconds",
     422: "It cannot be carried out as written: `errors` has one entry per field",
     500: "The service failed",
     503: "A part of the service does not answer; try again after `Retry-After` seconds",
@@ -36,7 +37,7 @@ def problem(status: int) -> dict[str, Any]:
         "description": _WHEN.get(status, HTTPStatus(status).phrase),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    if status == 503:
+    if status in {429, 503}:
         found["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "required": True}}
     if status == 401:
         found["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}

@@ -30,7 +30,11 @@ class File:
 
 
 def serve(request: Request, objects: Objects, file: File, *, direct: bool, inline: bool = False) -> Response:
-    """200, 206, 304, 307 or 416. ``inline``: to be read on the spot, not saved."""
+    """200, 206, 304, 307 or 416. ``inline``: to be read on the spot, not saved.
+
+    Raises CorruptObject where the stored file is gone or of another size. One with other bytes is found while it is sent: its
+    last part is then withheld and the connection closed, so that nobody takes what arrived for the file.
+    """
     etag = f'"{file.sha256}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Repr-Digest": f"sha-256=:{_base64(file.sha256)}:"}
     if unchanged(request, etag):
@@ -52,7 +56,10 @@ def serve(request: Request, objects: Objects, file: File, *, direct: bool, inlin
     if request.method == "HEAD":
         return Response(None, status, headers, file.media_type)
     try:
-        content = objects.open(file.key, start, end)
+        if part is None:
+            content = objects.verified(file.key, file.size, file.sha256)
+        else:
+            content = objects.open(file.key, start, end, stored=file.size)
     except NotFound as error:
         raise CorruptObject(f"The stored file {file.key} is gone.") from error
     return StreamingResponse(content, status, headers, file.media_type)

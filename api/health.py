@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from api import schemas
-from api.dependencies import Database, Reader, Store
+from api.dependencies import Database, Operator, Store
 from api.documentation import content
 from api.routes import KeyedRoute
 from api.telemetry import Telemetry
-from core.store import jobs
+from core.store import jobs, schema
 from core.store.engine import reading
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,16 +32,19 @@ async def alive() -> schemas.Health:
 
 @open_router.get("/readyz")
 def ready(engine: Database, objects: Store) -> schemas.Readiness:
-    """The database and the object store answer, too; 503 otherwise."""
+    """The database is of this program's schema and answers, and so does the object store; 503 otherwise."""
     with reading(engine) as session:
-        jobs.exist(session)
+        schema.check(session)
     objects.exists(NEVER_STORED)
     return schemas.Readiness(status="ready", database="ok", objects="ok")
 
 
+TelemetryOf = Annotated[Telemetry, Depends(_telemetry)]
+
+
 @router.get("/metrics", response_class=Response, responses={200: content("Prometheus' text format", "text/plain")})
-def metrics(request: Request, caller: Reader, engine: Database, telemetry: Annotated[Telemetry, Depends(_telemetry)]) -> Response:
-    """Request counters and latencies by route, jobs by status, open event streams."""
+def metrics(request: Request, caller: Operator, engine: Database, telemetry: TelemetryOf) -> Response:
+    """Request counters and latencies by route, jobs by status, open event streams; of all projects, so for operators."""
     with reading(engine) as session:
         counts = jobs.count_by_status(session)
     return Response(telemetry.render(counts, request.app.state.watch.streams), media_type=CONTENT_TYPE)

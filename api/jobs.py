@@ -1,7 +1,8 @@
-"""Jobs: submit, list, look at, cancel, pause, resume, retry, clone."""
+"""Jobs: submit, list, look at, cancel, pause, resume, retry, delete, restore, clone."""
 
 from functools import partial
 from typing import Annotated, Any, Literal
+from zlib import crc32
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
@@ -19,7 +20,7 @@ from core.spec.job import Label, SubmittedJob, Text
 from core.spec.merge_patch import changed
 from core.spec.status import Action, Status
 from core.store import jobs
-from core.store.engine import reading
+from core.store.engine import reading, writing
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 
@@ -37,6 +38,7 @@ OF_A_JOB = (
     "list_artifacts",
     "list_checkpoints",
 )
+MOST_LABELS = 32
 Name = Annotated[str | None, Query(max_length=100)]
 ACTED: dict[int | str, dict[str, Any]] = {
     200: {"model": schemas.Job, "description": "It was asked for before; nothing has changed"},
@@ -120,7 +122,8 @@ def get_job(job_id: str, request: Request, caller: Reader, engine: Database) -> 
     """One job. Its ETag changes when anything in it does."""
     with reading(engine) as session:
         row = jobs.get(session, caller.project_id, job_id)
-        etag = f'W/"{row.version}-{jobs.queue_position(session, row) or 0}"'
+        place, reason = jobs.queue_position(session, row) or 0, answers.pending_reason(session, row) or ""
+        etag = f'W/"{row.version}-{place}-{crc32(reason.encode()):x}"'
         if unchanged(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
         answer = answers.job(session, row)
@@ -164,6 +167,23 @@ def _act(once: Once, caller: Principal, job_id: str, action: Action) -> Response
     return once.carry_out(act)
 
 
+@router.delete("/{job_id}", responses=problems(404, 409))
+def delete_job(job_id: str, caller: Submitter, engine: Database) -> schemas.Job:
+    """One that has ended, with its files; a student that it has published stays. It can be restored for some days."""
+    with writing(engine) as session:
+        return answers.job(session, jobs.delete(session, caller.project_id, job_id))
+
+
+@router.post("/{job_id}/restore", response_model=schemas.Job, responses=problems(404, 409))
+def restore_job(job_id: str, caller: Submitter, once: OnceOnly) -> Any:
+    """Undo a deletion, as long as what was deleted is still there."""
+
+    def act(session: Session) -> tuple[int, schemas.Job]:
+        return 200, answers.job(session, jobs.restore(session, caller.project_id, job_id))
+
+    return once.carry_out(act)
+
+
 @router.post(
     "/{job_id}/clone",
     status_code=201,
@@ -200,11 +220,14 @@ def _labels(request: Request) -> dict[str, str]:
         if not name.startswith("metadata["):
             continue
         try:
-            key, text = _label.validate_python((name[len("metadata[") :].removesuffix("]"), value))
+            key = name[len("metadata[") : -1] if name.endswith("]") else ""
+            key, text = _label.validate_python((key, value))
         except ValidationError:
             message = (
                 "Write metadata[key]=value: a key of letters, digits, '_', '.' and '-', and a value of at most 200 characters."
             )
             raise Invalid("A filter on metadata cannot be read.", [FieldError((name[:100],), message)]) from None
         found[key] = text
+    if len(found) > MOST_LABELS:
+        raise Invalid.field("metadata", message=f"A job has at most {MOST_LABELS} labels, and so has a filter.")
     return found

@@ -3,7 +3,6 @@
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from api import answers, schemas
@@ -11,6 +10,7 @@ from api.dependencies import Admin, After, Database, Limit
 from api.documentation import created, problems
 from api.once import OnceOnly
 from api.routes import KeyedRoute
+from core.errors import Forbidden
 from core.store import keys
 from core.store.engine import database_now, reading, writing
 
@@ -31,6 +31,8 @@ def list_keys(caller: Admin, engine: Database, limit: Limit = 50, after: After =
 )
 def create_key(body: schemas.NewKeyBody, caller: Admin, once: OnceOnly) -> Any:
     """A new key of the same project. Keep its secret: it cannot be had again."""
+    if "operator" in body.scopes and "operator" not in caller.scopes:
+        raise Forbidden("Only a key with the scope 'operator' can give it to another.")
     expires_at = None if body.expires_in_days is None else database_now() + body.expires_in_days * MS_PER_DAY
 
     def act(session: Session) -> tuple[int, schemas.NewKey]:
@@ -49,6 +51,6 @@ def revoke_key(key_id: str, caller: Admin, engine: Database) -> schemas.Key:
     return answers.key(key)
 
 
-def _without_secret(answer: BaseModel) -> BaseModel:
+def _without_secret(answer: schemas.NewKey) -> schemas.NewKey:
     """A secret is never stored, not even for a replay."""
     return answer.model_copy(update={"secret": None})

@@ -1,20 +1,16 @@
 """Models: networks with weights. Uploaded ones are imported by a worker; a job's student is one at once. All can teach."""
 
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from api import answers, downloads, schemas, submission, uploads
-from api.dependencies import After, Database, Limit, Principal, Reader, Setup, Store, Submitter
+from api import answers, downloads, intake, schemas
+from api.dependencies import After, Database, Limit, Reader, Store, Submitter
 from api.documentation import DOWNLOAD, UPLOAD, created, problems
 from api.once import OnceOnly
 from api.routes import KeyedRoute
-from core import queue
 from core.errors import Conflict
 from core.spec import sniff
 from core.spec.job import ImportModel
@@ -57,18 +53,28 @@ def get_model(reference: str, caller: Reader, engine: Database) -> schemas.Model
         return answers.model(models.get(session, caller.project_id, reference))
 
 
+@router.delete("/{reference}", responses=problems(404, 409))
+def delete_model(reference: str, caller: Submitter, engine: Database) -> schemas.Model:
+    """By id or by name. Jobs that have used it keep their results; its name is free again. It can be restored for some days."""
+    with writing(engine) as session:
+        return answers.model(models.delete(session, caller.project_id, reference))
+
+
+@router.post("/{model_id}/restore", response_model=schemas.Model, responses=problems(404, 409))
+def restore_model(model_id: str, caller: Submitter, once: OnceOnly) -> Any:
+    """Undo a deletion, by id, as long as what was deleted is still there."""
+
+    def act(session: Session) -> tuple[int, schemas.Model]:
+        return 200, answers.model(models.restore(session, caller.project_id, model_id))
+
+    return once.carry_out(act)
+
+
 @router.put("/{reference}/content", status_code=202, openapi_extra=UPLOAD, responses=problems(404, 408, 409, 413, 415, 507))
-async def upload_model(
-    reference: str, request: Request, caller: Submitter, engine: Database, objects: Store, settings: Setup
-) -> schemas.Model:
+async def upload_model(reference: str, request: Request, caller: Submitter) -> schemas.Model:
     """The checkpoint itself. A worker then opens it where it can do no harm: the model becomes `ready`, or `refused`."""
-    row = await run_in_threadpool(_awaiting, engine, caller, reference)
-    size, sha256 = await uploads.receive(
-        request, objects, row.id, limit=settings.max_upload_bytes, sha256=row.sha256, sniff=sniff.checkpoint_format
-    )
-    answer = await run_in_threadpool(_begin_import, engine, caller, row.id, size, sha256)
-    await run_in_threadpool(partial(queue.hint, settings, str(answer.import_job_id)))
-    return answer
+    row = await intake.take_in(request, caller, models.library, reference, sniff.checkpoint_format, _import)
+    return answers.model(row)
 
 
 @router.get("/{reference}/content", response_class=StreamingResponse, responses={**DOWNLOAD, **problems(409)})
@@ -85,17 +91,5 @@ def download_model(
     return downloads.serve(request, objects, file, direct=direct)
 
 
-def _awaiting(engine: Engine, caller: Principal, reference: str) -> tables.Model:
-    with reading(engine) as session:
-        row = models.get(session, caller.project_id, reference)
-    if row.status != "awaiting_upload":
-        raise Conflict(f"Model {row.name!r} is {row.status}: its content has been sent.", code="not_awaiting_upload")
-    return row
-
-
-def _begin_import(engine: Engine, caller: Principal, model_id: str, size: int, sha256: str) -> schemas.Model:
-    with writing(engine) as session:
-        row = models.get(session, caller.project_id, model_id)
-        spec = ImportModel(model_id=row.id, description=models.describe(row))
-        job = submission.submit_import(session, caller.project_id, spec, row.name)
-        return answers.model(models.begin_import(session, row, job.id, size=size, sha256=sha256))
+def _import(row: tables.Model) -> ImportModel:
+    return ImportModel(model_id=row.id, description=models.describe(row))

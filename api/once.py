@@ -3,14 +3,15 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from core.store import idempotency
+from api import trail
+from core.store import audit, idempotency
 from core.store.engine import writing
 
 IdempotencyKey = Annotated[
@@ -23,14 +24,15 @@ IdempotencyKey = Annotated[
         description="Any text of yours, new for each new request: the same request under the same key is carried out once.",
     ),
 ]
-Act = Callable[[Session], tuple[int, BaseModel]]
+Made = TypeVar("Made", bound=BaseModel)
 
 
 class Once:
-    """One POST. The work, its key and its answer are one transaction: a crash leaves all of them or none."""
+    """One POST. The work, its key, its answer and its line of the audit log are one transaction: a crash leaves all or none."""
 
-    def __init__(self, engine: Engine, key_id: str, key: str | None, fingerprint: str) -> None:
-        self.engine, self.key_id, self.key, self.fingerprint = engine, key_id, key, fingerprint
+    def __init__(self, engine: Engine, key_id: str, key: str | None, fingerprint: str, facts: dict[str, Any]) -> None:
+        """``facts``: who asks for what, for the audit log."""
+        self.engine, self.key_id, self.key, self.fingerprint, self.facts = engine, key_id, key, fingerprint, facts
         self._afterwards: list[Callable[[], object]] = []
 
     def afterwards(self, action: Callable[[], object]) -> None:
@@ -38,7 +40,11 @@ class Once:
         self._afterwards.append(action)
 
     def carry_out(
-        self, act: Act, *, location: str | None = None, keep: Callable[[BaseModel], BaseModel] | None = None
+        self,
+        act: Callable[[Session], tuple[int, Made]],
+        *,
+        location: str | None = None,
+        keep: Callable[[Made], Made] | None = None,
     ) -> Response:
         """The answer of ``act``, now or when it was first asked for.
 
@@ -50,6 +56,7 @@ class Once:
                 if stored is not None:
                     return _json(stored.status, stored.body, location, replayed=True)
             status, answer = act(session)
+            audit.record(session, **self.facts, status=status, target=getattr(answer, "id", None))
             if self.key is not None:
                 idempotency.finish(session, self.key_id, self.key, status, _text(keep(answer) if keep else answer))
         for action in self._afterwards:
@@ -58,9 +65,13 @@ class Once:
 
 
 async def _once(request: Request, idempotency_key: IdempotencyKey = None) -> Once:
-    sent = f"{request.method} {request.url.path}?{request.url.query} {getattr(request.state, 'body_sha256', '')}"
+    sent = (
+        f"{request.method} {request.scope['path']}?{request.scope['query_string']!r} {getattr(request.state, 'body_sha256', '')}"
+    )
     fingerprint = hashlib.sha256(sent.encode(errors="surrogatepass")).hexdigest()
-    return Once(request.app.state.engine, request.state.principal.key_id, idempotency_key, fingerprint)
+    request.state.once = True
+    key_id = request.state.principal.key_id
+    return Once(request.app.state.engine, key_id, idempotency_key, fingerprint, trail.facts(request))
 
 
 OnceOnly = Annotated[Once, Depends(_once)]

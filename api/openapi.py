@@ -44,7 +44,7 @@ def _describe(path: str, operation: dict[str, Any]) -> None:
     statuses = [500, 503]
     if path not in OPEN:
         operation["security"] = [{"key": []}]
-        statuses += [401, 403, 422]
+        statuses += [401, 403, 422, 429]
     if "application/json" in operation.get("requestBody", {}).get("content", {}):
         statuses += [400, 408, 413, 415]
     for status in statuses:

@@ -6,7 +6,7 @@ from typing import TypeVar
 from api import schemas
 from core.errors import Invalid
 
-Item = TypeVar("Item", schemas.Architecture, schemas.Artifact, schemas.MethodInfo)
+Item = TypeVar("Item", schemas.Architecture, schemas.Artifact, schemas.MethodInfo, schemas.Worker)
 
 
 def cut(items: Sequence[Item], after: str | None, limit: int) -> schemas.Page[Item]:

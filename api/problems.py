@@ -15,6 +15,7 @@ from starlette.routing import Match
 from api import schemas
 from api.validation import invalid_request
 from core.errors import DistillError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
+from core.logs import redacted
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
@@ -40,6 +41,30 @@ class TooSlow(DistillError):
     title = "The request took too long to arrive"
 
 
+class Foreign(DistillError):
+    """The request was sent to another name than the service's, or by a page that may not call it."""
+
+    status = 403
+    code = "wrong_origin"
+    title = "The request comes from elsewhere"
+
+
+class HeadTooLarge(DistillError):
+    status = 431
+    code = "head_too_large"
+    title = "The request's head is too large"
+
+
+class RateLimited(DistillError):
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests"
+
+    def __init__(self, message: str, retry_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_seconds = max(1, retry_seconds)
+
+
 def install(app: FastAPI) -> None:
     app.add_exception_handler(DistillError, _on_distill_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -49,7 +74,7 @@ def install(app: FastAPI) -> None:
 def respond(request: Request, error: DistillError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The problem document of an error; ``headers`` are added to those that its status asks for."""
     if error.status >= 500 and not isinstance(error, Unavailable):
-        log.error("request failed", code=error.code, error=str(error), path=request.url.path)
+        log.error("request failed", code=error.code, error=str(error), path=request.scope["path"])
     return _document(
         request,
         _STATUS_OF_CODE.get(error.code, error.status),
@@ -74,6 +99,8 @@ def _headers(error: DistillError) -> dict[str, str]:
             return {"WWW-Authenticate": 'Bearer realm="distill", error="insufficient_scope"'}
         case Unavailable():
             return {"Retry-After": str(RETRY_SECONDS)}
+        case RateLimited():
+            return {"Retry-After": str(error.retry_seconds)}
         case _:
             return {}
 
@@ -94,19 +121,20 @@ def _document(
         title=title,
         status=status,
         detail=detail,
-        instance=request.url.path[:500],
+        instance=request.scope["path"][:500],
         code=code,
         param=".".join(map(str, fields[0].path)) if fields else None,
         request_id=getattr(request.state, "request_id", ""),
         errors=fields,
     )
+    request.state.problem = code
     # ASCII only: what a caller sent may hold half a surrogate pair, which UTF-8 cannot say.
     return _AsciiJson(problem.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
 
 
 class _AsciiJson(JSONResponse):
     def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()
+        return redacted(json.dumps(content, ensure_ascii=True, separators=(",", ":"))).encode()
 
 
 async def _on_distill_error(request: Request, error: Exception) -> JSONResponse:

@@ -5,6 +5,7 @@ A caller without a key learns nothing and sends no body; a body is read once, wh
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,12 +15,17 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope
 
-from api.dependencies import authenticate
+from api import trail
+from api.dependencies import authenticate, secret_of
 from api.problems import TooSlow, Unsupported
 from core.errors import FieldError, Invalid, Malformed, TooLarge
 
 DEEPEST_NESTING = 64
+MOST_VALUES = 4_000
+"""In one body: validation tells of each one that is wrong, and takes its time. ``x-most-values`` of an operation is another."""
+MOST_PARAMETERS = 100
 BODY_SECONDS = 30.0
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 
 
@@ -32,13 +38,23 @@ class KeyedRoute(APIRoute):
         extra = (self.openapi_extra or {}).get("parameters", [])
         prefixes = tuple(f"{parameter['name']}[" for parameter in extra if parameter.get("style") == "deepObject")
         reads_json = self.body_field is not None
+        most_values = (self.openapi_extra or {}).get("x-most-values", MOST_VALUES)
 
         async def handle(request: Request) -> Response:
-            request.state.principal = await run_in_threadpool(authenticate, request)
+            await _admit(request)
             _refuse_unknown_parameters(request, known, prefixes)
-            return await endpoint(await _read(request) if reads_json else request)
+            return await endpoint(await _read(request, most_values) if reads_json else request)
 
         return handle
+
+
+async def _admit(request: Request) -> None:
+    """Raises Unauthenticated and RateLimited."""
+    limits, secret = request.app.state.limits, secret_of(request)
+    with limits.guessing(request, trail.address_of(request)):
+        principal = await run_in_threadpool(authenticate, request.app.state.engine, secret)
+    request.state.principal = principal
+    limits.spend(request, principal.key_id)
 
 
 class ReadRequest(Request):
@@ -56,6 +72,8 @@ class ReadRequest(Request):
 
 
 def _refuse_unknown_parameters(request: Request, known: set[str], prefixes: tuple[str, ...]) -> None:
+    if len(request.query_params.multi_items()) > MOST_PARAMETERS:
+        raise Invalid(f"A request has at most {MOST_PARAMETERS} query parameters.", code="too_many_parameters")
     unknown = [name for name in request.query_params if name not in known and not name.startswith(prefixes)]
     if unknown:
         choice = f"those that are known: {', '.join(sorted(known))}" if known else "none is known"
@@ -63,7 +81,7 @@ def _refuse_unknown_parameters(request: Request, known: set[str], prefixes: tupl
         raise Invalid(f"Unknown query parameter {unknown[0][:100]!r}; {choice}.", errors, code="unknown_parameter")
 
 
-async def _read(request: Request) -> ReadRequest:
+async def _read(request: Request, most_values: int = MOST_VALUES) -> ReadRequest:
     limit: int = request.app.state.settings.max_body_bytes
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared[:20]) > limit:
@@ -79,6 +97,7 @@ async def _read(request: Request) -> ReadRequest:
         raise TooSlow(f"The body did not arrive within {BODY_SECONDS:.0f} s.") from error
     if raw:
         _check_media_type(request)
+        _refuse_many(raw, most_values)
     request.state.body_sha256 = hashlib.sha256(raw).hexdigest()
     return ReadRequest(request.scope, request.receive, bytes(raw), parse_json(bytes(raw)) if raw else None)
 
@@ -111,6 +130,14 @@ def parse_json(raw: bytes) -> Any:
 
 def _refuse_constant(name: str) -> Any:
     raise Malformed(f"{name} is not JSON.", code="malformed_json")
+
+
+def _refuse_many(raw: bytes | bytearray, most: int) -> None:
+    """By the marks between values, before any of them is made. Raises TooLarge."""
+    marks = _TEXT.sub(b"", raw)
+    values = 1 + sum(map(marks.count, (b",", b":", b"[", b"{")))
+    if values > most:
+        raise TooLarge(f"The body has about {values} values; at most {most} are read here.")
 
 
 def _depth_exceeds(value: Any, limit: int) -> bool:

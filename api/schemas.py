@@ -11,6 +11,7 @@ from core.spec.job import AnyJob, SubmittedJob
 from core.spec.network import ModelDescription, Network
 from core.spec.status import Phase, Status
 from core.spec.sweep import Sweep as SweepSpec
+from core.store.keys import Scope
 
 
 class Answer(BaseModel):
@@ -98,7 +99,7 @@ class JobSummary(Answer):
     phase: Phase | None
     progress: JobProgress | None
     pending_reason: str | None
-    """Why a queued job waits, beyond its turn; why a paused one does."""
+    """Why a queued job waits, beyond its turn, or a paused one; that no worker can take it is said for a single job only."""
     attempt: int
     worker: str | None
     student: str | None
@@ -121,6 +122,8 @@ class JobSummary(Answer):
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
+    deleted_at: Time | None = None
+    """Only in the answer to a DELETE."""
 
 
 class Job(JobSummary):
@@ -236,6 +239,8 @@ class Model(Answer):
     size: int | None
     sha256: str | None
     created_at: Time
+    deleted_at: Time | None = None
+    """Only in the answer to a DELETE."""
 
 
 class Dataset(Answer):
@@ -254,6 +259,8 @@ class Dataset(Answer):
     size: int | None
     sha256: str | None
     created_at: Time
+    deleted_at: Time | None = None
+    """Only in the answer to a DELETE."""
 
 
 class Architecture(Answer):
@@ -275,10 +282,30 @@ class MethodInfo(Answer):
     """JSON Schema."""
 
 
+class Worker(Answer):
+    name: str
+    version: str
+    """Of the program."""
+    protocol: int
+    """It takes no job of a newer one."""
+    slots: int
+    """How many jobs it runs at a time, at most."""
+    running: int
+    """How many it holds now, of all projects."""
+    draining: bool
+    """It claims nothing until it is undrained."""
+    trouble: str | None
+    """Why it claims nothing though it is not draining."""
+    alive: bool
+    """It was seen within its lease."""
+    started_at: Time
+    seen_at: Time
+
+
 class Key(Answer):
     id: str
     name: str
-    scopes: list[Literal["read", "submit", "admin"]]
+    scopes: list[Scope]
     created_at: Time
     expires_at: Time | None
     last_used_at: Time | None
@@ -288,6 +315,39 @@ class Key(Answer):
 class NewKey(Key):
     secret: str | None
     """Shown once: null where the answer to a repeated request is replayed."""
+
+
+class Project(Answer):
+    id: str
+    name: str
+    created_at: Time
+
+
+class NewProject(Project):
+    key: NewKey
+    """Its first key, with every scope in it."""
+
+
+class AuditLine(Answer):
+    """A change, or a request that was refused."""
+
+    id: str
+    at: Time
+    key_id: str | None
+    """Null where no valid key was sent, and for what a worker refused."""
+    action: str
+    """Method and route, or the kind of import that a worker refused."""
+    target: str | None
+    """What it was about: an id, or the path where there is none."""
+    status: int
+    code: str | None
+    """Of the problem document."""
+    address: str | None
+    """The caller's; of IPv6 the network."""
+    request_id: str
+    """Of an import: its job."""
+    times: int
+    """How many alike there had been within the hour: many refusals leave few lines."""
 
 
 class Health(Answer):
@@ -313,8 +373,12 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 class NewKeyBody(Body):
     name: Name
-    scopes: list[Literal["read", "submit", "admin"]] = Field(min_length=1, max_length=3)
+    scopes: list[Scope] = Field(min_length=1, max_length=4)
     expires_in_days: int | None = Field(default=None, ge=1, le=3650)
+
+
+class ProjectBody(Body):
+    name: Name
 
 
 class ModelBody(Body):

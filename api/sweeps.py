@@ -142,6 +142,8 @@ def _prepare(session: Session, project_id: str, sweep: Sweep) -> list[tuple[Poin
         except Invalid as refused:
             for error in refused.errors:
                 wrong.setdefault(error, []).append(point.title)
+        if len(wrong) >= MOST_ERRORS:
+            break
     if wrong:
         raise _refusal(wrong, sweep.size)
     _refuse_twins(found)

@@ -1,31 +1,40 @@
 """Large bodies on their way to the object store: looked at, counted, hashed and passed on, never held."""
 
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import anyio
 from anyio import from_thread, to_thread
 from fastapi import Request
 
 from api.problems import TooSlow, Unsupported
-from core.errors import Conflict, Refused, TooLarge
+from core.errors import Conflict, Refused, TooLarge, Unavailable
 from core.store.objects import Objects, upload_key
 
 SNIFFED_BYTES = 512
 PATIENCE_SECONDS = 60.0
 LEAST_BYTES_PER_SECOND = 10_000
 """After ``PATIENCE_SECONDS``, on average over the whole upload."""
+TOLD_EVERY_SECONDS = 60.0
 
 _under_way: set[str] = set()
 _lock = threading.Lock()
 
 
 async def receive(
-    request: Request, objects: Objects, owner_id: str, *, limit: int, sha256: str | None, sniff: Callable[[bytes], object]
+    request: Request,
+    objects: Objects,
+    owner_id: str,
+    *,
+    limit: int,
+    sha256: str | None,
+    sniff: Callable[[bytes], object],
+    moves: Callable[[], None],
 ) -> tuple[int, str]:
-    """Store the body under ``owner_id``'s upload key; its size and SHA-256.
+    """Store the body under ``owner_id``'s upload key; its size and SHA-256. ``moves`` is told each minute that it does.
 
     Raises, with nothing kept: Refused for a format that ``sniff`` refuses, for no content, and for another SHA-256 than the
     declared one; TooLarge, TooSlow, Unsupported; Conflict while another upload of the same thing runs here.
@@ -36,7 +45,7 @@ async def receive(
         sniff(first[:SNIFFED_BYTES])
         key = upload_key(owner_id)
         size, digest = await to_thread.run_sync(
-            objects.put_stream, key, _from_thread(first, rest), limit, limiter=request.app.state.upload_threads
+            objects.put_stream, key, _telling(moves, _from_thread(first, rest)), limit, limiter=request.app.state.upload_threads
         )
         if sha256 is not None and digest != sha256:
             await to_thread.run_sync(objects.delete, key)
@@ -100,6 +109,16 @@ def _from_thread(first: bytes, rest: AsyncIterator[bytes]) -> Iterator[bytes]:
     if first:
         yield first
     while chunk := from_thread.run(_next, rest):
+        yield chunk
+
+
+def _telling(moves: Callable[[], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    told_at = -math.inf
+    for chunk in chunks:
+        if time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
+            with suppress(Unavailable):
+                moves()
+            told_at = time.monotonic()
         yield chunk
 
 

@@ -1,12 +1,14 @@
 """What pydantic found wrong, as one sentence per field with the path that the caller wrote."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from core.errors import FieldError, Invalid
 
 MOST_ERRORS = 50
 LONGEST_VALUE = 60
+LONGEST_STEP = 200
 _DISCRIMINATORS = ("kind", "name", "architecture")
 _SILENT = {"missing", "extra_forbidden", "json_invalid", "union_tag_not_found", "union_tag_invalid"}
 """Kinds of error whose sentence needs no value: there is none, or it may be anything."""
@@ -14,14 +16,16 @@ _SILENT = {"missing", "extra_forbidden", "json_invalid", "union_tag_not_found", 
 
 def invalid(errors: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
     """Pydantic's errors, whose locations begin inside ``body``, as one refusal."""
-    found = [_field(error, tuple(error["loc"]), body) for error in errors][:MOST_ERRORS]
-    return _summed_up(found)
+    return _summed_up([_field(error, tuple(error["loc"]), body) for error in islice(errors, MOST_ERRORS)])
 
 
 def invalid_request(errors: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
     """The same for FastAPI's errors, whose locations begin with body, query, path or header."""
-    found = [_field(error, tuple(error["loc"])[1:], body if error["loc"][0] == "body" else None) for error in errors]
-    return _summed_up(found[:MOST_ERRORS])
+    found = [
+        _field(error, tuple(error["loc"])[1:], body if error["loc"][0] == "body" else None)
+        for error in islice(errors, MOST_ERRORS)
+    ]
+    return _summed_up(found)
 
 
 def _summed_up(found: list[FieldError]) -> Invalid:
@@ -50,7 +54,7 @@ def _path(location: tuple[str | int, ...], body: Any) -> tuple[str | int, ...]:
             here = here[step]
         else:
             here = None
-        path.append(step)
+        path.append(step[:LONGEST_STEP] if isinstance(step, str) else step)
     return tuple(path)
 
 

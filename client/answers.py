@@ -196,6 +196,21 @@ class MethodInfo(Answer):
     settings: dict[str, Any] = {}
 
 
+class Worker(Answer):
+    name: str
+    version: str
+    protocol: int
+    slots: int
+    running: int
+    """How many jobs it holds."""
+    draining: bool
+    trouble: str | None = None
+    """Why it claims nothing though it is not draining."""
+    alive: bool
+    started_at: str
+    seen_at: str
+
+
 class Key(Answer):
     id: str
     name: str
@@ -209,3 +224,28 @@ class Key(Answer):
 class NewKey(Key):
     secret: str | None
     """Shown once; None where the answer that had it was lost."""
+
+
+class Project(Answer):
+    id: str
+    name: str
+    created_at: str
+
+
+class NewProject(Project):
+    key: NewKey
+    """Its first."""
+
+
+class AuditLine(Answer):
+    at: str
+    action: str
+    """Method and route."""
+    target: str | None = None
+    status: int
+    code: str | None = None
+    key_id: str | None = None
+    address: str | None = None
+    request_id: str
+    times: int
+    """How many alike there had been within the hour."""

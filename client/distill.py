@@ -13,6 +13,7 @@ from client import events, imports, transfers
 from client.answers import (
     Architecture,
     Artifact,
+    AuditLine,
     Dataset,
     DryRun,
     Event,
@@ -23,9 +24,12 @@ from client.answers import (
     Metrics,
     Model,
     NewKey,
+    NewProject,
     Page,
+    Project,
     Sweep,
     SweepDryRun,
+    Worker,
     read,
 )
 from client.credentials import checked_url, find_api_key, find_url
@@ -104,6 +108,14 @@ class Distill:
     def retry(self, job_id: str) -> Job:
         """A failed or cancelled job is tried once more, from its last checkpoint."""
         return read(Job, self.transport.post(f"{job_path(job_id)}/retry"))
+
+    def delete(self, job_id: str) -> Job:
+        """A job that has ended, with its files; its student stays."""
+        return read(Job, self.transport.send("DELETE", job_path(job_id)))
+
+    def restore(self, job_id: str) -> Job:
+        """Undo ``delete``, as long as the service still has it."""
+        return read(Job, self.transport.post(f"{job_path(job_id)}/restore"))
 
     def clone(self, job_id: str, changes: Mapping[str, Any] | None = None) -> Job:
         """A new job with the spec of an old one; ``changes`` is a JSON merge patch on it."""
@@ -225,6 +237,13 @@ class Distill:
     def models(self) -> Iterator[Model]:
         return self._pages("models", Page[Model])
 
+    def delete_model(self, reference: str) -> Model:
+        return imports.delete(self.transport, "models", Model, reference)
+
+    def restore_model(self, model_id: str) -> Model:
+        """Undo ``delete_model``, as long as the service still has it."""
+        return imports.restore(self.transport, "models", Model, model_id)
+
     def upload_dataset(
         self,
         path: Path | str,
@@ -266,6 +285,13 @@ class Distill:
     def datasets(self) -> Iterator[Dataset]:
         return self._pages("datasets", Page[Dataset])
 
+    def delete_dataset(self, reference: str) -> Dataset:
+        return imports.delete(self.transport, "datasets", Dataset, reference)
+
+    def restore_dataset(self, dataset_id: str) -> Dataset:
+        """Undo ``delete_dataset``, as long as the service still has it."""
+        return imports.restore(self.transport, "datasets", Dataset, dataset_id)
+
     # -- what there is
 
     def architectures(self) -> list[Architecture]:
@@ -273,6 +299,19 @@ class Distill:
 
     def methods(self) -> list[MethodInfo]:
         return read(Page[MethodInfo], self.transport.get("methods")).data
+
+    # -- workers
+
+    def workers(self) -> Iterator[Worker]:
+        """Only for the operator's keys, like the next two."""
+        return self._pages("workers", Page[Worker])
+
+    def drain(self, worker: str) -> Worker:
+        """It finishes the jobs that it has, claims no more, and stays."""
+        return read(Worker, self.transport.post(f"{worker_path(worker)}/drain"))
+
+    def undrain(self, worker: str) -> Worker:
+        return read(Worker, self.transport.post(f"{worker_path(worker)}/undrain"))
 
     # -- keys
 
@@ -288,6 +327,21 @@ class Distill:
 
     def revoke_key(self, key_id: str) -> None:
         self.transport.send("DELETE", f"keys/{quote(key_id, safe='')}")
+
+    # -- projects and the audit log
+
+    def projects(self) -> Iterator[Project]:
+        return self._pages("projects", Page[Project])
+
+    def create_project(self, name: str) -> NewProject:
+        project = read(NewProject, self.transport.post("projects", {"name": name}))
+        if project.key.secret is None:
+            raise ClientError(f"Project {project.id} was made, but its key's secret was lost on the way.")
+        return project
+
+    def audit(self, **filters: str | None) -> Iterator[AuditLine]:
+        """The newest first. Filters: action, such as "POST /v1/jobs"; key, an id; since, a time in RFC 3339."""
+        return self._pages("audit", Page[AuditLine], {name: value for name, value in filters.items() if value})
 
     def _pages(self, path: str, kind: type[Page[Item]], params: Params | None = None) -> Iterator[Item]:
         cursor: str | None = None
@@ -307,6 +361,10 @@ def job_path(job_id: str) -> str:
 
 def sweep_path(sweep_id: str) -> str:
     return f"sweeps/{quote(sweep_id, safe='')}"
+
+
+def worker_path(name: str) -> str:
+    return f"workers/{quote(name, safe='')}"
 
 
 def reading(image_size: int | None, classes: Sequence[str] | None, every: int | None) -> dict[str, Any]:

@@ -18,6 +18,14 @@ def get(transport: Transport, collection: str, kind: type[Imported], reference: 
     return read(kind, transport.get(f"{collection}/{quote(reference, safe='')}"))
 
 
+def delete(transport: Transport, collection: str, kind: type[Imported], reference: str) -> Imported:
+    return read(kind, transport.send("DELETE", f"{collection}/{quote(reference, safe='')}"))
+
+
+def restore(transport: Transport, collection: str, kind: type[Imported], row_id: str) -> Imported:
+    return read(kind, transport.post(f"{collection}/{quote(row_id, safe='')}/restore"))
+
+
 def send(transport: Transport, collection: str, kind: type[Imported], body: dict[str, Any], file: Path) -> Imported:
     row = _named(transport, collection, kind, body)
 

@@ -9,7 +9,21 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from client.commands import catalogue, datasets, jobs, keys, models, report, sweeps, up
+from client.commands import (
+    audit,
+    backup,
+    catalogue,
+    datasets,
+    jobs,
+    keys,
+    models,
+    projects,
+    report,
+    storage,
+    sweeps,
+    up,
+    workers,
+)
 from client.credentials import home
 from client.display import tell
 from client.errors import ClientError, DistillProblem, Unreachable
@@ -49,6 +63,8 @@ app = typer.Typer(
     "without them it is the one that `distill up` started here.",
 )
 app.command()(up.up)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(jobs.submit)
 app.command("jobs")(jobs.list_jobs)
 app.command()(jobs.show)
@@ -57,12 +73,18 @@ app.command()(jobs.cancel)
 app.command()(jobs.pause)
 app.command()(jobs.resume)
 app.command()(jobs.retry)
+app.command()(jobs.delete)
+app.command()(jobs.undelete)
 app.command()(report.report)
 app.command()(jobs.download)
 app.add_typer(sweeps.app, name="sweep")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(workers.app, name="workers")
 app.add_typer(keys.app, name="keys")
+app.add_typer(storage.app, name="storage")
+app.add_typer(projects.app, name="projects")
+app.command()(audit.audit)
 app.command()(catalogue.methods)
 app.command()(catalogue.architectures)
 

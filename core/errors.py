@@ -11,11 +11,13 @@ DistillError
 ├── TooLarge           413
 ├── RangeUnsatisfiable 416
 ├── Unavailable        503  try again later
+├── WrongSchema        503  the database's schema is older or newer than this program
 ├── LeaseLost          409  this attempt no longer owns its job: stop, write nothing
 ├── CorruptObject      500  stored bytes are not those that were written
 └── JobFailed          500  a job cannot go on; says whose fault it is
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -117,6 +119,12 @@ class Unavailable(DistillError):
     title = "Not available at the moment"
 
 
+class WrongSchema(DistillError):
+    status = 503
+    code = "wrong_schema"
+    title = "Program and database are of different versions"
+
+
 class LeaseLost(DistillError):
     status = 409
     code = "lease_lost"
@@ -139,3 +147,8 @@ class JobFailed(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def without_paths(message: str) -> str:
+    """What libraries say often names files of this machine: of their absolute paths only the last part is for callers."""
+    return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+(?=[^\s/'\":])", "", message)

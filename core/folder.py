@@ -15,12 +15,15 @@ A person can lay out such a folder too and run it: ``python -m core.distillation
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
+from uuid import uuid4
 
 from pydantic import BaseModel, Field, TypeAdapter
 
@@ -240,29 +243,67 @@ class JobFolder:
         *,
         media_type: str = "application/octet-stream",
         step: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, of: None,
     ) -> FileReady:
-        """Say that output/NAME, written by other means, is complete."""
+        """Say that output/NAME, written by other means, is complete. ``progress``: of hashing it, in bytes."""
         path = self.output / name
-        event = FileReady(
-            name=name, kind=kind, size=path.stat().st_size, sha256=sha256_of(path), media_type=media_type, step=step
-        )
+        size, digest = path.stat().st_size, sha256_of(path, progress)
+        event = FileReady(name=name, kind=kind, size=size, sha256=digest, media_type=media_type, step=step)
         self.say(event)
         return event
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Either all of it is there under its name, or nothing: temp, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Either all of it is there under its name, or nothing. Raises OSError naming the file."""
+    with whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole(path: Path, staging: Path | None = None) -> Iterator[BinaryIO]:
+    """A file to write to, which becomes ``path`` when all went well and is gone when not: temp, fsync, rename, fsync of
+    the folder. ``staging``: another folder of the same file system for it to lie in meanwhile.
+
+    It is locked as long as it is written, so that ``remove_parts`` knows it from one that a killed process has left.
+    Raises OSError, with its errno, naming the file.
+    """
+    temporary = (staging or path.parent) / f".{path.name}.{uuid4().hex}.part"
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
+        with _locked(temporary) as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
+            temporary.replace(path)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, f"{path.name} could not be written: {error.strerror or error}") from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
+
+
+def remove_parts(folder: Path) -> list[str]:
+    """Remove what processes that were killed in ``whole`` have left in the folder; the names of those files."""
+    removed = []
+    for part in folder.glob(".*.part"):
+        with suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError where it is being written
+            part.unlink()
+            removed.append(part.name)
+    return removed
+
+
+def _locked(path: Path) -> BinaryIO:
+    """A new file, locked before anybody could take it for left over."""
+    while True:
+        file = path.open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if path.exists():
+            return file
+        file.close()
+
+
+def _fsync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
@@ -275,8 +316,11 @@ def chunks(path: Path, size: int = 2**20) -> Iterator[bytes]:
             yield chunk
 
 
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
+def sha256_of(path: Path, progress: Callable[[int, int], None] = lambda done, of: None) -> str:
+    """``progress`` is called with the bytes done, of how many."""
+    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
     for chunk in chunks(path):
         digest.update(chunk)
+        done += len(chunk)
+        progress(done, size)
     return digest.hexdigest()

@@ -1,7 +1,6 @@
 """``python -m embedded --port P --data DIR``: the whole service on one machine, as ``distill up`` starts it."""
 
 import argparse
-import ipaddress
 import os
 import signal
 import socket
@@ -12,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.errors import DistillError
-from core.settings import Settings
+from core.settings import Settings, is_loopback
 from embedded.folder import Folder, InUse
 from embedded.service import CannotStart, Service
 
@@ -49,13 +48,6 @@ def parser() -> argparse.ArgumentParser:
         "--host", default=None, help=f"address to listen at (default: {LOOPBACK}, which only this machine can reach)"
     )
     return found
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def free_port(host: str, port: int) -> int:

@@ -13,8 +13,6 @@ from core.store import keys
 from core.store.engine import writing
 from core.store.tables import DEFAULT_PROJECT
 
-SCOPES = ("read", "submit", "admin")
-
 
 class InUse(Exception):
     pass
@@ -50,18 +48,18 @@ class Folder:
             os.close(descriptor)
 
     def ensure_key(self, engine: Engine) -> None:
-        """An admin key that works, in a file that only its owner can read."""
+        """A key with every scope that works, in a file that only its owner can read."""
         if self._key_works(engine):
             self.key.chmod(0o600)
             return
         with writing(engine) as session:
-            _, secret = keys.create(session, DEFAULT_PROJECT, "embedded-admin", SCOPES)
+            _, secret = keys.create(session, DEFAULT_PROJECT, "embedded-admin", keys.SCOPES)
             # Inside the transaction: a key that could not be written down is never made.
             write_private(self.key, f"{secret}\n")
 
     def _key_works(self, engine: Engine) -> bool:
         try:
-            return "admin" in keys.authenticate(engine, self.key.read_text().strip()).scopes
+            return "operator" in keys.authenticate(engine, self.key.read_text().strip()).scopes
         except (FileNotFoundError, UnicodeDecodeError, Unauthenticated):
             return False
 

@@ -40,6 +40,7 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith("DISTILL_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("DISTILL_ALLOWED_HOSTS", "testserver")  # which starlette's TestClient calls every service
     settings.cache_clear()
     yield
     settings.cache_clear()

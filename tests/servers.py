@@ -105,7 +105,8 @@ class Server:
 
     def thaw(self) -> None:
         for process in self._family():
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):  # a child that has just ended
+                process.resume()
 
     def close(self) -> None:
         """Stop it for good and remove its folder."""
@@ -281,8 +282,9 @@ class S3(Server):
     def create_bucket(self, name: str) -> None:
         self._client("s3").create_bucket(Bucket=name)
 
-    def unfinished_uploads(self, bucket: str) -> int:
-        return len(self._client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", []))
+    def unfinished_uploads(self, bucket: str) -> set[str]:
+        """Their ids."""
+        return {it["UploadId"] for it in self._client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])}
 
     def _client(self, service: str) -> Any:
         import boto3

@@ -1,24 +1,29 @@
 """The Celery worker: ``celery --app worker.app worker --pool threads --concurrency 1``.
 
 Threads, because a supervisor only watches a child process: nothing is forked, and one slot is one trainer.
+SIGTERM: give the jobs back and end. SIGUSR1: finish them, claim no more, and end.
 """
 
+import signal
 import threading
+from functools import partial
 from typing import Any
 
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from core import logs
-from core.queue import TASK, make_app
+from core.errors import WrongSchema
+from core.queue import QUEUE, TASK, make_app
 from core.settings import settings
-from core.store.engine import make_engine
+from core.store.engine import make_engine, require_schema
 from core.store.objects import Objects
-from worker import sweeper
+from worker import confined, sweeper
 from worker.supervisor import Supervisor
 
 setup = settings()
 logs.configure(setup)
 app = make_app(setup.broker_url)
+app.conf.broker_transport = "worker.hints:Transport"
 shutdown = threading.Event()
 engine = make_engine(setup.resolved_database_url)
 supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
@@ -30,11 +35,34 @@ def run(job_id: str) -> None:
     supervisor.run(job_id)
 
 
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _prepare(**_: Any) -> None:
+    confined.keep_to_itself()
+    try:
+        require_schema(engine)
+    except WrongSchema as error:
+        raise SystemExit(str(error)) from error
+
+
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def _start_sweeper(**_: Any) -> None:
+def _begin(sender: Any, **_: Any) -> None:
+    """``sender`` is the consumer of the queue. SIGUSR1 is taken from Celery, which would only print its threads' stacks."""
+    signal.signal(signal.SIGUSR1, lambda *_: supervisor.registry.leave())
+    supervisor.registry.on_change = partial(_listen, sender)
+    supervisor.registry.start(shutdown, supervisor.at_rest)
     sweeper.start(setup, supervisor)
+
+
+def _listen(consumer: Any, closed: str | None) -> None:
+    """Hints are left to the other workers as long as this one claims nothing."""
+    consumer.call_soon(consumer.add_task_queue if closed is None else consumer.cancel_task_queue, QUEUE)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _give_back(**_: Any) -> None:
     shutdown.set()
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _end(**_: Any) -> None:
+    supervisor.registry.end()

@@ -1,10 +1,11 @@
 """How an attempt ends: one fenced write that moves the job to its last state, or back to the queue."""
 
 import shutil
+from dataclasses import replace
 
 import structlog
 
-from core.errors import JobFailed, Unavailable
+from core.errors import JobFailed, Unavailable, without_paths
 from core.folder import StopReason
 from core.settings import Settings
 from core.spec.job import EvaluationJob, ImportDataset, ImportModel, TrainingJob, parse
@@ -77,7 +78,7 @@ class Conclusion:
     def failed(self, error: JobFailed) -> None:
         log.warning("attempt failed", code=error.code, failure_class=error.failure_class, message=error.message)
         with self.attempt.writing() as (session, job):
-            attempts.fail(session, job, error, Patience.of(self.settings))
+            attempts.fail(session, job, replace(error, message=without_paths(error.message)), Patience.of(self.settings))
         self._leave_nothing_uploaded(job)
 
     def _death(self, trainer: TrainerProcess | None) -> JobFailed:

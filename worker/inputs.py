@@ -4,18 +4,20 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from core.errors import CorruptObject, JobFailed
+from core.errors import CorruptObject, JobFailed, NotFound
 from core.folder import JobFolder, sha256_of
-from core.settings import Settings
+from core.settings import Settings, inside
 from core.spec.data import DatasetDescription
 from core.spec.job import EvaluationJob, ImportDataset, ImportModel, Submitted, parse
 from core.spec.network import ModelDescription
-from core.store import artifacts, datasets, events, models
+from core.store import artifacts, cache, datasets, events, models
 from core.store.attempts import Attempt
 from core.store.engine import reading
 from core.store.objects import Objects, upload_key
+from core.store.tables import Artifact
 
 
 class Inputs:
@@ -28,6 +30,13 @@ class Inputs:
         self.settings, self.objects, self.attempt, self.folder, self.check = settings, objects, attempt, folder, check
 
     def lay_out(self) -> None:
+        """Raises JobFailed where something that the job names is not there: deleted, before the job was taken up again."""
+        try:
+            self._lay_out()
+        except NotFound as error:
+            raise JobFailed("missing_input", "user", str(error)) from error
+
+    def _lay_out(self) -> None:
         job = self.attempt.renew()
         spec = parse(job.spec)
         self.folder.output.mkdir(parents=True)
@@ -66,38 +75,45 @@ class Inputs:
                 key, size, digest = upload_key(row.id), row.size, row.sha256
             assert size is not None
             assert digest is not None
-            self.objects.fetch(key, self.folder.upload, size, digest, self.check)
+            self._fetch("The upload", key, size, digest, self.folder.upload)
 
     def _model(self, model_id: str, path: Path) -> ModelDescription:
         with reading(self.attempt.engine) as session:
             row = models.get(session, self.attempt.project_id, model_id)
             description = ModelDescription.model_validate(row.description)
-            key, size, digest = row.object_key, row.size, row.sha256
-        self._cached(key, size, digest, path)
+            name, key, size, digest = row.name, row.object_key, row.size, row.sha256
+        self._cached(f"The weights of the model {name!r}", key, size, digest, path)
         return description
 
     def _dataset(self, dataset_id: str, path: Path) -> DatasetDescription:
         with reading(self.attempt.engine) as session:
             row = datasets.get(session, self.attempt.project_id, dataset_id)
             description = DatasetDescription.model_validate(row.description)
-            key, size, digest = row.object_key, row.size, row.sha256
+            name, key, size, digest = row.name, row.object_key, row.size, row.sha256
         if description.source != "digits":
-            self._cached(key, size, digest, path)
+            self._cached(f"The data set {name!r}", key, size, digest, path)
         return description
 
-    def _cached(self, key: str | None, size: int | None, digest: str | None, path: Path) -> None:
+    def _cached(self, what: str, key: str | None, size: int | None, digest: str | None, path: Path) -> None:
         """Inputs that many jobs share are fetched once a machine and verified each time."""
         if key is None or size is None or digest is None:
-            raise JobFailed("missing_input", "user", "A model or data set of this job is not ready.")
-        cache = self.settings.resolved_scratch_folder / "cache"
-        cache.mkdir(parents=True, exist_ok=True)
-        kept = cache / digest
-        if not kept.exists() or sha256_of(kept) != digest:
-            self.objects.fetch(key, kept, size, digest, self.check)
+            raise JobFailed("missing_input", "user", f"{what} cannot be used yet: nothing is stored of it.")
+        kept = cache.folder(self.settings) / digest
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if not _taken(kept, path) or sha256_of(path) != digest:
+            path.unlink(missing_ok=True)
+            self._fetch(what, key, size, digest, path)
+            kept.unlink(missing_ok=True)
+            _taken(path, kept)
+        with suppress(FileNotFoundError):
+            os.utime(kept)  # its last use, by which the collector chooses
+
+    def _fetch(self, what: str, key: str, size: int, digest: str, path: Path) -> None:
+        """Whole, and what was stored. Another attempt may find it mended: an operator can put the object back."""
         try:
-            os.link(kept, path)
-        except OSError:
-            shutil.copyfile(kept, path)
+            self.objects.fetch(key, path, size, digest, self.check)
+        except CorruptObject as error:
+            raise JobFailed("corrupt_input", "infrastructure", f"{what} cannot be used: {error}") from error
 
     def _checkpoint(self) -> None:
         """The newest checkpoint that is what was written; an event names each one that is not."""
@@ -107,18 +123,39 @@ class Inputs:
             try:
                 self.objects.fetch(row.object_key, self.folder.checkpoint, row.size, row.sha256, self.check)
             except CorruptObject as error:
-                with self.attempt.writing() as (session, job):
-                    artifacts.remove(session, row)  # or pruning would keep it and drop good ones
-                    events.append(session, job, "note", {"message": f"Checkpoint {row.name} was not used: {error}"})
+                self._forget(row, f"Checkpoint {row.name} was not used: {error}", last=row is kept[-1])
             else:
                 return
+
+    def _forget(self, checkpoint: Artifact, why: str, *, last: bool) -> None:
+        """Or pruning would keep it and drop good ones."""
+        if last:
+            why += " No other is left: the job starts from the beginning."
+        with self.attempt.writing() as (session, job):
+            artifacts.remove(session, checkpoint)
+            events.append(session, job, "note", {"message": why})
+
+
+def _taken(source: Path, target: Path) -> bool:
+    """The same file at another place; False where it is not, or no longer, there."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        return False
+    except FileExistsError:  # another attempt was first
+        return True
+    except OSError:
+        shutil.copyfile(source, target)
+    return True
 
 
 def offered(settings: Settings, name: str) -> Path:
     """An entry of the operator's data folder, by its bare name."""
     if settings.data_folder is None or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise JobFailed("no_such_folder", "user", f"The operator offers no data folder entry called {name!r}.")
-    path = settings.data_folder.absolute() / name
+    path = inside(settings.data_folder, name)
+    if path is None:
+        raise JobFailed("no_such_folder", "user", f"{name!r} is a link that leads out of the data folder.")
     if not path.exists():
         raise JobFailed("no_such_folder", "user", f"There is no {name!r} in the data folder of the worker.")
     return path

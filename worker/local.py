@@ -1,18 +1,19 @@
 """``python -m worker.local``: the embedded front door. The same supervisor, fed by polling the jobs table, without a broker."""
 
 import signal
+import sys
 import threading
 
 import structlog
 
 from core import logs
-from core.errors import DistillError
-from core.settings import Settings, settings
+from core.errors import DistillError, WrongSchema
+from core.settings import settings
 from core.store import attempts
-from core.store.engine import make_engine, reading
+from core.store.engine import make_engine, reading, require_schema
 from core.store.objects import Objects
-from worker import sweeper
-from worker.supervisor import Supervisor, worker_name
+from worker import confined, sweeper
+from worker.supervisor import Supervisor
 
 log = structlog.get_logger()
 
@@ -22,8 +23,7 @@ def poll(supervisor: Supervisor) -> None:
     shutdown, pause = supervisor.shutdown, supervisor.settings.poll_seconds
     while not shutdown.is_set():
         try:
-            with reading(supervisor.engine) as session:
-                waiting = attempts.next_queued(session, limit=supervisor.settings.slots + 1)
+            waiting = look(supervisor) if supervisor.idle() else []
             worked = any(supervisor.run(job_id) for job_id in waiting)
         except DistillError as error:
             log.warning("looking for work failed; trying again", error=str(error))
@@ -35,27 +35,44 @@ def poll(supervisor: Supervisor) -> None:
             shutdown.wait(pause)
 
 
-def serve(setup: Settings, shutdown: threading.Event) -> None:
-    engine = make_engine(setup.resolved_database_url)
-    supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
+def look(supervisor: Supervisor) -> list[str]:
+    with reading(supervisor.engine) as session:
+        return attempts.next_queued(session, limit=supervisor.settings.slots + 1)
+
+
+def serve(supervisor: Supervisor) -> None:
+    setup, registry = supervisor.settings, supervisor.registry
+    registry.start(supervisor.shutdown, supervisor.at_rest)
     sweeper.start(setup, supervisor)
     slots = [threading.Thread(target=poll, args=(supervisor,), name=f"slot-{number}") for number in range(setup.slots)]
-    log.info("worker ready", worker=worker_name(setup), slots=setup.slots)
+    log.info("worker ready", worker=registry.name, slots=setup.slots)
     for slot in slots:
         slot.start()
     for slot in slots:
         slot.join()
-    log.info("worker ended", worker=worker_name(setup))
+    registry.end()
+    log.info("worker ended", worker=registry.name)
 
 
-def main() -> None:
+def main() -> int:
+    """SIGTERM and SIGINT: give the jobs back and end. SIGUSR1: finish them, claim no more, and end."""
     setup = settings()
     logs.configure(setup)
+    confined.keep_to_itself()
     shutdown = threading.Event()
+    engine = make_engine(setup.resolved_database_url)
+    supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shutdown.set())
-    serve(setup, shutdown)
+    signal.signal(signal.SIGUSR1, lambda *_: supervisor.registry.leave())
+    try:
+        require_schema(engine)
+    except WrongSchema as error:
+        print(error, file=sys.stderr)
+        return 1
+    serve(supervisor)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

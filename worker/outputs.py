@@ -27,16 +27,19 @@ from core.store.fence import Fenced
 from core.store.objects import Objects, artifact_key, checkpoint_key
 from core.store.tables import Job
 
-KEEP_CHECKPOINTS = 2
 log = structlog.get_logger()
 
 
 class Outputs:
-    """Follows one job folder's events. ``published`` remembers the files by name, ``imported`` an import's result."""
+    """Follows one job folder's events. ``published`` remembers the files by name, ``imported`` an import's result.
 
-    def __init__(self, objects: Objects, attempt: Attempt, folder: JobFolder, check: Callable[[], None]) -> None:
+    Of the checkpoints the ``keep`` furthest are kept. Every one holds the best student so far beside the present one, so the
+    best is never lost with a checkpoint that goes.
+    """
+
+    def __init__(self, objects: Objects, attempt: Attempt, folder: JobFolder, keep: int, check: Callable[[], None]) -> None:
         """``check`` is called before anything is stored, and for every part of a file; it raises where that must not be."""
-        self.objects, self.attempt, self.folder, self.check = objects, attempt, folder, check
+        self.objects, self.attempt, self.folder, self.keep, self.check = objects, attempt, folder, keep, check
         self.offset = 0
         self.published: dict[str, tuple[str, int, str]] = {}
         self.stale: list[str] = []
@@ -56,7 +59,7 @@ class Outputs:
         with self.attempt.writing() as (session, job):
             for event in said:
                 self._record(session, job, event)
-            self.stale += artifacts.prune_checkpoints(session, self.attempt.job_id, KEEP_CHECKPOINTS)
+            self.stale += artifacts.prune_checkpoints(session, self.attempt.job_id, self.keep)
         self.offset = offset
         self.ended = next((event for event in said if isinstance(event, Ended)), self.ended)
         for key in self.stale:

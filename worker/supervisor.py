@@ -5,11 +5,9 @@ It never imports torch, and outlives whatever the trainer does.
 
 import errno
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable
-from os import getpid
 
 import structlog
 from sqlalchemy import Engine
@@ -24,14 +22,11 @@ from worker.conclusion import Conclusion
 from worker.inputs import Inputs
 from worker.keeper import LOOK_SECONDS, Keeper, Stopping
 from worker.outputs import Outputs
+from worker.registry import Registry
 from worker.trainer_process import TrainerProcess
 
 RETRY_SECONDS = 1.0
 log = structlog.get_logger()
-
-
-def worker_name(settings: Settings) -> str:
-    return settings.worker_name or f"{socket.gethostname()}-{getpid()}"
 
 
 class Supervisor:
@@ -39,21 +34,31 @@ class Supervisor:
 
     def __init__(self, settings: Settings, engine: Engine, objects: Objects, shutdown: threading.Event) -> None:
         self.settings, self.engine, self.objects, self.shutdown = settings, engine, objects, shutdown
+        self.registry = Registry(settings, engine)
         self._slots = threading.Semaphore(settings.slots)
 
     def idle(self) -> bool:
-        """Whether a slot is free: only then are other workers' hints worth repeating."""
-        free = self._slots.acquire(blocking=False)
-        if free:
-            self._slots.release()
-        return free
+        """Whether it would take a job: only then are waiting ones worth a look, and other workers' hints worth repeating."""
+        return self.registry.closed is None and self._free_slots(1) == 1
+
+    def at_rest(self) -> bool:
+        """Whether it has no job at all."""
+        return self._free_slots(self.settings.slots) == self.settings.slots
+
+    def _free_slots(self, most: int) -> int:
+        taken = sum(self._slots.acquire(blocking=False) for _ in range(most))
+        if taken:
+            self._slots.release(taken)
+        return taken
 
     def run(self, job_id: str) -> bool:
         """One attempt at the job; False at once if there is nothing to claim."""
         if self.shutdown.is_set() or not self._slots.acquire(blocking=False):
             return False
         try:
-            attempt = attempts.claim(self.engine, job_id, worker_name(self.settings), self.settings.lease_seconds)
+            if self.registry.closed is not None or self.registry.leaving:
+                return False
+            attempt = attempts.claim(self.engine, job_id, self.registry.name, self.settings.lease_seconds)
             if attempt is None:
                 return False
             with structlog.contextvars.bound_contextvars(job=job_id, attempt=attempt.number):
@@ -70,7 +75,7 @@ class OneAttempt:
         self.attempt = attempt
         self.folder = JobFolder(self.settings.resolved_scratch_folder / "jobs" / f"{attempt.job_id}-{attempt.number}")
         self.keeper = Keeper(self.settings, attempt, self.folder, self.shutdown)
-        self.outputs = Outputs(self.objects, attempt, self.folder, self.keeper.check_lease)
+        self.outputs = Outputs(self.objects, attempt, self.folder, self.settings.keep_checkpoints, self.keeper.check_lease)
         self.conclusion = Conclusion(self.settings, self.objects, attempt, self.outputs)
         self.trainer: TrainerProcess | None = None
 
@@ -85,6 +90,7 @@ class OneAttempt:
                 except JobFailed as error:
                     self.give_up(error)
                 except (OSError, CorruptObject) as error:
+                    log.warning("the attempt cannot go on", error=str(error))
                     self.give_up(failure_of(error))
                 except Exception as error:
                     log.exception("the supervisor failed")

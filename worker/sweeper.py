@@ -8,13 +8,15 @@ import structlog
 from sqlalchemy import Engine
 
 from core.errors import DistillError
+from core.folder import remove_parts
 from core.queue import hint
 from core.settings import Settings
 from core.spec.status import HELD
-from core.store import attempts, idempotency
+from core.store import attempts, idempotency, unfinished
 from core.store.engine import reading, writing
 from core.store.failures import Patience
 from core.store.tables import Job
+from worker import collecting
 from worker.supervisor import Supervisor
 
 HINTS_AT_ONCE = 64
@@ -39,7 +41,7 @@ def sweep_once(settings: Settings, engine: Engine, *, hinting: bool = True) -> l
 
 
 def clear_scratch(settings: Settings, engine: Engine) -> None:
-    """Remove the folders that killed workers of this machine have left: those whose attempt no longer holds its job."""
+    """Remove what killed workers of this machine left: folders whose attempt no longer holds its job, inputs half fetched."""
     for folder in (settings.resolved_scratch_folder / "jobs").glob("job_*-*"):
         job_id, _, number = folder.name.rpartition("-")
         with reading(engine) as session:
@@ -47,6 +49,7 @@ def clear_scratch(settings: Settings, engine: Engine) -> None:
         # A job that this database does not know is another installation's.
         if job is not None and (job.status not in HELD or str(job.attempt) != number):
             shutil.rmtree(folder, ignore_errors=True)
+    remove_parts(settings.resolved_scratch_folder / "cache")
 
 
 def sweep_forever(settings: Settings, supervisor: Supervisor) -> None:
@@ -56,11 +59,13 @@ def sweep_forever(settings: Settings, supervisor: Supervisor) -> None:
     """
     engine, not_before, forget_at = supervisor.engine, 0.0, 0.0
     while not supervisor.shutdown.wait(settings.sweep_seconds):
-        if time.monotonic() < not_before:
+        if time.monotonic() < not_before or supervisor.registry.trouble is not None:
             continue
         try:
-            sweep_once(settings, engine, hinting=supervisor.idle())
+            lost = sweep_once(settings, engine, hinting=supervisor.idle())
             clear_scratch(settings, engine)
+            if lost or time.monotonic() >= forget_at:
+                unfinished.remove(engine, supervisor.objects)
             if time.monotonic() >= forget_at:
                 with writing(engine) as session:
                     idempotency.forget_old(session)
@@ -75,4 +80,5 @@ def sweep_forever(settings: Settings, supervisor: Supervisor) -> None:
 def start(settings: Settings, supervisor: Supervisor) -> threading.Thread:
     thread = threading.Thread(target=sweep_forever, args=(settings, supervisor), name="sweeper", daemon=True)
     thread.start()
+    collecting.start(settings, supervisor.shutdown)
     return thread

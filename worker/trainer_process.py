@@ -1,28 +1,59 @@
-"""One trainer: a fresh interpreter, in a process group of its own, on one job folder, without the service's credentials."""
+"""One trainer: a fresh interpreter, in a process group of its own, on one job folder, without the service's credentials.
+
+One that opens what a stranger sent has no network either, and bounded memory, files and time.
+"""
 
 import os
 import signal
+import site
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+from core.folder import JobFolder
 from core.settings import Settings
+from core.spec.job import ImportDataset, ImportModel, Job
 
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONHASHSEED")
-PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "TORCH_", "HTTP_PROXY", "HTTPS_PROXY", "SSL_CERT")
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONHASHSEED")
+PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "TORCH_")
+WAY_OUT_PREFIXES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT")
+"""For downloads alone: a proxy's address may hold a password."""
+LARGEST_IMPORTED_BYTES = 32 * 2**30
+"""Of one file that an import writes; what it unpacks is bounded by half of this."""
+MOST_IMPORT_FILES = 256
+"""Open at once."""
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """What the trainer may know: no database, no broker, no object store."""
-    passed = {
-        name: value for name, value in os.environ.items() if name in PASSED_ON or name.upper().startswith(PASSED_ON_PREFIXES)
+def environment(folder: Path, settings: Settings, spec: Job) -> dict[str, str]:
+    """What the trainer may know: no database, no broker, no object store, and nobody's home."""
+    downloads = isinstance(spec, ImportDataset) and spec.source == "download"
+    prefixes = PASSED_ON_PREFIXES + (WAY_OUT_PREFIXES if downloads else ())
+    passed = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.upper().startswith(prefixes)}
+    if site.ENABLE_USER_SITE:  # what is installed in the home is found all the same
+        passed["PYTHONUSERBASE"] = site.getuserbase()
+    ours = {
+        "HOME": str(folder),
+        "DISTILL_DEVICE": settings.device,
+        "DISTILL_IMPORT_SECONDS": str(settings.import_seconds),
+        "PYTHONUNBUFFERED": "1",
     }
-    return (
-        passed
-        | {"DISTILL_DEVICE": settings.device, "PYTHONUNBUFFERED": "1"}
-        | ({"DISTILL_THREADS": str(settings.threads)} if settings.threads else {})
-    )
+    return passed | ours | ({"DISTILL_THREADS": str(settings.threads)} if settings.threads else {})
+
+
+def confinement(spec: Job, settings: Settings) -> list[str]:
+    """How the trainer is confined, as options of ``worker.confined``."""
+    limits = {"CORE": 0}
+    memory_bytes = settings.trainer_memory_bytes
+    if isinstance(spec, ImportModel | ImportDataset):
+        memory_bytes = settings.import_memory_bytes
+        limits["NOFILE"] = MOST_IMPORT_FILES
+    if memory_bytes:
+        limits["DATA"] = memory_bytes
+    strangers = isinstance(spec, ImportModel) or (isinstance(spec, ImportDataset) and spec.source == "upload")
+    if strangers:
+        limits["FSIZE"] = LARGEST_IMPORTED_BYTES
+    return [*(["--offline"] if strangers else []), *(f"--limit={name}={number}" for name, number in limits.items())]
 
 
 class TrainerProcess:
@@ -30,13 +61,16 @@ class TrainerProcess:
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.errors = folder / "stderr.txt"
+        spec = JobFolder(folder).read_spec()
+        python = (sys.executable, "-P", "-m")
+        confined = (*python, "worker.confined", *confinement(spec, settings))
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "core.distillation", str(folder), "--supervised"],
+                [*confined, *python, "core.distillation", str(folder), "--supervised"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                env=environment(settings),
+                env=environment(folder, settings, spec),
                 cwd=folder,
                 start_new_session=True,
             )

@@ -98,3 +98,19 @@ def show(dataset: Annotated[str, typer.Argument(help="Id or name.")], as_json: A
             "made (UTC)": minute(found.created_at),
         }
     )
+
+
+@app.command()
+def delete(dataset: Annotated[str, typer.Argument(help="Id or name.")]) -> None:
+    """Delete a data set that no job needs any longer. Its name is free again."""
+    with Distill() as service:
+        found = service.delete_dataset(dataset)
+    say(f"{found.id} {found.name} is deleted; for some days `distill datasets undelete {found.id}` brings it back.")
+
+
+@app.command()
+def undelete(dataset_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Bring a deleted data set back."""
+    with Distill() as service:
+        found = service.restore_dataset(dataset_id)
+    say(f"{found.id} {found.name} is back.")

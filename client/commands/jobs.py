@@ -1,4 +1,4 @@
-"""``distill submit``, ``jobs``, ``show``, ``watch``, ``cancel``, ``pause``, ``resume``, ``retry``, ``download``."""
+"""``distill submit``, ``jobs``, ``show``, ``watch``; ``cancel`` and what else may be asked of a job; ``download``."""
 
 from itertools import islice
 from pathlib import Path
@@ -129,6 +129,20 @@ def retry(job_id: JobId) -> None:
     with Distill() as service:
         job = service.retry(job_id)
     say(f"{job.id} is {job.status}.")
+
+
+def delete(job_id: JobId) -> None:
+    """Delete a job that has ended, with its files. Its student stays."""
+    with Distill() as service:
+        job = service.delete(job_id)
+    say(f"{job.id} is deleted; for some days `distill undelete {job.id}` brings it back.")
+
+
+def undelete(job_id: JobId) -> None:
+    """Bring a deleted job back."""
+    with Distill() as service:
+        job = service.restore(job_id)
+    say(f"{job.id} is back.")
 
 
 def download(

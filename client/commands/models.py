@@ -86,3 +86,19 @@ def show(model: Annotated[str, typer.Argument(help="Id or name.")], as_json: AsJ
             "made (UTC)": minute(found.created_at),
         }
     )
+
+
+@app.command()
+def delete(model: Annotated[str, typer.Argument(help="Id or name.")]) -> None:
+    """Delete a model that no job needs any longer. Its name is free again."""
+    with Distill() as service:
+        found = service.delete_model(model)
+    say(f"{found.id} {found.name} is deleted; for some days `distill models undelete {found.id}` brings it back.")
+
+
+@app.command()
+def undelete(model_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Bring a deleted model back."""
+    with Distill() as service:
+        found = service.restore_model(model_id)
+    say(f"{found.id} {found.name} is back.")

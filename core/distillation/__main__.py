@@ -6,30 +6,30 @@ With ``--supervised`` it ends at once when its standard input closes, that is, w
 
 import argparse
 import contextlib
-import errno
 import os
-import re
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from core.distillation.data.importing import import_dataset
-from core.distillation.evaluation_job import EvaluationJob
-from core.distillation.job import Job
+from core.distillation.diagnosis import diagnosis
+from core.distillation.import_progress import ImportProgress, Stopped
 from core.distillation.models.importing import import_model
-from core.distillation.training_job import TrainingJob
 from core.errors import FailureClass, JobFailed, Refused
 from core.folder import Ended, JobFolder
 from core.spec.job import EvaluationJob as EvaluationSpec
 from core.spec.job import ImportDataset, ImportModel, Submitted
 
-MACHINE_FAULT = re.compile(r"CUDA|cuDNN|cuBLAS|NVIDIA|can't allocate memory")
-"""What torch says in a plain RuntimeError when the machine, not the job, is at fault."""
+if TYPE_CHECKING:
+    from core.distillation.job import Job
+
+DEFAULT_IMPORT_SECONDS = 3600.0
 EXIT = {"succeeded": 0, "failed": 1, "stopped": 2}
 
 
@@ -56,37 +56,35 @@ def run(folder: JobFolder, signalled: threading.Event) -> Ended:
     """The job's end, whatever happens in it."""
     try:
         folder.output.mkdir(exist_ok=True)
-        spec = folder.read_spec()
-        if isinstance(spec, ImportModel):
-            import_model(folder)
-        elif isinstance(spec, ImportDataset):
-            import_dataset(folder)
-        else:
-            return job(folder, spec, lambda: signalled.is_set() or folder.stop_reason() is not None).run()
-        return Ended(outcome="succeeded")
+        return carry_out(folder, lambda: signalled.is_set() or folder.stop_reason() is not None)
+    except Stopped:
+        return Ended(outcome="stopped", message=f"Stopped on request ({folder.stop_reason() or 'signal'}).")
     except Refused as error:
         return failed(error.code, "user", error.message)
     except JobFailed as error:
         return failed(error.code, error.failure_class, error.message)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        return failed("out_of_memory", "infrastructure", f"Out of memory: {error} A smaller batch_size needs less.")
-    except torch.AcceleratorError as error:
-        traceback.print_exc()
-        return failed("accelerator_error", "infrastructure", f"The accelerator failed: {error}")
-    except OSError as error:
-        traceback.print_exc()
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return failed("storage_full", "infrastructure", "The disk of the worker is full.")
-        return failed("io_error", "infrastructure", f"Reading or writing failed: {error.strerror or error}.")
     except Exception as error:
         traceback.print_exc()
-        if isinstance(error, RuntimeError) and MACHINE_FAULT.search(str(error)):
-            return failed("machine_error", "infrastructure", f"The machine failed: {error}")
-        return failed("trainer_error", "user", f"The trainer stopped with {type(error).__name__}: {error}")
+        return diagnosis(error)
 
 
-def job(folder: JobFolder, spec: Submitted, stop: Callable[[], bool]) -> Job:
+def carry_out(folder: JobFolder, stop: Callable[[], bool]) -> Ended:
+    spec = folder.read_spec()
+    if not isinstance(spec, ImportModel | ImportDataset):
+        return job(folder, spec, stop).run()
+    progress = ImportProgress(folder, stop, float(os.environ.get("DISTILL_IMPORT_SECONDS", DEFAULT_IMPORT_SECONDS)))
+    if isinstance(spec, ImportModel):
+        import_model(folder, progress)
+    else:
+        import_dataset(folder, progress)
+    return Ended(outcome="succeeded")
+
+
+def job(folder: JobFolder, spec: Submitted, stop: Callable[[], bool]) -> "Job":
     """A job at work in its folder."""
+    from core.distillation.evaluation_job import EvaluationJob  # here: half a second, which no import should cost
+    from core.distillation.training_job import TrainingJob
+
     return EvaluationJob(folder, spec, stop) if isinstance(spec, EvaluationSpec) else TrainingJob(folder, spec, stop)
 
 

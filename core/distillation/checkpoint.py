@@ -4,25 +4,44 @@ No generator is saved: every draw is a function of the seed and the step (core.d
 """
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from safetensors import safe_open
+from pydantic import ConfigDict, TypeAdapter
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from core.errors import JobFailed
+from core.errors import DistillError, JobFailed
 from core.spec.job import parse
 
 FORMAT = "distill-checkpoint-2"
+
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """A measure that is under way."""
+
+    __pydantic_config__: ClassVar = STRICT
+    network: str
+    name: str
+    seconds: float
+    """Spent on it so far."""
+    state: dict[str, Any]
+    """What it goes on from."""
 
 
 @dataclass
 class State:
     """Where a job stands, beside its networks and optimizer."""
 
+    __pydantic_config__: ClassVar = STRICT
     step: int = 0
     """Training steps done."""
     saves: int = 0
@@ -41,8 +60,7 @@ class State:
     """How many weights are in it."""
     measured: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     """Results of the final evaluation that are complete, by network and measure."""
-    measuring: dict[str, Any] | None = None
-    """The measure that is under way: network, name, seconds, and the state that it goes on from."""
+    measuring: Measuring | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     """Time spent so far, over all attempts, by phase."""
     joules: dict[str, float | None] = field(default_factory=dict)
@@ -51,6 +69,7 @@ class State:
 
 TENSORS = ("best", "average")
 """Parts of a state that are tensors; all others are JSON."""
+_state: TypeAdapter[State] = TypeAdapter(State)
 
 
 def to_bytes(state: State, student: nn.Module, heads: nn.Module, optimizer: torch.optim.Optimizer | None, spec: str) -> bytes:
@@ -62,47 +81,64 @@ def to_bytes(state: State, student: nn.Module, heads: nn.Module, optimizer: torc
             tensors[f"momentum.{index}"] = values["momentum_buffer"]
     numbers = {key: value for key, value in vars(state).items() if key not in TENSORS}
     buffers = [key for key in tensors if key.startswith("momentum.")]
-    header = {"format": FORMAT, "spec": spec, "state": json.dumps(numbers), "momentum": json.dumps(buffers)}
+    header = {"format": FORMAT, "spec": spec, "state": json.dumps(numbers, default=vars), "momentum": json.dumps(buffers)}
     return save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, header)
 
 
 def load(path: Path, student: nn.Module, heads: nn.Module, optimizer: torch.optim.Optimizer | None, spec: str) -> State:
-    """Put everything back in place. Raises JobFailed if the file is another job's, or a tensor is missing or unknown."""
-    with safe_open(path, framework="pt") as file:
-        header = file.metadata() or {}
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    if header.get("format") != FORMAT or parse(json.loads(header["spec"])) != parse(json.loads(spec)):
-        raise JobFailed("foreign_checkpoint", "infrastructure", "The checkpoint was written by another job or version.")
-    numbers = json.loads(header["state"])
-    state = State(**numbers | {name: _part(tensors, name) for name in TENSORS})
-    state.best_score = (state.best_score[0], state.best_score[1])  # JSON knows no tuples
+    """Put everything back in place.
+
+    Raises JobFailed if the file is another job's, or anything in it is missing, unknown, or not of its type and shape.
+    """
     try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        if header.get("format") != FORMAT or parse(json.loads(header["spec"])) != parse(json.loads(spec)):
+            raise JobFailed("foreign_checkpoint", "infrastructure", "The checkpoint was written by another job or version.")
+        state = _numbers(header["state"])
+        state.best, state.average = _part(tensors, "best"), _part(tensors, "average")
         _load_weights(student, _part(tensors, "student"))
         _load_weights(heads, _part(tensors, "heads"))
-        _same_keys({key for key in tensors if key.startswith("momentum.")}, set(json.loads(header["momentum"])))
+        _same({key for key in tensors if key.startswith("momentum.")}, set(json.loads(header["momentum"])))
         if optimizer is not None:
             _load_momentum(optimizer, _part(tensors, "momentum"))
-        _same_keys(set(state.best), set(student.state_dict()) if state.best_epoch is not None else set())
-        _same_keys(set(state.average), {name for name, _ in student.named_parameters()} if state.averaged else set())
-    except (KeyError, RuntimeError, ValueError) as error:
+        _fits(state.best, student.state_dict() if state.best_epoch is not None else {})
+        _fits(state.average, dict(student.named_parameters()) if state.averaged else {})
+    except (KeyError, IndexError, RuntimeError, ValueError, SafetensorError, DistillError) as error:
         raise JobFailed("incomplete_checkpoint", "infrastructure", f"The checkpoint is incomplete: {error}.") from error
     return state
 
 
+def _numbers(text: str) -> State:
+    """A state without its tensors. A field that is missing would be taken for one at its beginning."""
+    found = json.loads(text)
+    _same(set(found), {it.name for it in fields(State)} - set(TENSORS))
+    state = _state.validate_json(text)
+    _same(set(state.seconds), set(state.joules))  # both are counted by the same phases
+    return state
+
+
 def _load_weights(network: nn.Module, values: dict[str, Tensor]) -> None:
-    _same_keys(set(values), set(network.state_dict()))  # a strict load alone would make up a missing num_batches_tracked
+    _fits(values, network.state_dict())  # a strict load alone would make up a missing num_batches_tracked
     network.load_state_dict(values)
 
 
-def _same_keys(found: set[str], wanted: set[str]) -> None:
+def _fits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """By name, shape and type."""
+    _same({(name, it.shape, it.dtype) for name, it in found.items()}, {(name, it.shape, it.dtype) for name, it in wanted.items()})
+
+
+def _same(found: set[Any], wanted: set[Any]) -> None:
     if found != wanted:
-        raise KeyError(f"tensors {sorted(found ^ wanted)[:5]}")
+        raise ValueError(f"these are there, or should be: {sorted(map(str, found ^ wanted))[:5]}")
 
 
 def _load_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor]) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for key, buffer in buffers.items():
         parameter = parameters[int(key)]
+        _fits({key: buffer}, {key: parameter})
         optimizer.state[parameter]["momentum_buffer"] = buffer.to(parameter.device)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from core.distillation.checkpoint import State
+from core.distillation.checkpoint import Measuring, State
 from core.distillation.evaluation import Finding, Step, Subject, measure
 from core.distillation.evaluation.analyses import ANALYSES
 from core.distillation.evaluation.autoattack import autoattack
@@ -45,14 +45,14 @@ def evaluate(state: State, role: str, subject: Subject, wanted: Iterator[Measure
 
 
 def _take(state: State, role: str, subject: Subject, it: Measure) -> Iterator[Progress | Measured]:
-    earlier = state.measuring or {}
-    if (earlier.get("network"), earlier.get("name")) != (role, it.name):
-        earlier = {}
-    began = time.monotonic() - earlier.get("seconds", 0.0)
-    for found in steps(it, subject, earlier.get("state")):
+    earlier = state.measuring
+    if earlier is not None and (earlier.network, earlier.name) != (role, it.name):
+        earlier = None
+    began = time.monotonic() - (earlier.seconds if earlier is not None else 0.0)
+    for found in steps(it, subject, earlier.state if earlier is not None else None):
         seconds = time.monotonic() - began
         if isinstance(found, Step):
-            state.measuring = {"network": role, "name": it.name, "seconds": seconds, "state": found.state}
+            state.measuring = Measuring(role, it.name, seconds, found.state)
             yield Progress(phase="evaluating", step=found.done, of=found.of, network=role, measure=it.name)
         else:
             state.measuring = None

@@ -78,10 +78,19 @@ class Trainer:
 
     def resume(self, path: Path) -> None:
         self.state = checkpoint.load(path, self.student, self.method.heads, self.optimizer, self.spec.model_dump_json())
+        self.check_history()
         self.figures = Figures({name: torch.tensor(total, dtype=torch.float64) for name, total in self.state.sums.items()})
         if self.average is not None:
             self.average.weights = {name: weight.to(self.device) for name, weight in self.state.average.items()}
             self.average.count = self.state.averaged
+
+    def check_history(self) -> None:
+        """Raise JobFailed where it does not tell of every epoch that is over; the last may not have been judged yet."""
+        epochs, step = len(self.state.history), self.state.step
+        told = [entry.get("epoch") for entry in self.state.history] == list(range(1, epochs + 1))
+        if not told or not 0 <= step - epochs * self.steps_per_epoch <= self.steps_per_epoch:
+            message = f"The checkpoint is incomplete: it has {epochs} epochs of {self.steps_per_epoch} steps at step {step}."
+            raise JobFailed("incomplete_checkpoint", "infrastructure", message)
 
     def save(self) -> Checkpoint:
         self.look()

@@ -1,5 +1,6 @@
 """What an upload is, by its first bytes: enough to refuse at the door what no importer would open. 512 bytes are plenty."""
 
+import pickletools
 from typing import Literal
 
 from core.errors import Refused
@@ -11,6 +12,7 @@ ZIP = b"PK\x03\x04"
 PICKLE = b"\x80"
 """Of pickle's protocol 2 and later; the protocol's number follows."""
 TAR, TAR_AT = b"ustar", 257
+IMPORTING = frozenset({"GLOBAL", "INST", "STACK_GLOBAL"})
 LARGEST_SAFETENSORS_HEADER = 100 * 10**6
 
 _ARCHIVES: dict[bytes, ArchiveFormat] = {
@@ -27,7 +29,7 @@ def checkpoint_format(first_bytes: bytes) -> CheckpointFormat:
         return "safetensors"
     if first_bytes.startswith(ZIP):
         return "pytorch"
-    if is_pickle(first_bytes):
+    if is_pickle(first_bytes) or is_old_pickle(first_bytes):
         raise Refused(
             "The file is a bare pickle, which runs code when it is opened. Save the weights as safetensors, "
             "or with torch.save of PyTorch 1.6 or later.",
@@ -51,7 +53,7 @@ def archive_format(first_bytes: bytes) -> ArchiveFormat:
     for magic, name in _ARCHIVES.items():
         if first_bytes.startswith(magic):
             return name
-    if is_pickle(first_bytes):
+    if is_pickle(first_bytes) or is_old_pickle(first_bytes):
         raise Refused(
             "The file is a pickle, which runs code when it is opened. "
             "Send an archive of images or of CIFAR's binary batches, or an .npz.",
@@ -65,6 +67,14 @@ def archive_format(first_bytes: bytes) -> ArchiveFormat:
 
 def is_pickle(first_bytes: bytes) -> bool:
     return first_bytes.startswith(PICKLE) and len(first_bytes) > 1 and 2 <= first_bytes[1] <= 5
+
+
+def is_old_pickle(first_bytes: bytes) -> bool:
+    """Protocols 0 and 1 have no signature: do the first instructions import something? So may a few lines of plain text."""
+    try:
+        return any(instruction.name in IMPORTING for instruction, _, _ in pickletools.genops(first_bytes))
+    except ValueError:
+        return False
 
 
 def _is_tar(first_bytes: bytes) -> bool:

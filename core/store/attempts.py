@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import JobFailed, LeaseLost
-from core.spec.status import HELD
+from core.spec.status import HELD, PROTOCOL
+from core.store import schema, workers
 from core.store.clock import after, database_now
 from core.store.engine import reading, transaction, writing
 from core.store.failures import Patience, meet
@@ -67,7 +68,9 @@ def next_queued(session: Session, limit: int = 100) -> list[str]:
 
 
 def claim(engine: Engine, job_id: str, worker: str, lease_seconds: float) -> Attempt | None:
-    """Take a queued job. None where someone else has it, it has ended, it must wait, or there is none."""
+    """Take a queued job. None where someone else has it, it has ended, it must wait, or there is none; and where this
+    worker was told to drain, is of an older protocol than the job, or of another schema than the database.
+    """
     if not is_id(job_id):
         return None
     with writing(engine) as session:
@@ -78,6 +81,8 @@ def claim(engine: Engine, job_id: str, worker: str, lease_seconds: float) -> Att
             "running",
             "a worker claimed it",
             _ready(),
+            workers.may_claim(worker[:200]),
+            schema.is_own(),
             attempt=Job.attempt + 1,
             worker=worker[:200],
             lease_expires_at=after(lease_seconds),
@@ -151,4 +156,4 @@ def resume_due(engine: Engine) -> list[str]:
 
 
 def _ready() -> ColumnElement[bool]:
-    return or_(Job.not_before.is_(None), Job.not_before <= database_now())
+    return and_(Job.protocol <= PROTOCOL, or_(Job.not_before.is_(None), Job.not_before <= database_now()))

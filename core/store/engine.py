@@ -15,17 +15,16 @@ from typing import Any, TypeVar
 
 import psycopg
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-import migrations
 from core.errors import Invalid, Unavailable
+from core.store import schema
 from core.store.clock import database_now
 
-__all__ = ["database_now", "make_engine", "migrate", "reading", "writing"]
+__all__ = ["database_now", "make_engine", "migrate", "reading", "require_schema", "writing"]
 
 SQLITE_BUSY_SECONDS = 30.0
 CONNECT_SHARE, PING_SHARE, SILENCE_SHARE = 0.8, 0.4, 1.2
@@ -77,20 +76,32 @@ def transaction(engine: Engine, kind: type[AnySession]) -> Iterator[AnySession]:
 def migrate(url: str) -> None:
     """Bring the database up to the newest schema. Several processes may do so at once: one works, the others wait.
 
-    Makes the SQLite file and its folder. Raises Unavailable where there is no database to migrate.
+    Makes the SQLite file and its folder. Raises Unavailable where there is no database to migrate, and WrongSchema for one
+    that is newer than this program.
     """
-    target = make_url(url)
-    config = Config()
-    config.set_main_option("script_location", next(iter(migrations.__path__)).replace("%", "%%"))
+    target, config = make_url(url), schema.configuration()
     engine = _engine(target, patience_seconds=None, foreign_keys=False)
     try:
         with _translated_errors(), _folder_lock(target), engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            schema.refuse_newer(schema.present(connection))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     finally:
         engine.dispose()
+
+
+def require_schema(engine: Engine) -> None:
+    """Asked before a program begins its work. Raises WrongSchema where the database's is not its own.
+
+    A database that does not answer yet is asked again later: by ``/readyz``, by each heartbeat and in each claim.
+    """
+    try:
+        with reading(engine) as session:
+            schema.check(session)
+    except Unavailable:
+        return
 
 
 @contextmanager

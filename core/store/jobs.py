@@ -4,21 +4,24 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, false, func, literal, or_, select, tuple_, union_all
 from sqlalchemy.orm import Session, defer
 
 from core.errors import Conflict, Invalid, NotFound
 from core.spec.job import AdversarialTraining, Distillation, EvaluationJob
 from core.spec.job import Job as Spec
-from core.spec.status import ACTIONS, MOVES, Action, Status
+from core.spec.status import ACTIONS, MOVES, STATUSES, TERMINAL, Action, Status
+from core.store import events
 from core.store.clock import database_now
 from core.store.ids import is_id, new_id
 from core.store.moves import IMPORTS, begin, move
 from core.store.pages import page
-from core.store.tables import Dataset, Job, JobLabel
+from core.store.tables import Dataset, Job, JobLabel, Model
 
 Sort = Literal["created_at", "-created_at"]
 PARTICIPLES: dict[Action, str] = {"cancel": "cancelled", "pause": "paused", "resume": "resumed", "retry": "tried again"}
+INPUTS = (("start_from",), ("model",), ("data", "extra", "dataset"))
+"""Where a spec holds ids of models and data sets, beside those that have columns."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,26 @@ def submit(
         job.name = name or spec.name
         job.dataset = spec.data.dataset
         job.labels = dict(spec.metadata)
+    _hold_inputs(session, job)
     begin(session, job)
     session.add_all(JobLabel(project_id=project_id, key=key, value=value, job_id=job.id) for key, value in job.labels.items())
     session.flush()
     return job
 
 
-def get(session: Session, project_id: str, job_id: str) -> Job:
+def get(session: Session, project_id: str, job_id: str, *, lock: bool = False) -> Job:
     """Raises NotFound, also for another project's job."""
-    return _find(session, project_id, job_id)
+    job = find(session, project_id, job_id, lock=lock)
+    if job is None:
+        raise NotFound(f"There is no job {job_id[:64]!r} in this project.")
+    return job
+
+
+def find(session: Session, project_id: str, job_id: str, *, lock: bool = False) -> Job | None:
+    statement = select(Job).where(Job.id == job_id, *_visible(project_id))
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    return session.scalars(statement).one_or_none() if is_id(job_id) else None
 
 
 def list_jobs(
@@ -113,13 +127,10 @@ def count(session: Session, project_id: str, filters: Filters | None = None) -> 
 
 
 def count_by_status(session: Session) -> dict[Status, int]:
-    """Over all projects: for gauges."""
-    return dict(session.execute(select(Job.status, func.count()).group_by(Job.status)).all())
-
-
-def exist(session: Session) -> bool:
-    """Whether there is any job at all: the cheapest question that shows the database to be up and migrated."""
-    return session.scalar(select(Job.id).limit(1)) is not None
+    """Over all projects: for gauges. Two counts, each by an index alone: of all, and of the few that are deleted."""
+    statement = select(Job.status, func.count()).group_by(Job.status)
+    deleted = dict(session.execute(statement.where(~Job.live())).all())
+    return {status: count - deleted.get(status, 0) for status, count in session.execute(statement)}
 
 
 def versions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
@@ -131,9 +142,9 @@ def versions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
 def request(session: Session, project_id: str, job_id: str, action: Action) -> tuple[Job, bool]:
     """What a user asks of a job, as ``core.spec.status.ACTIONS`` says; the flag says whether this call changed anything.
 
-    Raises Conflict (code ``job_<status>``) in a state that the action is not for.
+    Raises Conflict: code ``job_<status>`` in a state that the action is not for; ``not_retryable``, ``input_deleted``.
     """
-    job = _find(session, project_id, job_id, lock=True)
+    job = get(session, project_id, job_id, lock=True)
     if job.status not in ACTIONS[action]:
         raise Conflict(f"Job {job.id} is {job.status}: it cannot be {PARTICIPLES[action]}.", code=f"job_{job.status}")
     new = ACTIONS[action][job.status]
@@ -141,6 +152,8 @@ def request(session: Session, project_id: str, job_id: str, action: Action) -> t
         return job, False
     if action == "retry" and job.kind in IMPORTS:
         raise Conflict(f"Job {job.id} is an import, whose upload was not kept; upload again.", code="not_retryable")
+    if action == "retry":
+        _hold_inputs(session, job)
     move(session, job, new, MOVES[job.status, new], **_changes(action, new))
     return job, True
 
@@ -160,6 +173,61 @@ def _changes(action: Action, new: Status) -> dict[str, Any]:
             return counts | cleared
 
 
+def delete(session: Session, project_id: str, job_id: str) -> Job:
+    """Hide a job that has ended; ``restore`` undoes that until the collector has taken it. Its student stays.
+
+    Raises NotFound, and Conflict (code ``job_not_ended``).
+    """
+    job = get(session, project_id, job_id, lock=True)
+    if job.status not in TERMINAL:
+        raise Conflict(f"Job {job.id} is {job.status}; cancel it first.", code="job_not_ended")
+    return _deleted_at(session, job, database_now(), "deleted")
+
+
+def restore(session: Session, project_id: str, job_id: str) -> Job:
+    """Undo ``delete``. Raises NotFound where there is no deleted job of this id."""
+    statement = select(Job).where(Job.id == job_id, Job.project_id == project_id, ~Job.live())
+    statement = statement.with_for_update().execution_options(populate_existing=True)
+    job = session.scalars(statement).one_or_none() if is_id(job_id) else None
+    if job is None:
+        raise NotFound(f"There is no deleted job {job_id[:64]!r} in this project.")
+    return _deleted_at(session, job, None, "restored")
+
+
+def _deleted_at(session: Session, job: Job, when: Any, event: str) -> Job:
+    job.deleted_at = when
+    session.flush()
+    session.refresh(job)
+    events.append(session, job, event, {})
+    return job
+
+
+def user_of(session: Session, input_id: str) -> str | None:
+    """A job that has not ended and needs this model or data set; None where there is none."""
+    in_spec = [Job.spec[path].as_string() == input_id for path in INPUTS]
+    needs_it = or_(Job.teacher_id == input_id, Job.dataset_id == input_id, *in_spec)
+    return session.scalars(select(Job.id).where(Job.status.in_(set(STATUSES) - TERMINAL), needs_it).limit(1)).first()
+
+
+def _hold_inputs(session: Session, job: Job) -> None:
+    """Until the commit nobody can delete what the job needs; from then on it is seen to be needed.
+
+    Raises Conflict (code ``input_deleted``) where somebody has, since it was looked up.
+    """
+    needed = {job.teacher_id, job.dataset_id, *(_at(job.spec, path) for path in INPUTS)} - {None}
+    for table in (Model, Dataset):
+        mine = (table.project_id == job.project_id, table.id.in_(needed))
+        for deleted_at in session.scalars(select(table.deleted_at).where(*mine).with_for_update(read=True)):
+            if deleted_at is not None:
+                raise Conflict("A model or data set of this job has been deleted.", code="input_deleted")
+
+
+def _at(spec: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        spec = spec.get(key) if isinstance(spec, dict) else None
+    return spec
+
+
 def queue_position(session: Session, job: Job) -> int | None:
     """1 for the job that is next in line; None for one that does not wait."""
     if job.status != "queued":
@@ -168,18 +236,12 @@ def queue_position(session: Session, job: Job) -> int | None:
     return 1 + (session.scalar(select(func.count()).where(Job.status == "queued", ahead)) or 0)
 
 
-def _find(session: Session, project_id: str, job_id: str, *, lock: bool = False) -> Job:
-    statement = select(Job).where(Job.id == job_id, Job.project_id == project_id)
-    if lock:
-        statement = statement.with_for_update().execution_options(populate_existing=True)
-    job = session.scalars(statement).one_or_none() if is_id(job_id) else None
-    if job is None:
-        raise NotFound(f"There is no job {job_id[:64]!r} in this project.")
-    return job
+def _visible(project_id: str) -> tuple[ColumnElement[bool], ...]:
+    return (Job.project_id == project_id, Job.live())
 
 
 def _conditions(project_id: str, filters: Filters) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = [Job.project_id == project_id]
+    found: list[ColumnElement[bool]] = [*_visible(project_id)]
     if filters.statuses:
         found.append(Job.status.in_(filters.statuses))
     if filters.kinds:
@@ -190,8 +252,9 @@ def _conditions(project_id: str, filters: Filters) -> list[ColumnElement[bool]]:
         found.append(Job.student == filters.student)
     if filters.dataset is not None:
         visible = or_(Dataset.project_id == project_id, Dataset.project_id.is_(None))
-        named = or_(Dataset.id == filters.dataset, Dataset.name == filters.dataset)
-        found.append(Job.dataset_id.in_(select(Dataset.id).where(visible, named)))
+        named = select(Dataset.id).where(visible, Dataset.live(), Dataset.name == filters.dataset)
+        # By its id also one that is gone: the jobs that used it are still there.
+        found.append(Job.dataset_id.in_(union_all(select(literal(filters.dataset)), named)))
     if filters.sweep is not None:
         found.append(Job.sweep_id == filters.sweep if is_id(filters.sweep) else false())
     for key, value in filters.labels.items():

@@ -15,7 +15,8 @@ from core.store.ids import is_id, new_id
 from core.store.pages import page
 from core.store.tables import ApiKey
 
-Scope = Literal["read", "submit", "admin"]
+Scope = Literal["read", "submit", "admin", "operator"]
+"""Within its project a key reads, submits, or manages keys (admin); an operator makes further projects."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _USE_NOTED_EVERY_MS = 60_000
 
@@ -51,10 +52,18 @@ def create(
 
 
 def ensure(engine: Engine, project_id: str, name: str, scopes: Collection[str], secret: str) -> ApiKey:
-    """The key with a secret that the operator chose, made where it is not there yet."""
+    """The key with a secret that the operator chose, made where it is not there yet; it has these scopes from now on."""
     with writing(engine) as session:
         key = session.scalars(select(ApiKey).where(ApiKey.sha256 == _hash(secret))).one_or_none()
-        return key or create(session, project_id, name, scopes, secret=secret)[0]
+        if key is None:
+            return create(session, project_id, name, scopes, secret=secret)[0]
+        key.scopes = [scope for scope in SCOPES if scope in scopes]
+        return key
+
+
+def exist(session: Session) -> bool:
+    """Whether there is any key."""
+    return session.scalars(select(ApiKey.id).limit(1)).first() is not None
 
 
 def authenticate(engine: Engine, secret: str) -> ApiKey:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import Conflict
 from core.spec.status import HELD, TERMINAL, Status, may_move
-from core.store import events
+from core.store import audit, events
 from core.store.clock import database_now
 from core.store.tables import Dataset, Event, Job, Model
 
@@ -90,3 +90,7 @@ def _give_up_import(session: Session, job: Job) -> None:
             .where(table.import_job_id == job.id, table.status == "importing")
             .values(status="refused", problem=problem, version=table.version + 1)
         )
+    if job.status == "failed":
+        target = job.spec.get("model_id") or job.spec.get("dataset_id")
+        code = problem["code"][:64]
+        audit.record(session, action=job.kind, status=422, request_id=job.id, project_id=job.project_id, target=target, code=code)

@@ -4,20 +4,23 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from errno import ENOSPC
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from uuid import uuid4
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from core.errors import CorruptObject, NotFound, RangeUnsatisfiable, TooLarge, Unavailable
-from core.folder import chunks
-from core.settings import Settings
+from core.folder import chunks, remove_parts, whole
+from core.settings import Settings, inside
+from core.store.multipart import Bucket
 
 _PART_BYTES = 8 * 2**20
 _UPLOADS_AT_ONCE = 2
@@ -47,6 +50,18 @@ def dataset_key(dataset_id: str, attempt: int = 0) -> str:
 def upload_key(owner_id: str) -> str:
     """Bytes that nobody has looked into yet, of the model or data set ``owner_id``."""
     return f"uploads/{owner_id}/upload"
+
+
+FOLDERS = ("jobs", "models", "datasets", "uploads")
+"""Where all of these keys begin: whatever else lies in the store is not this service's."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    key: str
+    size: int
+    modified_at: int
+    """Milliseconds since the epoch, by the store's clock."""
 
 
 class Objects:
@@ -104,67 +119,72 @@ class Objects:
         # Downloads of a signed URL are saved, never shown: a report with script in it must not run on the store's origin.
         attributes: Any = {"Content-Disposition": "attachment"} if self._scheme == "s3" else None
         with _translated_errors(key, counted):
-            obstore.put(
-                self._client(),
-                key,
-                iter(counted),
-                attributes=attributes,
-                use_multipart=True,
-                chunk_size=_PART_BYTES,
-                max_concurrency=_UPLOADS_AT_ONCE,
-            )
-        self._make_durable(key)
+            self._stay_inside(key)
+            if self._scheme == "file":
+                self._put_in_folder(key, counted)
+            else:
+                obstore.put(
+                    self._client(),
+                    key,
+                    iter(counted),
+                    attributes=attributes,
+                    use_multipart=True,
+                    chunk_size=_PART_BYTES,
+                    max_concurrency=_UPLOADS_AT_ONCE,
+                )
         return counted.size, counted.digest.hexdigest()
 
     def delete(self, key: str) -> None:
         """Also where it is not there. Raises Unavailable."""
         with _translated_errors(key):
             try:
+                self._stay_inside(key)
                 obstore.delete(self._client(), key)
             except (NotFoundError, FileNotFoundError):
                 return
 
     # -- reading
 
-    def open(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def open(self, key: str, start: int = 0, end: int | None = None, stored: int | None = None) -> Iterator[bytes]:
         """Bytes ``start`` up to ``end`` (not included), a part at a time.
 
-        Raises, before the first part, NotFound and RangeUnsatisfiable; Unavailable at any time.
+        Raises, before the first part, NotFound, RangeUnsatisfiable, and CorruptObject where the object has not the ``stored``
+        size; Unavailable at any time.
         """
         size = self.size(key)
+        if stored is not None and size != stored:
+            raise CorruptObject(f"Object {key} has {size} bytes; {stored} were stored.")
         end = size if end is None else min(end, size)
         if start < 0 or start > end or start >= size > 0:
             raise RangeUnsatisfiable(f"There are no bytes {start} to {end}: the object has {size}.")
         return self._parts(key, start, end)
 
+    def verified(self, key: str, size: int, sha256: str) -> Iterator[bytes]:
+        """All of the object, a part at a time, if it is what was stored.
+
+        Raises CorruptObject: before the first part where its size is another, before the LAST where its SHA-256 is: whoever
+        passes the parts on has not passed on all of it. NotFound, before the first, and Unavailable.
+        """
+        return _verified(key, self.open(key, stored=size), sha256)
+
     def fetch(self, key: str, path: Path, size: int, sha256: str, check: Callable[[], None] = lambda: None) -> None:
         """The object as a file at ``path``, which appears only when its bytes are those that were stored.
 
-        Raises CorruptObject where they are not, or are gone; Unavailable; and whatever ``check``, called for each part, raises.
+        Raises CorruptObject where they are not, or are gone; Unavailable; OSError where the file cannot be written; and
+        whatever ``check``, called for each part, raises.
         """
-        # Named at random: several workers, all of them process 1 of a container, may fetch the same into one folder.
-        temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-        digest = hashlib.sha256()
         try:
-            stored = self.size(key)
-            if stored != size:
-                raise CorruptObject(f"Object {key} has {stored} bytes; {size} were stored.")
-            with temporary.open("wb") as file:
-                for part in self._parts(key, 0, size):
+            with whole(path) as file:
+                for part in self.verified(key, size, sha256):
                     check()
-                    digest.update(part)
                     file.write(part)
-            if digest.hexdigest() != sha256:
-                raise CorruptObject(f"Object {key} has SHA-256 {digest.hexdigest()}; {sha256} was stored.")
-            temporary.replace(path)
         except NotFound as error:
             raise CorruptObject(f"Object {key} is gone.") from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def size(self, key: str) -> int:
         """In bytes. Raises NotFound and Unavailable."""
         with _translated_errors(key):
+            self._stay_inside(key)
             return int(obstore.head(self._client(), key)["size"])
 
     def exists(self, key: str) -> bool:
@@ -174,12 +194,32 @@ class Objects:
             return False
         return True
 
-    def list_keys(self, prefix: str) -> Iterator[str]:
-        """Every key in the folder ``prefix``, in no order."""
+    def list_objects(self, prefix: str) -> Iterator[Stored]:
+        """Every object in the folder ``prefix``, in no order, one page in memory at a time. Raises Unavailable."""
         with _translated_errors(prefix):
             for batch in obstore.list(self._client(), prefix):
                 for entry in batch:
-                    yield entry["path"]
+                    yield Stored(entry["path"], int(entry["size"]), round(entry["last_modified"].timestamp() * 1000))
+
+    def list_keys(self, prefix: str) -> Iterator[str]:
+        """Every key in the folder ``prefix``, in no order."""
+        return (stored.key for stored in self.list_objects(prefix))
+
+    def list_unfinished(self, before: int) -> Iterator[Stored]:
+        """What writers that were killed have left in a folder, unchanged since ``before`` (milliseconds since the epoch).
+
+        Nothing on S3: an unfinished multipart upload is no object, and ends by a lifecycle rule of the bucket.
+        """
+        if self._scheme != "file":
+            return
+        for path in Path(self._path).rglob("*#*"):
+            with suppress(FileNotFoundError):
+                found = path.stat()
+                if re.search(r"#[0-9]+$", path.name) and S_ISREG(found.st_mode) and found.st_mtime * 1000 < before:
+                    yield Stored(path.relative_to(self._path).as_posix(), found.st_size, round(found.st_mtime * 1000))
+
+    def remove_unfinished(self, stored: Stored) -> None:
+        (Path(self._path) / stored.key).unlink(missing_ok=True)
 
     def signed_url(self, key: str, seconds: int) -> str | None:
         """A URL that anyone may GET for so long, saved under the last part of ``key``. None where the store has no such
@@ -190,7 +230,22 @@ class Objects:
         with _translated_errors(key):
             return str(obstore.sign(self._client(self._public_endpoint), "GET", key, timedelta(seconds=seconds)))
 
+    def remove_parts(self) -> list[str]:
+        """Remove what killed processes have left half written in a folder; its names. Other stores have no such thing."""
+        return remove_parts(self._staging) if self._scheme == "file" else []
+
+    def bucket(self) -> Bucket | None:
+        """For what obstore cannot ask for. None where the store is not S3, or the settings do not hold its credentials."""
+        if self._scheme != "s3" or "access_key_id" not in self._s3:
+            return None
+        endpoint = self._endpoint.rstrip("/") or f"https://s3.{self._s3['region']}.amazonaws.com"
+        return Bucket(endpoint, self._bucket, self._path.strip("/"), **self._s3)
+
     # -- underneath
+
+    @property
+    def _staging(self) -> Path:
+        return Path(self._path) / ".staging"
 
     def _parts(self, key: str, start: int, end: int) -> Iterator[bytes]:
         # One request a part: a slow reader or a large object meets no time limit, and a lost part alone is asked for again.
@@ -206,7 +261,7 @@ class Objects:
 
     def _connect(self, endpoint: str) -> Any:
         if self._scheme == "file":
-            return LocalStore(self._path, mkdir=True)
+            return LocalStore(self._path, mkdir=True, automatic_cleanup=True)  # no empty folders are left
         if self._scheme == "memory":
             return MemoryStore()
         config: Any = dict(self._s3)
@@ -220,17 +275,22 @@ class Objects:
             retry_config={"max_retries": _RETRIES, "retry_timeout": _REQUEST_TIME},
         )
 
-    def _make_durable(self, key: str) -> None:
-        """A folder's file survives a power cut only after fsync, and so does the row that will point at it."""
+    def _stay_inside(self, key: str) -> None:
+        """A link that somebody has planted in the folder leads to no object."""
         if self._scheme != "file":
             return
+        if inside(Path(self._path), key) is None:
+            raise NotFoundError("a link that leads out of the store")
+
+    def _put_in_folder(self, key: str, stream: Iterable[bytes]) -> None:
+        """On the disk before it has its name. obstore renames first, and what it leaves when it is killed looks like a
+        write under way; here the lock tells.
+        """
         path = Path(self._path) / key
-        for name in (path, path.parent):
-            descriptor = os.open(name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._staging.mkdir(exist_ok=True)
+        with whole(path, self._staging) as file:
+            file.writelines(stream)
 
 
 def _refuse_after_fork() -> None:
@@ -271,19 +331,32 @@ class _Counted:
         self.digest.update(chunk)
 
 
+def _verified(key: str, parts: Iterator[bytes], sha256: str) -> Iterator[bytes]:
+    digest, held = hashlib.sha256(), b""
+    for part in parts:
+        if held:
+            yield held
+        digest.update(part)
+        held = part
+    if digest.hexdigest() != sha256:
+        raise CorruptObject(f"Object {key} has SHA-256 {digest.hexdigest()}; {sha256} was stored.")
+    if held:
+        yield held
+
+
 @contextmanager
 def _translated_errors(key: str, source: _Counted | None = None) -> Iterator[None]:
     if not re.fullmatch(_KEY, key) or ".." in key:
         raise NotFound("There is no such object.")
     try:
         yield
-    except (NotFoundError, FileNotFoundError) as error:
-        raise NotFound(f"There is no object {key}.") from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise Unavailable("The object store refuses the service's credentials.", code="storage_refused") from error
     except (BaseError, OSError) as error:
         if source is not None and source.error is not None:
             raise source.error from error
-        if "os error 28" in str(error):
+        if source is None and isinstance(error, NotFoundError | FileNotFoundError):
+            raise NotFound(f"There is no object {key}.") from error
+        if "os error 28" in str(error) or getattr(error, "errno", None) == ENOSPC:
             raise Unavailable("The disk of the object store is full.", code="storage_full") from error
         raise Unavailable("The object store does not answer; try again in a moment.") from error

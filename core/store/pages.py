@@ -41,7 +41,7 @@ def page(
     if len(rows) <= limit:
         return list(rows), None
     last = rows[limit - 1]
-    return list(rows[:limit]), encode(last.created_at, last.id)
+    return list(rows[:limit]), encode(getattr(last, created_at.key), last.id)
 
 
 def encode(created_at: int, row_id: str) -> str:

@@ -43,13 +43,13 @@ def list_sweeps(
 
 def jobs_of(session: Session, sweep_id: str) -> list[Job]:
     """In their order, without their specs."""
-    statement = select(Job).options(defer(Job.spec)).where(Job.sweep_id == sweep_id).order_by(Job.sweep_index)
+    statement = select(Job).options(defer(Job.spec)).where(Job.sweep_id == sweep_id, Job.live()).order_by(Job.sweep_index)
     return list(session.scalars(statement))
 
 
 def counts(session: Session, sweep_ids: Collection[str]) -> dict[str, Counts]:
     """How many jobs of each sweep are in each state."""
-    statement = select(Job.sweep_id, Job.status, func.count()).where(Job.sweep_id.in_(sweep_ids))
+    statement = select(Job.sweep_id, Job.status, func.count()).where(Job.sweep_id.in_(sweep_ids), Job.live())
     found: dict[str, Counts] = {sweep_id: {} for sweep_id in sweep_ids}
     for sweep_id, status, count in session.execute(statement.group_by(Job.sweep_id, Job.status)):
         found[str(sweep_id)][status] = count

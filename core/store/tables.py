@@ -11,7 +11,7 @@ workers
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, ColumnElement, Double, ForeignKey, Index, MetaData, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -21,7 +21,7 @@ from core.store.clock import database_now
 DEFAULT_PROJECT = "prj_default"
 DIGITS_ID = "ds_digits"
 
-LIVE = text("deleted_at IS NULL")
+LIVE, DELETED = text("deleted_at IS NULL"), text("deleted_at IS NOT NULL")
 Id = String(64)
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
@@ -38,6 +38,16 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {int: BigInteger, float: Double, dict[str, Any]: Json, list[str]: Json}
     # A time that the database sets must be readable after the session is closed.
     __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012
+
+
+class Deletable:
+    """Nobody sees a deleted row; the collector removes it when its time to be restored is over."""
+
+    deleted_at: Mapped[int | None] = mapped_column()
+
+    @classmethod
+    def live(cls) -> ColumnElement[bool]:
+        return cls.deleted_at.is_(None)
 
 
 class Project(Base):
@@ -81,7 +91,7 @@ class Sweep(Base):
     created_at: Mapped[int] = mapped_column(default=database_now())
 
 
-class Job(Base):
+class Job(Deletable, Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index(None, "project_id", "created_at", "id"),
@@ -92,6 +102,7 @@ class Job(Base):
         Index(None, "project_id", "dataset_id", "created_at", "id"),
         Index(None, "status", "created_at", "id"),
         Index(None, "sweep_id", "sweep_index"),
+        Index(None, "deleted_at", sqlite_where=DELETED, postgresql_where=DELETED),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -104,8 +115,9 @@ class Job(Base):
     method: Mapped[str | None] = mapped_column(String(64))
     dataset: Mapped[str | None] = mapped_column(String(200))
     """As the caller named it."""
-    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"))
-    teacher_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
+    dataset_id: Mapped[str | None] = mapped_column(Id)
+    teacher_id: Mapped[str | None] = mapped_column(Id)
+    """A job that has ended outlives its data set and its teacher: it still says which they were."""
     labels: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     """The caller's metadata; the table ``labels`` is the index on it."""
     sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweeps.id"))
@@ -143,8 +155,6 @@ class Job(Base):
     created_at: Mapped[int] = mapped_column(default=database_now())
     started_at: Mapped[int | None]
     finished_at: Mapped[int | None]
-    deleted_at: Mapped[int | None]
-    """Nobody sees it from then on; the collector removes it when its time to be restored is over."""
 
 
 class JobLabel(Base):
@@ -190,7 +200,7 @@ class Artifact(Base):
     name: Mapped[str] = mapped_column(String(200))
     kind: Mapped[str] = mapped_column(String(16))
     """checkpoint, weights or report."""
-    object_key: Mapped[str] = mapped_column(String(500))
+    object_key: Mapped[str] = mapped_column(String(500), index=True)
     size: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
     media_type: Mapped[str] = mapped_column(String(100))
@@ -199,7 +209,7 @@ class Artifact(Base):
     created_at: Mapped[int] = mapped_column(default=database_now())
 
 
-class Model(Base):
+class Model(Deletable, Base):
     """A network with weights: a teacher that was uploaded, or the student that a job made."""
 
     __tablename__ = "models"
@@ -220,7 +230,7 @@ class Model(Base):
     """awaiting_upload, importing, ready or refused."""
     problem: Mapped[dict[str, Any] | None]
     report: Mapped[dict[str, Any] | None]
-    object_key: Mapped[str | None] = mapped_column(String(500))
+    object_key: Mapped[str | None] = mapped_column(String(500), index=True)
     size: Mapped[int | None]
     sha256: Mapped[str | None] = mapped_column(String(64))
     source_job_id: Mapped[str | None] = mapped_column(Id, unique=True)
@@ -228,10 +238,11 @@ class Model(Base):
     import_job_id: Mapped[str | None] = mapped_column(Id, index=True)
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[int] = mapped_column(default=database_now())
-    deleted_at: Mapped[int | None]
+    upload_seen_at: Mapped[int | None]
+    """When its upload last moved; None: none was begun."""
 
 
-class Dataset(Base):
+class Dataset(Deletable, Base):
     __tablename__ = "datasets"
     __table_args__ = (
         Index(None, "project_id", "name", unique=True, sqlite_where=LIVE, postgresql_where=LIVE),
@@ -251,13 +262,14 @@ class Dataset(Base):
     """A ``core.spec.data.Reading``, where one was asked for."""
     description: Mapped[dict[str, Any] | None]
     """A ``core.spec.data.DatasetDescription``, once it is known."""
-    object_key: Mapped[str | None] = mapped_column(String(500))
+    object_key: Mapped[str | None] = mapped_column(String(500), index=True)
     size: Mapped[int | None]
     sha256: Mapped[str | None] = mapped_column(String(64))
     import_job_id: Mapped[str | None] = mapped_column(Id, index=True)
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[int] = mapped_column(default=database_now())
-    deleted_at: Mapped[int | None]
+    upload_seen_at: Mapped[int | None]
+    """When its upload last moved; None: none was begun."""
 
 
 class Idempotency(Base):
@@ -277,7 +289,7 @@ class Idempotency(Base):
 
 
 class Worker(Base):
-    """A worker that has said who it is; ``seen_at`` is when it last did."""
+    """A worker process that has said who it is; ``seen_at`` is when it last did."""
 
     __tablename__ = "workers"
 
@@ -289,6 +301,10 @@ class Worker(Base):
     """It finishes what it has, and claims nothing."""
     started_at: Mapped[int] = mapped_column(default=database_now())
     seen_at: Mapped[int] = mapped_column(default=database_now())
+    lease_expires_at: Mapped[int]
+    """It is taken for lost unless it is seen again by then."""
+    trouble: Mapped[str | None]
+    """Why it claims nothing though nobody asked it to drain."""
 
 
 class Audit(Base):
@@ -310,3 +326,5 @@ class Audit(Base):
     """Of the problem document."""
     address: Mapped[str | None] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(128))
+    times: Mapped[int] = mapped_column(default=1)
+    """How many alike there had been within an hour: of refusals only the 1st, 2nd, 4th, 8th … leave a line."""

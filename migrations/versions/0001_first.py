@@ -7,6 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from core.store.clock import database_now
+from core.store.schema import no_way_back
 
 revision = "0001"
 down_revision = None
@@ -31,9 +32,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    tables = "artifacts metrics events labels jobs models datasets idempotency api_keys projects"
-    for name in tables.split():
-        op.drop_table(name)
+    no_way_back(revision)
 
 
 def _table(name: str, *parts: Any, primary_key: str = "id", **options: Any) -> None:

@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from core.store.schema import no_way_back
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -34,9 +36,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("jobs") as jobs:
-        jobs.drop_index("ix_jobs_sweep_id_sweep_index")
-        jobs.drop_constraint("fk_jobs_sweep_id", type_="foreignkey")
-        for column in ("sweep_line", "sweep_index", "sweep_id"):
-            jobs.drop_column(column)
-    op.drop_table("sweeps")
+    no_way_back(revision)

@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from core.store.schema import no_way_back
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -17,4 +19,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("datasets", "reading")
+    no_way_back(revision)

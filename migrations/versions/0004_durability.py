@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from core.store.schema import no_way_back
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -18,6 +20,17 @@ def upgrade() -> None:
         op.add_column("jobs", sa.Column(name, sa.BigInteger, nullable=False, server_default=first))
     for table in ("jobs", "models", "datasets"):
         op.add_column(table, sa.Column("deleted_at", sa.BigInteger, nullable=True))
+    # A job that has ended outlives what it was made from.
+    with op.batch_alter_table("jobs") as batch:
+        for column in ("dataset_id", "teacher_id"):
+            batch.drop_constraint(f"fk_jobs_{column}", type_="foreignkey")
+    gone = sa.text("deleted_at IS NOT NULL")
+    op.create_index("ix_jobs_deleted_at", "jobs", ["deleted_at"], sqlite_where=gone, postgresql_where=gone)
+    # Is an object still named by any row?
+    for table in ("artifacts", "models", "datasets"):
+        op.create_index(f"ix_{table}_object_key", table, ["object_key"])
+    for table in ("models", "datasets"):
+        op.add_column(table, sa.Column("upload_seen_at", sa.BigInteger, nullable=True))
     # A deleted one's name is free again.
     for table in ("models", "datasets"):
         with op.batch_alter_table(table) as batch:
@@ -39,6 +52,8 @@ def upgrade() -> None:
         sa.Column("draining", sa.Boolean, nullable=False),
         sa.Column("started_at", sa.BigInteger, nullable=False),
         sa.Column("seen_at", sa.BigInteger, nullable=False),
+        sa.Column("lease_expires_at", sa.BigInteger, nullable=False),
+        sa.Column("trouble", sa.String, nullable=True),
         sa.PrimaryKeyConstraint("name", name="pk_workers"),
     )
     op.create_table(
@@ -53,10 +68,11 @@ def upgrade() -> None:
         sa.Column("code", sa.String(64), nullable=True),
         sa.Column("address", sa.String(64), nullable=True),
         sa.Column("request_id", sa.String(128), nullable=False),
+        sa.Column("times", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
     )
     op.create_index("ix_audit_project_id_at_id", "audit", ["project_id", "at", "id"])
 
 
 def downgrade() -> None:
-    raise NotImplementedError
+    no_way_back(revision)

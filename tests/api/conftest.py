@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
     with writing(engine) as session:
         session.add(Project(id=STRANGER, name="stranger"))
-    keys.ensure(engine, STRANGER, "stranger", keys.SCOPES, STRANGERS_KEY)
+    keys.ensure(engine, STRANGER, "stranger", ("read", "submit", "admin"), STRANGERS_KEY)
     yield engine
     engine.dispose()
 
@@ -69,13 +70,16 @@ def anonymous(client: TestClient) -> TestClient:
 class Service:
     """``python -m api`` in a process of its own."""
 
-    def __init__(self, settings: dict[str, str], command: list[str] | None = None) -> None:
+    def __init__(self, settings: dict[str, str], command: list[str] | None = None, log: Path | None = None) -> None:
+        """``log``: a file for what it says; without one it is this process's own output."""
+        self.log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {**os.environ, **{f"DISTILL_{name.upper()}": value for name, value in settings.items()}}
         environment["DISTILL_PORT"] = str(self.port)
         arguments = [part.format(port=self.port) for part in command or ["-m", "api"]]
-        self.process = subprocess.Popen([sys.executable, *arguments], env=environment)
+        with log.open("ab") if log is not None else nullcontext() as output:
+            self.process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=output, stderr=output)
         self.client = httpx2.Client(base_url=self.url, headers=bearer(KEY), timeout=20)
         wait_until(self._answers, what="an answer of the service")
 

@@ -36,10 +36,10 @@ def test_metrics_count_answers_by_route_and_jobs_by_status(client: TestClient, e
     assert 'distill_jobs{status="failed"} 0.0' in text
 
 
-def test_metrics_need_a_key_that_may_read(anonymous: TestClient, engine: Engine) -> None:
+def test_metrics_are_of_all_projects_and_need_an_operators_key(anonymous: TestClient, engine: Engine) -> None:
     assert anonymous.get("/metrics").status_code == 401
-    assert anonymous.get("/metrics", headers=make_key(engine, "submit")).status_code == 403
-    assert anonymous.get("/metrics", headers=make_key(engine, "read")).status_code == 200
+    assert anonymous.get("/metrics", headers=make_key(engine, "read", "submit", "admin")).status_code == 403
+    assert anonymous.get("/metrics", headers=make_key(engine, "operator")).status_code == 200
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze"])

@@ -72,7 +72,7 @@ def test_json_with_a_charset_is_json(client: TestClient) -> None:
         (b"\xff\xfe{}", "malformed_json"),
         (b'{"a": "\xed\xa0\x80"}', "malformed_json"),
         (b'{"seed": ' + b"9" * 5000 + b"}", "malformed_json"),
-        (b"[" * 100_000, "nested_too_deeply"),
+        (b"[" * 3_000, "nested_too_deeply"),
         (b'{"a":' * 65 + b"1" + b"}" * 65, "nested_too_deeply"),
     ],
 )

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from core.settings import Settings
 from core.spec.sweep import Sweep
-from core.store import keys, models, sweeps
+from core.store import keys, models, sweeps, workers
 from core.store.engine import writing
 from core.store.objects import Objects
 from core.store.tables import DEFAULT_PROJECT
@@ -37,17 +37,22 @@ def prepared(settings: Settings, engine: Engine) -> dict[str, str]:
         models.mark_ready(session, row, models.describe(row), object_key="ready", size=size, sha256=digest)
         spare = keys.create(session, DEFAULT_PROJECT, "spare", ["read"])[0]
         sweep = sweeps.create(session, DEFAULT_PROJECT, Sweep(base={}))
+        workers.register(session, "worker-1", version="1", protocol=1, slots=1, lease_seconds=300)
     return {
         "job_id": finished.job_id,
         "name": "report.json",
         "model": teacher.id,
+        "to_delete": a_finished_job(engine, objects).job_id,
         "key_id": spare.id,
         "sweep_id": sweep.id,
     }
 
 
 def configuration(prepared: dict[str, str], known: bool) -> str:
-    """The key to be revoked is always a spare one: with its own revoked, the machine would see nothing but 401."""
+    """The key to be revoked is always a spare one: with its own revoked, the machine would see nothing but 401.
+
+    What is deleted is not what all else is asked about, either.
+    """
     common = f"""
 [checks.positive_data_acceptance]
 {ALLOWED}
@@ -62,12 +67,26 @@ parameters = {{ key_id = "{prepared["key_id"]}" }}
 """
     things = f"""
 [[operations]]
+include-path = "/v1/jobs/{{job_id}}"
+include-method = "DELETE"
+parameters = {{ job_id = "{prepared["to_delete"]}" }}
+
+[[operations]]
+include-path-regex = "/v1/models/.+"
+include-method = "DELETE"
+parameters = {{ reference = "no_such_model" }}
+
+[[operations]]
 include-path-regex = "/v1/jobs/.+"
 parameters = {{ job_id = "{prepared["job_id"]}", name = "{prepared["name"]}" }}
 
 [[operations]]
 include-path-regex = "/v1/sweeps/.+"
 parameters = {{ sweep_id = "{prepared["sweep_id"]}" }}
+
+[[operations]]
+include-path-regex = "/v1/workers/.+"
+parameters = {{ worker = "worker-1" }}
 
 [[operations]]
 include-path-regex = "/v1/models/.+"
@@ -85,7 +104,7 @@ parameters = {{ reference = "digits" }}
 def test_no_request_that_a_machine_thinks_of_gets_an_undocumented_answer(
     start_service: Callable[..., Service], engine: Engine, prepared: dict[str, str], tmp_path: Path, known: bool
 ) -> None:
-    service = start_service()
+    service = start_service(failed_logins_per_minute=0)  # wrong keys are among what it sends
     config = tmp_path / "schemathesis.toml"
     config.write_text(configuration(prepared, known))
     key = make_key(engine, *keys.SCOPES)

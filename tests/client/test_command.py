@@ -161,6 +161,25 @@ def test_json_is_what_the_service_said(fake: Fake) -> None:
     assert (found["failure"], found["colour"]) == (FAILURE, "blue")
 
 
+def test_workers_are_listed_by_what_they_do_and_drained_by_name(fake: Fake) -> None:
+    times = {"started_at": "2026-11-26T10:00:00.000Z", "seen_at": "2026-11-26T10:05:00.000Z"}
+    row = {"version": "0.1.0", "protocol": 2, "slots": 2, "running": 1, "draining": False, "trouble": None, "alive": True} | times
+    rows = [{**row, "name": "gpu-1"}, {**row, "name": "gpu-2", "draining": True}, {**row, "name": "gpu-3", "alive": False}]
+    fake.on("GET /v1/workers", page(*rows, {**row, "name": "gpu-4", "trouble": "another schema"}))
+    result = distill("workers")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()[1:]]
+    assert [(line[0], line[3], line[4]) for line in lines] == [
+        ("gpu-1", "1/2", "ready"),
+        ("gpu-2", "1/2", "draining"),
+        ("gpu-3", "1/2", "lost"),
+        ("gpu-4", "1/2", "another"),
+    ]
+    for order, said in (("drain", "gpu-1 drains; it has 1 of at most 2 jobs.\n"), ("undrain", "gpu-1 claims jobs again.\n")):
+        fake.on(f"POST /v1/workers/gpu-1/{order}", as_json({**row, "name": "gpu-1"}, 202))
+        assert distill("workers", order, "gpu-1").stdout == said
+
+
 def test_a_new_keys_secret_is_all_that_standard_output_has(fake: Fake) -> None:
     row = {"id": "key_1", "name": "ci", "scopes": ["read"], "created_at": "2026-01-31T12:34:56.789Z"}
     fake.on("POST /v1/keys", as_json({**row, "secret": "dk_new"}, 201))
@@ -175,6 +194,32 @@ def test_a_key_whose_secret_was_lost_on_the_way_is_an_error(fake: Fake) -> None:
     result = distill("keys", "create", "ci")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "revoke it" in result.stderr
+
+
+def test_a_new_projects_first_key_is_all_that_standard_output_has(fake: Fake) -> None:
+    key = {"id": "key_1", "name": "first", "scopes": ["admin"], "created_at": "2026-01-31T12:34:56.789Z", "secret": "dk_new"}
+    row = {"id": "prj_1", "name": "vision", "created_at": "2026-01-31T12:34:56.789Z"}
+    fake.on("POST /v1/projects", as_json({**row, "key": key}, 201))
+    fake.on("GET /v1/projects", as_json({"data": [row], "has_more": False, "next_cursor": None}))
+    assert distill("projects", "create", "vision").stdout == "dk_new\n"
+    assert "vision" in distill("projects", "list").stdout
+
+
+def test_the_audit_log_is_shown_as_it_was_filtered(fake: Fake) -> None:
+    line = {
+        "id": "aud_1",
+        "at": "2026-01-31T12:34:56.789Z",
+        "action": "GET /v1/jobs",
+        "status": 401,
+        "code": "unauthenticated",
+        "request_id": "req_1",
+        "times": 512,
+    }
+    fake.on("GET /v1/audit", as_json({"data": [line] * 3, "has_more": False, "next_cursor": None}))
+    shown = distill("audit", "--action", "GET /v1/jobs", "--limit", "2").stdout
+    assert shown.count("unauthenticated") == 2
+    assert "512" in shown
+    assert fake.requests[0].query == {"action": ["GET /v1/jobs"], "limit": ["100"]}
 
 
 def test_a_model_is_uploaded_with_its_networks_settings(fake: Fake, tmp_path: Path) -> None:
@@ -267,6 +312,55 @@ def test_up_becomes_the_embedded_service(monkeypatch: pytest.MonkeyPatch, tmp_pa
     python = sys.executable
     options = ["--port", "9000", "--data", str(tmp_path), "--device", "cpu"]
     assert became == [[python, python, "-P", "-m", "embedded", *options]]
+
+
+@pytest.mark.parametrize(
+    ("line", "module", "options"),
+    [
+        ("backup saved --data data", "embedded.backup", "save saved --data data"),
+        ("restore saved --data data", "embedded.backup", "restore saved --data data"),
+        ("storage gc --dry-run --json", "core.store.storage", "gc --dry-run --json"),
+        ("storage verify --data data", "core.store.storage", "verify --data data"),
+    ],
+)
+def test_commands_on_the_services_own_machine_become_the_services_own(
+    monkeypatch: pytest.MonkeyPatch, line: str, module: str, options: str
+) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, arguments: became.append([program, *arguments]))
+    assert distill(*line.split()).exit_code == 0
+    assert became == [[sys.executable, sys.executable, "-P", "-m", module, *options.split()]]
+
+
+def test_a_restore_is_told_where_to(fake: Fake) -> None:
+    assert distill("restore", "saved").exit_code == 2
+
+
+MODEL = {"id": "mdl_1", "name": "mine", "status": "ready", "architecture": "resnet18", "description": {}}
+MODEL |= {"created_at": "2026-01-31T12:34:56.789Z"}
+
+
+def test_what_is_deleted_is_said_with_the_command_that_brings_it_back(fake: Fake) -> None:
+    dataset = {**MODEL, "id": "ds_1", "source": "upload"}
+    fake.on("DELETE /v1/jobs/job_1", as_json(job("succeeded")))
+    fake.on("POST /v1/jobs/job_1/restore", as_json(job("succeeded")))
+    fake.on("DELETE /v1/models/mine", as_json(MODEL))
+    fake.on("POST /v1/models/mdl_1/restore", as_json(MODEL))
+    fake.on("DELETE /v1/datasets/mine", as_json(dataset))
+    fake.on("POST /v1/datasets/ds_1/restore", as_json(dataset))
+    for command, reference in (([], "job_1"), (["models"], "mine"), (["datasets"], "mine")):
+        deleted = distill(*command, "delete", reference)
+        assert deleted.exit_code == 0, deleted.stderr
+        undo = deleted.stdout.split("`")[1].split()
+        assert undo[0] == "distill"
+        assert distill(*undo[1:]).stdout.endswith(" is back.\n")
+    assert len(fake.requests) == 6
+
+
+def test_what_is_needed_is_not_deleted_and_the_reason_is_said(fake: Fake) -> None:
+    fake.on("DELETE /v1/models/mine", problem(409, "in_use", "Model 'mine' is needed by job job_1, which has not ended."))
+    refused = distill("models", "delete", "mine")
+    assert (refused.exit_code, "job_1" in refused.stderr) == (2, True)
 
 
 PICTURES = {"id": "ds_1", "name": "pictures", "source": "upload", "created_at": "2026-01-31T12:34:56.789Z"}

@@ -40,7 +40,7 @@ def test_the_first_key_is_an_admins_and_its_owners_only(folder: Folder, engine: 
     assert mode(folder.key) == 0o600
     assert mode(folder.path) == 0o700
     key = keys.authenticate(engine, folder.key.read_text().strip())
-    assert set(key.scopes) == {"read", "submit", "admin"}
+    assert set(key.scopes) == set(keys.SCOPES)
 
 
 def test_a_key_that_works_is_kept(folder: Folder, engine: Engine) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.worker.service import Service
 
-MOUNT = 'mount -t tmpfs -o size="$0" tmpfs "$1" && shift && exec "$@"'
+MOUNT = 'mount -t tmpfs -o size="$0" tmpfs "$1" && shift && "$@"; exit $?'
 LAUNCH = """
 import os, sys
 os.execvp("unshare", ["unshare", "-rm", "sh", "-c", {mount!r}, {size!r}, {folder!r}, sys.executable, *{command!r}])
@@ -14,7 +14,9 @@ os.execvp("unshare", ["unshare", "-rm", "sh", "-c", {mount!r}, {size!r}, {folder
 
 
 class SmallDisk:
-    """Mounted at ``folder``, in a mount namespace of the process: no privileges are needed."""
+    """Mounted at ``folder``, in a mount namespace of its own: no privileges are needed. The shell that mounts it stays, so that
+    there is a process through which the test can see it: a worker lets nobody look at it.
+    """
 
     def __init__(self, folder: Path, kilobytes: int) -> None:
         self.folder, self.size = folder, f"{kilobytes}k"

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from core.errors import LeaseLost, Unavailable
 from core.store import attempts, events
 from core.store.engine import make_engine, reading
+from core.store.failures import Patience
 from core.store.tables import Artifact, Metric, Model
 from tests.builders import a_job, an_attempt
 from tests.faults.conftest import Figure
@@ -64,7 +65,7 @@ def test_j5_a_worker_stopped_inside_a_transaction_holds_its_job_no_longer_than_i
     def stop_inside() -> None:
         with attempt.writing() as (session, job):
             began = time.monotonic()
-            until(lambda: attempts.sweep(patient, max_attempts=5, backoff_seconds=0), 30, "the sweep of a locked job")
+            until(lambda: attempts.sweep(patient, Patience(backoff_seconds=0)), 30, "the sweep of a locked job")
             figure("until the job of a transaction stopped for good is free, s", time.monotonic() - began, "twice the patience")
             events.append(session, job, "note", {"message": "I was here"})
 

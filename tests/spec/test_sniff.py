@@ -51,6 +51,13 @@ def test_a_bare_pickle_is_unsafe(protocol: int):
     assert refusal(archive_format, data[:512]) == "unsafe_dataset"
 
 
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_bare_pickle_that_imports_something_is_unsafe_in_every_protocol(protocol: int):
+    data = pickle.dumps({"state": io.BytesIO}, protocol)
+    assert refusal(checkpoint_format, data[:512]) == "unsafe_checkpoint"
+    assert refusal(archive_format, data[:512]) == "unsafe_dataset"
+
+
 def test_a_checkpoint_of_torch_save_before_1_6_is_unsafe():
     magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
     assert refusal(checkpoint_format, magic) == "unsafe_checkpoint"

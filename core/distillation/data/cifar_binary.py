@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.distillation.data import packed
-from core.distillation.data.file_kinds import quoted
+from core.distillation.data.file_kinds import has_controls, quoted
 from core.distillation.data.files import Files
 from core.distillation.data.images import Found, Images
 from core.errors import Refused
@@ -107,6 +107,8 @@ def _class_names(files: Files, path: str, form: Form) -> tuple[str, ...]:
         raise Refused(
             f"{quoted(path)} holds {len(names)} names; {form.title} has {form.classes} classes.", code="corrupt_archive"
         )
+    if any(map(has_controls, names)):
+        raise Refused(f"{quoted(path)} holds names with control characters.", code="corrupt_archive")
     return names
 
 

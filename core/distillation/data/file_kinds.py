@@ -2,6 +2,7 @@
 
 from posixpath import splitext
 from typing import Literal
+from unicodedata import category
 
 FileKind = Literal["image", "cifar", "pickle", "junk", "other"]
 
@@ -31,6 +32,11 @@ def file_kind(path: str) -> FileKind:
 def is_unicode(path: str) -> bool:
     """False for bytes that could not be decoded, which Python keeps as lone surrogates."""
     return path.encode(errors="replace").decode() == path
+
+
+def has_controls(name: str) -> bool:
+    """Whether a terminal that shows it would do something else as well."""
+    return any(category(letter) == "Cc" for letter in name)
 
 
 def quoted(path: str) -> str:

@@ -85,10 +85,10 @@ class FolderFiles:
     There may be millions: of each only its path is in memory.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, progress: Progress) -> None:
         self.folders: set[str] = set()
         self.left_out = 0
-        self._root = root
+        self._root, self._progress = root, progress
         self._paths: list[str] = []
         self._seen: set[tuple[int, int]] = set()
         self._list("")
@@ -134,6 +134,7 @@ class FolderFiles:
             self.left_out += 1
         if name in CIFAR_PICKLES:
             self._refuse_pickle(path)
+        self._progress(len(self._paths), MAX_FILES)
         if len(self._paths) > MAX_FILES:
             raise Refused(f"The folder has more than {MAX_FILES} files.", code="too_large")
 

@@ -7,7 +7,7 @@ import torch
 
 from core.distillation.data import class_choice, encoded, packed
 from core.distillation.data.class_choice import MAX_CLASSES
-from core.distillation.data.file_kinds import file_kind, is_unicode, quoted
+from core.distillation.data.file_kinds import file_kind, has_controls, is_unicode, quoted
 from core.distillation.data.files import Files, Progress
 from core.distillation.data.image_files import decode
 from core.distillation.data.image_opening import FORMATS
@@ -147,6 +147,8 @@ def _class_names(files: Files, top: str) -> list[str]:
     for name in names:
         if not is_unicode(name):
             raise Refused(f"The name of the class {quoted(name)} is not UTF-8.", code="unknown_format")
+        if has_controls(name):
+            raise Refused(f"The name of the class {quoted(name)} holds control characters.", code="unknown_format")
     return names
 
 

@@ -70,6 +70,8 @@ def broken_image_refused(path: str) -> Iterator[None]:
         yield
     except Image.DecompressionBombError as error:
         raise Refused(f"{quoted(path)} has more pixels than are possible.", code="too_large") from error
+    except MemoryError:  # not the image's fault: its pixels are few enough
+        raise
     except Exception as error:  # the bytes are in memory: whatever a decoder raises now is the image's fault
         raise Refused(f"{quoted(path)} cannot be read as an image ({', '.join(FORMATS)}).", code="unreadable_image") from error
 

@@ -1,6 +1,5 @@
 """The body of an import job: somebody's archive or folder -> one file, or a refusal that says why."""
 
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
@@ -10,31 +9,30 @@ from core.distillation.data.archive import unpack
 from core.distillation.data.files import Files, FolderFiles, Progress
 from core.distillation.data.images import Found
 from core.folder import Imported, JobFolder
-from core.folder import Progress as ProgressEvent
 from core.spec.data import Reading
 from core.spec.job import ImportDataset
 
 PACKED_NAME = "dataset.safetensors"
 
 
-def import_dataset(folder: JobFolder) -> None:
+def import_dataset(folder: JobFolder, progress: Progress = lambda done, of: None) -> None:
     """Writes and announces output/dataset.safetensors, and says Imported.
 
-    Raises Refused with a sentence that names the file; what is unpacked on the way has no name, and is gone with the process.
+    Raises Refused with a sentence that names the file, and whatever ``progress`` does; what is unpacked on the way has no name,
+    and is gone with the process.
     """
     spec = folder.read_spec()
     if not isinstance(spec, ImportDataset):
         raise TypeError(f"{spec.kind} is not an import of a data set.")
-    progress = _progress(folder)
     target = folder.output / PACKED_NAME
     if spec.download is not None:
-        with TemporaryDirectory(dir=folder.path, prefix="staging") as scratch:
-            found = download.read(spec.download, Path(scratch), spec, target)
+        with TemporaryDirectory(dir=folder.path, prefix="staging", ignore_cleanup_errors=True) as scratch:
+            found = download.read(spec.download, Path(scratch), spec, target, progress)
     elif folder.upload.is_dir():
-        found = _read(FolderFiles(folder.upload.resolve()), spec, target, progress)
+        found = _read(FolderFiles(folder.upload.resolve(), progress), spec, target, progress)
     else:
         found = _read_archive(folder, spec, target, progress)
-    folder.announce(PACKED_NAME, kind="dataset")
+    folder.announce(PACKED_NAME, kind="dataset", progress=progress)
     folder.say(Imported(dataset=found.description, report=_report(found)))
 
 
@@ -62,16 +60,3 @@ def _report(found: Found) -> dict[str, Any]:
         "ignored_files": found.ignored_files,
         "images": {part: dict(zip(names, images_K.tolist(), strict=True)) for part, images_K in parts.items()},
     }
-
-
-def _progress(folder: JobFolder) -> Progress:
-    """Says at most once a second how far it is: in bytes of the archive, then in images."""
-    said = time.monotonic()
-
-    def say(step: int, of: int) -> None:
-        nonlocal said
-        if time.monotonic() - said >= 1:
-            said = time.monotonic()
-            folder.say(ProgressEvent(phase="preparing", step=step, of=of))
-
-    return say

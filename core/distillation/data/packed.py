@@ -4,12 +4,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from core.distillation.data import class_choice, tensor_file
 from core.distillation.data.images import DataSet, Found, Images
 from core.distillation.data.images_on_disk import MappedImages, Rows
+from core.distillation.data.tensor_file import Plan
 from core.errors import JobFailed, Refused
 from core.folder import JobFolder
 from core.spec.data import DatasetDescription, Reading
@@ -47,13 +48,15 @@ def keep(
 def write(path: Path, train: Images, test: Images) -> None:
     """Whole or not at all. Without a second copy of the images in memory."""
     tensors = {
-        "train_images": train.images_NCHW,
         "train_labels": train.labels_N,
-        "test_images": test.images_NCHW,
         "test_labels": test.labels_N,
+        "train_images": train.images_NCHW,
+        "test_images": test.images_NCHW,
     }
-    with tensor_file.whole_file(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+    plans = {name: Plan("I64" if name.endswith("labels") else "U8", tuple(tensor.shape)) for name, tensor in tensors.items()}
+    with tensor_file.writing(path, plans) as out:
+        for tensor in tensors.values():
+            out.write(tensor.contiguous().numpy().data)
 
 
 def require_file(folder: JobFolder) -> str:

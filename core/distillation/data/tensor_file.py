@@ -1,7 +1,6 @@
 """Safetensors files that need not fit in memory: written piece by piece, read where they lie."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import safe_open
+
+from core.folder import whole
 
 DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("<u1"), "I64": np.dtype("<i8")}
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -29,19 +30,6 @@ class Plan:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A name to write to; it becomes ``path`` when all went well, and is gone when not: temp, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
 def writing(path: Path, tensors: Mapping[str, Plan]) -> Iterator[BinaryIO]:
     """The head is written; the caller writes the tensors' bytes in the order of ``tensors``, wider types first."""
     offsets, at = {}, 0
@@ -50,7 +38,7 @@ def writing(path: Path, tensors: Mapping[str, Plan]) -> Iterator[BinaryIO]:
         at += plan.size
     head = json.dumps(offsets).encode()
     head += b" " * (-len(head) % 8)
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with whole(path) as file:
         file.write(len(head).to_bytes(8, "little") + head)
         yield file
         if file.tell() != 8 + len(head) + at:

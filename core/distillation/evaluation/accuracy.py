@@ -11,7 +11,7 @@ from core.distillation import seeds
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation.attacks import judged, outcome
 from core.distillation.evaluation.masks import mask, text
-from core.distillation.evaluation.steps import Finding, Step
+from core.distillation.evaluation.steps import Finding, Step, begun
 from core.distillation.models.network import Classifier
 from core.distillation.views import convolutions_in, mode
 from core.plain_statistics import wilson
@@ -34,7 +34,8 @@ def measure(
     The random starts are a function of ``seed``, ``index`` (the attack's place in the spec) and of where the batch begins:
     another ``batch_size`` draws others. Between two yields the network is in eval mode; closing the generator restores it.
     """
-    standing, non_finite = (state or {}).get("standing", ""), (state or {}).get("non_finite", 0)
+    state = begun(state, standing="", non_finite=0)
+    standing, non_finite = state["standing"], state["non_finite"]
     with mode(network, "eval"), convolutions_in("fp32"):
         for begin in range(len(standing), len(images), batch_size):
             indices = torch.arange(begin, min(begin + batch_size, len(images)), device=images.labels_N.device)

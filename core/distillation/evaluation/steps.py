@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.errors import JobFailed
+
 
 @dataclass(frozen=True)
 class Step:
@@ -25,3 +27,16 @@ class Finding:
     values: dict[str, float] = field(default_factory=dict)
     """More numbers by name, for the job's results and for tables over many jobs: ``variance_gap_features`` in %."""
     data: dict[str, Any] = field(default_factory=dict)
+
+
+def begun(state: dict[str, Any] | None, **fresh: Any) -> dict[str, Any]:
+    """The state that a measure goes on from, or the one that it begins with.
+
+    Raises JobFailed where it has not the fields of that one: what is missing would be begun anew beside what is not.
+    """
+    if state is None:
+        return fresh
+    if state.keys() != fresh.keys():
+        odd = ", ".join(sorted(state.keys() ^ fresh.keys()))
+        raise JobFailed("incomplete_checkpoint", "infrastructure", f"The checkpoint is incomplete: a measure's state, {odd}.")
+    return state

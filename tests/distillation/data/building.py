@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -75,6 +76,19 @@ def tar_of_members(members: list[tuple[tarfile.TarInfo, bytes]], compression: st
     with tarfile.open(fileobj=out, mode=f"w:{compression}", format=form) as archive:
         for info, data in members:
             archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def npy_of(shape: str, descr: str = "'|u1'", fortran: str = "False", data: bytes = b"", version: int = 1) -> bytes:
+    """An array's file with whatever header."""
+    head = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n".encode()
+    length = struct.pack("<H" if version == 1 else "<I", len(head))
+    return b"\x93NUMPY" + bytes([version, 0]) + length + head + data
+
+
+def saved(array: Any, **changes: Any) -> bytes:
+    out = io.BytesIO()
+    np.lib.format.write_array(out, array, **changes)
     return out.getvalue()
 
 

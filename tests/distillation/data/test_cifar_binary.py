@@ -101,8 +101,11 @@ def test_missing_names_are_refused_by_name(tmp_path: Path):
     assert "fine_label_names.txt" in refusal(tmp_path / "2", {"train.bin": b"x"})[1]
 
 
-@pytest.mark.parametrize("names", [b"", b"cat\ndog\n", CIFAR10_NAMES + b"cow\n", b"x" * 20_000])
-def test_a_wrong_number_of_names_is_refused(tmp_path: Path, names: bytes):
+WRONG_NAMES = [b"", b"cat\ndog\n", CIFAR10_NAMES + b"cow\n", b"x" * 20_000, b"\x1b[2J" + CIFAR10_NAMES]
+
+
+@pytest.mark.parametrize("names", WRONG_NAMES)
+def test_a_wrong_number_of_names_or_one_that_would_steer_a_terminal_is_refused(tmp_path: Path, names: bytes):
     code, message = refusal(tmp_path, small(batches__meta__txt=names))
     assert (code, '"batches.meta.txt"' in message) == ("corrupt_archive", True)
 

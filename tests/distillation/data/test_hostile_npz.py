@@ -21,23 +21,10 @@ from core.distillation.data import npz
 from core.distillation.data.importing import import_dataset
 from core.errors import Refused
 
-from .building import import_job, zip_of
+from .building import import_job, npy_of, saved, zip_of
 from .test_npz import npz_of, pixels
 
 Refusal = Callable[[bytes], tuple[str, str]]
-
-
-def npy_of(shape: str, descr: str = "'|u1'", fortran: str = "False", data: bytes = b"", version: int = 1) -> bytes:
-    """An array's file with whatever header."""
-    head = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n".encode()
-    length = struct.pack("<H" if version == 1 else "<I", len(head))
-    return b"\x93NUMPY" + bytes([version, 0]) + length + head + data
-
-
-def saved(array: Any, **changes: Any) -> bytes:
-    out = io.BytesIO()
-    np.lib.format.write_array(out, array, **changes)
-    return out.getvalue()
 
 
 def packed(image: bytes | None = None, label: bytes | None = None, compression: int = zipfile.ZIP_STORED) -> bytes:

@@ -1,3 +1,5 @@
+import threading
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -6,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from core.distillation.data import importing, load
+from core.distillation import import_progress
+from core.distillation.data import download, load
 from core.distillation.data.importing import import_dataset
-from core.errors import Refused
-from core.folder import FileReady, Imported, Progress, sha256_of
+from core.distillation.import_progress import ImportProgress, Stopped
+from core.errors import JobFailed, Refused
+from core.folder import FileReady, Imported, JobFolder, Progress, sha256_of
 from core.spec.job import ImportModel
 from core.spec.network import ModelDescription, SmallCnn
 
@@ -32,11 +36,57 @@ def test_an_import_announces_its_file_and_then_says_what_it_found(import_upload:
     }
 
 
-def test_a_long_import_says_how_far_it_is(import_upload: Any, monkeypatch: pytest.MonkeyPatch):
-    seconds = iter(range(0, 10**6, 2))
-    monkeypatch.setattr(importing.time, "monotonic", lambda: next(seconds))
-    said = [event for event in import_upload(zip_of(split_classes())).read_events()[0] if isinstance(event, Progress)]
-    assert (said[-1].phase, said[-1].step, said[-1].of) == ("preparing", 10, 10)
+def uploaded(path: Path) -> JobFolder:
+    job = import_job(path / "job")
+    job.upload.write_bytes(zip_of(split_classes()))
+    return job
+
+
+@pytest.fixture
+def two_seconds_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = count(0, 2)
+    monkeypatch.setattr(import_progress.time, "monotonic", lambda: next(seconds))
+
+
+@pytest.mark.usefixtures("two_seconds_a_look")
+def test_a_long_import_says_how_far_it_is(tmp_path: Path):
+    job = uploaded(tmp_path)
+    import_dataset(job, ImportProgress(job, lambda: False, 3600))
+    said = [(event.phase, event.step, event.of) for event in job.read_events()[0] if isinstance(event, Progress)]
+    assert ("preparing", 10, 10) in said
+
+
+@pytest.mark.usefixtures("two_seconds_a_look")
+@pytest.mark.parametrize("looks", [0, 1, 4])
+def test_an_import_stops_where_it_is_when_it_is_asked_to(tmp_path: Path, looks: int):
+    job, asked = uploaded(tmp_path), iter([False] * looks)
+    with pytest.raises(Stopped):
+        import_dataset(job, ImportProgress(job, lambda: next(asked, True), 3600))
+    assert list(job.output.iterdir()) == []
+
+
+@pytest.mark.usefixtures("two_seconds_a_look")
+def test_an_import_that_takes_too_long_is_given_up(tmp_path: Path):
+    job = uploaded(tmp_path)
+    with pytest.raises(JobFailed) as caught:
+        import_dataset(job, ImportProgress(job, lambda: False, 9))
+    assert (caught.value.code, caught.value.failure_class) == ("timeout", "timeout")
+    assert list(job.output.iterdir()) == []
+
+
+def test_a_download_can_be_stopped_while_it_waits_for_its_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    called, let_go = threading.Event(), threading.Event()
+
+    def silent(*_: object, **__: object) -> None:
+        called.set()
+        let_go.wait(60)
+
+    monkeypatch.setattr("torchvision.datasets.CIFAR10", silent)
+    monkeypatch.setattr(download, "LOOK_SECONDS", 0.01)
+    job = import_job(tmp_path / "job", source="download", download="cifar10")
+    with pytest.raises(Stopped):
+        import_dataset(job, ImportProgress(job, called.is_set, 3600))
+    let_go.set()
 
 
 def test_an_archive_that_the_operator_offers_is_read(tmp_path: Path):

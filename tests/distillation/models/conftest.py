@@ -1,11 +1,6 @@
 """Small networks of every family, and checkpoints of them: honest ones and forged ones."""
 
-import io
-import pickle
-import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +15,7 @@ from core.distillation.models.imagenet import ImageNetMobileNetV2, ImageNetResNe
 from core.distillation.models.network import Classifier
 from core.distillation.models.vision_transformer import VisionTransformer
 from core.distillation.models.wide_resnet import WideResNet
+from tests.distillation.models.forging import Forged, forged_checkpoint
 
 FAMILIES: dict[str, Callable[[], Classifier]] = {
     "small_cnn": lambda: build("small_cnn", 10, width=4),
@@ -83,45 +79,12 @@ def save(tmp_path: Path) -> Callable[..., Path]:
     return save
 
 
-@dataclass
-class Forged:
-    """A tensor that says what it likes of itself and of its storage."""
-
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    elements: int
-    storage: str = "0"
-    offset: int = 0
-
-
-class _Forger(pickle.Pickler):
-    def persistent_id(self, value: Any) -> Any:
-        return value.identity if isinstance(value, _ForgedStorage) else None
-
-    def reducer_override(self, value: Any) -> Any:
-        if not isinstance(value, Forged):
-            return NotImplemented
-        storage = _ForgedStorage(("storage", torch.FloatStorage, value.storage, "cpu", value.elements))
-        return torch._utils._rebuild_tensor_v2, (storage, value.offset, value.shape, value.strides, False, OrderedDict())
-
-
-@dataclass
-class _ForgedStorage:
-    identity: tuple[Any, ...]
-
-
 @pytest.fixture
 def forge(tmp_path: Path) -> Callable[..., Path]:
-    """A zip like torch.save's around any pickle."""
+    """A zip like torch.save's around any pickle, as a file."""
 
-    def forge(tree: Any, *, storages: dict[str, bytes] | None = None, compression: int = zipfile.ZIP_STORED) -> Path:
-        stream = tree if isinstance(tree, bytes) else _pickled(tree)
-        with zipfile.ZipFile(tmp_path / "upload", "w", compression) as archive:
-            archive.writestr("archive/data.pkl", stream)
-            archive.writestr("archive/byteorder", "little")
-            for key, content in (storages or {"0": bytes(4)}).items():
-                archive.writestr(f"archive/data/{key}", content)
-            archive.writestr("archive/version", "3\n")
+    def forge(tree: Any, **changes: Any) -> Path:
+        (tmp_path / "upload").write_bytes(forged_checkpoint(tree, **changes))
         return tmp_path / "upload"
 
     return forge
@@ -130,9 +93,3 @@ def forge(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def forged() -> type[Forged]:
     return Forged
-
-
-def _pickled(tree: Any) -> bytes:
-    stream = io.BytesIO()
-    _Forger(stream, protocol=2).dump(tree)
-    return stream.getvalue()

@@ -201,11 +201,11 @@ def memory() -> dict[str, int]:
 def test_a_bomb_is_refused_at_once_and_with_little_memory(bomb, tmp_path, forge, forged, small):
     path = BOMBS[bomb](tmp_path / "upload", forge, forged)
     Path("/proc/self/clear_refs").write_text("5")
-    before, began = memory(), time.monotonic()
+    before, began = memory(), time.process_time()
     error = refusal(path, small)
     after = memory()
     assert error.code in ("unreadable_checkpoint", "unsafe_checkpoint")
-    assert time.monotonic() - began < MOST_SECONDS
+    assert time.process_time() - began < MOST_SECONDS
     assert after["VmHWM"] - before["VmRSS"] < MOST_GROWTH_BYTES
     assert after["VmPeak"] - before["VmPeak"] < MOST_ADDRESSES_BYTES
 

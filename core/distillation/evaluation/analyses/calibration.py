@@ -8,7 +8,7 @@ from torch import Tensor
 
 from core.distillation.evaluation.analyses.attacked import attacked, batches
 from core.distillation.evaluation.analyses.variance_gap import seen
-from core.distillation.evaluation.steps import Finding, Step
+from core.distillation.evaluation.steps import Finding, Step, begun
 from core.distillation.evaluation.subject import Subject
 from core.distillation.views import convolutions_in, mode
 from core.spec.evaluation import Calibration
@@ -16,7 +16,7 @@ from core.spec.evaluation import Calibration
 
 def calibration(settings: Calibration, subject: Subject, state: dict[str, Any] | None = None) -> Iterator[Step | Finding]:
     """Confidence is the largest probability; bins of equal width. Images without finite probabilities are left out."""
-    state = state or {"end": 0, "clean": [], "adversarial": []}
+    state = begun(state, end=0, clean=[], adversarial=[])
     said: dict[str, list[list[float]]] = {kind: list(state[kind]) for kind in ("clean", "adversarial")}
     network = subject.network
     with mode(network, "eval"), convolutions_in("fp32"):

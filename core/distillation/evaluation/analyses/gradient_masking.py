@@ -10,7 +10,7 @@ from core.distillation import seeds
 from core.distillation.evaluation.analyses.attacked import attacked, batches
 from core.distillation.evaluation.attacks import correct
 from core.distillation.evaluation.autoattack import autoattack
-from core.distillation.evaluation.steps import Finding, Step
+from core.distillation.evaluation.steps import Finding, Step, begun
 from core.distillation.evaluation.subject import Subject
 from core.distillation.views import convolutions_in, mode
 from core.spec.evaluation import AutoAttack, GradientMasking
@@ -28,7 +28,7 @@ COUNTS = ("clean", "noise", "pgd", "large")
 def gradient_masking(
     settings: GradientMasking, subject: Subject, state: dict[str, Any] | None = None
 ) -> Iterator[Step | Finding]:
-    state = state or {"end": 0, **dict.fromkeys(COUNTS, 0), "search": None}
+    state = begun(state, end=0, **dict.fromkeys(COUNTS, 0), search=None)
     images = len(subject.images)
     with mode(subject.network, "eval"), convolutions_in("fp32"):
         for end, images_BCHW, labels_B in batches(subject, state["end"]):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.distillation.evaluation.accuracy import measure
-from core.distillation.evaluation.steps import Finding, Step
+from core.distillation.evaluation.steps import Finding, Step, begun
 from core.distillation.evaluation.subject import Subject
 from core.plain_statistics import wilson
 from core.spec.evaluation import PgdAttack, RadiusSweep
@@ -17,7 +17,7 @@ RISE = 0.01
 def radius_sweep(settings: RadiusSweep, subject: Subject, state: dict[str, Any] | None = None) -> Iterator[Step | Finding]:
     """PGD with a uniform start and a step of a quarter of the radius; at radius 0 the clean accuracy."""
     assert settings.radii is not None
-    state = state or {"accuracy": [], "inner": None}
+    state = begun(state, accuracy=[], inner=None)
     accuracies: list[float] = list(state["accuracy"])
     images, all_images = len(subject.images), len(subject.images) * len(settings.radii)
     for index in range(len(accuracies), len(settings.radii)):

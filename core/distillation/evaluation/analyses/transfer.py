@@ -7,7 +7,7 @@ from core.distillation.evaluation.accuracy import accuracy
 from core.distillation.evaluation.analyses.attacked import attacked, batches
 from core.distillation.evaluation.attacks import correct
 from core.distillation.evaluation.masks import mask, share, text
-from core.distillation.evaluation.steps import Finding, Step
+from core.distillation.evaluation.steps import Finding, Step, begun
 from core.distillation.evaluation.subject import Subject
 from core.distillation.views import convolutions_in, mode
 from core.spec.evaluation import Transfer
@@ -21,7 +21,7 @@ def transfer(settings: Transfer, subject: Subject, state: dict[str, Any] | None 
     if subject.reference is None:
         raise ValueError("A transfer attack needs a reference network to be made for.")
     network, reference = subject.network, subject.reference
-    standing = state or {"transferred": "", "own": "", "reference": ""}
+    standing = begun(state, transferred="", own="", reference="")
     with mode(network, "eval"), mode(reference, "eval"), convolutions_in("fp32"):
         for end, images_BCHW, labels_B in batches(subject, len(standing["transferred"])):
             theirs_BCHW = attacked(reference, subject, images_BCHW, labels_B, end, "transfer")

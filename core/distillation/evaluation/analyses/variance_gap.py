@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.distillation.evaluation.analyses.attacked import attacked, batches, networks
-from core.distillation.evaluation.steps import Finding, Step
+from core.distillation.evaluation.steps import Finding, Step, begun
 from core.distillation.evaluation.subject import Subject
 from core.distillation.models.network import Classifier
 from core.distillation.views import convolutions_in, mode, view
@@ -36,7 +36,7 @@ def variance_gap(settings: VarianceGap, subject: Subject, state: dict[str, Any] 
     """
     assert settings.radii is not None
     every, radii = networks(subject), sorted({*settings.radii, subject.radius})
-    points: dict[str, list[Point]] = {name: list((state or {}).get(name, [])) for name in every}
+    points: dict[str, list[Point]] = {name: list(found) for name, found in begun(state, **{name: [] for name in every}).items()}
     images, done = len(subject.images), sum(map(len, points.values()))
     for name, network in every.items():
         for radius in radii[len(points[name]) :]:

@@ -21,7 +21,7 @@ from core.distillation.evaluation.autoattack.norms import Norm
 from core.distillation.evaluation.autoattack.rows import Rows, Standing
 from core.distillation.evaluation.autoattack.square import Square
 from core.distillation.evaluation.masks import mask, share, text
-from core.distillation.evaluation.steps import Finding, Step
+from core.distillation.evaluation.steps import Finding, Step, begun
 from core.distillation.models.folding import folded
 from core.distillation.models.network import Classifier
 from core.distillation.views import convolutions_in, mode
@@ -69,7 +69,7 @@ def autoattack(
 
     The random starts are a function of ``seed``, the stage and the batch: another ``batch_size`` draws others.
     """
-    run = Run(folded(network), images, settings, classes, batch_size, seed, State(**(state or {})))
+    run = Run(folded(network), images, settings, classes, batch_size, seed, State(**begun(state, **vars(State()))))
     with mode(network, "eval"), convolutions_in("fp32"):
         yield from run.clean()
         for index, stage in enumerate(settings.stages):

@@ -1,6 +1,5 @@
 """Which kind of file a checkpoint is: by its bytes, not by its name."""
 
-import pickletools
 from pathlib import Path
 from typing import Protocol
 
@@ -11,9 +10,9 @@ from core.distillation.models.foreign.declared import Declared
 from core.distillation.models.foreign.pickles import ADVICE
 from core.distillation.models.foreign.safetensors_files import SafetensorsFile
 from core.errors import Refused
+from core.spec.sniff import is_old_pickle
 
 HEAD_BYTES = 4096
-IMPORTING = {"GLOBAL", "INST", "STACK_GLOBAL"}
 
 
 class ForeignFile(Protocol):
@@ -40,17 +39,9 @@ def look_through(path: Path) -> ForeignFile:
         return Archive(path)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
         return SafetensorsFile(path)
-    if head[257:262] == b"ustar" or head[:1] == b"\x80" or _is_old_pickle(head):
+    if head[257:262] == b"ustar" or head[:1] == b"\x80" or is_old_pickle(head):
         raise Refused(
             f"The file is a pickle, or in PyTorch's format of before 1.6, which cannot be opened safely. {ADVICE}",
             code="unsafe_checkpoint",
         )
     raise Refused("The file is not a whole checkpoint: neither safetensors nor torch.save's.", code="unreadable_checkpoint")
-
-
-def _is_old_pickle(head: bytes) -> bool:
-    """Protocols 0 and 1 have no signature: is something imported by the first instructions?"""
-    try:
-        return any(instruction.name in IMPORTING for instruction, _, _ in pickletools.genops(head))
-    except ValueError:
-        return False

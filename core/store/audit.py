@@ -1,0 +1,48 @@
+"""The audit log: who changed what, and who was refused. Lines are only ever added here."""
+
+import re
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from core.store.ids import new_id
+from core.store.pages import page
+from core.store.tables import Audit
+
+
+def record(session: Session, *, action: str, status: int, request_id: str, target: str | None = None, **values: Any) -> None:
+    """One line: project_id, key_id, code, address and times as far as they are known. Texts are made printable, and cut."""
+    shown = None if target is None else _printable(target)
+    session.add(Audit(id=new_id("aud"), action=_printable(action), target=shown, status=status, request_id=request_id, **values))
+    session.flush()
+
+
+def list_lines(
+    session: Session,
+    project_id: str,
+    *,
+    nobodys: bool = False,
+    action: str | None = None,
+    key_id: str | None = None,
+    since: int | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> tuple[list[Audit], str | None]:
+    """One page of the project's lines, the newest first, and the cursor of the next; None at the end.
+
+    ``nobodys``: those too of requests that were refused before it was known whose they are. ``since`` in milliseconds.
+    """
+    whose = Audit.project_id == project_id
+    statement = select(Audit).where(or_(whose, Audit.project_id.is_(None)) if nobodys else whose)
+    if action is not None:
+        statement = statement.where(Audit.action == action)
+    if key_id is not None:
+        statement = statement.where(Audit.key_id == key_id)
+    if since is not None:
+        statement = statement.where(Audit.at >= since)
+    return page(session, statement, Audit.at, Audit.id, after=after, limit=limit)
+
+
+def _printable(text: str) -> str:
+    return re.sub(r"[^ -~]", "?", text)[:200]

@@ -1,0 +1,188 @@
+"""The collector killed, doubled, and beside an upload: what a row names is always there."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select, update
+
+from core.settings import Settings
+from core.store import files, jobs, keys, models
+from core.store.collector import Collector
+from core.store.engine import make_engine, reading, writing
+from core.store.objects import FOLDERS, Objects, artifact_key, upload_key
+from core.store.tables import DEFAULT_PROJECT, Job, Model
+from core.store.verification import verify
+from tests.api.builders import SAFETENSORS, a_finished_job
+from tests.api.conftest import KEY, Service
+from tests.builders import model_description
+from tests.servers import S3
+from tests.worker.service import Service as Worker
+from tests.worker.service import until
+
+AT_ONCE = {"DISTILL_RETAIN_DELETED_DAYS": "0", "DISTILL_ORPHAN_GRACE_HOURS": "0"}
+OLD = 10 * 86_400_000
+
+
+@pytest.fixture
+def deployment(postgres_url: str, s3: dict[str, Any], tmp_path: Path) -> dict[str, str]:
+    """Environment of processes on Postgres and S3."""
+    settings = {"home": str(tmp_path), "database_url": postgres_url, **s3}
+    return {f"DISTILL_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+@pytest.fixture
+def engine(postgres_url: str) -> Iterator[Engine]:
+    engine = make_engine(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def objects(s3: dict[str, Any]) -> Objects:
+    return Objects.from_settings(Settings(**s3))
+
+
+def start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "core.store.storage", "gc", "--json", *arguments]
+    return subprocess.Popen(command, env={**os.environ, **AT_ONCE, **environment}, stdout=subprocess.PIPE, text=True)
+
+
+def result(collector: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    output, _ = collector.communicate(timeout=60)
+    assert collector.returncode == 0
+    found: list[dict[str, Any]] = json.loads(output)
+    return found
+
+
+def a_deleted_job(engine: Engine, objects: Objects) -> str:
+    job_id = a_finished_job(engine, objects).job_id
+    with writing(engine) as session:
+        jobs.delete(session, DEFAULT_PROJECT, job_id)
+    return job_id
+
+
+def stored(objects: Objects) -> set[str]:
+    return {key for folder in FOLDERS for key in objects.list_keys(folder)}
+
+
+def assert_every_named_file_is_there_and_nothing_else(engine: Engine, objects: Objects) -> None:
+    assert [it for it in verify(engine, objects) if it.wrong] == []
+    assert {file.key for file in files.every(engine)} == stored(objects)
+
+
+def test_killed_between_commit_and_deletion_it_leaves_an_orphan_and_the_next_one_takes_it(
+    engine: Engine, objects: Objects, deployment: dict[str, str], s3_server: S3
+) -> None:
+    kept = a_finished_job(engine, objects).job_id
+    deleted = a_deleted_job(engine, objects)
+    s3_server.freeze()  # so that it is killed exactly there
+    try:
+        collector = start(deployment)
+        until(lambda: not row_is_there(engine, deleted), 60, "the commit")
+        collector.kill()
+        collector.wait(10)
+    finally:
+        s3_server.thaw()
+    assert any(deleted in key for key in stored(objects))
+    assert [it for it in verify(engine, objects) if it.wrong] == []
+    assert {it["kind"] for it in result(start(deployment))} == {"object"}
+    assert_every_named_file_is_there_and_nothing_else(engine, objects)
+    assert row_is_there(engine, kept)
+
+
+def row_is_there(engine: Engine, job_id: str) -> bool:
+    with reading(engine) as session:
+        return session.get(Job, job_id) is not None
+
+
+def test_two_at_once_remove_each_thing_once_and_nothing_that_is_named(
+    engine: Engine, objects: Objects, deployment: dict[str, str]
+) -> None:
+    for _ in range(2):
+        a_finished_job(engine, objects)
+    deleted = {a_deleted_job(engine, objects) for _ in range(8)}
+    for number in range(12):
+        objects.put_stream(artifact_key("job_gone", 1, str(number)), [b"x"], 1)
+    both = [start(deployment) for _ in range(2)]
+    removed = [it["name"] for collector in both for it in result(collector) if it["kind"] == "job"]
+    assert (set(removed), len(removed)) == (deleted, len(deleted))
+    assert_every_named_file_is_there_and_nothing_else(engine, objects)
+
+
+def test_a_restored_job_is_not_taken_by_a_collector_that_had_found_it(engine: Engine, objects: Objects, tmp_path: Path) -> None:
+    first, second = sorted(a_deleted_job(engine, objects) for _ in range(2))
+    removing = Collector(Settings(home=tmp_path, retain_deleted_days=0), engine, objects).collect()
+    taken = next(removing).name  # it has found both
+    spared = second if taken == first else first
+    with writing(engine) as session:
+        jobs.restore(session, DEFAULT_PROJECT, spared)
+    assert [it.name for it in removing if it.kind == "job"] == []
+    with reading(engine) as session:
+        assert session.scalars(select(Job.id)).all() == [spared]
+    assert_every_named_file_is_there_and_nothing_else(engine, objects)
+
+
+def test_an_upload_in_flight_is_never_collected(sqlite_url: str, tmp_path: Path) -> None:
+    """However old the model that it is for, and also when its bytes are all there and its import is not yet begun."""
+    settings = {"home": str(tmp_path / "home"), "database_url": sqlite_url}
+    environment = {f"DISTILL_{name.upper()}": str(value) for name, value in settings.items()}
+    engine, objects = make_engine(sqlite_url), Objects.from_settings(Settings.model_validate(settings))
+    keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
+    with writing(engine) as session:
+        moving, sent, abandoned = (
+            models.create(session, DEFAULT_PROJECT, name, model_description(), status="awaiting_upload").id
+            for name in ("moving", "sent", "abandoned")
+        )
+        session.execute(update(Model).values(created_at=Model.created_at - OLD))
+        models.library.touch(session, sent)
+    objects.put_stream(upload_key(sent), [b"bytes"], 5)
+    objects.put_stream(upload_key(abandoned), [b"bytes"], 5)
+    half, collected = threading.Event(), threading.Event()
+    size = 20 * 2**20
+
+    def body() -> Iterator[bytes]:
+        yield SAFETENSORS
+        yield b" " * (size // 2)
+        half.set()
+        assert collected.wait(60)
+        yield b" " * (size // 2)
+
+    service = Service(settings)
+    try:
+        answers: list[Any] = []
+        headers = {"Content-Type": "application/octet-stream"}
+        sending = threading.Thread(
+            target=lambda: answers.append(service.client.put(f"/v1/models/{moving}/content", content=body(), headers=headers))
+        )
+        sending.start()
+        assert half.wait(60)
+        until(lambda: seen(engine, moving), 60, "the service's note that the upload moves")
+        removed = {it["name"] for it in result(start(environment | {"DISTILL_ORPHAN_GRACE_HOURS": "1"}))}
+        collected.set()
+        sending.join(60)
+    finally:
+        collected.set()
+        service.close()
+    assert removed == {abandoned}
+    assert answers[0].status_code == 202, answers[0].text
+    assert objects.size(upload_key(moving)) == size + len(SAFETENSORS)
+    assert (objects.exists(upload_key(sent)), objects.exists(upload_key(abandoned))) == (True, False)
+
+
+def seen(engine: Engine, model_id: str) -> bool:
+    with reading(engine) as session:
+        return session.get_one(Model, model_id).upload_seen_at is not None
+
+
+def test_a_worker_collects_by_itself(engine: Engine, objects: Objects, deployment: dict[str, str], tmp_path: Path) -> None:
+    deleted = a_deleted_job(engine, objects)
+    with Worker({**deployment, **AT_ONCE, "DISTILL_COLLECT_SECONDS": "1"}, tmp_path / "worker.log"):
+        until(lambda: not any(deleted in key for key in stored(objects)), 60, "the collection")
+    assert not row_is_there(engine, deleted)

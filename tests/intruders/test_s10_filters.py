@@ -1,0 +1,108 @@
+"""S10: filters, sort keys and cursors are taken from lists of what is allowed; all else is refused, quickly."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from tests.intruders.rest import House, Wire, is_a_refusal
+
+INJECTIONS = (
+    "created_at;DROP TABLE jobs",
+    "created_at DESC, (SELECT secret FROM api_keys)",
+    "1 OR 1=1",
+    "' OR ''='",
+    "-created_at--",
+    "random()",
+    "name",
+    "sha256",
+    "__class__",
+    "created_at,created_at",
+    "CREATED_AT",
+    "\u202ecreated_at",
+    "{'$gt': ''}",
+    "x" * 8000,
+)
+NUMBERS = ("-1", "0", "201", "1e3", "0x10", "1_0", "٣", " 5", "9" * 4000, "NaN", "1;", "")
+
+
+def cursor(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+CURSORS = (
+    "x",
+    "../../x",
+    "' OR 1=1--",
+    cursor([1, "a' OR '1'='1"]),
+    cursor([10**30, "job_1"]),
+    cursor([-1, "job_1"]),
+    cursor(["1", "job_1"]),
+    cursor([1.5, "job_1"]),
+    cursor([None, None]),
+    cursor([[1], {"a": 1}]),
+    cursor([1, "A" * 100]),
+    cursor({"created_at": 1}),
+    cursor([1]),
+    cursor([1, "job_1", 2]),
+    "/" * 200,
+    "A" * 201,
+    "\0",
+)
+PAGED = ("/v1/jobs", "/v1/models", "/v1/datasets", "/v1/sweeps", "/v1/keys", "/v1/projects", "/v1/audit")
+
+
+def hostile_queries() -> Iterator[str]:
+    for text in INJECTIONS:
+        value = quote(text, safe="")
+        yield f"/v1/jobs?sort={value}"
+        yield f"/v1/jobs?order={value}"
+        yield f"/v1/jobs?{value}=1"
+        yield f"/v1/jobs?status={value}"
+        yield f"/v1/jobs?kind={value}"
+        yield f"/v1/jobs?include_total={value}"
+        yield f"/v1/jobs?metadata[{value}/]=1"
+        yield f"/v1/audit?since={value}"
+        yield f"/v1/jobs/x/artifacts?kind={value}"
+        yield f"/v1/jobs/x/metrics?format={value}"
+    for number in NUMBERS:
+        for path in PAGED:
+            yield f"{path}?limit={quote(number, safe='')}"
+    for text in CURSORS:
+        for path in (*PAGED, "/v1/architectures", "/v1/methods"):
+            yield f"{path}?after={quote(text, safe='')}"
+    yield "/v1/jobs?" + "&".join(f"metadata[k{number}]=v" for number in range(60))
+    yield "/v1/jobs?" + "&".join("status=queued" for _ in range(101))
+    yield "/v1/jobs?" + "&".join(f"p{number}=1" for number in range(101))
+    yield "/v1/jobs?metadata[a=1"
+    yield "/v1/jobs?metadata[]=1"
+    yield "/v1/jobs?metadata[a]=" + "v" * 201
+    yield "/v1/jobs?metadata[a]=%00"
+    yield "/v1/jobs?sort=created_at&sort=name"
+
+
+def test_s10_every_hostile_filter_sort_key_and_cursor_is_a_422(house: House, wire: Wire, record_property: Any) -> None:
+    seconds = []
+    for target in hostile_queries():
+        began = time.perf_counter()
+        answer = wire.ask("GET", target)
+        seconds.append(time.perf_counter() - began)
+        assert answer.status == 422, (target[:200], answer)
+        is_a_refusal(answer)
+    assert house.client.get("/v1/jobs").status_code == 200
+    house.until_noted(code="unknown_parameter")
+    house.until_noted(code="invalid_cursor")
+    record_property("queries", len(seconds))
+    record_property("longest_ms", round(1000 * max(seconds)))
+    record_property("median_ms", round(1000 * sorted(seconds)[len(seconds) // 2]))
+
+
+def test_s10_a_filter_that_may_be_any_text_is_compared_not_run(house: House) -> None:
+    for text in (*INJECTIONS[:5], "%", "_", "*", "\\"):
+        for name in ("method", "student", "dataset", "sweep"):
+            answer = house.client.get("/v1/jobs", params={name: text})
+            assert answer.json()["data"] == [], (name, text)
+        assert house.client.get("/v1/audit", params={"action": text}).json()["data"] == []
+        assert house.client.get("/v1/jobs", params={"metadata[a]": text}).json()["data"] == []

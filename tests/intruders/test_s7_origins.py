@@ -1,0 +1,181 @@
+"""S7: requests that were sent to another name, by another page, or in a form that a page can send without asking."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, func, select
+
+from api.app import create_app
+from core.settings import Settings
+from core.store.engine import reading
+from core.store.tables import ApiKey, Dataset, Job, Model, Project, Sweep
+from tests.api.conftest import KEY, bearer
+from tests.builders import training_body
+from tests.intruders.rest import House, Wire, is_a_refusal
+
+VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+PATHS = ("/v1/jobs", "/v1/keys", "/v1/models/x/content", "/healthz", "/docs", "/none")
+JSON = {"Content-Type": "application/json"}
+WRONG_HOSTS = (
+    "evil.example",
+    "evil.example:{port}",
+    "127.0.0.1.evil.example:{port}",
+    "localhost.evil.example",
+    "evil.example@127.0.0.1:{port}",
+    "127.0.0.1:{port}@evil.example",
+    "127.0.0.1:{port}/evil.example",
+    "localhost.",
+    "2130706433:{port}",
+    "0x7f.1",
+    "0.0.0.0:{port}",
+    "192.168.0.1:{port}",
+    "[::ffff:127.0.0.1]:{port}",
+    "[::1",
+    "127.0.0.1:999999",
+    "127.0.0.1, evil.example",
+    "testserver",
+    "",
+)
+WRONG_ORIGINS = (
+    "https://evil.example",
+    "http://evil.example:{port}",
+    "http://localhost:{port}",
+    "http://127.0.0.1",
+    "http://127.0.0.1:{port}.evil.example",
+    "http://127.0.0.1:{port}@evil.example",
+    "file://",
+    "null",
+    "chrome-extension://abcdef",
+    "http://127.0.0.1:{port}/",
+    "",
+)
+
+
+def rows(engine: Engine) -> list[int]:
+    """How many there are of everything that a caller can make."""
+    with reading(engine) as session:
+        tables: list[Any] = [Job, Sweep, Model, Dataset, ApiKey, Project]
+        return [session.scalars(select(func.count()).select_from(table)).one() for table in tables]
+
+
+def test_s7_a_request_sent_to_another_name_is_refused_by_all_methods_with_a_good_key(house: House, wire: Wire) -> None:
+    before = rows(house.engine)
+    for wrong in WRONG_HOSTS:
+        host = wrong.format(port=house.service.port)
+        for method in VERBS:
+            for path in PATHS:
+                answer = wire.ask(method, path, {"Host": host, **JSON}, b"{}" if method in {"POST", "PUT", "PATCH"} else b"")
+                assert answer.status == 403, (host, method, path, answer)
+                if method != "HEAD":
+                    is_a_refusal(answer, "wrong_host")
+    assert rows(house.engine) == before
+    house.until_noted(code="wrong_host", status=403, key_id=None)
+    assert len(house.lines(code="wrong_host")) <= 12  # of a thousand
+
+
+def test_s7_a_host_that_is_missing_or_there_twice_is_refused(house: House, wire: Wire) -> None:
+    key = f"Authorization: Bearer {KEY}\r\n"
+    for hosts in (
+        "",
+        f"Host: 127.0.0.1:{house.service.port}\r\nHost: evil.example\r\n",
+        "Host: evil.example\r\nHost: localhost\r\n",
+    ):
+        is_a_refusal(wire.send(f"GET /v1/jobs HTTP/1.1\r\n{hosts}{key}\r\n".encode()), "wrong_host")
+
+
+def test_s7_what_a_proxy_would_say_is_not_believed_unasked(house: House, wire: Wire) -> None:
+    forwarded = {"X-Forwarded-Host": "localhost", "Forwarded": "host=localhost", "X-Forwarded-For": "10.1.2.3"}
+    is_a_refusal(wire.ask("GET", "/v1/jobs", {"Host": "evil.example", **forwarded}), "wrong_host")
+    assert wire.ask("GET", "/v1/jobs", {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}).status == 200
+    assert "strict-transport-security" not in wire.ask("GET", "/healthz", {"X-Forwarded-Proto": "https"}).headers
+    assert {line.address for line in house.lines()} <= {"127.0.0.1"}
+
+
+def test_s7_a_page_of_another_origin_is_refused_by_all_methods_and_may_read_nothing(house: House, wire: Wire) -> None:
+    before = rows(house.engine)
+    for wrong in WRONG_ORIGINS:
+        origin = wrong.format(port=house.service.port)
+        for method in VERBS:
+            for path in PATHS:
+                headers = {"Origin": origin, "Access-Control-Request-Method": "POST", **JSON}
+                answer = wire.ask(method, path, headers, b"{}" if method in {"POST", "PUT", "PATCH"} else b"")
+                assert answer.status == 403, (origin, method, path, answer)
+                assert not [name for name in answer.headers if name.startswith("access-control")]
+                if method != "HEAD":
+                    is_a_refusal(answer, "wrong_origin")
+    assert rows(house.engine) == before
+    house.until_noted(code="wrong_origin", status=403)
+
+
+def test_s7_the_services_own_pages_may_call_it(house: House, wire: Wire) -> None:
+    for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
+        place = f"{name}:{house.service.port}"
+        for scheme in ("http", "https"):  # behind a proxy that speaks TLS
+            answer = wire.ask("POST", "/v1/jobs", {"Host": place, "Origin": f"{scheme}://{place}", **JSON}, b"{}")
+            assert answer.code == "invalid_request"
+            assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "", "text/plain; application/json"],
+)
+def test_s7_what_a_page_can_send_without_asking_is_refused_by_every_operation_with_a_body(house: House, kind: str) -> None:
+    before = rows(house.engine)
+    paths = house.client.get("/openapi.json").json()["paths"]
+    tried = 0
+    for path, methods in paths.items():
+        body = methods.get("post", {}).get("requestBody", {}).get("content", {})
+        if "application/json" in body:
+            answer = house.client.post(
+                path.replace("{job_id}", "x"), content=b'{"name": "x", "scopes": ["read"]}', headers={"Content-Type": kind}
+            )
+            is_a_refusal(answer, "unsupported_media_type")
+            tried += 1
+    assert tried >= 6
+    assert rows(house.engine) == before
+    house.until_noted(code="unsupported_media_type")
+
+
+def test_s7_a_cookie_is_no_key_with_an_origin_or_without(house: House, wire: Wire) -> None:
+    wire.key = None
+    before = rows(house.engine)
+    own = f"http://127.0.0.1:{house.service.port}"
+    for headers in ({}, {"Origin": own}, {"Sec-Fetch-Site": "same-origin", "Referer": f"{own}/docs"}):
+        for cookie in (f"Authorization=Bearer {KEY}", f"session={KEY}; key={KEY}; token={KEY}"):
+            answer = wire.ask("POST", "/v1/jobs", {"Cookie": cookie, **headers, **JSON}, b"{}")
+            is_a_refusal(answer, "unauthenticated")
+            assert "set-cookie" not in answer.headers
+    assert rows(house.engine) == before
+
+
+def test_s7_an_allowed_page_may_call_and_read_without_cookies(settings: Settings, engine: Engine) -> None:
+    page = "https://dashboard.example"
+    setup = settings.model_copy(update={"allowed_origins": f"{page}/, https://other.example:8443"})
+    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    with TestClient(create_app(setup)) as client:
+        asked = client.options("/v1/jobs", headers={"Origin": page, **ask})
+        assert (asked.status_code, asked.headers["Access-Control-Allow-Origin"]) == (200, page)
+        assert "access-control-allow-credentials" not in asked.headers
+        made = client.post("/v1/jobs", headers={"Origin": page, **bearer(KEY)}, json=training_body())
+        assert (made.status_code, made.headers["Access-Control-Allow-Origin"]) == (201, page)
+        for wrong in ("https://dashboard.example.evil", "http://dashboard.example", "https://other.example"):
+            answer = client.options("/v1/jobs", headers={"Origin": wrong, **ask})
+            is_a_refusal(answer, "wrong_origin")
+            assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(("host", "status"), [("192.168.7.9:8321", 200), ("[2001:db8::7]", 200), ("evil.example", 403)])
+def test_s7_where_it_listens_at_every_address_each_is_its_own_but_no_name_is(
+    settings: Settings, engine: Engine, host: str, status: int
+) -> None:
+    with TestClient(create_app(settings.model_copy(update={"host": "0.0.0.0"}))) as client:
+        assert client.get("/healthz", headers={"Host": host}).status_code == status
+
+
+def test_s7_over_tls_a_page_of_plain_http_is_refused_and_the_browser_is_told_to_stay(settings: Settings, engine: Engine) -> None:
+    with TestClient(create_app(settings), base_url="https://localhost") as client:
+        answer = client.get("/healthz")
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        is_a_refusal(client.get("/healthz", headers={"Origin": "http://localhost"}), "wrong_origin")
