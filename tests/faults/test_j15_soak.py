@@ -31,7 +31,7 @@ def test_j15_every_job_has_exactly_one_result_though_workers_are_killed_again_an
             workers[number] = served.worker(f"worker-{number}")
             kills += 1
     for job_id in made:
-        served.assert_one_result(job_id, checkpoints=1)
+        served.assert_one_result(job_id)
     served.assert_no_partial_files()
     assert not any(worker.trainers() for worker in workers)
     attempts = [served.look(job_id).attempt for job_id in made]
