@@ -10,7 +10,6 @@ from core.store.engine import reading
 from core.store.tables import Artifact, Job, Model
 from tests.builders import training_spec
 from tests.worker.service import until
-from worker.outputs import KEEP_CHECKPOINTS
 
 FILES = [
     "MODEL_CARD.md",
@@ -56,7 +55,7 @@ def assert_exactly_one_result(engine: Engine, job: Job) -> None:
         ends = [event for event in events.of_type(session, job.id, "status") if event.data["to"] == "succeeded"]
     assert students == len(ends) == 1
     assert sorted(name for name in names if not name.startswith("checkpoint")) == FILES
-    assert sum(name.startswith("checkpoint") for name in names) in {1, KEEP_CHECKPOINTS}
+    assert sum(name.startswith("checkpoint") for name in names) in {1, 2}
 
 
 def assert_nothing_left(scratch: Path, job_id: str = "job_") -> None:
