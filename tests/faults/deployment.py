@@ -110,9 +110,9 @@ class Deployment:
         found: Job = until(lambda: (job := self.look(job_id)).started_at and job, PATIENCE_SECONDS, f"a worker for {job_id}")
         return found
 
-    def assert_one_result(self, job_id: str, checkpoints: int = 2) -> None:
+    def assert_one_result(self, job_id: str) -> None:
         """Of the job; and nothing of any attempt is left where attempts work."""
-        assert_exactly_one_result(self.engine, self.look(job_id), checkpoints)
+        assert_exactly_one_result(self.engine, self.look(job_id))
         assert_nothing_left(self.scratch, job_id)
 
     def assert_no_partial_files(self) -> None:

@@ -114,8 +114,8 @@ def rates(deployment: Deployment, http: Any, job_id: str) -> tuple[float, float,
     """Steps of the job and answered lists a second; and how many of how many answers were 503."""
 
     def step() -> tuple[int, float]:
-        job = until(lambda: patiently(deployment, job_id), 60, "the database")
-        return job.progress["step"], time.monotonic()
+        progress = until(lambda: (job := patiently(deployment, job_id)) and job.progress, 60, "progress")
+        return progress["step"], time.monotonic()
 
     answers = {200: 0, 503: 0}
     (first, began), end = step(), time.monotonic() + RATE_SECONDS
