@@ -5,7 +5,7 @@ that points at nothing. Because every object is stored before its row, one that 
 the rows are asked again right before it goes. Any number of collectors may run at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -75,8 +75,7 @@ class Collector:
             if not self.dry_run:
                 session.execute(delete(table).where(table.id == row_id))
         if not self.dry_run:
-            for key in sizes:
-                self._delete_unnamed(key)
+            self._delete_unnamed(sizes)
         return Removed(NOUNS[table], row_id, sum(sizes.values()))
 
     def _orphans(self) -> Iterator[Removed]:
@@ -89,16 +88,16 @@ class Collector:
         with reading(self.engine) as session:
             named = files.named(session, [stored.key for stored in batch])
         for stored in batch:
-            if stored.key not in named and (self.dry_run or self._delete_unnamed(stored.key)):
+            if stored.key not in named and (self.dry_run or self._delete_unnamed([stored.key])):
                 yield Removed("object", stored.key, stored.size)
 
-    def _delete_unnamed(self, key: str) -> bool:
-        """A student's object is its job's as well: it goes with whichever of the two is the last."""
+    def _delete_unnamed(self, keys: Collection[str]) -> set[str]:
+        """Those that were deleted. A student's object is its job's as well: it goes with whichever of the two is the last."""
         with reading(self.engine) as session:
-            if files.named(session, [key]):
-                return False
-        self.objects.delete(key)
-        return True
+            unnamed = set(keys) - files.named(session, keys)
+        for key in unnamed:
+            self.objects.delete(key)
+        return unnamed
 
     def _unfinished(self) -> Iterator[Removed]:
         for left in self.objects.list_unfinished(self.unnamed_before):

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from errno import ENOSPC
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -212,10 +211,14 @@ class Objects:
         """
         if self._scheme != "file":
             return
-        for path in Path(self._path).rglob("*#*"):
+        # Not rglob, which fails where a folder goes meanwhile.
+        paths = (Path(folder) / name for folder, _, names in os.walk(self._path) for name in names)
+        for path in paths:
+            if not re.search(r"#[0-9]+$", path.name):
+                continue
             with suppress(FileNotFoundError):
                 found = path.stat()
-                if re.search(r"#[0-9]+$", path.name) and S_ISREG(found.st_mode) and found.st_mtime * 1000 < before:
+                if found.st_mtime * 1000 < before:
                     yield Stored(path.relative_to(self._path).as_posix(), found.st_size, round(found.st_mtime * 1000))
 
     def remove_unfinished(self, stored: Stored) -> None:

@@ -31,27 +31,30 @@ OLD = 10 * 86_400_000
 
 
 @pytest.fixture
-def deployment(postgres_url: str, s3: dict[str, Any], tmp_path: Path) -> dict[str, str]:
-    """Environment of processes on Postgres and S3."""
-    settings = {"home": str(tmp_path), "database_url": postgres_url, **s3}
-    return {f"DISTILL_{name.upper()}": str(value) for name, value in settings.items()}
+def settings(postgres_url: str, tmp_path: Path) -> dict[str, Any]:
+    """Of processes on Postgres and a folder."""
+    return {"home": str(tmp_path), "database_url": postgres_url}
 
 
 @pytest.fixture
-def engine(postgres_url: str) -> Iterator[Engine]:
-    engine = make_engine(postgres_url)
+def engine(settings: dict[str, Any]) -> Iterator[Engine]:
+    engine = make_engine(settings["database_url"])
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def objects(s3: dict[str, Any]) -> Objects:
-    return Objects.from_settings(Settings(**s3))
+def objects(settings: dict[str, Any]) -> Objects:
+    return Objects.from_settings(Settings(**settings))
 
 
-def start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "core.store.storage", "gc", "--json", *arguments]
-    return subprocess.Popen(command, env={**os.environ, **AT_ONCE, **environment}, stdout=subprocess.PIPE, text=True)
+def environment(settings: dict[str, Any]) -> dict[str, str]:
+    return {f"DISTILL_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def start(settings: dict[str, Any]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "core.store.storage", "gc", "--json"]
+    return subprocess.Popen(command, env={**os.environ, **AT_ONCE, **environment(settings)}, stdout=subprocess.PIPE, text=True)
 
 
 def result(collector: subprocess.Popen[str]) -> list[dict[str, Any]]:
@@ -78,13 +81,15 @@ def assert_every_named_file_is_there_and_nothing_else(engine: Engine, objects: O
 
 
 def test_killed_between_commit_and_deletion_it_leaves_an_orphan_and_the_next_one_takes_it(
-    engine: Engine, objects: Objects, deployment: dict[str, str], s3_server: S3
+    engine: Engine, settings: dict[str, Any], s3: dict[str, Any], s3_server: S3
 ) -> None:
+    settings |= s3
+    objects = Objects.from_settings(Settings(**settings))
     kept = a_finished_job(engine, objects).job_id
     deleted = a_deleted_job(engine, objects)
     s3_server.freeze()  # so that it is killed exactly there
     try:
-        collector = start(deployment)
+        collector = start(settings)
         until(lambda: not row_is_there(engine, deleted), 60, "the commit")
         collector.kill()
         collector.wait(10)
@@ -92,7 +97,7 @@ def test_killed_between_commit_and_deletion_it_leaves_an_orphan_and_the_next_one
         s3_server.thaw()
     assert any(deleted in key for key in stored(objects))
     assert [it for it in verify(engine, objects) if it.wrong] == []
-    assert {it["kind"] for it in result(start(deployment))} == {"object"}
+    assert {it["kind"] for it in result(start(settings))} == {"object"}
     assert_every_named_file_is_there_and_nothing_else(engine, objects)
     assert row_is_there(engine, kept)
 
@@ -103,14 +108,14 @@ def row_is_there(engine: Engine, job_id: str) -> bool:
 
 
 def test_two_at_once_remove_each_thing_once_and_nothing_that_is_named(
-    engine: Engine, objects: Objects, deployment: dict[str, str]
+    engine: Engine, objects: Objects, settings: dict[str, Any]
 ) -> None:
     for _ in range(2):
         a_finished_job(engine, objects)
     deleted = {a_deleted_job(engine, objects) for _ in range(8)}
     for number in range(12):
         objects.put_stream(artifact_key("job_gone", 1, str(number)), [b"x"], 1)
-    both = [start(deployment) for _ in range(2)]
+    both = [start(settings) for _ in range(2)]
     removed = [it["name"] for collector in both for it in result(collector) if it["kind"] == "job"]
     assert (set(removed), len(removed)) == (deleted, len(deleted))
     assert_every_named_file_is_there_and_nothing_else(engine, objects)
@@ -129,11 +134,8 @@ def test_a_restored_job_is_not_taken_by_a_collector_that_had_found_it(engine: En
     assert_every_named_file_is_there_and_nothing_else(engine, objects)
 
 
-def test_an_upload_in_flight_is_never_collected(sqlite_url: str, tmp_path: Path) -> None:
+def test_an_upload_in_flight_is_never_collected(engine: Engine, objects: Objects, settings: dict[str, Any]) -> None:
     """However old the model that it is for, and also when its bytes are all there and its import is not yet begun."""
-    settings = {"home": str(tmp_path / "home"), "database_url": sqlite_url}
-    environment = {f"DISTILL_{name.upper()}": str(value) for name, value in settings.items()}
-    engine, objects = make_engine(sqlite_url), Objects.from_settings(Settings.model_validate(settings))
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
     with writing(engine) as session:
         moving, sent, abandoned = (
@@ -164,7 +166,7 @@ def test_an_upload_in_flight_is_never_collected(sqlite_url: str, tmp_path: Path)
         sending.start()
         assert half.wait(60)
         until(lambda: seen(engine, moving), 60, "the service's note that the upload moves")
-        removed = {it["name"] for it in result(start(environment | {"DISTILL_ORPHAN_GRACE_HOURS": "1"}))}
+        removed = {it["name"] for it in result(start(settings | {"orphan_grace_hours": 1}))}
         collected.set()
         sending.join(60)
     finally:
@@ -181,8 +183,8 @@ def seen(engine: Engine, model_id: str) -> bool:
         return session.get_one(Model, model_id).upload_seen_at is not None
 
 
-def test_a_worker_collects_by_itself(engine: Engine, objects: Objects, deployment: dict[str, str], tmp_path: Path) -> None:
+def test_a_worker_collects_by_itself(engine: Engine, objects: Objects, settings: dict[str, Any], tmp_path: Path) -> None:
     deleted = a_deleted_job(engine, objects)
-    with Worker({**deployment, **AT_ONCE, "DISTILL_COLLECT_SECONDS": "1"}, tmp_path / "worker.log"):
+    with Worker({**environment(settings), **AT_ONCE, "DISTILL_COLLECT_SECONDS": "1"}, tmp_path / "worker.log"):
         until(lambda: not any(deleted in key for key in stored(objects)), 60, "the collection")
     assert not row_is_there(engine, deleted)

@@ -1,6 +1,7 @@
 """What a worker keeps: inputs that other jobs need, too, and the furthest checkpoints."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from core.store.objects import Objects, model_key
 from core.store.tables import DEFAULT_PROJECT, DIGITS_ID, Model
 from tests.builders import an_attempt, distillation_spec, model_description
 from worker.inputs import Inputs
-from worker.outputs import Outputs
+from worker.supervisor import OneAttempt, Supervisor
 
 WEIGHTS = b"weights" * 1000
 
@@ -88,7 +89,7 @@ def test_a_kept_input_that_was_removed_or_damaged_is_fetched_again(
     assert sha256_of(kept) == teacher.sha256
     kept.write_bytes(b"")
     objects.delete(model_key(teacher.id))
-    with pytest.raises(CorruptObject, match="gone"):
+    with pytest.raises((CorruptObject, JobFailed), match="gone"):
         laid_out(settings, objects, an_attempt_with(engine, teacher))
 
 
@@ -106,15 +107,16 @@ def test_a_job_whose_teacher_was_deleted_fails_by_its_callers_fault(
 
 @pytest.mark.parametrize("keep", [1, 3])
 def test_the_furthest_checkpoints_are_kept_so_many_as_the_operator_says(
-    engine: Engine, objects: Objects, tmp_path: Path, keep: int
+    settings: Settings, engine: Engine, objects: Objects, keep: int
 ) -> None:
-    attempt, folder = an_attempt(engine), JobFolder(tmp_path / "job")
+    setup = settings.model_copy(update={"keep_checkpoints": keep})
+    under_way = OneAttempt(Supervisor(setup, engine, objects, threading.Event()), an_attempt(engine))
+    folder = under_way.folder
     folder.output.mkdir(parents=True)
-    outputs = Outputs(objects, attempt, folder, keep)
     for step in range(1, 6):
         folder.publish(f"checkpoint-{step}.safetensors", b"x" * step, "checkpoint", step=step)
-        outputs.follow()
+        under_way.outputs.follow()
     with reading(engine) as session:
-        kept = artifacts.checkpoints(session, attempt.job_id)
+        kept = artifacts.checkpoints(session, under_way.attempt.job_id)
     assert [artifact.step for artifact in kept] == [5, 4, 3][:keep]
     assert sorted(objects.list_keys("jobs")) == sorted(artifact.object_key for artifact in kept)
