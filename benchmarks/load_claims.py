@@ -8,7 +8,7 @@ from filling import JOB
 from served import Database
 
 from core.store import attempts, jobs
-from core.store.engine import make_engine, reading, writing
+from core.store.engine import make_engine, writing
 from core.store.tables import DEFAULT_PROJECT, DIGITS_ID
 
 QUEUED, CLAIMERS = 10_000, 16
@@ -62,8 +62,7 @@ def race(url: str, told: list[str] | None, queued: int = 0) -> dict[str, Any]:
 
 def claim(url: str, number: int, told: list[str] | None, begin: Any, answers: Any) -> None:
     engine, name, mine = make_engine(url, patience_seconds=60), f"worker-{number}", []
-    with reading(engine) as session:
-        attempts.next_queued(session, limit=1)  # a connection, and statements compiled
+    attempts.claim(engine, "job_none", name, 600)  # a connection, and statements compiled
     begin.wait()
     began = time.time()
     if told is None:

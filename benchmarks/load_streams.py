@@ -70,14 +70,16 @@ class Reader:
         return ended
 
     async def _follow(self, reader: asyncio.StreamReader, opened: asyncio.Semaphore | None) -> bool:
+        ended = False
         async for line in reader:
             if opened is not None and line.startswith(b"retry:"):
                 opened.release()
+            ended |= b'"to":"succeeded"' in line
             if line.startswith(b"id: "):
                 self.seen.append(int(line[4:]))
                 self.at.append(time.time())
-            if b'"to":"succeeded"' in line:
-                return True
+                if ended:
+                    return True
         return False
 
 
@@ -95,7 +97,7 @@ def streams(database: Database, scale: float) -> dict[str, Any]:
         assert attempt is not None
         held.append(attempt)
     try:
-        return asyncio.run(_run(database, held, count, round(EVENTS * min(1, scale * 10))))
+        return asyncio.run(_run(database, held, count, max(8, round(EVENTS * min(1, scale * 10)))))
     finally:
         engine.dispose()
 
@@ -114,6 +116,7 @@ async def _run(database: Database, held: list[Attempt], count: int, each: int) -
         writing_all = asyncio.create_task(asyncio.to_thread(_happen, held, each, said, go_on))
         while len(said) < len(held) * (each // 2):
             await asyncio.sleep(0.1)
+        in_peace = time.time() - PAUSE_SECONDS
         api.send_signal(signal.SIGTERM)
         began = time.perf_counter()
         await asyncio.to_thread(api.wait, 60)
@@ -131,7 +134,7 @@ async def _run(database: Database, held: list[Attempt], count: int, each: int) -
         for reader in readers
         if not reader.slow
         for seq, at in zip(reader.seen, reader.at, strict=True)
-        if (reader.job_id, seq) in said
+        if said.get((reader.job_id, seq), in_peace) < in_peace
     ]
     return {
         "streams": count,

@@ -64,10 +64,8 @@ def claims(found: dict[str, Any]) -> Iterator[Line]:
 
 
 def uploads(found: dict[str, Any]) -> Iterator[Line]:
-    for name, title in (
-        ("one", f"one of {found['bytes'] / 1e9:.2g} GB"),
-        ("at_once", f"five of {found['bytes'] / 5e9:.2g} GB at once"),
-    ):
+    gigabytes = found["bytes"] / 1e9
+    for name, title in (("one", f"one of {gigabytes:.2g} GB"), ("at_once", f"five of {gigabytes / 5:.2g} GB at once")):
         it = found[name]
         yield f"{title}: seconds", f"{it['seconds']:.1f}", ""
         yield f"{title}: more memory (MB)", f"{it['more_memory_bytes'] / MB:.0f}", "≤ 100"

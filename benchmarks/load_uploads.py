@@ -1,4 +1,4 @@
-"""L5: large uploads. What they cost the API in memory, whether they are in anybody's way, and an end to the one that never ends."""
+"""L5: large uploads: what they cost the API in memory, whether they are in anybody's way, and when a slow one is cut."""
 
 import json
 import socket
