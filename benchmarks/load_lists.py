@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 from typing import Any
 
+import psutil
 from clients import Client, for_a_while, spread, waits
 from filling import JOB, Filled, fill
 from served import Database
@@ -62,11 +63,13 @@ def rate(database: Database, scale: float) -> dict[str, Any]:
     """L2: lists a second of one API process, 20 clients without pause, while 4 workers report every half second."""
     seconds = max(2.0, 30 * scale)
     fill(database.url, round(10_000 * scale) + 100, 0)
-    with database.api() as (url, _), reporting(database.url):
+    with database.api() as (url, api), reporting(database.url):
         Client(url).get("/v1/jobs")
         alone, _ = for_a_while(url, "/v1/jobs", 1, seconds / 4)
+        before = sum(psutil.Process(api.pid).cpu_times()[:2])
         found, per_second = for_a_while(url, "/v1/jobs", LISTERS, seconds)
-    return {"lists_per_second": per_second, "waits": spread(found), "one_client": spread(alone)}
+        cpu_ms = 1000 * (sum(psutil.Process(api.pid).cpu_times()[:2]) - before) / len(found)
+    return {"lists_per_second": per_second, "cpu_ms_per_list": cpu_ms, "waits": spread(found), "one_client": spread(alone)}
 
 
 @contextmanager

@@ -42,6 +42,7 @@ def large(found: dict[str, Any]) -> Iterator[Line]:
 def rate(found: dict[str, Any]) -> Iterator[Line]:
     yield "lists a second, 20 clients", f"{found['lists_per_second']:.0f}", "≥ 300"
     yield "p50 / p99 (ms)", f"{found['waits']['p50_ms']:.1f} / {found['waits']['p99_ms']:.1f}", "p99 ≤ 200"
+    yield "processor time of the API for each (ms)", f"{found['cpu_ms_per_list']:.2f}", ""
     yield "one client: p50 / p99 (ms)", f"{found['one_client']['p50_ms']:.1f} / {found['one_client']['p99_ms']:.1f}", ""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 from alembic import command
+from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -121,7 +122,13 @@ def _engine(url: URL, *, patience_seconds: float | None, foreign_keys: bool = Tr
 
 def _sqlite(url: URL, foreign_keys: bool) -> Engine:
     # Threads wait for SQLite's one writer, not for a connection: the pool must never be the narrower door.
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, pool_size=8, max_overflow=120)
+    engine = create_engine(
+        url,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS},
+        pool_size=8,
+        max_overflow=120,
+        json_deserializer=from_json,  # a list of jobs is mostly JSON: json.loads takes longer than the query
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, record: object) -> None:
@@ -159,7 +166,13 @@ def _postgresql(url: URL, patience_seconds: float | None) -> Engine:
     if patience_seconds is not None:
         arguments["options"] = f"-c statement_timeout={round(patience_seconds * 1000)}"
     engine = create_engine(
-        url, connect_args=arguments, pool_pre_ping=True, pool_size=10, max_overflow=30, pool_timeout=CONNECT_SECONDS
+        url,
+        connect_args=arguments,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=CONNECT_SECONDS,
+        json_deserializer=from_json,
     )
 
     @event.listens_for(engine, "do_connect")
