@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import Row, inspect
 from sqlalchemy.orm import Session
 
 from api import schemas
@@ -26,14 +26,15 @@ def pending_reason(session: Session, row: tables.Job) -> str | None:
     return " ".join(reason for reason in (row.pending_reason, workers.obstacle(session, row)) if reason) or None
 
 
-def job_summary(row: tables.Job) -> schemas.JobSummary:
+def job_summary(row: Row[Any]) -> schemas.JobSummary:
+    """Of a line of a list."""
     return schemas.JobSummary(**_summary(row))
 
 
-def _summary(row: tables.Job) -> dict[str, Any]:
+def _summary(row: tables.Job | Row[Any]) -> dict[str, Any]:
     failure = row.failure and {"retryable": row.failure.get("class") != "user", "attempt": row.attempt, **row.failure}
     return {
-        **_columns(row, schemas.JobSummary),
+        **{name: getattr(row, name) for name in _shared(tables.Job, schemas.JobSummary)},
         "metadata": row.labels,
         "terminal": row.status in TERMINAL,
         "failure": failure,

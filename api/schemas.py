@@ -1,6 +1,7 @@
 """What a caller reads back. What a caller sends is core.spec itself, or one of the small bodies at the end."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -18,6 +19,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
+@lru_cache(maxsize=2**14)
 def rfc3339(milliseconds: int | str | None) -> str | None:
     """Milliseconds since the epoch -> 2026-01-31T12:34:56.789Z."""
     if not isinstance(milliseconds, int):

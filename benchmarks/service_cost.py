@@ -8,15 +8,13 @@ the service <= 2 % longer than bare; API <= 150 MB and supervisor <= 120 MB resi
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import httpx2
 import psutil
 from machine import stamp, write
+from served import KEY, environment, process, wait_ready
 
 from client import Distill
 from core.folder import JobFolder
@@ -39,35 +38,7 @@ JOB: dict[str, Any] = {
     "data": {"dataset": "digits", "held_out": 0.1},
     "adversary": {"name": "pgd", "radius": 0.15, "step_size": 0.0375, "steps": 10},
 }
-KEY = "dk_" + "benchmark" * 5
 MB = 1e6
-
-
-def environment(**settings: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DISTILL_")}
-    return {**inherited, **settings}
-
-
-@contextmanager
-def process(*arguments: str, log: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("ab") as output:
-        running = subprocess.Popen([sys.executable, *arguments], env=environment(**settings), stdout=output, stderr=output)
-    try:
-        yield running
-    finally:
-        running.terminate()
-        running.wait(60)
-
-
-def wait_ready(url: str) -> None:
-    for _ in range(600):
-        try:
-            if httpx2.get(f"{url}/readyz", timeout=1).status_code == 200:
-                return
-        except httpx2.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise SystemExit(f"{url} did not come up")
 
 
 # -- latencies

@@ -9,8 +9,7 @@ import structlog
 from core import logs
 from core.errors import DistillError, WrongSchema
 from core.settings import settings
-from core.store import attempts
-from core.store.engine import make_engine, reading, require_schema
+from core.store.engine import make_engine, require_schema
 from core.store.objects import Objects
 from worker import confined, sweeper
 from worker.supervisor import Supervisor
@@ -23,8 +22,7 @@ def poll(supervisor: Supervisor) -> None:
     shutdown, pause = supervisor.shutdown, supervisor.settings.poll_seconds
     while not shutdown.is_set():
         try:
-            waiting = look(supervisor) if supervisor.idle() else []
-            worked = any(supervisor.run(job_id) for job_id in waiting)
+            worked = supervisor.run()
         except DistillError as error:
             log.warning("looking for work failed; trying again", error=str(error))
             worked = False
@@ -33,11 +31,6 @@ def poll(supervisor: Supervisor) -> None:
             worked = False
         if not worked:
             shutdown.wait(pause)
-
-
-def look(supervisor: Supervisor) -> list[str]:
-    with reading(supervisor.engine) as session:
-        return attempts.next_queued(session, limit=supervisor.settings.slots + 1)
 
 
 def serve(supervisor: Supervisor) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, ScalarSelect, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import JobFailed, LeaseLost
@@ -71,8 +71,16 @@ def claim(engine: Engine, job_id: str, worker: str, lease_seconds: float) -> Att
     """Take a queued job. None where someone else has it, it has ended, it must wait, or there is none; and where this
     worker was told to drain, is of an older protocol than the job, or of another schema than the database.
     """
-    if not is_id(job_id):
-        return None
+    return _claim(engine, job_id, worker, lease_seconds) if is_id(job_id) else None
+
+
+def claim_next(engine: Engine, worker: str, lease_seconds: float) -> Attempt | None:
+    """Take the oldest queued job that this worker may have, past those that others are just taking; None where there is none."""
+    waiting = select(Job.id).where(Job.status == "queued", _ready()).order_by(Job.created_at, Job.id).limit(1)
+    return _claim(engine, waiting.with_for_update(skip_locked=True).scalar_subquery(), worker, lease_seconds)
+
+
+def _claim(engine: Engine, job_id: str | ScalarSelect[str], worker: str, lease_seconds: float) -> Attempt | None:
     with writing(engine) as session:
         job = move_by_id(
             session,

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from alembic import command
+from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -132,7 +133,13 @@ def _engine(url: URL, *, patience_seconds: float | None, foreign_keys: bool = Tr
 
 def _sqlite(url: URL, foreign_keys: bool) -> Engine:
     # Threads wait for SQLite's one writer, not for a connection: the pool must never be the narrower door.
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, pool_size=8, max_overflow=120)
+    engine = create_engine(
+        url,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS},
+        pool_size=8,
+        max_overflow=120,
+        json_deserializer=from_json,  # a list of jobs is mostly JSON: json.loads takes longer than the query
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, record: object) -> None:
@@ -193,6 +200,7 @@ def _postgresql(url: URL, patience_seconds: float | None) -> Engine:
         pool_size=10,
         max_overflow=30,
         pool_timeout=UNHURRIED_SECONDS if patience_seconds is None else CONNECT_SHARE * patience_seconds,
+        json_deserializer=from_json,
     )
 
     class Impatient(_ImpatientConnection):

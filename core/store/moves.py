@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import ColumnElement, ScalarSelect, update
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict
@@ -28,14 +28,16 @@ def move(
 
 def move_by_id(
     session: Session,
-    job_id: str,
+    job_id: str | ScalarSelect[str],
     old: Status,
     new: Status,
     reason: str | None = None,
     *conditions: ColumnElement[bool],
     **changes: Any,
 ) -> Job | None:
-    """As ``move``, of a job that was not read before; None where it is not ``old`` or a condition fails."""
+    """As ``move``, of a job that was not read before, or that a subquery finds; None where it is not ``old`` or a condition
+    fails.
+    """
     if not may_move(old, new):
         raise Conflict(f"Job {job_id} is {old}; it cannot become {new}.", code="illegal_move")
     if new not in HELD:

@@ -29,6 +29,7 @@ def page(
 ) -> tuple[list[Row], str | None]:
     """Up to ``limit`` rows behind the cursor ``after``, and the next cursor; None at the end.
 
+    Each is a thing where the statement selects a table, and a named tuple where it selects columns.
     Raises Invalid (code ``invalid_cursor``) for a cursor that no page gave out.
     """
     if after is not None:
@@ -37,7 +38,8 @@ def page(
         seen = tuple_(literal(seen_at), literal(seen_id))
         statement = statement.where(place < seen if newest_first else place > seen)
     order = (created_at.desc(), row_id.desc()) if newest_first else (created_at.asc(), row_id.asc())
-    rows: Sequence[Any] = session.scalars(statement.order_by(*order).limit(limit + 1)).all()
+    found = session.execute(statement.order_by(*order).limit(limit + 1))
+    rows: Sequence[Any] = (found.scalars() if len(statement.column_descriptions) == 1 else found).all()
     if len(rows) <= limit:
         return list(rows), None
     last = rows[limit - 1]

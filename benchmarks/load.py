@@ -1,0 +1,70 @@
+"""The service under load: large tables, many readers, many streams, many claimers, large uploads.
+
+    python benchmarks/load.py [--scale S] [--only L1 L4] [--databases SQLite Postgres] [--out docs/results]
+
+Starts real processes on this machine. ``--scale 1`` is what is wanted of the service: a million jobs with ten million metric
+points, 10,000 queued jobs, a thousand event streams, 5 GB of upload; a smaller one makes all of it smaller, and holds nothing to
+its bound. Writes load.json and load.md.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from load_claims import claims
+from load_lists import large, rate
+from load_streams import streams
+from load_tables import markdown
+from load_uploads import uploads
+from machine import stamp, write
+from served import Database
+
+from tests.servers import Postgres
+
+ROWS: dict[str, Callable[[Database, float], dict[str, Any]]] = {
+    "L1": large,
+    "L2": rate,
+    "L3": streams,
+    "L4": claims,
+    "L5": uploads,
+}
+
+
+def measure(name: str, database: Database, scale: float) -> dict[str, Any]:
+    """Each on a new database: none is slower for what another has left."""
+    print(f"{name} on {database.name} ...", file=sys.stderr, flush=True)
+    database.set_up()
+    return ROWS[name](database, scale)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--databases", nargs="+", choices=["SQLite", "Postgres"], default=["SQLite", "Postgres"])
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    found: dict[str, dict[str, Any]] = {}
+    for name in arguments.only:
+        found[name] = {}
+        for kind in arguments.databases:
+            with tempfile.TemporaryDirectory(prefix="load-") as scratch:
+                server = Postgres().start() if kind == "Postgres" else None
+                try:
+                    folder = Path(scratch)
+                    url = f"sqlite:///{folder / 'distill.db'}" if server is None else server.create_database("load")
+                    found[name][kind] = measure(name, Database(kind, url, folder), arguments.scale)
+                finally:
+                    if server is not None:
+                        server.close()
+    data = {"settings": {"scale": arguments.scale, "seed": 0}, "rows": found, **stamp()}
+    write(arguments.out, "load", data, markdown(data))
+
+
+if __name__ == "__main__":
+    main()
