@@ -74,7 +74,7 @@ def test_a_running_service_is_saved_and_its_jobs_go_on_elsewhere(start: Start, t
         done = client.wait(short.id)
         assert done.status == "succeeded", done.failure
         before = {artifact.name: artifact.sha256 for artifact in client.artifacts(done.id)}
-        wait_until(lambda: any(it.kind == "checkpoint" for it in client.artifacts(running.id)), 60, "a checkpoint")
+        wait_until(lambda: any(it.kind == "checkpoint" for it in client.artifacts(running.id)), 120, "a checkpoint")
         saved = backup("backup", tmp_path / "saved", "--data", service.data, module="client.main")
         assert saved.returncode == 0, saved.stderr
         assert client.job(running.id).status == "running"
@@ -87,7 +87,7 @@ def test_a_running_service_is_saved_and_its_jobs_go_on_elsewhere(start: Start, t
         assert {artifact.name: artifact.sha256 for artifact in client.artifacts(done.id)} == before
         files = {path.name for path in client.download(done.id, tmp_path / "files")}  # each held against its hash
         assert files == {name for name in before if not name.startswith("checkpoint")} > {"best.safetensors", "report.json"}
-        wait_until(lambda: client.job(running.id).attempt == 2 and client.job(running.id).phase == "training", 60, "training")
+        wait_until(lambda: client.job(running.id).attempt == 2 and client.job(running.id).phase == "training", 120, "training")
         (resumed,) = (event for event in events(client, running.id) if event["type"] == "resumed")
         assert resumed["data"]["step"] > 0
         client.cancel(running.id)
