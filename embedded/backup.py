@@ -22,14 +22,10 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-
-import migrations
 from core.errors import CorruptObject, DistillError
 from core.folder import sha256_of
 from core.settings import Settings
-from core.store import files
+from core.store import files, schema
 from core.store.engine import make_engine, migrate
 from core.store.objects import Objects
 from embedded.whole import Refusal, whole
@@ -87,13 +83,6 @@ def restore(source: Path, data: Path) -> Manifest:
 def schema_of(database: Path) -> str:
     with closing(_connect(database)) as connection:
         return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
-
-
-def known_schemas() -> list[str]:
-    """The newest first."""
-    config = Config()
-    config.set_main_option("script_location", next(iter(migrations.__path__)).replace("%", "%%"))
-    return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
 
 
 def _follow(database: Path, data: Path, part: Path) -> tuple[int, int]:
@@ -175,9 +164,9 @@ def _read(source: Path) -> Manifest:
         raise Refusal(f"{source} is no backup, or not all of one: its {MANIFEST} cannot be read.") from error
     if manifest.format != FORMAT or not {DATABASE} <= set(manifest.sha256) <= {DATABASE, KEY}:
         raise Refusal(f"{source} is a backup of another kind than {FORMAT}.")
-    if manifest.schema not in known_schemas():
+    if manifest.schema not in schema.known():
         raise Refusal(
-            f"The backup has schema {manifest.schema}; this program knows up to {known_schemas()[0]}. "
+            f"The backup has schema {manifest.schema}; this program knows up to {schema.known()[0]}. "
             f"Restore it with program {manifest.program} or a newer one."
         )
     return manifest

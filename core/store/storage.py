@@ -15,7 +15,7 @@ from sqlalchemy import Engine, make_url
 from core.errors import DistillError, NotFound
 from core.settings import Settings, settings
 from core.store.collector import Collector
-from core.store.engine import make_engine
+from core.store.engine import make_engine, require_schema
 from core.store.objects import Objects
 from core.store.verification import verify
 
@@ -60,11 +60,13 @@ def embedded(data: Path) -> dict[str, str]:
 
 
 def open_database(setup: Settings) -> Engine:
-    """Raises NotFound rather than make one."""
+    """Raises NotFound rather than make one, and WrongSchema for one of another program."""
     url = make_url(setup.resolved_database_url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         raise NotFound(f"There is no database at {url.database}.")
-    return make_engine(setup.resolved_database_url, patience_seconds=PATIENCE_SECONDS)
+    engine = make_engine(setup.resolved_database_url, patience_seconds=PATIENCE_SECONDS)
+    require_schema(engine)
+    return engine
 
 
 def gc(setup: Settings, engine: Engine, objects: Objects, dry_run: bool, as_json: bool) -> int:

@@ -183,7 +183,7 @@ def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: Ho
     attempt = an_attempt(told.engine)
     folder = JobFolder(blocked)
     error = JobFailed("trainer_died", "user", f"ImportError: no symbol in '{told.folder}/lib/torch.so', see /usr/lib/x/y.so.")
-    Conclusion(setup, told.objects, attempt, Outputs(told.objects, attempt, folder)).failed(error)
+    Conclusion(setup, told.objects, attempt, Outputs(told.objects, attempt, folder, 2, lambda: None)).failed(error)
     found = told.client.get(f"/v1/jobs/{attempt.job_id}").json()
     assert found["failure"]["message"] == "ImportError: no symbol in 'torch.so', see y.so."
 
