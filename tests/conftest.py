@@ -14,7 +14,10 @@ from sqlalchemy import Engine
 from core.settings import Settings, settings
 from core.store.engine import make_engine, migrate
 from core.store.objects import Objects
+from tests.measured import pytest_terminal_summary
 from tests.servers import S3, Postgres, Redis
+
+__all__ = ["pytest_terminal_summary"]
 
 _TEMPLATE = "distill_template"
 
