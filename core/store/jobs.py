@@ -29,7 +29,7 @@ _LISTED = select(
         if column.key
         not in {
             *("spec", "project_id", "protocol", "infrastructure_failures", "timeouts", "memory_failures"),
-            *("lease_expires_at", "not_before", "cancel_requested_at", "event_seq", "deleted_at"),
+            *("lease_expires_at", "not_before", "cancel_requested_at", "event_seq"),
         }
     )
 )
