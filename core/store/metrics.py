@@ -45,10 +45,7 @@ def series(session: Session, job_id: str, names: Sequence[str] | None = None, po
     """Each metric's (step, value), by step. With ``points``, at most about so many of each: its steps are cut into equal
     parts, and the first, last, least and greatest of each part stay, so that no spike is lost.
     """
-    if points is None:
-        rows = stream(session, job_id, names)
-    else:
-        rows = _thinned(session, job_id, names, max(points, _FEWEST_POINTS))
+    rows = stream(session, job_id, names) if points is None else _thinned(session, job_id, names, max(points, _FEWEST_POINTS))
     found: Series = {}
     for name, step, value in rows:
         found.setdefault(name, []).append((step, value))
