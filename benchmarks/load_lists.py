@@ -28,7 +28,7 @@ def large(database: Database, scale: float) -> dict[str, Any]:
     began = time.perf_counter()
     filled = fill(database.url, round(JOBS * scale), round(POINTS * scale))
     filling_seconds = time.perf_counter() - began
-    requests = max(5, min(100, round(100 * scale**0.25)))
+    requests = max(2, min(100, round(100 * scale**0.5)))
     with database.api() as (url, _):
         found = {name: spread(waits(url, paths, READERS, requests)) for name, paths in questions(filled).items()}
     return {"jobs": filled.jobs, "points": filled.points, "filling_seconds": filling_seconds, "questions": found}
@@ -61,7 +61,7 @@ def questions(filled: Filled) -> dict[str, list[str]]:
 
 def rate(database: Database, scale: float) -> dict[str, Any]:
     """L2: lists a second of one API process, 20 clients without pause, while 4 workers report every half second."""
-    seconds = max(2.0, 30 * scale)
+    seconds = max(1.0, 30 * min(1, scale))
     fill(database.url, round(10_000 * scale) + 100, 0)
     with database.api() as (url, api), reporting(database.url):
         Client(url).get("/v1/jobs")

@@ -46,16 +46,10 @@ def series(session: Session, job_id: str, names: Sequence[str] | None = None, po
     """Each metric's (step, value), by step. With ``points``, at most about so many of each: its steps are cut into equal
     parts, and the first, last, least and greatest of each part stay, so that no spike is lost.
     """
-    asked = select(Metric.name, func.min(Metric.step), func.max(Metric.step), func.count()).where(Metric.job_id == job_id)
-    if names is not None:
-        asked = asked.where(Metric.name.in_(names))
+    rows = stream(session, job_id, names) if points is None else _thinned(session, job_id, names, max(points, _FEWEST_POINTS))
     found: Series = {}
-    for name, first, last, size in session.execute(asked.group_by(Metric.name).order_by(Metric.name)):
-        if points is None or size <= max(points, _FEWEST_POINTS):
-            found[name] = _whole(session, job_id, name)
-        else:
-            parts = max(points, _FEWEST_POINTS) // _FEWEST_POINTS
-            found[name] = _thinned(session, job_id, name, first, -(-(last - first + 1) // parts))
+    for name, step, value in rows:
+        found.setdefault(name, []).append((step, value))
     return found
 
 
@@ -68,16 +62,28 @@ def stream(session: Session, job_id: str, names: Sequence[str] | None = None) ->
     yield from session.execute(statement)
 
 
-def _whole(session: Session, job_id: str, name: str) -> list[tuple[int, float]]:
-    statement = select(Metric.step, Metric.value).where(Metric.job_id == job_id, Metric.name == name).order_by(Metric.step)
-    return [(step, value) for step, value in session.execute(statement)]
-
-
-def _thinned(session: Session, job_id: str, name: str, first: int, width: int) -> list[tuple[int, float]]:
-    part = (Metric.step - first) // width
-    orders = [(Metric.step,), (Metric.step.desc(),), (Metric.value, Metric.step), (Metric.value.desc(), Metric.step)]
-    ranks = [func.row_number().over(partition_by=part, order_by=order).label(f"rank_{n}") for n, order in enumerate(orders)]
-    ranked = select(Metric.step, Metric.value, *ranks).where(Metric.job_id == job_id, Metric.name == name).subquery()
-    is_kept = or_(*(ranked.c[rank.name] == 1 for rank in ranks))
-    statement = select(ranked.c.step, ranked.c.value).where(is_kept).order_by(ranked.c.step)
-    return [(step, value) for step, value in session.execute(statement)]
+def _thinned(session: Session, job_id: str, names: Sequence[str] | None, points: int) -> Iterator[tuple[str, int, float]]:
+    """Passes over the points as they lie: each metric's range, then the ends and extremes of its parts, then where those are."""
+    mine = [Metric.job_id == job_id, *([] if names is None else [Metric.name.in_(names)])]
+    begin, end, size = func.min(Metric.step), func.max(Metric.step), func.count()
+    count = points // _FEWEST_POINTS
+    ranges = select(Metric.name, begin.label("first"), size.label("size"), ((end - begin + count) // count).label("width"))
+    whole = ranges.where(*mine).group_by(Metric.name).subquery()
+    part = (Metric.step - whole.c.first) // whole.c.width
+    extremes = [func.min(Metric.value).label("least"), func.max(Metric.value).label("greatest")]
+    parts = select(Metric.name, part.label("part"), begin.label("first"), end.label("last"), *extremes)
+    parts_of = parts.join(whole, Metric.name == whole.c.name).where(*mine).group_by(Metric.name, part).subquery()
+    at_end = Metric.step.in_([parts_of.c.first, parts_of.c.last])
+    is_kept = or_(whole.c.size <= points, at_end, Metric.value.in_([parts_of.c.least, parts_of.c.greatest]))
+    statement = (
+        select(Metric.name, Metric.step, Metric.value, parts_of.c.part, or_(whole.c.size <= points, at_end))
+        .join(whole, Metric.name == whole.c.name)
+        .join(parts_of, (Metric.name == parts_of.c.name) & (part == parts_of.c.part))
+        .where(*mine, is_kept)
+        .order_by(Metric.name, Metric.step)
+    )
+    seen: set[tuple[str, int, float]] = set()
+    for name, step, value, number, always in session.execute(statement):
+        if always or (name, number, value) not in seen:  # of equal extremes the first
+            yield name, step, value
+        seen.add((name, number, value))
