@@ -32,7 +32,7 @@ SERIES, STEPS = ["loss", "loss_kl", "accuracy", "robust_accuracy", "learning_rat
 COLUMNS = {
     "jobs": "id project_id kind name spec student method dataset dataset_id metadata status phase attempt "
     "infrastructure_failures protocol worker results event_seq version created_at started_at finished_at lease_expires_at",
-    "labels": "project_id key value job_id",
+    "labels": "project_id key value job_id created_at",
     "events": "job_id seq type at attempt data",
     "metrics": "job_id name step value attempt",
 }
@@ -64,7 +64,7 @@ def fill(url: str, jobs: int, points: int, seed: int = 0) -> Filled:
     with _bulk(url) as bulk:
         rows = list(_statuses(jobs, seed))
         bulk.write("jobs", _jobs(rows, seed))
-        bulk.write("labels", ((DEFAULT_PROJECT, "team", f"team-{n % TEAMS}", job_id(n)) for n in range(jobs)))
+        bulk.write("labels", ((DEFAULT_PROJECT, "team", f"team-{n % TEAMS}", job_id(n), _time(n)) for n in range(jobs)))
         bulk.write("events", _events(rows))
         bulk.write("metrics", _metrics(measured, seed))
     chance = random.Random(seed)

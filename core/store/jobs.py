@@ -1,11 +1,11 @@
 """Jobs as a caller sees them: submit, look up, list, act on. What workers do to them is in ``attempts.py``."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Row, and_, false, func, inspect, literal, or_, select, tuple_, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, false, func, inspect, literal, or_, select, tuple_, union_all
+from sqlalchemy.orm import Session, aliased
 
 from core.errors import Conflict, Invalid, NotFound
 from core.spec.job import AdversarialTraining, Distillation, EvaluationJob
@@ -92,7 +92,8 @@ def submit(
         job.labels = dict(spec.metadata)
     _hold_inputs(session, job)
     begin(session, job)
-    session.add_all(JobLabel(project_id=project_id, key=key, value=value, job_id=job.id) for key, value in job.labels.items())
+    mine = {"project_id": project_id, "job_id": job.id, "created_at": job.created_at}
+    session.add_all(JobLabel(key=key, value=value, **mine) for key, value in job.labels.items())
     session.flush()
     return job
 
@@ -128,9 +129,15 @@ def list_jobs(
     """
     if sort not in get_args(Sort):
         raise Invalid.field("sort", message=f"Jobs are sorted by created_at or -created_at, not by {sort[:100]!r}.")
-    statement = _LISTED.where(*_conditions(project_id, filters or Filters()))
-    newest_first = sort == "-created_at"
-    return page(session, statement, Job.created_at, Job.id, after=after, limit=limit, newest_first=newest_first)
+    filters = filters or Filters()
+    statement, place = _LISTED, (Job.created_at, Job.id)
+    if filters.labels:  # the index of the first has the jobs in their order
+        (key, value), *others = filters.labels.items()
+        filters = replace(filters, labels=dict(others))
+        statement = statement.join(JobLabel, JobLabel.job_id == Job.id).where(*_has_label(JobLabel, project_id, key, value))
+        place = (JobLabel.created_at, JobLabel.job_id)
+    statement = statement.where(*_conditions(project_id, filters))
+    return page(session, statement, *place, after=after, limit=limit, newest_first=sort == "-created_at")
 
 
 def count(session: Session, project_id: str, filters: Filters | None = None) -> int:
@@ -270,6 +277,10 @@ def _conditions(project_id: str, filters: Filters) -> list[ColumnElement[bool]]:
     if filters.sweep is not None:
         found.append(Job.sweep_id == filters.sweep if is_id(filters.sweep) else false())
     for key, value in filters.labels.items():
-        label = and_(JobLabel.project_id == project_id, JobLabel.key == key, JobLabel.value == value)
-        found.append(Job.id.in_(select(JobLabel.job_id).where(label)))
+        label = aliased(JobLabel)
+        found.append(Job.id.in_(select(label.job_id).where(*_has_label(label, project_id, key, value))))
     return found
+
+
+def _has_label(label: type[JobLabel], project_id: str, key: str, value: str) -> tuple[ColumnElement[bool], ...]:
+    return label.project_id == project_id, label.key == key, label.value == value

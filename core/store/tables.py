@@ -161,11 +161,14 @@ class JobLabel(Base):
     """One entry of a job's metadata, where an index can find it."""
 
     __tablename__ = "labels"
+    __table_args__ = (Index(None, "project_id", "key", "value", "created_at", "job_id"),)
 
     project_id: Mapped[str] = mapped_column(Id, primary_key=True)
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str] = mapped_column(String(200), primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, index=True)
+    created_at: Mapped[int]
+    """Of the job: a page of those with this label is read in its order, without looking at all the others."""
 
 
 class Event(Base):

@@ -43,6 +43,12 @@ def upgrade() -> None:
             sqlite_where=LIVE,
             postgresql_where=LIVE,
         )
+    op.add_column("labels", sa.Column("created_at", sa.BigInteger, nullable=True))
+    op.execute("UPDATE labels SET created_at = (SELECT jobs.created_at FROM jobs WHERE jobs.id = labels.job_id)")
+    with op.batch_alter_table("labels") as batch:
+        batch.alter_column("created_at", nullable=False)
+    ordered = ["project_id", "key", "value", "created_at", "job_id"]
+    op.create_index("ix_labels_project_id_key_value_created_at_job_id", "labels", ordered)
     op.create_table(
         "workers",
         sa.Column("name", sa.String(200), nullable=False),
