@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from core.errors import JobFailed, LeaseLost
+from core.spec.status import PROTOCOL
 from core.store import artifacts, attempts, events, jobs, metrics, models
 from core.store.attempts import Attempt
 from core.store.engine import database_now, reading, writing
@@ -53,6 +54,27 @@ def test_of_16_claimers_one_gets_each_job(engine: Engine) -> None:
         won = [job_id for claimed in pool.map(claim_all, range(16)) for job_id in claimed]
     assert sorted(won) == sorted(made)
     assert {reread(engine, job_id).attempt for job_id in made} == {1}
+
+
+def test_those_who_look_for_work_get_the_oldest_that_they_may_have_each_another(engine: Engine) -> None:
+    made = [a_job(engine).id for _ in range(9)]
+    with writing(engine) as session:
+        jobs.get(session, DEFAULT_PROJECT, made[0]).not_before = database_now() + 3_600_000
+        jobs.get(session, DEFAULT_PROJECT, made[1]).protocol = PROTOCOL + 1
+    first = attempts.claim_next(engine, "worker", 30)
+    assert first is not None
+    assert (first.job_id, first.number) == (made[2], 1)
+
+    def claim_all(worker: int) -> list[str]:
+        mine = []
+        while (attempt := attempts.claim_next(engine, f"worker-{worker}", 30)) is not None:
+            mine.append(attempt.job_id)
+        return mine
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = list(pool.map(claim_all, range(8)))
+    assert sorted(job_id for mine in claimed for job_id in mine) == made[3:]
+    assert all(mine == sorted(mine) for mine in claimed)
 
 
 def test_a_claimed_job_says_who_has_it_and_since_when(engine: Engine) -> None:
