@@ -121,7 +121,7 @@ def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finishe
     bad = an_attempt(told.engine)  # its stored file is gone: a failure that is logged
     row = an_artifact(told.engine, told.objects, bad, "gone.bin", b"gone")
     with bad.writing() as (session, job):
-        attempts.fail(session, job, {"code": "x", "class": "user", "message": "m", "retryable": False})
+        attempts.fail(session, job, JobFailed("x", "user", "m"), Patience())
     told.objects.delete(row.object_key)
     answers.append(client.get(f"/v1/jobs/{bad.job_id}/artifacts/gone.bin"))
     assert answers[-1].status_code == 500
