@@ -15,6 +15,7 @@ from core.errors import JobFailed
 from core.folder import JobFolder
 from core.settings import Settings
 from core.store import attempts
+from core.store.failures import Patience
 from tests.api.builders import an_artifact
 from tests.api.conftest import KEY
 from tests.builders import a_job, an_attempt, training_body
