@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from core.errors import Conflict, NotFound
 from core.store import jobs
 from core.store.clock import database_now
+from core.store.fence import Fenced
 from core.store.ids import is_id
 from core.store.pages import page
 from core.store.tables import Dataset, Model
@@ -91,7 +92,7 @@ class Library(Generic[Row]):
             raise Conflict(f"{self.called(row)} is not awaiting an upload.", code="not_awaiting_upload")
         return found
 
-    def make_ready(self, session: Session, row: Row, description: BaseModel, *, object_key: str, size: int, sha256: str) -> Row:
+    def make_ready(self, session: Fenced, row: Row, description: BaseModel, *, object_key: str, size: int, sha256: str) -> Row:
         row.status = "ready"
         row.problem = None
         row.description = description.model_dump(mode="json")

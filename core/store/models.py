@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from core.errors import Invalid
 from core.spec.network import ModelDescription
 from core.store import jobs
+from core.store.fence import Fenced
 from core.store.ids import new_id
 from core.store.library import Library
 from core.store.tables import Job, Model
@@ -45,7 +46,7 @@ def create(
 
 
 def publish(
-    session: Session,
+    session: Fenced,
     job: Job,
     description: ModelDescription,
     *,
@@ -85,7 +86,7 @@ def usable(session: Session, project_id: str, reference: str, field: str = "teac
 
 
 def mark_ready(
-    session: Session,
+    session: Fenced,
     model: Model,
     description: ModelDescription,
     *,

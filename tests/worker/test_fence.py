@@ -7,7 +7,7 @@ from typing import get_type_hints
 import pytest
 
 import worker
-from core.store import artifacts, attempts, failures, metrics
+from core.store import artifacts, attempts, datasets, failures, metrics, models
 from core.store.fence import Fenced
 
 OF_NO_ATTEMPT = {"sweeper.py", "registry.py"}
@@ -26,6 +26,9 @@ OF_NO_ATTEMPT = {"sweeper.py", "registry.py"}
         attempts.fail,
         attempts.let_go,
         failures.meet,
+        models.publish,
+        models.mark_ready,
+        datasets.mark_ready,
     ],
 )
 def test_what_an_attempt_writes_asks_for_a_fenced_session(function: object) -> None:
