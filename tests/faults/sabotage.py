@@ -10,7 +10,7 @@ INTERPRETER = """#!{python}
 import os, sys
 
 arguments = sys.argv[1:]
-if "core.distillation" not in arguments or arguments[arguments.index("core.distillation") - 1] != "-m" or arguments[1] != "-m":
+if arguments[:3] != ["-P", "-m", "core.distillation"]:
     os.execv({python!r}, [{python!r}, *arguments])
 
 import runpy, signal, time
@@ -31,7 +31,7 @@ def train_step(self):
 
 
 Trainer.train_step = train_step
-sys.argv = ["core.distillation", *arguments[arguments.index("core.distillation") + 1 :]]
+sys.argv = arguments[2:]
 runpy.run_module("core.distillation", run_name="__main__", alter_sys=True)
 """
 WORKER = "import sys, runpy; sys.executable = {path!r}; runpy.run_module('worker.local', run_name='__main__', alter_sys=True)"
