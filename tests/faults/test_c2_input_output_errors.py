@@ -68,7 +68,7 @@ def worker(place: Place, faults: Path) -> Service:
 
 
 def test_c2_a_save_that_fails_is_reported_and_the_job_goes_on_from_the_one_before(place: Place, faults: Path) -> None:
-    job_id = submit(place.engine, training_spec(schedule={"epochs": 80, "batch_size": 64, "checkpoint_seconds": 0}))
+    job_id = submit(place.engine, training_spec(schedule={"epochs": 50, "batch_size": 64, "checkpoint_seconds": 0}))
     with worker(place, faults) as service:
         until(lambda: place.checkpoints(job_id), 60, "a checkpoint")
         for number, fault in enumerate(FAULTS.values()):
