@@ -16,12 +16,12 @@ from alembic.config import Config
 
 import migrations
 from core.settings import Settings
-from core.store import artifacts
+from core.store import artifacts, schema
 from core.store.engine import make_engine, writing
 from core.store.objects import Objects, checkpoint_key
 from core.store.tables import DIGITS_ID
 from core.store.verification import verify
-from embedded.backup import known_schemas, restore, save, schema_of
+from embedded.backup import restore, save, schema_of
 from embedded.whole import Refusal, whole
 from tests.api.builders import a_finished_job
 from tests.builders import an_attempt, training_body
@@ -226,6 +226,6 @@ def test_a_backup_of_an_older_schema_is_migrated_as_it_is_restored(tmp_path: Pat
     assert save(data, tmp_path / "saved").schema == "0003"
     assert schema_of(tmp_path / "saved" / "distill.db") == "0003"
     restore(tmp_path / "saved", tmp_path / "restored")
-    assert schema_of(tmp_path / "restored" / "distill.db") == known_schemas()[0]
+    assert schema_of(tmp_path / "restored" / "distill.db") == schema.known()[0]
     with sqlite3.connect(tmp_path / "restored" / "distill.db") as found:
         assert found.execute("SELECT deleted_at FROM datasets WHERE id = ?", [DIGITS_ID]).fetchall() == [(None,)]
