@@ -41,12 +41,12 @@ def _complete(app: FastAPI) -> dict[str, Any]:
 def _describe(path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
-    statuses = [500, 503]
+    statuses = [400, 431, 500, 503]
     if path not in OPEN:
         operation["security"] = [{"key": []}]
         statuses += [401, 403, 422, 429]
     if "application/json" in operation.get("requestBody", {}).get("content", {}):
-        statuses += [400, 408, 413, 415]
+        statuses += [408, 413, 415]
     for status in statuses:
         responses.setdefault(str(status), problem(status))
     for status, response in responses.items():

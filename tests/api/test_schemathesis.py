@@ -19,8 +19,9 @@ from tests.api.conftest import Service, make_key
 from tests.builders import a_job, a_teacher, an_attempt
 
 SECONDS = 22
-ALLOWED = 'expected-statuses = ["2xx", 401, 403, 404, 409, 422]'
-"""A schema cannot know which data sets and teachers there are: naming others is a 422, and right."""
+ALLOWED = 'expected-statuses = ["2xx", 401, 403, 404, 409, 422, 431]'
+"""A schema cannot know which data sets and teachers there are: naming others is a 422, and right; so is a 431 for a long name."""
+REFUSED = 'expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429, 431, "5xx"]'
 
 
 @pytest.fixture
@@ -56,6 +57,9 @@ def configuration(prepared: dict[str, str], known: bool) -> str:
     common = f"""
 [checks.positive_data_acceptance]
 {ALLOWED}
+
+[checks.negative_data_rejection]
+{REFUSED}
 
 [[operations]]
 include-path = "/v1/jobs/{{job_id}}/report"

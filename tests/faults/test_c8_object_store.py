@@ -154,7 +154,7 @@ def test_c8_a_job_whose_store_goes_away_in_the_middle_of_an_upload_keeps_its_che
 
 def test_c8_what_a_stale_attempt_was_uploading_is_never_seen(on_the_bucket: Place) -> None:
     place = on_the_bucket
-    job_id = submit(place.engine, training_spec(schedule={"epochs": 8, "batch_size": 64, "checkpoint_seconds": 0}))
+    job_id = submit(place.engine, training_spec(schedule={"epochs": 60, "batch_size": 64, "checkpoint_seconds": 0}))
     held, go_on = threading.Event(), threading.Event()
 
     def hold_the_first_attempts_third(method: str, path: str) -> Fate:

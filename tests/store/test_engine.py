@@ -81,7 +81,7 @@ def test_sqlite_readers_do_not_wait_for_a_writer(sqlite_url: str) -> None:
 
 def test_sqlite_keeps_foreign_keys(sqlite_url: str) -> None:
     with pytest.raises(DBAPIError, match="FOREIGN KEY"), writing(make_engine(sqlite_url)) as session:
-        session.execute(text("INSERT INTO labels VALUES ('p', 'k', 'v', 'job_none')"))
+        session.execute(text("INSERT INTO labels VALUES ('p', 'k', 'v', 'job_none', 1)"))
 
 
 def test_a_mistake_in_a_statement_is_not_taken_for_an_outage(engine: Engine) -> None:
