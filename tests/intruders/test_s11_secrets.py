@@ -15,10 +15,11 @@ from core.errors import JobFailed
 from core.folder import JobFolder
 from core.settings import Settings
 from core.store import attempts
+from core.store.attempts import Attempt
 from core.store.failures import Patience
 from tests.api.builders import an_artifact
 from tests.api.conftest import KEY
-from tests.builders import a_job, an_attempt, training_body
+from tests.builders import a_job, training_body
 from tests.intruders.rest import House, a_house, is_a_refusal, is_silent
 from tests.worker.service import Service as WorkerService
 from tests.worker.service import until
@@ -103,6 +104,11 @@ def everything_said(told: House) -> str:
     return "\n".join(texts)
 
 
+def an_attempt_of_ours(told: House) -> Attempt:
+    """Before the worker beside it, which looks for jobs as well."""
+    return until(lambda: attempts.claim(told.engine, a_job(told.engine).id, "ours", 30), 30, "a claim")
+
+
 def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finished: str) -> None:
     client = told.client
     secret_headers = {
@@ -119,7 +125,7 @@ def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finishe
         client.post("/v1/jobs", json=training_body(seed="dk_pathCanary0123456789")),
         client.get("/openapi.json"),
     ]
-    bad = an_attempt(told.engine)  # its stored file is gone: a failure that is logged
+    bad = an_attempt_of_ours(told)  # its stored file is gone: a failure that is logged
     row = an_artifact(told.engine, told.objects, bad, "gone.bin", b"gone")
     with bad.writing() as (session, job):
         attempts.fail(session, job, JobFailed("x", "user", "m"), Patience())
@@ -181,7 +187,7 @@ def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: Ho
     found = told.client.get(f"/v1/jobs/{job.id}").json()
     assert "could not go on: Not a directory" in found["pending_reason"]
     is_silent(json.dumps(found))
-    attempt = an_attempt(told.engine)
+    attempt = an_attempt_of_ours(told)
     folder = JobFolder(blocked)
     error = JobFailed("trainer_died", "user", f"ImportError: no symbol in '{told.folder}/lib/torch.so', see /usr/lib/x/y.so.")
     Conclusion(setup, told.objects, attempt, Outputs(told.objects, attempt, folder, 2, lambda: None)).failed(error)
