@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
-LENGTH = "full" if os.environ.get("DISTILL_SOAK") == "1" else "scaled"
-WRITTEN = LENGTH == "full" or os.environ.get("DISTILL_FIGURES") == "1"
+SOAK = os.environ.get("DISTILL_SOAK") == "1"
+"""At full length: read here, because no test sees the machine's own settings."""
+LENGTH = "full" if SOAK else "scaled"
+WRITTEN = SOAK or os.environ.get("DISTILL_FIGURES") == "1"
+
+Record = Callable[[str, object], None]
+"""pytest's ``record_property``."""
+
+
+def figure(record: Record, name: str, value: float | str, wanted: str = "") -> None:
+    """What was measured, and what is wanted at full length."""
+    record(name, {"value": round(value, 3) if isinstance(value, float) else value, "wanted": wanted})
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

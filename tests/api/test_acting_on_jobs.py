@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from core.errors import JobFailed
 from core.store import attempts
-from core.store.failures import Patience
+from core.store.failures import Patience, meet
 from tests.builders import a_job, an_attempt, training_body
 
 
@@ -36,7 +36,7 @@ def test_a_running_job_is_pausing_until_its_trainer_has_ended(client: TestClient
 def test_what_has_ended_can_only_be_tried_again(client: TestClient, engine: Engine, action: str) -> None:
     attempt = an_attempt(engine)
     with attempt.writing() as (session, job):
-        attempts.fail(session, job, JobFailed("worker_error", "infrastructure", "Its disk broke."), Patience(max_attempts=1))
+        meet(session, job, JobFailed("worker_error", "infrastructure", "Its disk broke."), Patience(max_attempts=1))
     refused = client.post(f"/v1/jobs/{attempt.job_id}/{action}")
     assert (refused.status_code, refused.json()["code"]) == (409, "job_failed")
     again = client.post(f"/v1/jobs/{attempt.job_id}/retry")
@@ -58,7 +58,7 @@ def test_a_failed_job_of_a_sweep_is_tried_again_in_its_place(client: TestClient,
     attempt = attempts.claim(engine, first["id"], "worker-1", 30)
     assert attempt is not None
     with attempt.writing() as (session, job):
-        attempts.fail(session, job, JobFailed("non_finite_loss", "user", "It diverged."), Patience())
+        meet(session, job, JobFailed("non_finite_loss", "user", "It diverged."), Patience())
     assert client.get(f"/v1/sweeps/{sweep['id']}").json()["jobs"] == {"failed": 1, "queued": 1}
     again = client.post(f"/v1/jobs/{first['id']}/retry").json()
     assert (again["sweep_id"], again["sweep_line"]) == (sweep["id"], first["sweep_line"])

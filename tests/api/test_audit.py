@@ -8,9 +8,9 @@ from api import trail
 from api.trail import Refusals, address_of
 from core.errors import JobFailed
 from core.settings import Settings
-from core.store import attempts, jobs
+from core.store import jobs
 from core.store.engine import make_engine, reading, writing
-from core.store.failures import Patience
+from core.store.failures import Patience, meet
 from core.store.tables import DEFAULT_PROJECT, Audit
 from tests.api.conftest import make_key
 from tests.builders import an_attempt, training_body
@@ -121,7 +121,7 @@ def test_an_import_that_a_worker_refused_leaves_a_line(client: TestClient, engin
         job = jobs.get(session, DEFAULT_PROJECT, sent["import_job_id"])
     attempt = an_attempt(engine, job)
     with attempt.writing() as (session, running):
-        attempts.fail(session, running, JobFailed("unsafe_checkpoint", "user", "m"), Patience())
+        meet(session, running, JobFailed("unsafe_checkpoint", "user", "m"), Patience())
     line = lines(client)[0]
     assert (line["action"], line["target"], line["status"]) == ("import_model", made["id"], 422)
     assert (line["code"], line["request_id"], line["key_id"]) == ("unsafe_checkpoint", job.id, None)

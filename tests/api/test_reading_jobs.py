@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from core.errors import JobFailed
 from core.store import attempts
-from core.store.failures import Patience
+from core.store.failures import Patience, meet
 from tests.api.conftest import STRANGER
 from tests.builders import a_job, an_attempt, get_to
 
@@ -125,7 +125,7 @@ def test_hostile_filters_are_refused(client: TestClient, query: str) -> None:
 def test_a_failed_job_says_whose_fault_it_was(client: TestClient, engine: Engine) -> None:
     attempt = an_attempt(engine)
     with attempt.writing() as (session, job):
-        attempts.fail(session, job, JobFailed("loss_not_finite", "user", "The loss is NaN."), Patience())
+        meet(session, job, JobFailed("loss_not_finite", "user", "The loss is NaN."), Patience())
     job_read = client.get(f"/v1/jobs/{attempt.job_id}").json()
     assert (job_read["status"], job_read["terminal"]) == ("failed", True)
     assert job_read["failure"] == {

@@ -1,12 +1,15 @@
 """Deployments to be broken, and figures of what is measured while they are."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.deployment import SOAK, Deployment
+from tests import measured
+from tests.faults.deployment import Deployment
+from tests.measured import SOAK
 from tests.servers import Redis
 
 LONGEST_SECONDS = 3600
@@ -34,13 +37,9 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
 
 
 @pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Figure:
+def figure(record_property: measured.Record) -> Figure:
     """``figure("seconds until it runs again", 4.2, "at most 60")``: what was measured, and what is wanted at full length."""
-
-    def record(name: str, value: float | str, wanted: str = "") -> None:
-        record_property(name, {"value": round(value, 3) if isinstance(value, float) else value, "wanted": wanted})
-
-    return record
+    return partial(measured.figure, record_property)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,7 +3,6 @@
 Scaled down for ``./run test``; at full length, with the leases and waits of a real installation, where DISTILL_SOAK is set.
 """
 
-import os
 import signal
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -24,11 +23,11 @@ from core.store.engine import make_engine, reading
 from core.store.objects import Objects
 from core.store.tables import DEFAULT_PROJECT, Job
 from tests.deployment import composed
+from tests.measured import SOAK
 from tests.servers import S3, Postgres, Redis, free_port
 from tests.worker.results import assert_exactly_one_result, assert_nothing_left
 from tests.worker.service import Service, submit, until, until_done
 
-SOAK = bool(os.environ.get("DISTILL_SOAK"))
 REAL_SECONDS = {"heartbeat": "10", "lease": "30", "sweep": "10", "poll": "1", "backoff": "10", "grace": "20"}
 PACE = {f"DISTILL_{name.upper()}_SECONDS": value for name, value in REAL_SECONDS.items()} if SOAK else {}
 LEASE_SECONDS = 30.0 if SOAK else 3.0

@@ -23,15 +23,6 @@ from tests.faults.store_proxy import StoreProxy, before
 from tests.servers import S3
 from tests.worker.service import Service
 
-SOAK = os.environ.get("DISTILL_SOAK") == "1"
-"""At full length: read here, because no test sees the machine's own settings."""
-Record = Callable[[str, object], None]
-
-
-def figure(record: Record, name: str, value: float | str, wanted: str = "") -> None:
-    """What was measured, and what is wanted at full length."""
-    record(name, {"value": value, "wanted": wanted})
-
 
 @dataclass
 class Place:

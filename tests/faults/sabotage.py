@@ -37,17 +37,23 @@ runpy.run_module("core.distillation", run_name="__main__", alter_sys=True)
 WORKER = "import sys, runpy; sys.executable = {path!r}; runpy.run_module('worker.local', run_name='__main__', alter_sys=True)"
 
 
+def with_interpreter(path: Path, text: str) -> tuple[str, ...]:
+    """The command of a worker whose trainers are run by the script ``text``, which lies at ``path``."""
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return "-c", WORKER.format(path=str(path))
+
+
 class Sabotage:
     """``fault``: a Python statement, carried out before step ``step`` of every trainer; ``times`` counts how often it was met."""
 
     def __init__(self, folder: Path, fault: str, step: int = 6) -> None:
-        self.log, self.path = folder / "faults", folder / "python"
+        self.log = folder / "faults"
         text = INTERPRETER.format(python=sys.executable, step=step, log=str(self.log), fault=fault)
-        self.path.write_text(text)
-        self.path.chmod(self.path.stat().st_mode | stat.S_IXUSR)
+        self.command = with_interpreter(folder / "python", text)
 
     def worker(self, settings: dict[str, str], log: Path) -> Service:
-        return Service(settings, log, ("-c", WORKER.format(path=str(self.path))))
+        return Service(settings, log, self.command)
 
     def count(self) -> int:
         return len(self.log.read_text()) if self.log.exists() else 0

@@ -18,7 +18,8 @@ from safetensors import safe_open
 from core.folder import FileReady, JobFolder, Resumed, sha256_of
 from core.spec.data import DIGITS
 from core.spec.fit import resolve
-from tests.faults.places import SOAK, Place, Record, figure, heavy, kill, on_a_folder, on_s3, quickly
+from tests.faults.places import Place, heavy, kill, on_a_folder, on_s3, quickly
+from tests.measured import SOAK, Record, figure
 from tests.servers import S3
 from tests.worker.service import submit, until
 

@@ -1,7 +1,6 @@
 """C2: fsync and rename fail in the middle of a save: it is reported as failed, and the one before is kept."""
 
 import shutil
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from core.settings import Settings
 from core.store.objects import Objects
 from tests.builders import training_spec
 from tests.faults.places import Place, on_a_folder
+from tests.faults.sabotage import with_interpreter
 from tests.servers import MissingPartError
 from tests.worker.service import Service, look, submit, until, until_done
 
@@ -37,7 +37,6 @@ case "$1 $2 $3" in
 esac
 exec {python} "$@"
 """
-WORKER = "import sys, runpy; sys.executable = {path!r}; runpy.run_module('worker.local', run_name='__main__', alter_sys=True)"
 
 
 @pytest.fixture
@@ -61,10 +60,8 @@ def faults(tmp_path: Path) -> Path:
 
 
 def worker(place: Place, faults: Path) -> Service:
-    path = place.folder / "interpreter"
-    path.write_text(INTERPRETER.format(faults=faults, options=" ".join(OPTIONS), python=sys.executable))
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return place.worker(command=("-c", WORKER.format(path=str(path))))
+    text = INTERPRETER.format(faults=faults, options=" ".join(OPTIONS), python=sys.executable)
+    return place.worker(command=with_interpreter(place.folder / "interpreter", text))
 
 
 def test_c2_a_save_that_fails_is_reported_and_the_job_goes_on_from_the_one_before(place: Place, faults: Path) -> None:

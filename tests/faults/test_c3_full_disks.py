@@ -1,18 +1,18 @@
 """C3: on a full disk a job pauses with the reason and goes on when there is room; an upload is refused with 507."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 from sqlalchemy import Engine
 
-from core.store import artifacts, keys, moves
-from core.store.engine import make_engine, reading
+from core.store import keys, moves
+from core.store.engine import reading
 from core.store.tables import DEFAULT_PROJECT
 from tests.builders import training_spec
 from tests.faults.small_disk import SmallDisk
 from tests.servers import free_port
+from tests.worker.results import checkpointed
 from tests.worker.service import look, submit, until, until_done
 
 KEY = "dk_everything"
@@ -20,20 +20,19 @@ ON_DISK = {"scratch": ("DISTILL_SCRATCH_FOLDER", "{}"), "objects": ("DISTILL_OBJ
 
 
 @pytest.fixture
-def settings(sqlite_url: str, tmp_path: Path) -> dict[str, str]:
-    return {
-        "DISTILL_HOME": str(tmp_path / "home"),
-        "DISTILL_DATABASE_URL": sqlite_url,
-        "DISTILL_ROOM_SECONDS": "1",
-        "DISTILL_PORT": str(free_port()),
-    }
+def database_url(sqlite_url: str) -> str:
+    """The database makes no difference here."""
+    return sqlite_url
 
 
 @pytest.fixture
-def engine(settings: dict[str, str]) -> Iterator[Engine]:
-    engine = make_engine(settings["DISTILL_DATABASE_URL"])
-    yield engine
-    engine.dispose()
+def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
+    return {
+        "DISTILL_HOME": str(tmp_path / "home"),
+        "DISTILL_DATABASE_URL": database_url,
+        "DISTILL_ROOM_SECONDS": "1",
+        "DISTILL_PORT": str(free_port()),
+    }
 
 
 @pytest.mark.parametrize("where", ["scratch", "objects"])
@@ -79,11 +78,6 @@ def test_c3_an_upload_that_does_not_fit_is_507_and_leaves_nothing(
         assert client.get(f"/v1/models/{model['id']}").json()["status"] == "awaiting_upload"
         fits = client.put(f"/v1/models/{model['id']}/content", content=checkpoint[: 2**18], headers=octets)
         assert fits.status_code == 202
-
-
-def checkpointed(engine: Engine, job_id: str) -> bool:
-    with reading(engine) as session:
-        return bool(artifacts.checkpoints(session, job_id))
 
 
 def answers(client: httpx2.Client) -> bool:

@@ -15,7 +15,8 @@ from core.store import artifacts
 from core.store.engine import reading
 from core.store.tables import Metric
 from tests.builders import training_spec
-from tests.faults.places import Place, Record, figure, kill, on_a_folder
+from tests.faults.places import Place, kill, on_a_folder
+from tests.measured import Record, figure
 from tests.worker.service import look, submit, until, until_done
 
 EPOCHS, STEPS_PER_EPOCH = 5, 3

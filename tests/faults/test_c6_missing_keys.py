@@ -17,7 +17,7 @@ from core.errors import JobFailed
 from core.folder import JobFolder, Measured
 from tests.distillation.folders import distillation, laid_out, run
 from tests.distillation.test_resume import StopAfter, assert_same, newest_checkpoint
-from tests.faults.places import Record, figure
+from tests.measured import Record, figure
 
 Key = str | int
 SPEC: dict[str, Any] = {

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.builders import training_spec
-from tests.faults.places import SOAK, Place, Record, figure, on_s3
+from tests.faults.places import Place, on_s3
 from tests.faults.store_proxy import Fate
+from tests.measured import SOAK, Record, figure
 from tests.servers import S3
 from tests.worker.service import Service, submit, until, until_done
 

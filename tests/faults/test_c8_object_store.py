@@ -23,9 +23,10 @@ from core.store.objects import Objects, artifact_key
 from core.store.tables import DEFAULT_PROJECT
 from tests.api.builders import SAFETENSORS, a_finished_job, an_artifact, sha256
 from tests.builders import an_attempt, training_spec
-from tests.faults.places import Place, Record, figure, heavy, on_a_folder, on_s3
+from tests.faults.places import Place, heavy, on_a_folder, on_s3
 from tests.faults.store_proxy import Fate
 from tests.faults.test_c4_damaged_objects import DAMAGE
+from tests.measured import Record, figure
 from tests.servers import S3, free_port
 from tests.worker.service import Service, look, submit, until, until_done
 

@@ -8,7 +8,8 @@ import pytest
 from core.store import events
 from core.store.engine import reading
 from tests.faults.conftest import Figure
-from tests.faults.deployment import LEASE_SECONDS, PATIENCE_SECONDS, SOAK, Deployment, kill
+from tests.faults.deployment import LEASE_SECONDS, PATIENCE_SECONDS, Deployment, kill
+from tests.measured import SOAK
 from tests.worker.results import checkpointed, resumed_at, short
 from tests.worker.service import until
 

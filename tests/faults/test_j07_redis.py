@@ -12,7 +12,8 @@ from core.store.engine import writing
 from core.store.jobs import request
 from core.store.tables import DEFAULT_PROJECT
 from tests.faults.conftest import Figure
-from tests.faults.deployment import PATIENCE_SECONDS, SOAK, Deployment, fresh_redis
+from tests.faults.deployment import PATIENCE_SECONDS, Deployment, fresh_redis
+from tests.measured import SOAK
 from tests.servers import Redis
 from tests.worker.results import endless
 from tests.worker.service import until

@@ -15,7 +15,8 @@ from core.errors import Unavailable
 from core.store.engine import migrate, reading
 from core.store.tables import Job
 from tests.faults.conftest import Figure
-from tests.faults.deployment import SOAK, Deployment, fresh_postgres
+from tests.faults.deployment import Deployment, fresh_postgres
+from tests.measured import SOAK
 from tests.servers import Postgres, Redis
 from tests.worker.results import checkpointed, endless, short
 from tests.worker.service import until

@@ -11,7 +11,8 @@ from core.store import events
 from core.store.engine import reading
 from core.store.tables import Model
 from tests.faults.conftest import Figure
-from tests.faults.deployment import PATIENCE_SECONDS, SOAK, Api, Deployment, kill
+from tests.faults.deployment import PATIENCE_SECONDS, Api, Deployment, kill
+from tests.measured import SOAK
 from tests.worker.results import checkpointed, endless, short
 from tests.worker.service import until
 

@@ -1,13 +1,12 @@
 """J13: however a trainer fails, the attempts are bounded, and the job says why."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
 from core.store import moves
-from core.store.engine import make_engine, reading
+from core.store.engine import reading
 from core.store.tables import Job
 from tests.builders import training_spec
 from tests.faults.sabotage import Sabotage
@@ -18,20 +17,19 @@ ATTEMPTS = "3"
 
 
 @pytest.fixture
-def settings(sqlite_url: str, tmp_path: Path) -> dict[str, str]:
-    return {
-        "DISTILL_HOME": str(tmp_path / "home"),
-        "DISTILL_DATABASE_URL": sqlite_url,
-        "DISTILL_MAX_ATTEMPTS": ATTEMPTS,
-        "DISTILL_BACKOFF_SECONDS": "0.05",
-    }
+def database_url(sqlite_url: str) -> str:
+    """The database makes no difference here."""
+    return sqlite_url
 
 
 @pytest.fixture
-def engine(settings: dict[str, str]) -> Iterator[Engine]:
-    engine = make_engine(settings["DISTILL_DATABASE_URL"])
-    yield engine
-    engine.dispose()
+def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
+    return {
+        "DISTILL_HOME": str(tmp_path / "home"),
+        "DISTILL_DATABASE_URL": database_url,
+        "DISTILL_MAX_ATTEMPTS": ATTEMPTS,
+        "DISTILL_BACKOFF_SECONDS": "0.05",
+    }
 
 
 def ended(engine: Engine, settings: dict[str, str], folder: Path, sabotage: Sabotage) -> Job:

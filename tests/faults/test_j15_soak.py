@@ -5,7 +5,8 @@ import time
 
 from core.spec.status import TERMINAL
 from tests.faults.conftest import Figure
-from tests.faults.deployment import PATIENCE_SECONDS, SOAK, Deployment, kill
+from tests.faults.deployment import PATIENCE_SECONDS, Deployment, kill
+from tests.measured import SOAK
 from tests.worker.results import short
 
 WORKERS, JOBS, KILL_EVERY_SECONDS, MOST_KILLS = (8, 300, 20.0, 1000) if SOAK else (3, 8, 3.0, 4)

@@ -9,7 +9,8 @@ from core.store import datasets, jobs
 from core.store.engine import writing
 from core.store.tables import DEFAULT_PROJECT
 from tests.faults.conftest import Figure
-from tests.faults.deployment import SOAK, Deployment
+from tests.faults.deployment import Deployment
+from tests.measured import SOAK
 
 JOBS, WITH_TRAINER_EVERY = (200, 1) if SOAK else (15, 4)
 """A job whose folder is not there ends before its trainer starts; starting one takes longer than all else."""

@@ -16,7 +16,7 @@ from core.folder import JobFolder
 from core.settings import Settings
 from core.store import attempts
 from core.store.attempts import Attempt
-from core.store.failures import Patience
+from core.store.failures import Patience, meet
 from tests.api.builders import an_artifact
 from tests.api.conftest import KEY
 from tests.builders import a_job, training_body
@@ -128,7 +128,7 @@ def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finishe
     bad = an_attempt_of_ours(told)  # its stored file is gone: a failure that is logged
     row = an_artifact(told.engine, told.objects, bad, "gone.bin", b"gone")
     with bad.writing() as (session, job):
-        attempts.fail(session, job, JobFailed("x", "user", "m"), Patience())
+        meet(session, job, JobFailed("x", "user", "m"), Patience())
     told.objects.delete(row.object_key)
     answers.append(client.get(f"/v1/jobs/{bad.job_id}/artifacts/gone.bin"))
     assert answers[-1].status_code == 500

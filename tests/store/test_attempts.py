@@ -14,7 +14,7 @@ from core.spec.status import PROTOCOL
 from core.store import artifacts, attempts, events, jobs, metrics, models
 from core.store.attempts import Attempt
 from core.store.engine import database_now, reading, writing
-from core.store.failures import Patience
+from core.store.failures import Patience, meet
 from core.store.tables import DEFAULT_PROJECT, Artifact, Event, Job, Metric, Model
 from tests.builders import SHA256, a_job, an_attempt, enter, get_to, model_description
 
@@ -96,7 +96,7 @@ def test_the_oldest_ready_job_is_next(engine: Engine) -> None:
     an_attempt(engine, made[1])
     later = an_attempt(engine, made[0])
     with later.writing() as (session, job):
-        attempts.fail(session, job, BROKEN, Patience(backoff_seconds=60))
+        meet(session, job, BROKEN, Patience(backoff_seconds=60))
     with reading(engine) as session:
         assert attempts.next_queued(session) == [made[2].id, made[3].id]
         assert attempts.next_queued(session, limit=1) == [made[2].id]
@@ -130,7 +130,7 @@ def publish(session: Session, job: Job) -> None:
 
 
 def fail(session: Session, job: Job) -> None:
-    attempts.fail(session, job, DIVERGED, Patience())
+    meet(session, job, DIVERGED, Patience())
 
 
 def release(session: Session, job: Job) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 from core.errors import JobFailed
 from core.store import attempts, jobs
 from core.store.engine import database_now, reading, writing
-from core.store.failures import Patience
+from core.store.failures import Patience, meet
 from core.store.tables import DEFAULT_PROJECT, Job
 from tests.builders import a_job, an_attempt
 
@@ -21,7 +21,7 @@ AT_ONCE = Patience(backoff_seconds=0.0)
 def fail(engine: Engine, job: Job, error: JobFailed, patience: Patience = AT_ONCE) -> Job:
     """One attempt at the job, which fails; the job afterwards."""
     with an_attempt(engine, job).writing() as (session, held):
-        attempts.fail(session, held, error, patience)
+        meet(session, held, error, patience)
     return reread(engine, job)
 
 
@@ -72,7 +72,7 @@ def test_pauses_double_up_to_36_times_the_first(engine: Engine) -> None:
         attempt = an_attempt(engine, job)
         with attempt.writing() as (session, held):
             before = session.scalar(database_now().select())
-            attempts.fail(session, held, BROKEN, Patience(max_attempts=99, backoff_seconds=10))
+            meet(session, held, BROKEN, Patience(max_attempts=99, backoff_seconds=10))
             after = session.scalar(database_now().select())
         assert before is not None
         assert after is not None
@@ -127,7 +127,7 @@ def test_a_pausing_job_whose_attempt_fails_is_paused_and_stays_so(engine: Engine
     attempt = an_attempt(engine, job)
     ask(engine, job, "pause")
     with attempt.writing() as (session, held):
-        attempts.fail(session, held, error, Patience(max_attempts=1, max_timeouts=1, room_seconds=0))
+        meet(session, held, error, Patience(max_attempts=1, max_timeouts=1, room_seconds=0))
     assert reread(engine, job).status == "paused"
     assert attempts.resume_due(engine) == []
 
@@ -137,7 +137,7 @@ def test_a_pausing_job_that_cannot_be_done_fails(engine: Engine) -> None:
     attempt = an_attempt(engine, job)
     ask(engine, job, "pause")
     with attempt.writing() as (session, held):
-        attempts.fail(session, held, DIVERGED, AT_ONCE)
+        meet(session, held, DIVERGED, AT_ONCE)
     assert reread(engine, job).status == "failed"
 
 
@@ -147,6 +147,6 @@ def test_a_cancelling_job_that_fails_is_cancelled(engine: Engine, error: JobFail
     attempt = an_attempt(engine, job)
     ask(engine, job, "cancel")
     with attempt.writing() as (session, held):
-        attempts.fail(session, held, error, AT_ONCE)
+        meet(session, held, error, AT_ONCE)
     job = reread(engine, job)
     assert (job.status, job.failure) == ("cancelled", None)

@@ -13,7 +13,7 @@ from core.spec.job import ImportModel
 from core.spec.status import ACTIONS, MOVES, STATUSES, Action, Status
 from core.store import attempts, events, jobs, models, moves
 from core.store.engine import reading, writing
-from core.store.failures import Patience
+from core.store.failures import Patience, meet
 from core.store.ids import is_id, new_id
 from core.store.jobs import Filters
 from core.store.tables import DEFAULT_PROJECT, DIGITS_ID, Job, Project
@@ -171,7 +171,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(engine: Engine) -> None:
     with good.writing() as (session, job):
         attempts.succeed(session, job)
     with bad.writing() as (session, job):
-        attempts.fail(session, job, JobFailed("diverged", "user", "It diverged."), Patience())
+        meet(session, job, JobFailed("diverged", "user", "It diverged."), Patience())
     for attempt, state in ((good, "succeeded"), (bad, "failed")):
         with writing(engine) as session, pytest.raises(Conflict, match=state):
             jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
@@ -205,7 +205,7 @@ def test_every_state_that_a_user_can_bring_about_is_a_move_of_the_table() -> Non
 def test_a_job_that_is_tried_again_begins_with_a_clean_slate_and_its_next_number(engine: Engine) -> None:
     attempt = an_attempt(engine)
     with attempt.writing() as (session, job):
-        attempts.fail(session, job, JobFailed("worker_error", "infrastructure", "Its disk broke."), Patience(max_attempts=1))
+        meet(session, job, JobFailed("worker_error", "infrastructure", "Its disk broke."), Patience(max_attempts=1))
     with writing(engine) as session:
         jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "retry")
     with reading(engine) as session:

@@ -23,7 +23,6 @@ OF_NO_ATTEMPT = {"sweeper.py", "registry.py"}
         metrics.record,
         metrics.record_many,
         attempts.succeed,
-        attempts.fail,
         attempts.let_go,
         failures.meet,
         models.publish,

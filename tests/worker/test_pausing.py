@@ -1,6 +1,5 @@
 """Pause, resume and retry, through a real worker and real trainers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,40 +7,29 @@ from sqlalchemy import Engine
 
 from core.errors import JobFailed
 from core.spec.status import Action
-from core.store import artifacts, attempts, events, jobs
-from core.store.engine import make_engine, reading, writing
-from core.store.failures import Patience
+from core.store import attempts, jobs
+from core.store.engine import reading, writing
+from core.store.failures import Patience, meet
 from core.store.tables import DEFAULT_PROJECT, Job
 from tests.builders import training_spec
+from tests.worker.results import checkpointed, resumed_at
 from tests.worker.service import Service, look, submit, until, until_done
 
 
 @pytest.fixture
-def settings(sqlite_url: str, tmp_path: Path) -> dict[str, str]:
-    return {"DISTILL_HOME": str(tmp_path / "home"), "DISTILL_DATABASE_URL": sqlite_url}
+def database_url(sqlite_url: str) -> str:
+    """The database makes no difference here."""
+    return sqlite_url
 
 
 @pytest.fixture
-def engine(settings: dict[str, str]) -> Iterator[Engine]:
-    engine = make_engine(settings["DISTILL_DATABASE_URL"])
-    yield engine
-    engine.dispose()
+def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
+    return {"DISTILL_HOME": str(tmp_path / "home"), "DISTILL_DATABASE_URL": database_url}
 
 
 def ask(engine: Engine, job_id: str, action: Action) -> Job:
     with writing(engine) as session:
         return jobs.request(session, DEFAULT_PROJECT, job_id, action)[0]
-
-
-def newest_step(engine: Engine, job_id: str) -> int:
-    with reading(engine) as session:
-        kept = artifacts.checkpoints(session, job_id)
-    return (kept[0].step or 0) if kept else 0
-
-
-def resumed_at(engine: Engine, job_id: str) -> list[int]:
-    with reading(engine) as session:
-        return [event.data["step"] for event in events.of_type(session, job_id, "resumed")]
 
 
 def test_a_paused_job_frees_its_worker_and_goes_on_at_the_step_that_it_had_reached(
@@ -54,7 +42,7 @@ def test_a_paused_job_frees_its_worker_and_goes_on_at_the_step_that_it_had_reach
         paused = until(lambda: (job := look(engine, first)).status == "paused" and job, 60, "a pause")
         assert (paused.worker, paused.infrastructure_failures, paused.lease_expires_at) == (None, 0, None)
         assert not worker.trainers()
-        step = newest_step(engine, first)
+        step = checkpointed(engine, first)
         assert step > 0
         assert until_done(engine, submit(engine, training_spec())).status == "succeeded", "another job has the worker"
         assert look(engine, first).status == "paused"
@@ -69,7 +57,7 @@ def test_a_failed_job_that_is_tried_again_goes_on_from_its_checkpoint(
 ) -> None:
     job_id = submit(engine, training_spec(schedule={"epochs": 40, "batch_size": 64, "checkpoint_seconds": 0}))
     with Service({**settings, "DISTILL_MAX_ATTEMPTS": "1"}, tmp_path / "worker.log") as worker:
-        until(lambda: newest_step(engine, job_id) > 0, 120, "a checkpoint")
+        until(lambda: checkpointed(engine, job_id) > 0, 120, "a checkpoint")
         worker.trainers()[0].kill()
         failed = until_done(engine, job_id)
         assert failed.failure is not None
@@ -108,5 +96,5 @@ def test_the_end_of_a_job_outruns_a_request_to_pause_it(engine: Engine) -> None:
             if expected == "succeeded":
                 attempts.succeed(session, job)
             else:
-                attempts.fail(session, job, JobFailed("diverged", "user", "It diverged."), Patience())
+                meet(session, job, JobFailed("diverged", "user", "It diverged."), Patience())
         assert look(engine, job_id).status == expected

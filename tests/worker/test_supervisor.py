@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from core.store import events, jobs, metrics
-from core.store.engine import make_engine, reading, writing
+from core.store.engine import reading, writing
 from core.store.tables import DEFAULT_PROJECT
 from tests.builders import training_spec
 from tests.worker.results import assert_exactly_one_result, assert_nothing_left, checkpointed, endless, short
@@ -23,13 +23,6 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
     return {"DISTILL_HOME": str(tmp_path / "home"), "DISTILL_DATABASE_URL": database_url}
-
-
-@pytest.fixture
-def engine(settings: dict[str, str]) -> Iterator[Engine]:
-    engine = make_engine(settings["DISTILL_DATABASE_URL"])
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
