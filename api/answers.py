@@ -1,7 +1,7 @@
 """Rows of the store -> what a caller reads."""
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, inspect
 from sqlalchemy.orm import Session
@@ -11,19 +11,28 @@ from core.spec.status import TERMINAL
 from core.store import jobs, moves, sweeps, tables, workers
 
 
-def job(session: Session, row: tables.Job) -> schemas.Job:
+class Waiting(NamedTuple):
+    """What of a job changes without the job: whoever is before it in the queue, and who there is to take it."""
+
+    position: int | None
+    reason: str | None
+
+
+def waiting(session: Session, row: tables.Job) -> Waiting:
+    """``reason``: what its last attempt left behind, and whether there is any worker for it at this moment."""
+    reason = " ".join(it for it in (row.pending_reason, workers.obstacle(session, row)) if it) or None
+    return Waiting(jobs.queue_position(session, row), reason)
+
+
+def job(session: Session, row: tables.Job, waits: Waiting | None = None) -> schemas.Job:
+    """``waits``: as ``waiting`` has found it, where that was asked before."""
+    waits = waits or waiting(session, row)
     history = [
         schemas.StatusChange(status=event.data["to"], at=event.at, reason=event.data.get("reason"))
         for event in moves.history(session, row.id)
     ]
-    position = jobs.queue_position(session, row)
-    summary = {**_summary(row), "pending_reason": pending_reason(session, row)}
-    return schemas.Job(**summary, spec=row.spec, queue_position=position, status_history=history)
-
-
-def pending_reason(session: Session, row: tables.Job) -> str | None:
-    """What its last attempt left behind, and whether there is any worker for it at this moment."""
-    return " ".join(reason for reason in (row.pending_reason, workers.obstacle(session, row)) if reason) or None
+    summary = {**_summary(row), "pending_reason": waits.reason}
+    return schemas.Job(**summary, spec=row.spec, queue_position=waits.position, status_history=history)
 
 
 def job_summary(row: Row[Any]) -> schemas.JobSummary:

@@ -21,6 +21,7 @@ from core.spec.merge_patch import changed
 from core.spec.status import Action, Status
 from core.store import jobs
 from core.store.engine import reading, writing
+from core.store.moves import IMPORTS
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
 
@@ -122,11 +123,11 @@ def get_job(job_id: str, request: Request, caller: Reader, engine: Database) -> 
     """One job. Its ETag changes when anything in it does."""
     with reading(engine) as session:
         row = jobs.get(session, caller.project_id, job_id)
-        place, reason = jobs.queue_position(session, row) or 0, answers.pending_reason(session, row) or ""
-        etag = f'W/"{row.version}-{place}-{crc32(reason.encode()):x}"'
+        waits = answers.waiting(session, row)
+        etag = f'W/"{row.version}-{waits.position or 0}-{crc32((waits.reason or "").encode()):x}"'
         if unchanged(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        answer = answers.job(session, row)
+        answer = answers.job(session, row, waits)
     return Response(answer.model_dump_json(by_alias=True), media_type="application/json", headers={"ETag": etag})
 
 
@@ -204,7 +205,7 @@ def clone_job(
 
     def act(session: Session) -> tuple[int, schemas.Job]:
         stored = jobs.get(session, caller.project_id, job_id)
-        if stored.kind not in {"distillation", "adversarial_training", "evaluation"}:
+        if stored.kind in IMPORTS:
             raise Conflict(f"Job {stored.id} is an import; upload again instead.", code="not_clonable")
         spec = submission.checked(changed(stored.spec, changes or {}))
         job = submission.submit(session, once, settings, caller.project_id, spec)

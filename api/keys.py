@@ -12,9 +12,10 @@ from api.once import OnceOnly
 from api.routes import KeyedRoute
 from core.errors import Forbidden
 from core.store import keys
-from core.store.engine import database_now, reading, writing
+from core.store.clock import after as from_now
+from core.store.engine import reading, writing
 
-MS_PER_DAY = 24 * 3600 * 1000
+SECONDS_PER_DAY = 24 * 3600
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=KeyedRoute)
 
 
@@ -33,13 +34,13 @@ def create_key(body: schemas.NewKeyBody, caller: Admin, once: OnceOnly) -> Any:
     """A new key of the same project. Keep its secret: it cannot be had again."""
     if "operator" in body.scopes and "operator" not in caller.scopes:
         raise Forbidden("Only a key with the scope 'operator' can give it to another.")
-    expires_at = None if body.expires_in_days is None else database_now() + body.expires_in_days * MS_PER_DAY
+    expires_at = None if body.expires_in_days is None else from_now(body.expires_in_days * SECONDS_PER_DAY)
 
     def act(session: Session) -> tuple[int, schemas.NewKey]:
         key, secret = keys.create(session, caller.project_id, body.name, body.scopes, expires_at)
         return 201, answers.new_key(key, secret)
 
-    return once.carry_out(act, location="/v1/keys", keep=_without_secret)
+    return once.carry_out(act, location="/v1/keys", keep=without_secret)
 
 
 @router.delete("/{key_id}", responses=problems(404))
@@ -51,6 +52,6 @@ def revoke_key(key_id: str, caller: Admin, engine: Database) -> schemas.Key:
     return answers.key(key)
 
 
-def _without_secret(answer: schemas.NewKey) -> schemas.NewKey:
+def without_secret(answer: schemas.NewKey) -> schemas.NewKey:
     """A secret is never stored, not even for a replay."""
     return answer.model_copy(update={"secret": None})

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from api import answers, schemas
 from api.dependencies import After, Database, Limit, Operator
 from api.documentation import created, problems
+from api.keys import without_secret
 from api.once import OnceOnly
 from api.routes import KeyedRoute
 from core.store import keys, projects
@@ -38,5 +39,4 @@ def create_project(body: schemas.ProjectBody, caller: Operator, once: OnceOnly) 
 
 
 def _without_secret(answer: schemas.NewProject) -> schemas.NewProject:
-    """A secret is never stored, not even for a replay."""
-    return answer.model_copy(update={"key": answer.key.model_copy(update={"secret": None})})
+    return answer.model_copy(update={"key": without_secret(answer.key)})

@@ -223,6 +223,10 @@ class JobFolder:
     def stop_reason(self) -> str | None:
         return self.stop.read_text() if self.stop.exists() else None
 
+    def stopped(self) -> Ended:
+        """The end of whoever was asked to stop."""
+        return Ended(outcome="stopped", message=f"Stopped on request ({self.stop_reason() or 'signal'}).")
+
     def publish(
         self,
         name: str,

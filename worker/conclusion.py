@@ -13,8 +13,9 @@ from core.spec.network import ModelDescription
 from core.spec.status import TERMINAL
 from core.store import attempts, datasets, models
 from core.store.attempts import Attempt
-from core.store.failures import Patience
+from core.store.failures import Patience, meet
 from core.store.fence import Fenced
+from core.store.moves import IMPORTS
 from core.store.objects import Objects, upload_key
 from core.store.tables import Job
 from worker.outputs import Outputs
@@ -78,7 +79,7 @@ class Conclusion:
     def failed(self, error: JobFailed) -> None:
         log.warning("attempt failed", code=error.code, failure_class=error.failure_class, message=error.message)
         with self.attempt.writing() as (session, job):
-            attempts.fail(session, job, replace(error, message=without_paths(error.message)), Patience.of(self.settings))
+            meet(session, job, replace(error, message=without_paths(error.message)), Patience.of(self.settings))
         self._leave_nothing_uploaded(job)
 
     def _death(self, trainer: TrainerProcess | None) -> JobFailed:
@@ -128,7 +129,7 @@ class Conclusion:
 
     def _leave_nothing_uploaded(self, job: Job) -> None:
         """After the commit: the bytes as they were sent are of no use once their import has ended; a refused file is not kept."""
-        if job.status not in TERMINAL or job.kind not in ("import_model", "import_dataset"):
+        if job.status not in TERMINAL or job.kind not in IMPORTS:
             return
         spec = parse(job.spec)
         assert isinstance(spec, ImportModel | ImportDataset)

@@ -56,10 +56,14 @@ class Keeper:
         self._done.set()
         self._thread.join()
 
-    def check(self) -> None:
-        """Raises LeaseLost or Stopping where it is of no use to go on preparing."""
+    def check_ours(self) -> None:
+        """Raises LeaseLost."""
         if self.lost:
             raise LeaseLost("the lease was lost")
+
+    def check(self) -> None:
+        """Raises LeaseLost or Stopping where it is of no use to go on preparing."""
+        self.check_ours()
         if self.asked is not None:
             raise Stopping
 
@@ -67,8 +71,7 @@ class Keeper:
         """To be asked before anything is published. Raises LeaseLost, and Unavailable while the lease may have run out: by this
         machine's own count, from before the last renewal was sent, so that it is never believed in for too long.
         """
-        if self.lost:
-            raise LeaseLost("the lease was lost")
+        self.check_ours()
         if time.monotonic() - self._renewed_at > self.settings.lease_seconds:
             raise Unavailable("The lease may have run out; nothing is published until it is renewed.")
 

@@ -145,8 +145,7 @@ class OneAttempt:
         Raises LeaseLost where it could not be reached for so long that the job must be taken to be somebody else's.
         """
         while True:
-            if self.keeper.lost:
-                raise LeaseLost("the lease was lost")
+            self.keeper.check_ours()
             try:
                 write()
             except Unavailable as error:
@@ -170,9 +169,9 @@ class OneAttempt:
 
 
 def failure_of(error: OSError | CorruptObject) -> JobFailed:
-    """What went wrong on this machine, in words that hold none of its paths."""
+    """What went wrong on this machine. An OSError's whole text may name a file of it; what it says is enough."""
     if isinstance(error, CorruptObject):
         return JobFailed("corrupt_object", "infrastructure", error.message)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return JobFailed("storage_full", "infrastructure", "The disk of the worker is full.")
-    return JobFailed("worker_error", "infrastructure", f"The worker could not go on: {error.strerror or type(error).__name__}.")
+    return JobFailed("worker_error", "infrastructure", f"The worker could not go on: {error.strerror or error}.")

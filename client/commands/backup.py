@@ -1,13 +1,14 @@
 """``distill backup`` and ``distill restore``: an embedded service's folder, saved and brought back. This process becomes them."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from client.becoming import become
 from client.credentials import home
+
+MODULE = "embedded.backup"
 
 
 def backup(
@@ -15,7 +16,7 @@ def backup(
     data: Annotated[Path | None, typer.Option(help="The service's folder; default: DISTILL_HOME, or ./distill-data.")] = None,
 ) -> None:
     """Save the embedded service of this machine, also while it runs."""
-    become("save", folder, data or home())
+    become(MODULE, "save", str(folder), "--data", str(data or home()))
 
 
 def restore(
@@ -23,8 +24,4 @@ def restore(
     data: Annotated[Path, typer.Option(help="Folder of a service that is to be; `distill up --data` starts it.")],
 ) -> None:
     """Make a service's folder from a backup."""
-    become("restore", folder, data)
-
-
-def become(command: str, folder: Path, data: Path) -> None:
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "embedded.backup", command, str(folder), "--data", str(data)])  # noqa: S606
+    become(MODULE, "restore", str(folder), "--data", str(data))

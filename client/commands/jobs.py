@@ -1,5 +1,6 @@
 """``distill submit``, ``jobs``, ``show``, ``watch``; ``cancel`` and what else may be asked of a job; ``download``."""
 
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -105,29 +106,27 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
 
 def cancel(job_id: JobId) -> None:
     """Cancel a job."""
-    with Distill() as service:
-        job = service.cancel(job_id)
-    say(f"{job.id} is {job.status}.")
+    ask(Distill.cancel, job_id)
 
 
 def pause(job_id: JobId) -> None:
     """Pause a job: its worker is free, and it goes on from its last checkpoint when it is resumed."""
-    with Distill() as service:
-        job = service.pause(job_id)
-    say(f"{job.id} is {job.status}.")
+    ask(Distill.pause, job_id)
 
 
 def resume(job_id: JobId) -> None:
     """Let a paused job go on."""
-    with Distill() as service:
-        job = service.resume(job_id)
-    say(f"{job.id} is {job.status}.")
+    ask(Distill.resume, job_id)
 
 
 def retry(job_id: JobId) -> None:
     """Try a failed or cancelled job once more, from its last checkpoint."""
+    ask(Distill.retry, job_id)
+
+
+def ask(action: Callable[[Distill, str], Job], job_id: str) -> None:
     with Distill() as service:
-        job = service.retry(job_id)
+        job = action(service, job_id)
     say(f"{job.id} is {job.status}.")
 
 

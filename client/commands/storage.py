@@ -1,11 +1,11 @@
 """``distill storage``: where the service's files are, the same commands as there: this process becomes them."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from client.becoming import become
 
 app = typer.Typer(no_args_is_help=True, help="The service's stored files, on the machine where it runs.")
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -19,15 +19,15 @@ def gc(
     data: Data = None,
 ) -> None:
     """Remove what nobody needs any more. Workers do that by themselves, once an hour."""
-    become("gc", data, "--dry-run" if dry_run else None, "--json" if as_json else None)
+    begin("gc", data, "--dry-run" if dry_run else None, "--json" if as_json else None)
 
 
 @app.command()
 def verify(as_json: AsJson = False, data: Data = None) -> None:
     """Read all stored files again; exit status 1 if one is missing, or not what was stored."""
-    become("verify", data, "--json" if as_json else None)
+    begin("verify", data, "--json" if as_json else None)
 
 
-def become(command: str, data: Path | None, *options: str | None) -> None:
+def begin(command: str, data: Path | None, *options: str | None) -> None:
     given = [option for option in options if option is not None] + (["--data", str(data)] if data is not None else [])
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "core.store.storage", command, *given])  # noqa: S606
+    become("core.store.storage", command, *given)

@@ -1,12 +1,11 @@
 """``distill up``: this process becomes the embedded service."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from client.becoming import become
 from client.credentials import home
 
 
@@ -19,4 +18,4 @@ def up(
     """Start the service on this machine: API, worker, SQLite and files in one folder. Ctrl-C ends it."""
     options = {"--port": str(port), "--data": str(data or home()), "--device": device, "--host": host}
     given = [part for name, value in options.items() if value is not None for part in (name, value)]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "embedded", *given])  # noqa: S606
+    become("embedded", *given)

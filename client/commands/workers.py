@@ -6,7 +6,7 @@ from client.answers import Worker
 from client.display import minute, say, show_table
 from client.distill import Distill
 
-app = typer.Typer(help="The workers; needs the operator's key: of the default project, with the scope admin.")
+app = typer.Typer(help="The workers; needs a key with the scope operator.")
 
 
 @app.callback(invoke_without_command=True)

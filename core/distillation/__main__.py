@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.distillation.data.importing import import_dataset
-from core.distillation.diagnosis import diagnosis
+from core.distillation.diagnosis import diagnosis, failed
 from core.distillation.import_progress import ImportProgress, Stopped
 from core.distillation.models.importing import import_model
-from core.errors import FailureClass, JobFailed, Refused
+from core.errors import JobFailed, Refused
 from core.folder import Ended, JobFolder
 from core.spec.job import EvaluationJob as EvaluationSpec
 from core.spec.job import ImportDataset, ImportModel, Submitted
@@ -58,7 +58,7 @@ def run(folder: JobFolder, signalled: threading.Event) -> Ended:
         folder.output.mkdir(exist_ok=True)
         return carry_out(folder, lambda: signalled.is_set() or folder.stop_reason() is not None)
     except Stopped:
-        return Ended(outcome="stopped", message=f"Stopped on request ({folder.stop_reason() or 'signal'}).")
+        return folder.stopped()
     except Refused as error:
         return failed(error.code, "user", error.message)
     except JobFailed as error:
@@ -86,10 +86,6 @@ def job(folder: JobFolder, spec: Submitted, stop: Callable[[], bool]) -> "Job":
     from core.distillation.training_job import TrainingJob
 
     return EvaluationJob(folder, spec, stop) if isinstance(spec, EvaluationSpec) else TrainingJob(folder, spec, stop)
-
-
-def failed(code: str, failure_class: FailureClass, message: str) -> Ended:
-    return Ended(outcome="failed", code=code, failure_class=failure_class, message=message)
 
 
 def end_with_supervisor() -> None:

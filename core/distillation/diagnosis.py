@@ -17,18 +17,18 @@ def diagnosis(error: Exception) -> Ended:
     """Whose fault it is: the machine's, as far as can be told, else the job's."""
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or _is_out_of_memory(error):
-        return _failed("out_of_memory", "infrastructure", f"Out of memory. {text}".rstrip())
+        return failed("out_of_memory", "infrastructure", f"Out of memory. {text}".rstrip())
     if isinstance(error, torch.AcceleratorError):
-        return _failed("accelerator_error", "infrastructure", f"The accelerator failed: {text}")
+        return failed("accelerator_error", "infrastructure", f"The accelerator failed: {text}")
     if isinstance(error, OSError) and error.errno == EFBIG:
-        return _failed("too_large", "user", "It would write a larger file than it may.")
+        return failed("too_large", "user", "It would write a larger file than it may.")
     if isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT}:
-        return _failed("storage_full", "infrastructure", "The disk of the worker is full.")
+        return failed("storage_full", "infrastructure", "The disk of the worker is full.")
     if isinstance(error, OSError):
-        return _failed("io_error", "infrastructure", f"Reading or writing failed: {error.strerror or error}.")
+        return failed("io_error", "infrastructure", f"Reading or writing failed: {error.strerror or error}.")
     if isinstance(error, RuntimeError) and MACHINE_FAULT.search(text):
-        return _failed("machine_error", "infrastructure", f"The machine failed: {text}")
-    return _failed("trainer_error", "user", f"The trainer stopped with {type(error).__name__}: {text}")
+        return failed("machine_error", "infrastructure", f"The machine failed: {text}")
+    return failed("trainer_error", "user", f"The trainer stopped with {type(error).__name__}: {text}")
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -38,5 +38,5 @@ def _is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def _failed(code: str, failure_class: FailureClass, message: str) -> Ended:
+def failed(code: str, failure_class: FailureClass, message: str) -> Ended:
     return Ended(outcome="failed", code=code, failure_class=failure_class, message=message)

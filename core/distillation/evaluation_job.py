@@ -43,7 +43,7 @@ class EvaluationJob(Job):
             radius=self.spec.radius,
         )
         if not self.measure(self.state, ROLE, subject, measures(self.spec.evaluation), self.keep_state, self.save_due):
-            return self.stopped()
+            return self.folder.stopped()
         self.watch.count(self.state, "evaluating")
         self.folder.say(PhaseBegan(phase="exporting"))
         self.publish_exports(model, self.folder.read_model(), self.spec.export)

@@ -70,9 +70,6 @@ class Job(ABC):
         for older in sorted(self.folder.output.glob("checkpoint-*.safetensors"))[:-KEEP_LOCAL]:
             older.unlink()
 
-    def stopped(self) -> Ended:
-        return Ended(outcome="stopped", message=f"Stopped on request ({self.folder.stop_reason() or 'signal'}).")
-
     # -- measuring
 
     def measure(

@@ -35,7 +35,7 @@ class TrainingJob(Job):
         self.folder.say(PhaseBegan(phase="training"))
         for event in trainer.train(self.stop):
             if isinstance(event, Stopped):
-                return self.stopped()
+                return self.folder.stopped()
             if isinstance(event, Checkpoint):
                 self.keep(event)
             else:
@@ -43,7 +43,7 @@ class TrainingJob(Job):
         self.keep(trainer.save())
         self.folder.say(PhaseBegan(phase="evaluating"))
         if not self.evaluate(trainer, dataset, teacher):
-            return self.stopped()
+            return self.folder.stopped()
         self.folder.say(PhaseBegan(phase="exporting"))
         return self.export(trainer, dataset, teacher)
 

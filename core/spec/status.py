@@ -1,4 +1,4 @@
-"""A job's life: its states, the moves between them, and how failures are met. Code and documentation share these tables."""
+"""A job's life: its states, the moves between them, and what a user may ask for. Code and documentation share these tables."""
 
 from typing import Literal, get_args
 

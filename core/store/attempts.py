@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, ScalarSelect, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, ScalarSelect, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import JobFailed, LeaseLost
@@ -19,7 +19,7 @@ from core.store.engine import reading, transaction, writing
 from core.store.failures import Patience, meet
 from core.store.fence import Fenced
 from core.store.ids import is_id
-from core.store.moves import move, move_by_id
+from core.store.moves import PAUSED_BY_USER, move, move_by_id
 from core.store.tables import Job
 
 
@@ -63,8 +63,7 @@ class Attempt:
 
 def next_queued(session: Session, limit: int = 100) -> list[str]:
     """Ids of jobs that may be claimed now, the oldest first."""
-    statement = select(Job.id).where(Job.status == "queued", _ready()).order_by(Job.created_at, Job.id).limit(limit)
-    return list(session.scalars(statement))
+    return list(session.scalars(_waiting(limit)))
 
 
 def claim(engine: Engine, job_id: str, worker: str, lease_seconds: float) -> Attempt | None:
@@ -76,8 +75,7 @@ def claim(engine: Engine, job_id: str, worker: str, lease_seconds: float) -> Att
 
 def claim_next(engine: Engine, worker: str, lease_seconds: float) -> Attempt | None:
     """Take the oldest queued job that this worker may have, past those that others are just taking; None where there is none."""
-    waiting = select(Job.id).where(Job.status == "queued", _ready()).order_by(Job.created_at, Job.id).limit(1)
-    return _claim(engine, waiting.with_for_update(skip_locked=True).scalar_subquery(), worker, lease_seconds)
+    return _claim(engine, _waiting(1).with_for_update(skip_locked=True).scalar_subquery(), worker, lease_seconds)
 
 
 def _claim(engine: Engine, job_id: str | ScalarSelect[str], worker: str, lease_seconds: float) -> Attempt | None:
@@ -107,11 +105,6 @@ def succeed(session: Fenced, job: Job, results: dict[str, Any] | None = None, mo
     move(session, job, "succeeded", "done", results=results, model_id=model_id, failure=None)
 
 
-def fail(session: Fenced, job: Job, error: JobFailed, patience: Patience) -> None:
-    """The attempt failed: the job is tried again, paused, or fails for good (``core.store.failures``)."""
-    meet(session, job, error, patience)
-
-
 def let_go(session: Fenced, job: Job, reason: str) -> None:
     """The trainer has ended because it was asked to, through no failure.
 
@@ -121,7 +114,7 @@ def let_go(session: Fenced, job: Job, reason: str) -> None:
         case "cancelling":
             move(session, job, "cancelled", reason)
         case "pausing":
-            move(session, job, "paused", reason, worker=None, pending_reason="A user paused it.")
+            move(session, job, "paused", reason, worker=None, pending_reason=PAUSED_BY_USER)
         case _:
             move(session, job, "queued", reason, worker=None, pending_reason=reason, not_before=None)
 
@@ -161,6 +154,10 @@ def resume_due(engine: Engine) -> list[str]:
             if move_by_id(session, job_id, "paused", "queued", reason, *due, not_before=None, pending_reason=None) is not None:
                 resumed.append(job_id)
     return resumed
+
+
+def _waiting(limit: int) -> Select[str]:
+    return select(Job.id).where(Job.status == "queued", _ready()).order_by(Job.created_at, Job.id).limit(limit)
 
 
 def _ready() -> ColumnElement[bool]:

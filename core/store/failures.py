@@ -16,7 +16,7 @@ from core.errors import JobFailed
 from core.settings import Settings
 from core.store.clock import after
 from core.store.fence import Fenced
-from core.store.moves import move
+from core.store.moves import PAUSED_BY_USER, move
 from core.store.tables import Job
 
 LONGEST_PAUSE = 36
@@ -46,7 +46,7 @@ def meet(session: Fenced, job: Job, error: JobFailed, patience: Patience) -> Non
     if job.status == "cancelling":
         move(session, job, "cancelled", error.message)
     elif job.status == "pausing" and error.failure_class != "user":
-        move(session, job, "paused", error.message, worker=None, pending_reason=f"A user paused it. {error.message}")
+        move(session, job, "paused", error.message, worker=None, pending_reason=f"{PAUSED_BY_USER} {error.message}")
     elif error.code == "storage_full":
         reason = f"{error.message} It goes on when there may be room again."
         move(session, job, "paused", reason, worker=None, pending_reason=reason, not_before=after(patience.room_seconds))

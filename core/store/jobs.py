@@ -14,7 +14,7 @@ from core.spec.status import ACTIONS, MOVES, STATUSES, TERMINAL, Action, Status
 from core.store import events
 from core.store.clock import database_now
 from core.store.ids import is_id, new_id
-from core.store.moves import IMPORTS, begin, move
+from core.store.moves import IMPORTS, PAUSED_BY_USER, begin, move
 from core.store.pages import page
 from core.store.tables import Dataset, Job, JobLabel, Model
 
@@ -183,7 +183,7 @@ def _changes(action: Action, new: Status) -> dict[str, Any]:
         case "cancel":
             return {"cancel_requested_at": database_now()}
         case "pause":
-            return {"not_before": None} | ({"pending_reason": "A user paused it."} if new == "paused" else {})
+            return {"not_before": None} | ({"pending_reason": PAUSED_BY_USER} if new == "paused" else {})
         case "resume":
             return {"not_before": None, "pending_reason": None}
         case "retry":

@@ -13,6 +13,8 @@ from core.store.tables import Dataset, Event, Job, Model
 
 IMPORTS = frozenset({"import_model", "import_dataset"})
 """Kinds of job that open an upload."""
+PAUSED_BY_USER = "A user paused it."
+"""Why a paused job waits."""
 
 
 def move(

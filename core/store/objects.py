@@ -205,9 +205,8 @@ class Objects:
         return (stored.key for stored in self.list_objects(prefix))
 
     def list_unfinished(self, before: int) -> Iterator[Stored]:
-        """What writers that were killed have left in a folder, unchanged since ``before`` (milliseconds since the epoch).
-
-        Nothing on S3: an unfinished multipart upload is no object, and ends by a lifecycle rule of the bucket.
+        """What killed writers of an older program, which wrote folders through obstore, have left in one, unchanged since
+        ``before`` (milliseconds since the epoch). What this one's leave is removed by ``core.store.unfinished``.
         """
         if self._scheme != "file":
             return
