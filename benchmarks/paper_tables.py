@@ -48,6 +48,7 @@ TABLES = {
     "readings": "what the paper leaves open",
 }
 TEACHER_SEED = 1000
+ATTACKS = ["pgd", "cw", "autoattack"]
 SHOWN = ("clean", "pgd", "cw", "autoattack", "held_out_robust")
 SECONDS, SPEED, SHARE = "training_seconds_per_epoch", "training_images_per_second", "training_share_of_matrix_rate"
 TITLES = {SECONDS: "s per epoch", SPEED: "images/s", SHARE: "share of the matrix rate"}
@@ -69,11 +70,12 @@ class Scale:
     """A merge patch on the table's base."""
     threads: int
 
-    def sweep(self, table: str, seeds: int) -> Sweep:
+    def sweep(self, table: str, seeds: int, chosen: list[str]) -> Sweep:
         spec = jobfile.load(SPECS / (f"{table}.yaml" if table == "readings" else f"table{table}.yaml"), [])
         own = {"student": self.networks[0], "teacher": "teacher", "adversary": self.adversary(spec["base"]["adversary"])}
         base = merged(merged(spec["base"], self.changes), own, tags=("architecture",))
-        return Sweep.model_validate({"base": base, "rows": spec["rows"], "axes": {"seed": list(range(seeds))}})
+        rows = [row for row in spec["rows"] if not chosen or row["name"] in chosen]
+        return Sweep.model_validate({"base": base, "rows": rows, "axes": {"seed": list(range(seeds))}})
 
     def adversary(self, its: dict[str, Any]) -> dict[str, Any]:
         steps = {"step_size": self.radius / 4} if "step_size" in its else {}
@@ -83,15 +85,14 @@ class Scale:
         """A TRADES network, trained as its students are: theirs in self-distillation, else the larger one."""
         adversary = {"name": "pgd", "radius": self.radius, "step_size": self.radius / 4, "steps": 10}
         own = {"student": self.networks[0 if table == "2" else 1], "method": {"name": "trades"}, "adversary": adversary}
-        attacks = [{"name": "pgd"}, {"name": "cw"}, {"name": "autoattack"}]
-        body = {"evaluation": {"attacks": attacks}, "seed": TEACHER_SEED, **own}
-        return dict(merged(body, self.changes))
+        return dict(merged({"seed": TEACHER_SEED, **own}, self.changes))
 
 
 def small(arguments: argparse.Namespace) -> Scale:
     changes = {
         "data": {"dataset": "digits", "held_out": arguments.held_out or 0.1},
         "schedule": {"epochs": arguments.epochs or 40, "checkpoint_seconds": 3600.0},
+        "evaluation": {"attacks": attacks(arguments)},
         "export": [],
     }
     networks = ({**NARROW, "width": arguments.width}, WIDE)
@@ -102,12 +103,16 @@ def cifar10(arguments: argparse.Namespace) -> Scale:
     changes = {
         "data": {"dataset": "cifar10", "held_out": arguments.held_out or 0.02},
         "schedule": {"epochs": arguments.epochs or 30, "precision": "bf16", "compile": arguments.compile},
-        "evaluation": {"limit": arguments.test_images, "batch_size": 1000, "every_epochs": 2},
+        "evaluation": {"attacks": attacks(arguments), "limit": arguments.test_images, "batch_size": 1000, "every_epochs": 2},
         "export": [],
     }
     description = imported(arguments.data, arguments.work)
     packed = arguments.work / "dataset" / "output" / PACKED_NAME
     return Scale("cifar10", 8 / 255, (RESNET_18, RESNET_34), description, packed, changes, threads=8)
+
+
+def attacks(arguments: argparse.Namespace) -> list[dict[str, str]]:
+    return [{"name": name} for name in arguments.attacks]
 
 
 def imported(images: Path, work: Path) -> DatasetDescription:
@@ -196,7 +201,7 @@ def main() -> None:
             print("The teacher is not done yet: run it again.")
             return
         weights = work / "teacher" / "output" / "best.safetensors"
-        sweep = scale.sweep(arguments.table, arguments.seeds)
+        sweep = scale.sweep(arguments.table, arguments.seeds, arguments.rows)
         waiting = {}
         for point in points(sweep):
             run = Run(scale, work / point.title.replace("/", " "), point.body, weights, teacher_body["student"])
@@ -225,6 +230,8 @@ def asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", choices=TABLES, default="1")
     parser.add_argument("--scale", choices=["small", "cifar10"], default="small")
+    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="of the table; all, if not given")
+    parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=ATTACKS, help="of the evaluation")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--width", type=int, default=4, help="of the small students")

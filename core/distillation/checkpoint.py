@@ -139,7 +139,8 @@ def _load_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor])
     for key, buffer in buffers.items():
         parameter = parameters[int(key)]
         _fits({key: buffer}, {key: parameter})
-        optimizer.state[parameter]["momentum_buffer"] = buffer.to(parameter.device)
+        # Laid out in memory as its parameter is (channels last on CUDA), as a fused optimizer demands.
+        optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter, requires_grad=False).copy_(buffer)
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,11 +1,13 @@
 """The same jobs on a CUDA device. Deselected, and counted, where there is none."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from core.distillation import __main__ as main
 from core.distillation.statistics.distances import DISTANCES, squared_distance
 from tests.distillation.folders import distillation, laid_out, run
 from tests.distillation.test_resume import StopAfter, newest_checkpoint
@@ -43,3 +45,14 @@ def test_the_distances_are_those_of_the_cpu(name: str) -> None:
     a, b = (torch.cov(torch.randn(32, 100)) for _ in range(2))
     on_cuda = squared_distance(a.cuda(), b.cuda(), name)
     assert on_cuda.item() == pytest.approx(squared_distance(a, b, name).item(), rel=1e-3)
+
+
+def test_memory_that_runs_out_is_called_that(tmp_path: Path) -> None:
+    folder = laid_out(tmp_path / "job", distillation())
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-6)
+    try:
+        ended = main.run(folder, threading.Event())
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert (ended.outcome, ended.code, ended.failure_class) == ("failed", "out_of_memory", "infrastructure")

@@ -10,15 +10,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from core.distillation import checkpoint
+from core.distillation.checkpoint import State
+from core.distillation.models import from_description
+from core.distillation.optimisation import make_optimizer
 from core.errors import JobFailed
 from core.folder import FileReady, JobFolder, Measured, Metrics
-from tests.distillation.folders import distillation, laid_out, run
+from tests.distillation.folders import TEACHER, distillation, laid_out, run
 
 STEPS_PER_EPOCH = 4
 """270 of 300 images in batches of 64."""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> None:
     torch.set_num_threads(1)
 
@@ -170,3 +174,17 @@ def test_the_checkpoint_of_another_spec_is_refused(tmp_path: Path) -> None:
     other.checkpoint.write_bytes(newest_checkpoint(first).read_bytes())
     with pytest.raises(JobFailed, match="another job"):
         run(other)
+
+
+def test_momentum_is_laid_out_in_memory_as_its_parameter_is(tmp_path: Path) -> None:
+    """Channels last on CUDA, where a fused optimizer takes nothing else."""
+    student = from_description(TEACHER).to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(distillation().schedule, student.parameters())
+    student(torch.rand(2, 1, 8, 8)).sum().backward()
+    optimizer.step()
+    path = tmp_path / "checkpoint.safetensors"
+    spec = distillation().model_dump_json()
+    path.write_bytes(checkpoint.to_bytes(State(), student, torch.nn.Identity(), optimizer, spec))
+    checkpoint.load(path, student, torch.nn.Identity(), optimizer, spec)
+    strides = {name: (it.stride(), optimizer.state[it]["momentum_buffer"].stride()) for name, it in student.named_parameters()}
+    assert all(one == other for one, other in strides.values()), strides

@@ -2,6 +2,7 @@
 
 import random
 import time
+from itertools import count, islice
 
 import pytest
 
@@ -13,8 +14,7 @@ from tests.measured import SOAK
 from tests.worker.results import checkpointed, resumed_at, short
 from tests.worker.service import until
 
-AT_ONCE = 4 if SOAK else 3
-ROUNDS = 5 if SOAK else 1
+AT_ONCE, ROUNDS, EPOCHS = (4, 5, 150) if SOAK else (3, 1, 40)
 
 
 def began_at(deployment: Deployment, job_id: str) -> list[float]:
@@ -28,19 +28,20 @@ def began_at(deployment: Deployment, job_id: str) -> list[float]:
 def test_j1_a_job_whose_worker_and_trainer_are_killed_goes_on_and_has_one_result(
     deployment: Deployment, at_once: int, figure: Figure
 ) -> None:
-    chance, waits, lost = random.Random(1), [], []
-    for number in range(ROUNDS):
-        made = [deployment.submit(short(40)) for _ in range(at_once)]
-        workers = {name: deployment.worker(name) for name in (f"first-{number}-{slot}" for slot in range(at_once))}
+    chance, waits, lost, names = random.Random(1), [], [], map("worker-{}".format, count())
+    workers = {name: deployment.worker(name) for name in islice(names, at_once)}
+    for _ in range(ROUNDS):
+        made = [deployment.submit(short(EPOCHS)) for _ in range(at_once)]
         killed = {}
         for job_id in chance.sample(made, at_once):
             until(lambda job_id=job_id: checkpointed(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
             time.sleep(chance.uniform(0, 0.5))
             job = deployment.look(job_id)
             saved = checkpointed(deployment.engine, job_id)
-            kill(workers[job.worker or ""])
+            kill(workers.pop(job.worker or ""))
             killed[job_id] = time.time(), saved, (job.progress or {}).get("step", saved)
-            deployment.worker(f"second-{number}-{len(killed)}")
+            name = next(names)
+            workers[name] = deployment.worker(name)
         for job_id, (at, saved, seen) in killed.items():
             assert deployment.until_done(job_id).attempt == 2
             deployment.assert_one_result(job_id)

@@ -84,3 +84,26 @@ def test_j12_a_cancel_that_races_with_the_end_leaves_one_last_state(deployment: 
         assert job.status == "succeeded" or (job.status == "cancelled" and answer == 202)
         found.append(job.status)
     figure("last states", ", ".join(f"{status} {found.count(status)}" for status in sorted(set(found))))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("host_memory_bytes", [0, 2**35], ids=["unbounded", "bounded"])
+def test_j12_a_cancelled_job_gives_the_memory_of_its_gpu_back(
+    embedded: Deployment, host_memory_bytes: int, figure: Figure
+) -> None:
+    """A bound on the trainer's host memory must not keep CUDA from starting."""
+    import torch
+
+    api = embedded.api()
+    before, _ = torch.cuda.mem_get_info()
+    embedded.worker(DISTILL_DEVICE="cuda", DISTILL_TRAINER_MEMORY_BYTES=str(host_memory_bytes))
+    job_id = embedded.submit(endless())
+    until(lambda: checkpointed(embedded.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+    held = before - torch.cuda.mem_get_info()[0]
+    assert held > 2**27, "a process on CUDA holds its context at least"
+    assert cancel(api, job_id) == 202
+    began = time.monotonic()
+    until(lambda: before - torch.cuda.mem_get_info()[0] < held // 8, PATIENCE_SECONDS, "the memory")
+    figure("until the GPU's memory is free again, s", time.monotonic() - began, "at most 15")
+    figure("memory of the GPU held before, MiB", held // 2**20)
+    assert embedded.until_done(job_id).status == "cancelled"
