@@ -1,5 +1,6 @@
 """What there is to choose from: architectures and methods, with their settings as JSON Schema."""
 
+from functools import cache
 from typing import Any, get_args
 
 from fastapi import APIRouter
@@ -25,7 +26,12 @@ _TRAINING = get_args(get_args(TrainingMethod)[0])
 @router.get("/architectures")
 def list_architectures(caller: Reader, limit: Limit = 50, after: After = None) -> schemas.Page[schemas.Architecture]:
     """Networks that can be students, or teachers."""
-    data = [
+    return pages.cut(_architectures(), after, limit)
+
+
+@cache
+def _architectures() -> list[schemas.Architecture]:
+    return [
         schemas.Architecture(
             name=name,
             title=facts.title,
@@ -37,7 +43,6 @@ def list_architectures(caller: Reader, limit: Limit = 50, after: After = None) -
         )
         for name, facts in ARCHITECTURES.items()
     ]
-    return pages.cut(data, after, limit)
 
 
 @router.get(
@@ -53,7 +58,12 @@ def get_report_schema(caller: Reader) -> Any:
 @router.get("/methods")
 def list_methods(caller: Reader, limit: Limit = 50, after: After = None) -> schemas.Page[schemas.MethodInfo]:
     """Ways to train a student, from a teacher or without one."""
-    data = [
+    return pages.cut(_methods(), after, limit)
+
+
+@cache
+def _methods() -> list[schemas.MethodInfo]:
+    return [
         schemas.MethodInfo(
             name=name,
             kind="adversarial_training" if settings in _TRAINING else "distillation",
@@ -62,4 +72,3 @@ def list_methods(caller: Reader, limit: Limit = 50, after: After = None) -> sche
         )
         for name, settings in METHODS.items()
     ]
-    return pages.cut(data, after, limit)

@@ -113,7 +113,7 @@ def list_jobs(
     with reading(engine) as session:
         rows, cursor = jobs.list_jobs(session, caller.project_id, filters, sort=sort, after=after, limit=limit)
         total = jobs.count(session, caller.project_id, filters) if include_total else None
-    data = [answers.job_summary(row) for row in rows]
+    data = answers.job_summaries(rows)
     page = schemas.Page[schemas.JobSummary](data=data, has_more=cursor is not None, next_cursor=cursor, total=total)
     return Response(page.model_dump_json(by_alias=True), media_type="application/json")
 

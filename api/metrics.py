@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
-from sqlalchemy import Engine
 
 from api import schemas
 from api.dependencies import Database, Reader, Whole
@@ -52,15 +51,10 @@ def get_metrics(
             found = metrics.series(session, job_id, wanted, points)
             series = [schemas.MetricSeries(name=name, points=values) for name, values in found.items()]
             return Response(schemas.Metrics(series=series).model_dump_json(), media_type="application/json")
-    lines = _all(engine, job_id, wanted)
+    lines = metrics.stream(engine, job_id, wanted)
     if format == "csv":
         return StreamingResponse(_csv(lines), media_type="text/csv")
     return StreamingResponse(_ndjson(lines), media_type="application/x-ndjson")
-
-
-def _all(engine: Engine, job_id: str, names: list[str] | None) -> Iterator[tuple[str, int, float]]:
-    with reading(engine) as session:
-        yield from metrics.stream(session, job_id, names)
 
 
 def _ndjson(values: Iterable[tuple[str, int, float]]) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from select import POLLIN, poll
 from typing import Any, TypeVar
 
 import psycopg
@@ -19,7 +20,7 @@ from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from core.errors import Invalid, Unavailable
 from core.store import schema
@@ -30,6 +31,8 @@ __all__ = ["database_now", "make_engine", "migrate", "reading", "require_schema"
 SQLITE_BUSY_SECONDS = 30.0
 CONNECT_SHARE, PING_SHARE, SILENCE_SHARE = 0.8, 0.4, 1.2
 """Of the patience. A pooled connection found silent and then a new one that is not made take as long as a silent statement."""
+TRUSTED_SECONDS = 1.0
+"""A connection whose server was heard of so lately need not be asked whether it is there."""
 UNHURRIED_SECONDS = 10.0
 AnySession = TypeVar("AnySession", bound=Session)
 _MIGRATION_LOCK = 0x646973_74696C6C
@@ -47,12 +50,29 @@ def make_engine(url: str, *, patience_seconds: float = 5.0) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """One consistent look (on Postgres: one statement each) at the database; nothing is ever committed.
+    """One consistent look at the database. On Postgres each statement is a look of its own, in autocommit: BEGIN and ROLLBACK
+    would be two more ways there and back, and change nothing.
 
-    Raises Unavailable where the database does not answer. Rows stay readable afterwards.
+    Raises Unavailable where the database does not answer, and RuntimeError when it is to write. Rows stay readable afterwards.
     """
-    with _translated_errors(), Session(engine, expire_on_commit=False) as session:
+    plain = engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
+    with _translated_errors(), _Look(plain, expire_on_commit=False) as session:
         yield session
+
+
+class _Look(Session):
+    """In autocommit whatever it wrote would stay."""
+
+
+@event.listens_for(_Look, "before_flush")
+def _refuse_to_flush(*_: object) -> None:
+    raise RuntimeError("Reading writes nothing.")
+
+
+@event.listens_for(_Look, "do_orm_execute")
+def _refuse_to_write(asked: ORMExecuteState) -> None:
+    if asked.is_insert or asked.is_update or asked.is_delete:
+        raise RuntimeError("Reading writes nothing.")
 
 
 @contextmanager
@@ -159,6 +179,24 @@ class _ImpatientConnection(psycopg.Connection[Any]):
     """Gives up on a server that is connected but silent: statement_timeout is of no use when the server is frozen."""
 
     patience_seconds: float | None = None
+    silence_share = SILENCE_SHARE
+    heard_at = 0.0
+
+    def is_trusted(self) -> bool:
+        """Its server was heard of just now, and has not said anything unasked since, such as that it ends."""
+        if self.closed or time.monotonic() - self.heard_at > TRUSTED_SECONDS:
+            return False
+        unasked = poll()
+        unasked.register(self.fileno(), POLLIN)
+        return not unasked.poll(0)
+
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        self.silence_share = PING_SHARE
+        try:
+            yield
+        finally:
+            self.silence_share = SILENCE_SHARE
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> Any:
@@ -176,12 +214,12 @@ class _ImpatientConnection(psycopg.Connection[Any]):
                 return done.value
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        # Only SQLAlchemy's ping of a pooled connection runs in autocommit; it need not wait as long as a statement may.
-        share = PING_SHARE if self.autocommit else SILENCE_SHARE
-        limit = timeout or (None if self.patience_seconds is None else share * self.patience_seconds)
+        limit = timeout or (None if self.patience_seconds is None else self.silence_share * self.patience_seconds)
         began = time.monotonic()
         try:
-            return super().wait(gen, interval, limit)
+            found = super().wait(gen, interval, limit)
+            self.heard_at = time.monotonic()
+            return found
         except psycopg.OperationalError:
             if limit is not None and time.monotonic() - began >= limit:
                 self.close()
@@ -212,6 +250,15 @@ def _postgresql(url: URL, patience_seconds: float | None) -> Engine:
     def connect(dialect: Any, record: Any, cargs: list[Any], cparams: dict[str, Any]) -> psycopg.Connection[Any]:
         return Impatient.connect(*cargs, **cparams)
 
+    ping = engine.dialect.do_ping
+
+    def ping_where_in_doubt(connection: Any) -> bool:
+        if connection.is_trusted():
+            return True
+        with connection.hurried():
+            return ping(connection)
+
+    engine.dialect.do_ping = ping_where_in_doubt  # type: ignore[method-assign,assignment]
     return engine
 
 

@@ -3,15 +3,17 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Engine, Select, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session
 
+from core.store.engine import reading
 from core.store.fence import Fenced
 from core.store.tables import Metric
 from core.store.upsert import insert
 
 Series = dict[str, list[tuple[int, float]]]
 _FEWEST_POINTS = 4
+_STREAMED_AT_ONCE = 2000
 
 
 def record(session: Fenced, job_id: str, attempt: int, step: int, values: Mapping[str, float]) -> None:
@@ -46,20 +48,35 @@ def series(session: Session, job_id: str, names: Sequence[str] | None = None, po
     """Each metric's (step, value), by step. With ``points``, at most about so many of each: its steps are cut into equal
     parts, and the first, last, least and greatest of each part stay, so that no spike is lost.
     """
-    rows = stream(session, job_id, names) if points is None else _thinned(session, job_id, names, max(points, _FEWEST_POINTS))
+    if points is not None:
+        rows = _thinned(session, job_id, names, max(points, _FEWEST_POINTS))
+    else:
+        rows = ((name, step, value) for name, step, value in session.execute(_all(job_id, names)))
     found: Series = {}
     for name, step, value in rows:
         found.setdefault(name, []).append((step, value))
     return found
 
 
-def stream(session: Session, job_id: str, names: Sequence[str] | None = None) -> Iterator[tuple[str, int, float]]:
-    """Every (name, step, value), by name and step, without holding them all in memory."""
+def stream(engine: Engine, job_id: str, names: Sequence[str] | None = None) -> Iterator[tuple[str, int, float]]:
+    """Every (name, step, value), by name and step. Asked for in parts, each a look of its own: whoever takes them slowly holds
+    neither a connection nor a transaction meanwhile.
+    """
+    statement = rest = _all(job_id, names).limit(_STREAMED_AT_ONCE)
+    while True:
+        with reading(engine) as session:
+            rows = session.execute(rest).all()
+        yield from ((name, step, value) for name, step, value in rows)
+        if len(rows) < _STREAMED_AT_ONCE:
+            return
+        rest = statement.where(tuple_(Metric.name, Metric.step) > tuple_(literal(rows[-1].name), literal(rows[-1].step)))
+
+
+def _all(job_id: str, names: Sequence[str] | None) -> Select[str, int, float]:
     statement = select(Metric.name, Metric.step, Metric.value).where(Metric.job_id == job_id)
     if names is not None:
         statement = statement.where(Metric.name.in_(names))
-    statement = statement.order_by(Metric.name, Metric.step).execution_options(yield_per=2000)
-    yield from session.execute(statement)
+    return statement.order_by(Metric.name, Metric.step)
 
 
 def _thinned(session: Session, job_id: str, names: Sequence[str] | None, points: int) -> Iterator[tuple[str, int, float]]:

@@ -171,21 +171,20 @@ def test_a_broken_connection_leaves_nothing(service: Service, settings: Settings
     assert len(list(objects.list_keys("uploads"))) == 1
 
 
-def test_a_second_upload_of_the_same_model_waits_its_turn(service: Service) -> None:
+def test_a_second_upload_of_the_same_model_waits_its_turn(service: Service, settings: Settings) -> None:
     row_id = announce(service.client, "models")
-    begun, go_on = threading.Event(), threading.Event()
+    go_on = threading.Event()
     answers: list[Any] = []
 
     def slow() -> Iterator[bytes]:
         yield SAFETENSORS + b"\0" * 10**6
-        begun.set()
-        go_on.wait(10)
+        go_on.wait(20)
         yield b"\0"
 
     first = threading.Thread(target=lambda: answers.append(send(service.client, "models", row_id, slow())))
     first.start()
-    begun.wait(10)
-    wait_until(lambda: send(service.client, "models", row_id).json()["code"] == "upload_in_progress", what="the first upload")
+    wait_until(lambda: any(settings.home.glob("**/.staging/*")), what="the first upload")
+    assert send(service.client, "models", row_id).json()["code"] == "upload_in_progress"
     go_on.set()
     first.join(10)
     assert answers[0].status_code == 202

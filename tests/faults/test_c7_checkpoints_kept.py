@@ -62,7 +62,7 @@ def has_gone_on(place: Place, job_id: str, step: int) -> bool:
 
 def test_c7_exactly_the_last_checkpoints_are_kept_wherever_a_worker_is_killed(place: Place, record_property: Record) -> None:
     assert place.proxy is not None
-    job_id = submit(place.engine, training_spec(schedule={"epochs": 10, "batch_size": 64, "checkpoint_seconds": 0}))
+    job_id = submit(place.engine, training_spec(schedule={"epochs": 10 * ROUNDS, "batch_size": 64, "checkpoint_seconds": 0}))
     moments = list(MOMENTS.items()) * ROUNDS
     for number, (when, awaited) in enumerate(moments):
         before = place.step(job_id)

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from core.errors import Invalid, Unavailable
@@ -45,12 +45,16 @@ def test_an_error_undoes_the_whole_transaction(engine: Engine) -> None:
         assert session.get(Project, "prj_other") is None
 
 
-def test_a_reading_session_never_commits(engine: Engine) -> None:
+def test_a_reading_session_never_writes(engine: Engine) -> None:
     with reading(engine) as session:
         session.add(Project(id="prj_other", name="other"))
-        session.flush()
+        with pytest.raises(RuntimeError, match="writes nothing"):
+            session.flush()
+    for statement in (insert(Project).values(id="prj_other", name="other"), update(Project).values(name="other")):
+        with pytest.raises(RuntimeError, match="writes nothing"), reading(engine) as session:
+            session.execute(statement)
     with reading(engine) as session:
-        assert session.get(Project, "prj_other") is None
+        assert [(project.id, project.name) for project in session.scalars(select(Project))] == [(DEFAULT_PROJECT, "default")]
 
 
 def test_300_concurrent_read_modify_writes_lose_nothing_on_sqlite(sqlite_url: str) -> None:

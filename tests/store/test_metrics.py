@@ -20,7 +20,18 @@ def test_a_step_that_is_trained_again_replaces_its_values(engine: Engine) -> Non
         assert metrics.series(session, job.id) == {"accuracy": [(1, 0.5)], "loss": [(1, 1.0), (2, 0.25)]}
         assert metrics.series(session, job.id, names=["loss", "none"]) == {"loss": [(1, 1.0), (2, 0.25)]}
         assert metrics.names(session, job.id) == ["accuracy", "loss"]
-        assert list(metrics.stream(session, job.id)) == [("accuracy", 1, 0.5), ("loss", 1, 1.0), ("loss", 2, 0.25)]
+    assert list(metrics.stream(engine, job.id)) == [("accuracy", 1, 0.5), ("loss", 1, 1.0), ("loss", 2, 0.25)]
+
+
+def test_a_stream_has_every_value_once_and_holds_no_connection_between_its_parts(engine: Engine) -> None:
+    job = a_job(engine)
+    with writing(engine) as session:
+        metrics.record_many(session, job.id, 1, [(step, {"a": 1.0, "b": 2.0}) for step in range(3000)])
+    given = metrics.stream(engine, job.id)
+    first = next(given)
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert [first, *given] == [(name, step, value) for name, value in (("a", 1.0), ("b", 2.0)) for step in range(3000)]
+    assert [step for _, step, _ in metrics.stream(engine, job.id, ["b"])] == list(range(3000))
 
 
 def test_values_that_are_not_finite_are_left_out(engine: Engine) -> None:
