@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Engine, Select, func, literal, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Engine, Integer, Select, bindparam, func, literal, select, tuple_
+from sqlalchemy.orm import Session, aliased
 
 from core.store.engine import reading
 from core.store.fence import Fenced
@@ -55,7 +56,7 @@ def series(session: Session, job_id: str, names: Sequence[str] | None = None, po
     found: Series = {}
     for name, step, value in rows:
         found.setdefault(name, []).append((step, value))
-    return found
+    return {name: found[name] for name in sorted(found)}
 
 
 def stream(engine: Engine, job_id: str, names: Sequence[str] | None = None) -> Iterator[tuple[str, int, float]]:
@@ -73,34 +74,53 @@ def stream(engine: Engine, job_id: str, names: Sequence[str] | None = None) -> I
 
 
 def _all(job_id: str, names: Sequence[str] | None) -> Select[str, int, float]:
-    statement = select(Metric.name, Metric.step, Metric.value).where(Metric.job_id == job_id)
-    if names is not None:
-        statement = statement.where(Metric.name.in_(names))
+    statement = select(Metric.name, Metric.step, Metric.value).where(*_of(job_id, names))
     return statement.order_by(Metric.name, Metric.step)
 
 
 def _thinned(session: Session, job_id: str, names: Sequence[str] | None, points: int) -> Iterator[tuple[str, int, float]]:
-    """Passes over the points as they lie: each metric's range, then the ends and extremes of its parts, then where those are."""
-    mine = [Metric.job_id == job_id, *([] if names is None else [Metric.name.in_(names)])]
-    begin, end, size = func.min(Metric.step), func.max(Metric.step), func.count()
+    """Short metrics whole; of long ones the ends and extremes of each part. Two passes over the points as they lie."""
+    begin, end, mine = func.min(Metric.step), func.max(Metric.step), _of(job_id, names)
     count = points // _FEWEST_POINTS
-    ranges = select(Metric.name, begin.label("first"), size.label("size"), ((end - begin + count) // count).label("width"))
-    whole = ranges.where(*mine).group_by(Metric.name).subquery()
-    part = (Metric.step - whole.c.first) // whole.c.width
-    extremes = [func.min(Metric.value).label("least"), func.max(Metric.value).label("greatest")]
-    parts = select(Metric.name, part.label("part"), begin.label("first"), end.label("last"), *extremes)
-    parts_of = parts.join(whole, Metric.name == whole.c.name).where(*mine).group_by(Metric.name, part).subquery()
-    at_end = Metric.step.in_([parts_of.c.first, parts_of.c.last])
-    is_kept = or_(whole.c.size <= points, at_end, Metric.value.in_([parts_of.c.least, parts_of.c.greatest]))
-    statement = (
-        select(Metric.name, Metric.step, Metric.value, parts_of.c.part, or_(whole.c.size <= points, at_end))
-        .join(whole, Metric.name == whole.c.name)
-        .join(parts_of, (Metric.name == parts_of.c.name) & (part == parts_of.c.part))
-        .where(*mine, is_kept)
-        .order_by(Metric.name, Metric.step)
-    )
-    seen: set[tuple[str, int, float]] = set()
-    for name, step, value, number, always in session.execute(statement):
-        if always or (name, number, value) not in seen:  # of equal extremes the first
-            yield name, step, value
-        seen.add((name, number, value))
+    ranges = select(Metric.name, begin, (end - begin + count) // count, func.count()).where(*mine)
+    found = session.execute(ranges.group_by(Metric.name).order_by(Metric.name)).all()
+    short = [name for name, _, _, size in found if size <= points]
+    whole = session.execute(_all(job_id, short)).all() if short else []
+    yield from ((name, step, value) for name, step, value in whole)
+    for name, first, width, size in found:
+        if size > points:
+            yield from ((name, step, value) for step, value in _corners(session, job_id, name, first, width))
+
+
+def _corners(session: Session, job_id: str, name: str, beginning: int, width: int) -> list[tuple[int, float]]:
+    """(step, value) of the first, the last, the least and the greatest point of each part, by step; of equal ones the first."""
+    kept: set[tuple[int, float]] = set()
+    given = {"job_id": job_id, "name": name, "beginning": beginning, "width": width}
+    for first, last, least, greatest, at_first, at_last, of_least, of_greatest in session.connection().execute(_PARTS, given):
+        kept |= {(first, at_first), (last, at_last), (of_least, least), (of_greatest, greatest)}
+    return sorted(kept)
+
+
+def _parts() -> Select[Any]:
+    """Made once. For each part its ends and extremes, the values at the ends, and the steps of the extremes."""
+    one = (Metric.job_id == bindparam("job_id"), Metric.name == bindparam("name"))
+    part = (Metric.step - bindparam("beginning", type_=Integer)) // bindparam("width", type_=Integer)
+    ends = (func.min(Metric.step).label("first"), func.max(Metric.step).label("last"))
+    extremes = (func.min(Metric.value).label("least"), func.max(Metric.value).label("greatest"))
+    parts = select(*ends, *extremes).where(*one).group_by(part).subquery()
+    point = aliased(Metric)
+    at = (point.job_id == bindparam("job_id"), point.name == bindparam("name"))
+    inside = (*at, point.step.between(parts.c.first, parts.c.last))
+    values = [select(point.value).where(*at, point.step == each).scalar_subquery() for each in (parts.c.first, parts.c.last)]
+    steps = [
+        select(point.step).where(*inside, point.value == each).order_by(point.step).limit(1).scalar_subquery()
+        for each in (parts.c.least, parts.c.greatest)
+    ]
+    return select(parts, *values, *steps)
+
+
+def _of(job_id: str, names: Sequence[str] | None) -> list[ColumnElement[bool]]:
+    return [Metric.job_id == job_id, *([] if names is None else [Metric.name.in_(names)])]
+
+
+_PARTS = _parts()
