@@ -16,34 +16,26 @@ AT_ONCE = 500
 
 
 def claims(database: Database, scale: float) -> dict[str, Any]:
-    """Each way by which a worker comes to a job: it was told of it (Celery), or it looks for the oldest (polling)."""
+    """Each claims the oldest job, as every worker does."""
     queued = max(CLAIMERS * 5, round(QUEUED * scale))
-    return {
-        "queued": queued,
-        "told": race(database.url, queue(database.url, queued)),
-        "looking": race(database.url, None, queued=len(queue(database.url, queued))),
-    }
+    queue(database.url, queued)
+    return {"queued": queued, **race(database.url, queued)}
 
 
-def queue(url: str, count: int) -> list[str]:
+def queue(url: str, count: int) -> None:
     engine = make_engine(url)
-    made: list[str] = []
-    while len(made) < count:
+    for begin in range(0, count, AT_ONCE):
         with writing(engine) as session:
-            for _ in range(min(AT_ONCE, count - len(made))):
-                made.append(jobs.submit(session, DEFAULT_PROJECT, JOB, dataset_id=DIGITS_ID).id)
+            for _ in range(begin, min(begin + AT_ONCE, count)):
+                jobs.submit(session, DEFAULT_PROJECT, JOB, dataset_id=DIGITS_ID)
     engine.dispose()
-    return made
 
 
-def race(url: str, told: list[str] | None, queued: int = 0) -> dict[str, Any]:
+def race(url: str, queued: int) -> dict[str, Any]:
     """All claimers begin together; the time is that of the first claim's beginning to the last claim's end."""
     fork = multiprocessing.get_context("fork")
     begin, answers = fork.Barrier(CLAIMERS), fork.Queue()
-    claimers = [
-        fork.Process(target=claim, args=(url, n, None if told is None else told[n::CLAIMERS], begin, answers))
-        for n in range(CLAIMERS)
-    ]
+    claimers = [fork.Process(target=claim, args=(url, n, begin, answers)) for n in range(CLAIMERS)]
     for claimer in claimers:
         claimer.start()
     found = [answers.get(timeout=600) for _ in claimers]
@@ -51,24 +43,20 @@ def race(url: str, told: list[str] | None, queued: int = 0) -> dict[str, Any]:
         claimer.join()
     won = [job_id for _, _, mine in found for job_id in mine]
     seconds = max(end for _, end, _ in found) - min(begun for begun, _, _ in found)
-    wanted = queued if told is None else len(told)
     return {
         "claims_per_second": len(won) / seconds,
         "claimed": len(won),
-        "left": wanted - len(set(won)),
+        "left": queued - len(set(won)),
         "claimed_twice": len(won) - len(set(won)),
     }
 
 
-def claim(url: str, number: int, told: list[str] | None, begin: Any, answers: Any) -> None:
+def claim(url: str, number: int, begin: Any, answers: Any) -> None:
     engine, name, mine = make_engine(url, patience_seconds=60), f"worker-{number}", []
     attempts.claim(engine, "job_none", name, 600)  # a connection, and statements compiled
     begin.wait()
     began = time.time()
-    if told is None:
-        while (attempt := attempts.claim_next(engine, name, 600)) is not None:
-            mine.append(attempt.job_id)
-    else:
-        mine = [job_id for job_id in told if attempts.claim(engine, job_id, name, 600) is not None]
+    while (attempt := attempts.claim_next(engine, name, 600)) is not None:
+        mine.append(attempt.job_id)
     answers.put((began, time.time(), mine))
     engine.dispose()

@@ -58,10 +58,8 @@ def streams(found: dict[str, Any]) -> Iterator[Line]:
 
 def claims(found: dict[str, Any]) -> Iterator[Line]:
     yield "queued jobs, 16 processes", f"{found['queued']:,}", ""
-    for way, title in (("told", "each told of its jobs"), ("looking", "each looking for the oldest")):
-        race = found[way]
-        yield f"{title}: claims a second", f"{race['claims_per_second']:.0f}", "≥ 200 on Postgres, ≥ 50 on SQLite"
-        yield f"{title}: claimed twice / left", f"{race['claimed_twice']} / {race['left']}", "0 / 0"
+    yield "claims a second", f"{found['claims_per_second']:.0f}", "≥ 200 on Postgres, ≥ 50 on SQLite"
+    yield "claimed twice / left", f"{found['claimed_twice']} / {found['left']}", "0 / 0"
 
 
 def uploads(found: dict[str, Any]) -> Iterator[Line]:

@@ -31,8 +31,10 @@ supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
 
 @app.task(name=TASK)  # type: ignore[untyped-decorator]
 def run(job_id: str) -> None:
-    """One attempt at the job, if it is still there to be claimed."""
-    supervisor.run(job_id)
+    """A job waits. Which one is claimed is the table's matter: the oldest, so that one that was given back does not wait
+    behind whatever was submitted since.
+    """
+    supervisor.run()
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

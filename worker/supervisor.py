@@ -51,18 +51,14 @@ class Supervisor:
             self._slots.release(taken)
         return taken
 
-    def run(self, job_id: str | None = None) -> bool:
-        """One attempt at the job, or at the oldest that waits; False at once if there is nothing to claim."""
+    def run(self) -> bool:
+        """One attempt at the oldest job that waits; False at once if there is nothing to claim."""
         if self.shutdown.is_set() or not self._slots.acquire(blocking=False):
             return False
         try:
             if self.registry.closed is not None or self.registry.leaving:
                 return False
-            name, lease_seconds = self.registry.name, self.settings.lease_seconds
-            if job_id is None:
-                attempt = attempts.claim_next(self.engine, name, lease_seconds)
-            else:
-                attempt = attempts.claim(self.engine, job_id, name, lease_seconds)
+            attempt = attempts.claim_next(self.engine, self.registry.name, self.settings.lease_seconds)
             if attempt is None:
                 return False
             with structlog.contextvars.bound_contextvars(job=attempt.job_id, attempt=attempt.number):

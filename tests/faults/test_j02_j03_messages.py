@@ -91,3 +91,13 @@ def test_j4_a_message_that_comes_fifty_times_and_late_begins_one_attempt(
     assert len(claims) == 1
     figure("messages that did nothing", len(taken) - 1)
     figure("the slowest of them, s", taken[-2], "at most 1")
+
+
+def test_j4_a_message_of_a_new_job_begins_the_oldest_one_that_waits(served: Deployment, redis_server: Redis) -> None:
+    """One that was given back and is hinted at last, behind all others, would wait for them all."""
+    old, new = (served.submit(short(1)) for _ in range(2))
+    redis_server.empty()
+    make_app(redis_server.url).send_task(TASK, args=[new], ignore_result=True)
+    served.worker()
+    began = [job.started_at or 0 for job in map(served.until_done, (old, new))]
+    assert 0 < began[0] < began[1]

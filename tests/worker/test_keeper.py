@@ -38,7 +38,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
 
 
 @contextmanager
-def working(settings: Settings, engine: Engine, job_id: str) -> Iterator[threading.Event]:
+def working(settings: Settings, engine: Engine) -> Iterator[threading.Event]:
     """A supervisor at work on the job, beside a sweeper that takes every job whose lease has run out. Yields its shutdown."""
     shutdown, over = threading.Event(), threading.Event()
     supervisor = Supervisor(settings, engine, Objects.from_settings(settings), shutdown)
@@ -47,7 +47,7 @@ def working(settings: Settings, engine: Engine, job_id: str) -> Iterator[threadi
         while not over.wait(0.1):
             attempts.sweep(engine, Patience(backoff_seconds=60))
 
-    threads = [threading.Thread(target=supervisor.run, args=(job_id,)), threading.Thread(target=sweep)]
+    threads = [threading.Thread(target=supervisor.run), threading.Thread(target=sweep)]
     for thread in threads:
         thread.start()
     try:
@@ -74,7 +74,7 @@ def test_a_lease_is_kept_while_a_file_takes_longer_than_it_to_upload(
 
     monkeypatch.setattr(Objects, "put_file", slowly)
     job_id = submit(engine, training_spec())
-    with working(settings, engine, job_id):
+    with working(settings, engine):
         job = until_done(engine, job_id)
     assert slow
     assert (job.status, job.attempt) == ("succeeded", 1)
@@ -85,7 +85,7 @@ def test_a_job_is_cancelled_while_its_inputs_are_fetched(
 ) -> None:
     forever(monkeypatch)
     job_id = submit(engine, training_spec())
-    with working(settings, engine, job_id):
+    with working(settings, engine):
         until(lambda: look(engine, job_id).status == "running", 20, "a claim")
         with writing(engine) as session:
             jobs.request(session, DEFAULT_PROJECT, job_id, "cancel")
@@ -97,7 +97,7 @@ def test_a_worker_that_is_shut_down_while_it_fetches_inputs_gives_the_job_back(
 ) -> None:
     forever(monkeypatch)
     job_id = submit(engine, training_spec())
-    with working(settings, engine, job_id) as shutdown:
+    with working(settings, engine) as shutdown:
         until(lambda: look(engine, job_id).status == "running", 20, "a claim")
         shutdown.set()
     job = look(engine, job_id)
