@@ -4,10 +4,11 @@
 
 Starts real processes on this machine. ``--scale 1`` is what is wanted of the service: a million jobs with ten million metric
 points, 10,000 queued jobs, a thousand event streams, 5 GB of upload; a smaller one makes all of it smaller, and holds nothing to
-its bound. Writes load.json and load.md.
+its bound. Writes load.json and load.md; rows that were not run keep what was measured before, if it was at the same scale.
 """
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -42,6 +43,13 @@ def measure(name: str, database: Database, scale: float) -> dict[str, Any]:
     return ROWS[name](database, scale)
 
 
+def kept(folder: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Rows that an earlier run with the same settings has written, and their dates."""
+    path = folder / "load.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    return (before["rows"], before["dates"]) if before.get("settings") == settings else ({}, {})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0)
@@ -49,9 +57,10 @@ def main() -> None:
     parser.add_argument("--databases", nargs="+", choices=["SQLite", "Postgres"], default=["SQLite", "Postgres"])
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
-    found: dict[str, dict[str, Any]] = {}
+    settings = {"scale": arguments.scale, "seed": 0}
+    found, dates = kept(arguments.out, settings)
     for name in arguments.only:
-        found[name] = {}
+        found[name], dates[name] = {}, stamp()["date"]
         for kind in arguments.databases:
             with tempfile.TemporaryDirectory(prefix="load-") as scratch:
                 server = Postgres().start() if kind == "Postgres" else None
@@ -62,7 +71,7 @@ def main() -> None:
                 finally:
                     if server is not None:
                         server.close()
-    data = {"settings": {"scale": arguments.scale, "seed": 0}, "rows": found, **stamp()}
+    data = {"settings": settings, "rows": {name: found[name] for name in ROWS if name in found}, "dates": dates, **stamp()}
     write(arguments.out, "load", data, markdown(data))
 
 

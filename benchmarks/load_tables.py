@@ -6,7 +6,8 @@ from typing import Any
 MB, KB = 1e6, 1e3
 Line = tuple[str, str, str]
 """What it is, the figure, and what is wanted."""
-UNBOUND = {"with the number of all"}
+COUNTED = "with the number of all, one client"
+"""To count a million rows takes as long as it takes: held to no bound."""
 
 
 def markdown(data: dict[str, Any]) -> str:
@@ -17,6 +18,8 @@ def markdown(data: dict[str, Any]) -> str:
     for name, databases in data["rows"].items():
         lines += [
             f"## {name}: {TITLES[name]}",
+            "",
+            f"{data['dates'][name]}.",
             "",
             f"| | {' | '.join(databases)} | wanted |",
             "|---" * (len(databases) + 2) + "|",
@@ -33,7 +36,7 @@ def large(found: dict[str, Any]) -> Iterator[Line]:
     yield "jobs / metric points", f"{found['jobs']:,} / {found['points']:,}", ""
     first = found["questions"]["first page"]["p50_ms"]
     for name, wait in found["questions"].items():
-        wanted = "" if name in UNBOUND else "p95 ≤ 100"
+        wanted = "" if name == COUNTED else "p95 ≤ 100"
         yield f"{name}: p50 / p95 (ms)", f"{wait['p50_ms']:.1f} / {wait['p95_ms']:.1f}", wanted
     half = found["questions"]["page half way"]["p50_ms"]
     yield "page half way : first page (p50)", f"{half / first:.2f}", "about 1: a page costs the same wherever it is"
