@@ -57,7 +57,12 @@ class _Look:
         self.ended = False
 
     def next(self) -> list[bytes]:
-        """New events, and the job if it has changed: before the event that ends it, for that one is the last message."""
+        """New events, and the job if it has changed: before the event that ends it, for that one is the last message.
+
+        Nothing once the service is ending: of a thousand streams most wait for a thread here.
+        """
+        if self.watch.closing:
+            return []
         with reading(self.watch.engine) as session:
             rows = events.after(session, self.job_id, self.seq, BATCH)
             job = jobs.get(session, self.project_id, self.job_id)
