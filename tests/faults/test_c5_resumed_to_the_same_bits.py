@@ -105,6 +105,7 @@ def test_c5_a_job_killed_at_five_points_ends_with_the_same_weights_optimizer_and
     for number, (where, reached) in enumerate(POINTS.items()):
         with place.worker(str(number)) as worker:
             until(lambda number=number: look(place.engine, killed).attempt == number + 1, 60, "a claim")
+            until(lambda number=number: len(place.said(killed, "resumed")) == number, 60, "where it goes on")
             until(lambda reached=reached: reached(place, killed), 60, where)
             kill(worker)
     undisturbed = submit(place.engine, spec())

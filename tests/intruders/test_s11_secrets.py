@@ -183,7 +183,7 @@ def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: Ho
     blocked.touch()
     setup = told.settings.model_copy(update={"scratch_folder": blocked, "backoff_seconds": 600})
     job = a_job(told.engine)
-    Supervisor(setup, told.engine, told.objects, threading.Event()).run(job.id)
+    Supervisor(setup, told.engine, told.objects, threading.Event()).run()
     found = told.client.get(f"/v1/jobs/{job.id}").json()
     assert "could not go on: Not a directory" in found["pending_reason"]
     is_silent(json.dumps(found))

@@ -196,7 +196,7 @@ def test_a_job_that_the_first_program_took_in_is_carried_out_by_this_one(upgrade
     (job_id,) = (job["id"] for job in upgraded.before["jobs"] if job["name"] == "queued training")
     settings = Settings(home=tmp_path, database_url=str(upgraded.engine.url), threads=1)
     supervisor = Supervisor(settings, upgraded.engine, Objects.from_settings(settings), threading.Event())
-    assert supervisor.run(job_id)
+    assert supervisor.run()
     job = look(upgraded.engine, job_id)
     assert (job.status, job.failure) == ("succeeded", None)
     assert job.results is not None
