@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from api.app import create_app
-from api.protocol import BoundedProtocol
+from api.http.protocol import BoundedProtocol
 from core.errors import Unavailable, WrongSchema
 from core.settings import is_loopback, listed, settings
 from core.store import keys
-from core.store.engine import make_engine, reading, require_schema
+from core.store.database.engine import make_engine, reading, require_schema
 
 GRACE_SECONDS = 5
 
@@ -31,7 +31,7 @@ def main() -> int:
     if not has_key:
         print(
             f"Others can reach {setup.host}, and there is no API key yet. Set DISTILL_BOOTSTRAP_KEY and run "
-            "`python -m core.store.setup` first.",
+            "`python -m core.store.commands.setup` first.",
             file=sys.stderr,
         )
         return 2

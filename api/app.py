@@ -9,33 +9,32 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 
-from api import (
+from api.endpoints import (
     audit,
     catalogue,
     datasets,
-    docs,
     health,
     jobs,
     keys,
     metrics,
     models,
-    openapi,
-    problems,
     projects,
     results,
     sweeps,
     workers,
 )
-from api.limits import Limits
-from api.middleware import Envelope
-from api.origins import Origins
-from api.telemetry import Telemetry
-from api.watch import Watch, running
+from api.events.job_changes import Watch, running
+from api.http import problems
+from api.http.allowed_origins import Origins
+from api.http.middleware import Envelope
+from api.http.rate_limits import Limits
+from api.http.telemetry import Telemetry
+from api.openapi import docs_page, document
 from core import logs
 from core.settings import Settings
 from core.settings import settings as from_environment
-from core.store.engine import make_engine
-from core.store.objects import Objects
+from core.store.database.engine import make_engine
+from core.store.objects.store import Objects
 
 VERSION = "0.1.0"
 UPLOADS_AT_ONCE = 16
@@ -44,8 +43,22 @@ DATABASE_PATIENCE_SECONDS = 1.5
 """A database that does not answer is a 503 within 2 s."""
 CROSS_ORIGIN: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Range"],
-    "expose_headers": ["Content-Disposition", "Content-Range", "ETag", "Location", "Retry-After", "X-Request-Id"],
+    "allow_headers": [
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "If-None-Match",
+        "Last-Event-ID",
+        "Range",
+    ],
+    "expose_headers": [
+        "Content-Disposition",
+        "Content-Range",
+        "ETag",
+        "Location",
+        "Retry-After",
+        "X-Request-Id",
+    ],
 }
 """What a page of an allowed origin may send and read. There are no cookies to allow."""
 
@@ -65,7 +78,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         logs.configure(setup)
         state = app.state
         state.settings, state.telemetry, state.limits = setup, telemetry, Limits(setup)
-        state.engine = make_engine(setup.resolved_database_url, patience_seconds=DATABASE_PATIENCE_SECONDS)
+        state.engine = make_engine(
+            setup.resolved_database_url, patience_seconds=DATABASE_PATIENCE_SECONDS
+        )
         state.objects = Objects.from_settings(setup)
         state.upload_threads = CapacityLimiter(UPLOADS_AT_ONCE)
         state.watch = Watch(state.engine)
@@ -87,8 +102,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=list(origins.pages), **CROSS_ORIGIN)
     app.add_middleware(Envelope, telemetry=telemetry, origins=origins)
     problems.install(app)
-    openapi.install(app)
-    for module in (jobs, results, metrics, sweeps, models, datasets, catalogue, workers, keys, projects, audit, health, docs):
+    document.install(app)
+    for module in (
+        jobs,
+        results,
+        metrics,
+        sweeps,
+        models,
+        datasets,
+        catalogue,
+        workers,
+        keys,
+        projects,
+        audit,
+        health,
+        docs_page,
+    ):
         app.include_router(module.router)
     app.include_router(health.open_router)
     return app

@@ -2,47 +2,25 @@
 
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from pydantic import BeforeValidator
 from sqlalchemy import Engine
 
-from core.errors import Forbidden, Unauthenticated
+from api.http.authentication import Principal
+from core.errors import Forbidden
 from core.settings import Settings
-from core.store import keys
-from core.store.objects import Objects
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who calls: a key, and the one project that it opens."""
-
-    key_id: str
-    project_id: str
-    scopes: frozenset[str]
-
-
-def secret_of(request: Request) -> str:
-    """The key in ``Authorization: Bearer <key>``; nothing else, such as a cookie, says who calls. Raises Unauthenticated."""
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
-        raise Unauthenticated("Send an API key: Authorization: Bearer <key>.")
-    return secret.strip()
-
-
-def authenticate(engine: Engine, secret: str) -> Principal:
-    """The principal that a key belongs to. Raises Unauthenticated."""
-    key = keys.authenticate(engine, secret)
-    return Principal(key.id, key.project_id, frozenset(key.scopes))
+from core.store.objects.store import Objects
 
 
 def _needs(scope: str) -> Callable[[Request], Coroutine[Any, Any, Principal]]:
     async def principal(request: Request) -> Principal:
         found: Principal = request.state.principal
         if scope not in found.scopes:
-            raise Forbidden(f"This key lacks the scope {scope!r}; it has {', '.join(sorted(found.scopes))}.")
+            raise Forbidden(
+                f"This key lacks the scope {scope!r}; it has {', '.join(sorted(found.scopes))}."
+            )
         return found
 
     return principal
@@ -91,4 +69,6 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 
 Limit = Annotated[Whole, Query(ge=1, le=200, description="How many, at most.")]
-After = Annotated[str | None, Query(max_length=200, description="The `next_cursor` of the page before.")]
+After = Annotated[
+    str | None, Query(max_length=200, description="The `next_cursor` of the page before.")
+]

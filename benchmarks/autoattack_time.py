@@ -29,7 +29,7 @@ from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.evaluation.masks import mask
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
-from core.spec.evaluation import STANDARD_STAGES, AutoAttack
+from core.jobspec.evaluation import STANDARD_STAGES, AutoAttack
 
 BRIGHT, DARK = 0.7, 0.3
 """A coloured digit's ink is above the one in each channel, its ground below the other."""
@@ -59,9 +59,17 @@ def coloured(images: ImageSource, seed: int) -> Images:
 
 
 CASES = {
-    "grey": Case("8x8, grey: scikit-learn's digits", 1, lambda images, _: images, 0.2, 0.15, 15, True),
+    "grey": Case(
+        "8x8, grey: scikit-learn's digits", 1, lambda images, _: images, 0.2, 0.15, 15, True
+    ),
     "coloured": Case(
-        "3x32x32: the same digits enlarged, each in two colours of its own", 3, coloured, 8 / 255, 10 / 255, 10, False
+        "3x32x32: the same digits enlarged, each in two colours of its own",
+        3,
+        coloured,
+        8 / 255,
+        10 / 255,
+        10,
+        False,
     ),
 }
 
@@ -83,7 +91,13 @@ def trained(case: Case, images: ImageSource) -> SmallCnn:
 
 
 def attacked(network: Classifier, x: Tensor, y: Tensor, radius: float) -> Tensor:
-    return pgd(lambda z: cross_entropy(network(z), y, reduction="none"), x, radius=radius, step_size=radius / 2, steps=3)
+    return pgd(
+        lambda z: cross_entropy(network(z), y, reduction="none"),
+        x,
+        radius=radius,
+        step_size=radius / 2,
+        steps=3,
+    )
 
 
 @dataclass
@@ -117,12 +131,18 @@ def ours(network: Classifier, images: ImageSource, radius: float, queries: int) 
     return parts
 
 
-def theirs(network: Classifier, images: ImageSource, radius: float, queries: int) -> dict[str, Part]:
+def theirs(
+    network: Classifier, images: ImageSource, radius: float, queries: int
+) -> dict[str, Part]:
     x, y = images.batch(torch.arange(len(images)))
     parts: dict[str, Part] = {}
     for stage in STANDARD_STAGES:
-        suite = Reference(network, eps=radius, version="custom", attacks=[stage], seed=0, device="cpu")
-        suite.apgd.n_restarts = suite.apgd_targeted.n_restarts = suite.fab.n_restarts = suite.square.n_restarts = 1
+        suite = Reference(
+            network, eps=radius, version="custom", attacks=[stage], seed=0, device="cpu"
+        )
+        suite.apgd.n_restarts = suite.apgd_targeted.n_restarts = suite.fab.n_restarts = (
+            suite.square.n_restarts
+        ) = 1
         suite.square.n_queries = queries
         began = clocks()
         adversarial, _ = suite.run_standard_evaluation(x, y, batch_size=len(images))
@@ -134,7 +154,10 @@ def theirs(network: Classifier, images: ImageSource, radius: float, queries: int
 
 
 def whole(parts: dict[str, Part]) -> dict[str, Part]:
-    both = sum(part.seconds for part in parts.values()), sum(part.cpu_seconds for part in parts.values())
+    both = (
+        sum(part.seconds for part in parts.values()),
+        sum(part.cpu_seconds for part in parts.values()),
+    )
     return {**parts, "standard": Part(parts[STANDARD_STAGES[-1]].standing, *both)}
 
 
@@ -144,17 +167,31 @@ def compared(case: Case, arguments: argparse.Namespace) -> Iterator[dict[str, An
     network = trained(case, case.prepare(data.train, 0))
     images = case.prepare(data.test, 1).subset(torch.arange(arguments.images))
     common = network, images, case.radius, arguments.queries
-    runs = [(whole(ours(*common)), whole(theirs(*common))) for _ in range(arguments.repeats if case.repeats_alike else 1)]
+    runs = [
+        (whole(ours(*common)), whole(theirs(*common)))
+        for _ in range(arguments.repeats if case.repeats_alike else 1)
+    ]
     for name in [*STANDARD_STAGES, "standard"]:
         mine, other = (
-            [statistics.median(getattr(run[side][name], key) for run in runs) for key in ("standing", "seconds", "cpu_seconds")]
+            [
+                statistics.median(getattr(run[side][name], key) for run in runs)
+                for key in ("standing", "seconds", "cpu_seconds")
+            ]
             for side in (0, 1)
         )
-        yield {"stage": name, "ours": mine, "reference": other, "ratio": mine[1] / other[1], "cpu_ratio": mine[2] / other[2]}
+        yield {
+            "stage": name,
+            "ours": mine,
+            "reference": other,
+            "ratio": mine[1] / other[1],
+            "cpu_ratio": mine[2] / other[2],
+        }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--queries", type=int, default=5000)
     parser.add_argument("--repeats", type=int, default=3)

@@ -19,7 +19,9 @@ class Client:
 
     def __init__(self, url: str, timeout: float = 60) -> None:
         parts = urlsplit(url)
-        self.connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=timeout)
+        self.connection = http.client.HTTPConnection(
+            str(parts.hostname), parts.port, timeout=timeout
+        )
 
     def get(self, path: str) -> bytes:
         """Raises SystemExit for anything but a 200."""
@@ -72,7 +74,9 @@ def quantile(values: Iterable[float], share: float) -> float:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    return {f"p{round(100 * share)}_ms": quantile(values, share) for share in (0.5, 0.95, 0.99)} | {"requests": len(values)}
+    return {f"p{round(100 * share)}_ms": quantile(values, share) for share in (0.5, 0.95, 0.99)} | {
+        "requests": len(values)
+    }
 
 
 class Bystander:

@@ -11,12 +11,12 @@ import psycopg
 import psycopg.sql
 from sqlalchemy import make_url
 
-from core.spec.data import DIGITS
-from core.spec.fit import resolve
-from core.spec.job import AdversarialTraining
-from core.spec.status import PROTOCOL, TERMINAL
-from core.store.pages import encode
-from core.store.tables import DEFAULT_PROJECT, DIGITS_ID
+from core.jobspec.data import DIGITS
+from core.jobspec.defaults import resolve
+from core.jobspec.job import AdversarialTrainingSpec
+from core.jobspec.status import PROTOCOL, TERMINAL
+from core.store.database.pagination import encode
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 
 BEGINNING_MS = 1_700_000_000_000
 STATUSES = {"succeeded": 85, "failed": 8, "cancelled": 5.99, "queued": 1, "running": 0.01}
@@ -24,7 +24,10 @@ METHODS = ["starship", "ard", "rslad", "adaad", "iad", "akd", "arkd", "trades"]
 STUDENTS = ["resnet18", "mobilenet_v2", "small_cnn", "wrn_28_10"]
 TEAMS = 100
 JOB = resolve(
-    AdversarialTraining.model_validate({"data": {"dataset": "digits"}, "student": {"architecture": "small_cnn"}}), DIGITS
+    AdversarialTrainingSpec.model_validate(
+        {"data": {"dataset": "digits"}, "student": {"architecture": "small_cnn"}}
+    ),
+    DIGITS,
 )
 SERIES, STEPS = ["loss", "loss_kl", "accuracy", "robust_accuracy", "learning_rate"], 2000
 """Of each job that has metrics at all."""
@@ -64,7 +67,13 @@ def fill(url: str, jobs: int, points: int, seed: int = 0) -> Filled:
     with _bulk(url) as bulk:
         rows = list(_statuses(jobs, seed))
         bulk.write("jobs", _jobs(rows, seed))
-        bulk.write("labels", ((DEFAULT_PROJECT, "team", f"team-{n % TEAMS}", job_id(n), _time(n)) for n in range(jobs)))
+        bulk.write(
+            "labels",
+            (
+                (DEFAULT_PROJECT, "team", f"team-{n % TEAMS}", job_id(n), _time(n))
+                for n in range(jobs)
+            ),
+        )
         bulk.write("events", _events(rows))
         bulk.write("metrics", _metrics(measured, seed))
     chance = random.Random(seed)
@@ -95,7 +104,10 @@ def _jobs(statuses: Sequence[str], seed: int) -> Iterator[Sequence[Any]]:
     spec = JOB.model_dump_json()
     for n, status in enumerate(statuses):
         at, ended, held = _time(n), status in TERMINAL, status == "running"
-        results = {name: {"clean": chance.random(), "pgd": chance.random(), "cw": chance.random()} for name in ("best", "last")}
+        results = {
+            name: {"clean": chance.random(), "pgd": chance.random(), "cw": chance.random()}
+            for name in ("best", "last")
+        }
         yield (
             job_id(n),
             DEFAULT_PROJECT,
@@ -125,7 +137,11 @@ def _jobs(statuses: Sequence[str], seed: int) -> Iterator[Sequence[Any]]:
 
 def _events(statuses: Sequence[str]) -> Iterator[Sequence[Any]]:
     for n, status in enumerate(statuses):
-        steps = ["queued"] if status == "queued" else ["queued", "running", *([status] if status in TERMINAL else [])]
+        steps = (
+            ["queued"]
+            if status == "queued"
+            else ["queued", "running", *([status] if status in TERMINAL else [])]
+        )
         for seq, (old, new) in enumerate(zip([None, *steps], steps, strict=False), start=1):
             data = json.dumps({"from": old, "to": new, "reason": None})
             yield job_id(n), seq, "status", _time(n) + seq, int(seq > 1), data
@@ -155,7 +171,8 @@ class _Postgres:
     def write(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         columns = COLUMNS[table].split()
         into = psycopg.sql.SQL("COPY {} ({}) FROM STDIN").format(
-            psycopg.sql.Identifier(table), psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns))
+            psycopg.sql.Identifier(table),
+            psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns)),
         )
         with self.connection.cursor() as cursor, cursor.copy(into) as copy:
             for row in rows:
@@ -179,7 +196,9 @@ class _Sqlite:
     def write(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         columns = COLUMNS[table].split()
         marks = ", ".join("?" * len(columns))
-        self.connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+        self.connection.executemany(
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows
+        )
         self.connection.commit()
 
     def __exit__(self, *_: object) -> None:

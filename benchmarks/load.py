@@ -51,10 +51,14 @@ def kept(folder: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS))
-    parser.add_argument("--databases", nargs="+", choices=["SQLite", "Postgres"], default=["SQLite", "Postgres"])
+    parser.add_argument(
+        "--databases", nargs="+", choices=["SQLite", "Postgres"], default=["SQLite", "Postgres"]
+    )
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
     settings = {"scale": arguments.scale, "seed": 0}
@@ -66,12 +70,21 @@ def main() -> None:
                 server = Postgres().start() if kind == "Postgres" else None
                 try:
                     folder = Path(scratch)
-                    url = f"sqlite:///{folder / 'distill.db'}" if server is None else server.create_database("load")
+                    url = (
+                        f"sqlite:///{folder / 'distill.db'}"
+                        if server is None
+                        else server.create_database("load")
+                    )
                     found[name][kind] = measure(name, Database(kind, url, folder), arguments.scale)
                 finally:
                     if server is not None:
                         server.close()
-    data = {"settings": settings, "rows": {name: found[name] for name in ROWS if name in found}, "dates": dates, **stamp()}
+    data = {
+        "settings": settings,
+        "rows": {name: found[name] for name in ROWS if name in found},
+        "dates": dates,
+        **stamp(),
+    }
     write(arguments.out, "load", data, markdown(data))
 
 

@@ -8,8 +8,8 @@ from filling import JOB
 from served import Database
 
 from core.store import attempts, jobs
-from core.store.engine import make_engine, writing
-from core.store.tables import DEFAULT_PROJECT, DIGITS_ID
+from core.store.database.engine import make_engine, writing
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 
 QUEUED, CLAIMERS = 10_000, 16
 AT_ONCE = 500

@@ -14,8 +14,8 @@ from load_tables import COUNTED
 from served import Database
 
 from core.store import attempts, jobs, metrics
-from core.store.engine import make_engine, writing
-from core.store.tables import DEFAULT_PROJECT, DIGITS_ID
+from core.store.database.engine import make_engine, writing
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 
 JOBS, POINTS = 1_000_000, 10_000_000
 READERS = 10
@@ -31,9 +31,17 @@ def large(database: Database, scale: float) -> dict[str, Any]:
     filling_seconds = time.perf_counter() - began
     requests = max(2, min(100, round(100 * scale**0.5)))
     with database.api() as (url, _):
-        found = {name: spread(waits(url, paths, READERS, requests)) for name, paths in questions(filled).items()}
+        found = {
+            name: spread(waits(url, paths, READERS, requests))
+            for name, paths in questions(filled).items()
+        }
         found[COUNTED] = spread(waits(url, ["/v1/jobs?limit=50&include_total=true"], 1, 5))
-    return {"jobs": filled.jobs, "points": filled.points, "filling_seconds": filling_seconds, "questions": found}
+    return {
+        "jobs": filled.jobs,
+        "points": filled.points,
+        "filling_seconds": filling_seconds,
+        "questions": found,
+    }
 
 
 def questions(filled: Filled) -> dict[str, list[str]]:
@@ -56,7 +64,9 @@ def questions(filled: Filled) -> dict[str, list[str]]:
     pages = {name: [f"/v1/jobs?limit=50&{query}"] for name, query in lists.items()}
     pages["job page"] = [f"/v1/jobs/{job_id}" for job_id in filled.some]
     pages["job that waits"] = [f"/v1/jobs/{job_id}" for job_id in filled.waiting or filled.some]
-    pages["metrics of a job"] = [f"/v1/jobs/{job_id}/metrics?points=200" for job_id in filled.measured]
+    pages["metrics of a job"] = [
+        f"/v1/jobs/{job_id}/metrics?points=200" for job_id in filled.measured
+    ]
     return pages
 
 
@@ -70,7 +80,12 @@ def rate(database: Database, scale: float) -> dict[str, Any]:
         before = sum(psutil.Process(api.pid).cpu_times()[:2])
         found, per_second = for_a_while(url, "/v1/jobs", LISTERS, seconds)
         cpu_ms = 1000 * (sum(psutil.Process(api.pid).cpu_times()[:2]) - before) / len(found)
-    return {"lists_per_second": per_second, "cpu_ms_per_list": cpu_ms, "waits": spread(found), "one_client": spread(alone)}
+    return {
+        "lists_per_second": per_second,
+        "cpu_ms_per_list": cpu_ms,
+        "waits": spread(found),
+        "one_client": spread(alone),
+    }
 
 
 @contextmanager
@@ -78,7 +93,10 @@ def reporting(url: str) -> Iterator[None]:
     """Workers of which only the reports are real."""
     fork = multiprocessing.get_context("fork")
     ready, over = fork.Semaphore(0), fork.Event()
-    workers = [fork.Process(target=report, args=(url, f"worker-{n}", ready, over)) for n in range(REPORTERS)]
+    workers = [
+        fork.Process(target=report, args=(url, f"worker-{n}", ready, over))
+        for n in range(REPORTERS)
+    ]
     for worker in workers:
         worker.start()
     for _ in workers:
@@ -107,6 +125,12 @@ def report(url: str, name: str, ready: Any, over: Event) -> None:
     while not over.wait(REPORT_SECONDS):
         step += 10
         with attempt.writing() as (session, job):
-            metrics.record(session, job_id, attempt.number, step, dict.fromkeys(("loss", "kl", "accuracy", "rate"), 0.5))
+            metrics.record(
+                session,
+                job_id,
+                attempt.number,
+                step,
+                dict.fromkeys(("loss", "kl", "accuracy", "rate"), 0.5),
+            )
             job.progress = {"phase": "training", "step": step, "of": 10_000}
     engine.dispose()

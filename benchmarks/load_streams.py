@@ -15,8 +15,8 @@ from served import Database
 
 from core.store import attempts, events, jobs
 from core.store.attempts import Attempt
-from core.store.engine import make_engine, writing
-from core.store.tables import DEFAULT_PROJECT, DIGITS_ID
+from core.store.database.engine import make_engine, writing
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 from tests.servers import free_port
 
 STREAMS, PER_JOB, EVENTS = 1000, 10, 40
@@ -106,7 +106,9 @@ def streams(database: Database, scale: float) -> dict[str, Any]:
 
 async def _run(database: Database, held: list[Attempt], count: int, each: int) -> dict[str, Any]:
     port = free_port()
-    readers = [Reader(("127.0.0.1", port), held[n % len(held)].job_id, slow=n == 0) for n in range(count)]
+    readers = [
+        Reader(("127.0.0.1", port), held[n % len(held)].job_id, slow=n == 0) for n in range(count)
+    ]
     said: dict[tuple[str, int], float] = {}
     may_read, opened, go_on = asyncio.Event(), asyncio.Semaphore(0), threading.Event()
     with database.api(port) as (_, api):
@@ -129,8 +131,13 @@ async def _run(database: Database, held: list[Attempt], count: int, each: int) -
         await writing_all
         may_read.set()
         await asyncio.wait_for(asyncio.gather(*reading), QUIET_SECONDS)
-    wanted = {attempt.job_id: max(seq for job_id, seq in said if job_id == attempt.job_id) for attempt in held}
-    missing = sum(len(set(range(1, wanted[reader.job_id] + 1)) - set(reader.seen)) for reader in readers)
+    wanted = {
+        attempt.job_id: max(seq for job_id, seq in said if job_id == attempt.job_id)
+        for attempt in held
+    }
+    missing = sum(
+        len(set(range(1, wanted[reader.job_id] + 1)) - set(reader.seen)) for reader in readers
+    )
     twice = sum(len(reader.seen) - len(set(reader.seen)) for reader in readers)
     late = [
         1000 * (at - said[reader.job_id, seq])
@@ -150,11 +157,15 @@ async def _run(database: Database, held: list[Attempt], count: int, each: int) -
         "exit_status": api.returncode,
         "connections": sum(reader.connections for reader in readers),
         "late_ms": {"p50": quantile(late, 0.5), "p99": quantile(late, 0.99)},
-        "slow_reader_missed": len(set(range(1, wanted[readers[0].job_id] + 1)) - set(readers[0].seen)),
+        "slow_reader_missed": len(
+            set(range(1, wanted[readers[0].job_id] + 1)) - set(readers[0].seen)
+        ),
     }
 
 
-def _happen(held: list[Attempt], each: int, said: dict[tuple[str, int], float], go_on: threading.Event) -> None:
+def _happen(
+    held: list[Attempt], each: int, said: dict[tuple[str, int], float], go_on: threading.Event
+) -> None:
     """Half of the events, with the first API; the rest when the second has come up, or while there is none."""
     for number in range(each):
         began = time.perf_counter()

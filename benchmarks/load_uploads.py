@@ -31,7 +31,9 @@ def uploads(database: Database, scale: float) -> dict[str, Any]:
         watched = partial(_watched, url, api.pid)
         found = {
             "one": watched([lambda: _send(url, "one", size)]),
-            "at_once": watched([partial(_send, url, f"of-{n}", size // AT_ONCE) for n in range(AT_ONCE)]),
+            "at_once": watched(
+                [partial(_send, url, f"of-{n}", size // AT_ONCE) for n in range(AT_ONCE)]
+            ),
             "slow": _slow(url) if scale >= SLOW_FROM_SCALE else None,
         }
     return {"bytes": size, **found}
@@ -57,7 +59,10 @@ def _watched(url: str, pid: int, sends: list[Callable[[], float]]) -> dict[str, 
     return {
         "seconds": max(seconds),
         "more_memory_bytes": most - before,
-        "bystander_ms": {"p50": quantile(bystander.waits, 0.5), "p99": quantile(bystander.waits, 0.99)},
+        "bystander_ms": {
+            "p50": quantile(bystander.waits, 0.5),
+            "p99": quantile(bystander.waits, 0.99),
+        },
     }
 
 
@@ -92,7 +97,9 @@ def _send(url: str, name: str, size: int) -> float:
     path = _address(url, name)
     parts = urlsplit(url)
     began = time.perf_counter()
-    with socket.create_connection((str(parts.hostname), int(parts.port or 80)), timeout=300) as connection:
+    with socket.create_connection(
+        (str(parts.hostname), int(parts.port or 80)), timeout=300
+    ) as connection:
         connection.sendall(_head(url, path, size) + _beginning(size))
         left = size - 512
         while left:
@@ -111,13 +118,18 @@ def _slow(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     size = 10**9
     began = time.perf_counter()
-    with socket.create_connection((str(parts.hostname), int(parts.port or 80)), timeout=1) as connection:
+    with socket.create_connection(
+        (str(parts.hostname), int(parts.port or 80)), timeout=1
+    ) as connection:
         connection.sendall(_head(url, path, size) + _beginning(size))
         while True:
             try:
                 connection.sendall(BLOCK[:SLOW_BYTES_PER_SECOND])
                 if answer := connection.recv(2**16):
-                    return {"status": int(answer.split()[1]), "seconds": time.perf_counter() - began}
+                    return {
+                        "status": int(answer.split()[1]),
+                        "seconds": time.perf_counter() - began,
+                    }
             except TimeoutError:
                 continue
             except OSError as error:

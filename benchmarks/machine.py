@@ -12,8 +12,14 @@ from typing import Any
 def stamp() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform(), "device": device()},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "numpy", "sqlalchemy")},
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "system": platform.platform(),
+            "device": device(),
+        },
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("torch", "numpy", "sqlalchemy")},
     }
 
 
@@ -22,7 +28,10 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def device() -> str:
@@ -36,7 +45,9 @@ def write(folder: Path, name: str, data: dict[str, Any], text: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
     machine = data["machine"]
-    foot = f"\n{data['date']}; {machine['processor']}, {machine['cores']} cores, {machine['device']}; "
+    foot = (
+        f"\n{data['date']}; {machine['processor']}, {machine['cores']} cores, {machine['device']}; "
+    )
     foot += ", ".join(f"{key} {value}" for key, value in data["versions"].items()) + "."
     (folder / f"{name}.md").write_text(text + foot + "\n")
     print(text + foot)

@@ -26,17 +26,18 @@ from rates import flops_per_image, matrix_rate
 
 from client import jobfile
 from core.distillation.__main__ import job
-from core.distillation.data.importing import PACKED_NAME, import_dataset
-from core.distillation.job import chosen_device
-from core.folder import Imported, JobFolder
-from core.spec.data import DIGITS, DatasetDescription
-from core.spec.fit import resolve, steps_per_epoch
-from core.spec.job import AdversarialTraining, Distillation, ImportDataset
-from core.spec.merge_patch import merged
-from core.spec.network import ModelDescription
-from core.spec.results import heading
-from core.spec.sweep import Sweep, points
-from core.spec.table import Outcome, Table, tabulate
+from core.distillation.jobs.dataset_import import PACKED_NAME, import_dataset
+from core.distillation.jobs.run import chosen_device
+from core.job_folder import Imported, JobFolder
+from core.jobspec.compatibility import steps_per_epoch
+from core.jobspec.data import DIGITS, DatasetDescription
+from core.jobspec.defaults import resolve
+from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec, ImportDatasetSpec
+from core.jobspec.merge_patch import merged
+from core.jobspec.network import ModelDescription
+from core.jobspec.sweep import SweepSpec, points
+from core.reportspec.measures import heading
+from core.reportspec.table import Outcome, Table, tabulate
 
 SPECS = Path(__file__).parents[1] / "docs" / "paper"
 TABLES = {
@@ -50,7 +51,11 @@ TABLES = {
 TEACHER_SEED = 1000
 ATTACKS = ["pgd", "cw", "autoattack"]
 SHOWN = ("clean", "pgd", "cw", "autoattack", "held_out_robust")
-SECONDS, SPEED, SHARE = "training_seconds_per_epoch", "training_images_per_second", "training_share_of_matrix_rate"
+SECONDS, SPEED, SHARE = (
+    "training_seconds_per_epoch",
+    "training_images_per_second",
+    "training_share_of_matrix_rate",
+)
 TITLES = {SECONDS: "s per epoch", SPEED: "images/s", SHARE: "share of the matrix rate"}
 NARROW, WIDE = {"architecture": "small_cnn", "width": 4}, {"architecture": "small_cnn", "width": 16}
 RESNET_18, RESNET_34 = {"architecture": "resnet18"}, {"architecture": "resnet34"}
@@ -70,12 +75,20 @@ class Scale:
     """A merge patch on the table's base."""
     threads: int
 
-    def sweep(self, table: str, seeds: int, chosen: list[str]) -> Sweep:
-        spec = jobfile.load(SPECS / (f"{table}.yaml" if table == "readings" else f"table{table}.yaml"), [])
-        own = {"student": self.networks[0], "teacher": "teacher", "adversary": self.adversary(spec["base"]["adversary"])}
+    def sweep(self, table: str, seeds: int, chosen: list[str]) -> SweepSpec:
+        spec = jobfile.load(
+            SPECS / (f"{table}.yaml" if table == "readings" else f"table{table}.yaml"), []
+        )
+        own = {
+            "student": self.networks[0],
+            "teacher": "teacher",
+            "adversary": self.adversary(spec["base"]["adversary"]),
+        }
         base = merged(merged(spec["base"], self.changes), own, tags=("architecture",))
         rows = [row for row in spec["rows"] if not chosen or row["name"] in chosen]
-        return Sweep.model_validate({"base": base, "rows": rows, "axes": {"seed": list(range(seeds))}})
+        return SweepSpec.model_validate(
+            {"base": base, "rows": rows, "axes": {"seed": list(range(seeds))}}
+        )
 
     def adversary(self, its: dict[str, Any]) -> dict[str, Any]:
         steps = {"step_size": self.radius / 4} if "step_size" in its else {}
@@ -83,8 +96,17 @@ class Scale:
 
     def teacher(self, table: str) -> dict[str, Any]:
         """A TRADES network, trained as its students are: theirs in self-distillation, else the larger one."""
-        adversary = {"name": "pgd", "radius": self.radius, "step_size": self.radius / 4, "steps": 10}
-        own = {"student": self.networks[0 if table == "2" else 1], "method": {"name": "trades"}, "adversary": adversary}
+        adversary = {
+            "name": "pgd",
+            "radius": self.radius,
+            "step_size": self.radius / 4,
+            "steps": 10,
+        }
+        own = {
+            "student": self.networks[0 if table == "2" else 1],
+            "method": {"name": "trades"},
+            "adversary": adversary,
+        }
         return dict(merged({"seed": TEACHER_SEED, **own}, self.changes))
 
 
@@ -102,13 +124,24 @@ def small(arguments: argparse.Namespace) -> Scale:
 def cifar10(arguments: argparse.Namespace) -> Scale:
     changes = {
         "data": {"dataset": "cifar10", "held_out": arguments.held_out or 0.02},
-        "schedule": {"epochs": arguments.epochs or 30, "precision": "bf16", "compile": arguments.compile},
-        "evaluation": {"attacks": attacks(arguments), "limit": arguments.test_images, "batch_size": 1000, "every_epochs": 2},
+        "schedule": {
+            "epochs": arguments.epochs or 30,
+            "precision": "bf16",
+            "compile": arguments.compile,
+        },
+        "evaluation": {
+            "attacks": attacks(arguments),
+            "limit": arguments.test_images,
+            "batch_size": 1000,
+            "every_epochs": 2,
+        },
         "export": [],
     }
     description = imported(arguments.data, arguments.work)
     packed = arguments.work / "dataset" / "output" / PACKED_NAME
-    return Scale("cifar10", 8 / 255, (RESNET_18, RESNET_34), description, packed, changes, threads=8)
+    return Scale(
+        "cifar10", 8 / 255, (RESNET_18, RESNET_34), description, packed, changes, threads=8
+    )
 
 
 def attacks(arguments: argparse.Namespace) -> list[dict[str, str]]:
@@ -119,7 +152,7 @@ def imported(images: Path, work: Path) -> DatasetDescription:
     """The folder of images as one packed file, made once."""
     folder = JobFolder(work / "dataset")
     if not (folder.output / PACKED_NAME).exists():
-        folder.lay_out(ImportDataset(dataset_id="benchmark", source="folder", folder="images"))
+        folder.lay_out(ImportDatasetSpec(dataset_id="benchmark", source="folder", folder="images"))
         folder.upload.unlink(missing_ok=True)
         folder.upload.symlink_to(images.absolute())
         import_dataset(folder)
@@ -139,8 +172,8 @@ class Run:
     teacher_network: dict[str, Any] | None = None
 
     @property
-    def spec(self) -> AdversarialTraining | Distillation:
-        kind = Distillation if self.teacher else AdversarialTraining
+    def spec(self) -> AdversarialTrainingSpec | DistillationSpec:
+        kind = DistillationSpec if self.teacher else AdversarialTrainingSpec
         return resolve(kind.model_validate(self.body), self.scale.description)
 
     def __call__(self, deadline: float) -> dict[str, float] | None:
@@ -157,16 +190,24 @@ class Run:
 
     @property
     def taught_by(self) -> ModelDescription:
-        return ModelDescription.model_validate({"network": self.teacher_network, **shape(self.scale.description)})
+        return ModelDescription.model_validate(
+            {"network": self.teacher_network, **shape(self.scale.description)}
+        )
 
     def share(self, images_per_second: float, rate: float) -> float:
         """Of the device's matrix rate, that the training's arithmetic makes up: judging epochs on held-out images costs it."""
-        assert isinstance(self.spec, Distillation)
-        return images_per_second * flops_per_image(self.spec, self.taught_by, self.scale.description) / rate
+        assert isinstance(self.spec, DistillationSpec)
+        return (
+            images_per_second
+            * flops_per_image(self.spec, self.taught_by, self.scale.description)
+            / rate
+        )
 
-    def lay_out(self, folder: JobFolder, spec: AdversarialTraining | Distillation) -> None:
+    def lay_out(self, folder: JobFolder, spec: AdversarialTrainingSpec | DistillationSpec) -> None:
         scale = self.scale
-        folder.lay_out(spec, teacher=self.taught_by if self.teacher else None, dataset=scale.description)
+        folder.lay_out(
+            spec, teacher=self.taught_by if self.teacher else None, dataset=scale.description
+        )
         if self.teacher is not None:
             folder.teacher_weights.write_bytes(self.teacher.read_bytes())
         if scale.dataset_file is not None and not folder.dataset_file.exists():
@@ -177,7 +218,11 @@ class Run:
 
     def numbers(self, report: dict[str, Any]) -> dict[str, float]:
         best = report["history"][report["network"]["best_epoch"] - 1]
-        measured = {name: it["value"] for name, it in report["results"]["best"].items() if it["value"] is not None}
+        measured = {
+            name: it["value"]
+            for name, it in report["results"]["best"].items()
+            if it["value"] is not None
+        }
         seconds = report["seconds"].get("training", 0.0) / len(report["history"])
         images = steps_per_epoch(self.spec, self.scale.description) * self.spec.schedule.batch_size
         speed = {SECONDS: seconds, SPEED: images / max(seconds, 1e-9)}
@@ -204,7 +249,13 @@ def main() -> None:
         sweep = scale.sweep(arguments.table, arguments.seeds, arguments.rows)
         waiting = {}
         for point in points(sweep):
-            run = Run(scale, work / point.title.replace("/", " "), point.body, weights, teacher_body["student"])
+            run = Run(
+                scale,
+                work / point.title.replace("/", " "),
+                point.body,
+                weights,
+                teacher_body["student"],
+            )
             waiting[pool.submit(run, deadline)] = (point, run)
         students = []
         for future in as_completed(waiting):
@@ -214,8 +265,16 @@ def main() -> None:
             students.append({"line": point.line, "seed": point.settings["seed"], "results": found})
     order = [row.name for row in sweep.rows]
     students.sort(key=lambda it: (order.index(it["line"]), it["seed"]))
-    data: dict[str, Any] = {"table": arguments.table, "title": TABLES[arguments.table], "scale": arguments.scale}
-    data |= {"base": sweep.base, "rows": {row.name: row.changes for row in sweep.rows}, "teacher_body": teacher_body}
+    data: dict[str, Any] = {
+        "table": arguments.table,
+        "title": TABLES[arguments.table],
+        "scale": arguments.scale,
+    }
+    data |= {
+        "base": sweep.base,
+        "rows": {row.name: row.changes for row in sweep.rows},
+        "teacher_body": teacher_body,
+    }
     data |= {
         "teacher": teacher,
         "students": students,
@@ -227,20 +286,37 @@ def main() -> None:
 
 
 def asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--table", choices=TABLES, default="1")
     parser.add_argument("--scale", choices=["small", "cifar10"], default="small")
-    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="of the table; all, if not given")
-    parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=ATTACKS, help="of the evaluation")
+    parser.add_argument(
+        "--rows", nargs="+", default=[], metavar="ROW", help="of the table; all, if not given"
+    )
+    parser.add_argument(
+        "--attacks", nargs="+", choices=ATTACKS, default=ATTACKS, help="of the evaluation"
+    )
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--width", type=int, default=4, help="of the small students")
-    parser.add_argument("--held-out", type=float, help="share of the training images that choose the best epoch")
+    parser.add_argument(
+        "--held-out", type=float, help="share of the training images that choose the best epoch"
+    )
     parser.add_argument("--processes", type=int, default=2, help="1 on a GPU")
-    parser.add_argument("--minutes", type=float, default=1e6, help="stop what is running then, and write what is done")
-    parser.add_argument("--compile", action="store_true", help="cifar10's networks, through torch.compile")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=1e6,
+        help="stop what is running then, and write what is done",
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="cifar10's networks, through torch.compile"
+    )
     parser.add_argument("--data", type=Path, help="folder of images, for cifar10")
-    parser.add_argument("--test-images", type=int, default=1000, help="of cifar10's, for the evaluation")
+    parser.add_argument(
+        "--test-images", type=int, default=1000, help="of cifar10's, for the evaluation"
+    )
     parser.add_argument("--work", type=Path, default=Path("paper-tables"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     return parser.parse_args()
@@ -261,7 +337,9 @@ def markdown(data: dict[str, Any]) -> str:
         "In bold the row with the highest held-out accuracy."
         + (f" Measured matrix rate: {data['matrix_flops'] / 1e12:.3g} TFLOP/s." if speeds else ""),
         "",
-        "| row | seeds | " + " | ".join(TITLES.get(name) or heading(name) for name in measures) + " |",
+        "| row | seeds | "
+        + " | ".join(TITLES.get(name) or heading(name) for name in measures)
+        + " |",
         "|" + "---|" * (len(measures) + 2),
         "| teacher | 1 | " + " | ".join(teachers(data, name) for name in measures) + " |",
     ]

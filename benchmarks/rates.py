@@ -11,9 +11,9 @@ from torch.utils.flop_counter import flop_registry
 from core.distillation.adversaries import attack
 from core.distillation.methods import build
 from core.distillation.models import from_description
-from core.spec.data import DatasetDescription
-from core.spec.job import Distillation
-from core.spec.network import ModelDescription
+from core.jobspec.data import DatasetDescription
+from core.jobspec.job import DistillationSpec
+from core.jobspec.network import ModelDescription
 
 COUNTED_IMAGES = 4
 CONVOLUTIONS = (torch.ops.aten.convolution, torch.ops.aten.convolution_backward)
@@ -46,7 +46,9 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def flops_per_image(spec: Distillation, teacher: ModelDescription, data: DatasetDescription) -> float:
+def flops_per_image(
+    spec: DistillationSpec, teacher: ModelDescription, data: DatasetDescription
+) -> float:
     """Of the convolutions in one training step: adversary, passes of both networks, and the way back."""
     shape = {name: getattr(data, name) for name in ("classes", "channels", "height", "width")}
     student = from_description(ModelDescription(network=spec.student, **shape))
@@ -56,7 +58,9 @@ def flops_per_image(spec: Distillation, teacher: ModelDescription, data: Dataset
     with Counter() as counter:  # type: ignore[no-untyped-call]
         batch = method.begin(images, labels)
         student.eval()
-        adversarial = attack(spec.adversary, method.inner(batch), batch.images_BCHW, torch.Generator().manual_seed(0))
+        adversarial = attack(
+            spec.adversary, method.inner(batch), batch.images_BCHW, torch.Generator().manual_seed(0)
+        )
         student.train()
         method.outer(batch, adversarial).loss.backward()  # type: ignore[no-untyped-call]
     return float(counter.flops / COUNTED_IMAGES)
@@ -70,5 +74,7 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if func.overloadpacket in CONVOLUTIONS:
-            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result)
+            self.flops += flop_registry[func.overloadpacket](
+                *args, **(kwargs or {}), out_val=result
+            )
         return result

@@ -17,14 +17,18 @@ KEY = "dk_" + "benchmark" * 5
 
 
 def environment(**settings: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DISTILL_")}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("DISTILL_")
+    }
     return {**inherited, **settings}
 
 
 @contextmanager
 def process(*arguments: str, log: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
     with log.open("ab") as output:
-        running = subprocess.Popen([sys.executable, *arguments], env=environment(**settings), stdout=output, stderr=output)
+        running = subprocess.Popen(
+            [sys.executable, *arguments], env=environment(**settings), stdout=output, stderr=output
+        )
     try:
         yield running
     finally:
@@ -62,7 +66,11 @@ class Database:
 
     def set_up(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, "-m", "core.store.setup"], env=environment(**self.settings(0)), check=True)
+        subprocess.run(
+            [sys.executable, "-m", "core.store.commands.setup"],
+            env=environment(**self.settings(0)),
+            check=True,
+        )
 
     @contextmanager
     def api(self, port: int | None = None) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:

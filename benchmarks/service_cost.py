@@ -27,9 +27,9 @@ from machine import stamp, write
 from served import KEY, environment, process, wait_ready
 
 from client import Distill
-from core.folder import JobFolder
-from core.spec.data import DIGITS
-from core.spec.job import AdversarialTraining
+from core.job_folder import JobFolder
+from core.jobspec.data import DIGITS
+from core.jobspec.job import AdversarialTrainingSpec
 from tests.servers import Postgres, free_port
 
 JOB: dict[str, Any] = {
@@ -54,7 +54,9 @@ def latencies(database: str, folder: Path, requests: int) -> dict[str, Any]:
         "DISTILL_PORT": str(port),
         "DISTILL_BOOTSTRAP_KEY": KEY,
     }
-    subprocess.run([sys.executable, "-m", "core.store.setup"], env=environment(**settings), check=True)
+    subprocess.run(
+        [sys.executable, "-m", "core.store.commands.setup"], env=environment(**settings), check=True
+    )
     with process("-m", "api", log=folder / "api.log", **settings) as api:
         wait_ready(url)
         found = {str(clients): at(url, clients, requests) for clients in (1, 8)}
@@ -74,7 +76,9 @@ def at(url: str, clients: int, requests: int) -> dict[str, dict[str, float]]:
     return {name: spread(call, sessions, requests) for name, call in calls.items()}
 
 
-def spread(call: Callable[[httpx2.Client], httpx2.Response], sessions: list[httpx2.Client], requests: int) -> dict[str, float]:
+def spread(
+    call: Callable[[httpx2.Client], httpx2.Response], sessions: list[httpx2.Client], requests: int
+) -> dict[str, float]:
     def repeat(session: httpx2.Client) -> list[float]:
         call(session)
         times = []
@@ -86,7 +90,10 @@ def spread(call: Callable[[httpx2.Client], httpx2.Response], sessions: list[http
 
     with ThreadPoolExecutor(len(sessions)) as pool:
         times = sorted(value for values in pool.map(repeat, sessions) for value in values)
-    return {"p50_ms": statistics.median(times), "p99_ms": times[min(len(times) - 1, round(0.99 * len(times)))]}
+    return {
+        "p50_ms": statistics.median(times),
+        "p99_ms": times[min(len(times) - 1, round(0.99 * len(times)))],
+    }
 
 
 # -- one job
@@ -96,7 +103,14 @@ def one_job(folder: Path, epochs: int, pairs: int) -> dict[str, Any]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with process(
-        "-m", "embedded", "--port", str(port), "--data", str(folder), log=folder.with_suffix(".log"), DISTILL_THREADS="1"
+        "-m",
+        "embedded",
+        "--port",
+        str(port),
+        "--data",
+        str(folder),
+        log=folder.with_suffix(".log"),
+        DISTILL_THREADS="1",
     ) as embedded:
         wait_ready(url)
         distill = Distill(url, (folder / "admin.key").read_text().strip())
@@ -108,7 +122,9 @@ def one_job(folder: Path, epochs: int, pairs: int) -> dict[str, Any]:
         "submission_to_first_step_seconds": waits,
         "bare_seconds": [pair[0] for pair in times],
         "through_service_seconds": [pair[1] for pair in times],
-        "overhead": statistics.median(pair[1] for pair in times) / statistics.median(pair[0] for pair in times) - 1,
+        "overhead": statistics.median(pair[1] for pair in times)
+        / statistics.median(pair[0] for pair in times)
+        - 1,
         "resident_bytes": memory,
     }
 
@@ -118,7 +134,7 @@ def resident(pid: int) -> dict[str, int]:
     found = {}
     for child in psutil.Process(pid).children(recursive=True):
         line = " ".join(child.cmdline())
-        for name, mark in (("api", "-m api"), ("supervisor", "-m worker.local")):
+        for name, mark in (("api", "-m api"), ("supervisor", "-m worker.polling")):
             if mark in line:
                 found[name] = child.memory_info().rss
     return found
@@ -142,7 +158,9 @@ def through(distill: Distill, epochs: int) -> float:
     job = distill.wait(distill.submit({**JOB, "schedule": {"epochs": epochs}}).id)
     if job.status != "succeeded" or job.started_at is None or job.finished_at is None:
         raise SystemExit(f"the job {job.status}")
-    return (datetime.fromisoformat(job.finished_at) - datetime.fromisoformat(job.started_at)).total_seconds()
+    return (
+        datetime.fromisoformat(job.finished_at) - datetime.fromisoformat(job.started_at)
+    ).total_seconds()
 
 
 def bare(distill: Distill, epochs: int) -> float:
@@ -150,7 +168,7 @@ def bare(distill: Distill, epochs: int) -> float:
     spec = distill.dry_run({**JOB, "schedule": {"epochs": epochs}}).spec
     with tempfile.TemporaryDirectory() as path:
         folder = JobFolder(Path(path))
-        folder.lay_out(AdversarialTraining.model_validate(spec), dataset=DIGITS)
+        folder.lay_out(AdversarialTrainingSpec.model_validate(spec), dataset=DIGITS)
         began = time.perf_counter()
         settings = environment(DISTILL_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
         subprocess.run([sys.executable, "-m", "core.distillation", path], env=settings, check=True)
@@ -159,7 +177,10 @@ def bare(distill: Distill, epochs: int) -> float:
 
 def markdown(data: dict[str, Any]) -> str:
     lines = ["# What the service costs", "", "Written by `benchmarks/service_cost.py`.", ""]
-    lines += ["| database | clients | submit p50 / p99 (ms) | get p50 / p99 | list p50 / p99 |", "|---|---|---|---|---|"]
+    lines += [
+        "| database | clients | submit p50 / p99 (ms) | get p50 / p99 | list p50 / p99 |",
+        "|---|---|---|---|---|",
+    ]
     for database, found in data["latencies"].items():
         for clients in ("1", "8"):
             spreads = [found[clients][name] for name in ("submit", "get", "list")]
@@ -172,19 +193,26 @@ def markdown(data: dict[str, Any]) -> str:
     lines += [
         "",
         f"- From submission to the first training step on an idle embedded service: {waits} s (wanted: at most 15).",
-        f"- The same job bare: {bare_s} s; through the service: {through_s} s; {100 * job['overhead']:+.1f} % (wanted: at most 2).",  # noqa: E501
+        f"- The same job bare: {bare_s} s; through the service: {through_s} s; {100 * job['overhead']:+.1f} % (wanted: at most 2).",
         f"- Resident memory, idle: API {job['resident_bytes']['api'] / MB:.0f} MB, "
         f"supervisor {job['resident_bytes']['supervisor'] / MB:.0f} MB; after the requests above: "
-        + ", ".join(f"API on {name} {it['api_rss_bytes'] / MB:.0f} MB" for name, it in data["latencies"].items())
+        + ", ".join(
+            f"API on {name} {it['api_rss_bytes'] / MB:.0f} MB"
+            for name, it in data["latencies"].items()
+        )
         + " (wanted: at most 150 and 120).",
     ]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--requests", type=int, default=200, help="of each kind by each client")
-    parser.add_argument("--epochs", type=int, default=80, help="of the job that is run bare and through the service")
+    parser.add_argument(
+        "--epochs", type=int, default=80, help="of the job that is run bare and through the service"
+    )
     parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()

@@ -21,12 +21,12 @@ from machine import stamp, write
 from torch import Tensor
 
 from core.distillation.adversaries import pgd
+from core.distillation.forward import NetworkOutput
 from core.distillation.methods import Method, build
 from core.distillation.methods.starship import Starship
 from core.distillation.models import build as build_model
-from core.distillation.views import View
-from core.spec.method import Arkd as ArkdSettings
-from core.spec.starship import Starship as StarshipSettings
+from core.jobspec.training.methods import ArkdSettings
+from core.jobspec.training.starship import StarshipSettings
 
 PARTS = ("teacher, clean", "adversary", "student and teacher passes, loss", "backward and step")
 
@@ -51,8 +51,10 @@ class Clock:
             torch.cuda.synchronize()
 
 
-def step(method: Method, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """One training step as core.distillation.trainer takes it, timed by part."""
+def step(
+    method: Method, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor
+) -> dict[str, float]:
+    """One training step as core.distillation.training.trainer takes it, timed by part."""
     clock = Clock(images.device)
     with clock.part("teacher, clean"):
         batch = method.begin(images, labels)
@@ -60,7 +62,13 @@ def step(method: Method, optimizer: torch.optim.Optimizer, images: Tensor, label
         method.student.eval()
         generator = torch.Generator(images.device).manual_seed(0)
         adversarial = pgd(
-            method.inner(batch), images, radius=8 / 255, step_size=2 / 255, steps=10, start="gaussian", generator=generator
+            method.inner(batch),
+            images,
+            radius=8 / 255,
+            step_size=2 / 255,
+            steps=10,
+            start="gaussian",
+            generator=generator,
         )
         method.student.train()
     with clock.part("student and teacher passes, loss"):
@@ -75,8 +83,8 @@ def step(method: Method, optimizer: torch.optim.Optimizer, images: Tensor, label
 def statistics_alone(method: Starship, images: Tensor, labels: Tensor, repeats: int = 20) -> float:
     """Seconds that FCA (with its perturbation), PGM and Omega take in one step, forward and backward, passes excluded."""
     with torch.no_grad():
-        teacher = (method.ask(images), method.ask(images.flip(3)))
-        student = (method.see(images), method.see(images.flip(3)))
+        teacher = (method.teacher_output(images), method.teacher_output(images.flip(3)))
+        student = (method.student_output(images), method.student_output(images.flip(3)))
     times = []
     for _ in range(repeats):
         views = (as_leaves(student[0]), as_leaves(student[1]))
@@ -90,9 +98,11 @@ def statistics_alone(method: Starship, images: Tensor, labels: Tensor, repeats: 
     return statistics.median(times)
 
 
-def as_leaves(seen: View) -> View:
+def as_leaves(seen: NetworkOutput) -> NetworkOutput:
     """The same view, at which the way back ends."""
-    return View(seen.features_BD.detach().requires_grad_(), seen.logits_BK.detach().requires_grad_())
+    return NetworkOutput(
+        seen.features_BD.detach().requires_grad_(), seen.logits_BK.detach().requires_grad_()
+    )
 
 
 def measure(device: torch.device, teacher_name: str, batch: int, steps: int) -> dict[str, Any]:
@@ -107,7 +117,9 @@ def measure(device: torch.device, teacher_name: str, batch: int, steps: int) -> 
         methods[name] = build(settings, student, teacher)
         methods[name].heads.to(device)
     optimizers = {
-        name: torch.optim.SGD([*method.student.parameters(), *method.heads.parameters()], lr=0.01, momentum=0.9)
+        name: torch.optim.SGD(
+            [*method.student.parameters(), *method.heads.parameters()], lr=0.01, momentum=0.9
+        )
         for name, method in methods.items()
     }
     timed: dict[str, list[dict[str, float]]] = {name: [] for name in methods}
@@ -122,11 +134,18 @@ def measure(device: torch.device, teacher_name: str, batch: int, steps: int) -> 
                 print(f"{device} {name} step {number}: {sum(seconds.values()):.2f} s", flush=True)
     starship = methods["STARSHIP"]
     assert isinstance(starship, Starship)
-    return summarise(timed, statistics_alone(starship, images, labels), peaks, teacher_name, batch, str(device))
+    return summarise(
+        timed, statistics_alone(starship, images, labels), peaks, teacher_name, batch, str(device)
+    )
 
 
 def summarise(
-    timed: dict[str, list[dict[str, float]]], alone: float, peaks: dict[str, int], teacher: str, batch: int, device: str
+    timed: dict[str, list[dict[str, float]]],
+    alone: float,
+    peaks: dict[str, int],
+    teacher: str,
+    batch: int,
+    device: str,
 ) -> dict[str, Any]:
     median: Callable[[Any], float] = statistics.median
     totals = {name: median([sum(each.values()) for each in runs]) for name, runs in timed.items()}
@@ -137,7 +156,10 @@ def summarise(
         "steps": len(timed["ARKD"]),
         "seconds": totals,
         "ratio": totals["STARSHIP"] / totals["ARKD"],
-        "parts": {name: {part: median([each[part] for each in runs]) for part in PARTS} for name, runs in timed.items()},
+        "parts": {
+            name: {part: median([each[part] for each in runs]) for part in PARTS}
+            for name, runs in timed.items()
+        },
         "statistics_seconds": alone,
         "statistics_share": alone / totals["STARSHIP"],
         "peak_bytes": peaks,
@@ -169,7 +191,10 @@ def markdown(data: dict[str, Any]) -> str:
             "",
             "| part (s) | ARKD | STARSHIP |",
             "|---|---|---|",
-            *(f"| {part} | {run['parts']['ARKD'][part]:.4f} | {run['parts']['STARSHIP'][part]:.4f} |" for part in PARTS),
+            *(
+                f"| {part} | {run['parts']['ARKD'][part]:.4f} | {run['parts']['STARSHIP'][part]:.4f} |"
+                for part in PARTS
+            ),
             f"| **step** | {run['seconds']['ARKD']:.4f} | {run['seconds']['STARSHIP']:.4f} |",
             f"| peak memory (MiB) | {run['peak_bytes']['ARKD'] / 2**20:.0f} | {run['peak_bytes']['STARSHIP'] / 2**20:.0f} |",
             "",
@@ -181,7 +206,9 @@ def markdown(data: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0: torch's default")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))

@@ -6,7 +6,7 @@ from httpx2 import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from client.errors import UnexpectedAnswer
-from core.spec.status import Phase, Status
+from core.jobspec.status import Phase, Status
 
 Item = TypeVar("Item")
 Read = TypeVar("Read", bound=BaseModel)
@@ -21,7 +21,9 @@ def read(kind: type[Read], response: Response) -> Read:
     try:
         return kind.model_validate_json(response.content)
     except ValidationError as error:
-        raise UnexpectedAnswer(f"{response.url} did not answer as this service does; is DISTILL_URL right?") from error
+        raise UnexpectedAnswer(
+            f"{response.url} did not answer as this service does; is DISTILL_URL right?"
+        ) from error
 
 
 class Page(Answer, Generic[Item]):

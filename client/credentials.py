@@ -23,7 +23,9 @@ def find_url() -> str:
 
 def find_api_key(url: str) -> str | None:
     """DISTILL_API_KEY, or the embedded service's first key, which is never sent to another machine."""
-    return os.environ.get("DISTILL_API_KEY") or (_line_of(home() / "admin.key") if is_local(url) else None)
+    return os.environ.get("DISTILL_API_KEY") or (
+        _line_of(home() / "admin.key") if is_local(url) else None
+    )
 
 
 def checked_url(text: str) -> str:

@@ -26,16 +26,30 @@ END_SECONDS = 60.0
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    parser = argparse.ArgumentParser(prog="python -m client.demo", description="From nothing to a robust student.")
-    parser.add_argument("--data", type=Path, default=Path("demo-data"), help="each demo makes a folder of its own in here")
-    parser.add_argument("--keep", action="store_true", help="leave the service running until Ctrl-C")
+    parser = argparse.ArgumentParser(
+        prog="python -m client.demo", description="From nothing to a robust student."
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("demo-data"),
+        help="each demo makes a folder of its own in here",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the service running until Ctrl-C"
+    )
     arguments = parser.parse_args()
     folder = arguments.data / time.strftime("%Y%m%d-%H%M%S")
     try:
-        with service(folder) as url, Distill(url, (folder / "admin.key").read_text().strip()) as distill:
+        with (
+            service(folder) as url,
+            Distill(url, (folder / "admin.key").read_text().strip()) as distill,
+        ):
             show(distill, folder / "student")
             if not arguments.keep:
-                say(f"The service ends now; ./run up --data {folder} starts it again, with all of this in it.")
+                say(
+                    f"The service ends now; ./run up --data {folder} starts it again, with all of this in it."
+                )
             else:
                 say("The service goes on until Ctrl-C.")
                 while True:
@@ -76,10 +90,19 @@ def show(distill: Distill, results: Path) -> None:
         "ARKD student": submit(distill, "digits-arkd", to_teacher),
     }
     jobs = {"TRADES teacher": teacher} | run(distill, students)
-    files = distill.download(jobs["STARSHIP student"].id, results, ["best.safetensors", "report.json"])
-    say("\nScikit-learn's digits, 360 test images; best checkpoint by held-out images; perturbation radius 0.15; accuracies in %")
-    show_table(["network", "parameters", "clean", "PGD-20", "CW"], (row(distill, title, job) for title, job in jobs.items()))
-    say(f"weights            {files[0]}\nreport             {files[1]}\nAPI documentation  {distill.url}/docs")
+    files = distill.download(
+        jobs["STARSHIP student"].id, results, ["best.safetensors", "report.json"]
+    )
+    say(
+        "\nScikit-learn's digits, 360 test images; best checkpoint by held-out images; perturbation radius 0.15; accuracies in %"
+    )
+    show_table(
+        ["network", "parameters", "clean", "PGD-20", "CW"],
+        (row(distill, title, job) for title, job in jobs.items()),
+    )
+    say(
+        f"weights            {files[0]}\nreport             {files[1]}\nAPI documentation  {distill.url}/docs"
+    )
 
 
 def submit(distill: Distill, example: str, changes: list[str] | None = None) -> Job:
@@ -96,7 +119,9 @@ def run(distill: Distill, jobs: dict[str, Job]) -> dict[str, Job]:
         ended = {title: distill.wait(job.id, bars[title]) for title, job in jobs.items()}
     for title, job in ended.items():
         if job.status != "succeeded":
-            raise ClientError(f"{title}: {job.id} {job.status}. {job.failure.message if job.failure else ''}")
+            raise ClientError(
+                f"{title}: {job.id} {job.status}. {job.failure.message if job.failure else ''}"
+            )
     return ended
 
 
@@ -105,7 +130,11 @@ def row(distill: Distill, title: str, job: Job) -> list[object]:
     parameters = distill.model(job.model_id).parameters
     best = (job.results or {}).get("best", {})
     network = f"{title} (small CNN, width {job.spec['student']['width']})"
-    return [network, f"{parameters:,}" if parameters else None, *(percent(best.get(name)) for name in ("clean", "pgd", "cw"))]
+    return [
+        network,
+        f"{parameters:,}" if parameters else None,
+        *(percent(best.get(name)) for name in ("clean", "pgd", "cw")),
+    ]
 
 
 if __name__ == "__main__":

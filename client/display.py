@@ -21,7 +21,13 @@ WIDE = 240
 
 def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, width=None if stream.isatty() else WIDE)
+    return Console(
+        stderr=stderr,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        width=None if stream.isatty() else WIDE,
+    )
 
 
 def say(text: str) -> None:
@@ -35,18 +41,24 @@ def tell(text: str) -> None:
 
 def clean(text: str) -> str:
     """Without characters that could steer the terminal."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text)
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text
+    )
 
 
 def show_json(answer: BaseModel | Iterable[BaseModel]) -> None:
     if isinstance(answer, BaseModel):
         print(json.dumps(answer.model_dump(mode="json", by_alias=True), indent=2))
     else:
-        print(json.dumps([each.model_dump(mode="json", by_alias=True) for each in answer], indent=2))
+        print(
+            json.dumps([each.model_dump(mode="json", by_alias=True) for each in answer], indent=2)
+        )
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    table = Table(*(clean(column) for column in columns), box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(
+        *(clean(column) for column in columns), box=None, pad_edge=False, padding=(0, 3, 0, 0)
+    )
     for row in rows:
         table.add_row(*("" if cell is None else clean(str(cell)) for cell in row))
     console().print(table)
@@ -80,12 +92,22 @@ def minute(time: str | None) -> str:
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return (
+        f"{hours} h {minutes} min"
+        if hours
+        else f"{minutes} min {rest} s"
+        if minutes
+        else f"{rest} s"
+    )
 
 
 def shape(description: Mapping[str, Any] | None) -> str:
     """Channels x height x width."""
-    return "x".join(str(description.get(key, "?")) for key in ("channels", "height", "width")) if description else ""
+    return (
+        "x".join(str(description.get(key, "?")) for key in ("channels", "height", "width"))
+        if description
+        else ""
+    )
 
 
 # -- a job as it goes
@@ -101,9 +123,13 @@ def stage(job: Job) -> str:
     progress = job.progress
     if progress is None:
         return job.phase
-    epoch = f" epoch {progress.epoch}/{progress.epochs}," if progress.epoch and progress.epochs else ""
+    epoch = (
+        f" epoch {progress.epoch}/{progress.epochs}," if progress.epoch and progress.epochs else ""
+    )
     unit = " step" if epoch else ""
-    step = f"{unit} {progress.step}/{progress.of}" if progress.step is not None and progress.of else ""
+    step = (
+        f"{unit} {progress.step}/{progress.of}" if progress.step is not None and progress.of else ""
+    )
     left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
     return f"{job.phase}{epoch}{step}{left}"
 
@@ -126,7 +152,12 @@ class Watching:
         self.bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.bars.stop()
 
     def follow(self, title: str) -> OnUpdate:
@@ -137,8 +168,12 @@ class Watching:
         def update(job: Job) -> None:
             nonlocal seen
             progress = job.progress
-            done, total = (progress.step or 0, progress.of) if progress else (0, 1 if job.terminal else None)
-            self.bars.update(bar, completed=1 if job.terminal else done, total=total, stage=clean(stage(job)))
+            done, total = (
+                (progress.step or 0, progress.of) if progress else (0, 1 if job.terminal else None)
+            )
+            self.bars.update(
+                bar, completed=1 if job.terminal else done, total=total, stage=clean(stage(job))
+            )
             now = job.phase or job.status
             if not self.live and now != seen:
                 tell(f"{title}: {now}")

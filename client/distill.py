@@ -36,8 +36,8 @@ from client.credentials import checked_url, find_api_key, find_url
 from client.errors import ClientError
 from client.events import OnUpdate
 from client.transport import Params, Transport
-from core.spec.base import Spec
-from core.spec.table import Table
+from core.jobspec.base import Spec
+from core.reportspec.table import Table
 
 PAGE_SIZE = 100
 Network = Mapping[str, Any] | Spec
@@ -63,7 +63,9 @@ class Distill:
     ) -> None:
         self.url = checked_url(url or find_url())
         key = api_key or find_api_key(self.url)
-        self.transport = Transport(self.url, key, timeout=timeout, retries=retries, backoff_seconds=backoff_seconds)
+        self.transport = Transport(
+            self.url, key, timeout=timeout, retries=retries, backoff_seconds=backoff_seconds
+        )
 
     def close(self) -> None:
         self.transport.http.close()
@@ -71,7 +73,12 @@ class Distill:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
     # -- jobs
@@ -86,7 +93,9 @@ class Distill:
     def job(self, job_id: str) -> Job:
         return events.fetch_job(self.transport, job_id)
 
-    def jobs(self, *, metadata: Mapping[str, str] | None = None, **filters: str | list[str] | None) -> Iterator[Job]:
+    def jobs(
+        self, *, metadata: Mapping[str, str] | None = None, **filters: str | list[str] | None
+    ) -> Iterator[Job]:
         """Filters: status (one or several), kind, method, student, dataset, sweep.
 
         ``sort``: -created_at, the default, or created_at.
@@ -119,7 +128,10 @@ class Distill:
 
     def clone(self, job_id: str, changes: Mapping[str, Any] | None = None) -> Job:
         """A new job with the spec of an old one; ``changes`` is a JSON merge patch on it."""
-        return read(Job, self.transport.post(f"{job_path(job_id)}/clone", dict(changes) if changes else None))
+        return read(
+            Job,
+            self.transport.post(f"{job_path(job_id)}/clone", dict(changes) if changes else None),
+        )
 
     def events(self, job_id: str, after: int = 0) -> Iterator[Event | Job]:
         """Every event behind number ``after``, each once, until the job ends; and the job whenever its progress has changed."""
@@ -144,7 +156,9 @@ class Distill:
     def sweeps(self) -> Iterator[Sweep]:
         return self._pages("sweeps", Page[Sweep])
 
-    def wait_sweep(self, sweep_id: str, on_update: Callable[[Sweep], None] = lambda _: None) -> Sweep:
+    def wait_sweep(
+        self, sweep_id: str, on_update: Callable[[Sweep], None] = lambda _: None
+    ) -> Sweep:
         """The sweep when all of its jobs have ended. ``on_update`` is told how it stands, every few seconds."""
         while True:
             found = self.sweep(sweep_id)
@@ -158,33 +172,45 @@ class Distill:
 
     def table(self, sweep_id: str, network: str = "best") -> Table:
         """Mean and standard deviation over the seeds, a line for each combination, as far as the jobs are done."""
-        return read(Table, self.transport.get(f"{sweep_path(sweep_id)}/table", {"network": network}))
+        return read(
+            Table, self.transport.get(f"{sweep_path(sweep_id)}/table", {"network": network})
+        )
 
     def table_text(self, sweep_id: str, form: str, network: str = "best") -> str:
         """The same as text; ``form``: md or csv."""
-        return self.transport.get(f"{sweep_path(sweep_id)}/table", {"network": network, "format": form}).text
+        return self.transport.get(
+            f"{sweep_path(sweep_id)}/table", {"network": network, "format": form}
+        ).text
 
     # -- results
 
     def metrics(self, job_id: str, names: Sequence[str] = (), points: int | None = None) -> Metrics:
-        params: dict[str, str | int | bool | list[str]] = {"names": ",".join(names)} if names else {}
+        params: dict[str, str | int | bool | list[str]] = (
+            {"names": ",".join(names)} if names else {}
+        )
         if points is not None:
             params["points"] = points
         return read(Metrics, self.transport.get(f"{job_path(job_id)}/metrics", params))
 
     def report(self, job_id: str) -> dict[str, Any]:
-        """Of the schema core.spec.report.Report."""
-        found: dict[str, Any] = self.transport.get(f"{job_path(job_id)}/report", {"format": "json"}).json()
+        """Of the schema core.reportspec.report.Report."""
+        found: dict[str, Any] = self.transport.get(
+            f"{job_path(job_id)}/report", {"format": "json"}
+        ).json()
         return found
 
     def report_page(self, job_id: str, form: Literal["md", "html", "json"]) -> str:
         """For people: Markdown, or HTML with its figures inside."""
-        return self.transport.get(f"{job_path(job_id)}/report", {"format": form}).content.decode("utf-8")
+        return self.transport.get(f"{job_path(job_id)}/report", {"format": form}).content.decode(
+            "utf-8"
+        )
 
     def artifacts(self, job_id: str) -> list[Artifact]:
         return list(self._pages(f"{job_path(job_id)}/artifacts", Page[Artifact]))
 
-    def download(self, job_id: str, folder: Path | str, names: Sequence[str] | None = None) -> list[Path]:
+    def download(
+        self, job_id: str, folder: Path | str, names: Sequence[str] | None = None
+    ) -> list[Path]:
         """The job's files, or those of ``names``: without its checkpoints. Also raises CorruptDownload.
 
         A file that is there already is not fetched again; one that is there in part is gone on with.
@@ -194,9 +220,14 @@ class Distill:
             names = [name for name, artifact in there.items() if artifact.kind != "checkpoint"]
         missing = [name for name in names if name not in there]
         if missing:
-            raise ClientError(f"{job_id} has no {', '.join(missing)}; it has {', '.join(there) or 'nothing yet'}.")
+            raise ClientError(
+                f"{job_id} has no {', '.join(missing)}; it has {', '.join(there) or 'nothing yet'}."
+            )
         path = f"{job_path(job_id)}/artifacts"
-        return [transfers.download(self.transport, f"{path}/{name}", there[name], Path(folder)) for name in names]
+        return [
+            transfers.download(self.transport, f"{path}/{name}", there[name], Path(folder))
+            for name in names
+        ]
 
     # -- models and data sets
 
@@ -258,7 +289,9 @@ class Distill:
         With ``image_size`` the images stay encoded until they are used. ``classes`` lists those to keep, in the order of their
         labels (of an .npz: their names); ``every=10`` keeps the 1st, 11th, 21st, ... of the sorted list.
         """
-        body = {"name": name, "sha256": transfers.sha256_of(Path(path))} | reading(image_size, classes, every)
+        body = {"name": name, "sha256": transfers.sha256_of(Path(path))} | reading(
+            image_size, classes, every
+        )
         return imports.send(self.transport, "datasets", Dataset, body, Path(path))
 
     def add_dataset(
@@ -272,7 +305,9 @@ class Distill:
         every: int | None = None,
     ) -> Dataset:
         """Import an entry of the operator's data folder, or have cifar10 or cifar100 downloaded. See ``upload_dataset``."""
-        body = {"name": name, "folder": folder, "download": download} | reading(image_size, classes, every)
+        body = {"name": name, "folder": folder, "download": download} | reading(
+            image_size, classes, every
+        )
         return read(Dataset, self.transport.post("datasets", body))
 
     def dataset(self, reference: str) -> Dataset:
@@ -318,11 +353,15 @@ class Distill:
     def keys(self) -> Iterator[Key]:
         return self._pages("keys", Page[Key])
 
-    def create_key(self, name: str, scopes: Sequence[str], expires_in_days: int | None = None) -> NewKey:
+    def create_key(
+        self, name: str, scopes: Sequence[str], expires_in_days: int | None = None
+    ) -> NewKey:
         body = {"name": name, "scopes": list(scopes), "expires_in_days": expires_in_days}
         key = read(NewKey, self.transport.post("keys", body))
         if key.secret is None:
-            raise ClientError(f"Key {key.id} was made, but its secret was lost on the way: revoke it and make another.")
+            raise ClientError(
+                f"Key {key.id} was made, but its secret was lost on the way: revoke it and make another."
+            )
         return key
 
     def revoke_key(self, key_id: str) -> None:
@@ -336,18 +375,28 @@ class Distill:
     def create_project(self, name: str) -> NewProject:
         project = read(NewProject, self.transport.post("projects", {"name": name}))
         if project.key.secret is None:
-            raise ClientError(f"Project {project.id} was made, but its key's secret was lost on the way.")
+            raise ClientError(
+                f"Project {project.id} was made, but its key's secret was lost on the way."
+            )
         return project
 
     def audit(self, **filters: str | None) -> Iterator[AuditLine]:
         """The newest first. Filters: action, such as "POST /v1/jobs"; key, an id; since, a time in RFC 3339."""
-        return self._pages("audit", Page[AuditLine], {name: value for name, value in filters.items() if value})
+        return self._pages(
+            "audit", Page[AuditLine], {name: value for name, value in filters.items() if value}
+        )
 
-    def _pages(self, path: str, kind: type[Page[Item]], params: Params | None = None) -> Iterator[Item]:
+    def _pages(
+        self, path: str, kind: type[Page[Item]], params: Params | None = None
+    ) -> Iterator[Item]:
         cursor: str | None = None
         while True:
             page = read(
-                kind, self.transport.get(path, {**(params or {}), "limit": PAGE_SIZE} | ({"after": cursor} if cursor else {}))
+                kind,
+                self.transport.get(
+                    path,
+                    {**(params or {}), "limit": PAGE_SIZE} | ({"after": cursor} if cursor else {}),
+                ),
             )
             yield from page.data
             cursor = page.next_cursor
@@ -367,9 +416,15 @@ def worker_path(name: str) -> str:
     return f"workers/{quote(name, safe='')}"
 
 
-def reading(image_size: int | None, classes: Sequence[str] | None, every: int | None) -> dict[str, Any]:
+def reading(
+    image_size: int | None, classes: Sequence[str] | None, every: int | None
+) -> dict[str, Any]:
     """How a data set's files are to be read, as a request says it."""
-    return {"image_size": image_size, "classes": None if classes is None else list(classes), "every": every}
+    return {
+        "image_size": image_size,
+        "classes": None if classes is None else list(classes),
+        "every": every,
+    }
 
 
 def as_body(spec: Mapping[str, Any] | Spec) -> dict[str, Any]:

@@ -30,13 +30,27 @@ class DistillProblem(ClientError):
     """``code`` is stable and meant for programs; ``detail`` is a sentence; ``errors`` has one entry per wrong field."""
 
     def __init__(
-        self, status: int, code: str, detail: str, errors: Sequence[FieldProblem] = (), *, request_id: str | None = None
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: Sequence[FieldProblem] = (),
+        *,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail, self.errors, self.request_id = status, code, detail, tuple(errors), request_id
+        self.status, self.code, self.detail, self.errors, self.request_id = (
+            status,
+            code,
+            detail,
+            tuple(errors),
+            request_id,
+        )
 
     def __str__(self) -> str:
-        if self.errors and self.errors[0].message in self.detail:  # the detail only says the same again, without the paths
+        if (
+            self.errors and self.errors[0].message in self.detail
+        ):  # the detail only says the same again, without the paths
             return "\n".join(map(str, self.errors))
         return "\n".join([self.detail, *(f"  {error}" for error in self.errors)])
 

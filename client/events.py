@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from client.answers import Event, Job, read
 from client.errors import ClientError, DistillProblem, UnexpectedAnswer, Unreachable
 from client.transport import BUSY, Transport, checked, is_busy, is_passing, retry_after
-from core.spec.status import TERMINAL
+from core.jobspec.status import TERMINAL
 
 SILENCE_SECONDS = 45.0
 """The service says at least a comment every 15 s."""
@@ -49,7 +49,9 @@ def follow(transport: Transport, job_id: str, after: int = 0) -> Iterator[Event 
                 checked(error.response)
             continue
         except httpx2.SSEError as error:
-            raise UnexpectedAnswer(f"The events of {job_id} come as no event stream: {error}") from error
+            raise UnexpectedAnswer(
+                f"The events of {job_id} come as no event stream: {error}"
+            ) from error
         except httpx2.TransportError as error:
             if not is_passing(error) or not backoff.wait():
                 raise transport.unreachable(error) from error
@@ -68,9 +70,13 @@ class _Busy(Exception):
 
 def _connection(transport: Transport, job_id: str, last: int) -> Iterator[Event | Job]:
     """One connection's worth of the stream, behind event ``last``."""
-    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"} | ({"Last-Event-ID": str(last)} if last else {})
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"} | (
+        {"Last-Event-ID": str(last)} if last else {}
+    )
     timeout = httpx2.Timeout(transport.timeout, read=SILENCE_SECONDS)
-    with transport.http.stream("GET", f"jobs/{quote(job_id, safe='')}/events", headers=headers, timeout=timeout) as response:
+    with transport.http.stream(
+        "GET", f"jobs/{quote(job_id, safe='')}/events", headers=headers, timeout=timeout
+    ) as response:
         if is_busy(response):
             response.read()
             raise _Busy(response)
@@ -81,7 +87,9 @@ def _connection(transport: Transport, job_id: str, last: int) -> Iterator[Event 
             try:
                 item = (Job if message.event == "job" else Event).model_validate_json(message.data)
             except ValidationError as error:
-                raise UnexpectedAnswer(f"An event of {job_id} is not one that this client can read.") from error
+                raise UnexpectedAnswer(
+                    f"An event of {job_id} is not one that this client can read."
+                ) from error
             if isinstance(item, Job) or item.seq > last:
                 last = last if isinstance(item, Job) else item.seq
                 yield item
@@ -124,4 +132,6 @@ def _poll(transport: Transport, job_id: str, on_update: OnUpdate) -> Job:
 
 def _may_pass(error: ClientError) -> bool:
     """Whether the job is none the worse for it, and the service may be back in a moment."""
-    return isinstance(error, Unreachable) or (isinstance(error, DistillProblem) and error.status in BUSY)
+    return isinstance(error, Unreachable) or (
+        isinstance(error, DistillProblem) and error.status in BUSY
+    )

@@ -26,7 +26,9 @@ def restore(transport: Transport, collection: str, kind: type[Imported], row_id:
     return read(kind, transport.post(f"{collection}/{quote(row_id, safe='')}/restore"))
 
 
-def send(transport: Transport, collection: str, kind: type[Imported], body: dict[str, Any], file: Path) -> Imported:
+def send(
+    transport: Transport, collection: str, kind: type[Imported], body: dict[str, Any], file: Path
+) -> Imported:
     row = _named(transport, collection, kind, body)
 
     def still_awaited() -> bool:
@@ -36,7 +38,9 @@ def send(transport: Transport, collection: str, kind: type[Imported], body: dict
     return get(transport, collection, kind, row.id)
 
 
-def _named(transport: Transport, collection: str, kind: type[Imported], body: dict[str, Any]) -> Imported:
+def _named(
+    transport: Transport, collection: str, kind: type[Imported], body: dict[str, Any]
+) -> Imported:
     """A new one; or the one that an earlier call named alike in every respect, and could not send."""
     try:
         return read(kind, transport.post(collection, body))
@@ -44,7 +48,9 @@ def _named(transport: Transport, collection: str, kind: type[Imported], body: di
         if problem.code != "name_taken":
             raise
         row = get(transport, collection, kind, body["name"])
-        if row.status != "awaiting_upload" or not _covers({**row.model_dump(), **(row.description or {})}, body):
+        if row.status != "awaiting_upload" or not _covers(
+            {**row.model_dump(), **(row.description or {})}, body
+        ):
             raise
         return row
 
@@ -62,6 +68,12 @@ def wait(transport: Transport, collection: str, kind: type[Imported], reference:
     if row.status == "ready":
         return row
     if row.status == "awaiting_upload":
-        raise DistillProblem(409, "awaiting_upload", f"The contents of {row.name!r} have not been sent.")
+        raise DistillProblem(
+            409, "awaiting_upload", f"The contents of {row.name!r} have not been sent."
+        )
     problem = row.problem or {}
-    raise DistillProblem(422, problem.get("code", "refused_upload"), problem.get("detail", f"{row.name!r} was refused."))
+    raise DistillProblem(
+        422,
+        problem.get("code", "refused_upload"),
+        problem.get("detail", f"{row.name!r} was refused."),
+    )

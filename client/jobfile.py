@@ -24,7 +24,9 @@ def load(path: Path, changes: list[str]) -> dict[str, Any]:
     try:
         json.dumps(spec, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ClientError(f"{path} holds a value that JSON does not have ({error}); write it in quotes.") from error
+        raise ClientError(
+            f"{path} holds a value that JSON does not have ({error}); write it in quotes."
+        ) from error
     return spec
 
 
@@ -47,7 +49,9 @@ def apply(spec: dict[str, Any], change: str) -> None:
     for number, key in enumerate(keys[:-1]):
         place = place.setdefault(key, {}) if isinstance(place, dict) else item(place, key, change)
         if not isinstance(place, dict | list):
-            raise ClientError(f"{change!r} leads into {'.'.join(keys[: number + 1])}, which is {place!r} and has no parts.")
+            raise ClientError(
+                f"{change!r} leads into {'.'.join(keys[: number + 1])}, which is {place!r} and has no parts."
+            )
     value = parse(text, f"The value in {change!r}")
     if isinstance(place, dict):
         place[keys[-1]] = value
@@ -58,5 +62,7 @@ def apply(spec: dict[str, Any], change: str) -> None:
 
 def item(places: list[Any], key: str, change: str) -> Any:
     if not key.isdecimal() or int(key) >= len(places):
-        raise ClientError(f"{change!r} names {key!r} in a list of {len(places)}; a number below that is needed.")
+        raise ClientError(
+            f"{change!r} names {key!r} in a list of {len(places)}; a number below that is needed."
+        )
     return places[int(key)]

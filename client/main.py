@@ -49,7 +49,9 @@ class OneEdge(TyperGroup):
 
 def explain(problem: DistillProblem) -> None:
     if problem.status == 401:
-        tell(f"The key is DISTILL_API_KEY, or for a service on this machine that in {home() / 'admin.key'} (see DISTILL_HOME).")
+        tell(
+            f"The key is DISTILL_API_KEY, or for a service on this machine that in {home() / 'admin.key'} (see DISTILL_HOME)."
+        )
     if problem.status >= 500 and problem.request_id:
         tell(f"The service's log has more under {problem.request_id}.")
 

@@ -43,13 +43,19 @@ def download(transport: Transport, path: str, artifact: Artifact, folder: Path) 
     if not _is(part, artifact):
         found = sha256_of(part)
         part.unlink()
-        raise CorruptDownload(f"{artifact.name} arrived with SHA-256 {found}; {artifact.sha256} was promised. Nothing was kept.")
+        raise CorruptDownload(
+            f"{artifact.name} arrived with SHA-256 {found}; {artifact.sha256} was promised. Nothing was kept."
+        )
     part.replace(target)
     return target
 
 
 def _is(path: Path, artifact: Artifact) -> bool:
-    return path.is_file() and path.stat().st_size == artifact.size and sha256_of(path) == artifact.sha256
+    return (
+        path.is_file()
+        and path.stat().st_size == artifact.size
+        and sha256_of(path) == artifact.sha256
+    )
 
 
 def _fetch(transport: Transport, path: str, part: Path, artifact: Artifact) -> None:
@@ -59,7 +65,9 @@ def _fetch(transport: Transport, path: str, part: Path, artifact: Artifact) -> N
     while (had := part.stat().st_size) != artifact.size:
         if had > artifact.size:
             part.unlink()
-            raise CorruptDownload(f"More than the promised {artifact.size} bytes of {artifact.name} arrived. Nothing was kept.")
+            raise CorruptDownload(
+                f"More than the promised {artifact.size} bytes of {artifact.name} arrived. Nothing was kept."
+            )
         lost: Exception = UnexpectedAnswer("the answer ends early")
         pause = 0.0
         try:
@@ -89,7 +97,9 @@ def _opened(transport: Transport, path: str, offset: int) -> Iterator[httpx2.Res
         elsewhere = response.url.join(response.headers["Location"])
     # A signed address may have run out by the next try, which therefore asks the service again.
     with (
-        httpx2.Client(timeout=transport.timeout, follow_redirects=True, trust_env=transport.trust_environment) as stranger,
+        httpx2.Client(
+            timeout=transport.timeout, follow_redirects=True, trust_env=transport.trust_environment
+        ) as stranger,
         stranger.stream("GET", elsewhere, headers=headers) as response,
     ):
         yield response
@@ -98,7 +108,9 @@ def _opened(transport: Transport, path: str, offset: int) -> Iterator[httpx2.Res
 def _append(response: httpx2.Response, part: Path, offset: int, size: int) -> None:
     goes_on = response.status_code == 206
     if goes_on and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-        raise UnexpectedAnswer(f"{response.url} answered with another range than the one asked for.")
+        raise UnexpectedAnswer(
+            f"{response.url} answered with another range than the one asked for."
+        )
     with part.open("ab" if goes_on else "wb") as file:
         for chunk in response.iter_bytes():
             file.write(chunk)
@@ -118,8 +130,13 @@ def upload(transport: Transport, path: str, file: Path, still_awaited: Callable[
     while True:
         try:
             with file.open("rb") as content:
-                headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)}
-                response = transport.http.put(path, content=content, headers=headers, timeout=timeout)
+                headers = {
+                    "Content-Type": "application/octet-stream",
+                    "Content-Length": str(file.stat().st_size),
+                }
+                response = transport.http.put(
+                    path, content=content, headers=headers, timeout=timeout
+                )
         except httpx2.TransportError as error:
             if not is_passing(error) or not backoff.wait():
                 raise transport.unreachable(error) from error

@@ -42,7 +42,9 @@ class Backoff:
 
 
 class Transport:
-    def __init__(self, url: str, api_key: str | None, *, timeout: float, retries: int, backoff_seconds: float) -> None:
+    def __init__(
+        self, url: str, api_key: str | None, *, timeout: float, retries: int, backoff_seconds: float
+    ) -> None:
         self.url, self.retries, self.backoff_seconds = url, retries, backoff_seconds
         self.has_key = api_key is not None
         self.timeout = timeout
@@ -58,11 +60,15 @@ class Transport:
     def backoff(self) -> Backoff:
         return Backoff(self.retries, self.backoff_seconds)
 
-    def get(self, path: str, params: Params | None = None, headers: Mapping[str, str] | None = None) -> httpx2.Response:
+    def get(
+        self, path: str, params: Params | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx2.Response:
         return self.send("GET", path, params=params, headers=headers)
 
     def post(self, path: str, body: Any = None, params: Params | None = None) -> httpx2.Response:
-        return self.send("POST", path, params=params, headers={"Idempotency-Key": str(uuid.uuid4())}, body=body)
+        return self.send(
+            "POST", path, params=params, headers={"Idempotency-Key": str(uuid.uuid4())}, body=body
+        )
 
     def send(
         self,
@@ -77,7 +83,9 @@ class Transport:
         backoff = self.backoff()
         while True:
             try:
-                response = self.http.request(method, path, params=params, headers=headers, json=body)
+                response = self.http.request(
+                    method, path, params=params, headers=headers, json=body
+                )
             except httpx2.TransportError as error:
                 if not is_passing(error) or not backoff.wait():
                     raise self.unreachable(error) from error
@@ -86,7 +94,9 @@ class Transport:
                 return checked(response)
 
     def unreachable(self, error: Exception) -> Unreachable:
-        return Unreachable(f"The service at {self.url} cannot be reached: {str(error).rstrip('.') or type(error).__name__}.")
+        return Unreachable(
+            f"The service at {self.url} cannot be reached: {str(error).rstrip('.') or type(error).__name__}."
+        )
 
 
 def is_passing(error: httpx2.TransportError) -> bool:
@@ -119,7 +129,9 @@ def checked(response: httpx2.Response) -> httpx2.Response:
     if response.status_code >= 400:
         raise problem_in(response)
     if response.status_code >= 300:
-        raise UnexpectedAnswer(f"{response.url} answered {response.status_code} and leads elsewhere; is DISTILL_URL right?")
+        raise UnexpectedAnswer(
+            f"{response.url} answered {response.status_code} and leads elsewhere; is DISTILL_URL right?"
+        )
     return response
 
 
@@ -128,8 +140,17 @@ def problem_in(response: httpx2.Response) -> DistillProblem:
     response.read()
     try:
         said = response.json()
-        errors = [FieldProblem(tuple(error["path"]), str(error["message"])) for error in said.get("errors", [])]
-        return DistillProblem(response.status_code, said["code"], said["detail"], errors, request_id=said.get("request_id"))
+        errors = [
+            FieldProblem(tuple(error["path"]), str(error["message"]))
+            for error in said.get("errors", [])
+        ]
+        return DistillProblem(
+            response.status_code,
+            said["code"],
+            said["detail"],
+            errors,
+            request_id=said.get("request_id"),
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         kind = response.headers.get("Content-Type", "no content type")
         detail = f"{response.url} answered {response.status_code} {response.reason_phrase} ({kind}) and no explanation."

@@ -51,7 +51,9 @@ class Invalid(DistillError):
     code = "invalid_request"
     title = "The request cannot be carried out as written"
 
-    def __init__(self, message: str, errors: list[FieldError] | None = None, *, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, errors: list[FieldError] | None = None, *, code: str | None = None
+    ) -> None:
         super().__init__(message, code=code)
         self.errors = errors or []
 

@@ -26,9 +26,19 @@ SHORTEST = 6
 _PATTERNS = (
     (re.compile(r"\bdk_[A-Za-z0-9_-]{6,}"), f"dk_{GONE}"),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}"), rf"\1{GONE}"),
-    (re.compile(r"(?i)(authorization\W{1,8}(?:b[\"'])?(?:basic|digest|token|negotiate)\s+)[^\"'\r\n]+"), rf"\1{GONE}"),
+    (
+        re.compile(
+            r"(?i)(authorization\W{1,8}(?:b[\"'])?(?:basic|digest|token|negotiate)\s+)[^\"'\r\n]+"
+        ),
+        rf"\1{GONE}",
+    ),
     (re.compile(r"(://[^\s/:@]*):[^\s/]+@"), rf"\1:{GONE}@"),
-    (re.compile(r"(?i)\b(x-amz-(?:signature|credential|security-token)|signature|sig)=[^&\s\"']+"), rf"\1={GONE}"),
+    (
+        re.compile(
+            r"(?i)\b(x-amz-(?:signature|credential|security-token)|signature|sig)=[^&\s\"']+"
+        ),
+        rf"\1={GONE}",
+    ),
 )
 _SECRET_NAME = re.compile(r"(?i)secret|passw|token|api_?key|access_?key|bootstrap_?key|credential")
 _known: set[str] = set()
@@ -38,7 +48,9 @@ _known: set[str] = set()
 def configure(settings: Settings) -> None:
     _remember(settings)
     renderer = (
-        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
     )
     structlog.configure(
         processors=[
@@ -75,7 +87,9 @@ def _redact(logger: object, name: str, rendered: Any) -> str:
 def _remember(settings: Settings) -> None:
     environment = (value for name, value in os.environ.items() if _SECRET_NAME.search(name))
     for secret in {part for value in (*settings.secrets, *environment) for part in _parts(value)}:
-        _known.update({secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]})
+        _known.update(
+            {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+        )
 
 
 def _parts(secret: str) -> Iterable[str]:
@@ -98,5 +112,7 @@ class _record(logging.LogRecord):  # noqa: N801 - called as a function
             self.exc_info = None
 
 
-def _last_words(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+def _last_words(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
     sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))

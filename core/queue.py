@@ -64,7 +64,7 @@ def make_app(broker_url: str) -> "Celery":
     return app
 
 
-def hint(settings: Settings, job_id: str) -> bool:
+def wake_workers(settings: Settings, job_id: str) -> bool:
     """Tell the workers of a queued job; False if the broker cannot be reached, which costs about a second at most."""
     global _failed_at  # noqa: PLW0603 - one memory of the broker's failure in each process
     if not settings.broker_url:
@@ -72,10 +72,18 @@ def hint(settings: Settings, job_id: str) -> bool:
     if _failed_at is not None and time.monotonic() - _failed_at < QUIET_SECONDS:
         return False
     try:
-        make_app(settings.broker_url).send_task(TASK, args=[job_id], retry=False, ignore_result=True)
-    except Exception as error:  # whatever the broker's client raises: the job is queued all the same
+        make_app(settings.broker_url).send_task(
+            TASK, args=[job_id], retry=False, ignore_result=True
+        )
+    except (
+        Exception
+    ) as error:  # whatever the broker's client raises: the job is queued all the same
         _failed_at = time.monotonic()
-        log.warning("the broker cannot be reached; the job waits for the sweeper", job=job_id, error=type(error).__name__)
+        log.warning(
+            "the broker cannot be reached; the job waits for the sweeper",
+            job=job_id,
+            error=type(error).__name__,
+        )
         return False
     _failed_at = None
     return True

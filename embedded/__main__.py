@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from core.errors import DistillError
 from core.settings import Settings, is_loopback
-from embedded.folder import Folder, InUse
+from embedded.data_folder import Folder, InUse
 from embedded.service import CannotStart, Service
 
 LOOPBACK = "127.0.0.1"
@@ -22,7 +22,10 @@ def main() -> int:
     arguments = parser().parse_args()
     unasked = os.environ.get("DISTILL_HOST", LOOPBACK)
     if arguments.host is None and not is_loopback(unasked):
-        return refuse(f"DISTILL_HOST is {unasked}, which other machines can reach; say --host {unasked} if that is meant.", 2)
+        return refuse(
+            f"DISTILL_HOST is {unasked}, which other machines can reach; say --host {unasked} if that is meant.",
+            2,
+        )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -33,19 +36,36 @@ def main() -> int:
             host = arguments.host or LOOPBACK
             Service(folder, host, free_port(host, arguments.port), arguments.device, stop).run()
     except ValidationError as error:
-        return refuse("\n".join(f"The setting {'.'.join(map(str, it['loc']))}: {it['msg']}." for it in error.errors()), 2)
+        return refuse(
+            "\n".join(
+                f"The setting {'.'.join(map(str, it['loc']))}: {it['msg']}."
+                for it in error.errors()
+            ),
+            2,
+        )
     except (InUse, CannotStart, DistillError, OSError) as error:
         return refuse(str(error), 1)
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog="python -m embedded", description="The whole service on one machine.")
-    found.add_argument("--port", type=int, default=Settings.model_fields["port"].default, help="0: any free one")
-    found.add_argument("--data", type=Path, default=Path("distill-data"), help="folder of the database, files, key and logs")
+    found = argparse.ArgumentParser(
+        prog="python -m embedded", description="The whole service on one machine."
+    )
+    found.add_argument(
+        "--port", type=int, default=Settings.model_fields["port"].default, help="0: any free one"
+    )
+    found.add_argument(
+        "--data",
+        type=Path,
+        default=Path("distill-data"),
+        help="folder of the database, files, key and logs",
+    )
     found.add_argument("--device", default=None, help="auto, cpu, cuda, cuda:0, …")
     found.add_argument(
-        "--host", default=None, help=f"address to listen at (default: {LOOPBACK}, which only this machine can reach)"
+        "--host",
+        default=None,
+        help=f"address to listen at (default: {LOOPBACK}, which only this machine can reach)",
     )
     return found
 
@@ -53,7 +73,9 @@ def parser() -> argparse.ArgumentParser:
 def free_port(host: str, port: int) -> int:
     """The port, if it can be listened at; any free one for 0. Raises CannotStart."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
@@ -61,7 +83,9 @@ def free_port(host: str, port: int) -> int:
             return found
     except (OSError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise CannotStart(f"Port {port} at {host} cannot be used: {why}. Choose another with --port.") from error
+        raise CannotStart(
+            f"Port {port} at {host} cannot be used: {why}. Choose another with --port."
+        ) from error
 
 
 def refuse(sentence: str, status: int) -> int:

@@ -22,13 +22,14 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
+from core.atomic_files import sha256_of
 from core.errors import CorruptObject, DistillError
-from core.folder import sha256_of
 from core.settings import Settings
-from core.store import files, schema
-from core.store.engine import make_engine, migrate
-from core.store.objects import Objects
-from embedded.whole import Refusal, whole
+from core.store.database import schema
+from core.store.database.engine import make_engine, migrate
+from core.store.objects import references
+from core.store.objects.store import Objects
+from embedded.atomic_folders import Refusal, whole
 
 FORMAT = "distill-backup-1"
 DATABASE, KEY, MANIFEST = "distill.db", "admin.key", "manifest.json"
@@ -51,15 +52,21 @@ def save(data: Path, target: Path) -> Manifest:
     """Raises Refusal, and DistillError for a store that cannot be read."""
     database = data / DATABASE
     if not database.is_file():
-        raise Refusal(f"{data} is not the folder of an embedded service: there is no {DATABASE} in it.")
+        raise Refusal(
+            f"{data} is not the folder of an embedded service: there is no {DATABASE} in it."
+        )
     with whole(target) as part:
         count, size = _follow(database, data, part)
         if (data / KEY).exists():
             shutil.copyfile(data / KEY, part / KEY)
             (part / KEY).chmod(0o600)
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
-        hashes = {name: sha256_of(part / name) for name in (DATABASE, KEY) if (part / name).exists()}
-        manifest = Manifest(FORMAT, version("distill"), schema_of(part / DATABASE), made_at, count, size, hashes)
+        hashes = {
+            name: sha256_of(part / name) for name in (DATABASE, KEY) if (part / name).exists()
+        }
+        manifest = Manifest(
+            FORMAT, version("distill"), schema_of(part / DATABASE), made_at, count, size, hashes
+        )
         (part / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2))
     return manifest
 
@@ -75,7 +82,9 @@ def restore(source: Path, data: Path) -> Manifest:
                 raise Refusal(f"{name} in {source} is not what was saved.")
         missing = _fetch(source, part)
         if missing:
-            raise Refusal(f"{source} is not whole: {len(missing)} objects are gone, such as {missing[0]}.")
+            raise Refusal(
+                f"{source} is not whole: {len(missing)} objects are gone, such as {missing[0]}."
+            )
         migrate(f"sqlite:///{part / DATABASE}")
     return manifest
 
@@ -99,7 +108,9 @@ def _follow(database: Path, data: Path, part: Path) -> tuple[int, int]:
         writers.execute("BEGIN IMMEDIATE")
         missing = _copied(database, data, part)
     if missing:
-        raise Refusal(f"Objects that the database names are gone, such as {missing[0]}; `distill storage verify` names them all.")
+        raise Refusal(
+            f"Objects that the database names are gone, such as {missing[0]}; `distill storage verify` names them all."
+        )
     return _drop_others(part)
 
 
@@ -118,7 +129,9 @@ def snapshot(database: Path, copy: Path) -> None:
 
 
 def _connect(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True, timeout=30, isolation_level=None)
+    return sqlite3.connect(
+        f"file:{quote(str(database))}?mode=rw", uri=True, timeout=30, isolation_level=None
+    )
 
 
 def _fetch(home: Path, part: Path) -> list[str]:
@@ -140,10 +153,10 @@ def _fetch(home: Path, part: Path) -> list[str]:
     return missing
 
 
-def _named(part: Path) -> Iterator[files.File]:
+def _named(part: Path) -> Iterator[references.File]:
     engine = make_engine(f"sqlite:///{part / DATABASE}")
     try:
-        yield from files.every(engine)
+        yield from references.every(engine)
     finally:
         engine.dispose()  # the last connection leaves the database in one file
 
@@ -161,7 +174,9 @@ def _read(source: Path) -> Manifest:
     try:
         manifest = Manifest(**json.loads((source / MANIFEST).read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise Refusal(f"{source} is no backup, or not all of one: its {MANIFEST} cannot be read.") from error
+        raise Refusal(
+            f"{source} is no backup, or not all of one: its {MANIFEST} cannot be read."
+        ) from error
     if manifest.format != FORMAT or not {DATABASE} <= set(manifest.sha256) <= {DATABASE, KEY}:
         raise Refusal(f"{source} is a backup of another kind than {FORMAT}.")
     if manifest.schema not in schema.known():
@@ -174,11 +189,14 @@ def _read(source: Path) -> Manifest:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m embedded.backup", description="An embedded installation, saved and restored."
+        prog="python -m embedded.backup",
+        description="An embedded installation, saved and restored.",
     )
     parser.add_argument("command", choices=["save", "restore"])
     parser.add_argument("backup", type=Path, help="folder of the backup")
-    parser.add_argument("--data", type=Path, default=Path("distill-data"), help="folder of the embedded service")
+    parser.add_argument(
+        "--data", type=Path, default=Path("distill-data"), help="folder of the embedded service"
+    )
     arguments = parser.parse_args()
     backup, data = arguments.backup.absolute(), arguments.data.absolute()
     try:
@@ -187,7 +205,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     what = f"{manifest.objects} objects of {manifest.bytes} bytes, schema {manifest.schema}, of {manifest.made_at}"
-    print(f"{backup} holds {data}: {what}." if arguments.command == "save" else f"{data} is as {backup} was: {what}.")
+    print(
+        f"{backup} holds {data}: {what}."
+        if arguments.command == "save"
+        else f"{data} is as {backup} was: {what}."
+    )
     return 0
 
 

@@ -23,10 +23,24 @@ class Child:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-P", "-m", "embedded.child", str(os.getpid()), sys.executable, "-P", "-m", self.module]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "embedded.child_process",
+            str(os.getpid()),
+            sys.executable,
+            "-P",
+            "-m",
+            self.module,
+        ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=self.environment
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
             )
         self.started_at = time.monotonic()
         self.again_at = None

@@ -8,8 +8,8 @@ import urllib.request
 from http import HTTPStatus
 
 from core.settings import Settings
-from core.store.engine import make_engine, migrate
-from embedded.folder import Folder, write_private
+from core.store.database.engine import make_engine, migrate
+from embedded.data_folder import Folder, write_private
 from embedded.processes import Child, end
 
 LOOK_SECONDS = 0.2
@@ -23,7 +23,9 @@ class CannotStart(Exception):
 
 
 class Service:
-    def __init__(self, folder: Folder, host: str, port: int, device: str | None, stop: threading.Event) -> None:
+    def __init__(
+        self, folder: Folder, host: str, port: int, device: str | None, stop: threading.Event
+    ) -> None:
         self.folder, self.stop = folder, stop
         self.environment = environment(folder, host, port, device)
         self.url = f"http://{reachable(host)}:{port}"
@@ -37,7 +39,7 @@ class Service:
         self.prepare(settings.resolved_database_url)
         children = [
             Child("API", "api", self.environment, self.folder.logs / "api.log"),
-            Child("worker", "worker.local", self.environment, self.folder.logs / "worker.log"),
+            Child("worker", "worker.polling", self.environment, self.folder.logs / "worker.log"),
         ]
         try:
             self.keep(children, until_ready=True)
@@ -66,7 +68,9 @@ class Service:
             if until_ready and self.is_ready():
                 return
             if until_ready and time.monotonic() - begun > START_SECONDS:
-                raise CannotStart(f"The API was not ready within {START_SECONDS:.0f} s; {children[0].log} may say why.")
+                raise CannotStart(
+                    f"The API was not ready within {START_SECONDS:.0f} s; {children[0].log} may say why."
+                )
 
     def is_ready(self) -> bool:
         try:

@@ -1,8 +1,8 @@
-"""Alembic's entry: runs the migrations on the connection, and in the transaction, that ``core.store.engine.migrate`` hands it."""
+"""Alembic's entry: runs the migrations on the connection, and in the transaction, that ``core.store.database.engine.migrate`` hands it."""
 
 from alembic import context
 
-from core.store.tables import Base
+from core.store.database.tables import Base
 
 connection = context.config.attributes["connection"]
 context.configure(

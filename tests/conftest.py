@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import Engine
 
 from core.settings import Settings, settings
-from core.store.engine import make_engine, migrate
-from core.store.objects import Objects
+from core.store.database.engine import make_engine, migrate
+from core.store.objects.store import Objects
 from tests.measured import pytest_terminal_summary
 from tests.servers import S3, Postgres, Redis
 
@@ -43,7 +43,9 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith("DISTILL_"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("DISTILL_ALLOWED_HOSTS", "testserver")  # which starlette's TestClient calls every service
+    monkeypatch.setenv(
+        "DISTILL_ALLOWED_HOSTS", "testserver"
+    )  # which starlette's TestClient calls every service
     settings.cache_clear()
     yield
     settings.cache_clear()

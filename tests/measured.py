@@ -26,17 +26,26 @@ Record = Callable[[str, object], None]
 
 def figure(record: Record, name: str, value: float | str, wanted: str = "") -> None:
     """What was measured, and what is wanted at full length."""
-    record(name, {"value": round(value, 3) if isinstance(value, float) else value, "wanted": wanted})
+    record(
+        name, {"value": round(value, 3) if isinstance(value, float) else value, "wanted": wanted}
+    )
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    reports = [it for name in ("passed", "failed") for it in terminalreporter.stats.get(name, []) if it.when == "call"]
+    reports = [
+        it
+        for name in ("passed", "failed")
+        for it in terminalreporter.stats.get(name, [])
+        if it.when == "call"
+    ]
     found = [line for report in reports for line in lines(report)]
     measured = [line for line in found if line["figure"] != HELD]
     if measured:
         terminalreporter.section("measured")
     for line in measured:
-        terminalreporter.write_line(f"{line['row']:>4} {line['figure']}: {line['value']} {line['wanted']} [{line['outcome']}]")
+        terminalreporter.write_line(
+            f"{line['row']:>4} {line['figure']}: {line['value']} {line['wanted']} [{line['outcome']}]"
+        )
     if found and WRITTEN:
         write(found)
 
@@ -53,7 +62,14 @@ def lines(report: pytest.TestReport) -> Iterator[dict[str, Any]]:
     for name, given in report.user_properties or [(HELD, "")]:
         measured = given if isinstance(given, dict) else {"value": given, "wanted": ""}
         what = f"{test.replace('_', ' ')}{f' ({variant})' if variant else ''}"
-        yield {"row": row.upper(), "test": what, "figure": name, "outcome": report.outcome, "length": LENGTH, **measured}
+        yield {
+            "row": row.upper(),
+            "test": what,
+            "figure": name,
+            "outcome": report.outcome,
+            "length": LENGTH,
+            **measured,
+        }
 
 
 def write(found: list[dict[str, Any]]) -> None:

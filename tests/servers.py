@@ -41,7 +41,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_until(ready: Callable[[], bool], seconds: float = 20.0, what: str = "the condition") -> None:
+def wait_until(
+    ready: Callable[[], bool], seconds: float = 20.0, what: str = "the condition"
+) -> None:
     """Poll until it is true; AssertionError when time is up."""
     deadline = time.monotonic() + seconds
     while not ready():
@@ -89,7 +91,9 @@ class Server:
     def _ready(self) -> bool:
         assert self.process is not None
         code = self.process.poll()
-        assert code is None, f"{type(self).__name__} ended with {code}:\n{(self.folder / 'output').read_text()[-2000:]}"
+        assert code is None, (
+            f"{type(self).__name__} ended with {code}:\n{(self.folder / 'output').read_text()[-2000:]}"
+        )
         return self.answers()
 
     def stop(self) -> None:
@@ -145,7 +149,17 @@ class Postgres(Server):
         if os.geteuid() == 0:
             self.user = "nobody"  # Postgres refuses to run as root
             shutil.chown(self.folder, self.user)
-        self._run("initdb", "--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync", "-U", "postgres", "-D", str(self.data))
+        self._run(
+            "initdb",
+            "--auth=trust",
+            "--encoding=utf8",
+            "--locale=C",
+            "--no-sync",
+            "-U",
+            "postgres",
+            "-D",
+            str(self.data),
+        )
 
     @property
     def data(self) -> Path:
@@ -176,16 +190,26 @@ class Postgres(Server):
 
     def create_database(self, name: str, template: str = "template1") -> str:
         """A new database, as like its template as a copy; its URL."""
-        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        self._execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        )
 
     def end_connections(self) -> int:
         """Kill every other session's backend; how many there were."""
         others = sql.SQL("backend_type = 'client backend' AND pid <> pg_backend_pid()")
-        return len(self._execute(sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ") + others))
+        return len(
+            self._execute(
+                sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ") + others
+            )
+        )
 
     def _execute(self, statement: sql.Composed) -> list[Any]:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
@@ -194,7 +218,9 @@ class Postgres(Server):
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self.programs / program), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, user=self.user, cwd=self.folder, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, user=self.user, cwd=self.folder, check=False
+        )
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
 
 
@@ -259,7 +285,10 @@ class S3(Server):
     def start(self) -> Self:
         super().start()
         user = {"UserName": "tests"}
-        anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        anything = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+        }
         iam = self._client("iam")
         iam.create_user(**user)
         iam.put_user_policy(**user, PolicyName="anything", PolicyDocument=json.dumps(anything))
@@ -276,7 +305,9 @@ class S3(Server):
         self._demand_signatures_after("0")
 
     def _demand_signatures_after(self, requests: str) -> None:
-        request = urllib.request.Request(f"{self.url}/moto-api/reset-auth", requests.encode(), {"Content-Type": "text/plain"})
+        request = urllib.request.Request(
+            f"{self.url}/moto-api/reset-auth", requests.encode(), {"Content-Type": "text/plain"}
+        )
         urllib.request.urlopen(request, timeout=10).close()
 
     def create_bucket(self, name: str) -> None:
@@ -284,7 +315,10 @@ class S3(Server):
 
     def unfinished_uploads(self, bucket: str) -> set[str]:
         """Their ids."""
-        return {it["UploadId"] for it in self._client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])}
+        return {
+            it["UploadId"]
+            for it in self._client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+        }
 
     def _client(self, service: str) -> Any:
         import boto3

@@ -15,15 +15,15 @@ from core import logs
 from core.errors import WrongSchema
 from core.queue import QUEUE, TASK, make_app
 from core.settings import settings
-from core.store.engine import make_engine, require_schema
-from core.store.objects import Objects
-from worker import confined, sweeper
+from core.store.database.engine import make_engine, require_schema
+from core.store.objects.store import Objects
+from worker import reconciler, sandbox
 from worker.supervisor import Supervisor
 
 setup = settings()
 logs.configure(setup)
 app = make_app(setup.broker_url)
-app.conf.broker_transport = "worker.hints:Transport"
+app.conf.broker_transport = "worker.wakeups:Transport"
 shutdown = threading.Event()
 engine = make_engine(setup.resolved_database_url)
 supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
@@ -39,7 +39,7 @@ def run(job_id: str) -> None:
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _prepare(**_: Any) -> None:
-    confined.keep_to_itself()
+    sandbox.disable_core_inspection()
     try:
         require_schema(engine)
     except WrongSchema as error:
@@ -52,12 +52,14 @@ def _begin(sender: Any, **_: Any) -> None:
     signal.signal(signal.SIGUSR1, lambda *_: supervisor.registry.leave())
     supervisor.registry.on_change = partial(_listen, sender)
     supervisor.registry.start(shutdown, supervisor.at_rest)
-    sweeper.start(setup, supervisor)
+    reconciler.start(setup, supervisor)
 
 
 def _listen(consumer: Any, closed: str | None) -> None:
     """Hints are left to the other workers as long as this one claims nothing."""
-    consumer.call_soon(consumer.add_task_queue if closed is None else consumer.cancel_task_queue, QUEUE)
+    consumer.call_soon(
+        consumer.add_task_queue if closed is None else consumer.cancel_task_queue, QUEUE
+    )
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -7,27 +7,46 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from core.atomic_files import sha256_of
 from core.errors import CorruptObject, JobFailed, NotFound
-from core.folder import JobFolder, sha256_of
+from core.job_folder import JobFolder
+from core.jobspec.data import DatasetDescription
+from core.jobspec.job import (
+    EvaluationJobSpec,
+    ImportDatasetSpec,
+    ImportModelSpec,
+    SubmittedSpec,
+    parse,
+)
+from core.jobspec.network import ModelDescription
 from core.settings import Settings, inside
-from core.spec.data import DatasetDescription
-from core.spec.job import EvaluationJob, ImportDataset, ImportModel, Submitted, parse
-from core.spec.network import ModelDescription
-from core.store import artifacts, cache, datasets, events, models
+from core.store import artifacts, datasets, events, models
 from core.store.attempts import Attempt
-from core.store.engine import reading
-from core.store.objects import Objects, upload_key
-from core.store.tables import Artifact
+from core.store.database.engine import reading
+from core.store.database.tables import ArtifactRow
+from core.store.objects import cache
+from core.store.objects.store import Objects, upload_key
 
 
 class Inputs:
     """What one attempt needs, from the store into its folder."""
 
     def __init__(
-        self, settings: Settings, objects: Objects, attempt: Attempt, folder: JobFolder, check: Callable[[], None]
+        self,
+        settings: Settings,
+        objects: Objects,
+        attempt: Attempt,
+        folder: JobFolder,
+        check: Callable[[], None],
     ) -> None:
         """``check`` is called again and again, and raises where it is of no use to go on."""
-        self.settings, self.objects, self.attempt, self.folder, self.check = settings, objects, attempt, folder, check
+        self.settings, self.objects, self.attempt, self.folder, self.check = (
+            settings,
+            objects,
+            attempt,
+            folder,
+            check,
+        )
 
     def lay_out(self) -> None:
         """Raises JobFailed where something that the job names is not there: deleted, before the job was taken up again."""
@@ -40,37 +59,41 @@ class Inputs:
         job = self.attempt.renew()
         spec = parse(job.spec)
         self.folder.output.mkdir(parents=True)
-        if isinstance(spec, ImportModel | ImportDataset):
+        if isinstance(spec, ImportModelSpec | ImportDatasetSpec):
             self.folder.lay_out(spec)
             self._upload(spec)
             return
         self.folder.lay_out(
             spec,
-            teacher=None if job.teacher_id is None else self._model(job.teacher_id, self.folder.teacher_weights),
+            teacher=None
+            if job.teacher_id is None
+            else self._model(job.teacher_id, self.folder.teacher_weights),
             model=self._other_model(spec),
             dataset=self._dataset(job.dataset_id or "", self.folder.dataset_file),
             extra=self._extra(spec),
         )
         self._checkpoint()
 
-    def _other_model(self, spec: Submitted) -> ModelDescription | None:
+    def _other_model(self, spec: SubmittedSpec) -> ModelDescription | None:
         """The network to be measured, or to start from."""
-        model_id = spec.model if isinstance(spec, EvaluationJob) else spec.start_from
+        model_id = spec.model if isinstance(spec, EvaluationJobSpec) else spec.start_from
         return None if model_id is None else self._model(model_id, self.folder.model_weights)
 
-    def _extra(self, spec: Submitted) -> DatasetDescription | None:
-        if isinstance(spec, EvaluationJob) or spec.data.extra is None:
+    def _extra(self, spec: SubmittedSpec) -> DatasetDescription | None:
+        if isinstance(spec, EvaluationJobSpec) or spec.data.extra is None:
             return None
         return self._dataset(spec.data.extra.dataset, self.folder.extra_file)
 
-    def _upload(self, spec: ImportModel | ImportDataset) -> None:
-        if isinstance(spec, ImportDataset) and spec.source == "folder":
+    def _upload(self, spec: ImportModelSpec | ImportDatasetSpec) -> None:
+        if isinstance(spec, ImportDatasetSpec) and spec.source == "folder":
             self.folder.upload.symlink_to(offered(self.settings, spec.folder or ""))
-        elif isinstance(spec, ImportModel) or spec.source == "upload":
+        elif isinstance(spec, ImportModelSpec) or spec.source == "upload":
             with reading(self.attempt.engine) as session:
-                owner = models if isinstance(spec, ImportModel) else datasets
+                owner = models if isinstance(spec, ImportModelSpec) else datasets
                 row = owner.get(
-                    session, self.attempt.project_id, spec.model_id if isinstance(spec, ImportModel) else spec.dataset_id
+                    session,
+                    self.attempt.project_id,
+                    spec.model_id if isinstance(spec, ImportModelSpec) else spec.dataset_id,
                 )
                 key, size, digest = upload_key(row.id), row.size, row.sha256
             assert size is not None
@@ -94,10 +117,14 @@ class Inputs:
             self._cached(f"The data set {name!r}", key, size, digest, path)
         return description
 
-    def _cached(self, what: str, key: str | None, size: int | None, digest: str | None, path: Path) -> None:
+    def _cached(
+        self, what: str, key: str | None, size: int | None, digest: str | None, path: Path
+    ) -> None:
         """Inputs that many jobs share are fetched once a machine and verified each time."""
         if key is None or size is None or digest is None:
-            raise JobFailed("missing_input", "user", f"{what} cannot be used yet: nothing is stored of it.")
+            raise JobFailed(
+                "missing_input", "user", f"{what} cannot be used yet: nothing is stored of it."
+            )
         kept = cache.folder(self.settings) / digest
         kept.parent.mkdir(parents=True, exist_ok=True)
         if not _taken(kept, path) or sha256_of(path) != digest:
@@ -113,7 +140,9 @@ class Inputs:
         try:
             self.objects.fetch(key, path, size, digest, self.check)
         except CorruptObject as error:
-            raise JobFailed("corrupt_input", "infrastructure", f"{what} cannot be used: {error}") from error
+            raise JobFailed(
+                "corrupt_input", "infrastructure", f"{what} cannot be used: {error}"
+            ) from error
 
     def _checkpoint(self) -> None:
         """The newest checkpoint that is what was written; an event names each one that is not."""
@@ -121,13 +150,17 @@ class Inputs:
             kept = artifacts.checkpoints(session, self.attempt.job_id)
         for row in kept:
             try:
-                self.objects.fetch(row.object_key, self.folder.checkpoint, row.size, row.sha256, self.check)
+                self.objects.fetch(
+                    row.object_key, self.folder.checkpoint, row.size, row.sha256, self.check
+                )
             except CorruptObject as error:
-                self._forget(row, f"Checkpoint {row.name} was not used: {error}", last=row is kept[-1])
+                self._forget(
+                    row, f"Checkpoint {row.name} was not used: {error}", last=row is kept[-1]
+                )
             else:
                 return
 
-    def _forget(self, checkpoint: Artifact, why: str, *, last: bool) -> None:
+    def _forget(self, checkpoint: ArtifactRow, why: str, *, last: bool) -> None:
         """Or pruning would keep it and drop good ones."""
         if last:
             why += " No other is left: the job starts from the beginning."
@@ -152,10 +185,16 @@ def _taken(source: Path, target: Path) -> bool:
 def offered(settings: Settings, name: str) -> Path:
     """An entry of the operator's data folder, by its bare name."""
     if settings.data_folder is None or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise JobFailed("no_such_folder", "user", f"The operator offers no data folder entry called {name!r}.")
+        raise JobFailed(
+            "no_such_folder", "user", f"The operator offers no data folder entry called {name!r}."
+        )
     path = inside(settings.data_folder, name)
     if path is None:
-        raise JobFailed("no_such_folder", "user", f"{name!r} is a link that leads out of the data folder.")
+        raise JobFailed(
+            "no_such_folder", "user", f"{name!r} is a link that leads out of the data folder."
+        )
     if not path.exists():
-        raise JobFailed("no_such_folder", "user", f"There is no {name!r} in the data folder of the worker.")
+        raise JobFailed(
+            "no_such_folder", "user", f"There is no {name!r} in the data folder of the worker."
+        )
     return path

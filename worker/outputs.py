@@ -7,7 +7,7 @@ from contextlib import suppress
 import structlog
 
 from core.errors import Unavailable
-from core.folder import (
+from core.job_folder import (
     Ended,
     EpochDone,
     Event,
@@ -23,9 +23,9 @@ from core.folder import (
 )
 from core.store import artifacts, events, metrics
 from core.store.attempts import Attempt
-from core.store.fence import Fenced
-from core.store.objects import Objects, artifact_key, checkpoint_key
-from core.store.tables import Job
+from core.store.database.fence import Fenced
+from core.store.database.tables import JobRow
+from core.store.objects.store import Objects, artifact_key, checkpoint_key
 
 log = structlog.get_logger()
 
@@ -37,9 +37,22 @@ class Outputs:
     best is never lost with a checkpoint that goes.
     """
 
-    def __init__(self, objects: Objects, attempt: Attempt, folder: JobFolder, keep: int, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        attempt: Attempt,
+        folder: JobFolder,
+        keep: int,
+        check: Callable[[], None],
+    ) -> None:
         """``check`` is called before anything is stored, and for every part of a file; it raises where that must not be."""
-        self.objects, self.attempt, self.folder, self.keep, self.check = objects, attempt, folder, keep, check
+        self.objects, self.attempt, self.folder, self.keep, self.check = (
+            objects,
+            attempt,
+            folder,
+            keep,
+            check,
+        )
         self.offset = 0
         self.published: dict[str, tuple[str, int, str]] = {}
         self.stale: list[str] = []
@@ -71,7 +84,9 @@ class Outputs:
             return
         held = self.folder.path / f"uploading-{event.name}"
         try:
-            os.link(self.folder.output / event.name, held)  # the trainer may remove an old checkpoint at any time
+            os.link(
+                self.folder.output / event.name, held
+            )  # the trainer may remove an old checkpoint at any time
         except FileNotFoundError:
             return
         try:
@@ -84,7 +99,7 @@ class Outputs:
             raise OSError(f"{event.name} changed after it was announced")
         self.published[event.name] = (key, size, digest)
 
-    def _record(self, session: Fenced, job: Job, event: Event) -> None:
+    def _record(self, session: Fenced, job: JobRow, event: Event) -> None:
         match event:
             case PhaseBegan():
                 job.phase, job.progress = event.phase, None
@@ -95,7 +110,11 @@ class Outputs:
                 metrics.record(session, job.id, self.attempt.number, event.step, event.values)
             case EpochDone():
                 metrics.record(
-                    session, job.id, self.attempt.number, event.step, {f"epoch_{k}": v for k, v in event.values.items()}
+                    session,
+                    job.id,
+                    self.attempt.number,
+                    event.step,
+                    {f"epoch_{k}": v for k, v in event.values.items()},
                 )
                 events.append(session, job, "epoch", event.model_dump(exclude={"type"}))
             case FileReady():
@@ -112,7 +131,7 @@ class Outputs:
             case Ended():
                 pass
 
-    def _record_file(self, session: Fenced, job: Job, event: FileReady) -> None:
+    def _record_file(self, session: Fenced, job: JobRow, event: FileReady) -> None:
         if event.name not in self.published:
             return
         if event.kind == "model" or event.kind == "dataset":  # noqa: PLR1714 - the type checker follows this form

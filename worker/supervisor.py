@@ -13,16 +13,16 @@ import structlog
 from sqlalchemy import Engine
 
 from core.errors import CorruptObject, JobFailed, LeaseLost, Unavailable
-from core.folder import JobFolder
+from core.job_folder import JobFolder
 from core.settings import Settings
 from core.store import attempts
 from core.store.attempts import Attempt
-from core.store.objects import Objects
-from worker.conclusion import Conclusion
+from core.store.objects.store import Objects
+from worker.attempt_result import AttemptResult
 from worker.inputs import Inputs
-from worker.keeper import LOOK_SECONDS, Keeper, Stopping
+from worker.lease_keeper import LOOK_SECONDS, LeaseKeeper, Stopping
 from worker.outputs import Outputs
-from worker.registry import Registry
+from worker.registration import Registry
 from worker.trainer_process import TrainerProcess
 
 RETRY_SECONDS = 1.0
@@ -32,8 +32,15 @@ log = structlog.get_logger()
 class Supervisor:
     """Runs attempts for one worker. ``shutdown``: when set, running jobs are checkpointed and given back."""
 
-    def __init__(self, settings: Settings, engine: Engine, objects: Objects, shutdown: threading.Event) -> None:
-        self.settings, self.engine, self.objects, self.shutdown = settings, engine, objects, shutdown
+    def __init__(
+        self, settings: Settings, engine: Engine, objects: Objects, shutdown: threading.Event
+    ) -> None:
+        self.settings, self.engine, self.objects, self.shutdown = (
+            settings,
+            engine,
+            objects,
+            shutdown,
+        )
         self.registry = Registry(settings, engine)
         self._slots = threading.Semaphore(settings.slots)
 
@@ -58,10 +65,14 @@ class Supervisor:
         try:
             if self.registry.closed is not None or self.registry.leaving:
                 return False
-            attempt = attempts.claim_next(self.engine, self.registry.name, self.settings.lease_seconds)
+            attempt = attempts.claim_next(
+                self.engine, self.registry.name, self.settings.lease_seconds
+            )
             if attempt is None:
                 return False
-            with structlog.contextvars.bound_contextvars(job=attempt.job_id, attempt=attempt.number):
+            with structlog.contextvars.bound_contextvars(
+                job=attempt.job_id, attempt=attempt.number
+            ):
                 log.info("attempt begun")
                 OneAttempt(self, attempt).run()
             return True
@@ -71,12 +82,24 @@ class Supervisor:
 
 class OneAttempt:
     def __init__(self, supervisor: Supervisor, attempt: Attempt) -> None:
-        self.settings, self.objects, self.shutdown = supervisor.settings, supervisor.objects, supervisor.shutdown
+        self.settings, self.objects, self.shutdown = (
+            supervisor.settings,
+            supervisor.objects,
+            supervisor.shutdown,
+        )
         self.attempt = attempt
-        self.folder = JobFolder(self.settings.resolved_scratch_folder / "jobs" / f"{attempt.job_id}-{attempt.number}")
-        self.keeper = Keeper(self.settings, attempt, self.folder, self.shutdown)
-        self.outputs = Outputs(self.objects, attempt, self.folder, self.settings.keep_checkpoints, self.keeper.check_lease)
-        self.conclusion = Conclusion(self.settings, self.objects, attempt, self.outputs)
+        self.folder = JobFolder(
+            self.settings.resolved_scratch_folder / "jobs" / f"{attempt.job_id}-{attempt.number}"
+        )
+        self.keeper = LeaseKeeper(self.settings, attempt, self.folder, self.shutdown)
+        self.outputs = Outputs(
+            self.objects,
+            attempt,
+            self.folder,
+            self.settings.keep_checkpoints,
+            self.keeper.check_lease,
+        )
+        self.conclusion = AttemptResult(self.settings, self.objects, attempt, self.outputs)
         self.trainer: TrainerProcess | None = None
 
     def run(self) -> None:
@@ -94,7 +117,13 @@ class OneAttempt:
                     self.give_up(failure_of(error))
                 except Exception as error:
                     log.exception("the supervisor failed")
-                    self.give_up(JobFailed("worker_error", "infrastructure", f"The worker failed with {type(error).__name__}."))
+                    self.give_up(
+                        JobFailed(
+                            "worker_error",
+                            "infrastructure",
+                            f"The worker failed with {type(error).__name__}.",
+                        )
+                    )
         finally:
             self.end_trainer()
             shutil.rmtree(self.folder.path, ignore_errors=True)
@@ -110,7 +139,11 @@ class OneAttempt:
         self.watch(self.trainer)
         self.end_trainer()
         if self.persist(self.publish):
-            self.persist(lambda: self.conclusion.conclude(self.trainer, self.keeper.asked, self.keeper.failure))
+            self.persist(
+                lambda: self.conclusion.conclude(
+                    self.trainer, self.keeper.asked, self.keeper.failure
+                )
+            )
 
     def prepare(self) -> None:
         shutil.rmtree(self.folder.path, ignore_errors=True)
@@ -170,4 +203,6 @@ def failure_of(error: OSError | CorruptObject) -> JobFailed:
         return JobFailed("corrupt_object", "infrastructure", error.message)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return JobFailed("storage_full", "infrastructure", "The disk of the worker is full.")
-    return JobFailed("worker_error", "infrastructure", f"The worker could not go on: {error.strerror or error}.")
+    return JobFailed(
+        "worker_error", "infrastructure", f"The worker could not go on: {error.strerror or error}."
+    )

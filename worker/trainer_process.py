@@ -11,9 +11,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from core.folder import JobFolder
+from core.job_folder import JobFolder
+from core.jobspec.job import ImportDatasetSpec, ImportModelSpec, JobSpec
 from core.settings import Settings
-from core.spec.job import ImportDataset, ImportModel, Job
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONHASHSEED")
 PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "TORCH_")
@@ -25,11 +25,15 @@ MOST_IMPORT_FILES = 256
 """Open at once."""
 
 
-def environment(folder: Path, settings: Settings, spec: Job) -> dict[str, str]:
+def environment(folder: Path, settings: Settings, spec: JobSpec) -> dict[str, str]:
     """What the trainer may know: no database, no broker, no object store, and nobody's home."""
-    downloads = isinstance(spec, ImportDataset) and spec.source == "download"
+    downloads = isinstance(spec, ImportDatasetSpec) and spec.source == "download"
     prefixes = PASSED_ON_PREFIXES + (WAY_OUT_PREFIXES if downloads else ())
-    passed = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.upper().startswith(prefixes)}
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED_ON or name.upper().startswith(prefixes)
+    }
     if site.ENABLE_USER_SITE:  # what is installed in the home is found all the same
         passed["PYTHONUSERBASE"] = site.getuserbase()
     ours = {
@@ -41,19 +45,24 @@ def environment(folder: Path, settings: Settings, spec: Job) -> dict[str, str]:
     return passed | ours | ({"DISTILL_THREADS": str(settings.threads)} if settings.threads else {})
 
 
-def confinement(spec: Job, settings: Settings) -> list[str]:
-    """How the trainer is confined, as options of ``worker.confined``."""
+def confinement(spec: JobSpec, settings: Settings) -> list[str]:
+    """How the trainer is confined, as options of ``worker.sandbox``."""
     limits = {"CORE": 0}
     memory_bytes = settings.trainer_memory_bytes
-    if isinstance(spec, ImportModel | ImportDataset):
+    if isinstance(spec, ImportModelSpec | ImportDatasetSpec):
         memory_bytes = settings.import_memory_bytes
         limits["NOFILE"] = MOST_IMPORT_FILES
     if memory_bytes:
         limits["DATA"] = memory_bytes
-    strangers = isinstance(spec, ImportModel) or (isinstance(spec, ImportDataset) and spec.source == "upload")
+    strangers = isinstance(spec, ImportModelSpec) or (
+        isinstance(spec, ImportDatasetSpec) and spec.source == "upload"
+    )
     if strangers:
         limits["FSIZE"] = LARGEST_IMPORTED_BYTES
-    return [*(["--offline"] if strangers else []), *(f"--limit={name}={number}" for name, number in limits.items())]
+    return [
+        *(["--offline"] if strangers else []),
+        *(f"--limit={name}={number}" for name, number in limits.items()),
+    ]
 
 
 class TrainerProcess:
@@ -63,7 +72,7 @@ class TrainerProcess:
         self.errors = folder / "stderr.txt"
         spec = JobFolder(folder).read_spec()
         python = (sys.executable, "-P", "-m")
-        confined = (*python, "worker.confined", *confinement(spec, settings))
+        confined = (*python, "worker.sandbox", *confinement(spec, settings))
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [*confined, *python, "core.distillation", str(folder), "--supervised"],
@@ -98,4 +107,6 @@ class TrainerProcess:
         status = self.process.returncode
         if status is not None and status < 0:
             return f"The trainer was killed by {signal.Signals(-status).name}."
-        return f"The trainer ended with status {status} without a word." + (f" {self.last_words()}" if self.last_words() else "")
+        return f"The trainer ended with status {status} without a word." + (
+            f" {self.last_words()}" if self.last_words() else ""
+        )

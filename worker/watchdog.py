@@ -4,7 +4,7 @@ import statistics
 import time
 from collections import deque
 
-from core.folder import Event, JobFolder, Progress
+from core.job_folder import Event, JobFolder, Progress
 
 STEPS_REMEMBERED = 101
 MEDIAN_STEPS = 10

@@ -12,8 +12,16 @@ MODULE = "embedded.backup"
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="To be made; there when all of it is, or not at all.")],
-    data: Annotated[Path | None, typer.Option(help="The service's folder; default: DISTILL_HOME, or ./distill-data.")] = None,
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="To be made; there when all of it is, or not at all."
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The service's folder; default: DISTILL_HOME, or ./distill-data."),
+    ] = None,
 ) -> None:
     """Save the embedded service of this machine, also while it runs."""
     become(MODULE, "save", str(folder), "--data", str(data or home()))
@@ -21,7 +29,9 @@ def backup(
 
 def restore(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A backup.")],
-    data: Annotated[Path, typer.Option(help="Folder of a service that is to be; `distill up --data` starts it.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of a service that is to be; `distill up --data` starts it.")
+    ],
 ) -> None:
     """Make a service's folder from a backup."""
     become(MODULE, "restore", str(folder), "--data", str(data))

@@ -18,7 +18,8 @@ def methods(as_json: AsJson = False) -> None:
         show_json(found)
     else:
         show_table(
-            ["method", "for jobs of kind", "what it is"], ([it.name, it.kind, it.summary.partition("\n")[0]] for it in found)
+            ["method", "for jobs of kind", "what it is"],
+            ([it.name, it.kind, it.summary.partition("\n")[0]] for it in found),
         )
 
 

@@ -21,7 +21,10 @@ def list_datasets(as_json: AsJson = False) -> None:
     if as_json:
         show_json(found)
     else:
-        show_table(["id", "name", "status", "source", "classes", "images", "training", "test"], map(row, found))
+        show_table(
+            ["id", "name", "status", "source", "classes", "images", "training", "test"],
+            map(row, found),
+        )
 
 
 def row(dataset: Dataset) -> list[object]:
@@ -34,15 +37,33 @@ def row(dataset: Dataset) -> list[object]:
 def add(
     name: str,
     file: Annotated[
-        Path | None, typer.Argument(exists=True, dir_okay=False, readable=True, help="An archive of images, or an .npz.")
+        Path | None,
+        typer.Argument(
+            exists=True, dir_okay=False, readable=True, help="An archive of images, or an .npz."
+        ),
     ] = None,
-    folder: Annotated[str | None, typer.Option(help="An entry of the service's data folder.")] = None,
-    download: Annotated[str | None, typer.Option(help="cifar10 or cifar100, where the service may download.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Keep images encoded; they are used at so many pixels a side.")] = None,
+    folder: Annotated[
+        str | None, typer.Option(help="An entry of the service's data folder.")
+    ] = None,
+    download: Annotated[
+        str | None, typer.Option(help="cifar10 or cifar100, where the service may download.")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(help="Keep images encoded; they are used at so many pixels a side."),
+    ] = None,
     classes: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, readable=True, help="A file that lists the classes to keep.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="A file that lists the classes to keep.",
+        ),
     ] = None,
-    every: Annotated[int | None, typer.Option(help="10: keep the 1st, 11th, 21st, ... class of the sorted list.")] = None,
+    every: Annotated[
+        int | None, typer.Option(help="10: keep the 1st, 11th, 21st, ... class of the sorted list.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it is ready, or refused.")] = False,
 ) -> None:
     """Add a data set: a file, an entry of the service's data folder, or a download. One of the three."""
@@ -53,10 +74,17 @@ def add(
     names = None if classes is None else listed(classes)
     with Distill() as service:
         if file is not None:
-            dataset = service.upload_dataset(file, name, image_size=image_size, classes=names, every=every)
+            dataset = service.upload_dataset(
+                file, name, image_size=image_size, classes=names, every=every
+            )
         else:
             dataset = service.add_dataset(
-                name, folder=folder, download=download, image_size=image_size, classes=names, every=every
+                name,
+                folder=folder,
+                download=download,
+                image_size=image_size,
+                classes=names,
+                every=every,
             )
         if wait:
             dataset = service.wait_dataset(dataset.id)
@@ -68,12 +96,16 @@ def listed(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{path.name} is not UTF-8 text: a list of classes has one name a line.") from error
+        raise typer.BadParameter(
+            f"{path.name} is not UTF-8 text: a list of classes has one name a line."
+        ) from error
     return [name for line in lines if (name := line.strip())]
 
 
 @app.command()
-def show(dataset: Annotated[str, typer.Argument(help="Id or name.")], as_json: AsJson = False) -> None:
+def show(
+    dataset: Annotated[str, typer.Argument(help="Id or name.")], as_json: AsJson = False
+) -> None:
     """Show one data set."""
     with Distill() as service:
         found = service.dataset(dataset)
@@ -105,7 +137,9 @@ def delete(dataset: Annotated[str, typer.Argument(help="Id or name.")]) -> None:
     """Delete a data set that no job needs any longer. Its name is free again."""
     with Distill() as service:
         found = service.delete_dataset(dataset)
-    say(f"{found.id} {found.name} is deleted; for some days `distill datasets undelete {found.id}` brings it back.")
+    say(
+        f"{found.id} {found.name} is deleted; for some days `distill datasets undelete {found.id}` brings it back."
+    )
 
 
 @app.command()

@@ -9,9 +9,19 @@ import typer
 
 from client import jobfile
 from client.answers import DryRun, Job
-from client.display import Watching, minute, percent, say, show_fields, show_json, show_table, stage, tell
+from client.display import (
+    Watching,
+    minute,
+    percent,
+    say,
+    show_fields,
+    show_json,
+    show_table,
+    stage,
+    tell,
+)
 from client.distill import Distill
-from core.spec.results import is_accuracy, number_of
+from core.reportspec.measures import is_accuracy, number_of
 
 DETACHED = 130
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of a job.")]
@@ -19,10 +29,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def submit(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A job in YAML or JSON.")],
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="E.g. schedule.epochs=5")] = None,
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, readable=True, help="A job in YAML or JSON."),
+    ],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="E.g. schedule.epochs=5")
+    ] = None,
     follow: Annotated[bool, typer.Option("--watch", help="Watch it until it ends.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check it, and say what it would take.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check it, and say what it would take.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Submit a job."""
@@ -42,21 +59,35 @@ def submit(
 
 
 def list_jobs(
-    status: Annotated[list[str] | None, typer.Option(help="Only jobs in this state; may be given more than once.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option(help="Only jobs in this state; may be given more than once.")
+    ] = None,
     method: Annotated[str | None, typer.Option()] = None,
     student: Annotated[str | None, typer.Option(help="An architecture.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Id or name.")] = None,
-    sweep: Annotated[str | None, typer.Option(metavar="ID", help="Only the jobs of this sweep.")] = None,
+    sweep: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only the jobs of this sweep.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
     with Distill() as service:
-        found = list(islice(service.jobs(status=status, method=method, student=student, dataset=dataset, sweep=sweep), limit))
+        found = list(
+            islice(
+                service.jobs(
+                    status=status, method=method, student=student, dataset=dataset, sweep=sweep
+                ),
+                limit,
+            )
+        )
     if as_json:
         show_json(found)
     else:
-        show_table(["id", "status", "method", "student", "data", "clean %", "PGD %", "made (UTC)", "name"], map(row, found))
+        show_table(
+            ["id", "status", "method", "student", "data", "clean %", "PGD %", "made (UTC)", "name"],
+            map(row, found),
+        )
 
 
 def row(job: Job) -> list[object]:
@@ -81,7 +112,8 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
             "kind": job.kind,
             "status": stage(job),
             "waits for": job.pending_reason,
-            "failure": job.failure and f"{job.failure.message} ({job.failure.code}, {job.failure.failure_class})",
+            "failure": job.failure
+            and f"{job.failure.message} ({job.failure.code}, {job.failure.failure_class})",
             "method": job.method,
             "student": job.student,
             "data": job.dataset,
@@ -147,7 +179,9 @@ def undelete(job_id: JobId) -> None:
 def download(
     job_id: JobId,
     to: Annotated[Path | None, typer.Option(help="A folder; default: ./ID.")] = None,
-    name: Annotated[list[str] | None, typer.Option(help="Only this file; may be given more than once.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Only this file; may be given more than once.")
+    ] = None,
 ) -> None:
     """Fetch a job's weights and report, and check them. What is there already is not fetched again."""
     with Distill() as service:
@@ -160,7 +194,9 @@ def watch_to_end(service: Distill, job_id: str, as_json: bool) -> None:
         with Watching() as watching:
             job = service.wait(job_id, watching.follow(job_id))
     except KeyboardInterrupt:
-        tell(f"No longer watching; {job_id} goes on. `distill watch {job_id}` looks again, `distill cancel {job_id}` ends it.")
+        tell(
+            f"No longer watching; {job_id} goes on. `distill watch {job_id}` looks again, `distill cancel {job_id}` ends it."
+        )
         raise typer.Exit(DETACHED) from None
     if as_json:
         show_json(job)
@@ -174,7 +210,11 @@ def watch_to_end(service: Distill, job_id: str, as_json: bool) -> None:
 def outcome(job: Job) -> str:
     if job.failure is not None and job.status == "failed":
         return f"{job.id} failed: {job.failure.message} ({job.failure.code})"
-    return f"{job.id} {job.status}." if job.model_id is None else f"{job.id} {job.status}; its student is {job.model_id}."
+    return (
+        f"{job.id} {job.status}."
+        if job.model_id is None
+        else f"{job.id} {job.status}; its student is {job.model_id}."
+    )
 
 
 def show_accuracies(job: Job) -> None:
@@ -182,10 +222,15 @@ def show_accuracies(job: Job) -> None:
         return
     measures = list(dict.fromkeys(name for found in job.results.values() for name in found))
     accuracies = [name for name in measures if is_accuracy(name)]
-    rows = ([network, *(percent(found.get(name)) for name in accuracies)] for network, found in job.results.items())
+    rows = (
+        [network, *(percent(found.get(name)) for name in accuracies)]
+        for network, found in job.results.items()
+    )
     show_table(["accuracy %", *accuracies], rows)
     for network, found in job.results.items():
-        numbers = {number_of(name): value for name, value in found.items() if name not in accuracies}
+        numbers = {
+            number_of(name): value for name, value in found.items() if name not in accuracies
+        }
         if numbers:
             say(f"\n{network}")
             show_fields({number.title: number.text(value) for number, value in numbers.items()})
@@ -196,7 +241,11 @@ def show_dry_run(answer: DryRun, as_json: bool) -> None:
         show_json(answer)
         return
     it = answer.estimate
-    trained = f"{it.training_images} to train on, {it.held_out_images} held out, " if it.training_images is not None else ""
+    trained = (
+        f"{it.training_images} to train on, {it.held_out_images} held out, "
+        if it.training_images is not None
+        else ""
+    )
     images = f"{trained}{it.test_images} to test on"
     say("This job can be run; nothing was submitted.")
     show_fields(
@@ -204,7 +253,9 @@ def show_dry_run(answer: DryRun, as_json: bool) -> None:
             "data": answer.dataset_id,
             "images": images,
             "teacher": answer.teacher_id,
-            "steps": f"{it.steps} ({it.steps_per_epoch} an epoch)" if it.steps is not None else None,
+            "steps": f"{it.steps} ({it.steps_per_epoch} an epoch)"
+            if it.steps is not None
+            else None,
             "student": f"{it.student_parameters:,} parameters" if it.student_parameters else None,
             "checkpoint": f"{it.checkpoint_bytes / 2**20:.1f} MiB" if it.checkpoint_bytes else None,
             "network passes": f"{it.network_passes:,} (one image through one network)",

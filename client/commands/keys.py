@@ -14,7 +14,10 @@ app = typer.Typer(no_args_is_help=True, help="API keys; needs a key with the sco
 def create(
     name: str,
     scope: Annotated[
-        list[str] | None, typer.Option(help="read, submit, admin or operator; once for each; default: read and submit.")
+        list[str] | None,
+        typer.Option(
+            help="read, submit, admin or operator; once for each; default: read and submit."
+        ),
     ] = None,
     expires_in_days: Annotated[int | None, typer.Option(min=1)] = None,
 ) -> None:

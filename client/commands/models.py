@@ -24,13 +24,27 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         show_json(found)
         return
-    columns = ["id", "name", "status", "architecture", "parameters", "classes", "images", "made (UTC)"]
+    columns = [
+        "id",
+        "name",
+        "status",
+        "architecture",
+        "parameters",
+        "classes",
+        "images",
+        "made (UTC)",
+    ]
     show_table(columns, map(row, found))
 
 
 def row(model: Model) -> list[object]:
     parameters = f"{model.parameters:,}" if model.parameters else None
-    what = [model.architecture, parameters, model.description.get("classes"), shape(model.description)]
+    what = [
+        model.architecture,
+        parameters,
+        model.description.get("classes"),
+        shape(model.description),
+    ]
     return [model.id, model.name, model.status, *what, minute(model.created_at)]
 
 
@@ -41,29 +55,44 @@ def upload(
     width: Annotated[int | None, typer.Option(help="Of architectures that have one.")] = None,
     classes: Annotated[int, typer.Option()] = 10,
     channels: Annotated[int, typer.Option(help="Of its images.")] = 3,
-    size: Annotated[int | None, typer.Option(help="Height and width of its images; default: image_size, or 32.")] = None,
-    normalisation: Annotated[str | None, typer.Option(help="none, cifar10 or cifar100; default: the architecture's.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the architecture, e.g. patch_size=4")
+    size: Annotated[
+        int | None, typer.Option(help="Height and width of its images; default: image_size, or 32.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Default: the file's name, without its ending.")] = None,
+    normalisation: Annotated[
+        str | None, typer.Option(help="none, cifar10 or cifar100; default: the architecture's.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any setting of the architecture, e.g. patch_size=4"
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Default: the file's name, without its ending.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it is ready, or refused.")] = False,
 ) -> None:
     """Send a checkpoint (safetensors, or torch.save's) to be a teacher."""
     settings = {"width": width, "normalisation": normalisation}
-    network: dict[str, Any] = {"architecture": architecture} | {key: it for key, it in settings.items() if it is not None}
+    network: dict[str, Any] = {"architecture": architecture} | {
+        key: it for key, it in settings.items() if it is not None
+    }
     for change in changes or []:
         jobfile.apply(network, change)
     side = size or network.get("image_size", DEFAULT_SIDE)
     with Distill() as service:
-        model = service.upload_model(file, name or file.stem, network, classes, channels=channels, height=side, width=side)
+        model = service.upload_model(
+            file, name or file.stem, network, classes, channels=channels, height=side, width=side
+        )
         if wait:
             model = service.wait_model(model.id)
     say(f"{model.id} {model.name} is {model.status}.")
 
 
 @app.command()
-def show(model: Annotated[str, typer.Argument(help="Id or name.")], as_json: AsJson = False) -> None:
+def show(
+    model: Annotated[str, typer.Argument(help="Id or name.")], as_json: AsJson = False
+) -> None:
     """Show one model."""
     with Distill() as service:
         found = service.model(model)
@@ -93,7 +122,9 @@ def delete(model: Annotated[str, typer.Argument(help="Id or name.")]) -> None:
     """Delete a model that no job needs any longer. Its name is free again."""
     with Distill() as service:
         found = service.delete_model(model)
-    say(f"{found.id} {found.name} is deleted; for some days `distill models undelete {found.id}` brings it back.")
+    say(
+        f"{found.id} {found.name} is deleted; for some days `distill models undelete {found.id}` brings it back."
+    )
 
 
 @app.command()

@@ -5,7 +5,9 @@ import typer
 from client.display import minute, say, show_table, tell
 from client.distill import Distill
 
-app = typer.Typer(no_args_is_help=True, help="Projects of the installation; needs a key with the scope operator.")
+app = typer.Typer(
+    no_args_is_help=True, help="Projects of the installation; needs a key with the scope operator."
+)
 
 
 @app.command()
@@ -22,4 +24,6 @@ def list_projects() -> None:
     """List all projects."""
     with Distill() as service:
         found = list(service.projects())
-    show_table(["id", "name", "made (UTC)"], ([it.id, it.name, minute(it.created_at)] for it in found))
+    show_table(
+        ["id", "name", "made (UTC)"], ([it.id, it.name, minute(it.created_at)] for it in found)
+    )

@@ -18,8 +18,12 @@ Asked = Annotated[Form | None, typer.Option("--format", help="Default: by the en
 def report(
     job_id: JobId,
     form: Asked = None,
-    to: Annotated[Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write it there.")] = None,
-    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser, with its figures.")] = False,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write it there.")
+    ] = None,
+    open_it: Annotated[
+        bool, typer.Option("--open", help="Show it in the browser, with its figures.")
+    ] = False,
 ) -> None:
     """Show a job's robustness report."""
     wanted = form or ("html" if open_it else form_of(to))

@@ -7,14 +7,21 @@ import typer
 
 from client.becoming import become
 
-app = typer.Typer(no_args_is_help=True, help="The service's stored files, on the machine where it runs.")
+app = typer.Typer(
+    no_args_is_help=True, help="The service's stored files, on the machine where it runs."
+)
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-Data = Annotated[Path | None, typer.Option(help="Of an embedded service; default: what DISTILL_* says, or ./distill-data.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Of an embedded service; default: what DISTILL_* says, or ./distill-data."),
+]
 
 
 @app.command()
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
@@ -29,5 +36,7 @@ def verify(as_json: AsJson = False, data: Data = None) -> None:
 
 
 def begin(command: str, data: Path | None, *options: str | None) -> None:
-    given = [option for option in options if option is not None] + (["--data", str(data)] if data is not None else [])
-    become("core.store.storage", command, *given)
+    given = [option for option in options if option is not None] + (
+        ["--data", str(data)] if data is not None else []
+    )
+    become("core.store.commands.storage", command, *given)

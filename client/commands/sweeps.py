@@ -13,10 +13,13 @@ from client.commands.jobs import DETACHED
 from client.display import minute, say, show_json, show_table, tell
 from client.distill import Distill
 from client.errors import ClientError
-from core.spec.results import heading
-from core.spec.table import Table
+from core.reportspec.measures import heading
+from core.reportspec.table import Table
 
-app = typer.Typer(no_args_is_help=True, help="Many jobs that differ in methods, settings and seeds, and their table.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Many jobs that differ in methods, settings and seeds, and their table.",
+)
 SweepId = Annotated[str, typer.Argument(metavar="ID", help="Id of a sweep.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -35,12 +38,23 @@ class Network(StrEnum):
 
 @app.command()
 def submit(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A sweep in YAML or JSON.")],
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, readable=True, help="A sweep in YAML or JSON."),
+    ],
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="E.g. base.teacher=ID or axes.seed=[0,1]")
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="E.g. base.teacher=ID or axes.seed=[0,1]"),
     ] = None,
-    follow: Annotated[bool, typer.Option("--watch", help="Watch it until all its jobs have ended, then show the table.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check every job, and say what they are.")] = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Watch it until all its jobs have ended, then show the table."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check every job, and say what they are.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Submit a sweep."""
@@ -51,7 +65,9 @@ def submit(
             if as_json:
                 show_json(found)
             else:
-                say(f"These {len(found.jobs)} jobs can be run; nothing was submitted. In all about {found.network_passes:,}")
+                say(
+                    f"These {len(found.jobs)} jobs can be run; nothing was submitted. In all about {found.network_passes:,}"
+                )
                 say("forward passes of one image through one network.")
                 show_table(["job"], ([job.title] for job in found.jobs))
             return
@@ -66,21 +82,29 @@ def submit(
 
 
 @app.command("list")
-def list_sweeps(limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50, as_json: AsJson = False) -> None:
+def list_sweeps(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
     """List sweeps, newest first."""
     with Distill() as service:
         found = list(islice(service.sweeps(), limit))
     if as_json:
         show_json(found)
     else:
-        show_table(["id", "jobs", "made (UTC)", "name"], ([it.id, standing(it), minute(it.created_at), it.name] for it in found))
+        show_table(
+            ["id", "jobs", "made (UTC)", "name"],
+            ([it.id, standing(it), minute(it.created_at), it.name] for it in found),
+        )
 
 
 @app.command()
 def show(
     sweep_id: SweepId,
     form: Annotated[Form, typer.Option("--format", help="How the table is printed.")] = Form.TEXT,
-    network: Annotated[Network, typer.Option(help="The epoch chosen by held-out images, or the last.")] = Network.BEST,
+    network: Annotated[
+        Network, typer.Option(help="The epoch chosen by held-out images, or the last.")
+    ] = Network.BEST,
 ) -> None:
     """Show a sweep's table, as far as its jobs are done."""
     with Distill() as service:
@@ -97,10 +121,19 @@ def show(
 @app.command()
 def plot(
     sweep_id: SweepId,
-    x: Annotated[str, typer.Option(help="A setting, such as method.beta, for curves; or a measure, for a scatter and its line.")],
+    x: Annotated[
+        str,
+        typer.Option(
+            help="A setting, such as method.beta, for curves; or a measure, for a scatter and its line."
+        ),
+    ],
     y: Annotated[str, typer.Option(help="One measure, or several, such as clean,autoattack.")],
-    to: Annotated[Path, typer.Option(dir_okay=False, writable=True, help="A file that ends in .svg or .png.")],
-    network: Annotated[Network, typer.Option(help="The epoch chosen by held-out images, or the last.")] = Network.BEST,
+    to: Annotated[
+        Path, typer.Option(dir_okay=False, writable=True, help="A file that ends in .svg or .png.")
+    ],
+    network: Annotated[
+        Network, typer.Option(help="The epoch chosen by held-out images, or the last.")
+    ] = Network.BEST,
 ) -> None:
     """Draw a sweep's results."""
     form = to.suffix.removeprefix(".").lower()
@@ -141,7 +174,9 @@ def watch_to_end(service: Distill, sweep_id: str, as_json: bool) -> None:
     try:
         sweep = service.wait_sweep(sweep_id, update)
     except KeyboardInterrupt:
-        tell(f"No longer watching; {sweep_id} goes on. `distill sweep watch {sweep_id}` looks again.")
+        tell(
+            f"No longer watching; {sweep_id} goes on. `distill sweep watch {sweep_id}` looks again."
+        )
         raise typer.Exit(DETACHED) from None
     table = service.table(sweep_id)
     if as_json:
@@ -160,7 +195,12 @@ def standing(sweep: Sweep) -> str:
 def show_lines(table: Table) -> None:
     """Accuracies in %, mean ± standard deviation over the seeds; a star for the best by held-out images."""
     rows = (
-        ["*" if line.best else "", line.name, f"{line.done}/{line.jobs}", *(line.text(name) for name in table.measures)]
+        [
+            "*" if line.best else "",
+            line.name,
+            f"{line.done}/{line.jobs}",
+            *(line.text(name) for name in table.measures),
+        ]
         for line in table.lines
     )
     show_table(["", "", "jobs", *map(heading, table.measures)], rows)

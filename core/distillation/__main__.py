@@ -17,24 +17,26 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from core.distillation.data.importing import import_dataset
-from core.distillation.diagnosis import diagnosis, failed
-from core.distillation.import_progress import ImportProgress, Stopped
-from core.distillation.models.importing import import_model
+from core.distillation.jobs.dataset_import import import_dataset
+from core.distillation.jobs.failures import diagnosis, failed
+from core.distillation.jobs.import_progress import ImportProgress, Stopped
+from core.distillation.jobs.model_import import import_model
 from core.errors import JobFailed, Refused
-from core.folder import Ended, JobFolder
-from core.spec.job import EvaluationJob as EvaluationSpec
-from core.spec.job import ImportDataset, ImportModel, Submitted
+from core.job_folder import Ended, JobFolder
+from core.jobspec.job import EvaluationJobSpec as EvaluationSpec
+from core.jobspec.job import ImportDatasetSpec, ImportModelSpec, SubmittedSpec
 
 if TYPE_CHECKING:
-    from core.distillation.job import Job
+    from core.distillation.jobs.run import Run
 
 DEFAULT_IMPORT_SECONDS = 3600.0
 EXIT = {"succeeded": 0, "failed": 1, "stopped": 2}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m core.distillation", description="Run the job in a folder.")
+    parser = argparse.ArgumentParser(
+        prog="python -m core.distillation", description="Run the job in a folder."
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--supervised", action="store_true", help="end when standard input closes")
     arguments = parser.parse_args()
@@ -70,22 +72,30 @@ def run(folder: JobFolder, signalled: threading.Event) -> Ended:
 
 def carry_out(folder: JobFolder, stop: Callable[[], bool]) -> Ended:
     spec = folder.read_spec()
-    if not isinstance(spec, ImportModel | ImportDataset):
+    if not isinstance(spec, ImportModelSpec | ImportDatasetSpec):
         return job(folder, spec, stop).run()
-    progress = ImportProgress(folder, stop, float(os.environ.get("DISTILL_IMPORT_SECONDS", DEFAULT_IMPORT_SECONDS)))
-    if isinstance(spec, ImportModel):
+    progress = ImportProgress(
+        folder, stop, float(os.environ.get("DISTILL_IMPORT_SECONDS", DEFAULT_IMPORT_SECONDS))
+    )
+    if isinstance(spec, ImportModelSpec):
         import_model(folder, progress)
     else:
         import_dataset(folder, progress)
     return Ended(outcome="succeeded")
 
 
-def job(folder: JobFolder, spec: Submitted, stop: Callable[[], bool]) -> "Job":
+def job(folder: JobFolder, spec: SubmittedSpec, stop: Callable[[], bool]) -> "Run":
     """A job at work in its folder."""
-    from core.distillation.evaluation_job import EvaluationJob  # here: half a second, which no import should cost
-    from core.distillation.training_job import TrainingJob
+    from core.distillation.jobs.evaluation import (
+        EvaluationRun,  # here: half a second, which no import should cost
+    )
+    from core.distillation.jobs.training import TrainingRun
 
-    return EvaluationJob(folder, spec, stop) if isinstance(spec, EvaluationSpec) else TrainingJob(folder, spec, stop)
+    return (
+        EvaluationRun(folder, spec, stop)
+        if isinstance(spec, EvaluationSpec)
+        else TrainingRun(folder, spec, stop)
+    )
 
 
 def end_with_supervisor() -> None:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from core.distillation.models.network import Classifier
 from core.errors import JobFailed
-from core.spec.job import ExportFormat
-from core.spec.network import ModelDescription
+from core.jobspec.job import ExportFormat
+from core.jobspec.network import ModelDescription
 
 TOLERANCE = 1e-4
 """Largest difference of a logit."""
@@ -34,14 +34,22 @@ class Exported:
     """The largest of a logit, over batches of random images."""
 
 
-def export(network: Classifier, description: ModelDescription, formats: tuple[ExportFormat, ...]) -> Iterator[Exported]:
+def export(
+    network: Classifier, description: ModelDescription, formats: tuple[ExportFormat, ...]
+) -> Iterator[Exported]:
     """Files that take images [B, C, H, W] in [0, 1], any B, and give logits [B, K]; normalisation is inside.
 
     The network is left as it is. Raises JobFailed (export_differs) where a file's logits differ by more than ``TOLERANCE``.
     """
     if not formats:
         return
-    copied = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
+    copied = (
+        copy.deepcopy(network)
+        .cpu()
+        .to(memory_format=torch.contiguous_format)
+        .eval()
+        .requires_grad_(False)
+    )
     for each in formats:
         with _quietly():
             file = FORMATS[each](copied, description)
@@ -69,7 +77,10 @@ def _onnx(network: Classifier, description: ModelDescription) -> Exported:
         content = path.read_bytes()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     difference = _difference(
-        network, description, lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0]), "ONNX"
+        network,
+        description,
+        lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0]),
+        "ONNX",
     )
     return Exported("student.onnx", content, "application/octet-stream", difference)
 
@@ -78,7 +89,9 @@ def _torch_export(network: Classifier, description: ModelDescription) -> Exporte
     batch = torch.export.Dim("batch", min=1, max=65_536)
     program = torch.export.export(network, (_images(description, 2),), dynamic_shapes=({0: batch},))
     buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files={"metadata.json": json.dumps(metadata(description))})
+    torch.export.save(
+        program, buffer, extra_files={"metadata.json": json.dumps(metadata(description))}
+    )
     reloaded = torch.export.load(io.BytesIO(buffer.getvalue())).module()
     difference = _difference(network, description, reloaded, "torch.export")
     return Exported("student.pt2", buffer.getvalue(), "application/octet-stream", difference)
@@ -94,15 +107,25 @@ def metadata(description: ModelDescription) -> dict[str, str]:
     }
 
 
-FORMATS: dict[ExportFormat, Callable[[Classifier, ModelDescription], Exported]] = {"onnx": _onnx, "torch_export": _torch_export}
+FORMATS: dict[ExportFormat, Callable[[Classifier, ModelDescription], Exported]] = {
+    "onnx": _onnx,
+    "torch_export": _torch_export,
+}
 
 
-def _difference(network: Classifier, description: ModelDescription, exported: Callable[[Tensor], Tensor], title: str) -> float:
+def _difference(
+    network: Classifier,
+    description: ModelDescription,
+    exported: Callable[[Tensor], Tensor],
+    title: str,
+) -> float:
     largest = 0.0
     for size in CHECKED_BATCHES:
         images_BCHW = _images(description, size)
         with torch.no_grad():
-            largest = max(largest, float((exported(images_BCHW) - network(images_BCHW)).abs().max()))
+            largest = max(
+                largest, float((exported(images_BCHW) - network(images_BCHW)).abs().max())
+            )
     if not largest <= TOLERANCE:
         message = f"The network exported to {title} differs by {largest:.2g} in a logit; {TOLERANCE} is allowed."
         raise JobFailed("export_differs", "user", message)
@@ -111,13 +134,19 @@ def _difference(network: Classifier, description: ModelDescription, exported: Ca
 
 def _images(description: ModelDescription, size: int) -> Tensor:
     generator = torch.Generator().manual_seed(size)
-    return torch.rand(size, description.channels, description.height, description.width, generator=generator)
+    return torch.rand(
+        size, description.channels, description.height, description.width, generator=generator
+    )
 
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """The exporters talk a lot."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable
         logging.disable(logging.WARNING)

@@ -24,7 +24,11 @@ PLOTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
 """A plot for every analysis."""
 
 
-def draw(results: dict[str, dict[str, Any]], history: list[dict[str, float]], class_names: tuple[str, ...]) -> dict[str, bytes]:
+def draw(
+    results: dict[str, dict[str, Any]],
+    history: list[dict[str, float]],
+    class_names: tuple[str, ...],
+) -> dict[str, bytes]:
     """Every figure that one network's results, and its training's history, give: ``{"radius_sweep.svg": …, …}``."""
     drawn: dict[str, bytes] = {}
     with styled():

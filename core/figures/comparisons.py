@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from core.figures.drawing import GREY, PALETTE, figure, formats, styled
-from core.plain_statistics import Line, fitted
+from core.summary_statistics import Line, fitted
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,23 @@ def scatter_with_fit(points: Sequence[Point], *, x: str, y: str) -> dict[str, by
 def _scatter(axes: Axes, points: Sequence[Point]) -> None:
     for index, group in enumerate(dict.fromkeys(point.group for point in points)):
         its = [point for point in points if point.group == group]
-        axes.plot([it.x for it in its], [it.y for it in its], "o", ms=5, color=PALETTE[index % len(PALETTE)], label=group or None)
+        axes.plot(
+            [it.x for it in its],
+            [it.y for it in its],
+            "o",
+            ms=5,
+            color=PALETTE[index % len(PALETTE)],
+            label=group or None,
+        )
     for point in points:
-        axes.annotate(point.label, (point.x, point.y), xytext=(4, 4), textcoords="offset points", fontsize=8, color=GREY)
+        axes.annotate(
+            point.label,
+            (point.x, point.y),
+            xytext=(4, 4),
+            textcoords="offset points",
+            fontsize=8,
+            color=GREY,
+        )
 
 
 def _legend(axes: Axes) -> None:
@@ -52,10 +66,19 @@ def _legend(axes: Axes) -> None:
 
 def draw_line(axes: Axes, line: Line, xs: Sequence[float], colour: str, label: str) -> None:
     ends = [min(xs), max(xs)]
-    axes.plot(ends, [line.slope * each + line.intercept for each in ends], "--", lw=1.2, color=colour, label=label)
+    axes.plot(
+        ends,
+        [line.slope * each + line.intercept for each in ends],
+        "--",
+        lw=1.2,
+        color=colour,
+        label=label,
+    )
 
 
-def curves(series: Mapping[str, Sequence[tuple[float, float]]], *, x: str, y: str) -> dict[str, bytes]:
+def curves(
+    series: Mapping[str, Sequence[tuple[float, float]]], *, x: str, y: str
+) -> dict[str, bytes]:
     """``{"svg": …, "png": …}``: a curve for each name, through its (x, y) from left to right (Fig. 3a over beta)."""
     with styled():
         made, (axes,) = figure()
@@ -69,4 +92,11 @@ def _draw_curves(axes: Axes, series: Mapping[str, Sequence[tuple[float, float]]]
     for index, (name, pairs) in enumerate(series.items()):
         ordered = sorted(pairs)
         colour = PALETTE[index % len(PALETTE)]
-        axes.plot([it for it, _ in ordered], [it for _, it in ordered], "o-", ms=4, color=colour, label=name)
+        axes.plot(
+            [it for it, _ in ordered],
+            [it for _, it in ordered],
+            "o-",
+            ms=4,
+            color=colour,
+            label=name,
+        )

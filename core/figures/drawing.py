@@ -30,7 +30,9 @@ def styled() -> AbstractContextManager[None]:
     return mpl.rc_context(STYLE)
 
 
-def figure(columns: int = 1, rows: int = 1, width: float = 5.2, height: float = 3.4) -> tuple[Figure, list[Axes]]:
+def figure(
+    columns: int = 1, rows: int = 1, width: float = 5.2, height: float = 3.4
+) -> tuple[Figure, list[Axes]]:
     """Without pyplot, whose state is shared by all threads."""
     with styled():
         made = Figure(figsize=(width, height), layout="constrained")

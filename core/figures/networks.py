@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from core.figures.comparisons import draw_line
 from core.figures.drawing import BLUE, GREEN, GREY, ORANGE, figure
-from core.plain_statistics import Line
+from core.summary_statistics import Line
 
 SMALLEST_SHARE = 1e-9
 """Smaller eigenvalues are rounding errors."""
@@ -21,30 +21,45 @@ OF = {"network": ("network", BLUE), "reference": ("teacher or reference", ORANGE
 def variance_gap(found: dict[str, Any]) -> Figure:
     """Robust accuracy over the gap, a point for each radius, with the fitted line and r (Figs. 1 and 5 of the paper)."""
     made, every = figure(columns=2, width=8.4)
-    for axes, (key, label) in zip(every, (("features", "features"), ("gram", "Gram matrices")), strict=True):
+    for axes, (key, label) in zip(
+        every, (("features", "features"), ("gram", "Gram matrices")), strict=True
+    ):
         for name in (name for name in OF if name in found):
             title, colour = OF[name]
             points = [point for point in found[name]["points"] if point[key] is not None]
             gaps, line = [point[key] for point in points], found[name]["lines"][key]
             r = "" if line is None else f", r = {line['r']:.2f}"
-            axes.plot(gaps, [100 * point["accuracy"] for point in points], "o", ms=5, color=colour, label=f"{title}{r}")
+            axes.plot(
+                gaps,
+                [100 * point["accuracy"] for point in points],
+                "o",
+                ms=5,
+                color=colour,
+                label=f"{title}{r}",
+            )
             if line is not None:
                 draw_line(axes, Line(**line), gaps, colour, "")
-        axes.set(title=label, xlabel="variance gap, %", ylabel="accuracy under PGD-20, %", ylim=(0, 105))
+        axes.set(
+            title=label, xlabel="variance gap, %", ylabel="accuracy under PGD-20, %", ylim=(0, 105)
+        )
         axes.legend()
     return made
 
 
 def spectra(found: dict[str, Any]) -> Figure:
     made, every = figure(columns=2, width=8.4)
-    for axes, (key, label) in zip(every, (("features", "joint covariance"), ("gram", "Gram matrix")), strict=True):
+    for axes, (key, label) in zip(
+        every, (("features", "joint covariance"), ("gram", "Gram matrix")), strict=True
+    ):
         for name in (name for name in OF if found.get(name, {}).get(key, {}).get("eigenvalues")):
             values = np.asarray(found[name][key]["eigenvalues"])
             rank = found[name][key]["effective_rank"]
             share = values / max(values.sum(), 1e-30)
             share = share[share > SMALLEST_SHARE]
             title = f"{OF[name][0]}, rank {rank:.1f}"
-            axes.semilogy(np.arange(1, len(share) + 1), share, ".-", ms=3, color=OF[name][1], label=title)
+            axes.semilogy(
+                np.arange(1, len(share) + 1), share, ".-", ms=3, color=OF[name][1], label=title
+            )
         axes.set(title=label, xlabel="eigenvalue, the largest first", ylabel="share of the trace")
         if axes.lines:
             axes.legend()
@@ -53,7 +68,9 @@ def spectra(found: dict[str, Any]) -> Figure:
 
 def calibration(found: dict[str, Any]) -> Figure:
     made, every = figure(columns=2, width=8.4)
-    for axes, (key, label) in zip(every, (("clean", "clean"), ("adversarial", "under PGD-20")), strict=True):
+    for axes, (key, label) in zip(
+        every, (("clean", "clean"), ("adversarial", "under PGD-20")), strict=True
+    ):
         bins = found[key]
         kept = [index for index, count in enumerate(bins["count"]) if count]
         axes.plot([0, 1], [0, 1], "--", color=GREY, lw=1)
@@ -63,7 +80,13 @@ def calibration(found: dict[str, Any]) -> Figure:
             width=0.8 / len(bins["count"]),
             color=BLUE,
         )
-        axes.set(title=f"{label}: ECE {bins['ece']:.3f}", xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+        axes.set(
+            title=f"{label}: ECE {bins['ece']:.3f}",
+            xlabel="confidence",
+            ylabel="accuracy",
+            xlim=(0, 1),
+            ylim=(0, 1),
+        )
     return made
 
 
@@ -72,7 +95,9 @@ def grad_cam(found: dict[str, Any]) -> Figure:
     rows = found["rows"]
     names = [name for name in ("reference", "network") if name in rows[0]]
     titles = ["clean"] + [
-        f"{'teacher' if name == 'reference' else 'student'}, {kind}" for name in names for kind in ("clean", "attacked")
+        f"{'teacher' if name == 'reference' else 'student'}, {kind}"
+        for name in names
+        for kind in ("clean", "attacked")
     ]
     made, every = figure(len(titles), len(rows), width=1.7 * len(titles), height=1.75 * len(rows))
     for index, row in enumerate(rows):
@@ -82,7 +107,9 @@ def grad_cam(found: dict[str, Any]) -> Figure:
             it = row[name]
             right = [it[f"predicted_{kind}"] == row["label"] for kind in ("clean", "adversarial")]
             _picture(cells[1 + 2 * number], row["png_clean"], it["png_map_clean"], right[0])
-            _picture(cells[2 + 2 * number], it["png_adversarial"], it["png_map_adversarial"], right[1])
+            _picture(
+                cells[2 + 2 * number], it["png_adversarial"], it["png_map_adversarial"], right[1]
+            )
     for axes, title in zip(every, titles, strict=False):
         axes.set_title(title, fontsize=9)
     return made
@@ -92,7 +119,15 @@ def _picture(axes: Axes, png: str, heat: str | None, right: bool | None) -> None
     image = _pixels(png)
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, 1, 0, 1))
     if heat is not None:
-        axes.imshow(_pixels(heat), cmap="inferno", alpha=0.55, vmin=0, vmax=1, extent=(0, 1, 0, 1), interpolation="bicubic")
+        axes.imshow(
+            _pixels(heat),
+            cmap="inferno",
+            alpha=0.55,
+            vmin=0,
+            vmax=1,
+            extent=(0, 1, 0, 1),
+            interpolation="bicubic",
+        )
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from core.figures.drawing import BLUE, GREEN, GREY, ORANGE, PALETTE, figure
-from core.spec.results import title_of
+from core.reportspec.measures import title_of
 
 MOST_CLASSES = 30
 
@@ -17,8 +17,17 @@ MOST_CLASSES = 30
 def training(history: list[dict[str, float]]) -> Figure:
     made, (accuracy, loss) = figure(columns=2, width=8.4)
     judged = [epoch for epoch in history if "held_out_robust" in epoch]
-    for key, label, colour in (("held_out_clean", "clean", BLUE), ("held_out_robust", "PGD-10", ORANGE)):
-        accuracy.plot([it["epoch"] for it in judged], [100 * it[key] for it in judged], ".-", color=colour, label=label)
+    for key, label, colour in (
+        ("held_out_clean", "clean", BLUE),
+        ("held_out_robust", "PGD-10", ORANGE),
+    ):
+        accuracy.plot(
+            [it["epoch"] for it in judged],
+            [100 * it[key] for it in judged],
+            ".-",
+            color=colour,
+            label=label,
+        )
     accuracy.set(xlabel="epoch", ylabel="held-out accuracy, %", ylim=(0, 100))
     accuracy.legend()
     loss.plot([it["epoch"] for it in history], [it["loss"] for it in history], ".-", color=GREY)
@@ -36,9 +45,19 @@ def per_class(results: dict[str, dict[str, Any]], class_names: tuple[str, ...]) 
     palette = (GREY, *PALETTE[:-1])
     for index, (name, values) in enumerate(series.items()):
         heights = [100 * (value or 0) for value in values[:MOST_CLASSES]]
-        axes.bar(np.arange(len(shown)) + index * width, heights, width, label=title_of(name), color=palette[index % len(palette)])
+        axes.bar(
+            np.arange(len(shown)) + index * width,
+            heights,
+            width,
+            label=title_of(name),
+            color=palette[index % len(palette)],
+        )
     axes.set(ylabel="accuracy, %", ylim=(0, 100))
-    axes.set_xticks(np.arange(len(shown)) + 0.4 - width / 2, [name[:14] for name in shown], rotation=45 if len(shown) > 10 else 0)
+    axes.set_xticks(
+        np.arange(len(shown)) + 0.4 - width / 2,
+        [name[:14] for name in shown],
+        rotation=45 if len(shown) > 10 else 0,
+    )
     axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return made
 
@@ -63,7 +82,12 @@ def transfer(found: dict[str, Any]) -> Figure:
         "network,\nmade for itself": (found["own_accuracy"], BLUE),
         "reference,\nmade for itself": (found["reference_accuracy"], ORANGE),
     }
-    _shares(axes, list(bars), [share for share, _ in bars.values()], [colour for _, colour in bars.values()])
+    _shares(
+        axes,
+        list(bars),
+        [share for share, _ in bars.values()],
+        [colour for _, colour in bars.values()],
+    )
     return made
 
 
@@ -85,7 +109,9 @@ def gradient_masking(found: dict[str, Any]) -> Figure:
     return made
 
 
-def _shares(axes: Axes, names: Sequence[str], shares: Sequence[float], colours: Sequence[str]) -> None:
+def _shares(
+    axes: Axes, names: Sequence[str], shares: Sequence[float], colours: Sequence[str]
+) -> None:
     """Lying bars, the first on top, each with its number."""
     bars = axes.barh(names, [100 * share for share in shares], color=colours, height=0.6)
     axes.bar_label(bars, [f"{100 * share:.1f}" for share in shares], padding=4, fontsize=9)

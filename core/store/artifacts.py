@@ -6,9 +6,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
-from core.store.fence import Fenced
-from core.store.ids import new_id
-from core.store.tables import Artifact
+from core.store.database.fence import Fenced
+from core.store.database.ids import new_id
+from core.store.database.tables import ArtifactRow
 
 Kind = Literal["checkpoint", "weights", "report", "figure", "export"]
 
@@ -25,17 +25,19 @@ def put(
     attempt: int,
     media_type: str = "application/octet-stream",
     step: int | None = None,
-) -> tuple[Artifact, str | None]:
+) -> tuple[ArtifactRow, str | None]:
     """Record a stored file, in place of an earlier one of this name.
 
     Also the object key that nothing points at any more, to be deleted AFTER the commit; None where there is none.
     """
     earlier = _find(session, job_id, name)
-    orphan = earlier.object_key if earlier is not None and earlier.object_key != object_key else None
+    orphan = (
+        earlier.object_key if earlier is not None and earlier.object_key != object_key else None
+    )
     if earlier is not None:
         session.delete(earlier)
         session.flush()
-    artifact = Artifact(
+    artifact = ArtifactRow(
         id=new_id("art"),
         job_id=job_id,
         name=name,
@@ -52,7 +54,7 @@ def put(
     return artifact, orphan
 
 
-def get(session: Session, job_id: str, name: str) -> Artifact:
+def get(session: Session, job_id: str, name: str) -> ArtifactRow:
     """Raises NotFound."""
     artifact = _find(session, job_id, name)
     if artifact is None:
@@ -60,21 +62,25 @@ def get(session: Session, job_id: str, name: str) -> Artifact:
     return artifact
 
 
-def list_artifacts(session: Session, job_id: str, kind: Kind | None = None) -> list[Artifact]:
+def list_artifacts(session: Session, job_id: str, kind: Kind | None = None) -> list[ArtifactRow]:
     """By name."""
-    statement = select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)
-    return list(session.scalars(statement if kind is None else statement.where(Artifact.kind == kind)))
+    statement = select(ArtifactRow).where(ArtifactRow.job_id == job_id).order_by(ArtifactRow.name)
+    return list(
+        session.scalars(statement if kind is None else statement.where(ArtifactRow.kind == kind))
+    )
 
 
-def checkpoints(session: Session, job_id: str) -> list[Artifact]:
+def checkpoints(session: Session, job_id: str) -> list[ArtifactRow]:
     """The furthest first: what an attempt resumes from, and falls back on where that one is corrupt."""
-    statement = select(Artifact).where(Artifact.job_id == job_id, Artifact.kind == "checkpoint")
-    return list(session.scalars(statement.order_by(Artifact.step.desc(), Artifact.id.desc())))
+    statement = select(ArtifactRow).where(
+        ArtifactRow.job_id == job_id, ArtifactRow.kind == "checkpoint"
+    )
+    return list(session.scalars(statement.order_by(ArtifactRow.step.desc(), ArtifactRow.id.desc())))
 
 
-def remove(session: Fenced, artifact: Artifact) -> str:
+def remove(session: Fenced, artifact: ArtifactRow) -> str:
     """Forget a file, such as a corrupt checkpoint; its object key, to be deleted AFTER the commit."""
-    session.execute(delete(Artifact).where(Artifact.id == artifact.id))
+    session.execute(delete(ArtifactRow).where(ArtifactRow.id == artifact.id))
     return artifact.object_key
 
 
@@ -85,7 +91,9 @@ def prune_checkpoints(session: Fenced, job_id: str, keep: int) -> list[str]:
     return [remove(session, artifact) for artifact in checkpoints(session, job_id)[keep:]]
 
 
-def _find(session: Session, job_id: str, name: str) -> Artifact | None:
+def _find(session: Session, job_id: str, name: str) -> ArtifactRow | None:
     if "\0" in name:
         return None
-    return session.scalars(select(Artifact).where(Artifact.job_id == job_id, Artifact.name == name)).one_or_none()
+    return session.scalars(
+        select(ArtifactRow).where(ArtifactRow.job_id == job_id, ArtifactRow.name == name)
+    ).one_or_none()

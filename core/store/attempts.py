@@ -1,6 +1,6 @@
 """Jobs as a worker sees them: claim one, hold its lease, write under its fence, let it go.
 
-Everything that a worker writes happens in ``Attempt.writing``, behind the fence of ``core.store.fence``.
+Everything that a worker writes happens in ``Attempt.writing``, behind the fence of ``core.store.database.fence``.
 """
 
 from collections.abc import Iterator
@@ -12,15 +12,16 @@ from sqlalchemy import ColumnElement, Engine, ScalarSelect, Select, and_, func, 
 from sqlalchemy.orm import Session
 
 from core.errors import JobFailed, LeaseLost
-from core.spec.status import HELD, PROTOCOL
-from core.store import schema, workers
-from core.store.clock import after, database_now
-from core.store.engine import reading, transaction, writing
-from core.store.failures import Patience, meet
-from core.store.fence import Fenced
-from core.store.ids import is_id
-from core.store.moves import PAUSED_BY_USER, move, move_by_id
-from core.store.tables import Job
+from core.jobspec.status import HELD, PROTOCOL
+from core.store import workers
+from core.store.database import schema
+from core.store.database.clock import after, database_now
+from core.store.database.engine import reading, transaction, writing
+from core.store.database.fence import Fenced
+from core.store.database.ids import is_id
+from core.store.database.tables import JobRow
+from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
+from core.store.lifecycle.transitions import PAUSED_BY_USER, move_by_id, transition
 
 
 @dataclass(frozen=True)
@@ -34,25 +35,25 @@ class Attempt:
     lease_seconds: float
 
     @contextmanager
-    def writing(self) -> Iterator[tuple[Fenced, Job]]:
+    def writing(self) -> Iterator[tuple[Fenced, JobRow]]:
         """A transaction that only the job's present attempt gets: ``with attempt.writing() as (session, job):``.
 
         Raises LeaseLost, with nothing written, where the job has ended or belongs to another attempt.
         """
         with transaction(self.engine, Fenced) as session:
-            yield session, self._fence(session, version=Job.version + 1)
+            yield session, self._fence(session, version=JobRow.version + 1)
 
-    def renew(self) -> Job:
+    def renew(self) -> JobRow:
         """Extend the lease, and see the job as it stands: it may be ``cancelling``. Raises LeaseLost."""
         with writing(self.engine) as session:
             return self._fence(session, lease_expires_at=after(self.lease_seconds))
 
-    def _fence(self, session: Session, **changes: Any) -> Job:
+    def _fence(self, session: Session, **changes: Any) -> JobRow:
         statement = (
-            update(Job)
-            .where(Job.id == self.job_id, Job.attempt == self.number, Job.status.in_(HELD))
+            update(JobRow)
+            .where(JobRow.id == self.job_id, JobRow.attempt == self.number, JobRow.status.in_(HELD))
             .values(**changes)
-            .returning(Job)
+            .returning(JobRow)
             .execution_options(synchronize_session=False, populate_existing=True)
         )
         job = session.scalars(statement).one_or_none()
@@ -75,10 +76,17 @@ def claim(engine: Engine, job_id: str, worker: str, lease_seconds: float) -> Att
 
 def claim_next(engine: Engine, worker: str, lease_seconds: float) -> Attempt | None:
     """Take the oldest queued job that this worker may have, past those that others are just taking; None where there is none."""
-    return _claim(engine, _waiting(1).with_for_update(skip_locked=True).scalar_subquery(), worker, lease_seconds)
+    return _claim(
+        engine,
+        _waiting(1).with_for_update(skip_locked=True).scalar_subquery(),
+        worker,
+        lease_seconds,
+    )
 
 
-def _claim(engine: Engine, job_id: str | ScalarSelect[str], worker: str, lease_seconds: float) -> Attempt | None:
+def _claim(
+    engine: Engine, job_id: str | ScalarSelect[str], worker: str, lease_seconds: float
+) -> Attempt | None:
     with writing(engine) as session:
         job = move_by_id(
             session,
@@ -89,76 +97,112 @@ def _claim(engine: Engine, job_id: str | ScalarSelect[str], worker: str, lease_s
             _ready(),
             workers.may_claim(worker[:200]),
             schema.is_own(),
-            attempt=Job.attempt + 1,
+            attempt=JobRow.attempt + 1,
             worker=worker[:200],
             lease_expires_at=after(lease_seconds),
             phase="preparing",
             pending_reason=None,
             not_before=None,
-            started_at=func.coalesce(Job.started_at, database_now()),
+            started_at=func.coalesce(JobRow.started_at, database_now()),
         )
-    return Attempt(engine, job.id, job.attempt, job.project_id, lease_seconds) if job is not None else None
+    return (
+        Attempt(engine, job.id, job.attempt, job.project_id, lease_seconds)
+        if job is not None
+        else None
+    )
 
 
-def succeed(session: Fenced, job: Job, results: dict[str, Any] | None = None, model_id: str | None = None) -> None:
+def succeed(
+    session: Fenced, job: JobRow, results: dict[str, Any] | None = None, model_id: str | None = None
+) -> None:
     """Done, even if a request to cancel or to pause came too late to be heeded."""
-    move(session, job, "succeeded", "done", results=results, model_id=model_id, failure=None)
+    transition(session, job, "succeeded", "done", results=results, model_id=model_id, failure=None)
 
 
-def let_go(session: Fenced, job: Job, reason: str) -> None:
+def release(session: Fenced, job: JobRow, reason: str) -> None:
     """The trainer has ended because it was asked to, through no failure.
 
     ``cancelling`` becomes ``cancelled``, ``pausing`` becomes ``paused``; a running job goes back to the queue.
     """
     match job.status:
         case "cancelling":
-            move(session, job, "cancelled", reason)
+            transition(session, job, "cancelled", reason)
         case "pausing":
-            move(session, job, "paused", reason, worker=None, pending_reason=PAUSED_BY_USER)
+            transition(session, job, "paused", reason, worker=None, pending_reason=PAUSED_BY_USER)
         case _:
-            move(session, job, "queued", reason, worker=None, pending_reason=reason, not_before=None)
+            transition(
+                session, job, "queued", reason, worker=None, pending_reason=reason, not_before=None
+            )
 
 
-def sweep(engine: Engine, patience: Patience) -> list[str]:
+def sweep(engine: Engine, patience: RetryPolicy) -> list[str]:
     """Take every job whose lease has run out, by the database's clock, from its worker; the ids of those jobs.
 
     Each is met as an infrastructure failure. Safe to run in many processes.
     """
-    expired = (Job.status.in_(HELD), Job.lease_expires_at < database_now())
+    expired = (JobRow.status.in_(HELD), JobRow.lease_expires_at < database_now())
     with reading(engine) as session:
-        found = list(session.scalars(select(Job.id).where(*expired)))
-    return [job_id for job_id in found if _take_from_lost_worker(engine, job_id, patience, *expired)]
+        found = list(session.scalars(select(JobRow.id).where(*expired)))
+    return [
+        job_id for job_id in found if _take_from_lost_worker(engine, job_id, patience, *expired)
+    ]
 
 
-def _take_from_lost_worker(engine: Engine, job_id: str, patience: Patience, *expired: ColumnElement[bool]) -> bool:
+def _take_from_lost_worker(
+    engine: Engine, job_id: str, patience: RetryPolicy, *expired: ColumnElement[bool]
+) -> bool:
     with transaction(engine, Fenced) as session:
         # Locked and asked again: since then it may have been renewed, ended, or swept by another.
-        statement = select(Job).where(Job.id == job_id, *expired).with_for_update(skip_locked=True)
+        statement = (
+            select(JobRow).where(JobRow.id == job_id, *expired).with_for_update(skip_locked=True)
+        )
         job = session.scalars(statement).one_or_none()
         if job is None:
             return False
         reason = f"Its worker {job.worker!r} was not heard of for the length of its lease."
-        meet(session, job, JobFailed("worker_lost", "infrastructure", reason), patience)
+        apply_retry_policy(
+            session, job, JobFailed("worker_lost", "infrastructure", reason), patience
+        )
         return True
 
 
 def resume_due(engine: Engine) -> list[str]:
     """Queue every job that was paused for want of room and has waited its time; their ids."""
-    due = (Job.status == "paused", Job.not_before < database_now())
+    due = (JobRow.status == "paused", JobRow.not_before < database_now())
     with reading(engine) as session:
-        found = list(session.scalars(select(Job.id).where(*due)))
+        found = list(session.scalars(select(JobRow.id).where(*due)))
     resumed = []
     for job_id in found:
         with writing(engine) as session:
             reason = "there may be room again"
-            if move_by_id(session, job_id, "paused", "queued", reason, *due, not_before=None, pending_reason=None) is not None:
+            if (
+                move_by_id(
+                    session,
+                    job_id,
+                    "paused",
+                    "queued",
+                    reason,
+                    *due,
+                    not_before=None,
+                    pending_reason=None,
+                )
+                is not None
+            ):
                 resumed.append(job_id)
     return resumed
 
 
 def _waiting(limit: int) -> Select[str]:
-    return select(Job.id).where(Job.status == "queued", _ready()).order_by(Job.created_at, Job.id).limit(limit)
+    return (
+        select(JobRow.id)
+        .where(JobRow.status == "queued", _ready())
+        .order_by(JobRow.created_at, JobRow.id)
+        .limit(limit)
+    )
 
 
 def _ready() -> ColumnElement[bool]:
-    return and_(Job.protocol <= PROTOCOL, or_(Job.not_before.is_(None), Job.not_before <= database_now()))
+    return and_(
+        JobRow.protocol <= PROTOCOL,
+        or_(JobRow.not_before.is_(None), JobRow.not_before <= database_now()),
+    )

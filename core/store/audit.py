@@ -6,15 +6,32 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from core.store.ids import new_id
-from core.store.pages import page
-from core.store.tables import Audit
+from core.store.database.ids import new_id
+from core.store.database.pagination import page
+from core.store.database.tables import AuditRow
 
 
-def record(session: Session, *, action: str, status: int, request_id: str, target: str | None = None, **values: Any) -> None:
+def record(
+    session: Session,
+    *,
+    action: str,
+    status: int,
+    request_id: str,
+    target: str | None = None,
+    **values: Any,
+) -> None:
     """One line: project_id, key_id, code, address and times as far as they are known. Texts are made printable, and cut."""
     shown = None if target is None else _printable(target)
-    session.add(Audit(id=new_id("aud"), action=_printable(action), target=shown, status=status, request_id=request_id, **values))
+    session.add(
+        AuditRow(
+            id=new_id("aud"),
+            action=_printable(action),
+            target=shown,
+            status=status,
+            request_id=request_id,
+            **values,
+        )
+    )
     session.flush()
 
 
@@ -28,20 +45,22 @@ def list_lines(
     since: int | None = None,
     after: str | None = None,
     limit: int = 50,
-) -> tuple[list[Audit], str | None]:
+) -> tuple[list[AuditRow], str | None]:
     """One page of the project's lines, the newest first, and the cursor of the next; None at the end.
 
     ``nobodys``: those too of requests that were refused before it was known whose they are. ``since`` in milliseconds.
     """
-    whose = Audit.project_id == project_id
-    statement = select(Audit).where(or_(whose, Audit.project_id.is_(None)) if nobodys else whose)
+    whose = AuditRow.project_id == project_id
+    statement = select(AuditRow).where(
+        or_(whose, AuditRow.project_id.is_(None)) if nobodys else whose
+    )
     if action is not None:
-        statement = statement.where(Audit.action == action)
+        statement = statement.where(AuditRow.action == action)
     if key_id is not None:
-        statement = statement.where(Audit.key_id == key_id)
+        statement = statement.where(AuditRow.key_id == key_id)
     if since is not None:
-        statement = statement.where(Audit.at >= since)
-    return page(session, statement, Audit.at, Audit.id, after=after, limit=limit)
+        statement = statement.where(AuditRow.at >= since)
+    return page(session, statement, AuditRow.at, AuditRow.id, after=after, limit=limit)
 
 
 def _printable(text: str) -> str:

@@ -5,17 +5,22 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict
-from core.spec.data import DatasetDescription, Reading
-from core.store.ids import new_id
-from core.store.library import Library
-from core.store.tables import Dataset
+from core.jobspec.data import DatasetDescription, Reading
+from core.store.database.ids import new_id
+from core.store.database.tables import DatasetRow
+from core.store.uploaded_items import UploadedItems
 
 Source = Literal["upload", "folder", "download"]
 
 
-library = Library(Dataset, "data set")
+library = UploadedItems(DatasetRow, "data set")
 get, list_datasets, begin_import = library.get, library.page, library.begin_import
-mark_ready, mark_refused, delete, restore = library.make_ready, library.mark_refused, library.delete, library.restore
+mark_ready, mark_refused, delete, restore = (
+    library.make_ready,
+    library.mark_refused,
+    library.delete,
+    library.restore,
+)
 
 
 def create(
@@ -28,20 +33,25 @@ def create(
     status: str = "importing",
     sha256: str | None = None,
     wanted: Reading | None = None,
-) -> Dataset:
+) -> DatasetRow:
     """A data set that an import job is still to open: ``importing``, or whose bytes are to be sent: ``awaiting_upload``.
 
     Raises Conflict (code ``name_taken``).
     """
-    dataset = Dataset(
-        id=dataset_id or new_id("ds"), project_id=project_id, name=name, source=source, status=status, sha256=sha256
+    dataset = DatasetRow(
+        id=dataset_id or new_id("ds"),
+        project_id=project_id,
+        name=name,
+        source=source,
+        status=status,
+        sha256=sha256,
     )
     if wanted is not None:
         dataset.reading = wanted.model_dump(mode="json", exclude_none=True) or None
     return library.add(session, dataset)
 
 
-def describe(dataset: Dataset) -> DatasetDescription:
+def describe(dataset: DatasetRow) -> DatasetDescription:
     """Raises Conflict where it is not known: the data set is not ready."""
     if dataset.description is None:
         raise Conflict(f"Data set {dataset.name!r} is {dataset.status}.", code="dataset_not_ready")

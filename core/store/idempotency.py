@@ -11,9 +11,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, Invalid
-from core.store.clock import database_now
-from core.store.tables import Idempotency
-from core.store.upsert import insert
+from core.store.database.clock import database_now
+from core.store.database.tables import IdempotencyRow
+from core.store.database.upsert import insert
 
 STALE_MS = 15 * 60_000
 """A request that has run so long without an end died with its process: its key may be used again."""
@@ -34,20 +34,45 @@ def begin(session: Session, key_id: str, key: str, fingerprint: str) -> Stored |
     Raises Invalid (``idempotency_key_reused``) for another request under this key, and Conflict
     (``idempotency_in_progress``) while the first one runs.
     """
-    mine = (Idempotency.key_id == key_id, Idempotency.key == key)
-    too_old = Idempotency.created_at < database_now() - KEPT_MS
-    dead = (Idempotency.status == "running") & (Idempotency.created_at < database_now() - STALE_MS)
-    session.execute(delete(Idempotency).where(*mine, too_old | dead).execution_options(synchronize_session=False))
-    values = {"key_id": key_id, "key": key, "fingerprint": fingerprint, "status": "running", "created_at": database_now()}
-    statement = insert(session, Idempotency).values(values).on_conflict_do_nothing().returning(Idempotency.key)
+    mine = (IdempotencyRow.key_id == key_id, IdempotencyRow.key == key)
+    too_old = IdempotencyRow.created_at < database_now() - KEPT_MS
+    dead = (IdempotencyRow.status == "running") & (
+        IdempotencyRow.created_at < database_now() - STALE_MS
+    )
+    session.execute(
+        delete(IdempotencyRow)
+        .where(*mine, too_old | dead)
+        .execution_options(synchronize_session=False)
+    )
+    values = {
+        "key_id": key_id,
+        "key": key,
+        "fingerprint": fingerprint,
+        "status": "running",
+        "created_at": database_now(),
+    }
+    statement = (
+        insert(session, IdempotencyRow)
+        .values(values)
+        .on_conflict_do_nothing()
+        .returning(IdempotencyRow.key)
+    )
     if session.execute(statement).one_or_none() is not None:
         return None
-    found = session.scalars(select(Idempotency).where(*mine).execution_options(populate_existing=True)).one_or_none()
+    found = session.scalars(
+        select(IdempotencyRow).where(*mine).execution_options(populate_existing=True)
+    ).one_or_none()
     if found is not None and found.fingerprint != fingerprint:
         raise Invalid(
-            "This Idempotency-Key was used for another request; take a new key for a new request.", code="idempotency_key_reused"
+            "This Idempotency-Key was used for another request; take a new key for a new request.",
+            code="idempotency_key_reused",
         )
-    if found is None or found.status == "running" or found.response_status is None or found.response_body is None:
+    if (
+        found is None
+        or found.status == "running"
+        or found.response_status is None
+        or found.response_body is None
+    ):
         raise Conflict(
             "The first request with this Idempotency-Key is still being carried out; try again in a moment.",
             code="idempotency_in_progress",
@@ -58,8 +83,8 @@ def begin(session: Session, key_id: str, key: str, fingerprint: str) -> Stored |
 def finish(session: Session, key_id: str, key: str, status: int, body: str) -> None:
     """Keep the answer for a day, for copies of the request."""
     session.execute(
-        update(Idempotency)
-        .where(Idempotency.key_id == key_id, Idempotency.key == key)
+        update(IdempotencyRow)
+        .where(IdempotencyRow.key_id == key_id, IdempotencyRow.key == key)
         .values(status="done", response_status=status, response_body=body)
         .execution_options(synchronize_session=False)
     )
@@ -67,11 +92,17 @@ def finish(session: Session, key_id: str, key: str, status: int, body: str) -> N
 
 def abandon(session: Session, key_id: str, key: str) -> None:
     """The request failed before it did anything: the same key may try again."""
-    unfinished = (Idempotency.key_id == key_id, Idempotency.key == key, Idempotency.status == "running")
-    session.execute(delete(Idempotency).where(*unfinished).execution_options(synchronize_session=False))
+    unfinished = (
+        IdempotencyRow.key_id == key_id,
+        IdempotencyRow.key == key,
+        IdempotencyRow.status == "running",
+    )
+    session.execute(
+        delete(IdempotencyRow).where(*unfinished).execution_options(synchronize_session=False)
+    )
 
 
 def forget_old(session: Session) -> None:
     """Remove answers older than a day."""
-    old = Idempotency.created_at < database_now() - KEPT_MS
-    session.execute(delete(Idempotency).where(old).execution_options(synchronize_session=False))
+    old = IdempotencyRow.created_at < database_now() - KEPT_MS
+    session.execute(delete(IdempotencyRow).where(old).execution_options(synchronize_session=False))

@@ -5,14 +5,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict
-from core.store.ids import new_id
-from core.store.pages import page
-from core.store.tables import Project
+from core.store.database.ids import new_id
+from core.store.database.pagination import page
+from core.store.database.tables import ProjectRow
 
 
-def create(session: Session, name: str) -> Project:
+def create(session: Session, name: str) -> ProjectRow:
     """Raises Conflict (code ``name_taken``)."""
-    project = Project(id=new_id("prj"), name=name)
+    project = ProjectRow(id=new_id("prj"), name=name)
     session.add(project)
     try:
         session.flush()
@@ -21,6 +21,10 @@ def create(session: Session, name: str) -> Project:
     return project
 
 
-def list_projects(session: Session, *, after: str | None = None, limit: int = 50) -> tuple[list[Project], str | None]:
+def list_projects(
+    session: Session, *, after: str | None = None, limit: int = 50
+) -> tuple[list[ProjectRow], str | None]:
     """One page, newest first, and the cursor of the next; None at the end."""
-    return page(session, select(Project), Project.created_at, Project.id, after=after, limit=limit)
+    return page(
+        session, select(ProjectRow), ProjectRow.created_at, ProjectRow.id, after=after, limit=limit
+    )

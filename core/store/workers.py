@@ -1,4 +1,4 @@
-"""Workers as they say they are: each process has a row, and renews it as it does the leases of its jobs."""
+"""Workers as they say they are: each process has a row, and renews it does the leases of its jobs."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
-from core.spec.status import HELD
-from core.store.clock import after, database_now
-from core.store.tables import Job, Worker
+from core.jobspec.status import HELD
+from core.store.database.clock import after, database_now
+from core.store.database.tables import JobRow, WorkerRow
 
 KEPT_MS = 24 * 3600_000
 """A worker that was lost is listed for so long."""
@@ -18,29 +18,45 @@ KEPT_MS = 24 * 3600_000
 class Seen:
     """A worker, and what is known of it at this moment."""
 
-    row: Worker
+    row: WorkerRow
     alive: bool
     running: int
     """How many jobs it holds, of all projects."""
 
 
-def register(session: Session, name: str, *, version: str, protocol: int, slots: int, lease_seconds: float) -> None:
+def register(
+    session: Session, name: str, *, version: str, protocol: int, slots: int, lease_seconds: float
+) -> None:
     """A process has started. What an earlier one of its name was told is forgotten."""
-    session.execute(delete(Worker).where(Worker.name == name))
+    session.execute(delete(WorkerRow).where(WorkerRow.name == name))
     lease = after(lease_seconds)
-    row = Worker(name=name, version=version, protocol=protocol, slots=slots, draining=False, lease_expires_at=lease)
+    row = WorkerRow(
+        name=name,
+        version=version,
+        protocol=protocol,
+        slots=slots,
+        draining=False,
+        lease_expires_at=lease,
+    )
     session.add(row)
     session.flush()
 
 
-def beat(session: Session, name: str, *, lease_seconds: float, leaving: bool, trouble: str | None) -> bool | None:
+def beat(
+    session: Session, name: str, *, lease_seconds: float, leaving: bool, trouble: str | None
+) -> bool | None:
     """It is there: whether it is to drain; None where it is not registered. ``leaving``: it drains by itself."""
     changes = {"draining": True} if leaving else {}
     statement = (
-        update(Worker)
-        .where(Worker.name == name)
-        .values(seen_at=database_now(), lease_expires_at=after(lease_seconds), trouble=trouble, **changes)
-        .returning(Worker.draining)
+        update(WorkerRow)
+        .where(WorkerRow.name == name)
+        .values(
+            seen_at=database_now(),
+            lease_expires_at=after(lease_seconds),
+            trouble=trouble,
+            **changes,
+        )
+        .returning(WorkerRow.draining)
         .execution_options(synchronize_session=False)
     )
     return session.scalar(statement)
@@ -48,19 +64,25 @@ def beat(session: Session, name: str, *, lease_seconds: float, leaving: bool, tr
 
 def remove(session: Session, name: str) -> None:
     """It has ended in good order."""
-    session.execute(delete(Worker).where(Worker.name == name))
+    session.execute(delete(WorkerRow).where(WorkerRow.name == name))
 
 
 def forget_lost(session: Session) -> None:
     """Remove those that have not been seen for a day."""
-    session.execute(delete(Worker).where(Worker.seen_at < database_now() - KEPT_MS).execution_options(synchronize_session=False))
+    session.execute(
+        delete(WorkerRow)
+        .where(WorkerRow.seen_at < database_now() - KEPT_MS)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def list_workers(session: Session) -> list[Seen]:
     """By name; lost ones, too."""
-    held = select(Job.worker, func.count()).where(Job.status.in_(HELD)).group_by(Job.worker)
+    held = (
+        select(JobRow.worker, func.count()).where(JobRow.status.in_(HELD)).group_by(JobRow.worker)
+    )
     running = dict(session.execute(held).all())
-    rows = session.execute(select(Worker, _alive()).order_by(Worker.name))
+    rows = session.execute(select(WorkerRow, _alive()).order_by(WorkerRow.name))
     return [Seen(row, alive, running.get(row.name, 0)) for row, alive in rows]
 
 
@@ -69,30 +91,36 @@ def drain(session: Session, name: str, draining: bool = True) -> Seen:
     found = next((worker for worker in list_workers(session) if worker.row.name == name), None)
     if found is None:
         raise NotFound(f"There is no worker {name[:200]!r}.")
-    session.execute(update(Worker).where(Worker.name == name).values(draining=draining))
+    session.execute(update(WorkerRow).where(WorkerRow.name == name).values(draining=draining))
     return found
 
 
 def may_claim(name: str) -> ColumnElement[bool]:
     """A condition: that worker was not told to drain. One that has not registered was told nothing."""
-    return ~exists().where(Worker.name == name, Worker.draining)
+    return ~exists().where(WorkerRow.name == name, WorkerRow.draining)
 
 
-def obstacle(session: Session, job: Job) -> str | None:
+def obstacle(session: Session, job: JobRow) -> str | None:
     """Why nobody takes a queued job, where it does not only wait for its turn; None for any other."""
     if job.status != "queued":
         return None
-    alive = session.execute(select(Worker.protocol, Worker.draining, Worker.trouble).where(_alive())).all()
+    alive = session.execute(
+        select(WorkerRow.protocol, WorkerRow.draining, WorkerRow.trouble).where(_alive())
+    ).all()
     if not alive:
         return "No worker is alive."
     able = [worker for worker in alive if worker.protocol >= job.protocol]
     if not able:
-        theirs = ", ".join(str(protocol) for protocol in sorted({worker.protocol for worker in alive}))
-        return f"It waits for a worker of protocol {job.protocol}; those that are alive have {theirs}."
+        theirs = ", ".join(
+            str(protocol) for protocol in sorted({worker.protocol for worker in alive})
+        )
+        return (
+            f"It waits for a worker of protocol {job.protocol}; those that are alive have {theirs}."
+        )
     if all(worker.draining or worker.trouble for worker in able):
         return "No worker that could take it claims any at present: each is draining or in trouble."
     return None
 
 
 def _alive() -> ColumnElement[bool]:
-    return Worker.lease_expires_at >= database_now()
+    return WorkerRow.lease_expires_at >= database_now()

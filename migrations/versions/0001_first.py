@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from core.store.clock import database_now
-from core.store.schema import no_way_back
+from core.store.database.clock import database_now
+from core.store.database.schema import no_way_back
 
 revision = "0001"
 down_revision = None
@@ -36,7 +36,9 @@ def downgrade() -> None:
 
 
 def _table(name: str, *parts: Any, primary_key: str = "id", **options: Any) -> None:
-    op.create_table(name, *parts, sa.PrimaryKeyConstraint(*primary_key.split(), name=f"pk_{name}"), **options)
+    op.create_table(
+        name, *parts, sa.PrimaryKeyConstraint(*primary_key.split(), name=f"pk_{name}"), **options
+    )
 
 
 def _index(table: str, *columns: str) -> None:
@@ -71,12 +73,22 @@ def _open_json(name: str) -> sa.Column[Any]:
     return sa.Column(name, JSON, nullable=True)
 
 
-def _to(table: str, column: str, parent: str, ondelete: str | None = None) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint([column], [f"{parent}.id"], name=f"fk_{table}_{column}", ondelete=ondelete)
+def _to(
+    table: str, column: str, parent: str, ondelete: str | None = None
+) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(
+        [column], [f"{parent}.id"], name=f"fk_{table}_{column}", ondelete=ondelete
+    )
 
 
 def _projects() -> None:
-    _table("projects", _text("id", 64), _text("name", 200), _whole("created_at"), _unique("projects", "name"))
+    _table(
+        "projects",
+        _text("id", 64),
+        _text("name", 200),
+        _whole("created_at"),
+        _unique("projects", "name"),
+    )
 
 
 def _api_keys() -> None:
@@ -268,7 +280,9 @@ def _artifacts() -> None:
 
 def _first_rows() -> None:
     projects = sa.table("projects", sa.column("id"), sa.column("name"), sa.column("created_at"))
-    op.execute(sa.insert(projects).values(id="prj_default", name="default", created_at=database_now()))
+    op.execute(
+        sa.insert(projects).values(id="prj_default", name="default", created_at=database_now())
+    )
     columns: list[sa.ColumnClause[Any]] = [
         sa.column(name) for name in ("id", "name", "source", "status", "version", "created_at")
     ]

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from core.store.schema import no_way_back
+from core.store.database.schema import no_way_back
 
 revision = "0002"
 down_revision = "0001"
@@ -26,7 +26,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_sweeps"),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_sweeps_project_id"),
     )
-    op.create_index("ix_sweeps_project_id_created_at_id", "sweeps", ["project_id", "created_at", "id"])
+    op.create_index(
+        "ix_sweeps_project_id_created_at_id", "sweeps", ["project_id", "created_at", "id"]
+    )
     with op.batch_alter_table("jobs") as jobs:
         jobs.add_column(sa.Column("sweep_id", sa.String(64), nullable=True))
         jobs.add_column(sa.Column("sweep_index", sa.BigInteger(), nullable=True))

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from core.store.schema import no_way_back
+from core.store.database.schema import no_way_back
 
 revision = "0003"
 down_revision = "0002"

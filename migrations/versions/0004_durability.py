@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from core.store.schema import no_way_back
+from core.store.database.schema import no_way_back
 
 revision = "0004"
 down_revision = "0003"
@@ -25,7 +25,9 @@ def upgrade() -> None:
         for column in ("dataset_id", "teacher_id"):
             batch.drop_constraint(f"fk_jobs_{column}", type_="foreignkey")
     gone = sa.text("deleted_at IS NOT NULL")
-    op.create_index("ix_jobs_deleted_at", "jobs", ["deleted_at"], sqlite_where=gone, postgresql_where=gone)
+    op.create_index(
+        "ix_jobs_deleted_at", "jobs", ["deleted_at"], sqlite_where=gone, postgresql_where=gone
+    )
     # Is an object still named by any row?
     for table in ("artifacts", "models", "datasets"):
         op.create_index(f"ix_{table}_object_key", table, ["object_key"])
@@ -44,7 +46,9 @@ def upgrade() -> None:
             postgresql_where=LIVE,
         )
     op.add_column("labels", sa.Column("created_at", sa.BigInteger, nullable=True))
-    op.execute("UPDATE labels SET created_at = (SELECT jobs.created_at FROM jobs WHERE jobs.id = labels.job_id)")
+    op.execute(
+        "UPDATE labels SET created_at = (SELECT jobs.created_at FROM jobs WHERE jobs.id = labels.job_id)"
+    )
     with op.batch_alter_table("labels") as batch:
         batch.alter_column("created_at", nullable=False)
     ordered = ["project_id", "key", "value", "created_at", "job_id"]

@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 
 from core.store import artifacts, attempts
 from core.store.attempts import Attempt
-from core.store.engine import writing
-from core.store.objects import Objects, artifact_key
-from core.store.tables import Artifact
+from core.store.database.engine import writing
+from core.store.database.tables import ArtifactRow
+from core.store.objects.store import Objects, artifact_key
 from tests.builders import a_report, an_attempt
 
 SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
@@ -28,8 +28,14 @@ def sha256(data: bytes) -> str:
 
 
 def an_artifact(
-    engine: Engine, objects: Objects, attempt: Attempt, name: str, data: bytes, kind: Any = "weights", **changes: Any
-) -> Artifact:
+    engine: Engine,
+    objects: Objects,
+    attempt: Attempt,
+    name: str,
+    data: bytes,
+    kind: Any = "weights",
+    **changes: Any,
+) -> ArtifactRow:
     key = artifact_key(attempt.job_id, attempt.number, name)
     size, digest = objects.put_stream(key, iter([data]), len(data))
     with writing(engine) as session:

@@ -19,8 +19,8 @@ from sqlalchemy import Engine
 from api.app import create_app
 from core.settings import Settings
 from core.store import keys
-from core.store.engine import make_engine, writing
-from core.store.tables import DEFAULT_PROJECT, Project
+from core.store.database.engine import make_engine, writing
+from core.store.database.tables import DEFAULT_PROJECT, ProjectRow
 from tests.servers import free_port, wait_until
 
 KEY = "dk_everything"
@@ -49,7 +49,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
     engine = make_engine(settings.resolved_database_url)
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
     with writing(engine) as session:
-        session.add(Project(id=STRANGER, name="stranger"))
+        session.add(ProjectRow(id=STRANGER, name="stranger"))
     keys.ensure(engine, STRANGER, "stranger", ("read", "submit", "admin"), STRANGERS_KEY)
     yield engine
     engine.dispose()
@@ -70,16 +70,23 @@ def anonymous(client: TestClient) -> TestClient:
 class Service:
     """``python -m api`` in a process of its own."""
 
-    def __init__(self, settings: dict[str, str], command: list[str] | None = None, log: Path | None = None) -> None:
+    def __init__(
+        self, settings: dict[str, str], command: list[str] | None = None, log: Path | None = None
+    ) -> None:
         """``log``: a file for what it says; without one it is this process's own output."""
         self.log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        environment = {**os.environ, **{f"DISTILL_{name.upper()}": value for name, value in settings.items()}}
+        environment = {
+            **os.environ,
+            **{f"DISTILL_{name.upper()}": value for name, value in settings.items()},
+        }
         environment["DISTILL_PORT"] = str(self.port)
         arguments = [part.format(port=self.port) for part in command or ["-m", "api"]]
         with log.open("ab") if log is not None else nullcontext() as output:
-            self.process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=output, stderr=output)
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments], env=environment, stdout=output, stderr=output
+            )
         self.client = httpx2.Client(base_url=self.url, headers=bearer(KEY), timeout=20)
         wait_until(self._answers, what="an answer of the service")
 
@@ -114,7 +121,9 @@ def start_service(settings: Settings, engine: Engine) -> Iterator[Callable[..., 
 
     def start(command: list[str] | None = None, **changes: Any) -> Service:
         base = {"home": str(settings.home), "database_url": settings.resolved_database_url}
-        started.append(Service({**base, **{name: str(value) for name, value in changes.items()}}, command))
+        started.append(
+            Service({**base, **{name: str(value) for name, value in changes.items()}}, command)
+        )
         return started[-1]
 
     yield start

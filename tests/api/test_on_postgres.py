@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from core.settings import Settings
 from core.store import keys
-from core.store.engine import make_engine
-from core.store.tables import DEFAULT_PROJECT
+from core.store.database.engine import make_engine
+from core.store.database.tables import DEFAULT_PROJECT
 from tests.api.builders import SAFETENSORS
 from tests.api.conftest import KEY, bearer
 from tests.builders import training_body
@@ -32,7 +32,9 @@ def test_a_jobs_life_is_the_same_on_postgres(client: TestClient) -> None:
     job = client.post("/v1/jobs", json=training_body(name="one", metadata={"team": "a"})).json()
     clone = client.post(f"/v1/jobs/{job['id']}/clone", json={"metadata": {"team": "b"}}).json()
     assert clone["queue_position"] == 2
-    listed = client.get("/v1/jobs", params={"metadata[team]": "a", "status": "queued", "include_total": "true"}).json()
+    listed = client.get(
+        "/v1/jobs", params={"metadata[team]": "a", "status": "queued", "include_total": "true"}
+    ).json()
     assert ([row["id"] for row in listed["data"]], listed["total"]) == ([job["id"]], 1)
     page = client.get("/v1/jobs", params={"limit": 1}).json()
     rest = client.get("/v1/jobs", params={"after": page["next_cursor"]}).json()
@@ -43,7 +45,14 @@ def test_a_jobs_life_is_the_same_on_postgres(client: TestClient) -> None:
 
 
 def test_an_upload_is_the_same_on_postgres(client: TestClient) -> None:
-    body = {"name": "m", "network": {"architecture": "small_cnn"}, "classes": 10, "channels": 1, "height": 8, "width": 8}
+    body = {
+        "name": "m",
+        "network": {"architecture": "small_cnn"},
+        "classes": 10,
+        "channels": 1,
+        "height": 8,
+        "width": 8,
+    }
     row = client.post("/v1/models", json=body).json()
     assert client.post("/v1/models", json=body).json()["code"] == "name_taken"
     sent = client.put(f"/v1/models/{row['id']}/content", content=SAFETENSORS)
@@ -55,14 +64,33 @@ def test_an_upload_is_the_same_on_postgres(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/jobs/a%00b", "/v1/models/a%00b", "/v1/datasets/a%00b", "/v1/keys/a%00b", "/v1/jobs/%ed%a0%80"]
+    "path",
+    [
+        "/v1/jobs/a%00b",
+        "/v1/models/a%00b",
+        "/v1/datasets/a%00b",
+        "/v1/keys/a%00b",
+        "/v1/jobs/%ed%a0%80",
+    ],
 )
-def test_text_that_postgres_cannot_hold_is_no_name_of_anything(client: TestClient, path: str) -> None:
+def test_text_that_postgres_cannot_hold_is_no_name_of_anything(
+    client: TestClient, path: str
+) -> None:
     assert client.request("DELETE" if "keys" in path else "GET", path).status_code == 404
 
 
 @pytest.mark.parametrize(
-    "query", ["method=a%00b", "student=%00", "dataset=%00", "metadata[a]=%00", "after=%00", "dataset=%ed%a0%80"]
+    "query",
+    [
+        "method=a%00b",
+        "student=%00",
+        "dataset=%00",
+        "metadata[a]=%00",
+        "after=%00",
+        "dataset=%ed%a0%80",
+    ],
 )
-def test_text_that_postgres_cannot_hold_filters_nothing_badly(client: TestClient, query: str) -> None:
+def test_text_that_postgres_cannot_hold_filters_nothing_badly(
+    client: TestClient, query: str
+) -> None:
     assert client.get(f"/v1/jobs?{query}").status_code in {200, 422}

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
-from core.spec.sweep import Sweep
 from core.store import keys, models, sweeps, workers
-from core.store.engine import writing
-from core.store.objects import Objects
-from core.store.tables import DEFAULT_PROJECT
+from core.store.database.engine import writing
+from core.store.database.tables import DEFAULT_PROJECT
+from core.store.objects.store import Objects
 from tests.api.builders import a_finished_job, an_artifact
 from tests.api.conftest import Service, make_key
 from tests.builders import a_job, a_teacher, an_attempt
@@ -30,14 +30,18 @@ def prepared(settings: Settings, engine: Engine) -> dict[str, str]:
     objects = Objects.from_settings(settings)
     finished = a_finished_job(engine, objects)
     a_job(engine, metadata={"team": "a"})
-    an_artifact(engine, objects, an_attempt(engine), "checkpoint-1.safetensors", b"1", "checkpoint", step=1)
+    an_artifact(
+        engine, objects, an_attempt(engine), "checkpoint-1.safetensors", b"1", "checkpoint", step=1
+    )
     teacher = a_teacher(engine)
     size, digest = objects.put_stream("ready", iter([b"weights"]), 100)
     with writing(engine) as session:
         row = models.get(session, DEFAULT_PROJECT, teacher.id)
-        models.mark_ready(session, row, models.describe(row), object_key="ready", size=size, sha256=digest)
+        models.mark_ready(
+            session, row, models.describe(row), object_key="ready", size=size, sha256=digest
+        )
         spare = keys.create(session, DEFAULT_PROJECT, "spare", ["read"])[0]
-        sweep = sweeps.create(session, DEFAULT_PROJECT, Sweep(base={}))
+        sweep = sweeps.create(session, DEFAULT_PROJECT, SweepSpec(base={}))
         workers.register(session, "worker-1", version="1", protocol=1, slots=1, lease_seconds=300)
     return {
         "job_id": finished.job_id,
@@ -103,10 +107,16 @@ parameters = {{ reference = "digits" }}
     return common + things if known else common
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["things that are there", "things that are not"])
+@pytest.mark.parametrize(
+    "known", [True, False], ids=["things that are there", "things that are not"]
+)
 @pytest.mark.timeout(240)
 def test_no_request_that_a_machine_thinks_of_gets_an_undocumented_answer(
-    start_service: Callable[..., Service], engine: Engine, prepared: dict[str, str], tmp_path: Path, known: bool
+    start_service: Callable[..., Service],
+    engine: Engine,
+    prepared: dict[str, str],
+    tmp_path: Path,
+    known: bool,
 ) -> None:
     service = start_service(failed_logins_per_minute=0)  # wrong keys are among what it sends
     config = tmp_path / "schemathesis.toml"

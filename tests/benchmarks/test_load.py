@@ -12,7 +12,14 @@ ROOT = Path(__file__).parents[2]
 
 def run(database: str, out: Path, *rows: str) -> dict[str, Any]:
     """What was measured, by row."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "load.py"), "--scale", "0.0005", "--out", str(out)]
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "load.py"),
+        "--scale",
+        "0.0005",
+        "--out",
+        str(out),
+    ]
     command += ["--databases", database, "--only", *rows]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-5000:]
@@ -34,7 +41,10 @@ def test_l3_l4_l5_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
     found = run("SQLite", tmp_path, "L3", "L4", "L5")
     streams = found["L3"]
     assert (streams["missing"], streams["twice"]) == (0, 0)
-    assert streams["exit_status"] in {0, -signal.SIGTERM}  # uvicorn ends in good order, and then by the signal it was sent
+    assert streams["exit_status"] in {
+        0,
+        -signal.SIGTERM,
+    }  # uvicorn ends in good order, and then by the signal it was sent
     assert streams["connections"] > streams["streams"]  # the restart cut them off
     race = found["L4"]
     assert (race["claimed"], race["claimed_twice"], race["left"]) == (race["queued"], 0, 0)

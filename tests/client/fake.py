@@ -43,11 +43,24 @@ Script = Callable[[Request], Answer]
 
 
 def as_json(value: Any, status: int = 200, **headers: str) -> Answer:
-    return Answer(status, json.dumps(value).encode(), {"Content-Type": "application/json"} | headers)
+    return Answer(
+        status, json.dumps(value).encode(), {"Content-Type": "application/json"} | headers
+    )
 
 
-def problem(status: int, code: str, detail: str, errors: Iterable[Any] = (), **headers: str) -> Answer:
-    answer = as_json({"status": status, "code": code, "detail": detail, "request_id": "req_1", "errors": list(errors)}, status)
+def problem(
+    status: int, code: str, detail: str, errors: Iterable[Any] = (), **headers: str
+) -> Answer:
+    answer = as_json(
+        {
+            "status": status,
+            "code": code,
+            "detail": detail,
+            "request_id": "req_1",
+            "errors": list(errors),
+        },
+        status,
+    )
     answer.headers |= {"Content-Type": "application/problem+json"} | headers
     return answer
 
@@ -87,7 +100,10 @@ class Fake:
         headers = {name.lower(): value for name, value in handler.headers.items()}
         request = Request(handler.command, url.path, parse_qs(url.query), headers, body)
         self.requests.append(request)
-        script = self.scripts.get(f"{request.method} {request.path}", [problem(404, "not_found", f"Nothing at {url.path}.")])
+        script = self.scripts.get(
+            f"{request.method} {request.path}",
+            [problem(404, "not_found", f"Nothing at {url.path}.")],
+        )
         said = script.pop(0) if len(script) > 1 else script[0]
         self.answer(handler, said if isinstance(said, Answer) else said(request))
 
@@ -95,7 +111,11 @@ class Fake:
     def answer(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
         if answer.status:
             handler.send_response(answer.status)
-            for name, value in {"Content-Length": str(len(answer.body)), "Connection": "close", **answer.headers}.items():
+            for name, value in {
+                "Content-Length": str(len(answer.body)),
+                "Connection": "close",
+                **answer.headers,
+            }.items():
                 if value:
                     handler.send_header(name, value)
             handler.end_headers()
@@ -104,7 +124,9 @@ class Fake:
         handler.close_connection = True
         if answer.cut:
             time.sleep(0.05)  # what was written arrives; then the connection is reset
-            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            handler.connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
             os.close(handler.connection.detach())
 
 
@@ -151,6 +173,12 @@ def stream(*messages: dict[str, Any], cut: bool = False) -> Answer:
     """Events with their number as id; a job without one."""
     text = "retry: 1000\n\n: still here\n\n"
     for message in messages:
-        head = f"id: {message['seq']}\nevent: {message['type']}\n" if "seq" in message else "event: job\n"
+        head = (
+            f"id: {message['seq']}\nevent: {message['type']}\n"
+            if "seq" in message
+            else "event: job\n"
+        )
         text += f"{head}data: {json.dumps(message)}\n\n"
-    return Answer(200, text.encode(), {"Content-Type": "text/event-stream", "Content-Length": ""}, cut=cut)
+    return Answer(
+        200, text.encode(), {"Content-Type": "text/event-stream", "Content-Length": ""}, cut=cut
+    )

@@ -2,7 +2,7 @@ import pytest
 
 from client.distill import Distill
 from client.errors import DistillProblem
-from core.spec.job import parse
+from core.jobspec.job import parse
 from tests.builders import distillation_body
 from tests.client.fake import Answer, Fake, as_json, job, problem
 
@@ -50,11 +50,18 @@ def test_a_spec_can_be_submitted_as_it_is(fake: Fake, service: Distill) -> None:
 
 
 def test_lists_go_through_every_page(fake: Fake, service: Distill) -> None:
-    pages = [{"data": [job(id=f"job_{n}")], "has_more": n < 3, "next_cursor": f"c{n}" if n < 3 else None} for n in (1, 2, 3)]
+    pages = [
+        {"data": [job(id=f"job_{n}")], "has_more": n < 3, "next_cursor": f"c{n}" if n < 3 else None}
+        for n in (1, 2, 3)
+    ]
     fake.on("GET /v1/jobs", *map(as_json, pages))
     found = service.jobs(status=["queued", "running"], method="arkd", metadata={"team": "a"})
     assert [it.id for it in found] == ["job_1", "job_2", "job_3"]
     queries = [request.query for request in fake.requests]
     assert [query.get("after") for query in queries] == [None, ["c1"], ["c2"]]
     for query in queries:
-        assert (query["status"], query["method"], query["metadata[team]"]) == (["queued", "running"], ["arkd"], ["a"])
+        assert (query["status"], query["method"], query["metadata[team]"]) == (
+            ["queued", "running"],
+            ["arkd"],
+            ["a"],
+        )

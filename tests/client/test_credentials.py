@@ -23,12 +23,16 @@ def test_the_embedded_services_key_is_found_for_this_machine_only(home: Path) ->
     assert find_api_key("http://10.0.0.7:8321") is None
 
 
-def test_the_environment_is_asked_before_the_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_asked_before_the_folder(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DISTILL_API_KEY", "dk_other")
     assert find_api_key("https://distill.example.org") == "dk_other"
 
 
-def test_a_service_on_another_port_is_found_through_its_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_on_another_port_is_found_through_its_folder(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert find_url() == "http://127.0.0.1:8321"
     (home / "url").write_text("http://127.0.0.1:9000\n")
     assert find_url() == "http://127.0.0.1:9000"

@@ -5,7 +5,7 @@ import pytest
 
 from client import jobfile
 from client.errors import ClientError
-from core.spec.job import AdversarialTraining, Distillation, parse
+from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec, parse
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
@@ -18,26 +18,45 @@ def load(tmp_path: Path, text: str, *changes: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_is_a_valid_job(path: Path) -> None:
-    assert isinstance(parse(jobfile.load(path, [])), AdversarialTraining | Distillation)
+    assert isinstance(parse(jobfile.load(path, [])), AdversarialTrainingSpec | DistillationSpec)
 
 
 def test_the_papers_example_is_what_the_defaults_are() -> None:
     written = parse(jobfile.load(EXAMPLES / "cifar10-starship.yaml", []))
-    assert isinstance(written, Distillation)
-    bare = Distillation.model_validate(
+    assert isinstance(written, DistillationSpec)
+    bare = DistillationSpec.model_validate(
         {"teacher": "x", "student": {"architecture": "resnet18"}, "data": {"dataset": "cifar10"}},
     )
-    assert (written.method, written.adversary, written.schedule) == (bare.method, bare.adversary, bare.schedule)
+    assert (written.method, written.adversary, written.schedule) == (
+        bare.method,
+        bare.adversary,
+        bare.schedule,
+    )
 
 
 def test_numbers_are_read_as_yaml_1_2_has_them(tmp_path: Path) -> None:
-    found = load(tmp_path, "{rate: 1e-3, plain: 5e-4, word: no, radius: 8/255, octal: 010, time: 12:30}")
-    assert found == {"rate": 0.001, "plain": 0.0005, "word": "no", "radius": "8/255", "octal": 10, "time": "12:30"}
+    found = load(
+        tmp_path, "{rate: 1e-3, plain: 5e-4, word: no, radius: 8/255, octal: 010, time: 12:30}"
+    )
+    assert found == {
+        "rate": 0.001,
+        "plain": 0.0005,
+        "word": "no",
+        "radius": "8/255",
+        "octal": 10,
+        "time": "12:30",
+    }
 
 
 def test_changes_reach_any_depth_and_make_what_is_missing(tmp_path: Path) -> None:
     text = "evaluation: {attacks: [{name: pgd}, {name: cw}]}"
-    changes = ("schedule.epochs=5", "evaluation.attacks.1.steps=40", "name=a=b", "data.augmentation={flip: false}", "seed=")
+    changes = (
+        "schedule.epochs=5",
+        "evaluation.attacks.1.steps=40",
+        "name=a=b",
+        "data.augmentation={flip: false}",
+        "seed=",
+    )
     assert load(tmp_path, text, *changes) == {
         "evaluation": {"attacks": [{"name": "pgd"}, {"name": "cw", "steps": 40}]},
         "schedule": {"epochs": 5},
@@ -60,7 +79,9 @@ def test_changes_reach_any_depth_and_make_what_is_missing(tmp_path: Path) -> Non
         ("seed=.nan", "does not have"),
     ],
 )
-def test_a_change_that_cannot_be_made_is_refused_with_a_sentence(tmp_path: Path, change: str, sentence: str) -> None:
+def test_a_change_that_cannot_be_made_is_refused_with_a_sentence(
+    tmp_path: Path, change: str, sentence: str
+) -> None:
     with pytest.raises(ClientError, match=sentence):
         load(tmp_path, "{name: digits, attacks: [{name: pgd}]}", change)
 
@@ -76,7 +97,9 @@ def test_a_change_that_cannot_be_made_is_refused_with_a_sentence(tmp_path: Path,
         ("name: 2026-01-31", "in quotes"),
     ],
 )
-def test_a_file_that_is_no_job_is_refused_with_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+def test_a_file_that_is_no_job_is_refused_with_a_sentence(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
     with pytest.raises(ClientError, match=sentence):
         load(tmp_path, text)
 

@@ -11,7 +11,11 @@ from client.main import app
 from tests.client.fake import Answer, Fake, Request, problem
 
 REPORT = "GET /v1/jobs/job_1/report"
-PAGES = {"md": "# A report\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nÜmlaut \x1b[2J", "html": "<h1>A report</h1>", "json": '{"a": 1}'}
+PAGES = {
+    "md": "# A report\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nÜmlaut \x1b[2J",
+    "html": "<h1>A report</h1>",
+    "json": '{"a": 1}',
+}
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +44,9 @@ def test_in_a_pipe_the_report_is_its_markdown_without_what_steers_terminals() ->
     assert (result.exit_code, result.stdout) == (0, PAGES["md"].replace("\x1b", "\ufffd") + "\n")
 
 
-def test_on_a_terminal_the_markdown_is_laid_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_a_terminal_the_markdown_is_laid_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(display, "console", lambda: Console(width=60))
     display.show_markdown(PAGES["md"])
@@ -58,7 +64,12 @@ def test_another_form_is_printed_as_it_is(form: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "options", "form"),
-    [("a.html", [], "html"), ("a.json", [], "json"), ("a", [], "md"), ("a.txt", ["--format", "html"], "html")],
+    [
+        ("a.html", [], "html"),
+        ("a.json", [], "json"),
+        ("a", [], "md"),
+        ("a.txt", ["--format", "html"], "html"),
+    ],
 )
 def test_a_file_gets_the_form_of_its_ending_unless_another_is_asked_for(
     tmp_path: Path, name: str, options: list[str], form: str

@@ -27,7 +27,11 @@ def test_two_submissions_have_two_idempotency_keys(fake: Fake, service: Distill)
 
 
 def test_a_retry_that_meets_its_own_first_try_waits_for_it(fake: Fake, service: Distill) -> None:
-    still = problem(409, "idempotency_in_progress", "The first request with this Idempotency-Key is still being carried out.")
+    still = problem(
+        409,
+        "idempotency_in_progress",
+        "The first request with this Idempotency-Key is still being carried out.",
+    )
     fake.on("POST /v1/jobs", NO_ANSWER, still, as_json(job("queued"), 201))
     assert service.submit({}).id == "job_1"
 
@@ -43,21 +47,31 @@ def test_a_refusal_is_not_asked_again(fake: Fake, service: Distill, status: int)
     fake.on("GET /v1/jobs/job_1", problem(status, "some_code", "No."))
     with pytest.raises(DistillProblem) as refused:
         service.job("job_1")
-    assert (refused.value.status, refused.value.code, refused.value.detail) == (status, "some_code", "No.")
+    assert (refused.value.status, refused.value.code, refused.value.detail) == (
+        status,
+        "some_code",
+        "No.",
+    )
     assert len(fake.requests) == 1
 
 
 @pytest.mark.parametrize("said", ["1", lambda: formatdate(time.time() + 2, usegmt=True)])
 def test_retry_after_is_honoured(fake: Fake, service: Distill, said: object) -> None:
     value = said() if callable(said) else said
-    fake.on("GET /v1/jobs/job_1", problem(429, "slow_down", "Slow down.", **{"Retry-After": str(value)}), as_json(job()))
+    fake.on(
+        "GET /v1/jobs/job_1",
+        problem(429, "slow_down", "Slow down.", **{"Retry-After": str(value)}),
+        as_json(job()),
+    )
     begun = time.monotonic()
     service.job("job_1")
     assert time.monotonic() - begun >= 0.9
 
 
 def test_a_service_that_asks_for_hours_is_reported_at_once(fake: Fake, service: Distill) -> None:
-    fake.on("GET /v1/jobs/job_1", problem(503, "unavailable", "Maintenance.", **{"Retry-After": "7200"}))
+    fake.on(
+        "GET /v1/jobs/job_1", problem(503, "unavailable", "Maintenance.", **{"Retry-After": "7200"})
+    )
     with pytest.raises(DistillProblem, match="Maintenance"):
         service.job("job_1")
     assert len(fake.requests) == 1
@@ -65,7 +79,10 @@ def test_a_service_that_asks_for_hours_is_reported_at_once(fake: Fake, service: 
 
 def test_patience_ends(fake: Fake) -> None:
     fake.on("GET /v1/jobs/job_1", BUSY)
-    with client_of(fake, retries=2) as service, pytest.raises(DistillProblem, match="does not answer"):
+    with (
+        client_of(fake, retries=2) as service,
+        pytest.raises(DistillProblem, match="does not answer"),
+    ):
         service.job("job_1")
     assert len(fake.requests) == 3
 

@@ -78,7 +78,9 @@ def composed(tmp_path: Path) -> Iterator[Composed]:
         yield Composed(tmp_path, *servers)  # type: ignore[arg-type]
 
 
-def test_the_walk_on_postgres_redis_celery_and_s3_as_docker_compose_starts_them(composed: Composed, tmp_path: Path) -> None:
+def test_the_walk_on_postgres_redis_celery_and_s3_as_docker_compose_starts_them(
+    composed: Composed, tmp_path: Path
+) -> None:
     with composed.start("migrate") as migration:
         assert migration.wait(60) == 0, migration.log.read_text()
     with composed.start("api"), composed.start("worker") as worker:
@@ -94,7 +96,9 @@ def test_the_walk_on_postgres_redis_celery_and_s3_as_docker_compose_starts_them(
             assert any(artifact.kind == "checkpoint" for artifact in distill.artifacts(long))
 
 
-def test_a_job_submitted_while_the_broker_is_down_is_accepted_and_runs(composed: Composed, tmp_path: Path) -> None:
+def test_a_job_submitted_while_the_broker_is_down_is_accepted_and_runs(
+    composed: Composed, tmp_path: Path
+) -> None:
     with composed.start("migrate") as migration:
         assert migration.wait(60) == 0
     broker = composed.here["DISTILL_BROKER_URL"]
@@ -125,13 +129,27 @@ def test_every_setting_of_the_compose_file_is_one_that_the_program_reads() -> No
 
 def test_every_secret_of_the_compose_file_is_in_the_example() -> None:
     asked = set(re.findall(r"\$\{([A-Z0-9_]+):\?", (ROOT / "docker-compose.yml").read_text()))
-    offered = set(re.findall(r"^([A-Z0-9_]+)=", (ROOT / "deploy" / "env.example").read_text(), re.MULTILINE))
+    offered = set(
+        re.findall(r"^([A-Z0-9_]+)=", (ROOT / "deploy" / "env.example").read_text(), re.MULTILINE)
+    )
     assert asked <= offered
 
 
 def test_the_image_holds_every_package_and_no_tests() -> None:
-    copied = {shlex.split(line)[1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY")}
-    assert {"api", "worker", "core", "client", "migrations", "embedded", "constraints.txt"} <= copied
+    copied = {
+        shlex.split(line)[1]
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY")
+    }
+    assert {
+        "api",
+        "worker",
+        "core",
+        "client",
+        "migrations",
+        "embedded",
+        "constraints.txt",
+    } <= copied
     assert "tests" not in copied
 
 
@@ -150,7 +168,16 @@ def test_an_installed_wheel_has_the_migrations(tmp_path: Path) -> None:
         str(ROOT),
     ]
     subprocess.run(command, check=True, capture_output=True)
-    code = "import core.store.engine as e; e.migrate('sqlite:///there.db'); print(e.__file__)"
+    code = (
+        "import core.store.database.engine as e; e.migrate('sqlite:///there.db'); print(e.__file__)"
+    )
     environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert str(tmp_path) in done.stdout

@@ -15,16 +15,30 @@ TINY: dict[str, Any] = {
     "adversary": {"name": "pgd", "radius": 0.15, "step_size": 0.05, "steps": 2},
     "schedule": {"epochs": 2, "batch_size": 64},
     "export": [],
-    "evaluation": {"attacks": [{"name": "pgd", "steps": 3}, {"name": "cw", "steps": 3}], "limit": 100},
+    "evaluation": {
+        "attacks": [{"name": "pgd", "steps": 3}, {"name": "cw", "steps": 3}],
+        "limit": 100,
+    },
 }
-TEACHER = {**TINY, "kind": "adversarial_training", "name": "teacher", "student": {"architecture": "small_cnn", "width": 8}}
+TEACHER = {
+    **TINY,
+    "kind": "adversarial_training",
+    "name": "teacher",
+    "student": {"architecture": "small_cnn", "width": 8},
+}
 
 
 def walk(distill: Distill, folder: Path) -> None:
     """Teacher, student, download; then the student goes out and comes in again as a model, and teaches."""
     teacher = distill.wait(distill.submit(TEACHER).id)
     assert teacher.status == "succeeded", teacher.failure
-    student_spec = {**TINY, "kind": "distillation", "name": "student", "teacher": teacher.id, "method": {"name": "starship"}}
+    student_spec = {
+        **TINY,
+        "kind": "distillation",
+        "name": "student",
+        "teacher": teacher.id,
+        "method": {"name": "starship"},
+    }
     assert distill.dry_run(student_spec).estimate.steps == 8
     student = distill.wait(distill.submit(student_spec).id)
     assert student.status == "succeeded", student.failure
@@ -38,11 +52,21 @@ def walk(distill: Distill, folder: Path) -> None:
     report = json.loads(files["report.json"].read_text())
     assert report == distill.report(student.id)
     for network, results in report["results"].items():
-        assert {name: it["value"] for name, it in results.items()}.items() <= student.results[network].items()
+        assert {name: it["value"] for name, it in results.items()}.items() <= student.results[
+            network
+        ].items()
 
     model = distill.upload_model(
-        files["best.safetensors"], "again", {"architecture": "small_cnn", "width": 4}, classes=10, channels=1, height=8, width=8
+        files["best.safetensors"],
+        "again",
+        {"architecture": "small_cnn", "width": 4},
+        classes=10,
+        channels=1,
+        height=8,
+        width=8,
     )
     assert distill.wait_model(model.id).status == "ready"
-    again = distill.wait(distill.submit({**student_spec, "teacher": "again", "method": {"name": "arkd"}}).id)
+    again = distill.wait(
+        distill.submit({**student_spec, "teacher": "again", "method": {"name": "arkd"}}).id
+    )
     assert again.status == "succeeded", again.failure

@@ -7,32 +7,48 @@ import torch
 
 from core.distillation.__main__ import job
 from core.distillation.models import from_description, weights
-from core.folder import Ended, JobFolder
-from core.spec.data import DIGITS
-from core.spec.fit import resolve
-from core.spec.job import AdversarialTraining, Distillation, EvaluationJob, TrainingJob
-from core.spec.network import ModelDescription, SmallCnn
+from core.job_folder import Ended, JobFolder
+from core.jobspec.data import DIGITS
+from core.jobspec.defaults import resolve
+from core.jobspec.job import (
+    AdversarialTrainingSpec,
+    DistillationSpec,
+    EvaluationJobSpec,
+    TrainingSpec,
+)
+from core.jobspec.network import ModelDescription, SmallCnn
 
 TEACHER = ModelDescription(network=SmallCnn(width=4), classes=10, channels=1, height=8, width=8)
 SMALL: dict[str, Any] = {
     "student": {"architecture": "small_cnn", "width": 2},
-    "data": {"dataset": "digits", "held_out": 0.1, "limit": 300, "augmentation": {"crop_padding": 1, "flip": True}},
+    "data": {
+        "dataset": "digits",
+        "held_out": 0.1,
+        "limit": 300,
+        "augmentation": {"crop_padding": 1, "flip": True},
+    },
     "adversary": {"name": "pgd", "radius": 0.15, "step_size": 0.05, "steps": 2},
     "schedule": {"epochs": 2, "batch_size": 64, "checkpoint_seconds": 0},
     "export": [],
-    "evaluation": {"attacks": [{"name": "pgd", "steps": 3}, {"name": "cw", "steps": 3}], "limit": 100, "batch_size": 50},
+    "evaluation": {
+        "attacks": [{"name": "pgd", "steps": 3}, {"name": "cw", "steps": 3}],
+        "limit": 100,
+        "batch_size": 50,
+    },
 }
 
 
-def distillation(**changes: Any) -> Distillation:
-    return Distillation.model_validate({"teacher": "mdl_teacher", "method": {"name": "starship"}, **SMALL, **changes})
+def distillation(**changes: Any) -> DistillationSpec:
+    return DistillationSpec.model_validate(
+        {"teacher": "mdl_teacher", "method": {"name": "starship"}, **SMALL, **changes}
+    )
 
 
-def training(**changes: Any) -> AdversarialTraining:
-    return AdversarialTraining.model_validate({**SMALL, **changes})
+def training(**changes: Any) -> AdversarialTrainingSpec:
+    return AdversarialTrainingSpec.model_validate({**SMALL, **changes})
 
 
-def laid_out(path: Path, spec: TrainingJob) -> JobFolder:
+def laid_out(path: Path, spec: TrainingSpec) -> JobFolder:
     """The folder of a job, with a teacher whose weights are always the same."""
     folder = JobFolder(path)
     folder.lay_out(resolve(spec, DIGITS), teacher=TEACHER, dataset=DIGITS)
@@ -44,5 +60,5 @@ def laid_out(path: Path, spec: TrainingJob) -> JobFolder:
 def run(folder: JobFolder, stop: Any = lambda: False) -> Ended:
     """The job, in this process."""
     spec = folder.read_spec()
-    assert isinstance(spec, AdversarialTraining | Distillation | EvaluationJob)
+    assert isinstance(spec, AdversarialTrainingSpec | DistillationSpec | EvaluationJobSpec)
     return job(folder, spec, stop).run()

@@ -11,22 +11,22 @@ from pydantic import BaseModel
 
 from core import figures
 from core.distillation.adversaries import attack
-from core.distillation.averaging import Average
-from core.distillation.evaluation import Step, Subject
+from core.distillation.evaluation import EvaluationTarget, Step
 from core.distillation.evaluation.analyses import ANALYSES
-from core.distillation.evaluator import Measure, steps
+from core.distillation.evaluation.evaluator import Measure, steps
 from core.distillation.models import BUILDERS
 from core.distillation.models.small_cnn import SmallCnn
-from core.distillation.optimisation import learning_rate
 from core.distillation.statistics.distances import squared_distance
-from core.spec.adversary import Adversary
-from core.spec.evaluation import Analysis, Attack
-from core.spec.job import Submitted
-from core.spec.network import ARCHITECTURES, Network
-from core.spec.report import Report
-from core.spec.schedule import Decay, Schedule
-from core.spec.starship import Distance
-from core.spec.weights import Averaging
+from core.distillation.training.averaging import Average
+from core.distillation.training.optimization import learning_rate
+from core.jobspec.evaluation import Analysis, Attack
+from core.jobspec.job import SubmittedSpec
+from core.jobspec.network import ARCHITECTURES, Network
+from core.jobspec.training.adversary import AdversarySettings
+from core.jobspec.training.schedule import Decay, Schedule
+from core.jobspec.training.starship import Distance
+from core.jobspec.training.weights import AveragingSettings
+from core.reportspec.report import Report
 from tests.distillation.evaluation.robust import robust_network, some_images
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -47,9 +47,9 @@ def names(union: Any, key: str = "name") -> set[str]:
         (Network, "architectures.md", "architecture"),
         (Attack, "evaluation.md", "name"),
         (Analysis, "evaluation.md", "name"),
-        (Adversary, "methods.md", "name"),
+        (AdversarySettings, "methods.md", "name"),
         (Distance, "methods.md", "name"),
-        (Averaging, "methods.md", "name"),
+        (AveragingSettings, "methods.md", "name"),
         (Decay, "methods.md", "name"),
     ],
 )
@@ -69,7 +69,11 @@ def test_the_row_of_an_attack_or_analysis_names_all_its_settings(kind: type[Base
 def test_every_field_of_a_report_has_a_row() -> None:
     text = (DOCS / "evaluation.md").read_text().split("## The report")[1].split("## Warnings")[0]
     fields = {field.alias or name for name, field in Report.model_fields.items()}
-    assert fields == {name for cell in re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE) for name in re.findall(r"\w+", cell)}
+    assert fields == {
+        name
+        for cell in re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE)
+        for name in re.findall(r"\w+", cell)
+    }
 
 
 def test_every_architecture_has_settings_facts_a_builder_and_its_parameters_in_the_page() -> None:
@@ -79,7 +83,9 @@ def test_every_architecture_has_settings_facts_a_builder_and_its_parameters_in_t
         (row,) = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
         count = facts.parameters(10)
         assert count is None or f"| {count:,} |" in row
-        assert set(re.findall(r"`(\w+)`", row.rsplit("|", 2)[1])) == set(facts.settings.model_fields) - {
+        assert set(re.findall(r"`(\w+)`", row.rsplit("|", 2)[1])) == set(
+            facts.settings.model_fields
+        ) - {
             "architecture",
             "normalisation",
         }
@@ -89,8 +95,8 @@ def test_every_analysis_has_an_implementation_and_a_plot() -> None:
     assert names(Analysis) == set(ANALYSES) == set(figures.PLOTS)
 
 
-def some_subject() -> Subject:
-    return Subject(robust_network(), None, some_images(4), 10, 4, 0, 0.1)
+def some_subject() -> EvaluationTarget:
+    return EvaluationTarget(robust_network(), None, some_images(4), 10, 4, 0, 0.1)
 
 
 @pytest.mark.parametrize("kind", kinds(Attack), ids=lambda it: it.__name__)
@@ -101,10 +107,15 @@ def test_every_attack_is_carried_out(kind: Any) -> None:
     assert isinstance(next(steps(Measure(settings.name, settings), some_subject(), None)), Step)
 
 
-@pytest.mark.parametrize("kind", kinds(Adversary), ids=lambda it: it.__name__)
+@pytest.mark.parametrize("kind", kinds(AdversarySettings), ids=lambda it: it.__name__)
 def test_every_adversary_climbs(kind: Any) -> None:
     images = torch.full((2, 1, 8, 8), 0.5)
-    found = attack(kind(radius=0.1), lambda x: x.flatten(1).sum(dim=1), images, torch.Generator().manual_seed(0))
+    found = attack(
+        kind(radius=0.1),
+        lambda x: x.flatten(1).sum(dim=1),
+        images,
+        torch.Generator().manual_seed(0),
+    )
     assert (found.flatten(1).sum(dim=1) > images.flatten(1).sum(dim=1)).all()
 
 
@@ -116,9 +127,12 @@ def test_every_distance_is_0_of_the_same_and_more_of_others(kind: Any) -> None:
     assert float(squared_distance(one, other, **settings)) > 1e-3
 
 
-@pytest.mark.parametrize("kind", kinds(Averaging), ids=lambda it: it.__name__)
+@pytest.mark.parametrize("kind", kinds(AveragingSettings), ids=lambda it: it.__name__)
 def test_every_average_adds_something_up(kind: Any) -> None:
-    average = Average(kind(**({"begin": 0} if "begin" in kind.model_fields else {})), SmallCnn(10, width=1, channels=1))
+    average = Average(
+        kind(**({"begin": 0} if "begin" in kind.model_fields else {})),
+        SmallCnn(10, width=1, channels=1),
+    )
     average.after_step()
     average.after_epoch(1)
     assert average.count == 1
@@ -144,11 +158,17 @@ def all_settings(kind: Any, seen: list[type[BaseModel]]) -> Iterator[type[BaseMo
         yield from all_settings(each, seen)
 
 
-SETTINGS = list(all_settings(Submitted, []))
+SETTINGS = list(all_settings(SubmittedSpec, []))
 
 
 def test_all_settings_are_looked_at() -> None:
-    assert {*kinds(Distance), *kinds(Network), *kinds(Analysis), *kinds(Averaging), *kinds(Decay)} <= set(SETTINGS)
+    assert {
+        *kinds(Distance),
+        *kinds(Network),
+        *kinds(Analysis),
+        *kinds(AveragingSettings),
+        *kinds(Decay),
+    } <= set(SETTINGS)
 
 
 @pytest.mark.parametrize("kind", SETTINGS, ids=lambda it: it.__name__)
@@ -157,5 +177,9 @@ def test_every_setting_says_what_it_is_in_the_schema(kind: type[BaseModel]) -> N
     if "$ref" in schema:
         schema = schema["$defs"][kind.__name__]
     assert schema["description"]
-    silent = [name for name, field in schema["properties"].items() if not field.get("description") and "const" not in field]
+    silent = [
+        name
+        for name, field in schema["properties"].items()
+        if not field.get("description") and "const" not in field
+    ]
     assert silent == []

@@ -10,7 +10,7 @@ import torch
 from core.distillation import __main__ as main
 from core.distillation.statistics.distances import DISTANCES, squared_distance
 from tests.distillation.folders import distillation, laid_out, run
-from tests.distillation.test_resume import StopAfter, newest_checkpoint
+from tests.distillation.training.test_resume import StopAfter, newest_checkpoint
 
 pytestmark = pytest.mark.gpu
 
@@ -26,7 +26,11 @@ def test_a_distillation_runs_to_its_end_in_every_precision(precision: str, tmp_p
     assert run(laid_out(tmp_path / "job", distillation(schedule=schedule))).outcome == "succeeded"
 
 
-@pytest.mark.parametrize("changes", [{"method": {"name": "arkd"}}, {"adversary": {"name": "n_fgsm", "radius": 0.1}}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"method": {"name": "arkd"}}, {"adversary": {"name": "n_fgsm", "radius": 0.1}}],
+    ids=str,
+)
 def test_other_methods_and_adversaries_run_too(changes: dict[str, Any], tmp_path: Path) -> None:
     assert run(laid_out(tmp_path / "job", distillation(**changes))).outcome == "succeeded"
 
@@ -55,4 +59,8 @@ def test_memory_that_runs_out_is_called_that(tmp_path: Path) -> None:
         ended = main.run(folder, threading.Event())
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert (ended.outcome, ended.code, ended.failure_class) == ("failed", "out_of_memory", "infrastructure")
+    assert (ended.outcome, ended.code, ended.failure_class) == (
+        "failed",
+        "out_of_memory",
+        "infrastructure",
+    )

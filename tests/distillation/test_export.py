@@ -12,7 +12,7 @@ from core.distillation import export as exports
 from core.distillation.export import export
 from core.distillation.models import from_description
 from core.errors import JobFailed
-from core.spec.network import MobileNetV2, ModelDescription, Network, ResNet18, SmallCnn
+from core.jobspec.network import MobileNetV2, ModelDescription, Network, ResNet18, SmallCnn
 
 NETWORKS: list[Network] = [SmallCnn(width=4, normalisation="cifar10"), ResNet18(), MobileNetV2()]
 
@@ -31,14 +31,18 @@ def test_an_exported_network_gives_its_logits_for_any_number_of_images(network: 
     images = torch.rand(5, 3, 32, 32)
     with torch.no_grad():
         expected = built.eval()(images)
-    session = onnxruntime.InferenceSession(files["student.onnx"].content, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        files["student.onnx"].content, providers=["CPUExecutionProvider"]
+    )
     (found,) = session.run(["logits"], {"images": images.numpy()})
     assert np.abs(found - expected.numpy()).max() <= 1e-4
     program = torch.export.load(io.BytesIO(files["student.pt2"].content)).module()
     torch.testing.assert_close(program(images), expected, atol=1e-4, rtol=0)
     assert all(file.difference <= 1e-4 for file in files.values())
     graph = onnx.load_from_string(files["student.onnx"].content).graph
-    assert not graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value"), "the batch is dynamic"
+    assert not graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value"), (
+        "the batch is dynamic"
+    )
 
 
 def test_a_file_that_differs_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

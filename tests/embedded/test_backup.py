@@ -16,13 +16,14 @@ from alembic.config import Config
 
 import migrations
 from core.settings import Settings
-from core.store import artifacts, schema
-from core.store.engine import make_engine, writing
-from core.store.objects import Objects, checkpoint_key
-from core.store.tables import DIGITS_ID
-from core.store.verification import verify
+from core.store import artifacts
+from core.store.database import schema
+from core.store.database.engine import make_engine, writing
+from core.store.database.tables import DIGITS_ID
+from core.store.objects.store import Objects, checkpoint_key
+from core.store.objects.verification import verify
+from embedded.atomic_folders import Refusal, whole
 from embedded.backup import restore, save, schema_of
-from embedded.whole import Refusal, whole
 from tests.api.builders import a_finished_job
 from tests.builders import an_attempt, training_body
 from tests.embedded.test_service import Start, start  # noqa: F401 - a fixture
@@ -56,7 +57,9 @@ def wrong(folder: Path) -> list[str]:
     return [it.file.key for it in found if it.wrong]
 
 
-def assert_refused(source: Path, target: Path, words: str, act: Callable[[Path, Path], object]) -> None:
+def assert_refused(
+    source: Path, target: Path, words: str, act: Callable[[Path, Path], object]
+) -> None:
     """With a sentence, and nothing made."""
     with pytest.raises(Refusal, match=re.escape(words)):
         act(source, target)
@@ -64,30 +67,57 @@ def assert_refused(source: Path, target: Path, words: str, act: Callable[[Path, 
     assert not target.with_name(f".{target.name}.part").exists()
 
 
-def test_a_running_service_is_saved_and_its_jobs_go_on_elsewhere(start: Start, tmp_path: Path) -> None:  # noqa: F811
-    quick = {"DISTILL_LEASE_SECONDS": "3", "DISTILL_HEARTBEAT_SECONDS": "0.5", "DISTILL_BACKOFF_SECONDS": "0.2"}
+def test_a_running_service_is_saved_and_its_jobs_go_on_elsewhere(
+    start: Start,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    quick = {
+        "DISTILL_LEASE_SECONDS": "3",
+        "DISTILL_HEARTBEAT_SECONDS": "0.5",
+        "DISTILL_BACKOFF_SECONDS": "0.2",
+    }
     quick |= {"DISTILL_SWEEP_SECONDS": "0.5", "DISTILL_SLOTS": "2"}
     service = start("data", "--port", "0", **quick).ready()
     with service.client() as client:
         short = client.submit(training_body())
-        running = client.clone(short.id, {"schedule": {"epochs": 10_000, "batch_size": 64, "checkpoint_seconds": 1}})
+        running = client.clone(
+            short.id, {"schedule": {"epochs": 10_000, "batch_size": 64, "checkpoint_seconds": 1}}
+        )
         done = client.wait(short.id)
         assert done.status == "succeeded", done.failure
         before = {artifact.name: artifact.sha256 for artifact in client.artifacts(done.id)}
-        wait_until(lambda: any(it.kind == "checkpoint" for it in client.artifacts(running.id)), 120, "a checkpoint")
+        wait_until(
+            lambda: any(it.kind == "checkpoint" for it in client.artifacts(running.id)),
+            120,
+            "a checkpoint",
+        )
         saved = backup("backup", tmp_path / "saved", "--data", service.data, module="client.main")
         assert saved.returncode == 0, saved.stderr
         assert client.job(running.id).status == "running"
     service.end()
     assert wrong(tmp_path / "saved") == []
-    restored = backup("restore", tmp_path / "saved", "--data", tmp_path / "restored", module="client.main")
+    restored = backup(
+        "restore", tmp_path / "saved", "--data", tmp_path / "restored", module="client.main"
+    )
     assert restored.returncode == 0, restored.stderr
     again = start("restored", "--port", "0", **quick).ready()
     with again.client() as client:  # by the key that was saved
         assert {artifact.name: artifact.sha256 for artifact in client.artifacts(done.id)} == before
-        files = {path.name for path in client.download(done.id, tmp_path / "files")}  # each held against its hash
-        assert files == {name for name in before if not name.startswith("checkpoint")} > {"best.safetensors", "report.json"}
-        wait_until(lambda: client.job(running.id).attempt == 2 and client.job(running.id).phase == "training", 120, "training")
+        files = {
+            path.name for path in client.download(done.id, tmp_path / "files")
+        }  # each held against its hash
+        assert (
+            files
+            == {name for name in before if not name.startswith("checkpoint")}
+            > {"best.safetensors", "report.json"}
+        )
+        wait_until(
+            lambda: (
+                client.job(running.id).attempt == 2 and client.job(running.id).phase == "training"
+            ),
+            120,
+            "training",
+        )
         (resumed,) = (event for event in events(client, running.id) if event["type"] == "resumed")
         assert resumed["data"]["step"] > 0
         client.cancel(running.id)
@@ -99,7 +129,9 @@ def events(client: object, job_id: str) -> list[dict[str, object]]:
     return found
 
 
-def test_what_was_saved_is_restored_byte_for_byte_for_its_owner_only(data: Path, tmp_path: Path) -> None:
+def test_what_was_saved_is_restored_byte_for_byte_for_its_owner_only(
+    data: Path, tmp_path: Path
+) -> None:
     saved, restored = tmp_path / "saved", tmp_path / "restored"
     left = tmp_path / ".saved.part" / "new"
     (left / "objects").mkdir(parents=True)
@@ -107,15 +139,26 @@ def test_what_was_saved_is_restored_byte_for_byte_for_its_owner_only(data: Path,
     done = backup("save", saved, "--data", data)
     assert (done.returncode, "4 objects of" in done.stdout) == (0, True), done.stderr
     assert not left.parent.exists()
-    assert sorted(path.name for path in saved.iterdir()) == ["admin.key", "distill.db", "manifest.json", "objects"]
+    assert sorted(path.name for path in saved.iterdir()) == [
+        "admin.key",
+        "distill.db",
+        "manifest.json",
+        "objects",
+    ]
     restored.mkdir()  # an empty one gives way
     assert backup("restore", saved, "--data", restored).returncode == 0
     assert wrong(saved) == wrong(restored) == []
     assert (restored / "admin.key").read_text() == "dk_secret\n"
     for folder in (saved, restored):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert {stat.S_IMODE((folder / name).stat().st_mode) for name in ("admin.key", "distill.db")} == {0o600}
-    files = {path.relative_to(data): path.read_bytes() for path in (data / "objects").rglob("*") if path.is_file()}
+        assert {
+            stat.S_IMODE((folder / name).stat().st_mode) for name in ("admin.key", "distill.db")
+        } == {0o600}
+    files = {
+        path.relative_to(data): path.read_bytes()
+        for path in (data / "objects").rglob("*")
+        if path.is_file()
+    }
     assert {name: (restored / name).read_bytes() for name in files} == files
 
 
@@ -178,7 +221,10 @@ def test_a_backup_that_could_not_be_whole_is_none(data: Path, tmp_path: Path) ->
     saved.mkdir()
     (saved / "mine").write_text("mine")
     refused = backup("save", saved, "--data", data)
-    assert (refused.returncode, refused.stderr) == (1, f"{saved} is there already, and is not an empty folder.\n")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        f"{saved} is there already, and is not an empty folder.\n",
+    )
     assert [path.name for path in saved.iterdir()] == ["mine"]
 
 
@@ -196,7 +242,11 @@ def test_a_backup_that_is_not_what_was_saved_is_not_restored(data: Path, tmp_pat
     save(data, saved)
     with pytest.raises(Refusal, match="is not an empty folder"):
         restore(saved, data)
-    database, page, manifest = saved / "distill.db", next((saved / "objects").rglob("report.md")), saved / "manifest.json"
+    database, page, manifest = (
+        saved / "distill.db",
+        next((saved / "objects").rglob("report.md")),
+        saved / "manifest.json",
+    )
     facts = json.loads(manifest.read_text())
     kept = {path: path.read_bytes() for path in (database, page, manifest)}
     for path, damaged, words in (
@@ -204,8 +254,16 @@ def test_a_backup_that_is_not_what_was_saved_is_not_restored(data: Path, tmp_pat
         (page, None, "is not whole: 1 objects are gone"),
         (page, b"?" * len(kept[page]), "has SHA-256"),
         (page, kept[page] + b"?", "bytes; "),
-        (manifest, json.dumps({**facts, "schema": "9999"}).encode(), "has schema 9999; this program knows up to"),
-        (manifest, json.dumps({**facts, "sha256": {"../../canary": "0" * 64}}).encode(), "of another kind"),
+        (
+            manifest,
+            json.dumps({**facts, "schema": "9999"}).encode(),
+            "has schema 9999; this program knows up to",
+        ),
+        (
+            manifest,
+            json.dumps({**facts, "sha256": {"../../canary": "0" * 64}}).encode(),
+            "of another kind",
+        ),
         (manifest, kept[manifest][:20], "is no backup, or not all of one"),
     ):
         path.unlink() if damaged is None else path.write_bytes(damaged)
@@ -228,4 +286,6 @@ def test_a_backup_of_an_older_schema_is_migrated_as_it_is_restored(tmp_path: Pat
     restore(tmp_path / "saved", tmp_path / "restored")
     assert schema_of(tmp_path / "restored" / "distill.db") == schema.known()[0]
     with sqlite3.connect(tmp_path / "restored" / "distill.db") as found:
-        assert found.execute("SELECT deleted_at FROM datasets WHERE id = ?", [DIGITS_ID]).fetchall() == [(None,)]
+        assert found.execute(
+            "SELECT deleted_at FROM datasets WHERE id = ?", [DIGITS_ID]
+        ).fetchall() == [(None,)]

@@ -8,20 +8,24 @@ import pytest
 from client.errors import DistillProblem
 from tests.builders import training_body
 from tests.distillation.data.building import zip_of
+from tests.distillation.data.importing.test_npz import npz_of
 from tests.distillation.data.test_encoded import photos
-from tests.distillation.data.test_npz import npz_of
 from tests.embedded.test_service import Start, start
 
 __all__ = ["start"]
 
 
-def test_photographs_and_synthetic_images_are_sent_and_trained_on_together(start: Start, tmp_path: Path) -> None:
+def test_photographs_and_synthetic_images_are_sent_and_trained_on_together(
+    start: Start, tmp_path: Path
+) -> None:
     (tmp_path / "photos.zip").write_bytes(zip_of(photos(train=16, test=3)))
     synthetic = np.random.default_rng(0).integers(0, 256, (50, 16, 16, 3), np.uint8)
     (tmp_path / "synthetic.npz").write_bytes(npz_of(synthetic, np.arange(50) % 2))
     (tmp_path / "unsafe.npz").write_bytes(npz_of(synthetic, np.array([{}] * 50, dtype=object)))
     with start().ready().client() as service:
-        named = service.upload_dataset(tmp_path / "photos.zip", "photos", image_size=16, classes=["mouse", "cat"])
+        named = service.upload_dataset(
+            tmp_path / "photos.zip", "photos", image_size=16, classes=["mouse", "cat"]
+        )
         extra = service.upload_dataset(tmp_path / "synthetic.npz", "synthetic")
         unsafe = service.upload_dataset(tmp_path / "unsafe.npz", "unsafe")
         for row in (named, extra):
@@ -31,9 +35,24 @@ def test_photographs_and_synthetic_images_are_sent_and_trained_on_together(start
         assert refused.value.code == "unsafe_dataset"
         found = service.dataset("photos").description
         assert found is not None
-        assert (found["source"], found["class_names"], found["height"]) == ("encoded", ["mouse", "cat"], 16)
+        assert (found["source"], found["class_names"], found["height"]) == (
+            "encoded",
+            ["mouse", "cat"],
+            16,
+        )
 
-        data = {"dataset": "photos", "held_out": 0.1, "extra": {"dataset": "synthetic", "ratio": 0.5}}
-        job = service.wait(service.submit(training_body(data=data, schedule={"epochs": 2, "batch_size": 8})).id)
+        data = {
+            "dataset": "photos",
+            "held_out": 0.1,
+            "extra": {"dataset": "synthetic", "ratio": 0.5},
+        }
+        job = service.wait(
+            service.submit(training_body(data=data, schedule={"epochs": 2, "batch_size": 8})).id
+        )
         assert job.status == "succeeded", job.failure
-        assert service.report(job.id)["data"]["images"] == {"training": 29, "held_out": 3, "extra": 50, "test": 6}
+        assert service.report(job.id)["data"]["images"] == {
+            "training": 29,
+            "held_out": 3,
+            "extra": 50,
+            "test": 6,
+        }

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 from core.store import keys
-from core.store.engine import make_engine, reading, writing
-from core.store.tables import DEFAULT_PROJECT
-from embedded.folder import Folder, InUse
+from core.store.database.engine import make_engine, reading, writing
+from core.store.database.tables import DEFAULT_PROJECT
+from embedded.data_folder import Folder, InUse
 
 
 @pytest.fixture
@@ -79,7 +79,11 @@ def test_a_key_that_cannot_be_written_down_is_never_made(folder: Folder, engine:
 
 
 def test_a_folder_is_held_by_one_and_let_go_at_the_end(folder: Folder) -> None:
-    with folder.held(), pytest.raises(InUse, match=f"process {os.getpid()}"), Folder(folder.path).held():
+    with (
+        folder.held(),
+        pytest.raises(InUse, match=f"process {os.getpid()}"),
+        Folder(folder.path).held(),
+    ):
         pass
     with Folder(folder.path).held():
         pass

@@ -16,7 +16,10 @@ EVALUATION: dict[str, Any] = {
     "data": {"dataset": "digits"},
     "radius": 0.1,
     "evaluation": {
-        "attacks": [{"name": "pgd", "steps": 3}, {"name": "autoattack", "queries": 20, "iterations": 5}],
+        "attacks": [
+            {"name": "pgd", "steps": 3},
+            {"name": "autoattack", "queries": 20, "iterations": 5},
+        ],
         "analyses": [{"name": "calibration"}, {"name": "transfer"}],
         "limit": 50,
     },
@@ -27,9 +30,13 @@ def test_any_network_is_measured_by_a_job_of_its_own(start: Start, tmp_path: Pat
     with start().ready().client() as service:
         teacher = service.wait(service.submit(training_body(export=[])).id)
         assert teacher.status == "succeeded", teacher.failure
-        student = service.wait(service.submit(distillation_body(teacher=teacher.id, export=["onnx"], awp={})).id)
+        student = service.wait(
+            service.submit(distillation_body(teacher=teacher.id, export=["onnx"], awp={})).id
+        )
         assert student.status == "succeeded", student.failure
-        measured = service.wait(service.submit({**EVALUATION, "model": student.id, "reference": teacher.id}).id)
+        measured = service.wait(
+            service.submit({**EVALUATION, "model": student.id, "reference": teacher.id}).id
+        )
         assert measured.status == "succeeded", measured.failure
         assert measured.results is not None
         assert {"clean", "pgd", "autoattack", "ece", "transfer"} <= measured.results["model"].keys()
@@ -38,7 +45,13 @@ def test_any_network_is_measured_by_a_job_of_its_own(start: Start, tmp_path: Pat
         report = service.report(measured.id)
         assert report["spec"]["model"] == student.model_id
         names = {path.name for path in service.download(student.id, tmp_path)}
-        assert {"best.safetensors", "student.onnx", "MODEL_CARD.md", "report.html", "training.svg"} <= names
+        assert {
+            "best.safetensors",
+            "student.onnx",
+            "MODEL_CARD.md",
+            "report.html",
+            "training.svg",
+        } <= names
 
         again = service.wait(service.submit(training_body(start_from=teacher.id, export=[])).id)
         assert again.status == "succeeded", again.failure

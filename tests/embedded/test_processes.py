@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from embedded import processes
-from embedded.folder import Folder
+from embedded.data_folder import Folder
 from embedded.processes import Child, end
 from embedded.service import CannotStart, Service
 
@@ -61,7 +61,9 @@ def test_who_falls_at_once_is_started_again_after_longer_and_longer_pauses(
     assert child.last_words() == "It is broken.\n" * 2 + "It is broken."
 
 
-def test_who_ran_for_long_begins_with_the_shortest_pause(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_ran_for_long_begins_with_the_shortest_pause(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(processes, "STEADY_SECONDS", 0.0)
     child = program(PATIENT)
     child.falls = 7
@@ -79,7 +81,15 @@ def test_who_does_not_end_when_asked_is_killed(program: Program) -> None:
 def test_a_child_knows_that_its_parent_is_gone_already(log: Path) -> None:
     """The parent may end between fork and prctl; then nobody would send the signal."""
     nobody = max(psutil.pids()) + 1
-    command = [sys.executable, "-m", "embedded.child", str(nobody), sys.executable, "-c", "print('ran')"]
+    command = [
+        sys.executable,
+        "-m",
+        "embedded.child_process",
+        str(nobody),
+        sys.executable,
+        "-c",
+        "print('ran')",
+    ]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (1, "")
 

@@ -39,7 +39,11 @@ class Embedded:
             )
 
     def ready(self) -> "Embedded":
-        wait_until(lambda: "\n" in self.output.read_text() or self.process.poll() is not None, 60, "the line")
+        wait_until(
+            lambda: "\n" in self.output.read_text() or self.process.poll() is not None,
+            60,
+            "the line",
+        )
         assert self.process.poll() is None, self.errors.read_text()
         return self
 
@@ -48,7 +52,7 @@ class Embedded:
         return (self.data / "url").read_text().strip()
 
     def children(self) -> dict[str, psutil.Process]:
-        """By what they run: api and worker.local."""
+        """By what they run: api and worker.polling."""
         found = {}
         for child in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.NoSuchProcess, IndexError):  # it is just ending
@@ -95,10 +99,12 @@ def test_it_says_one_line_and_is_ready_by_then(start: Start) -> None:
     service = start().ready()
     (line,) = service.output.read_text().splitlines()
     data, key = service.data, service.data / "admin.key"
-    assert line == (f"distill is ready at {service.url} (data in {data}, key in {key}, API documentation at {service.url}/docs)")
+    assert line == (
+        f"distill is ready at {service.url} (data in {data}, key in {key}, API documentation at {service.url}/docs)"
+    )
     assert get(f"{service.url}/readyz")[0] == 200
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert set(service.children()) == {"api", "worker.local"}
+    assert set(service.children()) == {"api", "worker.polling"}
     with service.client() as client:
         assert [it.name for it in client.datasets()] == ["digits"]
     assert service.errors.read_text() == ""
@@ -120,11 +126,15 @@ def test_a_port_that_is_taken_is_a_sentence(start: Start) -> None:
         port = other.getsockname()[1]
         service = start("data", "--port", str(port))
         assert service.process.wait(60) == 1
-    assert service.errors.read_text().startswith(f"Port {port} at 127.0.0.1 cannot be used: Address already in use.")
+    assert service.errors.read_text().startswith(
+        f"Port {port} at 127.0.0.1 cannot be used: Address already in use."
+    )
     assert service.output.read_text() == ""
 
 
-def test_s6_another_machine_can_connect_only_where_that_was_asked_for_and_only_with_a_key(start: Start) -> None:
+def test_s6_another_machine_can_connect_only_where_that_was_asked_for_and_only_with_a_key(
+    start: Start,
+) -> None:
     unasked = start("unasked", "--port", "0", DISTILL_HOST="0.0.0.0")
     assert unasked.process.wait(60) == 2
     assert "--host 0.0.0.0" in unasked.errors.read_text()
@@ -133,12 +143,17 @@ def test_s6_another_machine_can_connect_only_where_that_was_asked_for_and_only_w
     assert get(f"{asked.url}/healthz")[0] == 200
     for headers, status in (({}, 401), ({"Host": "evil.example"}, 403)):
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(urllib.request.Request(f"{asked.url}/v1/jobs", headers=headers), timeout=10)
+            urllib.request.urlopen(
+                urllib.request.Request(f"{asked.url}/v1/jobs", headers=headers), timeout=10
+            )
         assert refused.value.code == status
 
 
 def test_a_deployments_settings_in_the_same_shell_are_not_touched(start: Start) -> None:
-    elsewhere = {"DISTILL_DATABASE_URL": "postgresql://127.0.0.1:9/production", "DISTILL_BROKER_URL": "redis://127.0.0.1:9"}
+    elsewhere = {
+        "DISTILL_DATABASE_URL": "postgresql://127.0.0.1:9/production",
+        "DISTILL_BROKER_URL": "redis://127.0.0.1:9",
+    }
     service = start("data", "--port", "0", **elsewhere).ready()
     assert (service.data / "distill.db").exists()
 
@@ -167,14 +182,16 @@ def test_killed_outright_it_leaves_no_child_and_a_folder_that_can_be_used(start:
         assert list(client.jobs()) == []
 
 
-@pytest.mark.parametrize("module", ["api", "worker.local"])
+@pytest.mark.parametrize("module", ["api", "worker.polling"])
 def test_a_child_that_falls_is_started_again(start: Start, module: str) -> None:
     service = start().ready()
     fallen = service.children()[module]
     fallen.kill()
 
     def another() -> bool:
-        child = service.children().get(module)  # asked once: the fallen one may be gone the next time
+        child = service.children().get(
+            module
+        )  # asked once: the fallen one may be gone the next time
         return child is not None and child.pid != fallen.pid
 
     wait_until(another, 30, "another child")
@@ -196,17 +213,28 @@ def test_a_setting_that_cannot_be_used_is_a_sentence(start: Start) -> None:
     assert "Traceback" not in service.errors.read_text()
 
 
-def test_a_job_goes_all_the_way_and_one_under_way_outlives_a_restart(start: Start, tmp_path: Path) -> None:
+def test_a_job_goes_all_the_way_and_one_under_way_outlives_a_restart(
+    start: Start, tmp_path: Path
+) -> None:
     service = start().ready()
     with service.client() as client:
         done = client.wait(client.submit(training_body()).id)
         assert done.status == "succeeded", done.failure
         files = client.download(done.id, tmp_path / "results")
-        assert {"best.safetensors", "last.safetensors", "report.json", "report.html"} <= {path.name for path in files}
-        assert client.report(done.id)["results"]["best"]["clean"]["value"] == done.results["best"]["clean"]  # type: ignore[index]
-        assert [series.name for series in client.metrics(done.id, ["loss"], points=10).series] == ["loss"]
+        assert {"best.safetensors", "last.safetensors", "report.json", "report.html"} <= {
+            path.name for path in files
+        }
+        assert (
+            client.report(done.id)["results"]["best"]["clean"]["value"]
+            == done.results["best"]["clean"]
+        )  # type: ignore[index]
+        assert [series.name for series in client.metrics(done.id, ["loss"], points=10).series] == [
+            "loss"
+        ]
         long = client.clone(done.id, {"schedule": {"epochs": 500}, "metadata": {"length": "long"}})
-        assert [it.id for it in client.jobs(metadata={"length": "long"}, status=["queued", "running"])] == [long.id]
+        assert [
+            it.id for it in client.jobs(metadata={"length": "long"}, status=["queued", "running"])
+        ] == [long.id]
         client.revoke_key(client.create_key("short-lived", ["read"]).id)
         wait_until(lambda: client.job(long.id).phase == "training", 60, "training")
     children = family(service)

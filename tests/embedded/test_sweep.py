@@ -25,8 +25,12 @@ ON_DIGITS = [
 @pytest.mark.timeout(600)
 def test_the_sweep_of_table_7_on_digits(start: Start) -> None:
     with start("data", "--port", "0", DISTILL_SLOTS="2").ready().client() as service:
-        teacher = service.wait(service.submit(training_body(export=[], schedule={"epochs": 4, "batch_size": 128})).id)
-        sweep = service.submit_sweep(jobfile.load(TABLE_7, [*ON_DIGITS, f"base.teacher={teacher.id}"]))
+        teacher = service.wait(
+            service.submit(training_body(export=[], schedule={"epochs": 4, "batch_size": 128})).id
+        )
+        sweep = service.submit_sweep(
+            jobfile.load(TABLE_7, [*ON_DIGITS, f"base.teacher={teacher.id}"])
+        )
         assert sweep.size == 14
         ended = service.wait_sweep(sweep.id)
         assert ended.jobs == {"succeeded": 14}
@@ -42,12 +46,20 @@ def test_the_sweep_of_table_7_on_digits(start: Start) -> None:
         ]
         assert all(line.done == line.jobs == 2 for line in table.lines)
         assert table.measures[:3] == ["clean", "pgd", "autoattack"]
-        assert all(line.cells["clean"].n == 2 and line.cells["clean"].sd is not None for line in table.lines)
+        assert all(
+            line.cells["clean"].n == 2 and line.cells["clean"].sd is not None
+            for line in table.lines
+        )
         # Each cell is the mean of what its two jobs say, and the mark is where the held-out images say so.
-        jobs = {line.name: [job for job in service.jobs(sweep=sweep.id) if job.sweep_line == line.name] for line in table.lines}
+        jobs = {
+            line.name: [job for job in service.jobs(sweep=sweep.id) if job.sweep_line == line.name]
+            for line in table.lines
+        }
         for line in table.lines:
             clean = [(job.results or {})["best"]["clean"] for job in jobs[line.name]]
             assert abs(line.cells["clean"].mean - sum(clean) / 2) < 1e-9
         held_out = {line.name: line.cells["held_out_robust"].mean for line in table.lines}
-        assert [line.name for line in table.lines if line.best] == [max(held_out, key=lambda name: held_out[name])]
+        assert [line.name for line in table.lines if line.best] == [
+            max(held_out, key=lambda name: held_out[name])
+        ]
         assert service.table_text(sweep.id, "md").count("\n") == 9

@@ -17,7 +17,9 @@ Figure = Callable[..., None]
 
 
 @pytest.fixture
-def served(tmp_path: Path, postgres_url: str, redis_server: Redis, redis_url: str, s3: dict[str, Any]) -> Iterator[Deployment]:
+def served(
+    tmp_path: Path, postgres_url: str, redis_server: Redis, redis_url: str, s3: dict[str, Any]
+) -> Iterator[Deployment]:
     """On Postgres, Redis and S3. Nobody may kill or freeze these servers: others use them."""
     with Deployment.on_servers(tmp_path, postgres_url, redis_server, s3) as deployment:
         yield deployment

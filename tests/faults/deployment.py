@@ -15,21 +15,32 @@ import psutil
 from sqlalchemy import Engine
 
 from client import Distill
-from core.queue import hint
+from core.jobspec.job import TrainingSpec
+from core.queue import wake_workers
 from core.settings import Settings
-from core.spec.job import TrainingJob
 from core.store import artifacts, jobs, keys
-from core.store.engine import make_engine, reading
-from core.store.objects import Objects
-from core.store.tables import DEFAULT_PROJECT, Job
+from core.store.database.engine import make_engine, reading
+from core.store.database.tables import DEFAULT_PROJECT, JobRow
+from core.store.objects.store import Objects
 from tests.deployment import composed
 from tests.measured import SOAK
 from tests.servers import S3, Postgres, Redis, free_port
 from tests.worker.results import assert_exactly_one_result, assert_nothing_left
 from tests.worker.service import Service, submit, until, until_done
 
-REAL_SECONDS = {"heartbeat": "10", "lease": "30", "sweep": "10", "poll": "1", "backoff": "10", "grace": "20"}
-PACE = {f"DISTILL_{name.upper()}_SECONDS": value for name, value in REAL_SECONDS.items()} if SOAK else {}
+REAL_SECONDS = {
+    "heartbeat": "10",
+    "lease": "30",
+    "sweep": "10",
+    "poll": "1",
+    "backoff": "10",
+    "grace": "20",
+}
+PACE = (
+    {f"DISTILL_{name.upper()}_SECONDS": value for name, value in REAL_SECONDS.items()}
+    if SOAK
+    else {}
+)
 LEASE_SECONDS = 30.0 if SOAK else 3.0
 PATIENCE_SECONDS = 1800 if SOAK else 150
 """For whatever must come about at all: no test is decided by how fast the machine is."""
@@ -41,9 +52,15 @@ class Api(Service):
 
     def __init__(self, settings: dict[str, str], log: Path) -> None:
         self.port = free_port()
-        super().__init__({**settings, "DISTILL_HOST": "127.0.0.1", "DISTILL_PORT": str(self.port)}, log, composed.command("api"))
+        super().__init__(
+            {**settings, "DISTILL_HOST": "127.0.0.1", "DISTILL_PORT": str(self.port)},
+            log,
+            composed.command("api"),
+        )
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30)
+        self.http = httpx2.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30
+        )
         self.client = Distill(self.url, KEY)
         until(self._answers, 60, "an answer of the API")
 
@@ -65,7 +82,9 @@ class Deployment:
     def __init__(self, folder: Path, settings: dict[str, str], worker: tuple[str, ...]) -> None:
         self.folder, self.settings, self.worker_command = folder, {**PACE, **settings}, worker
         self.scratch = Path(settings["DISTILL_SCRATCH_FOLDER"])
-        self.plain = Settings(**{name.removeprefix("DISTILL_").lower(): value for name, value in settings.items()})  # type: ignore[arg-type]
+        self.plain = Settings(
+            **{name.removeprefix("DISTILL_").lower(): value for name, value in settings.items()}
+        )  # type: ignore[arg-type]
         self.engine: Engine = make_engine(settings["DISTILL_DATABASE_URL"])
         self.processes: list[Service] = []
         keys.ensure(self.engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
@@ -75,38 +94,57 @@ class Deployment:
         """What docker-compose.yml starts: API and Celery workers, on Postgres, Redis and S3."""
         here = {f"DISTILL_{name.upper()}": str(value) for name, value in s3.items()}
         here |= {"DISTILL_DATABASE_URL": database_url, "DISTILL_BROKER_URL": redis.url}
-        here |= {"DISTILL_SCRATCH_FOLDER": str(folder / "scratch"), "DISTILL_DATA_FOLDER": str(folder)}
-        return cls(folder, {**composed.settings("worker", here), **here}, composed.command("worker"))
+        here |= {
+            "DISTILL_SCRATCH_FOLDER": str(folder / "scratch"),
+            "DISTILL_DATA_FOLDER": str(folder),
+        }
+        return cls(
+            folder, {**composed.settings("worker", here), **here}, composed.command("worker")
+        )
 
     @classmethod
     def on_files(cls, folder: Path, database_url: str) -> Self:
         """What `distill up` starts: API and polling worker, on SQLite and a folder."""
         home = {"DISTILL_HOME": str(folder / "home"), "DISTILL_DATABASE_URL": database_url}
-        return cls(folder, {**home, "DISTILL_SCRATCH_FOLDER": str(folder / "home" / "scratch")}, ("-m", "worker.local"))
+        return cls(
+            folder,
+            {**home, "DISTILL_SCRATCH_FOLDER": str(folder / "home" / "scratch")},
+            ("-m", "worker.polling"),
+        )
 
-    def worker(self, name: str = "worker", arguments: Iterable[str] = (), **changes: str) -> Service:
+    def worker(
+        self, name: str = "worker", arguments: Iterable[str] = (), **changes: str
+    ) -> Service:
         environment = {**self.settings, "DISTILL_WORKER_NAME": name, **changes}
-        return self._kept(Service(environment, self.folder / f"{name}.log", (*self.worker_command, *arguments)))
+        return self._kept(
+            Service(environment, self.folder / f"{name}.log", (*self.worker_command, *arguments))
+        )
 
     def api(self, **changes: str) -> Api:
-        return self._kept(Api({**self.settings, **changes}, self.folder / f"api-{len(self.processes)}.log"))
+        return self._kept(
+            Api({**self.settings, **changes}, self.folder / f"api-{len(self.processes)}.log")
+        )
 
-    def submit(self, spec: TrainingJob) -> str:
+    def submit(self, spec: TrainingSpec) -> str:
         """As the API does it, without an API: the row, then the hint."""
         job_id = submit(self.engine, spec)
-        hint(self.plain, job_id)
+        wake_workers(self.plain, job_id)
         return job_id
 
-    def look(self, job_id: str) -> Job:
+    def look(self, job_id: str) -> JobRow:
         with reading(self.engine) as session:
             return jobs.get(session, DEFAULT_PROJECT, job_id)
 
-    def until_done(self, job_id: str) -> Job:
+    def until_done(self, job_id: str) -> JobRow:
         return until_done(self.engine, job_id, PATIENCE_SECONDS)
 
-    def until_begun(self, job_id: str) -> Job:
+    def until_begun(self, job_id: str) -> JobRow:
         """Some worker has had it, or has it."""
-        found: Job = until(lambda: (job := self.look(job_id)).started_at and job, PATIENCE_SECONDS, f"a worker for {job_id}")
+        found: JobRow = until(
+            lambda: (job := self.look(job_id)).started_at and job,
+            PATIENCE_SECONDS,
+            f"a worker for {job_id}",
+        )
         return found
 
     def assert_one_result(self, job_id: str) -> None:
@@ -115,7 +153,11 @@ class Deployment:
         assert_nothing_left(self.scratch, job_id)
 
     def assert_no_partial_files(self) -> None:
-        assert not [path for path in self.folder.rglob("*") if path.suffix in {".part", ".tmp"} or "#" in path.name]
+        assert not [
+            path
+            for path in self.folder.rglob("*")
+            if path.suffix in {".part", ".tmp"} or "#" in path.name
+        ]
 
     def unnamed_objects(self, job_id: str) -> set[str]:
         """Keys of the job's objects that no row of it names."""

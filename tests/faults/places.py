@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
+from core.jobspec.job import TrainingSpec
 from core.settings import Settings
-from core.spec.job import TrainingJob
 from core.store import artifacts, events
-from core.store.engine import make_engine, reading
-from core.store.objects import Objects
-from core.store.tables import Artifact
+from core.store.database.engine import make_engine, reading
+from core.store.database.tables import ArtifactRow
+from core.store.objects.store import Objects
 from tests.builders import training_spec
 from tests.faults.store_proxy import StoreProxy, before
 from tests.servers import S3
@@ -39,16 +39,30 @@ class Place:
     def home(self) -> Path:
         return self.settings.home
 
-    def worker(self, name: str = "worker", command: tuple[str, ...] = ("-m", "worker.local"), **changes: str) -> Service:
+    def worker(
+        self,
+        name: str = "worker",
+        command: tuple[str, ...] = ("-m", "worker.polling"),
+        **changes: str,
+    ) -> Service:
         """It never gives a job up, unless told to: many a test kills it more than five times."""
         patient = {"DISTILL_MAX_ATTEMPTS": "1000", "DISTILL_BACKOFF_SECONDS": "0.05"}
-        said = {f"DISTILL_{key.upper()}": str(value) for key, value in self.settings.model_dump(exclude_unset=True).items()}
+        said = {
+            f"DISTILL_{key.upper()}": str(value)
+            for key, value in self.settings.model_dump(exclude_unset=True).items()
+        }
         return Service({**patient, **said, **changes}, self.folder / f"{name}.log", command)
 
     def half_written(self) -> set[str]:
         """What is being written to disk and store, and what killed processes have left of it."""
-        found = {path.name for path in self.home.rglob(".*.part")} | {path.name for path in self.home.rglob("uploading-*")}
-        return found | (self.s3.unfinished_uploads(urlsplit(self.settings.objects_url).netloc) if self.s3 is not None else set())
+        found = {path.name for path in self.home.rglob(".*.part")} | {
+            path.name for path in self.home.rglob("uploading-*")
+        }
+        return found | (
+            self.s3.unfinished_uploads(urlsplit(self.settings.objects_url).netloc)
+            if self.s3 is not None
+            else set()
+        )
 
     def damage(self, key: str, content: bytes | None) -> None:
         """Put other bytes in an object's place; None: take it away."""
@@ -60,7 +74,7 @@ class Place:
     def content(self, key: str) -> bytes:
         return b"".join(self.objects.open(key))
 
-    def checkpoints(self, job_id: str) -> list[Artifact]:
+    def checkpoints(self, job_id: str) -> list[ArtifactRow]:
         with reading(self.engine) as session:
             return artifacts.checkpoints(session, job_id)
 
@@ -89,7 +103,9 @@ def on_a_folder(folder: Path, sqlite_url: str) -> Iterator[Place]:
 @contextmanager
 def on_s3(folder: Path, postgres_url: str, server: S3, s3: dict[str, Any]) -> Iterator[Place]:
     with before(server.port) as proxy:
-        settings = Settings(home=folder / "home", database_url=postgres_url, **{**s3, "s3_endpoint": proxy.url})
+        settings = Settings(
+            home=folder / "home", database_url=postgres_url, **{**s3, "s3_endpoint": proxy.url}
+        )
         yield from _place(folder, settings, Objects.from_settings(Settings(**s3)), proxy, server)
 
 
@@ -101,14 +117,24 @@ def _place(folder: Path, settings: Settings, objects: Objects, *servers: Any) ->
         engine.dispose()
 
 
-def heavy(epochs: int = 10_000, width: int = 96) -> TrainingJob:
+def heavy(epochs: int = 10_000, width: int = 96) -> TrainingSpec:
     """A job that does little but save: 10 MB after every step."""
     return training_spec(
         student={"architecture": "small_cnn", "width": width},
         method={"name": "pgd_at"},
-        data={"dataset": "digits", "held_out": 0.1, "limit": 80, "augmentation": {"crop_padding": 0, "flip": False}},
+        data={
+            "dataset": "digits",
+            "held_out": 0.1,
+            "limit": 80,
+            "augmentation": {"crop_padding": 0, "flip": False},
+        },
         adversary={"name": "pgd", "radius": 0.1, "step_size": 0.05, "steps": 1},
-        schedule={"epochs": epochs, "batch_size": 8, "learning_rate": 0.01, "checkpoint_seconds": 0},
+        schedule={
+            "epochs": epochs,
+            "batch_size": 8,
+            "learning_rate": 0.01,
+            "checkpoint_seconds": 0,
+        },
         evaluation={"attacks": [], "limit": 16, "every_epochs": 1000},
     )
 
@@ -130,4 +156,6 @@ def kill(worker: Service) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     worker.kill()
     for process in trainers:
-        quickly(lambda process=process: not process.is_running() or process.status() == "zombie", 10)
+        quickly(
+            lambda process=process: not process.is_running() or process.status() == "zombie", 10
+        )

@@ -16,7 +16,7 @@ if arguments[:3] != ["-P", "-m", "core.distillation"]:
 import runpy, signal, time
 from pathlib import Path
 import torch
-from core.distillation.trainer import Trainer
+from core.distillation.training.trainer import Trainer
 
 undisturbed = Trainer.train_step
 
@@ -34,7 +34,7 @@ Trainer.train_step = train_step
 sys.argv = arguments[2:]
 runpy.run_module("core.distillation", run_name="__main__", alter_sys=True)
 """
-WORKER = "import sys, runpy; sys.executable = {path!r}; runpy.run_module('worker.local', run_name='__main__', alter_sys=True)"
+WORKER = "import sys, runpy; sys.executable = {path!r}; runpy.run_module('worker.polling', run_name='__main__', alter_sys=True)"
 
 
 def with_interpreter(path: Path, text: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import sklearn.datasets  # noqa: F401 - the digits'
 import torch
 
 from core.distillation.__main__ import run
-from core.folder import JobFolder
+from core.job_folder import JobFolder
 
 
 def save_plainly(path: Path) -> None:

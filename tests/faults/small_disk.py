@@ -24,7 +24,9 @@ class SmallDisk:
         folder.mkdir()
 
     def start(self, settings: dict[str, str], log: Path, *command: str) -> Service:
-        text = LAUNCH.format(mount=MOUNT, size=self.size, folder=str(self.folder), command=list(command))
+        text = LAUNCH.format(
+            mount=MOUNT, size=self.size, folder=str(self.folder), command=list(command)
+        )
         self.service = Service(settings, log, ("-c", text))
         return self.service
 

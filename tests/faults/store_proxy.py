@@ -48,7 +48,9 @@ class StoreProxy:
                 """Unchanged, ``Host`` too: it is signed. Cut off where the server is."""
                 try:
                     server = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-                    server.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+                    server.putrequest(
+                        self.command, self.path, skip_host=True, skip_accept_encoding=True
+                    )
                     for name, value in self.headers.items():
                         server.putheader(name, value)
                     server.endheaders(body)
@@ -60,7 +62,11 @@ class StoreProxy:
                 for name, value in answer.getheaders():
                     if name.lower() not in {"connection", "transfer-encoding", "content-length"}:
                         self.send_header(name, value)
-                length = answer.headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(content))
+                length = (
+                    answer.headers.get("Content-Length", "0")
+                    if self.command == "HEAD"
+                    else str(len(content))
+                )
                 self.send_header("Content-Length", length)
                 self.end_headers()
                 self.wfile.write(content)
@@ -69,7 +75,9 @@ class StoreProxy:
 
             def cut(self) -> None:
                 self.close_connection = True
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
                 os.close(self.connection.detach())
 
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any

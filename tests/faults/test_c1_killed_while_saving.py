@@ -15,9 +15,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from core.folder import FileReady, JobFolder, Resumed, sha256_of
-from core.spec.data import DIGITS
-from core.spec.fit import resolve
+from core.atomic_files import sha256_of
+from core.job_folder import FileReady, JobFolder, Resumed
+from core.jobspec.data import DIGITS
+from core.jobspec.defaults import resolve
 from tests.faults.places import Place, heavy, kill, on_a_folder, on_s3, quickly
 from tests.measured import SOAK, Record, figure
 from tests.servers import S3
@@ -34,7 +35,9 @@ class Saver:
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.faults.saving"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        self.parent = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
 
     def start(self, what: str, path: Path) -> int:
         assert self.parent.stdin is not None
@@ -90,7 +93,9 @@ def test_c1_whatever_moment_a_trainer_is_killed_at_its_last_checkpoint_loads(
         saver.kill(process)
         cut_off += bool(list(folder.output.glob(".*.part")))
         if step is not None:
-            assert said(folder, Resumed)[0].step == step, "the attempt before had left a checkpoint that loads"
+            assert said(folder, Resumed)[0].step == step, (
+                "the attempt before had left a checkpoint that loads"
+            )
         newest = said(folder, FileReady)[-1]
         kept, step = folder.output / newest.name, newest.step
         assert (kept.stat().st_size, sha256_of(kept)) == (newest.size, newest.sha256)
@@ -102,7 +107,11 @@ def test_c1_whatever_moment_a_trainer_is_killed_at_its_last_checkpoint_loads(
     figure(record_property, "kills in the middle of a save", f"{cut_off} of {KILLS}")
     figure(record_property, "checkpoints that load", f"{KILLS} of {KILLS}", "40 of 40")
     if SOAK:
-        figure(record_property, "the same with plain torch.save", f"{plain_saves_that_load(saver, tmp_path)} of {KILLS}")
+        figure(
+            record_property,
+            "the same with plain torch.save",
+            f"{plain_saves_that_load(saver, tmp_path)} of {KILLS}",
+        )
 
 
 def plain_saves_that_load(saver: Saver, folder: Path) -> int:
@@ -129,7 +138,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
             yield found
     else:
         server: S3 = request.getfixturevalue("s3_server")
-        with on_s3(tmp_path, request.getfixturevalue("postgres_url"), server, request.getfixturevalue("s3")) as found:
+        with on_s3(
+            tmp_path, request.getfixturevalue("postgres_url"), server, request.getfixturevalue("s3")
+        ) as found:
             assert found.proxy is not None
             found.proxy.rule = slowly
             yield found
@@ -162,7 +173,15 @@ def test_c1_whatever_moment_a_worker_is_killed_at_the_last_row_names_a_checkpoin
         assert resumed[-1] == reached
         assert len(resumed) == WORKER_KILLS
         number = WORKER_KILLS + 1
-        until(lambda: [it.name for it in place.home.glob("scratch/jobs/*")] == [f"{job_id}-{number}"], 30, "only its own folder")
-        until(lambda: not orphans & place.half_written(), 30, "the end of what the killed workers have left")
+        until(
+            lambda: [it.name for it in place.home.glob("scratch/jobs/*")] == [f"{job_id}-{number}"],
+            30,
+            "only its own folder",
+        )
+        until(
+            lambda: not orphans & place.half_written(),
+            30,
+            "the end of what the killed workers have left",
+        )
     figure(record_property, "kills in the middle of an upload", f"{cut_off} of {WORKER_KILLS}")
     figure(record_property, "checkpoints that load", f"{WORKER_KILLS} of {WORKER_KILLS}", "all")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.settings import Settings
-from core.store.objects import Objects
+from core.store.objects.store import Objects
 from tests.builders import training_spec
 from tests.faults.places import Place, on_a_folder
 from tests.faults.sabotage import with_interpreter
@@ -64,25 +64,42 @@ def worker(place: Place, faults: Path) -> Service:
     return place.worker(command=with_interpreter(place.folder / "interpreter", text))
 
 
-def test_c2_a_save_that_fails_is_reported_and_the_job_goes_on_from_the_one_before(place: Place, faults: Path) -> None:
-    job_id = submit(place.engine, training_spec(schedule={"epochs": 50, "batch_size": 64, "checkpoint_seconds": 0}))
+def test_c2_a_save_that_fails_is_reported_and_the_job_goes_on_from_the_one_before(
+    place: Place, faults: Path
+) -> None:
+    job_id = submit(
+        place.engine,
+        training_spec(schedule={"epochs": 50, "batch_size": 64, "checkpoint_seconds": 0}),
+    )
     with worker(place, faults) as service:
         until(lambda: place.checkpoints(job_id), 60, "a checkpoint")
         for number, fault in enumerate(FAULTS.values()):
             (faults / str(number)).write_text(fault)
         service.trainers()[0].kill()
-        until(lambda: not list(faults.iterdir()) and look(place.engine, job_id).attempt == 2 + len(FAULTS), 120, "every fault")
+        until(
+            lambda: (
+                not list(faults.iterdir()) and look(place.engine, job_id).attempt == 2 + len(FAULTS)
+            ),
+            120,
+            "every fault",
+        )
         kept = place.step(job_id)
         job = until_done(place.engine, job_id)
     assert job.status == "succeeded"
-    reasons = [it["reason"] for it in place.said(job_id, "status") if it["to"] == "queued" and it["from"] == "running"]
+    reasons = [
+        it["reason"]
+        for it in place.said(job_id, "status")
+        if it["to"] == "queued" and it["from"] == "running"
+    ]
     assert len(reasons) == 1 + len(FAULTS)
     for reason, sentence in zip(reasons[1:], SENTENCES, strict=True):
         assert "checkpoint-" in reason, reason
         assert f"could not be written: {sentence}" in reason, reason
     assert job.infrastructure_failures == len(reasons)
     resumed = [it["step"] for it in place.said(job_id, "resumed")]
-    assert resumed == [resumed[0]] * (1 + len(FAULTS)), "none of the failed saves has replaced the good one"
+    assert resumed == [resumed[0]] * (1 + len(FAULTS)), (
+        "none of the failed saves has replaced the good one"
+    )
     assert kept >= resumed[0] > 0
     assert len(place.verified(job_id)) == 2
 
@@ -90,7 +107,7 @@ def test_c2_a_save_that_fails_is_reported_and_the_job_goes_on_from_the_one_befor
 PUTTING = """
 import sys
 from core.errors import Unavailable
-from core.store.objects import Objects
+from core.store.objects.store import Objects
 try:
     Objects(sys.argv[1]).put_stream("jobs/job_1/1/report.json", [b"new"], 3)
 except Unavailable as error:
@@ -99,7 +116,9 @@ except Unavailable as error:
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=[name.replace(" ", "_") for name in FAULTS])
-def test_c2_an_object_that_cannot_be_written_leaves_the_earlier_one_and_nothing_else(fault: str, tmp_path: Path) -> None:
+def test_c2_an_object_that_cannot_be_written_leaves_the_earlier_one_and_nothing_else(
+    fault: str, tmp_path: Path
+) -> None:
     url, key = f"file://{tmp_path}/objects", "jobs/job_1/1/report.json"
     objects = Objects.from_settings(Settings(objects_url=url))
     objects.put_stream(key, [b"earlier"], 7)

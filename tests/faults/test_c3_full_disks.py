@@ -6,9 +6,10 @@ import httpx2
 import pytest
 from sqlalchemy import Engine
 
-from core.store import keys, moves
-from core.store.engine import reading
-from core.store.tables import DEFAULT_PROJECT
+from core.store import keys
+from core.store.database.engine import reading
+from core.store.database.tables import DEFAULT_PROJECT
+from core.store.lifecycle import transitions
 from tests.builders import training_spec
 from tests.faults.small_disk import SmallDisk
 from tests.servers import free_port
@@ -16,7 +17,10 @@ from tests.worker.results import checkpointed
 from tests.worker.service import look, submit, until, until_done
 
 KEY = "dk_everything"
-ON_DISK = {"scratch": ("DISTILL_SCRATCH_FOLDER", "{}"), "objects": ("DISTILL_OBJECTS_URL", "file://{}")}
+ON_DISK = {
+    "scratch": ("DISTILL_SCRATCH_FOLDER", "{}"),
+    "objects": ("DISTILL_OBJECTS_URL", "file://{}"),
+}
 
 
 @pytest.fixture
@@ -41,11 +45,20 @@ def test_c3_a_job_on_a_full_disk_pauses_with_the_reason_and_goes_on_when_there_i
 ) -> None:
     disk = SmallDisk(tmp_path / "disk", kilobytes=4096)
     name, value = ON_DISK[where]
-    job_id = submit(engine, training_spec(schedule={"epochs": 40, "batch_size": 64, "checkpoint_seconds": 0}))
-    with disk.start({**settings, name: value.format(disk.folder)}, tmp_path / "worker.log", "-m", "worker.local") as worker:
+    job_id = submit(
+        engine, training_spec(schedule={"epochs": 40, "batch_size": 64, "checkpoint_seconds": 0})
+    )
+    with disk.start(
+        {**settings, name: value.format(disk.folder)},
+        tmp_path / "worker.log",
+        "-m",
+        "worker.polling",
+    ) as worker:
         until(lambda: checkpointed(engine, job_id), 120, "a checkpoint")
         disk.fill()
-        paused = until(lambda: (job := look(engine, job_id)).status == "paused" and job, 120, "a pause")
+        paused = until(
+            lambda: (job := look(engine, job_id)).status == "paused" and job, 120, "a pause"
+        )
         assert "disk" in (paused.pending_reason or "")
         assert "full" in (paused.pending_reason or "")
         assert not [file for file in disk.files() if file.endswith(".part") or "#" in file]
@@ -54,7 +67,7 @@ def test_c3_a_job_on_a_full_disk_pauses_with_the_reason_and_goes_on_when_there_i
         assert not worker.trainers()
     assert (job.status, job.infrastructure_failures) == ("succeeded", 0), job.failure
     with reading(engine) as session:
-        assert "failed" not in {event.data["to"] for event in moves.history(session, job_id)}
+        assert "failed" not in {event.data["to"] for event in transitions.history(session, job_id)}
 
 
 def test_c3_an_upload_that_does_not_fit_is_507_and_leaves_nothing(
@@ -62,21 +75,37 @@ def test_c3_an_upload_that_does_not_fit_is_507_and_leaves_nothing(
 ) -> None:
     disk = SmallDisk(tmp_path / "disk", kilobytes=512)
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
-    body = {"name": "teacher", "network": {"architecture": "small_cnn"}, "classes": 10, "channels": 1, "height": 8, "width": 8}
+    body = {
+        "name": "teacher",
+        "network": {"architecture": "small_cnn"},
+        "classes": 10,
+        "channels": 1,
+        "height": 8,
+        "width": 8,
+    }
     checkpoint = (2).to_bytes(8, "little") + b"{}" + b"\0" * 2**20  # as a safetensors file begins
     url = f"http://127.0.0.1:{settings['DISTILL_PORT']}"
     with (
-        disk.start({**settings, "DISTILL_OBJECTS_URL": f"file://{disk.folder}"}, tmp_path / "api.log", "-m", "api") as api,
+        disk.start(
+            {**settings, "DISTILL_OBJECTS_URL": f"file://{disk.folder}"},
+            tmp_path / "api.log",
+            "-m",
+            "api",
+        ) as api,
         httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"}) as client,
     ):
         until(lambda: answers(client), 60, api.log.read_text)
         model = client.post("/v1/models", json=body).json()
         octets = {"Content-Type": "application/octet-stream"}
-        refused = client.put(f"/v1/models/{model['id']}/content", content=checkpoint, headers=octets)
+        refused = client.put(
+            f"/v1/models/{model['id']}/content", content=checkpoint, headers=octets
+        )
         assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
         assert disk.files() == []
         assert client.get(f"/v1/models/{model['id']}").json()["status"] == "awaiting_upload"
-        fits = client.put(f"/v1/models/{model['id']}/content", content=checkpoint[: 2**18], headers=octets)
+        fits = client.put(
+            f"/v1/models/{model['id']}/content", content=checkpoint[: 2**18], headers=octets
+        )
         assert fits.status_code == 202
 
 

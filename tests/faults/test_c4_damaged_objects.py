@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from core.atomic_files import sha256_of
 from core.errors import JobFailed
-from core.folder import JobFolder, sha256_of
-from core.spec.data import DIGITS
-from core.spec.fit import resolve
+from core.job_folder import JobFolder
+from core.jobspec.data import DIGITS
+from core.jobspec.defaults import resolve
 from core.store import artifacts, attempts, datasets, jobs, models
 from core.store.attempts import Attempt
-from core.store.engine import writing
-from core.store.objects import checkpoint_key, dataset_key, model_key
-from core.store.tables import DEFAULT_PROJECT, DIGITS_ID, Artifact, Model
+from core.store.database.engine import writing
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ArtifactRow, ModelRow
+from core.store.objects.store import checkpoint_key, dataset_key, model_key
 from tests.builders import dataset_description, distillation_spec, model_description, training_spec
 from tests.faults.places import Place, on_a_folder, on_s3, quickly
 from tests.worker.service import submit, until, until_done
@@ -50,12 +51,14 @@ def on_files(tmp_path: Path, sqlite_url: str) -> Iterator[Place]:
 
 
 def an_attempt(place: Place, job_id: str | None = None) -> Attempt:
-    attempt = attempts.claim(place.engine, job_id or submit(place.engine, training_spec()), "worker", 300)
+    attempt = attempts.claim(
+        place.engine, job_id or submit(place.engine, training_spec()), "worker", 300
+    )
     assert attempt is not None
     return attempt
 
 
-def a_checkpoint(place: Place, attempt: Attempt, step: int) -> Artifact:
+def a_checkpoint(place: Place, attempt: Attempt, step: int) -> ArtifactRow:
     key = checkpoint_key(attempt.job_id, attempt.number, f"checkpoint-{step:06d}.safetensors")
     size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
     with attempt.writing() as (session, _):
@@ -83,7 +86,9 @@ def damage(place: Place, key: str, damaged: Callable[[bytes], bytes | None]) -> 
     place.damage(key, damaged(place.content(key)))
 
 
-def test_c4_a_damaged_checkpoint_is_found_by_size_and_hash_and_the_one_before_is_used(place: Place) -> None:
+def test_c4_a_damaged_checkpoint_is_found_by_size_and_hash_and_the_one_before_is_used(
+    place: Place,
+) -> None:
     for what, damaged in DAMAGE.items():
         attempt = an_attempt(place)
         older, newest = a_checkpoint(place, attempt, 4), a_checkpoint(place, attempt, 8)
@@ -92,11 +97,15 @@ def test_c4_a_damaged_checkpoint_is_found_by_size_and_hash_and_the_one_before_is
         assert sha256_of(folder.checkpoint) == older.sha256, what
         assert place.half_written() == set()
         (note,) = place.said(attempt.job_id, "note")
-        assert note["message"].startswith(f"Checkpoint {newest.name} was not used: Object {newest.object_key} "), what
+        assert note["message"].startswith(
+            f"Checkpoint {newest.name} was not used: Object {newest.object_key} "
+        ), what
         assert place.verified(attempt.job_id) == [older.name]
 
 
-def test_c4_where_every_checkpoint_is_damaged_the_job_starts_from_the_beginning_and_says_so(place: Place) -> None:
+def test_c4_where_every_checkpoint_is_damaged_the_job_starts_from_the_beginning_and_says_so(
+    place: Place,
+) -> None:
     attempt = an_attempt(place)
     for step, damaged in ((4, DAMAGE["half"]), (8, DAMAGE["one flipped bit"])):
         damage(place, a_checkpoint(place, attempt, step).object_key, damaged)
@@ -107,18 +116,28 @@ def test_c4_where_every_checkpoint_is_damaged_the_job_starts_from_the_beginning_
     assert place.checkpoints(attempt.job_id) == []
 
 
-def a_teacher(place: Place, name: str = "pang") -> Model:
+def a_teacher(place: Place, name: str = "pang") -> ModelRow:
     with writing(place.engine) as session:
         model = models.create(session, DEFAULT_PROJECT, name, model_description())
         key = model_key(model.id)
         size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
-        return models.mark_ready(session, model, model_description(), object_key=key, size=size, sha256=digest, parameters=100)
+        return models.mark_ready(
+            session,
+            model,
+            model_description(),
+            object_key=key,
+            size=size,
+            sha256=digest,
+            parameters=100,
+        )
 
 
-def taught_by(place: Place, teacher: Model, dataset_id: str = DIGITS_ID) -> str:
+def taught_by(place: Place, teacher: ModelRow, dataset_id: str = DIGITS_ID) -> str:
     with writing(place.engine) as session:
         spec = resolve(distillation_spec(teacher=teacher.id), DIGITS)
-        return jobs.submit(session, DEFAULT_PROJECT, spec, dataset_id=dataset_id, teacher_id=teacher.id).id
+        return jobs.submit(
+            session, DEFAULT_PROJECT, spec, dataset_id=dataset_id, teacher_id=teacher.id
+        ).id
 
 
 def test_c4_a_damaged_teacher_is_named_and_never_laid_out(place: Place) -> None:
@@ -126,14 +145,21 @@ def test_c4_a_damaged_teacher_is_named_and_never_laid_out(place: Place) -> None:
         teacher = a_teacher(place, what)
         damage(place, teacher.object_key or "", damaged)
         attempt = an_attempt(place, taught_by(place, teacher))
-        with pytest.raises(JobFailed, match=f"^The weights of the model '{what}' cannot be used: Object models/") as failure:
+        with pytest.raises(
+            JobFailed, match=f"^The weights of the model '{what}' cannot be used: Object models/"
+        ) as failure:
             lay_out(place, attempt)
-        assert (failure.value.failure_class, failure.value.code) == ("infrastructure", "corrupt_input")
+        assert (failure.value.failure_class, failure.value.code) == (
+            "infrastructure",
+            "corrupt_input",
+        )
         assert list(place.folder.rglob("teacher.safetensors")) == []
         assert list(place.home.glob("scratch/cache/*")) == []
 
 
-def test_c4_a_teacher_that_is_damaged_in_the_workers_own_cache_is_fetched_anew(on_files: Place) -> None:
+def test_c4_a_teacher_that_is_damaged_in_the_workers_own_cache_is_fetched_anew(
+    on_files: Place,
+) -> None:
     place, teacher = on_files, a_teacher(on_files)
     attempt = an_attempt(place, taught_by(place, teacher))
     kept = place.home / "scratch" / "cache" / (teacher.sha256 or "")
@@ -147,9 +173,13 @@ def test_c4_a_damaged_data_set_is_named_and_never_laid_out(place: Place) -> None
         dataset = datasets.create(session, DEFAULT_PROJECT, "birds", "upload")
         key = dataset_key(dataset.id)
         size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
-        datasets.mark_ready(session, dataset, dataset_description(), object_key=key, size=size, sha256=digest)
+        datasets.mark_ready(
+            session, dataset, dataset_description(), object_key=key, size=size, sha256=digest
+        )
     damage(place, key, DAMAGE["one flipped bit"])
-    with pytest.raises(JobFailed, match=r"^The data set 'birds' cannot be used: Object datasets/") as failure:
+    with pytest.raises(
+        JobFailed, match=r"^The data set 'birds' cannot be used: Object datasets/"
+    ) as failure:
         lay_out(place, an_attempt(place, taught_by(place, a_teacher(place), dataset.id)))
     assert failure.value.failure_class == "infrastructure"
     assert list(place.folder.rglob("dataset.safetensors")) == []
@@ -159,7 +189,10 @@ def test_c4_through_the_service_a_job_ends_well_without_its_damaged_checkpoints_
     on_files: Place,
 ) -> None:
     place = on_files
-    job_id = submit(place.engine, training_spec(schedule={"epochs": 16, "batch_size": 64, "checkpoint_seconds": 0}))
+    job_id = submit(
+        place.engine,
+        training_spec(schedule={"epochs": 16, "batch_size": 64, "checkpoint_seconds": 0}),
+    )
     with place.worker("first") as first:
         until(lambda: len(place.checkpoints(job_id)) == 2, 60, "two checkpoints")
         first.kill()

@@ -9,11 +9,11 @@ import pytest
 from safetensors import safe_open
 from sqlalchemy import select
 
-from core.folder import JobFolder, Progress
-from core.spec.job import TrainingJob
+from core.job_folder import JobFolder, Progress
+from core.jobspec.job import TrainingSpec
 from core.store import artifacts
-from core.store.engine import reading
-from core.store.tables import Metric
+from core.store.database.engine import reading
+from core.store.database.tables import MetricRow
 from tests.builders import training_spec
 from tests.faults.places import Place, kill, on_a_folder
 from tests.measured import Record, figure
@@ -29,13 +29,21 @@ def place(tmp_path: Path, sqlite_url: str) -> Iterator[Place]:
         yield found
 
 
-def spec() -> TrainingJob:
+def spec() -> TrainingSpec:
     """With everything that a checkpoint holds: an average of the weights, momentum, a measure that takes its time."""
     return training_spec(
         averaging={"name": "ema", "decay": 0.9},
         adversary={"name": "pgd", "radius": 0.1, "step_size": 0.02, "steps": 10},
-        schedule={"epochs": EPOCHS, "batch_size": 64, "learning_rate": 0.1, "checkpoint_seconds": 0},
-        evaluation={"attacks": [{"name": "pgd", "radius": 0.1, "step_size": 0.02, "steps": 50}], "batch_size": 30},
+        schedule={
+            "epochs": EPOCHS,
+            "batch_size": 64,
+            "learning_rate": 0.1,
+            "checkpoint_seconds": 0,
+        },
+        evaluation={
+            "attacks": [{"name": "pgd", "radius": 0.1, "step_size": 0.02, "steps": 50}],
+            "batch_size": 30,
+        },
     )
 
 
@@ -49,18 +57,27 @@ def after_an_epoch(place: Place, job_id: str) -> bool:
 
 def inside_evaluation(place: Place, job_id: str) -> bool:
     """Some batches of the attack are done; both checkpoints that are kept are of the evaluation."""
-    measuring = any(isinstance(it, Progress) and it.measure == "pgd" for it in present(place, job_id))
-    return measuring and [it.step for it in place.checkpoints(job_id)] == [EPOCHS * STEPS_PER_EPOCH] * 2
+    measuring = any(
+        isinstance(it, Progress) and it.measure == "pgd" for it in present(place, job_id)
+    )
+    return (
+        measuring
+        and [it.step for it in place.checkpoints(job_id)] == [EPOCHS * STEPS_PER_EPOCH] * 2
+    )
 
 
 def while_exporting(place: Place, job_id: str) -> bool:
     with reading(place.engine) as session:
-        return any(it.name == "last.safetensors" for it in artifacts.list_artifacts(session, job_id))
+        return any(
+            it.name == "last.safetensors" for it in artifacts.list_artifacts(session, job_id)
+        )
 
 
 def present(place: Place, job_id: str) -> list[Any]:
     """What the trainer of the present attempt has said so far."""
-    return JobFolder(place.home / "scratch" / "jobs" / f"{job_id}-{look(place.engine, job_id).attempt}").read_events()[0]
+    return JobFolder(
+        place.home / "scratch" / "jobs" / f"{job_id}-{look(place.engine, job_id).attempt}"
+    ).read_events()[0]
 
 
 POINTS: dict[str, Callable[[Place, str], bool]] = {
@@ -74,7 +91,10 @@ POINTS: dict[str, Callable[[Place, str], bool]] = {
 
 def curves(place: Place, job_id: str) -> dict[tuple[str, int], float]:
     with reading(place.engine) as session:
-        return {(it.name, it.step): it.value for it in session.scalars(select(Metric).where(Metric.job_id == job_id))}
+        return {
+            (it.name, it.step): it.value
+            for it in session.scalars(select(MetricRow).where(MetricRow.job_id == job_id))
+        }
 
 
 def hashes(place: Place, job_id: str) -> dict[str, str]:
@@ -84,7 +104,10 @@ def hashes(place: Place, job_id: str) -> dict[str, str]:
 
 def results(place: Place, job_id: str) -> dict[str, Any]:
     found = look(place.engine, job_id).results or {}
-    return {role: {name: it for name, it in values.items() if "seconds" not in name} for role, values in found.items()}
+    return {
+        role: {name: it for name, it in values.items() if "seconds" not in name}
+        for role, values in found.items()
+    }
 
 
 def last_checkpoint(place: Place, job_id: str) -> tuple[dict[str, bytes], dict[str, Any]]:
@@ -94,7 +117,11 @@ def last_checkpoint(place: Place, job_id: str) -> tuple[dict[str, bytes], dict[s
     with safe_open(path, framework="np") as file:
         tensors = {key: file.get_tensor(key).tobytes() for key in file.keys()}  # noqa: SIM118 - not a dict
         numbers = json.loads(file.metadata()["state"])
-    timeless = {key: it for key, it in numbers.items() if key not in {"seconds", "joules", "saves", "measuring", "measured"}}
+    timeless = {
+        key: it
+        for key, it in numbers.items()
+        if key not in {"seconds", "joules", "saves", "measuring", "measured"}
+    }
     return tensors, timeless
 
 
@@ -104,14 +131,25 @@ def test_c5_a_job_killed_at_five_points_ends_with_the_same_weights_optimizer_and
     killed = submit(place.engine, spec())
     for number, (where, reached) in enumerate(POINTS.items()):
         with place.worker(str(number)) as worker:
-            until(lambda number=number: look(place.engine, killed).attempt == number + 1, 60, "a claim")
-            until(lambda number=number: len(place.said(killed, "resumed")) == number, 60, "where it goes on")
+            until(
+                lambda number=number: look(place.engine, killed).attempt == number + 1,
+                60,
+                "a claim",
+            )
+            until(
+                lambda number=number: len(place.said(killed, "resumed")) == number,
+                60,
+                "where it goes on",
+            )
             until(lambda reached=reached: reached(place, killed), 60, where)
             kill(worker)
     undisturbed = submit(place.engine, spec())
     with place.worker("last"):
         jobs = [until_done(place.engine, it) for it in (killed, undisturbed)]
-    assert [(job.status, job.attempt) for job in jobs] == [("succeeded", 1 + len(POINTS)), ("succeeded", 1)]
+    assert [(job.status, job.attempt) for job in jobs] == [
+        ("succeeded", 1 + len(POINTS)),
+        ("succeeded", 1),
+    ]
     assert hashes(place, killed) == hashes(place, undisturbed)
     assert hashes(place, killed).keys() == {"best.safetensors", "last.safetensors"}
     assert last_checkpoint(place, killed) == last_checkpoint(place, undisturbed)
@@ -121,4 +159,9 @@ def test_c5_a_job_killed_at_five_points_ends_with_the_same_weights_optimizer_and
     resumed = [event["step"] for event in place.said(killed, "resumed")]
     assert resumed == sorted(resumed)
     assert len(resumed) == len(POINTS)
-    figure(record_property, "resumed at step", ", ".join(map(str, resumed)), f"five points of {EPOCHS * STEPS_PER_EPOCH} steps")
+    figure(
+        record_property,
+        "resumed at step",
+        ", ".join(map(str, resumed)),
+        f"five points of {EPOCHS * STEPS_PER_EPOCH} steps",
+    )

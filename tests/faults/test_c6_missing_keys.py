@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from core import figures
 from core.errors import JobFailed
-from core.folder import JobFolder, Measured
+from core.job_folder import JobFolder, Measured
 from tests.distillation.folders import distillation, laid_out, run
-from tests.distillation.test_resume import StopAfter, assert_same, newest_checkpoint
+from tests.distillation.training.test_resume import StopAfter, assert_same, newest_checkpoint
 from tests.measured import Record, figure
 
 Key = str | int
@@ -27,7 +27,12 @@ SPEC: dict[str, Any] = {
 STOPS = {"inside an epoch": 7, "inside evaluation": 13}
 """How often it is asked whether to stop: what it has said by then is in the checkpoint."""
 WRONG: tuple[Any, ...] = ("text", None, True, [], {}, math.nan, math.inf, 1.5)
-LEGAL: list[tuple[str, Any]] = [("history", []), ("sums", {}), ("measured", {}), ("measuring", None)]
+LEGAL: list[tuple[str, Any]] = [
+    ("history", []),
+    ("sums", {}),
+    ("measured", {}),
+    ("measuring", None),
+]
 """Values that the fields do have at a job's beginning."""
 
 
@@ -42,7 +47,10 @@ class Checkpoint:
 
     def write(self, path: Path, state: Any = None, without: str = "") -> None:
         header = {**self.header, "state": json.dumps(self.state if state is None else state)}
-        kept = [{key: it for key, it in part.items() if key != without} for part in (self.tensors, header)]
+        kept = [
+            {key: it for key, it in part.items() if key != without}
+            for part in (self.tensors, header)
+        ]
         save_file(kept[0], path, kept[1])
 
 
@@ -54,8 +62,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
     return folder
 
 
-@pytest.fixture(scope="module", params=STOPS.values(), ids=[where.replace(" ", "_") for where in STOPS])
-def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+@pytest.fixture(
+    scope="module", params=STOPS.values(), ids=[where.replace(" ", "_") for where in STOPS]
+)
+def checkpoint(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Checkpoint:
     torch.set_num_threads(1)
     folder = laid_out(tmp_path_factory.mktemp("stopped") / "job", distillation(**SPEC))
     assert run(folder, StopAfter(request.param)).outcome == "stopped"
@@ -79,7 +91,10 @@ def is_refused(folder: JobFolder) -> bool:
     try:
         run(folder, StopAfter(0))
     except JobFailed as error:
-        return error.failure_class == "infrastructure" and error.code in {"incomplete_checkpoint", "foreign_checkpoint"}
+        return error.failure_class == "infrastructure" and error.code in {
+            "incomplete_checkpoint",
+            "foreign_checkpoint",
+        }
     return False
 
 
@@ -93,10 +108,16 @@ def gone_on(path: Path, written: bytes) -> JobFolder:
 
 def measured(folder: JobFolder) -> list[Measured]:
     """What the attempt has measured itself, but for how long things took."""
-    return [it for it in folder.read_events()[0] if isinstance(it, Measured) and "seconds" not in it.name]
+    return [
+        it
+        for it in folder.read_events()[0]
+        if isinstance(it, Measured) and "seconds" not in it.name
+    ]
 
 
-def is_noticed(undisturbed: JobFolder, expected: list[Measured], path: Path, written: bytes) -> bool:
+def is_noticed(
+    undisturbed: JobFolder, expected: list[Measured], path: Path, written: bytes
+) -> bool:
     """Whether a job that goes on from it fails, ends otherwise than the undisturbed one, or measures again what it had."""
     try:
         folder = gone_on(path, written)
@@ -133,22 +154,39 @@ def test_c6_the_checkpoint_as_it_is_goes_on_to_the_same_bits(
     checkpoint.write(second.checkpoint)
     assert not is_refused(second)
     third = gone_on(tmp_path / "third", second.checkpoint.read_bytes())
-    assert not is_noticed(undisturbed, measured(third), tmp_path / "fourth", second.checkpoint.read_bytes())
+    assert not is_noticed(
+        undisturbed, measured(third), tmp_path / "fourth", second.checkpoint.read_bytes()
+    )
 
 
 def test_c6_without_any_one_tensor_or_entry_of_the_header_it_is_refused(
     checkpoint: Checkpoint, second: JobFolder, record_property: Record
 ) -> None:
     dropped = [*checkpoint.tensors, *checkpoint.header]
-    assert {key.split(".")[0] for key in checkpoint.tensors} == {"student", "heads", "best", "average", "momentum"}
+    assert {key.split(".")[0] for key in checkpoint.tensors} == {
+        "student",
+        "heads",
+        "best",
+        "average",
+        "momentum",
+    }
     for key in dropped:
         checkpoint.write(second.checkpoint, without=key)
         assert is_refused(second), key
-    figure(record_property, "tensors and entries of the header refused", f"{len(dropped)} of {len(dropped)}", "100 %")
+    figure(
+        record_property,
+        "tensors and entries of the header refused",
+        f"{len(dropped)} of {len(dropped)}",
+        "100 %",
+    )
 
 
 def test_c6_without_any_one_key_of_the_state_it_is_refused_or_noticed(
-    undisturbed: JobFolder, checkpoint: Checkpoint, second: JobFolder, tmp_path: Path, record_property: Record
+    undisturbed: JobFolder,
+    checkpoint: Checkpoint,
+    second: JobFolder,
+    tmp_path: Path,
+    record_property: Record,
 ) -> None:
     dropped, refused = list(keys_of(checkpoint.state)), 0
     checkpoint.write(second.checkpoint)
@@ -159,15 +197,27 @@ def test_c6_without_any_one_key_of_the_state_it_is_refused_or_noticed(
             refused += 1
         else:
             assert len(path) > 1, f"{path}: a field of the state itself"
-            assert is_noticed(undisturbed, expected, tmp_path / str(number), second.checkpoint.read_bytes()), path
+            assert is_noticed(
+                undisturbed, expected, tmp_path / str(number), second.checkpoint.read_bytes()
+            ), path
     figure(record_property, "keys of the state refused", f"{refused} of {len(dropped)}")
-    figure(record_property, "keys of the state noticed", f"{len(dropped) - refused} of the rest", "100 %")
+    figure(
+        record_property,
+        "keys of the state noticed",
+        f"{len(dropped) - refused} of the rest",
+        "100 %",
+    )
 
 
 def test_c6_with_a_value_of_another_type_or_one_that_is_not_finite_it_is_refused(
     checkpoint: Checkpoint, second: JobFolder
 ) -> None:
-    changes = [(field, wrong) for field in checkpoint.state for wrong in WRONG if (field, wrong) not in LEGAL]
+    changes = [
+        (field, wrong)
+        for field in checkpoint.state
+        for wrong in WRONG
+        if (field, wrong) not in LEGAL
+    ]
     changes += [
         ("unknown", 1),
         ("seconds", {"preparing": math.nan}),

@@ -27,7 +27,10 @@ def deletes(method: str, path: str) -> bool:
     return method == "POST" and path.endswith("?delete")
 
 
-MOMENTS = {"before a row names it": stores, "after the commit, before the old one is deleted": deletes}
+MOMENTS = {
+    "before a row names it": stores,
+    "after the commit, before the old one is deleted": deletes,
+}
 
 
 @pytest.fixture
@@ -60,14 +63,21 @@ def has_gone_on(place: Place, job_id: str, step: int) -> bool:
     return len(place.checkpoints(job_id)) == KEPT and place.step(job_id) > step
 
 
-def test_c7_exactly_the_last_checkpoints_are_kept_wherever_a_worker_is_killed(place: Place, record_property: Record) -> None:
+def test_c7_exactly_the_last_checkpoints_are_kept_wherever_a_worker_is_killed(
+    place: Place, record_property: Record
+) -> None:
     assert place.proxy is not None
-    job_id = submit(place.engine, training_spec(schedule={"epochs": 10 * ROUNDS, "batch_size": 64, "checkpoint_seconds": 0}))
+    job_id = submit(
+        place.engine,
+        training_spec(schedule={"epochs": 10 * ROUNDS, "batch_size": 64, "checkpoint_seconds": 0}),
+    )
     moments = list(MOMENTS.items()) * ROUNDS
     for number, (when, awaited) in enumerate(moments):
         before = place.step(job_id)
         with place.worker(str(number)) as worker:
-            killing = Killing(awaited, worker, lambda before=before: has_gone_on(place, job_id, before))
+            killing = Killing(
+                awaited, worker, lambda before=before: has_gone_on(place, job_id, before)
+            )
             place.proxy.rule = killing
             until(lambda killing=killing: killing.done, 90, when)
             worker.wait(20)

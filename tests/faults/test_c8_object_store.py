@@ -18,9 +18,10 @@ from api.app import create_app
 from client.distill import Distill
 from client.errors import ClientError
 from core.errors import Unavailable
-from core.store import keys, unfinished
-from core.store.objects import Objects, artifact_key
-from core.store.tables import DEFAULT_PROJECT
+from core.store import keys
+from core.store.database.tables import DEFAULT_PROJECT
+from core.store.objects import orphaned_uploads
+from core.store.objects.store import Objects, artifact_key
 from tests.api.builders import SAFETENSORS, a_finished_job, an_artifact, sha256
 from tests.builders import an_attempt, training_spec
 from tests.faults.places import Place, heavy, on_a_folder, on_s3
@@ -32,11 +33,20 @@ from tests.worker.service import Service, look, submit, until, until_done
 
 KEY = "dk_everything"
 PART = 8 * 2**20
-MODEL = {"name": "teacher", "network": {"architecture": "small_cnn"}, "classes": 10, "channels": 1, "height": 8, "width": 8}
+MODEL = {
+    "name": "teacher",
+    "network": {"architecture": "small_cnn"},
+    "classes": 10,
+    "channels": 1,
+    "height": 8,
+    "width": 8,
+}
 
 
 @pytest.fixture
-def on_the_bucket(tmp_path: Path, postgres_url: str, s3_server: S3, s3: dict[str, Any]) -> Iterator[Place]:
+def on_the_bucket(
+    tmp_path: Path, postgres_url: str, s3_server: S3, s3: dict[str, Any]
+) -> Iterator[Place]:
     with on_s3(tmp_path, postgres_url, s3_server, s3) as found:
         yield found
 
@@ -92,16 +102,20 @@ def test_c8_an_upload_that_the_store_breaks_off_is_a_503_of_which_nothing_is_see
         assert list(place.objects.list_keys("uploads")) == []
         broken_off = place.half_written()
         assert len(broken_off) == 1
-        assert unfinished.remove(place.engine, place.objects) == [], "it is awaited: somebody may be sending it"
+        assert orphaned_uploads.remove(place.engine, place.objects) == [], (
+            "it is awaited: somebody may be sending it"
+        )
         assert client.put(f"/v1/models/{model}/content", content=content).status_code == 202
         (key,) = place.objects.list_keys("uploads")
         assert sha256(place.content(key)) == sha256(content)
-        assert unfinished.remove(place.engine, place.objects) == [key]
+        assert orphaned_uploads.remove(place.engine, place.objects) == [key]
         assert place.half_written() == set()
         assert sha256(place.content(key)) == sha256(content), "what was stored is not touched by it"
 
 
-def test_c8_an_upload_during_which_the_store_is_killed_is_a_503(on_a_bucket_of_its_own: Place) -> None:
+def test_c8_an_upload_during_which_the_store_is_killed_is_a_503(
+    on_a_bucket_of_its_own: Place,
+) -> None:
     place, server = on_a_bucket_of_its_own, on_a_bucket_of_its_own.s3
     assert server is not None
 
@@ -112,12 +126,23 @@ def test_c8_an_upload_during_which_the_store_is_killed_is_a_503(on_a_bucket_of_i
     proxy_of(place).rule = Fault(dies)
     with caller(place) as client:
         model = client.post("/v1/models", json=MODEL).json()["id"]
-        assert client.put(f"/v1/models/{model}/content", content=SAFETENSORS + os.urandom(2 * PART)).status_code == 503
+        assert (
+            client.put(
+                f"/v1/models/{model}/content", content=SAFETENSORS + os.urandom(2 * PART)
+            ).status_code
+            == 503
+        )
         assert client.get(f"/v1/models/{model}").json()["status"] == "awaiting_upload"
 
 
-def test_c8_an_upload_during_which_the_store_is_frozen_for_a_while_arrives_whole(on_a_bucket_of_its_own: Place) -> None:
-    place, server, content = on_a_bucket_of_its_own, on_a_bucket_of_its_own.s3, SAFETENSORS + os.urandom(2 * PART)
+def test_c8_an_upload_during_which_the_store_is_frozen_for_a_while_arrives_whole(
+    on_a_bucket_of_its_own: Place,
+) -> None:
+    place, server, content = (
+        on_a_bucket_of_its_own,
+        on_a_bucket_of_its_own.s3,
+        SAFETENSORS + os.urandom(2 * PART),
+    )
     assert server is not None
 
     def freezes() -> Fate:
@@ -138,7 +163,9 @@ def test_c8_an_upload_during_which_the_store_is_frozen_for_a_while_arrives_whole
 # -- a worker's uploads
 
 
-def test_c8_a_job_whose_store_goes_away_in_the_middle_of_an_upload_keeps_its_checkpoint_and_goes_on(on_the_bucket: Place) -> None:
+def test_c8_a_job_whose_store_goes_away_in_the_middle_of_an_upload_keeps_its_checkpoint_and_goes_on(
+    on_the_bucket: Place,
+) -> None:
     place, job_id = on_the_bucket, submit(on_the_bucket.engine, heavy(epochs=2))
     with place.worker():
         until(lambda: place.step(job_id) > 0, 60, "a checkpoint")
@@ -155,11 +182,18 @@ def test_c8_a_job_whose_store_goes_away_in_the_middle_of_an_upload_keeps_its_che
 
 def test_c8_what_a_stale_attempt_was_uploading_is_never_seen(on_the_bucket: Place) -> None:
     place = on_the_bucket
-    job_id = submit(place.engine, training_spec(schedule={"epochs": 60, "batch_size": 64, "checkpoint_seconds": 0}))
+    job_id = submit(
+        place.engine,
+        training_spec(schedule={"epochs": 60, "batch_size": 64, "checkpoint_seconds": 0}),
+    )
     held, go_on = threading.Event(), threading.Event()
 
     def hold_the_first_attempts_third(method: str, path: str) -> Fate:
-        if method == "PUT" and f"{job_id}/1/checkpoints/" in path and len(proxy_of(place).asked("PUT", f"{job_id}/1/")) > 2:
+        if (
+            method == "PUT"
+            and f"{job_id}/1/checkpoints/" in path
+            and len(proxy_of(place).asked("PUT", f"{job_id}/1/")) > 2
+        ):
             held.set()
             go_on.wait(120)
         return None
@@ -167,7 +201,12 @@ def test_c8_what_a_stale_attempt_was_uploading_is_never_seen(on_the_bucket: Plac
     proxy_of(place).rule = hold_the_first_attempts_third
     with place.worker("zombie") as zombie:
         assert held.wait(60)
-        late = proxy_of(place).asked("PUT", f"{job_id}/1/")[-1].partition("/prefix/")[2].partition("?")[0]
+        late = (
+            proxy_of(place)
+            .asked("PUT", f"{job_id}/1/")[-1]
+            .partition("/prefix/")[2]
+            .partition("?")[0]
+        )
         trainers = zombie.trainers()
         for process in trainers:
             process.suspend()
@@ -203,9 +242,13 @@ def test_c8_a_request_is_tried_three_times_more_and_no_oftener(
 
     requests: dict[str, Callable[[], Any]] = {
         "size": lambda: objects.size("jobs/job_1/there"),
-        "fetch": lambda: objects.fetch("jobs/job_1/there", tmp_path / "fetched", len(content), digest),
+        "fetch": lambda: objects.fetch(
+            "jobs/job_1/there", tmp_path / "fetched", len(content), digest
+        ),
         "put": lambda: objects.put_stream("jobs/job_1/small", [b"small"], 5),
-        "put of several parts": lambda: objects.put_stream("jobs/job_1/large", [content], len(content)),
+        "put of several parts": lambda: objects.put_stream(
+            "jobs/job_1/large", [content], len(content)
+        ),
         "delete": lambda: objects.delete("jobs/job_1/small"),
     }
     proxy_of(place).rule = busy
@@ -243,7 +286,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 def api(place: Place, tmp_path: Path) -> Iterator[str]:
     keys.ensure(place.engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
     port = free_port()
-    said = {f"DISTILL_{key.upper()}": str(value) for key, value in place.settings.model_dump(exclude_unset=True).items()}
+    said = {
+        f"DISTILL_{key.upper()}": str(value)
+        for key, value in place.settings.model_dump(exclude_unset=True).items()
+    }
     with Service({**said, "DISTILL_PORT": str(port)}, tmp_path / "api.log", ("-m", "api")):
         url = f"http://127.0.0.1:{port}"
         until(lambda: answers(url), 60, "the API")
@@ -263,10 +309,15 @@ def an_artifact_of(engine: Engine, objects: Objects, content: bytes) -> str:
     return attempt.job_id
 
 
-def test_c8_a_damaged_file_is_never_downloaded_as_if_it_were_whole(place: Place, api: str, tmp_path: Path) -> None:
+def test_c8_a_damaged_file_is_never_downloaded_as_if_it_were_whole(
+    place: Place, api: str, tmp_path: Path
+) -> None:
     content = os.urandom(PART + 1000)
     headers = {"Authorization": f"Bearer {KEY}"}
-    with Distill(api, KEY, retries=1, backoff_seconds=0.01) as service, httpx2.Client(headers=headers, timeout=30) as plain:
+    with (
+        Distill(api, KEY, retries=1, backoff_seconds=0.01) as service,
+        httpx2.Client(headers=headers, timeout=30) as plain,
+    ):
         for what, damaged in DAMAGE.items():
             job_id = an_artifact_of(place.engine, place.objects, content)
             address = f"{api}/v1/jobs/{job_id}/artifacts/best.safetensors?direct=true"
@@ -294,5 +345,9 @@ def arrives(client: httpx2.Client, address: str) -> bool:
 def test_c8_a_damaged_report_is_not_shown(place: Place, api: str) -> None:
     attempt = a_finished_job(place.engine, place.objects)
     place.damage(artifact_key(attempt.job_id, attempt.number, "report.json"), b"{}")
-    answer = httpx2.get(f"{api}/v1/jobs/{attempt.job_id}/report", headers={"Authorization": f"Bearer {KEY}"}, timeout=30)
+    answer = httpx2.get(
+        f"{api}/v1/jobs/{attempt.job_id}/report",
+        headers={"Authorization": f"Bearer {KEY}"},
+        timeout=30,
+    )
     assert (answer.status_code, answer.json()["code"]) == (500, "corrupt_object")

@@ -13,12 +13,13 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from core.settings import Settings
-from core.store import files, jobs, keys, models
-from core.store.collector import Collector
-from core.store.engine import make_engine, reading, writing
-from core.store.objects import FOLDERS, Objects, artifact_key, upload_key
-from core.store.tables import DEFAULT_PROJECT, Job, Model
-from core.store.verification import verify
+from core.store import jobs, keys, models
+from core.store.database.engine import make_engine, reading, writing
+from core.store.database.tables import DEFAULT_PROJECT, JobRow, ModelRow
+from core.store.objects import references
+from core.store.objects.collector import Collector
+from core.store.objects.store import FOLDERS, Objects, artifact_key, upload_key
+from core.store.objects.verification import verify
 from tests.api.builders import SAFETENSORS, a_finished_job
 from tests.api.conftest import KEY, Service
 from tests.builders import model_description
@@ -53,8 +54,13 @@ def environment(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def start(settings: dict[str, Any]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "core.store.storage", "gc", "--json"]
-    return subprocess.Popen(command, env={**os.environ, **AT_ONCE, **environment(settings)}, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "core.store.commands.storage", "gc", "--json"]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, **AT_ONCE, **environment(settings)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def result(collector: subprocess.Popen[str]) -> list[dict[str, Any]]:
@@ -77,7 +83,7 @@ def stored(objects: Objects) -> set[str]:
 
 def assert_every_named_file_is_there_and_nothing_else(engine: Engine, objects: Objects) -> None:
     assert [it for it in verify(engine, objects) if it.wrong] == []
-    assert {file.key for file in files.every(engine)} == stored(objects)
+    assert {file.key for file in references.every(engine)} == stored(objects)
 
 
 def test_killed_between_commit_and_deletion_it_leaves_an_orphan_and_the_next_one_takes_it(
@@ -104,7 +110,7 @@ def test_killed_between_commit_and_deletion_it_leaves_an_orphan_and_the_next_one
 
 def row_is_there(engine: Engine, job_id: str) -> bool:
     with reading(engine) as session:
-        return session.get(Job, job_id) is not None
+        return session.get(JobRow, job_id) is not None
 
 
 def test_two_at_once_remove_each_thing_once_and_nothing_that_is_named(
@@ -121,7 +127,9 @@ def test_two_at_once_remove_each_thing_once_and_nothing_that_is_named(
     assert_every_named_file_is_there_and_nothing_else(engine, objects)
 
 
-def test_a_restored_job_is_not_taken_by_a_collector_that_had_found_it(engine: Engine, objects: Objects, tmp_path: Path) -> None:
+def test_a_restored_job_is_not_taken_by_a_collector_that_had_found_it(
+    engine: Engine, objects: Objects, tmp_path: Path
+) -> None:
     first, second = sorted(a_deleted_job(engine, objects) for _ in range(2))
     removing = Collector(Settings(home=tmp_path, retain_deleted_days=0), engine, objects).collect()
     taken = next(removing).name  # it has found both
@@ -130,19 +138,23 @@ def test_a_restored_job_is_not_taken_by_a_collector_that_had_found_it(engine: En
         jobs.restore(session, DEFAULT_PROJECT, spared)
     assert [it.name for it in removing if it.kind == "job"] == []
     with reading(engine) as session:
-        assert session.scalars(select(Job.id)).all() == [spared]
+        assert session.scalars(select(JobRow.id)).all() == [spared]
     assert_every_named_file_is_there_and_nothing_else(engine, objects)
 
 
-def test_an_upload_in_flight_is_never_collected(engine: Engine, objects: Objects, settings: dict[str, Any]) -> None:
+def test_an_upload_in_flight_is_never_collected(
+    engine: Engine, objects: Objects, settings: dict[str, Any]
+) -> None:
     """However old the model that it is for, and also when its bytes are all there and its import is not yet begun."""
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
     with writing(engine) as session:
         moving, sent, abandoned = (
-            models.create(session, DEFAULT_PROJECT, name, model_description(), status="awaiting_upload").id
+            models.create(
+                session, DEFAULT_PROJECT, name, model_description(), status="awaiting_upload"
+            ).id
             for name in ("moving", "sent", "abandoned")
         )
-        session.execute(update(Model).values(created_at=Model.created_at - OLD))
+        session.execute(update(ModelRow).values(created_at=ModelRow.created_at - OLD))
         models.library.touch(session, sent)
     objects.put_stream(upload_key(sent), [b"bytes"], 5)
     objects.put_stream(upload_key(abandoned), [b"bytes"], 5)
@@ -161,7 +173,9 @@ def test_an_upload_in_flight_is_never_collected(engine: Engine, objects: Objects
         answers: list[Any] = []
         headers = {"Content-Type": "application/octet-stream"}
         sending = threading.Thread(
-            target=lambda: answers.append(service.client.put(f"/v1/models/{moving}/content", content=body(), headers=headers))
+            target=lambda: answers.append(
+                service.client.put(f"/v1/models/{moving}/content", content=body(), headers=headers)
+            )
         )
         sending.start()
         assert half.wait(60)
@@ -175,16 +189,24 @@ def test_an_upload_in_flight_is_never_collected(engine: Engine, objects: Objects
     assert removed == {abandoned}
     assert answers[0].status_code == 202, answers[0].text
     assert objects.size(upload_key(moving)) == size + len(SAFETENSORS)
-    assert (objects.exists(upload_key(sent)), objects.exists(upload_key(abandoned))) == (True, False)
+    assert (objects.exists(upload_key(sent)), objects.exists(upload_key(abandoned))) == (
+        True,
+        False,
+    )
 
 
 def seen(engine: Engine, model_id: str) -> bool:
     with reading(engine) as session:
-        return session.get_one(Model, model_id).upload_seen_at is not None
+        return session.get_one(ModelRow, model_id).upload_seen_at is not None
 
 
-def test_a_worker_collects_by_itself(engine: Engine, objects: Objects, settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_worker_collects_by_itself(
+    engine: Engine, objects: Objects, settings: dict[str, Any], tmp_path: Path
+) -> None:
     deleted = a_deleted_job(engine, objects)
-    with Worker({**environment(settings), **AT_ONCE, "DISTILL_COLLECT_SECONDS": "1"}, tmp_path / "worker.log"):
+    with Worker(
+        {**environment(settings), **AT_ONCE, "DISTILL_COLLECT_SECONDS": "1"},
+        tmp_path / "worker.log",
+    ):
         until(lambda: not any(deleted in key for key in stored(objects)), 60, "the collection")
     assert not row_is_there(engine, deleted)

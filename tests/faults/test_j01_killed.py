@@ -7,7 +7,7 @@ from itertools import count, islice
 import pytest
 
 from core.store import events
-from core.store.engine import reading
+from core.store.database.engine import reading
 from tests.faults.conftest import Figure
 from tests.faults.deployment import LEASE_SECONDS, PATIENCE_SECONDS, Deployment, kill
 from tests.measured import SOAK
@@ -24,7 +24,9 @@ def began_at(deployment: Deployment, job_id: str) -> list[float]:
     return [event.at / 1000 for event in said if event.data["to"] == "running"]
 
 
-@pytest.mark.parametrize(("deployment", "at_once"), [("served", AT_ONCE), ("embedded", 1)], indirect=["deployment"])
+@pytest.mark.parametrize(
+    ("deployment", "at_once"), [("served", AT_ONCE), ("embedded", 1)], indirect=["deployment"]
+)
 def test_j1_a_job_whose_worker_and_trainer_are_killed_goes_on_and_has_one_result(
     deployment: Deployment, at_once: int, figure: Figure
 ) -> None:
@@ -34,7 +36,11 @@ def test_j1_a_job_whose_worker_and_trainer_are_killed_goes_on_and_has_one_result
         made = [deployment.submit(short(EPOCHS)) for _ in range(at_once)]
         killed = {}
         for job_id in chance.sample(made, at_once):
-            until(lambda job_id=job_id: checkpointed(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+            until(
+                lambda job_id=job_id: checkpointed(deployment.engine, job_id),
+                PATIENCE_SECONDS,
+                "a checkpoint",
+            )
             time.sleep(chance.uniform(0, 0.5))
             job = deployment.look(job_id)
             saved = checkpointed(deployment.engine, job_id)

@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from core.queue import QUEUE, TASK, make_app
 from core.store import events
-from core.store.engine import reading
-from core.store.tables import Job
+from core.store.database.engine import reading
+from core.store.database.tables import JobRow
 from tests.builders import training_body
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment, kill
@@ -28,7 +28,7 @@ DUPLICATES, LATE = 50, 5
 
 def queued(deployment: Deployment) -> list[str]:
     with reading(deployment.engine) as session:
-        return list(session.scalars(select(Job.id)))
+        return list(session.scalars(select(JobRow.id)))
 
 
 def test_j2_a_job_whose_api_dies_between_commit_and_message_starts_all_the_same(
@@ -48,7 +48,9 @@ def test_j2_a_job_whose_api_dies_between_commit_and_message_starts_all_the_same(
         figure("until the job has begun, s", time.monotonic() - began, WANTED)
 
 
-def test_j3_jobs_whose_messages_are_lost_start_all_the_same(served: Deployment, redis_server: Redis, figure: Figure) -> None:
+def test_j3_jobs_whose_messages_are_lost_start_all_the_same(
+    served: Deployment, redis_server: Redis, figure: Figure
+) -> None:
     served.settings["DISTILL_SLOTS"] = "3"
     worker = served.worker(arguments=("--concurrency", "3"))
     first = served.submit(endless())
@@ -81,19 +83,32 @@ def test_j4_a_message_that_comes_fifty_times_and_late_begins_one_attempt(
     def handled() -> list[float]:
         """Seconds that each message took."""
         text = "".join(worker.log.read_text() for worker in workers)
-        return sorted(float(found) for found in re.findall(rf"{re.escape(TASK)}\[\S+\] succeeded in ([\d.e-]+)s", text))
+        return sorted(
+            float(found)
+            for found in re.findall(rf"{re.escape(TASK)}\[\S+\] succeeded in ([\d.e-]+)s", text)
+        )
 
-    taken = until(lambda: len(handled()) >= 1 + DUPLICATES + LATE and handled(), PATIENCE_SECONDS, "every message's end")
+    taken = until(
+        lambda: len(handled()) >= 1 + DUPLICATES + LATE and handled(),
+        PATIENCE_SECONDS,
+        "every message's end",
+    )
     served.assert_one_result(job_id)
     assert served.look(job_id).attempt == 1
     with reading(served.engine) as session:
-        claims = [event for event in events.of_type(session, job_id, "status") if event.data["to"] == "running"]
+        claims = [
+            event
+            for event in events.of_type(session, job_id, "status")
+            if event.data["to"] == "running"
+        ]
     assert len(claims) == 1
     figure("messages that did nothing", len(taken) - 1)
     figure("the slowest of them, s", taken[-2], "at most 1")
 
 
-def test_j4_a_message_of_a_new_job_begins_the_oldest_one_that_waits(served: Deployment, redis_server: Redis) -> None:
+def test_j4_a_message_of_a_new_job_begins_the_oldest_one_that_waits(
+    served: Deployment, redis_server: Redis
+) -> None:
     """One that was given back and is hinted at last, behind all others, would wait for them all."""
     old, new = (served.submit(short(1)) for _ in range(2))
     redis_server.empty()

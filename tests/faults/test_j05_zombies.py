@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from core.errors import LeaseLost, Unavailable
 from core.store import attempts, events
-from core.store.engine import make_engine, reading
-from core.store.failures import Patience
-from core.store.tables import Artifact, Metric, Model
+from core.store.database.engine import make_engine, reading
+from core.store.database.tables import ArtifactRow, MetricRow, ModelRow
+from core.store.lifecycle.retry_policy import RetryPolicy
 from tests.builders import a_job, an_attempt
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment
@@ -23,16 +23,24 @@ def everything(deployment: Deployment, job_id: str) -> Any:
     """Whatever a worker could have written of the job."""
     with reading(deployment.engine) as session:
         metrics = session.execute(
-            select(Metric.name, Metric.step, Metric.value, Metric.attempt).order_by(Metric.name, Metric.step)
+            select(MetricRow.name, MetricRow.step, MetricRow.value, MetricRow.attempt).order_by(
+                MetricRow.name, MetricRow.step
+            )
         ).all()
-        files = session.execute(select(Artifact.name, Artifact.object_key, Artifact.sha256).order_by(Artifact.name)).all()
-        models = session.execute(select(Model.id, Model.object_key)).all()
+        files = session.execute(
+            select(ArtifactRow.name, ArtifactRow.object_key, ArtifactRow.sha256).order_by(
+                ArtifactRow.name
+            )
+        ).all()
+        models = session.execute(select(ModelRow.id, ModelRow.object_key)).all()
     job = deployment.look(job_id)
     row = job.status, job.version, job.event_seq, job.attempt, job.results, job.progress
     return row, metrics, files, models, sorted(deployment.objects(job_id))
 
 
-def test_j5_a_zombie_that_wakes_up_can_write_nothing(deployment: Deployment, figure: Figure) -> None:
+def test_j5_a_zombie_that_wakes_up_can_write_nothing(
+    deployment: Deployment, figure: Figure
+) -> None:
     job_id = deployment.submit(short(40))
     zombie = deployment.worker("zombie")
     until(lambda: checkpointed(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
@@ -45,7 +53,9 @@ def test_j5_a_zombie_that_wakes_up_can_write_nothing(deployment: Deployment, fig
     before = everything(deployment, job_id)
     for process in trainers:
         process.resume()
-    time.sleep(1)  # the trainer goes on alone: there is something to be published when the worker wakes up
+    time.sleep(
+        1
+    )  # the trainer goes on alone: there is something to be published when the worker wakes up
     zombie.send(signal.SIGCONT)
     woke = time.monotonic()
     until(lambda: not zombie.trainers(), 60, "the end of the zombie's trainer")
@@ -65,8 +75,16 @@ def test_j5_a_worker_stopped_inside_a_transaction_holds_its_job_no_longer_than_i
     def stop_inside() -> None:
         with attempt.writing() as (session, job):
             began = time.monotonic()
-            until(lambda: attempts.sweep(patient, Patience(backoff_seconds=0)), 30, "the sweep of a locked job")
-            figure("until the job of a transaction stopped for good is free, s", time.monotonic() - began, "twice the patience")
+            until(
+                lambda: attempts.sweep(patient, RetryPolicy(backoff_seconds=0)),
+                30,
+                "the sweep of a locked job",
+            )
+            figure(
+                "until the job of a transaction stopped for good is free, s",
+                time.monotonic() - began,
+                "twice the patience",
+            )
             events.append(session, job, "note", {"message": "I was here"})
 
     with pytest.raises((Unavailable, LeaseLost)):

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import Conflict
-from core.store.engine import writing
+from core.store.database.engine import writing
+from core.store.database.tables import DEFAULT_PROJECT
 from core.store.jobs import request
-from core.store.tables import DEFAULT_PROJECT
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment, fresh_redis
 from tests.measured import SOAK
@@ -63,7 +63,11 @@ def test_j7_without_redis_jobs_are_accepted_and_go_on_and_begin_when_it_is_back(
                 waiting, slowest = submit_for(OUTAGE_SECONDS, api.http)
             began = time.monotonic()
             # There is one free slot: whichever of them a message reaches first has it.
-            until(lambda made=waiting: any(deployment.look(it).started_at for it in made), PATIENCE_SECONDS, "the backlog")
+            until(
+                lambda made=waiting: any(deployment.look(it).started_at for it in made),
+                PATIENCE_SECONDS,
+                "the backlog",
+            )
             figure(f"{fault}: the slowest of {len(waiting)} submissions, s", slowest, "at most 2")
             figure(f"{fault}: until the backlog begins, s", time.monotonic() - began, "at most 15")
             for job_id in reversed(waiting):
@@ -73,7 +77,9 @@ def test_j7_without_redis_jobs_are_accepted_and_go_on_and_begin_when_it_is_back(
         job = deployment.look(undisturbed)
         assert (job.status, job.attempt, job.infrastructure_failures) == ("running", 1, 0)
         seen = job.progress
-        until(lambda: deployment.look(undisturbed).progress != seen, 60, "progress of the running job")
+        until(
+            lambda: deployment.look(undisturbed).progress != seen, 60, "progress of the running job"
+        )
 
 
 def cancel(deployment: Deployment, job_id: str) -> None:

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import select
 
 from core.errors import Unavailable
-from core.store.engine import migrate, reading
-from core.store.tables import Job
+from core.store.database.engine import migrate, reading
+from core.store.database.tables import JobRow
 from tests.faults.conftest import Figure
 from tests.faults.deployment import Deployment, fresh_postgres
 from tests.measured import SOAK
@@ -31,7 +31,9 @@ REQUESTS = (("GET", "/v1/jobs"), ("POST", "/v1/jobs"), ("GET", "/v1/models"), ("
 
 
 @pytest.fixture
-def apart(tmp_path: Path, redis_server: Redis, redis_url: str, s3: dict[str, Any]) -> Iterator[tuple[Postgres, Deployment]]:
+def apart(
+    tmp_path: Path, redis_server: Redis, redis_url: str, s3: dict[str, Any]
+) -> Iterator[tuple[Postgres, Deployment]]:
     """A deployment whose Postgres is its own."""
     with ExitStack() as stack:
         postgres = fresh_postgres(stack)
@@ -70,18 +72,22 @@ def test_j8_without_postgres_training_goes_on_callers_are_told_and_nothing_is_lo
         began = time.monotonic()
         acknowledged.append(until(lambda: accepted(api.http), 60, "an accepted job"))
         back = max(back, time.monotonic() - began)
-        assert trainer.is_running() or deployment.until_done(job_id).attempt == 1, "training goes on"
+        assert trainer.is_running() or deployment.until_done(job_id).attempt == 1, (
+            "training goes on"
+        )
     deployment.until_done(job_id)
     deployment.assert_one_result(job_id)
     with reading(deployment.engine) as session:
-        assert set(acknowledged) <= set(session.scalars(select(Job.id)))
+        assert set(acknowledged) <= set(session.scalars(select(JobRow.id)))
     figure("outages, s", ", ".join(f"{seconds:g}" for seconds in OUTAGES))
     figure("the slowest 503, s", slowest, f"at most {ANSWER_SECONDS:g}")
     figure("until a job is accepted again, s", back, "at most 10")
     figure("attempts of the job that was training", deployment.look(job_id).attempt)
 
 
-def test_j9_backends_killed_twice_a_second_slow_nothing_down(apart: tuple[Postgres, Deployment], figure: Figure) -> None:
+def test_j9_backends_killed_twice_a_second_slow_nothing_down(
+    apart: tuple[Postgres, Deployment], figure: Figure
+) -> None:
     postgres, deployment = apart
     api = deployment.api()
     deployment.worker()
@@ -101,13 +107,19 @@ def test_j9_backends_killed_twice_a_second_slow_nothing_down(apart: tuple[Postgr
     killing.join()
     job = until(lambda: patiently(deployment, job_id), 60, "the database")
     assert (job.status, job.attempt, job.infrastructure_failures) == ("running", 1, 0)
-    figure("training steps a second, of the undisturbed rate", disturbed[0] / undisturbed[0], "at least 0.95")
+    figure(
+        "training steps a second, of the undisturbed rate",
+        disturbed[0] / undisturbed[0],
+        "at least 0.95",
+    )
     figure("lists a second, of the undisturbed rate", disturbed[1] / undisturbed[1])
     figure("answers 503", f"{disturbed[2]} of {disturbed[3]}")
-    figure("undisturbed: steps a second, lists a second", f"{undisturbed[0]:.0f}, {undisturbed[1]:.0f}")
+    figure(
+        "undisturbed: steps a second, lists a second", f"{undisturbed[0]:.0f}, {undisturbed[1]:.0f}"
+    )
 
 
-def patiently(deployment: Deployment, job_id: str) -> Job | None:
+def patiently(deployment: Deployment, job_id: str) -> JobRow | None:
     with suppress(Unavailable):
         return deployment.look(job_id)
     return None
@@ -117,7 +129,9 @@ def rates(deployment: Deployment, http: Any, job_id: str) -> tuple[float, float,
     """Steps of the job and answered lists a second; and how many of how many answers were 503."""
 
     def step() -> tuple[int, float]:
-        progress = until(lambda: (job := patiently(deployment, job_id)) and job.progress, 60, "progress")
+        progress = until(
+            lambda: (job := patiently(deployment, job_id)) and job.progress, 60, "progress"
+        )
         return progress["step"], time.monotonic()
 
     answers = {200: 0, 503: 0}
@@ -126,7 +140,12 @@ def rates(deployment: Deployment, http: Any, job_id: str) -> tuple[float, float,
         answers[http.get("/v1/jobs", params={"limit": 1}).status_code] += 1
         time.sleep(0.01)  # leave the trainer a core
     last, ended = step()
-    return (last - first) / (ended - began), answers[200] / RATE_SECONDS, answers[503], sum(answers.values())
+    return (
+        (last - first) / (ended - began),
+        answers[200] / RATE_SECONDS,
+        answers[503],
+        sum(answers.values()),
+    )
 
 
 def all_unavailable(http: Any) -> float:
@@ -134,7 +153,9 @@ def all_unavailable(http: Any) -> float:
 
     def ask(request: tuple[str, str]) -> float:
         began = time.monotonic()
-        answer = http.request(*request, json=endless().model_dump(mode="json") if request[0] == "POST" else None)
+        answer = http.request(
+            *request, json=endless().model_dump(mode="json") if request[0] == "POST" else None
+        )
         assert answer.status_code == 503, answer.text
         assert answer.headers["Retry-After"]
         return time.monotonic() - began

@@ -18,7 +18,10 @@ def test_j10_a_worker_cut_off_past_its_lease_publishes_nothing_and_there_is_one_
 ) -> None:
     direct = served.settings["DISTILL_DATABASE_URL"]
     with Proxy(postgres_server.port) as network:
-        cut_off = served.worker("cut-off", DISTILL_DATABASE_URL=direct.replace(f":{postgres_server.port}/", f":{network.port}/"))
+        cut_off = served.worker(
+            "cut-off",
+            DISTILL_DATABASE_URL=direct.replace(f":{postgres_server.port}/", f":{network.port}/"),
+        )
         job_id = served.submit(short(80))
         until(lambda: checkpointed(served.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
         network.blackhole()
@@ -26,13 +29,19 @@ def test_j10_a_worker_cut_off_past_its_lease_publishes_nothing_and_there_is_one_
         until(lambda: served.look(job_id).attempt == 2, PATIENCE_SECONDS, "another worker's claim")
         first = {key for key in served.objects(job_id) if f"{job_id}/1/" in key}
         assert served.until_done(job_id).attempt == 2
-        assert {key for key in served.objects(job_id) if f"{job_id}/1/" in key} <= first, "published past its lease"
+        assert {key for key in served.objects(job_id) if f"{job_id}/1/" in key} <= first, (
+            "published past its lease"
+        )
         before = everything(served, job_id)
         network.heal()
         began = time.monotonic()
         until(lambda: not cut_off.trainers(), PATIENCE_SECONDS, "the end of the stale attempt")
         served.assert_one_result(job_id)
-        figure("until the stale attempt has ended after healing, s", time.monotonic() - began, "at most 10")
+        figure(
+            "until the stale attempt has ended after healing, s",
+            time.monotonic() - began,
+            "at most 10",
+        )
         assert everything(served, job_id) == before
         assert cut_off.process.poll() is None, "the worker itself goes on"
 
@@ -53,5 +62,13 @@ def test_j10_a_worker_that_stays_cut_off_ends_its_trainer(
         [trainer] = worker.trainers()
         getattr(network, cut)()
         began = time.monotonic()
-        until(lambda: not trainer.is_running(), PATIENCE_SECONDS, "the end of a trainer nobody hears of")
-        figure("until the trainer is given up, s", time.monotonic() - began, f"about {2 * LEASE_SECONDS:g}, as is set")
+        until(
+            lambda: not trainer.is_running(),
+            PATIENCE_SECONDS,
+            "the end of a trainer nobody hears of",
+        )
+        figure(
+            "until the trainer is given up, s",
+            time.monotonic() - began,
+            f"about {2 * LEASE_SECONDS:g}, as is set",
+        )

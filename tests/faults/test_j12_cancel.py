@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from core.spec.status import TERMINAL
+from core.jobspec.status import TERMINAL
 from core.store import events
-from core.store.engine import reading
-from core.store.tables import Model
+from core.store.database.engine import reading
+from core.store.database.tables import ModelRow
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Api, Deployment, kill
 from tests.measured import SOAK
@@ -27,12 +27,16 @@ def cancel(api: Api, job_id: str) -> int:
 def ends(deployment: Deployment, job_id: str) -> list[str]:
     """Every last state the job has come to."""
     with reading(deployment.engine) as session:
-        return [event.data["to"] for event in events.of_type(session, job_id, "status") if event.data["to"] in TERMINAL]
+        return [
+            event.data["to"]
+            for event in events.of_type(session, job_id, "status")
+            if event.data["to"] in TERMINAL
+        ]
 
 
 def students(deployment: Deployment, job_id: str) -> int:
     with reading(deployment.engine) as session:
-        return session.scalar(select(func.count()).where(Model.source_job_id == job_id)) or 0
+        return session.scalar(select(func.count()).where(ModelRow.source_job_id == job_id)) or 0
 
 
 def test_j12_a_running_job_a_queued_one_and_one_whose_worker_is_gone_are_cancelled(
@@ -49,7 +53,11 @@ def test_j12_a_running_job_a_queued_one_and_one_whose_worker_is_gone_are_cancell
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(lambda _: cancel(api, running), range(2))) == [200, 202]
     began = time.monotonic()
-    until(lambda: not any(trainer.is_running() for trainer in trainers), PATIENCE_SECONDS, "the trainer's end")
+    until(
+        lambda: not any(trainer.is_running() for trainer in trainers),
+        PATIENCE_SECONDS,
+        "the trainer's end",
+    )
     figure("until the trainer of a running job is gone, s", time.monotonic() - began, "at most 15")
     assert deployment.until_done(running).status == "cancelled"
 
@@ -69,7 +77,9 @@ def test_j12_a_running_job_a_queued_one_and_one_whose_worker_is_gone_are_cancell
 
 
 @pytest.mark.parametrize("deployment", ["embedded"], indirect=True)
-def test_j12_a_cancel_that_races_with_the_end_leaves_one_last_state(deployment: Deployment, figure: Figure) -> None:
+def test_j12_a_cancel_that_races_with_the_end_leaves_one_last_state(
+    deployment: Deployment, figure: Figure
+) -> None:
     """Asked for at one moment after another of a job's last phase: done or cancelled, all of it or nothing."""
     api, found = deployment.api(), []
     deployment.worker()
@@ -83,7 +93,9 @@ def test_j12_a_cancel_that_races_with_the_end_leaves_one_last_state(deployment: 
         assert students(deployment, job_id) == (1 if job.status == "succeeded" else 0)
         assert job.status == "succeeded" or (job.status == "cancelled" and answer == 202)
         found.append(job.status)
-    figure("last states", ", ".join(f"{status} {found.count(status)}" for status in sorted(set(found))))
+    figure(
+        "last states", ", ".join(f"{status} {found.count(status)}" for status in sorted(set(found)))
+    )
 
 
 @pytest.mark.gpu

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from core.store import moves
-from core.store.engine import reading
-from core.store.tables import Job
+from core.store.database.engine import reading
+from core.store.database.tables import JobRow
+from core.store.lifecycle import transitions
 from tests.builders import training_spec
 from tests.faults.sabotage import Sabotage
 from tests.worker.service import submit, until_done
 
 ATTEMPTS = "3"
-"""Of five, so that the test is short; the pauses between them are those of tests/store/test_failures.py."""
+"""Of five, so that the test is short; the pauses between them are those of tests/store/lifecycle/test_retry_policy.py."""
 
 
 @pytest.fixture
@@ -32,8 +32,10 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def ended(engine: Engine, settings: dict[str, str], folder: Path, sabotage: Sabotage) -> Job:
-    job_id = submit(engine, training_spec(schedule={"epochs": 3, "batch_size": 64, "checkpoint_seconds": 0}))
+def ended(engine: Engine, settings: dict[str, str], folder: Path, sabotage: Sabotage) -> JobRow:
+    job_id = submit(
+        engine, training_spec(schedule={"epochs": 3, "batch_size": 64, "checkpoint_seconds": 0})
+    )
     with sabotage.worker(settings, folder / "worker.log"):
         return until_done(engine, job_id, 240)
 
@@ -44,10 +46,18 @@ def test_j13_a_trainer_that_dies_is_tried_again_so_often_and_no_more(
     sabotage = Sabotage(tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)")
     job = ended(engine, settings, tmp_path, sabotage)
     assert job.failure is not None
-    assert (job.status, job.failure["class"], job.attempt, sabotage.count()) == ("failed", "infrastructure", 3, 3)
-    assert job.failure["message"] == "The trainer was killed by SIGSEGV. This was the last of 3 attempts."
+    assert (job.status, job.failure["class"], job.attempt, sabotage.count()) == (
+        "failed",
+        "infrastructure",
+        3,
+        3,
+    )
+    assert (
+        job.failure["message"]
+        == "The trainer was killed by SIGSEGV. This was the last of 3 attempts."
+    )
     with reading(engine) as session:
-        history = [event.data["to"] for event in moves.history(session, job.id)]
+        history = [event.data["to"] for event in transitions.history(session, job.id)]
     assert history == ["queued", *["running", "queued"] * 2, "running", "failed"]
 
 
@@ -55,7 +65,10 @@ def test_j13_a_trainer_that_dies_is_tried_again_so_often_and_no_more(
     ("fault", "shown"),
     [
         ("sys.exit(0)", "ended with status 0 without a word"),
-        ("print('sector 7', file=sys.stderr); os._exit(9)", "ended with status 9 without a word. sector 7"),
+        (
+            "print('sector 7', file=sys.stderr); os._exit(9)",
+            "ended with status 9 without a word. sector 7",
+        ),
         ("raise OSError(5, 'Input/output error')", "Input/output error"),
     ],
     ids=["sys.exit", "exit status 9", "an I/O error"],
@@ -63,9 +76,15 @@ def test_j13_a_trainer_that_dies_is_tried_again_so_often_and_no_more(
 def test_j13_the_reason_is_shown_and_is_nobodys_fault(
     engine: Engine, settings: dict[str, str], tmp_path: Path, fault: str, shown: str
 ) -> None:
-    job = ended(engine, settings | {"DISTILL_MAX_ATTEMPTS": "1"}, tmp_path, Sabotage(tmp_path, fault))
+    job = ended(
+        engine, settings | {"DISTILL_MAX_ATTEMPTS": "1"}, tmp_path, Sabotage(tmp_path, fault)
+    )
     assert job.failure is not None
-    assert (job.status, job.failure["class"], job.failure["retryable"]) == ("failed", "infrastructure", True)
+    assert (job.status, job.failure["class"], job.failure["retryable"]) == (
+        "failed",
+        "infrastructure",
+        True,
+    )
     assert shown in job.failure["message"]
 
 
@@ -92,7 +111,11 @@ def test_j13_memory_that_runs_out_is_tried_once_more_and_then_comes_with_advice(
     ("fault", "code", "shown"),
     [
         ("raise ValueError('a mistake')", "trainer_error", "ValueError: a mistake"),
-        ("next(self.student.parameters()).data.fill_(float('nan'))", "non_finite_loss", "at step 7"),
+        (
+            "next(self.student.parameters()).data.fill_(float('nan'))",
+            "non_finite_loss",
+            "at step 7",
+        ),
     ],
     ids=["a mistake", "NaN loss"],
 )
@@ -103,5 +126,9 @@ def test_j13_what_fails_in_the_same_way_again_is_tried_once(
     job = ended(engine, settings, tmp_path, sabotage)
     assert job.failure is not None
     assert (job.status, job.attempt, sabotage.count()) == ("failed", 1, 1)
-    assert (job.failure["code"], job.failure["class"], job.failure["retryable"]) == (code, "user", False)
+    assert (job.failure["code"], job.failure["class"], job.failure["retryable"]) == (
+        code,
+        "user",
+        False,
+    )
     assert shown in job.failure["message"]

@@ -3,7 +3,7 @@
 import random
 import time
 
-from core.spec.status import TERMINAL
+from core.jobspec.status import TERMINAL
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment, kill
 from tests.measured import SOAK

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from core.store.engine import reading
-from core.store.tables import Event, Job
+from core.store.database.engine import reading
+from core.store.database.tables import EventRow, JobRow
 from tests.builders import training_body
 from tests.faults.deployment import Deployment
 
@@ -20,7 +20,9 @@ def test_j16_twenty_callers_with_one_idempotency_key_make_one_job(deployment: De
 
     def send(number: int) -> Any:
         barrier.wait()
-        return apis[number % 2].http.post("/v1/jobs", json=training_body(), headers={"Idempotency-Key": "once"})
+        return apis[number % 2].http.post(
+            "/v1/jobs", json=training_body(), headers={"Idempotency-Key": "once"}
+        )
 
     with ThreadPoolExecutor(CALLERS) as pool:
         answers = list(pool.map(send, range(CALLERS)))
@@ -28,5 +30,5 @@ def test_j16_twenty_callers_with_one_idempotency_key_make_one_job(deployment: De
     assert len({answer.text for answer in answers}) == 1
     assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
     with reading(deployment.engine) as session:
-        assert session.scalar(select(func.count()).select_from(Job)) == 1
-        assert session.scalar(select(func.count()).select_from(Event)) == 1
+        assert session.scalar(select(func.count()).select_from(JobRow)) == 1
+        assert session.scalar(select(func.count()).select_from(EventRow)) == 1

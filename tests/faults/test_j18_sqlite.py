@@ -11,8 +11,8 @@ from collections.abc import Callable
 import httpx2
 from sqlalchemy import select
 
-from core.store.engine import reading
-from core.store.tables import Job
+from core.store.database.engine import reading
+from core.store.database.tables import JobRow
 from tests.builders import training_body
 from tests.faults.conftest import Figure
 from tests.faults.deployment import Api, Deployment, kill
@@ -40,7 +40,9 @@ class Caller(threading.Thread):
 
     def send(self, key: str, api: Api) -> None:
         try:
-            answer = api.http.post("/v1/jobs", json=training_body(), headers={"Idempotency-Key": key})
+            answer = api.http.post(
+                "/v1/jobs", json=training_body(), headers={"Idempotency-Key": key}
+            )
         except (httpx2.TransportError, RuntimeError):
             self.unanswered += 1
             time.sleep(0.05)
@@ -51,7 +53,9 @@ class Caller(threading.Thread):
             self.refused.append(f"{answer.status_code} {answer.text}")
 
 
-def test_j18_on_sqlite_nothing_acknowledged_is_lost_and_nobody_meets_a_lock(embedded: Deployment, figure: Figure) -> None:
+def test_j18_on_sqlite_nothing_acknowledged_is_lost_and_nobody_meets_a_lock(
+    embedded: Deployment, figure: Figure
+) -> None:
     chance, over = random.Random(18), threading.Event()
     apis = [embedded.api(), embedded.api()]
     workers = [embedded.worker(f"worker-{number}") for number in range(2)]
@@ -85,9 +89,13 @@ def test_j18_on_sqlite_nothing_acknowledged_is_lost_and_nobody_meets_a_lock(embe
     assert not refused
     assert len(acknowledged) == sum(len(caller.acknowledged) for caller in callers) > 0
     with reading(embedded.engine) as session:
-        assert acknowledged <= set(session.scalars(select(Job.id)))
+        assert acknowledged <= set(session.scalars(select(JobRow.id)))
     with sqlite3.connect(embedded.engine.url.database or "") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    locked = [process.log.name for process in embedded.processes if "database is locked" in process.log.read_text()]
+    locked = [
+        process.log.name
+        for process in embedded.processes
+        if "database is locked" in process.log.read_text()
+    ]
     assert not locked

@@ -30,7 +30,12 @@ class RebuiltAsAnotherType(Payload):
     """As torch pickles a subclass of Tensor: a function to call, a type, its arguments, a state."""
 
     def __reduce__(self) -> Any:
-        return torch._tensor._rebuild_from_type_v2, (os.system, torch.Tensor, super().__reduce__()[1], {})
+        return torch._tensor._rebuild_from_type_v2, (
+            os.system,
+            torch.Tensor,
+            super().__reduce__()[1],
+            {},
+        )
 
 
 class LoadedFromBytes(Payload):
@@ -59,7 +64,9 @@ def beside_good_weights(payload: Any) -> bytes:
 
 def instructions(text: str) -> Build:
     """A checkpoint whose table of contents is a hand-written pickle; CANARY stands for the payload's command."""
-    return lambda canary: forged_checkpoint(b"\x80\x02" + text.replace("CANARY", f"echo ran >> {canary}").encode("latin-1"))
+    return lambda canary: forged_checkpoint(
+        b"\x80\x02" + text.replace("CANARY", f"echo ran >> {canary}").encode("latin-1")
+    )
 
 
 def old_tar(canary: Path) -> bytes:
@@ -75,13 +82,17 @@ def old_tar(canary: Path) -> bytes:
 def torchscript(_: Path) -> bytes:
     out = io.BytesIO()
     with warnings.catch_warnings(action="ignore"):
-        torch.jit.save(torch.jit.trace(build("small_cnn", 10, width=4), torch.rand(1, 3, 32, 32)), out)
+        torch.jit.save(
+            torch.jit.trace(build("small_cnn", 10, width=4), torch.rand(1, 3, 32, 32)), out
+        )
     return out.getvalue()
 
 
 AT_THE_DOOR: dict[str, Build] = {
     **{
-        f"a bare pickle, protocol {number}": lambda canary, number=number: pickle.dumps({"state_dict": Payload(canary)}, number)
+        f"a bare pickle, protocol {number}": lambda canary, number=number: pickle.dumps(
+            {"state_dict": Payload(canary)}, number
+        )
         for number in range(6)
     },
     "torch.save's format of before 1.6": lambda canary: saved(
@@ -96,14 +107,18 @@ PICKLES: dict[str, Build] = {
     "a tensor of another type": lambda canary: beside_good_weights(RebuiltAsAnotherType(canary)),
     "bytes for another torch.load": lambda canary: beside_good_weights(LoadedFromBytes(canary)),
     "INST": instructions("(S'CANARY'\nios\nsystem\n."),
-    "GLOBAL and BUILD": instructions("ccollections\nOrderedDict\n)Rcos\nsystem\nU\x01xs}U\x04hookcos\nsystem\nsb."),
+    "GLOBAL and BUILD": instructions(
+        "ccollections\nOrderedDict\n)Rcos\nsystem\nU\x01xs}U\x04hookcos\nsystem\nsb."
+    ),
     "a TorchScript program": torchscript,
 }
 """All of them unsafe_checkpoint."""
 
 
 def header_of(shape: list[int]) -> bytes:
-    header = json.dumps({"conv1.weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * 10**10]}}).encode()
+    header = json.dumps(
+        {"conv1.weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * 10**10]}}
+    ).encode()
     return struct.pack("<Q", len(header)) + header + bytes(4)
 
 
@@ -113,11 +128,15 @@ def with_a_tensor(tensor: Forged) -> bytes:
 
 BOMBS: dict[str, Build] = {
     "10^10 elements in a safetensors header": lambda _: header_of([10**5, 10**5]),
-    "10^10 elements of a storage of one": lambda _: with_a_tensor(Forged((10**5, 10**5), (10**5, 1), 10**10)),
+    "10^10 elements of a storage of one": lambda _: with_a_tensor(
+        Forged((10**5, 10**5), (10**5, 1), 10**10)
+    ),
     "10^10 views of one element": lambda _: with_a_tensor(Forged((10**5, 10**5), (0, 0), 1)),
     "weights deflated 1000 times": lambda _: forged_checkpoint(
         {}, storages={"0": bytes(2 * 10**8)}, compression=zipfile.ZIP_DEFLATED
     ),
-    "a key that takes 2^60 steps to hash": lambda _: forged_checkpoint(b"\x80\x02})" + b"q\x00h\x00\x86" * 60 + b"K\x01s."),
+    "a key that takes 2^60 steps to hash": lambda _: forged_checkpoint(
+        b"\x80\x02})" + b"q\x00h\x00\x86" * 60 + b"K\x01s."
+    ),
 }
 """All of them unreadable_checkpoint."""

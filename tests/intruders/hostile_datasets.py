@@ -39,12 +39,20 @@ def cifar_for_python(canary: Path) -> bytes:
 
 
 def npz(label: bytes, image: bytes | None = None) -> bytes:
-    return zip_of({"image.npy": saved(np.zeros((4, 8, 8, 3), np.uint8)) if image is None else image, "label.npy": label})
+    return zip_of(
+        {
+            "image.npy": saved(np.zeros((4, 8, 8, 3), np.uint8)) if image is None else image,
+            "label.npy": label,
+        }
+    )
 
 
 AT_THE_DOOR: dict[str, tuple[Build, str]] = {
     "a bare pickle": (lambda canary: pickle.dumps(Payload(canary)), "unsafe_dataset"),
-    "a bare pickle, protocol 0": (lambda canary: pickle.dumps(Payload(canary), 0), "unsafe_dataset"),
+    "a bare pickle, protocol 0": (
+        lambda canary: pickle.dumps(Payload(canary), 0),
+        "unsafe_dataset",
+    ),
 }
 
 
@@ -54,7 +62,9 @@ def an_array_described_by_code(canary: Path) -> bytes:
 
 PICKLES: dict[str, tuple[Build, str]] = {
     "a .pkl among images": (
-        lambda canary: zip_of(split_classes() | {"train/labels.pkl": pickle.dumps(Payload(canary))}),
+        lambda canary: zip_of(
+            split_classes() | {"train/labels.pkl": pickle.dumps(Payload(canary))}
+        ),
         "unsafe_dataset",
     ),
     "a pickle of another name among images": (
@@ -71,7 +81,9 @@ PICKLES: dict[str, tuple[Build, str]] = {
         "unsafe_dataset",
     ),
     "objects inside a structure": (
-        lambda canary: npz(npy_of("(1,)", "[('a', '|O'), ('b', '<i8')]", data=pickle.dumps(Payload(canary)))),
+        lambda canary: npz(
+            npy_of("(1,)", "[('a', '|O'), ('b', '<i8')]", data=pickle.dumps(Payload(canary)))
+        ),
         "unsafe_dataset",
     ),
     "an array described by code": (an_array_described_by_code, "corrupt_archive"),
@@ -130,7 +142,9 @@ def images_with(**more: bytes) -> bytes:
 def sparse_tar() -> bytes:
     """A file of 10^12 bytes, all of them holes."""
     headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(10**12)}
-    return tar_of_members([member("train/cat/0.png", b"0\n".ljust(512, b"\0"), pax_headers=headers)])
+    return tar_of_members(
+        [member("train/cat/0.png", b"0\n".ljust(512, b"\0"), pax_headers=headers)]
+    )
 
 
 BOMBS: dict[str, tuple[Build, str]] = {
@@ -142,12 +156,21 @@ BOMBS: dict[str, tuple[Build, str]] = {
     "tar.gz, unfolding 1000 times": (lambda _: zeros("tar.gz"), "too_large"),
     "tar.xz, unfolding 1000 times": (lambda _: zeros("tar.xz"), "too_large"),
     "arrays, unfolding 1000 times": (lambda _: zeros_as_arrays(), "too_large"),
-    "an image of 50,000 x 50,000": (lambda _: images_with(x=png_that_says(50_000, 50_000)), "too_large"),
+    "an image of 50,000 x 50,000": (
+        lambda _: images_with(x=png_that_says(50_000, 50_000)),
+        "too_large",
+    ),
     "zips within zips": (lambda _: nested(), "too_few_classes"),
     "entries that share their bytes": (lambda _: overlapping(), "corrupt_archive"),
     "a table of contents of 2^60 bytes": (lambda _: lying_zip64(), "too_large"),
-    "a colour profile of 100 MB": (lambda _: images_with(x=png_with(b"iCCP", b"x\0\0")), "unreadable_image"),
-    "a comment of 100 MB": (lambda _: images_with(x=png_with(b"zTXt", b"x\0\0")), "unreadable_image"),
+    "a colour profile of 100 MB": (
+        lambda _: images_with(x=png_with(b"iCCP", b"x\0\0")),
+        "unreadable_image",
+    ),
+    "a comment of 100 MB": (
+        lambda _: images_with(x=png_with(b"zTXt", b"x\0\0")),
+        "unreadable_image",
+    ),
     "holes of 10^12 bytes": (lambda _: sparse_tar(), "unsafe_dataset"),
 }
 
@@ -171,12 +194,18 @@ def symlink_in_a_zip(canary: Path) -> bytes:
 
 def a_million_empty_entries_in_a_zip() -> bytes:
     name = b"e/1234"
-    entry = b"PK\x01\x02" + struct.pack("<HHHHHHIIIHHHHHII", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(name), *[0] * 6) + name
+    entry = (
+        b"PK\x01\x02"
+        + struct.pack("<HHHHHHIIIHHHHHII", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(name), *[0] * 6)
+        + name
+    )
     table, before = entry * 10**6, 4
     return (
         b"PK\x03\x04"
         + table
-        + struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 10**6, 10**6, len(table), before)
+        + struct.pack(
+            "<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 10**6, 10**6, len(table), before
+        )
         + struct.pack("<4sIQI", b"PK\x06\x07", 0, before + len(table), 1)
         + b"PK\x05\x06"
         + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, len(table), before, 0)
@@ -201,22 +230,38 @@ def odd_name(name: bytes) -> bytes:
 
 LINKS: dict[str, tuple[Build, str]] = {
     "a symbolic link to the canary": (
-        lambda canary: with_members(link("train/cat/9.png", str(canary)), member("train/cat/9.png", b"overwritten")),
+        lambda canary: with_members(
+            link("train/cat/9.png", str(canary)), member("train/cat/9.png", b"overwritten")
+        ),
         "unsafe_dataset",
     ),
     "a symbolic link in a zip": (symlink_in_a_zip, "unsafe_dataset"),
-    "a hard link": (lambda canary: with_members(link("train/cat/9.png", str(canary), tarfile.LNKTYPE)), "unsafe_dataset"),
-    "a device": (
-        lambda _: with_members(member("train/cat/9.png", type=tarfile.CHRTYPE, devmajor=1, devminor=5)),
+    "a hard link": (
+        lambda canary: with_members(link("train/cat/9.png", str(canary), tarfile.LNKTYPE)),
         "unsafe_dataset",
     ),
-    "a pipe": (lambda _: with_members(member("train/cat/9.png", type=tarfile.FIFOTYPE)), "unsafe_dataset"),
-    "an absolute path": (lambda canary: zip_of(split_classes() | {str(canary): picture()}), "unsafe_dataset"),
+    "a device": (
+        lambda _: with_members(
+            member("train/cat/9.png", type=tarfile.CHRTYPE, devmajor=1, devminor=5)
+        ),
+        "unsafe_dataset",
+    ),
+    "a pipe": (
+        lambda _: with_members(member("train/cat/9.png", type=tarfile.FIFOTYPE)),
+        "unsafe_dataset",
+    ),
+    "an absolute path": (
+        lambda canary: zip_of(split_classes() | {str(canary): picture()}),
+        "unsafe_dataset",
+    ),
     "a path upwards": (
         lambda canary: tar_of(split_classes() | {"../" * 40 + str(canary)[1:]: picture()}),
         "unsafe_dataset",
     ),
-    "10^4 folders within each other": (lambda _: tar_of({"a/" * 10_000 + "0.png": picture()}), "too_large"),
+    "10^4 folders within each other": (
+        lambda _: tar_of({"a/" * 10_000 + "0.png": picture()}),
+        "too_large",
+    ),
     "10^6 empty entries in a zip": (lambda _: a_million_empty_entries_in_a_zip(), "too_large"),
     "10^6 empty entries in a tar.gz": (
         lambda _: gzip.compress(tarfile.TarInfo("e/1234").tobuf() * 10**6 + bytes(1024), 1),
@@ -225,10 +270,15 @@ LINKS: dict[str, tuple[Build, str]] = {
     "a name twice": (lambda _: twice("train/cat/0.png"), "corrupt_archive"),
     "a name that is not UTF-8": (lambda _: odd_name(b"train/cat/\xff\xfe.png"), "corrupt_archive"),
     "a class with a line break": (
-        lambda _: tar_of(split_classes() | {f"{part}/c\nat/0.png": picture() for part in ("train", "test")}),
+        lambda _: tar_of(
+            split_classes() | {f"{part}/c\nat/0.png": picture() for part in ("train", "test")}
+        ),
         "unknown_format",
     ),
-    "a name of 2000 letters": (lambda _: tar_of(split_classes() | {"x" * 2000 + ".png": picture()}), "too_large"),
+    "a name of 2000 letters": (
+        lambda _: tar_of(split_classes() | {"x" * 2000 + ".png": picture()}),
+        "too_large",
+    ),
 }
 
 ODD_BUT_GOOD: dict[str, Build] = {

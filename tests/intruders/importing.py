@@ -11,8 +11,8 @@ from typing import Any, Literal
 import psutil
 
 from core.store import keys
-from core.store.engine import make_engine
-from core.store.tables import DEFAULT_PROJECT
+from core.store.database.engine import make_engine
+from core.store.database.tables import DEFAULT_PROJECT
 from tests.api import conftest as api
 from tests.worker.service import Service, until
 
@@ -70,7 +70,9 @@ class Watched:
 
     @property
     def growth(self) -> int:
-        lines = dict(line.split(":", 1) for line in (self.folder / "status").read_text().splitlines())
+        lines = dict(
+            line.split(":", 1) for line in (self.folder / "status").read_text().splitlines()
+        )
         return 1024 * int(lines["VmHWM"].split()[0]) - self.before
 
 
@@ -84,7 +86,10 @@ class Importing:
         keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, api.KEY)
         engine.dispose()
         self.worker = Service(
-            {**{f"DISTILL_{name.upper()}": value for name, value in settings.items()}, "DISTILL_SLOTS": str(SLOTS)},
+            {
+                **{f"DISTILL_{name.upper()}": value for name, value in settings.items()},
+                "DISTILL_SLOTS": str(SLOTS),
+            },
             folder / "worker.log",
         )
         try:
@@ -95,7 +100,10 @@ class Importing:
         until(lambda: "worker ready" in (folder / "worker.log").read_text(), 60, "the worker")
         self.seen: dict[int, Trainer] = {}
         """The trainers that were met at work, by process id."""
-        self.memory = {"API": Watched(self.api.process.pid), "worker": Watched(self.worker.process.pid)}
+        self.memory = {
+            "API": Watched(self.api.process.pid),
+            "worker": Watched(self.worker.process.pid),
+        }
 
     def close(self) -> None:
         self.api.close()
@@ -108,7 +116,10 @@ class Importing:
 
     def judge(self, uploads: dict[str, tuple[Kind, Build]]) -> dict[str, Verdict]:
         """Everything is uploaded at once; what became of each, by name."""
-        sent = {name: self.send(f"upload-{at}", *upload) for at, (name, upload) in enumerate(uploads.items())}
+        sent = {
+            name: self.send(f"upload-{at}", *upload)
+            for at, (name, upload) in enumerate(uploads.items())
+        }
         return {name: self.verdict(*row) for name, row in sent.items()}
 
     def send(self, name: str, kind: Kind, build: Build) -> tuple[Kind, str, Any]:
@@ -117,7 +128,13 @@ class Importing:
         assert announced.status_code == 201, announced.text
         row_id = announced.json()["id"]
         headers = {"Content-Type": "application/octet-stream"}
-        return kind, row_id, self.api.client.put(f"/v1/{kind}/{row_id}/content", content=build(self.canary), headers=headers)
+        return (
+            kind,
+            row_id,
+            self.api.client.put(
+                f"/v1/{kind}/{row_id}/content", content=build(self.canary), headers=headers
+            ),
+        )
 
     def verdict(self, kind: Kind, row_id: str, answer: Any) -> Verdict:
         if answer.status_code != 202:
@@ -125,7 +142,9 @@ class Importing:
             return Verdict(row["status"], answer.status_code, answer.json())
         row = until(lambda: self.ended(kind, row_id), PATIENCE_SECONDS, "the end of an import")
         job = self.api.client.get(f"/v1/jobs/{row['import_job_id']}").json()
-        return Verdict(row["status"], 202, row["problem"] or {}, seconds_between(job), job["attempt"])
+        return Verdict(
+            row["status"], 202, row["problem"] or {}, seconds_between(job), job["attempt"]
+        )
 
     def ended(self, kind: Kind, row_id: str) -> Any:
         self.look_at_trainers()
@@ -136,7 +155,7 @@ class Importing:
     def look_at_trainers(self) -> None:
         for process in self.worker.trainers():
             with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-                if process.pid not in self.seen and "worker.confined" not in process.cmdline():
+                if process.pid not in self.seen and "worker.sandbox" not in process.cmdline():
                     self.seen[process.pid] = Trainer.of(process)
 
 

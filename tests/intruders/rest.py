@@ -14,9 +14,9 @@ from sqlalchemy import Engine, select
 
 from core.settings import Settings
 from core.store import keys
-from core.store.engine import make_engine, reading, writing
-from core.store.objects import Objects
-from core.store.tables import DEFAULT_PROJECT, Audit, Project
+from core.store.database.engine import make_engine, reading, writing
+from core.store.database.tables import DEFAULT_PROJECT, AuditRow, ProjectRow
+from core.store.objects.store import Objects
 from tests.api.conftest import KEY, STRANGER, STRANGERS_KEY, Service
 from tests.servers import wait_until
 
@@ -47,15 +47,21 @@ class House:
         assert self.service.log is not None
         return self.service.log.read_text(errors="replace")
 
-    def lines(self, **wanted: Any) -> list[Audit]:
+    def lines(self, **wanted: Any) -> list[AuditRow]:
         """Of the audit log, the oldest first."""
         with reading(self.engine) as session:
-            rows = session.scalars(select(Audit).order_by(Audit.at, Audit.id)).all()
-        return [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
+            rows = session.scalars(select(AuditRow).order_by(AuditRow.at, AuditRow.id)).all()
+        return [
+            row
+            for row in rows
+            if all(getattr(row, name) == value for name, value in wanted.items())
+        ]
 
     def until_noted(self, **wanted: Any) -> None:
         """A refusal's line is written after its answer."""
-        wait_until(lambda: bool(self.lines(**wanted)), what=f"a line of the audit log with {wanted}")
+        wait_until(
+            lambda: bool(self.lines(**wanted)), what=f"a line of the audit log with {wanted}"
+        )
 
 
 @contextmanager
@@ -70,7 +76,7 @@ def a_house(template: Path, folder: Path, **settings: Any) -> Iterator[House]:
     engine = make_engine(base["database_url"])
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
     with writing(engine) as session:
-        session.add(Project(id=STRANGER, name="stranger"))
+        session.add(ProjectRow(id=STRANGER, name="stranger"))
     keys.ensure(engine, STRANGER, "stranger", ("read", "submit", "admin"), STRANGERS_KEY)
     service = Service({name: str(value) for name, value in base.items()}, log=folder / "api.log")
     try:
@@ -101,19 +107,33 @@ class Wire:
     key: str | None = KEY
     _socket: socket.socket | None = field(default=None, repr=False)
 
-    def ask(self, method: str, target: str | bytes, headers: dict[str, str] | None = None, body: bytes = b"") -> Raw:
+    def ask(
+        self,
+        method: str,
+        target: str | bytes,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Raw:
         target = target.encode("latin-1") if isinstance(target, str) else target
-        lines = {"Host": f"127.0.0.1:{self.port}", **({"Authorization": f"Bearer {self.key}"} if self.key else {})}
+        lines = {
+            "Host": f"127.0.0.1:{self.port}",
+            **({"Authorization": f"Bearer {self.key}"} if self.key else {}),
+        }
         lines |= headers or {}
         if body:
             lines["Content-Length"] = str(len(body))
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode("latin-1")
-        return self.send(method.encode() + b" " + target + b" HTTP/1.1\r\n" + head + b"\r\n" + body, head_only=method == "HEAD")
+        return self.send(
+            method.encode() + b" " + target + b" HTTP/1.1\r\n" + head + b"\r\n" + body,
+            head_only=method == "HEAD",
+        )
 
     def send(self, data: bytes, *, head_only: bool = False) -> Raw:
         for last in (False, True):
             try:
-                with suppress(BrokenPipeError, ConnectionResetError):  # it may have been refused before all was sent
+                with suppress(
+                    BrokenPipeError, ConnectionResetError
+                ):  # it may have been refused before all was sent
                     self._open().sendall(data)
                 return self._read(head_only)
             except ConnectionError:
@@ -138,7 +158,10 @@ class Wire:
             data += self._more()
         head, _, rest = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
         body = b"" if head_only else self._body(headers, rest)
         if headers.get("connection") == "close":
             self.close()
@@ -163,7 +186,11 @@ class Wire:
 
 def is_a_refusal(answer: Raw | httpx2.Response, *codes: str) -> None:
     """A problem document of these codes, without a trace or a path of this machine."""
-    status, text = (answer.status, answer.body.decode()) if isinstance(answer, Raw) else (answer.status_code, answer.text)
+    status, text = (
+        (answer.status, answer.body.decode())
+        if isinstance(answer, Raw)
+        else (answer.status_code, answer.text)
+    )
     assert 400 <= status < 500, (status, text[:500])
     assert answer.headers["content-type"] == "application/problem+json"
     problem = json.loads(text)
@@ -174,7 +201,17 @@ def is_a_refusal(answer: Raw | httpx2.Response, *codes: str) -> None:
 
 
 def is_silent(text: str) -> None:
-    for telling in ("Traceback", 'File "', "site-packages", "/tmp/", "/home/", str(Path.cwd()), CANARY, "sqlite", "psycopg"):
+    for telling in (
+        "Traceback",
+        'File "',
+        "site-packages",
+        "/tmp/",
+        "/home/",
+        str(Path.cwd()),
+        CANARY,
+        "sqlite",
+        "psycopg",
+    ):
         assert telling not in text, (telling, text[:500])
 
 
@@ -187,7 +224,9 @@ def a_bystander(house: House, record: Any) -> Iterator[None]:
     stop = threading.Event()
 
     def ask() -> None:
-        with httpx2.Client(base_url=house.service.url, headers=dict(house.client.headers), timeout=60) as client:
+        with httpx2.Client(
+            base_url=house.service.url, headers=dict(house.client.headers), timeout=60
+        ) as client:
             while not stop.wait(0.02):
                 began = time.perf_counter()
                 answer = client.get("/v1/jobs?limit=5")
@@ -205,4 +244,6 @@ def a_bystander(house: House, record: Any) -> Iterator[None]:
     ordered = sorted(seconds)
     record("bystander_requests", len(ordered))
     record("bystander_p50_ms", round(1000 * ordered[len(ordered) // 2]))
-    record("bystander_p99_ms", round(1000 * ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]))
+    record(
+        "bystander_p99_ms", round(1000 * ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))])
+    )

@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from core.settings import Settings
 from core.store import keys
-from core.store.engine import make_engine
-from core.store.tables import DEFAULT_PROJECT
+from core.store.database.engine import make_engine
+from core.store.database.tables import DEFAULT_PROJECT
 from tests.api.conftest import KEY, bearer
 from tests.intruders.rest import House, Wire, is_a_refusal
 
@@ -60,7 +60,15 @@ CURSORS = (
     "A" * 201,
     "\0",
 )
-PAGED = ("/v1/jobs", "/v1/models", "/v1/datasets", "/v1/sweeps", "/v1/keys", "/v1/projects", "/v1/audit")
+PAGED = (
+    "/v1/jobs",
+    "/v1/models",
+    "/v1/datasets",
+    "/v1/sweeps",
+    "/v1/keys",
+    "/v1/projects",
+    "/v1/audit",
+)
 
 
 def hostile_queries() -> Iterator[str]:
@@ -92,7 +100,9 @@ def hostile_queries() -> Iterator[str]:
     yield "/v1/jobs?sort=created_at&sort=name"
 
 
-def test_s10_every_hostile_filter_sort_key_and_cursor_is_a_422(house: House, wire: Wire, record_property: Any) -> None:
+def test_s10_every_hostile_filter_sort_key_and_cursor_is_a_422(
+    house: House, wire: Wire, record_property: Any
+) -> None:
     seconds = []
     for target in hostile_queries():
         began = time.perf_counter()
@@ -129,6 +139,12 @@ def test_s10_on_postgres_it_is_the_same(postgres_url: str, tmp_path: Path) -> No
                 assert client.get("/v1/jobs", params={name: text}).json()["data"] == []
         for name in ("method", "dataset", "metadata[a]"):
             is_a_refusal(client.get(f"/v1/jobs?{name}=%00"))
-        for place in ("jobs/%00", "models/%00", "datasets/a%00", "jobs/x/artifacts/%00", "sweeps/%ff"):
+        for place in (
+            "jobs/%00",
+            "models/%00",
+            "datasets/a%00",
+            "jobs/x/artifacts/%00",
+            "sweeps/%ff",
+        ):
             is_a_refusal(client.get(f"/v1/{place}"))
     engine.dispose()

@@ -12,18 +12,18 @@ import pytest
 
 from core import logs
 from core.errors import JobFailed
-from core.folder import JobFolder
+from core.job_folder import JobFolder
 from core.settings import Settings
 from core.store import attempts
 from core.store.attempts import Attempt
-from core.store.failures import Patience, meet
+from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.api.builders import an_artifact
 from tests.api.conftest import KEY
 from tests.builders import a_job, training_body
 from tests.intruders.rest import House, a_house, is_a_refusal, is_silent
 from tests.worker.service import Service as WorkerService
 from tests.worker.service import until
-from worker.conclusion import Conclusion
+from worker.attempt_result import AttemptResult
 from worker.outputs import Outputs
 from worker.supervisor import Supervisor
 
@@ -80,8 +80,15 @@ def told(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Ite
 
 @pytest.fixture(scope="module")
 def worker(told: House) -> Iterator[WorkerService]:
-    settings = {**SECRETS, "home": str(told.settings.home), "database_url": told.settings.database_url, "broker_url": ""}
-    environment = {f"DISTILL_{name.upper()}": value for name, value in settings.items()} | ENVIRONMENT
+    settings = {
+        **SECRETS,
+        "home": str(told.settings.home),
+        "database_url": told.settings.database_url,
+        "broker_url": "",
+    }
+    environment = {
+        f"DISTILL_{name.upper()}": value for name, value in settings.items()
+    } | ENVIRONMENT
     with WorkerService(environment, told.folder / "worker.log") as service:
         yield service
 
@@ -98,7 +105,9 @@ def finished(told: House, worker: WorkerService) -> str:
 def everything_said(told: House) -> str:
     """Both logs, and every file that the service has stored."""
     files = [
-        path for path in (told.folder / "home").rglob("*") if path.is_file() and path.suffix not in {".db-wal", ".db-shm", ".db"}
+        path
+        for path in (told.folder / "home").rglob("*")
+        if path.is_file() and path.suffix not in {".db-wal", ".db-shm", ".db"}
     ]
     texts = [path.read_bytes().decode("latin-1") for path in (*told.folder.glob("*.log"), *files)]
     return "\n".join(texts)
@@ -106,7 +115,9 @@ def everything_said(told: House) -> str:
 
 def an_attempt_of_ours(told: House) -> Attempt:
     """Before the worker beside it, which looks for jobs as well."""
-    return until(lambda: attempts.claim(told.engine, a_job(told.engine).id, "ours", 30), 30, "a claim")
+    return until(
+        lambda: attempts.claim(told.engine, a_job(told.engine).id, "ours", 30), 30, "a claim"
+    )
 
 
 def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finished: str) -> None:
@@ -121,14 +132,16 @@ def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finishe
         client.get("/v1/jobs?access_token=queryCanary0123456789&sig=queryCanary0123456789"),
         client.get("/v1/jobs/dk_pathCanary0123456789"),
         client.get("/v1/models/postgresql://u:urlCanaryPassword@host/db"),
-        client.post("/v1/jobs", json=training_body(data={"dataset": "https://u:urlCanaryPassword@h/x"})),
+        client.post(
+            "/v1/jobs", json=training_body(data={"dataset": "https://u:urlCanaryPassword@h/x"})
+        ),
         client.post("/v1/jobs", json=training_body(seed="dk_pathCanary0123456789")),
         client.get("/openapi.json"),
     ]
     bad = an_attempt_of_ours(told)  # its stored file is gone: a failure that is logged
     row = an_artifact(told.engine, told.objects, bad, "gone.bin", b"gone")
     with bad.writing() as (session, job):
-        meet(session, job, JobFailed("x", "user", "m"), Patience())
+        apply_retry_policy(session, job, JobFailed("x", "user", "m"), RetryPolicy())
     told.objects.delete(row.object_key)
     answers.append(client.get(f"/v1/jobs/{bad.job_id}/artifacts/gone.bin"))
     assert answers[-1].status_code == 500
@@ -147,7 +160,9 @@ def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finishe
             assert canary not in answer.text, (canary, answer.url)
 
 
-def test_s11_templates_in_every_text_of_a_job_are_stored_as_they_are_and_mean_nothing(told: House, finished: str) -> None:
+def test_s11_templates_in_every_text_of_a_job_are_stored_as_they_are_and_mean_nothing(
+    told: House, finished: str
+) -> None:
     client, made = told.client, []
     for template in TEMPLATES:
         body = training_body(name=template, metadata={"note": template, "more": template})
@@ -163,10 +178,15 @@ def test_s11_templates_in_every_text_of_a_job_are_stored_as_they_are_and_mean_no
             refused = client.post("/v1/jobs", json=wrong)
             is_a_refusal(refused)
             assert "49" not in refused.json()["detail"]
-        sweep = client.post("/v1/sweeps", json={"name": template, "base": training_body(), "rows": [{"name": template}]})
+        sweep = client.post(
+            "/v1/sweeps",
+            json={"name": template, "base": training_body(), "rows": [{"name": template}]},
+        )
         assert sweep.json()["name"] == template
         for form in ("md", "csv"):
-            assert "49" not in client.get(f"/v1/sweeps/{sweep.json()['id']}/table?format={form}").text
+            assert (
+                "49" not in client.get(f"/v1/sweeps/{sweep.json()['id']}/table?format={form}").text
+            )
         client.post(f"/v1/sweeps/{sweep.json()['id']}/cancel")
     for job_id in made:
         client.post(f"/v1/jobs/{job_id}/cancel")
@@ -189,8 +209,14 @@ def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: Ho
     is_silent(json.dumps(found))
     attempt = an_attempt_of_ours(told)
     folder = JobFolder(blocked)
-    error = JobFailed("trainer_died", "user", f"ImportError: no symbol in '{told.folder}/lib/torch.so', see /usr/lib/x/y.so.")
-    Conclusion(setup, told.objects, attempt, Outputs(told.objects, attempt, folder, 2, lambda: None)).failed(error)
+    error = JobFailed(
+        "trainer_died",
+        "user",
+        f"ImportError: no symbol in '{told.folder}/lib/torch.so', see /usr/lib/x/y.so.",
+    )
+    AttemptResult(
+        setup, told.objects, attempt, Outputs(told.objects, attempt, folder, 2, lambda: None)
+    ).failed(error)
     found = told.client.get(f"/v1/jobs/{attempt.job_id}").json()
     assert found["failure"]["message"] == "ImportError: no symbol in 'torch.so', see y.so."
 
@@ -213,7 +239,12 @@ def test_s11_secrets_are_known_by_their_form(text: str, gone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Send an API key: Authorization: Bearer <key>.", "8/255 at http://localhost:8321/docs", "a basic student, dk_x"]
+    "text",
+    [
+        "Send an API key: Authorization: Bearer <key>.",
+        "8/255 at http://localhost:8321/docs",
+        "a basic student, dk_x",
+    ],
 )
 def test_s11_ordinary_text_is_left_alone(text: str) -> None:
     assert logs.redacted(text) == text
@@ -223,7 +254,7 @@ PROGRAM = """
 import logging, structlog, sys, threading
 from core import logs
 from core.errors import JobFailed
-from core.folder import JobFolder
+from core.job_folder import JobFolder
 from core.settings import Settings
 setup = Settings()
 logs.configure(setup)
@@ -281,7 +312,9 @@ def test_s11_a_setting_that_is_wrong_is_not_repeated() -> None:
     assert "mistaken" not in str(refused.value)
 
 
-def test_s11_a_handler_of_a_library_gets_redacted_text_whenever_it_was_made(settings: Settings) -> None:
+def test_s11_a_handler_of_a_library_gets_redacted_text_whenever_it_was_made(
+    settings: Settings,
+) -> None:
     seen: list[str] = []
 
     class Kept(logging.Handler):

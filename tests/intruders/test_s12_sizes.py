@@ -10,9 +10,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter
 
-from api.schemas import DatasetBody, ModelBody, NewKeyBody, ProjectBody
-from core.spec.job import SubmittedJob
-from core.spec.sweep import Sweep
+from api.representation.schemas import DatasetBody, ModelBody, NewKeyBody, ProjectBody
+from core.jobspec.job import SubmittedJobSpec
+from core.jobspec.sweep import SweepSpec
 from tests.api.builders import an_artifact
 from tests.builders import an_attempt, training_body
 from tests.intruders.rest import House, Wire, a_bystander, is_a_refusal
@@ -43,9 +43,15 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "10^5 objects in each other": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, 413),
     "3,000 arrays in each other": (b"[" * 3_000 + b"]" * 3_000, 400),
     "65 deep": (b'{"a":' * 65 + b"1" + b"}" * 65, 400),
-    "60,000 unknown fields": (as_text({**training_body(), **{f"f{number}": 1 for number in range(60_000)}}), 413),
+    "60,000 unknown fields": (
+        as_text({**training_body(), **{f"f{number}": 1 for number in range(60_000)}}),
+        413,
+    ),
     "3,900 wrong things in a list": (numbers(evaluation={"attacks": [1] * 3_900}), 422),
-    "1,300 unknown fields": (as_text({**training_body(), **{f"f{number}": 1 for number in range(1_300)}}), 422),
+    "1,300 unknown fields": (
+        as_text({**training_body(), **{f"f{number}": 1 for number in range(1_300)}}),
+        422,
+    ),
     "250,000 wrong things in a list": (numbers(evaluation={"attacks": [{}] * 250_000}), 413),
     "a text of 900,000 letters": (numbers(name="x" * 900_000), 422),
     "a key of 900,000 letters": (numbers(metadata={"x" * 900_000: "x"}), 422),
@@ -54,10 +60,16 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "2 MB": (b" " * 2**21, 413),
 }
 SWEEPS: dict[str, tuple[bytes, int]] = {
-    "10^8 jobs": (as_text({"base": {}, "axes": {f"a{number}": list(range(10)) for number in range(8)}}), 422),
+    "10^8 jobs": (
+        as_text({"base": {}, "axes": {f"a{number}": list(range(10)) for number in range(8)}}),
+        422,
+    ),
     "300 jobs with 1,300 mistakes each": (
         as_text(
-            {"base": {**training_body(), **{f"f{number}": 1 for number in range(1_300)}}, "axes": {"seed": list(range(300))}}
+            {
+                "base": {**training_body(), **{f"f{number}": 1 for number in range(1_300)}},
+                "axes": {"seed": list(range(300))},
+            }
         ),
         422,
     ),
@@ -66,7 +78,9 @@ SWEEPS: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("name", [*BODIES, *SWEEPS])
-def test_s12_a_body_beyond_all_measure_is_refused_at_once(house: House, wire: Wire, name: str, record_property: Any) -> None:
+def test_s12_a_body_beyond_all_measure_is_refused_at_once(
+    house: House, wire: Wire, name: str, record_property: Any
+) -> None:
     body, status = {**BODIES, **SWEEPS}[name]
     memory = house.service.memory()
     began = time.perf_counter()
@@ -84,7 +98,8 @@ def unbounded(schema: dict[str, Any], where: str = "") -> Iterator[str]:
     if "enum" in schema or "const" in schema:
         return
     if kinds in ("integer", "number") and not (
-        schema.keys() & {"maximum", "exclusiveMaximum"} and schema.keys() & {"minimum", "exclusiveMinimum"}
+        schema.keys() & {"maximum", "exclusiveMaximum"}
+        and schema.keys() & {"minimum", "exclusiveMinimum"}
     ):
         yield where
     if kinds == "string" and "maxLength" not in schema and "pattern" not in schema:
@@ -106,11 +121,13 @@ ELSEWHERE = ("ResizedCrop/properties", "properties/axes/patternProperties")
 
 def test_s12_every_number_text_and_list_that_a_caller_sends_has_an_end() -> None:
     found: list[str] = []
-    for body in (SubmittedJob, Sweep, ModelBody, DatasetBody, NewKeyBody, ProjectBody):
+    for body in (SubmittedJobSpec, SweepSpec, ModelBody, DatasetBody, NewKeyBody, ProjectBody):
         schema = TypeAdapter(body).json_schema()
-        found += [f"{getattr(body, '__name__', 'SubmittedJob')}{place}" for place in unbounded(schema)]
+        found += [
+            f"{getattr(body, '__name__', 'SubmittedJob')}{place}" for place in unbounded(schema)
+        ]
     assert [place for place in found if not any(known in place for known in ELSEWHERE)] == []
-    assert len(get_args(get_args(SubmittedJob)[0])) == 3
+    assert len(get_args(get_args(SubmittedJobSpec)[0])) == 3
 
 
 HEADS: dict[str, bytes] = {
@@ -119,19 +136,30 @@ HEADS: dict[str, bytes] = {
     "10^5 headers": b"GET /v1/jobs HTTP/1.1\r\n{host}{key}" + b"A: b\r\n" * 100_000 + b"\r\n",
     "101 headers": b"GET /v1/jobs HTTP/1.1\r\n{host}{key}" + b"A: b\r\n" * 101 + b"\r\n",
     "a header of 1 MB": b"GET /v1/jobs HTTP/1.1\r\n{host}{key}A: " + b"b" * 10**6 + b"\r\n\r\n",
-    "a header's name of 1 MB": b"GET /v1/jobs HTTP/1.1\r\n{host}{key}" + b"b" * 10**6 + b": a\r\n\r\n",
-    "50,000 ranges": b"GET /v1/jobs HTTP/1.1\r\n{host}{key}Range: bytes=" + b"0-0," * 50_000 + b"0-0\r\n\r\n",
-    "a key of 1 MB": b"GET /v1/jobs HTTP/1.1\r\n{host}Authorization: Bearer " + b"b" * 10**6 + b"\r\n\r\n",
+    "a header's name of 1 MB": b"GET /v1/jobs HTTP/1.1\r\n{host}{key}"
+    + b"b" * 10**6
+    + b": a\r\n\r\n",
+    "50,000 ranges": b"GET /v1/jobs HTTP/1.1\r\n{host}{key}Range: bytes="
+    + b"0-0," * 50_000
+    + b"0-0\r\n\r\n",
+    "a key of 1 MB": b"GET /v1/jobs HTTP/1.1\r\n{host}Authorization: Bearer "
+    + b"b" * 10**6
+    + b"\r\n\r\n",
 }
 
 
 def head(house: House, template: bytes) -> bytes:
-    host, key = f"Host: 127.0.0.1:{house.service.port}\r\n", f"Authorization: {house.client.headers['Authorization']}\r\n"
+    host, key = (
+        f"Host: 127.0.0.1:{house.service.port}\r\n",
+        f"Authorization: {house.client.headers['Authorization']}\r\n",
+    )
     return template.replace(b"{host}", host.encode()).replace(b"{key}", key.encode())
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_s12_a_head_beyond_all_measure_is_refused_at_once(house: House, wire: Wire, name: str, record_property: Any) -> None:
+def test_s12_a_head_beyond_all_measure_is_refused_at_once(
+    house: House, wire: Wire, name: str, record_property: Any
+) -> None:
     memory = house.service.memory()
     began = time.perf_counter()
     answer = wire.send(head(house, HEADS[name]))
@@ -141,7 +169,9 @@ def test_s12_a_head_beyond_all_measure_is_refused_at_once(house: House, wire: Wi
     assert house.service.memory() - memory < 100 * 2**20
 
 
-def test_s12_a_head_that_is_only_a_little_too_large_is_a_whole_problem_with_a_line(house: House, wire: Wire) -> None:
+def test_s12_a_head_that_is_only_a_little_too_large_is_a_whole_problem_with_a_line(
+    house: House, wire: Wire
+) -> None:
     answer = wire.send(head(house, HEADS["101 headers"]))
     is_a_refusal(answer, "head_too_large")
     house.until_noted(code="head_too_large", status=431)
@@ -152,7 +182,13 @@ def test_s12_ranges_of_a_stored_file_are_one_or_none(house: House, wire: Wire) -
     attempt = an_attempt(house.engine)
     an_artifact(house.engine, house.objects, attempt, "ranges.bin", b"0123456789")
     target = f"/v1/jobs/{attempt.job_id}/artifacts/ranges.bin"
-    for ranges in ("bytes=" + "0-0," * 5000 + "0-0", "bytes=0-1,2-3", "bytes=--1", "bytes=" + "9" * 5000 + "-", "lines=0-1"):
+    for ranges in (
+        "bytes=" + "0-0," * 5000 + "0-0",
+        "bytes=0-1,2-3",
+        "bytes=--1",
+        "bytes=" + "9" * 5000 + "-",
+        "lines=0-1",
+    ):
         answer = wire.ask("GET", target, {"Range": ranges})
         assert (answer.status, answer.body) == (200, b"0123456789")
     assert wire.ask("GET", target, {"Range": "bytes=10-"}).status == 416
@@ -161,7 +197,12 @@ def test_s12_ranges_of_a_stored_file_are_one_or_none(house: House, wire: Wire) -
 def test_s12_10_000_form_parts_are_not_even_looked_at(house: House, wire: Wire) -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\nx\r\n'
     for count in (10_000, 100_000):
-        answer = wire.ask("POST", "/v1/jobs", {"Content-Type": "multipart/form-data; boundary=b"}, part * count + b"--b--\r\n")
+        answer = wire.ask(
+            "POST",
+            "/v1/jobs",
+            {"Content-Type": "multipart/form-data; boundary=b"},
+            part * count + b"--b--\r\n",
+        )
         is_a_refusal(answer, "unsupported_media_type", "too_large")
 
 
@@ -195,7 +236,9 @@ def test_s12_slow_heads_and_bodies_keep_nobody_waiting(house: House, record_prop
 
     def trickle() -> None:
         for number, connection in enumerate(slow):
-            connection.sendall(start + (key + b"Content-Length: 100000\r\n\r\n{" if number % 2 else b"X-Slow: "))
+            connection.sendall(
+                start + (key + b"Content-Length: 100000\r\n\r\n{" if number % 2 else b"X-Slow: ")
+            )
         while not stop.wait(0.2):
             for connection in slow:
                 connection.sendall(b" ")

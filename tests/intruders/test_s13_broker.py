@@ -14,14 +14,26 @@ import redis
 from celery import Celery
 from sqlalchemy import Engine, func, select
 
-from core.queue import QUEUE, TASK, hint
+from core.queue import QUEUE, TASK, wake_workers
 from core.settings import Settings
-from core.store.engine import make_engine, reading
-from core.store.tables import Job, Model
+from core.store.database.engine import make_engine, reading
+from core.store.database.tables import JobRow, ModelRow
 from tests.builders import training_spec
 from tests.worker.service import Service, submit, until, until_done
 
-CELERY = ("-m", "celery", "--app", "worker.app", "worker", "--pool", "threads", "--concurrency", "1", "--loglevel", "INFO")
+CELERY = (
+    "-m",
+    "celery",
+    "--app",
+    "worker.app",
+    "worker",
+    "--pool",
+    "threads",
+    "--concurrency",
+    "1",
+    "--loglevel",
+    "INFO",
+)
 """As docker-compose.yml starts it, but for what it logs."""
 HOSTILE_TEXTS = [
     "$(touch CANARY)",
@@ -69,7 +81,14 @@ def call(*arguments: Any, **headers: Any) -> bytes:
 def foreign_messages(canary: Path) -> list[bytes]:
     pickled = pickle.dumps(([Payload(canary)], {}, {}))
     texts = [text.replace("CANARY", str(canary)) for text in HOSTILE_TEXTS]
-    then = {"task": TASK, "args": texts, "kwargs": {}, "options": {}, "subtask_type": None, "immutable": False}
+    then = {
+        "task": TASK,
+        "args": texts,
+        "kwargs": {},
+        "options": {},
+        "subtask_type": None,
+        "immutable": False,
+    }
     return [
         # no message at all
         b"",
@@ -82,7 +101,10 @@ def foreign_messages(canary: Path) -> list[bytes]:
         b"{}",
         pickled,
         # pickles, and other things that JSON is not
-        envelope(pickled, **{"content-type": "application/x-python-serialize", "content-encoding": "binary"}),
+        envelope(
+            pickled,
+            **{"content-type": "application/x-python-serialize", "content-encoding": "binary"},
+        ),
         envelope(pickled),
         envelope(b"{{{"),
         envelope(b"null"),
@@ -98,24 +120,54 @@ def foreign_messages(canary: Path) -> list[bytes]:
         # other tasks
         *(
             call(task=name)
-            for name in ("os.system", "celery.backend_cleanup", "celery.chord", "worker.app.shutdown", None, 7, {})
+            for name in (
+                "os.system",
+                "celery.backend_cleanup",
+                "celery.chord",
+                "worker.app.shutdown",
+                None,
+                7,
+                {},
+            )
         ),
         # our task, with other arguments
-        *(call(*arguments) for arguments in ([], [1], [None], [{"a": 1}], [["job_1"]], ["job_1", "job_2"], ["x" * 10**6], [""])),
+        *(
+            call(*arguments)
+            for arguments in (
+                [],
+                [1],
+                [None],
+                [{"a": 1}],
+                [["job_1"]],
+                ["job_1", "job_2"],
+                ["x" * 10**6],
+                [""],
+            )
+        ),
         *(call(text) for text in texts),
         envelope(json.dumps([["job_1"], {"job_id": "job_1"}, {}]).encode()),
         # hints at jobs that are not there, with more than a hint has
         call("job_nobody", eta="9999-12-31T23:59:59+00:00", expires="1970-01-01T00:00:00+00:00"),
         call("job_nobody", eta="nonsense", timelimit=["a", {}], retries="many"),
         envelope(
-            json.dumps([["job_nobody"], {}, {"callbacks": [then], "errbacks": [then], "chain": [then], "chord": then}]).encode()
+            json.dumps(
+                [
+                    ["job_nobody"],
+                    {},
+                    {"callbacks": [then], "errbacks": [then], "chain": [then], "chord": then},
+                ]
+            ).encode()
         ),
     ]
 
 
 @pytest.fixture
 def settings(sqlite_url: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
-    return {"DISTILL_HOME": str(tmp_path / "home"), "DISTILL_DATABASE_URL": sqlite_url, "DISTILL_BROKER_URL": redis_url}
+    return {
+        "DISTILL_HOME": str(tmp_path / "home"),
+        "DISTILL_DATABASE_URL": sqlite_url,
+        "DISTILL_BROKER_URL": redis_url,
+    }
 
 
 @pytest.fixture
@@ -139,17 +191,26 @@ def worker(settings: dict[str, str], tmp_path: Path) -> Iterator[Service]:
 
 
 def test_s13_foreign_messages_are_dropped_and_the_next_job_runs(
-    settings: dict[str, str], engine: Engine, broker: redis.Redis, worker: Service, tmp_path: Path, record_property: Any
+    settings: dict[str, str],
+    engine: Engine,
+    broker: redis.Redis,
+    worker: Service,
+    tmp_path: Path,
+    record_property: Any,
 ) -> None:
     canary = tmp_path / "canary"
     messages = foreign_messages(canary)
     broker.lpush(QUEUE, *messages)
     Celery(broker=settings["DISTILL_BROKER_URL"]).control.broadcast("shutdown")
-    assert (broker.pubsub_channels(), broker.pubsub_numpat()) == ([], 0), "a worker listens to more than its queue"
+    assert (broker.pubsub_channels(), broker.pubsub_numpat()) == ([], 0), (
+        "a worker listens to more than its queue"
+    )
     until(lambda: broker.llen(QUEUE) == 0, 60, "the end of the foreign messages")
-    spec = training_spec(name=HOSTILE_TEXTS[0].replace("CANARY", str(canary)), metadata={"text": HOSTILE_TEXTS[3]})
+    spec = training_spec(
+        name=HOSTILE_TEXTS[0].replace("CANARY", str(canary)), metadata={"text": HOSTILE_TEXTS[3]}
+    )
     job_id = submit(engine, spec)
-    assert hint(Settings(broker_url=settings["DISTILL_BROKER_URL"]), job_id)
+    assert wake_workers(Settings(broker_url=settings["DISTILL_BROKER_URL"]), job_id)
     job = until_done(engine, job_id)
     assert job.status == "succeeded", job.failure
     assert (job.attempt, job.spec["name"], job.spec["metadata"]) == (1, spec.name, spec.metadata)
@@ -157,7 +218,9 @@ def test_s13_foreign_messages_are_dropped_and_the_next_job_runs(
     assert not canary.exists()
     assert broker.exists("canary") == 0
     with reading(engine) as session:
-        jobs, models = (session.scalar(select(func.count()).select_from(table)) for table in (Job, Model))
+        jobs, models = (
+            session.scalar(select(func.count()).select_from(table)) for table in (JobRow, ModelRow)
+        )
     assert (jobs, models) == (1, 1)
     dropped = worker.log.read_text().count("a message that is no hint was dropped")
     record_property("messages_dropped", dropped)

@@ -41,11 +41,17 @@ REFUSED = {400, 404, 405}
 
 def surroundings(house: House) -> dict[str, Any]:
     """Everything beside the service's own folder."""
-    found = (path for path in house.folder.rglob("*") if house.folder / "home" not in path.parents and path.is_file())
+    found = (
+        path
+        for path in house.folder.rglob("*")
+        if house.folder / "home" not in path.parents and path.is_file()
+    )
     return {str(path): path.read_bytes() for path in found if path.name != "api.log"}
 
 
-def test_s1_no_path_of_any_operation_leads_out_of_the_store(house: House, wire: Wire, record_property: Any) -> None:
+def test_s1_no_path_of_any_operation_leads_out_of_the_store(
+    house: House, wire: Wire, record_property: Any
+) -> None:
     (house.folder / "home-evil").mkdir()
     (house.folder / "home-evil" / "canary.txt").write_text(CANARY)
     before, memory = surroundings(house), house.service.memory()
@@ -57,7 +63,9 @@ def test_s1_no_path_of_any_operation_leads_out_of_the_store(house: House, wire: 
             target = re.sub(r"{\w+}", lambda _, text=hostile: text, path)
             for method in methods:
                 headers = {"Content-Type": "application/octet-stream"} if method == "put" else {}
-                answer = wire.ask(method.upper(), target, headers, b"{}" if method == "put" else b"")
+                answer = wire.ask(
+                    method.upper(), target, headers, b"{}" if method == "put" else b""
+                )
                 assert answer.status in REFUSED, (method, target[:100], answer)
                 assert CANARY.encode() not in answer.body
                 if method != "head":
@@ -80,16 +88,23 @@ def test_s1_all_verbs_are_refused_alike_also_beside_every_route(house: House, wi
 
 
 @pytest.mark.parametrize(
-    "target", ["http://evil.example/v1/jobs", "*", "v1/jobs", "/v1/../docs", "/docs/../v1/jobs", "//v1/jobs"]
+    "target",
+    ["http://evil.example/v1/jobs", "*", "v1/jobs", "/v1/../docs", "/docs/../v1/jobs", "//v1/jobs"],
 )
-def test_s1_a_request_target_of_another_form_opens_nothing_more(house: House, wire: Wire, target: str) -> None:
+def test_s1_a_request_target_of_another_form_opens_nothing_more(
+    house: House, wire: Wire, target: str
+) -> None:
     wire.key = None
     answer = wire.ask("GET", target)
     assert answer.status in REFUSED | {401}
     is_silent(answer.body.decode())
 
 
-NAMES = [text for text in HOSTILE if "%" not in text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", text)]
+NAMES = [
+    text
+    for text in HOSTILE
+    if "%" not in text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", text)
+]
 NAMES += ["../canary.txt\0", "a/../../canary.txt", "..\\canary.txt", "/proc/self/environ"]
 
 
@@ -114,7 +129,10 @@ def test_s1_no_name_in_a_body_or_a_header_leads_out_of_the_store(house: House, n
         is_a_refusal(house.client.post(path, json=body))
     assert surroundings(house) == before
     if name.isascii() and name.isprintable() and len(name) < 1000:
-        answer = house.client.get("/v1/jobs", headers={"X-Request-Id": name, "Last-Event-ID": name, "Idempotency-Key": name})
+        answer = house.client.get(
+            "/v1/jobs",
+            headers={"X-Request-Id": name, "Last-Event-ID": name, "Idempotency-Key": name},
+        )
         assert "/" not in answer.headers["X-Request-Id"]
         assert CANARY not in answer.text
 
@@ -136,12 +154,20 @@ def test_s1_a_link_planted_as_a_folder_of_the_store_takes_no_upload(house: House
     outside = house.folder / "outside"
     outside.mkdir()
     made = house.client.post(
-        "/v1/models", json={"name": "planted", "network": {"architecture": "small_cnn"}, "classes": 10, "channels": 1}
+        "/v1/models",
+        json={
+            "name": "planted",
+            "network": {"architecture": "small_cnn"},
+            "classes": 10,
+            "channels": 1,
+        },
     ).json()
     uploads = house.folder / "home" / "objects" / "uploads"
     uploads.mkdir(parents=True, exist_ok=True)
     (uploads / made["id"]).symlink_to(outside)
-    answer = house.client.put(f"/v1/models/{made['id']}/content", content=(8).to_bytes(8, "little") + b"{}      ")
+    answer = house.client.put(
+        f"/v1/models/{made['id']}/content", content=(8).to_bytes(8, "little") + b"{}      "
+    )
     assert answer.status_code >= 400
     is_silent(answer.text)
     assert list(outside.iterdir()) == []
@@ -164,4 +190,7 @@ def test_s1_a_link_in_the_data_folder_that_leads_out_of_it_is_not_offered(house:
         assert refused.value.failure_class == "user"
         is_silent(str(refused.value))
     for name in ("leads-out", "sibling"):
-        is_a_refusal(house.client.post("/v1/datasets", json={"name": name, "folder": name}), "invalid_request")
+        is_a_refusal(
+            house.client.post("/v1/datasets", json={"name": name, "folder": name}),
+            "invalid_request",
+        )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.distillation.data.importing import import_dataset
+from core.distillation.jobs.dataset_import import import_dataset
 from core.distillation.models import build
 from core.distillation.models.importers import load
 from core.errors import Refused
@@ -31,9 +31,15 @@ def archives(builds: dict[str, tuple[Build, str]]) -> dict[str, Case]:
     return {f"data set: {name}": (DATASETS, build, code) for name, (build, code) in builds.items()}
 
 
-DOOR = checkpoints(hostile_checkpoints.AT_THE_DOOR, "unsafe_checkpoint") | archives(hostile_datasets.AT_THE_DOOR)
-S2 = checkpoints(hostile_checkpoints.PICKLES, "unsafe_checkpoint") | archives(hostile_datasets.PICKLES)
-S3 = checkpoints(hostile_checkpoints.BOMBS, "unreadable_checkpoint") | archives(hostile_datasets.BOMBS)
+DOOR = checkpoints(hostile_checkpoints.AT_THE_DOOR, "unsafe_checkpoint") | archives(
+    hostile_datasets.AT_THE_DOOR
+)
+S2 = checkpoints(hostile_checkpoints.PICKLES, "unsafe_checkpoint") | archives(
+    hostile_datasets.PICKLES
+)
+S3 = checkpoints(hostile_checkpoints.BOMBS, "unreadable_checkpoint") | archives(
+    hostile_datasets.BOMBS
+)
 S4 = archives(hostile_datasets.LINKS)
 GOOD = archives({name: (build, "") for name, build in hostile_datasets.ODD_BUT_GOOD.items()})
 
@@ -66,7 +72,9 @@ def those(cases: dict[str, Case]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def importing(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Importing]:
+def importing(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Importing]:
     folder = tmp_path_factory.mktemp("importing")
     (folder / "distill.db").write_bytes(sqlite_template.read_bytes())
     service = Importing(folder, f"sqlite:///{folder / 'distill.db'}")
@@ -95,14 +103,18 @@ def assert_refused(verdict: Verdict, code: str, record_property: Any) -> None:
 
 
 @pytest.mark.parametrize("name", DOOR)
-def test_s2_a_pickle_by_its_first_bytes_is_refused_at_the_door(name: str, verdicts: dict[str, Verdict]) -> None:
+def test_s2_a_pickle_by_its_first_bytes_is_refused_at_the_door(
+    name: str, verdicts: dict[str, Verdict]
+) -> None:
     verdict = verdicts[name]
     assert (verdict.answer, verdict.problem["code"]) == (422, DOOR[name][2])
     assert verdict.status == "awaiting_upload"
 
 
 @pytest.mark.parametrize("name", those(S2))
-def test_s2_what_would_run_when_it_is_opened_is_refused(name: str, verdicts: dict[str, Verdict], record_property: Any) -> None:
+def test_s2_what_would_run_when_it_is_opened_is_refused(
+    name: str, verdicts: dict[str, Verdict], record_property: Any
+) -> None:
     assert_refused(verdicts[name], S2[name][2], record_property)
 
 
@@ -111,17 +123,23 @@ def test_s2_cifars_version_for_python_is_refused_with_advice(verdicts: dict[str,
 
 
 @pytest.mark.parametrize("name", those(S3))
-def test_s3_a_bomb_is_refused(name: str, verdicts: dict[str, Verdict], record_property: Any) -> None:
+def test_s3_a_bomb_is_refused(
+    name: str, verdicts: dict[str, Verdict], record_property: Any
+) -> None:
     assert_refused(verdicts[name], S3[name][2], record_property)
 
 
 @pytest.mark.parametrize("name", those(S4))
-def test_s4_what_leads_elsewhere_or_never_ends_is_refused(name: str, verdicts: dict[str, Verdict], record_property: Any) -> None:
+def test_s4_what_leads_elsewhere_or_never_ends_is_refused(
+    name: str, verdicts: dict[str, Verdict], record_property: Any
+) -> None:
     assert_refused(verdicts[name], S4[name][2], record_property)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_s4_names_that_only_a_file_system_would_mind_do_no_harm(name: str, verdicts: dict[str, Verdict]) -> None:
+def test_s4_names_that_only_a_file_system_would_mind_do_no_harm(
+    name: str, verdicts: dict[str, Verdict]
+) -> None:
     assert (verdicts[name].status, verdicts[name].problem) == ("ready", {})
 
 
@@ -145,25 +163,34 @@ def test_s2_s5_a_trainer_that_opens_an_upload_is_confined(importing: Importing) 
         assert trainer.status["Umask"] == "0077"
         assert trainer.limits == {"CORE": 0, "DATA": 6 * 2**30, "FSIZE": 32 * 2**30, "NOFILE": 256}
         assert trainer.environment["HOME"] == trainer.folder
-        assert not {name for name in trainer.environment if name.startswith("DISTILL_")} - TOLD_TO_TRAINERS
+        assert (
+            not {name for name in trainer.environment if name.startswith("DISTILL_")}
+            - TOLD_TO_TRAINERS
+        )
 
 
 @pytest.mark.usefixtures("verdicts")
-def test_s3_api_and_worker_need_little_more_memory(importing: Importing, record_property: Any) -> None:
+def test_s3_api_and_worker_need_little_more_memory(
+    importing: Importing, record_property: Any
+) -> None:
     for process, memory in importing.memory.items():
         record_property(f"{process}_megabytes_more", round(memory.growth / 2**20, 1))
         assert memory.growth < MOST_GROWTH_BYTES, process
 
 
 @pytest.mark.parametrize("name", S2 | S3 | S4)
-def test_s2_s3_s4_the_importer_refuses_every_one_of_them(name: str, tmp_path: Path, record_property: Any) -> None:
+def test_s2_s3_s4_the_importer_refuses_every_one_of_them(
+    name: str, tmp_path: Path, record_property: Any
+) -> None:
     """``seconds``: of this process's CPU."""
     kind, content, code = (S2 | S3 | S4)[name]
     canary, job = tmp_path / "canary", import_job(tmp_path / "job")
     job.upload.write_bytes(content(canary))
     began = time.process_time()
     with pytest.raises(Refused) as caught:
-        load(build("small_cnn", 10, width=4), job.upload) if kind == "models" else import_dataset(job)
+        load(build("small_cnn", 10, width=4), job.upload) if kind == "models" else import_dataset(
+            job
+        )
     record_property("seconds", round(time.process_time() - began, 2))
     assert caught.value.code == code
     assert {path.name for path in tmp_path.iterdir()} == {"job"}

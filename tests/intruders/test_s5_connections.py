@@ -19,8 +19,8 @@ from sqlalchemy import Engine
 
 from core.settings import Settings
 from core.store import jobs
-from core.store.engine import reading
-from core.store.tables import DEFAULT_PROJECT
+from core.store.database.engine import reading
+from core.store.database.tables import DEFAULT_PROJECT
 from tests.builders import a_teacher, distillation_body, training_body
 from tests.worker.service import Service, until_done
 
@@ -86,12 +86,34 @@ def replaced(body: Any, path: Place, text: str) -> Any:
     return found
 
 
-MODEL = {"name": "m", "network": {"architecture": "small_cnn", "width": 4}, "classes": 10, "sha256": "0" * 64}
+MODEL = {
+    "name": "m",
+    "network": {"architecture": "small_cnn", "width": 4},
+    "classes": 10,
+    "sha256": "0" * 64,
+}
 SAID = {"name": "x", "metadata": {"x": "x"}}
 BODIES: list[tuple[str, dict[str, Any]]] = [
-    ("/v1/jobs", training_body(**SAID, start_from="teacher", preset="reference", method={"name": "trades"})),
-    ("/v1/jobs", distillation_body(**SAID, data={"dataset": "digits", "held_out": 0.1, "extra": {"dataset": "digits"}})),
-    ("/v1/jobs", {"kind": "evaluation", **SAID, "model": "teacher", "reference": "teacher", "data": {"dataset": "digits"}}),
+    (
+        "/v1/jobs",
+        training_body(**SAID, start_from="teacher", preset="reference", method={"name": "trades"}),
+    ),
+    (
+        "/v1/jobs",
+        distillation_body(
+            **SAID, data={"dataset": "digits", "held_out": 0.1, "extra": {"dataset": "digits"}}
+        ),
+    ),
+    (
+        "/v1/jobs",
+        {
+            "kind": "evaluation",
+            **SAID,
+            "model": "teacher",
+            "reference": "teacher",
+            "data": {"dataset": "digits"},
+        },
+    ),
     ("/v1/models", MODEL),
     ("/v1/datasets", {"name": "d", "folder": "x", "sha256": "0" * 64, "classes": ["a", "b"]}),
     ("/v1/datasets", {"name": "d", "download": "cifar10"}),
@@ -102,7 +124,11 @@ UNKNOWN = ("url", "source_url", "webhook", "callback_url", "notify", "endpoint",
 
 
 def test_s5_an_address_in_any_field_of_any_body_is_never_called(
-    client: TestClient, engine: Engine, canaries: list[str], connections: list[Any], record_property: Any
+    client: TestClient,
+    engine: Engine,
+    canaries: list[str],
+    connections: list[Any],
+    record_property: Any,
 ) -> None:
     a_teacher(engine)
     asked = 0
@@ -117,14 +143,21 @@ def test_s5_an_address_in_any_field_of_any_body_is_never_called(
     assert connections == []
 
 
-def test_s5_there_is_no_field_for_an_address(client: TestClient, canaries: list[str], connections: list[Any]) -> None:
+def test_s5_there_is_no_field_for_an_address(
+    client: TestClient, canaries: list[str], connections: list[Any]
+) -> None:
     for (route, body), name in product(BODIES, UNKNOWN):
         answer = client.post(route, json={**body, name: canaries[0]})
-        assert (answer.status_code, [name] in [error["path"] for error in answer.json()["errors"]]) == (422, True), answer.text
+        assert (
+            answer.status_code,
+            [name] in [error["path"] for error in answer.json()["errors"]],
+        ) == (422, True), answer.text
     assert connections == []
 
 
-def test_s5_downloads_are_off_unless_the_operator_allows_them(client: TestClient, connections: list[Any]) -> None:
+def test_s5_downloads_are_off_unless_the_operator_allows_them(
+    client: TestClient, connections: list[Any]
+) -> None:
     answer = client.post("/v1/datasets", json={"name": "d", "download": "cifar10"})
     assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, ["download"])
     assert [row["name"] for row in client.get("/v1/datasets").json()["data"]] == ["digits"]
@@ -133,16 +166,26 @@ def test_s5_downloads_are_off_unless_the_operator_allows_them(client: TestClient
 
 
 def test_s5_worker_and_trainer_connect_to_nothing_whatever_a_job_says(
-    client: TestClient, settings: Settings, engine: Engine, canaries: list[str], tmp_path: Path, record_property: Any
+    client: TestClient,
+    settings: Settings,
+    engine: Engine,
+    canaries: list[str],
+    tmp_path: Path,
+    record_property: Any,
 ) -> None:
     """Every connect of theirs, as the kernel saw it."""
     said = {"name": canaries[0], "metadata": {f"url{at}": url for at, url in enumerate(canaries)}}
     job_id = client.post("/v1/jobs", json=training_body(**said)).json()["id"]
     traced = tmp_path / "connects"
     strace = ["strace", "--seccomp-bpf", "-f", "-qq", "-e", "trace=connect", "-o", str(traced)]
-    command = [*strace, sys.executable, "-m", "worker.local"]
-    home = {"DISTILL_HOME": str(settings.home), "DISTILL_DATABASE_URL": settings.resolved_database_url}
-    with Service(home, tmp_path / "worker.log", ("-c", f"import os; os.execvp('strace', {command!r})")):
+    command = [*strace, sys.executable, "-m", "worker.polling"]
+    home = {
+        "DISTILL_HOME": str(settings.home),
+        "DISTILL_DATABASE_URL": settings.resolved_database_url,
+    }
+    with Service(
+        home, tmp_path / "worker.log", ("-c", f"import os; os.execvp('strace', {command!r})")
+    ):
         job = until_done(engine, job_id)
     assert job.status == "succeeded", job.failure
     with reading(engine) as session:

@@ -13,12 +13,12 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from api.app import create_app
+from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
-from core.spec.sweep import Sweep
 from core.store import datasets, keys, sweeps, workers
-from core.store.engine import migrate, reading, writing
-from core.store.objects import Objects
-from core.store.tables import DEFAULT_PROJECT
+from core.store.database.engine import migrate, reading, writing
+from core.store.database.tables import DEFAULT_PROJECT
+from core.store.objects.store import Objects
 from tests.api.builders import a_finished_job
 from tests.api.conftest import KEY, STRANGERS_KEY, bearer, make_key
 from tests.builders import a_job, a_teacher, dataset_description, distillation_body, training_body
@@ -39,7 +39,9 @@ def operations(client: Any) -> Iterator[tuple[str, str]]:
 # -- S6
 
 
-def test_s6_every_operation_but_health_needs_a_key(client: TestClient, anonymous: TestClient) -> None:
+def test_s6_every_operation_but_health_needs_a_key(
+    client: TestClient, anonymous: TestClient
+) -> None:
     asked = 0
     for method, path in operations(client):
         answer = anonymous.request(method, re.sub(r"{\w+}", "x", path))
@@ -59,9 +61,32 @@ def test_s6_a_default_installation_knows_no_other_way_in(house: House, wire: Wir
     ways: list[tuple[str, dict[str, str]]] = [
         ("", {}),
         ("", {"Cookie": f"key={KEY}; session={KEY}; Authorization=Bearer {KEY}"}),
-        ("", {"X-Api-Key": KEY, "Api-Key": KEY, "X-Authorization": f"Bearer {KEY}", "Proxy-Authorization": f"Bearer {KEY}"}),
-        ("", {"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "127.0.0.1", "X-Forwarded-User": "admin", "Remote-User": "admin"}),
-        ("", {"X-Original-URL": "/healthz", "X-Rewrite-URL": "/healthz", "X-HTTP-Method-Override": "GET"}),
+        (
+            "",
+            {
+                "X-Api-Key": KEY,
+                "Api-Key": KEY,
+                "X-Authorization": f"Bearer {KEY}",
+                "Proxy-Authorization": f"Bearer {KEY}",
+            },
+        ),
+        (
+            "",
+            {
+                "X-Forwarded-For": "127.0.0.1",
+                "X-Real-IP": "127.0.0.1",
+                "X-Forwarded-User": "admin",
+                "Remote-User": "admin",
+            },
+        ),
+        (
+            "",
+            {
+                "X-Original-URL": "/healthz",
+                "X-Rewrite-URL": "/healthz",
+                "X-HTTP-Method-Override": "GET",
+            },
+        ),
         ("", {"Authorization": "Basic " + "YWRtaW46YWRtaW4="}),
         (f"?key={KEY}&access_token={KEY}&api_key={KEY}&authorization=Bearer%20{KEY}", {}),
     ]
@@ -77,13 +102,26 @@ def test_s6_a_default_installation_knows_no_other_way_in(house: House, wire: Wir
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_s6_a_public_address_is_not_listened_at_before_there_is_a_key(tmp_path: Path, host: str) -> None:
+def test_s6_a_public_address_is_not_listened_at_before_there_is_a_key(
+    tmp_path: Path, host: str
+) -> None:
     database = f"sqlite:///{tmp_path / 'distill.db'}"
     migrate(database)
     port = free_port()
-    environment = {"DISTILL_HOST": host, "DISTILL_PORT": str(port), "DISTILL_DATABASE_URL": database, "PATH": "/usr/bin:/bin"}
+    environment = {
+        "DISTILL_HOST": host,
+        "DISTILL_PORT": str(port),
+        "DISTILL_DATABASE_URL": database,
+        "PATH": "/usr/bin:/bin",
+    }
     refused = subprocess.run(
-        [sys.executable, "-m", "api"], env=environment, cwd=Path.cwd(), capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "api"],
+        env=environment,
+        cwd=Path.cwd(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert refused.returncode == 2
     assert "there is no API key yet" in refused.stderr
@@ -105,11 +143,15 @@ def test_s6_no_setting_lets_anybody_in_without_a_key(settings: Settings, engine:
     with TestClient(create_app(changed), follow_redirects=False) as nobody:
         for method, path in operations(nobody):
             if path not in OPEN:
-                answer = nobody.request(method, re.sub(r"{\w+}", "x", path), headers={"Authorization": "Bearer "})
+                answer = nobody.request(
+                    method, re.sub(r"{\w+}", "x", path), headers={"Authorization": "Bearer "}
+                )
                 assert answer.status_code == 401, (method, path)
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic abc", "dk_everything", "Bearer wrong", "Bearer \xff"])
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Basic abc", "dk_everything", "Bearer wrong", "Bearer \xff"]
+)
 def test_s6_what_is_no_key_is_a_401(anonymous: TestClient, header: str) -> None:
     answer = anonymous.get("/v1/jobs", headers=[(b"Authorization", header.encode("latin-1"))])
     assert answer.status_code == 401
@@ -117,11 +159,15 @@ def test_s6_what_is_no_key_is_a_401(anonymous: TestClient, header: str) -> None:
 
 def test_s6_a_caller_without_a_key_learns_nothing_of_the_body(anonymous: TestClient) -> None:
     for body in (b"{", b" " * 2**21):
-        answer = anonymous.post("/v1/jobs?nonsense=1", content=body, headers={"Content-Type": "text/plain"})
+        answer = anonymous.post(
+            "/v1/jobs?nonsense=1", content=body, headers={"Content-Type": "text/plain"}
+        )
         assert answer.status_code == 401
 
 
-def test_s6_a_revoked_or_expired_key_is_worth_nothing(anonymous: TestClient, engine: Engine) -> None:
+def test_s6_a_revoked_or_expired_key_is_worth_nothing(
+    anonymous: TestClient, engine: Engine
+) -> None:
     with writing(engine) as session:
         revoked, secret = keys.create(session, DEFAULT_PROJECT, "revoked", ["read"])
         _, expired = keys.create(session, DEFAULT_PROJECT, "expired", ["read"], expires_at=1)
@@ -148,11 +194,18 @@ def test_s6_each_scope_opens_its_own_doors(anonymous: TestClient, engine: Engine
                 assert repr(needed) in answer.json()["detail"]
 
 
-def test_s6_no_key_gives_another_the_scope_operator_without_having_it(anonymous: TestClient, engine: Engine) -> None:
+def test_s6_no_key_gives_another_the_scope_operator_without_having_it(
+    anonymous: TestClient, engine: Engine
+) -> None:
     admin = make_key(engine, "read", "submit", "admin")
     wanted = {"name": "more", "scopes": ["admin", "operator"]}
     is_a_refusal(anonymous.post("/v1/keys", headers=admin, json=wanted), "forbidden")
-    assert anonymous.post("/v1/keys", headers=make_key(engine, "admin", "operator"), json=wanted).status_code == 201
+    assert (
+        anonymous.post(
+            "/v1/keys", headers=make_key(engine, "admin", "operator"), json=wanted
+        ).status_code
+        == 201
+    )
 
 
 # -- S9
@@ -165,8 +218,10 @@ def belongings(client: TestClient, engine: Engine, settings: Settings) -> dict[s
     teacher = a_teacher(engine)
     with writing(engine) as session:
         dataset = datasets.create(session, DEFAULT_PROJECT, "mine", "folder")
-        datasets.mark_ready(session, dataset, dataset_description(), object_key="k", size=1, sha256="0" * 64)
-        sweep = sweeps.create(session, DEFAULT_PROJECT, Sweep(base={}))
+        datasets.mark_ready(
+            session, dataset, dataset_description(), object_key="k", size=1, sha256="0" * 64
+        )
+        sweep = sweeps.create(session, DEFAULT_PROJECT, SweepSpec(base={}))
         workers.register(session, "worker-1", version="1", protocol=1, slots=1, lease_seconds=30)
     with reading(engine) as session:
         key_id = keys.list_keys(session, DEFAULT_PROJECT)[0][0].id
@@ -211,11 +266,17 @@ def test_s9_another_projects_key_gets_nothing_of_this_one_in_any_operation(
         if path.startswith(FOR_OPERATORS):
             is_a_refusal(client.request(method, address, headers=stranger), "forbidden")
         elif "{" in path:
-            seen = client.request(method, address, headers={"Accept": "application/json"}) if method in {"GET", "HEAD"} else None
+            seen = (
+                client.request(method, address, headers={"Accept": "application/json"})
+                if method in {"GET", "HEAD"}
+                else None
+            )
             assert seen is None or seen.status_code != 404 or address.endswith("/content"), address
             for accept in ("*/*", "text/event-stream"):
                 headers = {**stranger, "Accept": accept}
-                answer = client.request(method, address, headers=headers, content=b"x" if method == "PUT" else None)
+                answer = client.request(
+                    method, address, headers=headers, content=b"x" if method == "PUT" else None
+                )
                 assert answer.status_code == 404, (method, address, answer.text)
         elif method == "GET" and path not in THE_SAME_FOR_ALL:
             assert client.get(path).json()["data"]
@@ -244,8 +305,12 @@ def test_s9_another_projects_key_sees_empty_lists_also_with_filters_and_cursors(
     assert client.get("/v1/jobs?include_total=true", headers=stranger).json()["total"] == 0
     for path in ("/v1/models", "/v1/sweeps", f"/v1/audit?key={belongings['key_id']}"):
         assert client.get(path, headers=stranger).json() == EMPTY
-    assert [row["name"] for row in client.get("/v1/datasets", headers=stranger).json()["data"]] == ["digits"]
-    assert [row["name"] for row in client.get("/v1/keys", headers=stranger).json()["data"]] == ["stranger"]
+    assert [row["name"] for row in client.get("/v1/datasets", headers=stranger).json()["data"]] == [
+        "digits"
+    ]
+    assert [row["name"] for row in client.get("/v1/keys", headers=stranger).json()["data"]] == [
+        "stranger"
+    ]
 
 
 def test_s9_what_another_project_has_cannot_be_told_from_what_is_not_there(
@@ -253,22 +318,39 @@ def test_s9_what_another_project_has_cannot_be_told_from_what_is_not_there(
 ) -> None:
     """References in bodies: the answer is the same, word for word, for a thing of this project and for none."""
     model, data, job = belongings["model"], belongings["dataset"], belongings["job_id"]
-    nothing = {model: f"mdl_{'0' * 26}", data: f"ds_{'0' * 26}", job: f"job_{'0' * 26}", "teacher": "nobodys", "mine": "none"}
+    nothing = {
+        model: f"mdl_{'0' * 26}",
+        data: f"ds_{'0' * 26}",
+        job: f"job_{'0' * 26}",
+        "teacher": "nobodys",
+        "mine": "none",
+    }
     bodies = [distillation_body(teacher=reference) for reference in (model, "teacher", job)]
     bodies += [training_body(start_from=reference) for reference in (model, job)]
     bodies += [training_body(data={"dataset": reference}) for reference in (data, "mine")]
-    bodies += [training_body(data={"dataset": "digits", "extra": {"dataset": reference}}) for reference in (data, "mine")]
+    bodies += [
+        training_body(data={"dataset": "digits", "extra": {"dataset": reference}})
+        for reference in (data, "mine")
+    ]
     bodies += [
         {"kind": "evaluation", "model": model, "data": {"dataset": "digits"}},
         {"kind": "evaluation", "model": "x", "reference": model, "data": {"dataset": data}},
     ]
     for body in bodies:
-        for path, wrapped in (("/v1/jobs", body), ("/v1/jobs?dry_run=true", body), ("/v1/sweeps", {"base": body})):
+        for path, wrapped in (
+            ("/v1/jobs", body),
+            ("/v1/jobs?dry_run=true", body),
+            ("/v1/sweeps", {"base": body}),
+        ):
             theirs = client.post(path, json=wrapped, headers=bearer(STRANGERS_KEY))
             text = json.dumps(wrapped)
             for thing, none in nothing.items():
                 text = text.replace(f': "{thing}"', f': "{none}"')
-            absent = client.post(path, content=text, headers={**bearer(STRANGERS_KEY), "Content-Type": "application/json"})
+            absent = client.post(
+                path,
+                content=text,
+                headers={**bearer(STRANGERS_KEY), "Content-Type": "application/json"},
+            )
             is_a_refusal(theirs)
             said = theirs.json()["detail"]
             for thing, none in nothing.items():
@@ -279,12 +361,16 @@ def test_s9_what_another_project_has_cannot_be_told_from_what_is_not_there(
 def test_s9_an_idempotency_key_replays_nothing_to_another_project(client: TestClient) -> None:
     once = {"Idempotency-Key": "the-same"}
     mine = client.post("/v1/jobs", json=training_body(), headers=once).json()
-    theirs = client.post("/v1/jobs", json=training_body(), headers={**once, **bearer(STRANGERS_KEY)})
+    theirs = client.post(
+        "/v1/jobs", json=training_body(), headers={**once, **bearer(STRANGERS_KEY)}
+    )
     assert (theirs.status_code, theirs.json()["id"] == mine["id"]) == (201, False)
     assert client.get(f"/v1/jobs/{theirs.json()['id']}").status_code == 404
 
 
-def test_s9_a_new_project_has_a_key_of_its_own_that_sees_nothing_else(client: TestClient, engine: Engine) -> None:
+def test_s9_a_new_project_has_a_key_of_its_own_that_sees_nothing_else(
+    client: TestClient, engine: Engine
+) -> None:
     a_job(engine)
     once = {"Idempotency-Key": "one-project"}
     made = client.post("/v1/projects", json={"name": "vision"}, headers=once)
@@ -298,6 +384,10 @@ def test_s9_a_new_project_has_a_key_of_its_own_that_sees_nothing_else(client: Te
     assert client.get("/v1/jobs", headers=theirs).json()["data"] == []
     job = client.post("/v1/jobs", json=training_body(), headers=theirs).json()
     assert client.get(f"/v1/jobs/{job['id']}").status_code == 404
-    assert [row["name"] for row in client.get("/v1/projects").json()["data"]] == ["vision", "stranger", "default"]
+    assert [row["name"] for row in client.get("/v1/projects").json()["data"]] == [
+        "vision",
+        "stranger",
+        "default",
+    ]
     lines = client.get("/v1/audit", headers=theirs).json()["data"]
     assert [(line["action"], line["target"]) for line in lines] == [("POST /v1/jobs", job["id"])]

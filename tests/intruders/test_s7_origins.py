@@ -9,8 +9,8 @@ from sqlalchemy import Engine, func, select
 
 from api.app import create_app
 from core.settings import Settings
-from core.store.engine import reading
-from core.store.tables import ApiKey, Dataset, Job, Model, Project, Sweep
+from core.store.database.engine import reading
+from core.store.database.tables import ApiKeyRow, DatasetRow, JobRow, ModelRow, ProjectRow, SweepRow
 from tests.api.conftest import KEY, Service, bearer
 from tests.builders import training_body
 from tests.intruders.rest import House, Wire, is_a_refusal
@@ -57,17 +57,24 @@ WRONG_ORIGINS = (
 def rows(engine: Engine) -> list[int]:
     """How many there are of everything that a caller can make."""
     with reading(engine) as session:
-        tables: list[Any] = [Job, Sweep, Model, Dataset, ApiKey, Project]
+        tables: list[Any] = [JobRow, SweepRow, ModelRow, DatasetRow, ApiKeyRow, ProjectRow]
         return [session.scalars(select(func.count()).select_from(table)).one() for table in tables]
 
 
-def test_s7_a_request_sent_to_another_name_is_refused_by_all_methods_with_a_good_key(house: House, wire: Wire) -> None:
+def test_s7_a_request_sent_to_another_name_is_refused_by_all_methods_with_a_good_key(
+    house: House, wire: Wire
+) -> None:
     before = rows(house.engine)
     for wrong in WRONG_HOSTS:
         host = wrong.format(port=house.service.port)
         for method in VERBS:
             for path in PATHS:
-                answer = wire.ask(method, path, {"Host": host, **JSON}, b"{}" if method in {"POST", "PUT", "PATCH"} else b"")
+                answer = wire.ask(
+                    method,
+                    path,
+                    {"Host": host, **JSON},
+                    b"{}" if method in {"POST", "PUT", "PATCH"} else b"",
+                )
                 assert answer.status == 403, (host, method, path, answer)
                 if method != "HEAD":
                     is_a_refusal(answer, "wrong_host")
@@ -87,21 +94,37 @@ def test_s7_a_host_that_is_missing_or_there_twice_is_refused(house: House, wire:
 
 
 def test_s7_what_a_proxy_would_say_is_not_believed_unasked(house: House, wire: Wire) -> None:
-    forwarded = {"X-Forwarded-Host": "localhost", "Forwarded": "host=localhost", "X-Forwarded-For": "10.1.2.3"}
+    forwarded = {
+        "X-Forwarded-Host": "localhost",
+        "Forwarded": "host=localhost",
+        "X-Forwarded-For": "10.1.2.3",
+    }
     is_a_refusal(wire.ask("GET", "/v1/jobs", {"Host": "evil.example", **forwarded}), "wrong_host")
-    assert wire.ask("GET", "/v1/jobs", {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}).status == 200
-    assert "strict-transport-security" not in wire.ask("GET", "/healthz", {"X-Forwarded-Proto": "https"}).headers
+    assert (
+        wire.ask(
+            "GET", "/v1/jobs", {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
+        ).status
+        == 200
+    )
+    assert (
+        "strict-transport-security"
+        not in wire.ask("GET", "/healthz", {"X-Forwarded-Proto": "https"}).headers
+    )
     assert {line.address for line in house.lines()} <= {"127.0.0.1"}
 
 
-def test_s7_a_page_of_another_origin_is_refused_by_all_methods_and_may_read_nothing(house: House, wire: Wire) -> None:
+def test_s7_a_page_of_another_origin_is_refused_by_all_methods_and_may_read_nothing(
+    house: House, wire: Wire
+) -> None:
     before = rows(house.engine)
     for wrong in WRONG_ORIGINS:
         origin = wrong.format(port=house.service.port)
         for method in VERBS:
             for path in PATHS:
                 headers = {"Origin": origin, "Access-Control-Request-Method": "POST", **JSON}
-                answer = wire.ask(method, path, headers, b"{}" if method in {"POST", "PUT", "PATCH"} else b"")
+                answer = wire.ask(
+                    method, path, headers, b"{}" if method in {"POST", "PUT", "PATCH"} else b""
+                )
                 assert answer.status == 403, (origin, method, path, answer)
                 assert not [name for name in answer.headers if name.startswith("access-control")]
                 if method != "HEAD":
@@ -114,16 +137,26 @@ def test_s7_the_services_own_pages_may_call_it(house: House, wire: Wire) -> None
     for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
         place = f"{name}:{house.service.port}"
         for scheme in ("http", "https"):  # behind a proxy that speaks TLS
-            answer = wire.ask("POST", "/v1/jobs", {"Host": place, "Origin": f"{scheme}://{place}", **JSON}, b"{}")
+            answer = wire.ask(
+                "POST", "/v1/jobs", {"Host": place, "Origin": f"{scheme}://{place}", **JSON}, b"{}"
+            )
             assert answer.code == "invalid_request"
             assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize(
     "kind",
-    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "", "text/plain; application/json"],
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=b",
+        "",
+        "text/plain; application/json",
+    ],
 )
-def test_s7_what_a_page_can_send_without_asking_is_refused_by_every_operation_with_a_body(house: House, kind: str) -> None:
+def test_s7_what_a_page_can_send_without_asking_is_refused_by_every_operation_with_a_body(
+    house: House, kind: str
+) -> None:
     before = rows(house.engine)
     paths = house.client.get("/openapi.json").json()["paths"]
     tried = 0
@@ -131,7 +164,9 @@ def test_s7_what_a_page_can_send_without_asking_is_refused_by_every_operation_wi
         body = methods.get("post", {}).get("requestBody", {}).get("content", {})
         if "application/json" in body:
             answer = house.client.post(
-                path.replace("{job_id}", "x"), content=b'{"name": "x", "scopes": ["read"]}', headers={"Content-Type": kind}
+                path.replace("{job_id}", "x"),
+                content=b'{"name": "x", "scopes": ["read"]}',
+                headers={"Content-Type": kind},
             )
             is_a_refusal(answer, "unsupported_media_type")
             tried += 1
@@ -144,7 +179,11 @@ def test_s7_a_cookie_is_no_key_with_an_origin_or_without(house: House, wire: Wir
     wire.key = None
     before = rows(house.engine)
     own = f"http://127.0.0.1:{house.service.port}"
-    for headers in ({}, {"Origin": own}, {"Sec-Fetch-Site": "same-origin", "Referer": f"{own}/docs"}):
+    for headers in (
+        {},
+        {"Origin": own},
+        {"Sec-Fetch-Site": "same-origin", "Referer": f"{own}/docs"},
+    ):
         for cookie in (f"Authorization=Bearer {KEY}", f"session={KEY}; key={KEY}; token={KEY}"):
             answer = wire.ask("POST", "/v1/jobs", {"Cookie": cookie, **headers, **JSON}, b"{}")
             is_a_refusal(answer, "unauthenticated")
@@ -152,23 +191,36 @@ def test_s7_a_cookie_is_no_key_with_an_origin_or_without(house: House, wire: Wir
     assert rows(house.engine) == before
 
 
-def test_s7_an_allowed_page_may_call_and_read_without_cookies(settings: Settings, engine: Engine) -> None:
+def test_s7_an_allowed_page_may_call_and_read_without_cookies(
+    settings: Settings, engine: Engine
+) -> None:
     page = "https://dashboard.example"
     setup = settings.model_copy(update={"allowed_origins": f"{page}/, https://other.example:8443"})
-    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    ask = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
     with TestClient(create_app(setup)) as client:
         asked = client.options("/v1/jobs", headers={"Origin": page, **ask})
         assert (asked.status_code, asked.headers["Access-Control-Allow-Origin"]) == (200, page)
         assert "access-control-allow-credentials" not in asked.headers
-        made = client.post("/v1/jobs", headers={"Origin": page, **bearer(KEY)}, json=training_body())
+        made = client.post(
+            "/v1/jobs", headers={"Origin": page, **bearer(KEY)}, json=training_body()
+        )
         assert (made.status_code, made.headers["Access-Control-Allow-Origin"]) == (201, page)
-        for wrong in ("https://dashboard.example.evil", "http://dashboard.example", "https://other.example"):
+        for wrong in (
+            "https://dashboard.example.evil",
+            "http://dashboard.example",
+            "https://other.example",
+        ):
             answer = client.options("/v1/jobs", headers={"Origin": wrong, **ask})
             is_a_refusal(answer, "wrong_origin")
             assert "access-control-allow-origin" not in answer.headers
 
 
-@pytest.mark.parametrize(("host", "status"), [("192.168.7.9:8321", 200), ("[2001:db8::7]", 200), ("evil.example", 403)])
+@pytest.mark.parametrize(
+    ("host", "status"), [("192.168.7.9:8321", 200), ("[2001:db8::7]", 200), ("evil.example", 403)]
+)
 def test_s7_where_it_listens_at_every_address_each_is_its_own_but_no_name_is(
     settings: Settings, engine: Engine, host: str, status: int
 ) -> None:
@@ -176,16 +228,24 @@ def test_s7_where_it_listens_at_every_address_each_is_its_own_but_no_name_is(
         assert client.get("/healthz", headers={"Host": host}).status_code == status
 
 
-def test_s7_over_tls_a_page_of_plain_http_is_refused_and_the_browser_is_told_to_stay(settings: Settings, engine: Engine) -> None:
+def test_s7_over_tls_a_page_of_plain_http_is_refused_and_the_browser_is_told_to_stay(
+    settings: Settings, engine: Engine
+) -> None:
     with TestClient(create_app(settings), base_url="https://localhost") as client:
         answer = client.get("/healthz")
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
         is_a_refusal(client.get("/healthz", headers={"Origin": "http://localhost"}), "wrong_origin")
 
 
-def test_s7_a_trusted_proxy_is_believed_and_only_then(start_service: Callable[..., Service], engine: Engine) -> None:
+def test_s7_a_trusted_proxy_is_believed_and_only_then(
+    start_service: Callable[..., Service], engine: Engine
+) -> None:
     service = start_service(trusted_proxies="127.0.0.1, 10.0.0.1")
-    answer = service.client.get("/v1/jobs/none", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"})
+    answer = service.client.get(
+        "/v1/jobs/none", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
+    )
     assert "Strict-Transport-Security" in answer.headers
-    wait_until(lambda: bool(service.client.get("/v1/audit").json()["data"]), what="a line of the audit log")
+    wait_until(
+        lambda: bool(service.client.get("/v1/audit").json()["data"]), what="a line of the audit log"
+    )
     assert service.client.get("/v1/audit").json()["data"][0]["address"] == "203.0.113.7"

@@ -72,10 +72,16 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Page]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     assert program, "Chromium is missing. Install it with:  apt-get install -y chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-quic"])
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-quic"]
+        )
         yield browser.new_page(extra_http_headers={"Authorization": f"Bearer {KEY}"})
         browser.close()
 
@@ -87,7 +93,9 @@ def browser(chromium: Page) -> Iterator[Browser]:
         # What is merely asked for and then refused by the page's policy never leaves the browser: it has no response.
         "response": lambda response: found.asked.append(response.url),
         "dialog": lambda dialog: (found.dialogs.append(dialog.message), dialog.dismiss()),
-        "console": lambda message: found.refused.append(message.text) if message.type == "error" else None,
+        "console": lambda message: (
+            found.refused.append(message.text) if message.type == "error" else None
+        ),
     }
     for event, listener in listeners.items():
         chromium.on(event, listener)  # type: ignore[call-overload]
@@ -103,7 +111,15 @@ def attempt(house: House) -> Attempt:
     job = a_job(house.engine, name=NAME, metadata={"note": NAME[:200]})
     found = an_attempt(house.engine, job)
     for name, (media_type, content) in FILES.items():
-        an_artifact(house.engine, house.objects, found, name, content.encode(), "report", media_type=media_type)
+        an_artifact(
+            house.engine,
+            house.objects,
+            found,
+            name,
+            content.encode(),
+            "report",
+            media_type=media_type,
+        )
     with found.writing() as (session, row):
         metrics.record(session, row.id, found.number, 1, {NAME[:100]: 1.0})
     return found
@@ -117,7 +133,9 @@ def test_s8_the_same_page_runs_where_nobody_forbids_it(browser: Browser) -> None
     assert browser.page.title() == RAN
 
 
-def test_s8_an_artifact_of_any_kind_is_saved_not_shown(house: House, browser: Browser, attempt: Attempt) -> None:
+def test_s8_an_artifact_of_any_kind_is_saved_not_shown(
+    house: House, browser: Browser, attempt: Attempt
+) -> None:
     for name in FILES:
         address = f"{house.service.url}/v1/jobs/{attempt.job_id}/artifacts/{name}"
         answer = house.client.get(address)
@@ -143,8 +161,13 @@ def test_s8_a_report_that_is_full_of_script_is_shown_and_nothing_of_it_runs(
     assert any("Content Security Policy" in text or "sandboxed" in text for text in browser.refused)
 
 
-def test_s8_names_and_metrics_opened_in_a_browser_are_only_text(house: House, browser: Browser, attempt: Attempt) -> None:
-    sweep = house.client.post("/v1/sweeps", json={"name": NAME[:200], "base": training_body(), "rows": [{"name": NAME[:100]}]})
+def test_s8_names_and_metrics_opened_in_a_browser_are_only_text(
+    house: House, browser: Browser, attempt: Attempt
+) -> None:
+    sweep = house.client.post(
+        "/v1/sweeps",
+        json={"name": NAME[:200], "base": training_body(), "rows": [{"name": NAME[:100]}]},
+    )
     sweep_id = sweep.json()["id"]
     for path in (
         f"/v1/jobs/{attempt.job_id}",
@@ -161,7 +184,12 @@ def test_s8_names_and_metrics_opened_in_a_browser_are_only_text(house: House, br
 
 
 def test_s8_an_error_that_repeats_script_is_only_text(house: House, browser: Browser) -> None:
-    for path in (f"/v1/jobs/{NAME}", f"/<script>{CALL}</script>", f"/docs/assets/{NAME}", f"/v1/jobs?{NAME}=1"):
+    for path in (
+        f"/v1/jobs/{NAME}",
+        f"/<script>{CALL}</script>",
+        f"/docs/assets/{NAME}",
+        f"/v1/jobs?{NAME}=1",
+    ):
         with suppress(Error):
             browser.page.goto(house.service.url + path)
         browser.page.wait_for_timeout(50)
@@ -175,10 +203,16 @@ def test_s8_the_documentation_loads_nothing_that_its_address_asks_for_and_its_po
     browser.page.goto(url)
     browser.page.get_by_text("/v1/jobs/{job_id}/events").wait_for()
     browser.is_quiet()
-    assert all(asked.startswith(house.service.url) for asked in browser.asked if not asked.startswith("data:"))
+    assert all(
+        asked.startswith(house.service.url)
+        for asked in browser.asked
+        if not asked.startswith("data:")
+    )
     inject = f"const it = document.createElement('script'); it.textContent = `{CALL}`; document.body.append(it)"
     browser.page.evaluate(inject)
-    browser.page.evaluate(f"document.body.insertAdjacentHTML('beforeend', `<img src=x onerror=\"{CALL}\">`)")
+    browser.page.evaluate(
+        f"document.body.insertAdjacentHTML('beforeend', `<img src=x onerror=\"{CALL}\">`)"
+    )
     browser.page.wait_for_timeout(100)
     browser.is_quiet()
     assert any("Content Security Policy" in text for text in browser.refused)
@@ -188,6 +222,10 @@ def test_s8_no_page_of_another_origin_can_frame_or_embed_the_service(house: Hous
     for path in ("/docs", "/v1/jobs", "/none", "/openapi.json"):
         headers = house.client.get(path).headers
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
-        assert headers["Cross-Origin-Resource-Policy"] == headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert (
+            headers["Cross-Origin-Resource-Policy"]
+            == headers["Cross-Origin-Opener-Policy"]
+            == "same-origin"
+        )
         assert headers["Permissions-Policy"]
         assert "script-src 'unsafe" not in headers["Content-Security-Policy"]

@@ -10,19 +10,26 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from core.errors import JobFailed, LeaseLost
-from core.spec.status import PROTOCOL
+from core.jobspec.status import PROTOCOL
 from core.store import artifacts, attempts, events, jobs, metrics, models
 from core.store.attempts import Attempt
-from core.store.engine import database_now, reading, writing
-from core.store.failures import Patience, meet
-from core.store.tables import DEFAULT_PROJECT, Artifact, Event, Job, Metric, Model
+from core.store.database.engine import database_now, reading, writing
+from core.store.database.tables import (
+    DEFAULT_PROJECT,
+    ArtifactRow,
+    EventRow,
+    JobRow,
+    MetricRow,
+    ModelRow,
+)
+from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.builders import SHA256, a_job, an_attempt, enter, get_to, model_description
 
 DIVERGED = JobFailed("diverged", "user", "The loss is not a number.")
 BROKEN = JobFailed("worker_error", "infrastructure", "Its disk broke.")
 
 
-def reread(engine: Engine, job_id: str) -> Job:
+def reread(engine: Engine, job_id: str) -> JobRow:
     with reading(engine) as session:
         return jobs.get(session, DEFAULT_PROJECT, job_id)
 
@@ -38,7 +45,7 @@ def cancel(engine: Engine, job_id: str) -> None:
 
 
 def sweep(engine: Engine, max_attempts: int = 5) -> list[str]:
-    return attempts.sweep(engine, Patience(max_attempts, backoff_seconds=0.0))
+    return attempts.sweep(engine, RetryPolicy(max_attempts, backoff_seconds=0.0))
 
 
 # -- claims
@@ -48,7 +55,11 @@ def test_of_16_claimers_one_gets_each_job(engine: Engine) -> None:
     made = [a_job(engine).id for _ in range(4)]
 
     def claim_all(worker: int) -> list[str]:
-        return [job_id for job_id in made if attempts.claim(engine, job_id, f"worker-{worker}", 30) is not None]
+        return [
+            job_id
+            for job_id in made
+            if attempts.claim(engine, job_id, f"worker-{worker}", 30) is not None
+        ]
 
     with ThreadPoolExecutor(16) as pool:
         won = [job_id for claimed in pool.map(claim_all, range(16)) for job_id in claimed]
@@ -56,7 +67,9 @@ def test_of_16_claimers_one_gets_each_job(engine: Engine) -> None:
     assert {reread(engine, job_id).attempt for job_id in made} == {1}
 
 
-def test_those_who_look_for_work_get_the_oldest_that_they_may_have_each_another(engine: Engine) -> None:
+def test_those_who_look_for_work_get_the_oldest_that_they_may_have_each_another(
+    engine: Engine,
+) -> None:
     made = [a_job(engine).id for _ in range(9)]
     with writing(engine) as session:
         jobs.get(session, DEFAULT_PROJECT, made[0]).not_before = database_now() + 3_600_000
@@ -80,7 +93,13 @@ def test_those_who_look_for_work_get_the_oldest_that_they_may_have_each_another(
 def test_a_claimed_job_says_who_has_it_and_since_when(engine: Engine) -> None:
     attempt = an_attempt(engine, worker="machine-7", lease_seconds=30)
     job = reread(engine, attempt.job_id)
-    assert (job.status, job.phase, job.worker, job.attempt, attempt.number) == ("running", "preparing", "machine-7", 1, 1)
+    assert (job.status, job.phase, job.worker, job.attempt, attempt.number) == (
+        "running",
+        "preparing",
+        "machine-7",
+        1,
+        1,
+    )
     assert job.started_at is not None
     assert job.lease_expires_at is not None
     assert 29_000 < job.lease_expires_at - job.started_at <= 30_100
@@ -96,14 +115,16 @@ def test_the_oldest_ready_job_is_next(engine: Engine) -> None:
     an_attempt(engine, made[1])
     later = an_attempt(engine, made[0])
     with later.writing() as (session, job):
-        meet(session, job, BROKEN, Patience(backoff_seconds=60))
+        apply_retry_policy(session, job, BROKEN, RetryPolicy(backoff_seconds=60))
     with reading(engine) as session:
         assert attempts.next_queued(session) == [made[2].id, made[3].id]
         assert attempts.next_queued(session, limit=1) == [made[2].id]
     assert attempts.claim(engine, made[0].id, "worker-2", 30) is None
 
 
-def test_leases_go_by_the_databases_clock_not_by_the_workers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leases_go_by_the_databases_clock_not_by_the_workers(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = time.time() * 1000
     monkeypatch.setattr(time, "time", lambda: 0.0)
     attempt = an_attempt(engine, lease_seconds=30)
@@ -116,56 +137,87 @@ def test_leases_go_by_the_databases_clock_not_by_the_workers(engine: Engine, mon
 # -- the fence
 
 
-def record_metrics(session: Session, job: Job) -> None:
+def record_metrics(session: Session, job: JobRow) -> None:
     metrics.record(session, job.id, job.attempt, 1, {"loss": 1.0})
 
 
-def put_artifact(session: Session, job: Job) -> None:
-    artifacts.put(session, job.id, name="a", kind="weights", object_key="k", size=1, sha256=SHA256, attempt=job.attempt)
+def put_artifact(session: Session, job: JobRow) -> None:
+    artifacts.put(
+        session,
+        job.id,
+        name="a",
+        kind="weights",
+        object_key="k",
+        size=1,
+        sha256=SHA256,
+        attempt=job.attempt,
+    )
 
 
-def publish(session: Session, job: Job) -> None:
+def publish(session: Session, job: JobRow) -> None:
     model = models.publish(session, job, model_description(), object_key="k", size=1, sha256=SHA256)
     attempts.succeed(session, job, {}, model.id)
 
 
-def fail(session: Session, job: Job) -> None:
-    meet(session, job, DIVERGED, Patience())
+def fail(session: Session, job: JobRow) -> None:
+    apply_retry_policy(session, job, DIVERGED, RetryPolicy())
 
 
-def release(session: Session, job: Job) -> None:
-    attempts.let_go(session, job, "shut down")
+def release(session: Session, job: JobRow) -> None:
+    attempts.release(session, job, "shut down")
 
 
-def note(session: Session, job: Job) -> None:
+def note(session: Session, job: JobRow) -> None:
     events.append(session, job, "note", {"message": "still here"})
 
 
-def change(session: Session, job: Job) -> None:
+def change(session: Session, job: JobRow) -> None:
     job.progress = {"step": 99}
 
 
-WRITES: list[Callable[[Session, Job], Any]] = [record_metrics, put_artifact, publish, fail, release, note, change]
+WRITES: list[Callable[[Session, JobRow], Any]] = [
+    record_metrics,
+    put_artifact,
+    publish,
+    fail,
+    release,
+    note,
+    change,
+]
 
 
 def state(engine: Engine, job_id: str) -> tuple[Any, ...]:
     with reading(engine) as session:
         job = jobs.get(session, DEFAULT_PROJECT, job_id)
-        rows = [session.query(table).count() for table in (Event, Metric, Artifact, Model)]
-        return job.status, job.version, job.attempt, job.lease_expires_at, job.progress, job.worker, rows
+        rows = [
+            session.query(table).count() for table in (EventRow, MetricRow, ArtifactRow, ModelRow)
+        ]
+        return (
+            job.status,
+            job.version,
+            job.attempt,
+            job.lease_expires_at,
+            job.progress,
+            job.worker,
+            rows,
+        )
 
 
 def assert_writes_nothing(engine: Engine, attempt: Attempt) -> None:
     before = state(engine, attempt.job_id)
 
-    def write(what: Callable[[Session, Job], Any]) -> None:
+    def write(what: Callable[[Session, JobRow], Any]) -> None:
         with attempt.writing() as (session, job):
             what(session, job)
 
     for what in WRITES:
         with pytest.raises(LeaseLost):
             write(what)
-    for call in (attempt.renew, lambda: enter(attempt, "training"), lambda: get_to(attempt, {"step": 99})):
+    for call in (
+        attempt.renew,
+        lambda: enter(attempt, "training"),
+        lambda: get_to(attempt, {"step": 99}),
+    ):
         with pytest.raises(LeaseLost):
             call()
     assert state(engine, attempt.job_id) == before
@@ -216,7 +268,12 @@ def test_a_job_that_was_done_before_the_cancel_reached_it_succeeds(engine: Engin
     with attempt.writing() as (session, job):
         attempts.succeed(session, job, {"best": {"clean": 0.5}})
     job = reread(engine, attempt.job_id)
-    assert (job.status, job.results, job.phase, job.lease_expires_at) == ("succeeded", {"best": {"clean": 0.5}}, None, None)
+    assert (job.status, job.results, job.phase, job.lease_expires_at) == (
+        "succeeded",
+        {"best": {"clean": 0.5}},
+        None,
+        None,
+    )
     assert job.finished_at is not None
 
 
@@ -235,7 +292,7 @@ def test_a_release_in_good_order_does_not_count(engine: Engine) -> None:
         attempt = an_attempt(engine, job)
         assert attempt.number == number
         with attempt.writing() as (session, held):
-            attempts.let_go(session, held, "its worker was shut down")
+            attempts.release(session, held, "its worker was shut down")
     job = reread(engine, job.id)
     assert (job.status, job.infrastructure_failures, job.worker) == ("queued", 0, None)
     assert job.pending_reason == "its worker was shut down"
@@ -244,7 +301,9 @@ def test_a_release_in_good_order_does_not_count(engine: Engine) -> None:
 # -- the sweeper
 
 
-def test_a_lost_worker_gives_its_job_back_and_after_max_attempts_the_job_fails(engine: Engine) -> None:
+def test_a_lost_worker_gives_its_job_back_and_after_max_attempts_the_job_fails(
+    engine: Engine,
+) -> None:
     job = a_job(engine)
     for expected in ("queued", "queued", "failed"):
         an_attempt(engine, job, worker="machine-7")
@@ -272,7 +331,9 @@ def test_sweepers_and_renewals_at_once_count_a_lost_lease_once(engine: Engine) -
     for attempt in lost:
         let_lease_run_out(engine, attempt.job_id)
     with ThreadPoolExecutor(4) as pool:
-        swept = [job_id for found in pool.map(lambda _: sweep(engine), range(4)) for job_id in found]
+        swept = [
+            job_id for found in pool.map(lambda _: sweep(engine), range(4)) for job_id in found
+        ]
     assert sorted(swept) == sorted(attempt.job_id for attempt in lost)
     assert {reread(engine, attempt.job_id).infrastructure_failures for attempt in lost} == {1}
 
@@ -299,5 +360,8 @@ def test_numbers_of_events_have_no_gaps_whoever_writes(engine: Engine) -> None:
     with reading(engine) as session:
         found = events.after(session, attempt.job_id)
         assert [event.seq for event in found] == list(range(1, 33))
-        assert [event.seq for event in events.after(session, attempt.job_id, seq=29, limit=2)] == [30, 31]
+        assert [event.seq for event in events.after(session, attempt.job_id, seq=29, limit=2)] == [
+            30,
+            31,
+        ]
         assert events.after(session, attempt.job_id, seq=10**30) == []

@@ -10,11 +10,12 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, Invalid, NotFound
-from core.spec.job import EvaluationJob
-from core.spec.sweep import Sweep
-from core.store import attempts, datasets, events, jobs, models, moves, sweeps
-from core.store.engine import reading, writing
-from core.store.tables import DEFAULT_PROJECT, DIGITS_ID, Dataset, Job, Model
+from core.jobspec.job import EvaluationJobSpec
+from core.jobspec.sweep import SweepSpec
+from core.store import attempts, datasets, events, jobs, models, sweeps
+from core.store.database.engine import reading, writing
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, DatasetRow, JobRow, ModelRow
+from core.store.lifecycle import transitions
 from tests.builders import (
     SHA256,
     a_job,
@@ -28,24 +29,34 @@ from tests.builders import (
 )
 
 
-def a_dataset(engine: Engine, name: str = "mine") -> Dataset:
+def a_dataset(engine: Engine, name: str = "mine") -> DatasetRow:
     with writing(engine) as session:
         row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
-        return datasets.mark_ready(session, row, dataset_description(), object_key=f"k-{row.id}", size=1, sha256=SHA256)
+        return datasets.mark_ready(
+            session, row, dataset_description(), object_key=f"k-{row.id}", size=1, sha256=SHA256
+        )
 
 
-def a_cancelled_job(engine: Engine, **changes: Any) -> Job:
+def a_cancelled_job(engine: Engine, **changes: Any) -> JobRow:
     job = a_job(engine, **changes)
     with writing(engine) as session:
         return jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")[0]
 
 
-def test_a_deleted_job_is_in_no_list_no_count_and_under_no_id_until_it_is_restored(engine: Engine) -> None:
+def test_a_deleted_job_is_in_no_list_no_count_and_under_no_id_until_it_is_restored(
+    engine: Engine,
+) -> None:
     kept = a_cancelled_job(engine, metadata={"a": "b"})
     with writing(engine) as session:
-        sweep = sweeps.create(session, DEFAULT_PROJECT, Sweep(base={}))
+        sweep = sweeps.create(session, DEFAULT_PROJECT, SweepSpec(base={}))
         place = jobs.Place(sweep.id, 0, "line")
-        job = jobs.submit(session, DEFAULT_PROJECT, training_spec(metadata={"a": "b"}), dataset_id=DIGITS_ID, place=place)
+        job = jobs.submit(
+            session,
+            DEFAULT_PROJECT,
+            training_spec(metadata={"a": "b"}),
+            dataset_id=DIGITS_ID,
+            place=place,
+        )
         with pytest.raises(Conflict) as caught:
             jobs.delete(session, DEFAULT_PROJECT, job.id)
         assert caught.value.code == "job_not_ended"
@@ -62,19 +73,32 @@ def test_a_deleted_job_is_in_no_list_no_count_and_under_no_id_until_it_is_restor
         assert [row.id for row in jobs.list_jobs(session, DEFAULT_PROJECT, filters)[0]] == [kept.id]
         assert jobs.count(session, DEFAULT_PROJECT) == 1
         assert jobs.count_by_status(session) == {"cancelled": 1}
-        assert (sweeps.jobs_of(session, sweep.id), sweeps.counts(session, [sweep.id])) == ([], {sweep.id: {}})
+        assert (sweeps.jobs_of(session, sweep.id), sweeps.counts(session, [sweep.id])) == (
+            [],
+            {sweep.id: {}},
+        )
         with pytest.raises(NotFound):
             jobs.restore(session, "prj_other", job.id)
     with writing(engine) as session:
         assert jobs.restore(session, DEFAULT_PROJECT, job.id).deleted_at is None
     with reading(engine) as session:
         back = jobs.get(session, DEFAULT_PROJECT, job.id)
-        assert [event.type for event in events.after(session, job.id)] == ["status", "status", "deleted", "restored"]
-        assert (back.version > job.version, moves.history(session, job.id)[-1].data["to"]) == (True, "cancelled")
+        assert [event.type for event in events.after(session, job.id)] == [
+            "status",
+            "status",
+            "deleted",
+            "restored",
+        ]
+        assert (
+            back.version > job.version,
+            transitions.history(session, job.id)[-1].data["to"],
+        ) == (True, "cancelled")
         assert jobs.count(session, DEFAULT_PROJECT, filters) == 2
 
 
-def test_a_deleted_model_or_data_set_frees_its_name_and_is_restored_while_that_is_free(engine: Engine) -> None:
+def test_a_deleted_model_or_data_set_frees_its_name_and_is_restored_while_that_is_free(
+    engine: Engine,
+) -> None:
     teacher, dataset = a_teacher(engine, name="mine"), a_dataset(engine)
     for library, row, another in (
         (models.library, teacher, lambda: a_teacher(engine, name="mine")),
@@ -89,7 +113,11 @@ def test_a_deleted_model_or_data_set_frees_its_name_and_is_restored_while_that_i
                 with pytest.raises(NotFound):
                     library.delete(session, DEFAULT_PROJECT, reference)
             assert row.id not in {found.id for found in library.page(session, DEFAULT_PROJECT)[0]}
-            for project, reference in (("prj_other", row.id), (DEFAULT_PROJECT, "mine"), (DEFAULT_PROJECT, "a\0b")):
+            for project, reference in (
+                ("prj_other", row.id),
+                (DEFAULT_PROJECT, "mine"),
+                (DEFAULT_PROJECT, "a\0b"),
+            ):
                 with pytest.raises(NotFound):
                     library.restore(session, project, reference)
         second = another()
@@ -106,21 +134,44 @@ def test_a_deleted_model_or_data_set_frees_its_name_and_is_restored_while_that_i
 
 
 def test_what_a_job_that_has_not_ended_needs_is_not_deleted(engine: Engine) -> None:
-    teacher, start, measured = (a_teacher(engine, name=name) for name in ("teacher", "start", "measured"))
+    teacher, start, measured = (
+        a_teacher(engine, name=name) for name in ("teacher", "start", "measured")
+    )
     dataset, extra = a_dataset(engine), a_dataset(engine, "extra")
     data = {**training_body()["data"], "extra": {"dataset": extra.id}}
     body = {"kind": "evaluation", "model": measured.id, "data": {"dataset": "digits"}}
     with writing(engine) as session:
         needing = [
-            jobs.submit(session, DEFAULT_PROJECT, distillation_spec(), dataset_id=dataset.id, teacher_id=teacher.id),
-            jobs.submit(session, DEFAULT_PROJECT, training_spec(start_from=start.id, data=data), dataset_id=DIGITS_ID),
-            jobs.submit(session, DEFAULT_PROJECT, EvaluationJob.model_validate(body), dataset_id=DIGITS_ID),
+            jobs.submit(
+                session,
+                DEFAULT_PROJECT,
+                distillation_spec(),
+                dataset_id=dataset.id,
+                teacher_id=teacher.id,
+            ),
+            jobs.submit(
+                session,
+                DEFAULT_PROJECT,
+                training_spec(start_from=start.id, data=data),
+                dataset_id=DIGITS_ID,
+            ),
+            jobs.submit(
+                session,
+                DEFAULT_PROJECT,
+                EvaluationJobSpec.model_validate(body),
+                dataset_id=DIGITS_ID,
+            ),
         ]
-    inputs = [(models, row) for row in (teacher, start, measured)] + [(datasets, row) for row in (dataset, extra)]
+    inputs = [(models, row) for row in (teacher, start, measured)] + [
+        (datasets, row) for row in (dataset, extra)
+    ]
     for library, row in inputs:
         with writing(engine) as session, pytest.raises(Conflict) as caught:
             library.delete(session, DEFAULT_PROJECT, row.id)
-        assert (caught.value.code, any(job.id in caught.value.message for job in needing)) == ("in_use", True)
+        assert (caught.value.code, any(job.id in caught.value.message for job in needing)) == (
+            "in_use",
+            True,
+        )
     with writing(engine) as session:
         for job in needing:
             jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
@@ -136,11 +187,16 @@ def test_what_a_job_that_has_not_ended_needs_is_not_deleted(engine: Engine) -> N
 def test_what_is_being_imported_and_what_everyone_uses_is_not_deleted(engine: Engine) -> None:
     with writing(engine) as session:
         model = models.create(session, DEFAULT_PROJECT, "mine", model_description())
-        for library, reference, code in ((models, model.id, "importing"), (datasets, "digits", "built_in")):
+        for library, reference, code in (
+            (models, model.id, "importing"),
+            (datasets, "digits", "built_in"),
+        ):
             with pytest.raises(Conflict) as caught:
                 library.delete(session, DEFAULT_PROJECT, reference)
             assert caught.value.code == code
-        awaiting = models.create(session, DEFAULT_PROJECT, "other", model_description(), status="awaiting_upload")
+        awaiting = models.create(
+            session, DEFAULT_PROJECT, "other", model_description(), status="awaiting_upload"
+        )
         models.delete(session, DEFAULT_PROJECT, awaiting.id)
         with pytest.raises(NotFound):
             models.library.touch(session, awaiting.id)
@@ -151,7 +207,9 @@ def test_what_is_being_imported_and_what_everyone_uses_is_not_deleted(engine: En
 def test_a_deleted_jobs_student_is_found_by_its_own_name_only(engine: Engine) -> None:
     attempt = an_attempt(engine)
     with attempt.writing() as (session, job):
-        student = models.publish(session, job, model_description(), object_key="k", size=1, sha256=SHA256)
+        student = models.publish(
+            session, job, model_description(), object_key="k", size=1, sha256=SHA256
+        )
         attempts.succeed(session, job, {}, student.id)
     with writing(engine) as session:
         jobs.delete(session, DEFAULT_PROJECT, attempt.job_id)
@@ -160,17 +218,25 @@ def test_a_deleted_jobs_student_is_found_by_its_own_name_only(engine: Engine) ->
             models.usable(session, DEFAULT_PROJECT, attempt.job_id)
 
 
-def test_a_job_submitted_while_its_teacher_is_deleted_is_refused_or_keeps_it(engine: Engine) -> None:
+def test_a_job_submitted_while_its_teacher_is_deleted_is_refused_or_keeps_it(
+    engine: Engine,
+) -> None:
     """Whichever commits first: never a queued job whose teacher is gone."""
     for first in ("delete", "submit"):
         teacher = a_teacher(engine, name=first)
         inside, outcome = threading.Event(), {}
 
-        def delete(session: Session, teacher: Model = teacher) -> None:
+        def delete(session: Session, teacher: ModelRow = teacher) -> None:
             models.delete(session, DEFAULT_PROJECT, teacher.id)
 
-        def submit(session: Session, teacher: Model = teacher) -> None:
-            jobs.submit(session, DEFAULT_PROJECT, distillation_spec(), dataset_id=DIGITS_ID, teacher_id=teacher.id)
+        def submit(session: Session, teacher: ModelRow = teacher) -> None:
+            jobs.submit(
+                session,
+                DEFAULT_PROJECT,
+                distillation_spec(),
+                dataset_id=DIGITS_ID,
+                teacher_id=teacher.id,
+            )
 
         def second(act: Callable[[Session], None], outcome: dict[str, Any] = outcome) -> None:
             try:

@@ -9,15 +9,15 @@ from sqlalchemy import Engine, update
 
 from core.errors import Conflict, Invalid
 from core.store import idempotency, jobs
-from core.store.engine import database_now, reading, writing
+from core.store.database.engine import database_now, reading, writing
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, IdempotencyRow
 from core.store.idempotency import KEPT_MS, STALE_MS, Stored
-from core.store.tables import DEFAULT_PROJECT, DIGITS_ID, Idempotency
 from tests.builders import training_spec
 
 
 def grow_old(engine: Engine, by_ms: int) -> None:
     with writing(engine) as session:
-        session.execute(update(Idempotency).values(created_at=database_now() - by_ms - 1000))
+        session.execute(update(IdempotencyRow).values(created_at=database_now() - by_ms - 1000))
 
 
 def begin(engine: Engine, fingerprint: str = "f", key_id: str = "key_1") -> Stored | None:

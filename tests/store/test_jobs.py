@@ -9,26 +9,38 @@ from sqlalchemy import Engine
 
 import core.store
 from core.errors import Conflict, Invalid, JobFailed, NotFound
-from core.spec.job import ImportModel
-from core.spec.status import ACTIONS, MOVES, STATUSES, Action, Status
-from core.store import attempts, events, jobs, models, moves
-from core.store.engine import reading, writing
-from core.store.failures import Patience, meet
-from core.store.ids import is_id, new_id
+from core.jobspec.job import ImportModelSpec
+from core.jobspec.status import ACTIONS, MOVES, STATUSES, Action, Status
+from core.store import attempts, events, jobs, models
+from core.store.database.engine import reading, writing
+from core.store.database.ids import is_id, new_id
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow, ProjectRow
 from core.store.jobs import Filters
-from core.store.tables import DEFAULT_PROJECT, DIGITS_ID, Job, Project
-from tests.builders import a_job, a_teacher, an_attempt, distillation_spec, get_to, model_description
+from core.store.lifecycle import transitions
+from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
+from tests.builders import (
+    a_job,
+    a_teacher,
+    an_attempt,
+    distillation_spec,
+    get_to,
+    model_description,
+)
 
 
-def ids(found: list[Job]) -> list[str]:
+def ids(found: list[JobRow]) -> list[str]:
     return [job.id for job in found]
 
 
-def everything(engine: Engine, filters: Filters | None = None, *, sort: str = "-created_at", limit: int = 50) -> list[str]:
+def everything(
+    engine: Engine, filters: Filters | None = None, *, sort: str = "-created_at", limit: int = 50
+) -> list[str]:
     after, found = None, []
     while True:
         with reading(engine) as session:
-            rows, after = jobs.list_jobs(session, DEFAULT_PROJECT, filters, sort=sort, after=after, limit=limit)
+            rows, after = jobs.list_jobs(
+                session, DEFAULT_PROJECT, filters, sort=sort, after=after, limit=limit
+            )
         found += ids(rows)
         if after is None:
             return found
@@ -38,26 +50,39 @@ def test_ids_sort_by_time_and_are_never_the_same() -> None:
     made = [new_id("job") for _ in range(2000)]
     assert made == sorted(set(made))
     assert all(is_id(text) for text in made)
-    assert not any(is_id(text) for text in ("", "job_", "../job_1", "job_1\n", "job_\0", "JOB_1", "job_" + "1" * 41))
+    assert not any(
+        is_id(text)
+        for text in ("", "job_", "../job_1", "job_1\n", "job_\0", "JOB_1", "job_" + "1" * 41)
+    )
 
 
 def test_a_submitted_job_is_queued_and_holds_its_whole_spec(engine: Engine) -> None:
     teacher = a_teacher(engine)
     spec = distillation_spec(name="night run", metadata={"team": "vision"})
     with writing(engine) as session:
-        made = jobs.submit(session, DEFAULT_PROJECT, spec, dataset_id=DIGITS_ID, teacher_id=teacher.id)
+        made = jobs.submit(
+            session, DEFAULT_PROJECT, spec, dataset_id=DIGITS_ID, teacher_id=teacher.id
+        )
     with reading(engine) as session:
         job = jobs.get(session, DEFAULT_PROJECT, made.id)
         first = events.after(session, job.id)
-    assert (job.status, job.attempt, job.kind, job.method, job.student) == ("queued", 0, "distillation", "arkd", "small_cnn")
+    assert (job.status, job.attempt, job.kind, job.method, job.student) == (
+        "queued",
+        0,
+        "distillation",
+        "arkd",
+        "small_cnn",
+    )
     assert (job.name, job.labels, job.dataset) == ("night run", {"team": "vision"}, "digits")
     assert type(spec).model_validate(job.spec) == spec
-    assert [(event.seq, event.type, event.data["to"]) for event in first] == [(1, "status", "queued")]
+    assert [(event.seq, event.type, event.data["to"]) for event in first] == [
+        (1, "status", "queued")
+    ]
 
 
 def test_another_projects_job_is_not_found(engine: Engine) -> None:
     with writing(engine) as session:
-        session.add(Project(id="prj_other", name="other"))
+        session.add(ProjectRow(id="prj_other", name="other"))
     job = a_job(engine)
     with reading(engine) as session, pytest.raises(NotFound):
         jobs.get(session, "prj_other", job.id)
@@ -109,16 +134,28 @@ def test_filters_narrow_the_list(engine: Engine) -> None:
     an_attempt(engine, wide)
     teacher = a_teacher(engine)
     with writing(engine) as session:
-        importing = jobs.submit(session, DEFAULT_PROJECT, ImportModel(model_id=teacher.id, description=model_description()))
-    assert everything(engine, Filters(statuses=("queued",))) == [importing.id, labelled.id, plain.id]
+        importing = jobs.submit(
+            session,
+            DEFAULT_PROJECT,
+            ImportModelSpec(model_id=teacher.id, description=model_description()),
+        )
+    assert everything(engine, Filters(statuses=("queued",))) == [
+        importing.id,
+        labelled.id,
+        plain.id,
+    ]
     assert everything(engine, Filters(statuses=("running", "failed"))) == [wide.id]
     assert everything(engine, Filters(kinds=("import_model",))) == [importing.id]
     assert everything(engine, Filters(method="pgd_at")) == [wide.id]
     assert everything(engine, Filters(student="small_cnn")) == [wide.id, labelled.id, plain.id]
-    assert everything(engine, Filters(dataset="digits")) == everything(engine, Filters(dataset=DIGITS_ID))
+    assert everything(engine, Filters(dataset="digits")) == everything(
+        engine, Filters(dataset=DIGITS_ID)
+    )
     assert everything(engine, Filters(dataset="digits", method="trades")) == [labelled.id, plain.id]
     assert everything(engine, Filters(dataset="cifar10")) == []
-    assert everything(engine, Filters(labels={"team": "vision", "run.no-1": "a'b"})) == [labelled.id]
+    assert everything(engine, Filters(labels={"team": "vision", "run.no-1": "a'b"})) == [
+        labelled.id
+    ]
     assert everything(engine, Filters(labels={"team": "vision", "run.no-1": "other"})) == []
     with reading(engine) as session:
         assert jobs.count(session, DEFAULT_PROJECT) == 4
@@ -133,7 +170,18 @@ def test_other_sort_keys_are_invalid(engine: Engine, sort: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", ["x", "", "é", "bnVsbA", "WzEsIDJd", "WyIxIiwgIngiXQ", "A" * 100_000, "[" * 9, "WzFlOTk5LCJhIl0"]
+    "cursor",
+    [
+        "x",
+        "",
+        "é",
+        "bnVsbA",
+        "WzEsIDJd",
+        "WyIxIiwgIngiXQ",
+        "A" * 100_000,
+        "[" * 9,
+        "WzFlOTk5LCJhIl0",
+    ],
 )
 def test_a_cursor_that_no_page_gave_out_is_invalid(engine: Engine, cursor: str) -> None:
     with reading(engine) as session, pytest.raises(Invalid) as caught:
@@ -160,7 +208,7 @@ def test_cancelling_twice_changes_nothing(engine: Engine) -> None:
             job, changed = jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
         assert (job.status, changed) == ("cancelling", expected)
     with attempt.writing() as (session, job):
-        attempts.let_go(session, job, "its trainer has ended")
+        attempts.release(session, job, "its trainer has ended")
     with writing(engine) as session:
         job, changed = jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
     assert (job.status, changed) == ("cancelled", False)
@@ -171,14 +219,18 @@ def test_a_job_that_has_ended_cannot_be_cancelled(engine: Engine) -> None:
     with good.writing() as (session, job):
         attempts.succeed(session, job)
     with bad.writing() as (session, job):
-        meet(session, job, JobFailed("diverged", "user", "It diverged."), Patience())
+        apply_retry_policy(
+            session, job, JobFailed("diverged", "user", "It diverged."), RetryPolicy()
+        )
     for attempt, state in ((good, "succeeded"), (bad, "failed")):
         with writing(engine) as session, pytest.raises(Conflict, match=state):
             jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
 
 
 @pytest.mark.parametrize("action", get_args(Action))
-def test_a_user_may_ask_what_the_table_says_in_each_state_and_nothing_else(engine: Engine, action: Action) -> None:
+def test_a_user_may_ask_what_the_table_says_in_each_state_and_nothing_else(
+    engine: Engine, action: Action
+) -> None:
     for status in STATUSES:
         job = a_job(engine)
         with writing(engine) as session:
@@ -192,32 +244,50 @@ def test_a_user_may_ask_what_the_table_says_in_each_state_and_nothing_else(engin
             new = ACTIONS[action][status]
             found, changed = jobs.request(session, DEFAULT_PROJECT, job.id, action)
             assert (found.status, changed) == (new or status, new is not None)
-            history = moves.history(session, job.id)
+            history = transitions.history(session, job.id)
         if new is not None:
             assert history[-1].data == {"from": status, "to": new, "reason": MOVES[status, new]}
 
 
 def test_every_state_that_a_user_can_bring_about_is_a_move_of_the_table() -> None:
-    asked = {(old, new) for states in ACTIONS.values() for old, new in states.items() if new is not None}
+    asked = {
+        (old, new) for states in ACTIONS.values() for old, new in states.items() if new is not None
+    }
     assert asked <= MOVES.keys()
 
 
-def test_a_job_that_is_tried_again_begins_with_a_clean_slate_and_its_next_number(engine: Engine) -> None:
+def test_a_job_that_is_tried_again_begins_with_a_clean_slate_and_its_next_number(
+    engine: Engine,
+) -> None:
     attempt = an_attempt(engine)
     with attempt.writing() as (session, job):
-        meet(session, job, JobFailed("worker_error", "infrastructure", "Its disk broke."), Patience(max_attempts=1))
+        apply_retry_policy(
+            session,
+            job,
+            JobFailed("worker_error", "infrastructure", "Its disk broke."),
+            RetryPolicy(max_attempts=1),
+        )
     with writing(engine) as session:
         jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "retry")
     with reading(engine) as session:
         job = jobs.get(session, DEFAULT_PROJECT, attempt.job_id)
-    assert (job.status, job.failure, job.infrastructure_failures, job.finished_at) == ("queued", None, 0, None)
+    assert (job.status, job.failure, job.infrastructure_failures, job.finished_at) == (
+        "queued",
+        None,
+        0,
+        None,
+    )
     assert an_attempt(engine, job).number == 2
 
 
 def test_an_import_is_not_tried_again(engine: Engine) -> None:
     with writing(engine) as session:
         model = models.create(session, DEFAULT_PROJECT, "teacher", model_description())
-        job = jobs.submit(session, DEFAULT_PROJECT, ImportModel(model_id=model.id, description=model_description()))
+        job = jobs.submit(
+            session,
+            DEFAULT_PROJECT,
+            ImportModelSpec(model_id=model.id, description=model_description()),
+        )
         jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
     with writing(engine) as session, pytest.raises(Conflict, match="upload again"):
         jobs.request(session, DEFAULT_PROJECT, job.id, "retry")
@@ -232,17 +302,17 @@ def test_only_the_tables_moves_are_possible(engine: Engine) -> None:
             with writing(engine) as session:
                 job = jobs.get(session, DEFAULT_PROJECT, job.id)
                 if (old, new) in MOVES:
-                    assert moves.move(session, job, new)
+                    assert transitions.transition(session, job, new)
                     assert job.status == new
                     continue
                 with pytest.raises(Conflict) as caught:
-                    moves.move(session, job, new)
+                    transitions.transition(session, job, new)
                 assert caught.value.code == "illegal_move"
             with reading(engine) as session:
                 assert jobs.get(session, DEFAULT_PROJECT, job.id).status == old
 
 
-def put_into(job: Job, status: Status) -> None:
+def put_into(job: JobRow, status: Status) -> None:
     job.status = status
 
 
@@ -250,25 +320,29 @@ def test_a_move_from_a_state_that_has_passed_changes_nothing(engine: Engine) -> 
     stale = a_job(engine)
     an_attempt(engine, stale)
     with writing(engine) as session:
-        assert not moves.move(session, stale, "cancelled")
+        assert not transitions.transition(session, stale, "cancelled")
     with reading(engine) as session:
         assert jobs.get(session, DEFAULT_PROJECT, stale.id).status == "running"
 
 
 def test_status_is_assigned_in_one_module_only() -> None:
     folder = Path(core.store.__file__).parent
-    assigned = {path.name for path in folder.glob("*.py") if re.search(r"job\.status = |status=new", path.read_text())}
-    assert assigned == {"moves.py"}
+    assigned = {
+        path.name
+        for path in folder.rglob("*.py")
+        if re.search(r"job\.status = |status=new", path.read_text())
+    }
+    assert assigned == {"transitions.py"}
 
 
 def test_history_tells_every_state_and_why(engine: Engine) -> None:
     attempt = an_attempt(engine)
     with attempt.writing() as (session, job):
-        attempts.let_go(session, job, "its worker was shut down")
+        attempts.release(session, job, "its worker was shut down")
     with writing(engine) as session:
         jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
     with reading(engine) as session:
-        history = moves.history(session, attempt.job_id)
+        history = transitions.history(session, attempt.job_id)
     assert [event.data["to"] for event in history] == ["queued", "running", "queued", "cancelled"]
     assert [event.attempt for event in history] == [0, 1, 1, 1]
     assert history[2].data["reason"] == "its worker was shut down"
@@ -288,17 +362,26 @@ def test_places_in_the_queue_count_from_1(engine: Engine) -> None:
     made = [a_job(engine) for _ in range(3)]
     an_attempt(engine, made[0])
     with reading(engine) as session:
-        places = [jobs.queue_position(session, jobs.get(session, DEFAULT_PROJECT, job.id)) for job in made]
+        places = [
+            jobs.queue_position(session, jobs.get(session, DEFAULT_PROJECT, job.id)) for job in made
+        ]
     assert places == [None, 1, 2]
 
 
 def test_what_a_cancelled_import_was_to_open_is_refused(engine: Engine) -> None:
     with writing(engine) as session:
         model = models.create(session, DEFAULT_PROJECT, "mine", model_description())
-        job = jobs.submit(session, DEFAULT_PROJECT, ImportModel(model_id=model.id, description=model_description()))
+        job = jobs.submit(
+            session,
+            DEFAULT_PROJECT,
+            ImportModelSpec(model_id=model.id, description=model_description()),
+        )
         model.import_job_id = job.id
     with writing(engine) as session:
         jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
     with reading(engine) as session:
         model = models.get(session, DEFAULT_PROJECT, model.id)
-    assert (model.status, model.problem and model.problem["code"]) == ("refused", "import_cancelled")
+    assert (model.status, model.problem and model.problem["code"]) == (
+        "refused",
+        "import_cancelled",
+    )

@@ -7,18 +7,18 @@ from sqlalchemy import Engine, select, update
 
 from core.errors import Invalid, NotFound, Unauthenticated
 from core.store import keys
-from core.store.engine import database_now, reading, writing
-from core.store.tables import DEFAULT_PROJECT, ApiKey
+from core.store.database.engine import database_now, reading, writing
+from core.store.database.tables import DEFAULT_PROJECT, ApiKeyRow
 
 
-def make(engine: Engine, expires_at: int | None = None) -> tuple[ApiKey, str]:
+def make(engine: Engine, expires_at: int | None = None) -> tuple[ApiKeyRow, str]:
     with writing(engine) as session:
         return keys.create(session, DEFAULT_PROJECT, "laptop", {"submit", "read"}, expires_at)
 
 
-def row(engine: Engine) -> ApiKey:
+def row(engine: Engine) -> ApiKeyRow:
     with reading(engine) as session:
-        return session.scalars(select(ApiKey)).one()
+        return session.scalars(select(ApiKeyRow)).one()
 
 
 def test_a_secret_opens_and_is_nowhere_in_the_database(engine: Engine) -> None:
@@ -29,7 +29,9 @@ def test_a_secret_opens_and_is_nowhere_in_the_database(engine: Engine) -> None:
     assert secret[3:] not in repr(vars(row(engine)))
 
 
-def test_wrong_expired_and_revoked_secrets_open_nothing_and_are_not_told_apart(engine: Engine) -> None:
+def test_wrong_expired_and_revoked_secrets_open_nothing_and_are_not_told_apart(
+    engine: Engine,
+) -> None:
     _, expired = make(engine, expires_at=1)
     revoked_key, revoked = make(engine)
     with writing(engine) as session:
@@ -56,7 +58,7 @@ def test_use_is_noted_once_a_minute(engine: Engine) -> None:
     keys.authenticate(engine, secret)
     assert row(engine).last_used_at == first
     with writing(engine) as session:
-        session.execute(update(ApiKey).values(last_used_at=database_now() - 61_000))
+        session.execute(update(ApiKeyRow).values(last_used_at=database_now() - 61_000))
     keys.authenticate(engine, secret)
     assert (row(engine).last_used_at or 0) >= first
 
@@ -68,7 +70,10 @@ def test_scopes_that_there_are_not_are_invalid(engine: Engine) -> None:
 
 
 def test_a_chosen_secret_makes_its_key_once(engine: Engine) -> None:
-    made = {keys.ensure(engine, DEFAULT_PROJECT, "bootstrap", keys.SCOPES, "dk_chosen").id for _ in range(3)}
+    made = {
+        keys.ensure(engine, DEFAULT_PROJECT, "bootstrap", keys.SCOPES, "dk_chosen").id
+        for _ in range(3)
+    }
     assert made == {keys.authenticate(engine, "dk_chosen").id}
 
 
@@ -79,6 +84,10 @@ def test_keys_are_listed_newest_first_and_found_in_their_project_only(engine: En
         rest, end = keys.list_keys(session, DEFAULT_PROJECT, after=after, limit=2)
         assert [key.id for key in first + rest] == made[::-1]
         assert end is None
-        for project, key_id in (("prj_other", made[0]), (DEFAULT_PROJECT, "key_none"), (DEFAULT_PROJECT, "\0")):
+        for project, key_id in (
+            ("prj_other", made[0]),
+            (DEFAULT_PROJECT, "key_none"),
+            (DEFAULT_PROJECT, "\0"),
+        ):
             with pytest.raises(NotFound):
                 keys.get(session, project, key_id)

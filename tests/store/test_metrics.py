@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from core.store import metrics
-from core.store.engine import reading, writing
+from core.store.database.engine import reading, writing
 from tests.builders import a_job
 
 
@@ -15,29 +15,48 @@ def test_a_step_that_is_trained_again_replaces_its_values(engine: Engine) -> Non
     job = a_job(engine)
     with writing(engine) as session:
         metrics.record(session, job.id, 1, 1, {"loss": 2.0, "accuracy": 0.5})
-        metrics.record_many(session, job.id, 2, [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (2, {"loss": 0.25})])
+        metrics.record_many(
+            session, job.id, 2, [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (2, {"loss": 0.25})]
+        )
     with reading(engine) as session:
-        assert metrics.series(session, job.id) == {"accuracy": [(1, 0.5)], "loss": [(1, 1.0), (2, 0.25)]}
-        assert metrics.series(session, job.id, names=["loss", "none"]) == {"loss": [(1, 1.0), (2, 0.25)]}
+        assert metrics.series(session, job.id) == {
+            "accuracy": [(1, 0.5)],
+            "loss": [(1, 1.0), (2, 0.25)],
+        }
+        assert metrics.series(session, job.id, names=["loss", "none"]) == {
+            "loss": [(1, 1.0), (2, 0.25)]
+        }
         assert metrics.names(session, job.id) == ["accuracy", "loss"]
-    assert list(metrics.stream(engine, job.id)) == [("accuracy", 1, 0.5), ("loss", 1, 1.0), ("loss", 2, 0.25)]
+    assert list(metrics.stream(engine, job.id)) == [
+        ("accuracy", 1, 0.5),
+        ("loss", 1, 1.0),
+        ("loss", 2, 0.25),
+    ]
 
 
-def test_a_stream_has_every_value_once_and_holds_no_connection_between_its_parts(engine: Engine) -> None:
+def test_a_stream_has_every_value_once_and_holds_no_connection_between_its_parts(
+    engine: Engine,
+) -> None:
     job = a_job(engine)
     with writing(engine) as session:
-        metrics.record_many(session, job.id, 1, [(step, {"a": 1.0, "b": 2.0}) for step in range(3000)])
+        metrics.record_many(
+            session, job.id, 1, [(step, {"a": 1.0, "b": 2.0}) for step in range(3000)]
+        )
     given = metrics.stream(engine, job.id)
     first = next(given)
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
-    assert [first, *given] == [(name, step, value) for name, value in (("a", 1.0), ("b", 2.0)) for step in range(3000)]
+    assert [first, *given] == [
+        (name, step, value) for name, value in (("a", 1.0), ("b", 2.0)) for step in range(3000)
+    ]
     assert [step for _, step, _ in metrics.stream(engine, job.id, ["b"])] == list(range(3000))
 
 
 def test_values_that_are_not_finite_are_left_out(engine: Engine) -> None:
     job = a_job(engine)
     with writing(engine) as session:
-        metrics.record(session, job.id, 1, 1, {"a": math.nan, "b": math.inf, "c": 1e-300, "d": 1e300})
+        metrics.record(
+            session, job.id, 1, 1, {"a": math.nan, "b": math.inf, "c": 1e-300, "d": 1e300}
+        )
         metrics.record(session, job.id, 1, 2, {"a": math.nan})
     with reading(engine) as session:
         assert metrics.series(session, job.id) == {"c": [(1, 1e-300)], "d": [(1, 1e300)]}
@@ -47,10 +66,17 @@ def test_values_that_are_not_finite_are_left_out(engine: Engine) -> None:
 def test_thinned_series_keep_ends_and_extremes_of_every_part(engine: Engine, points: int) -> None:
     job = a_job(engine)
     draw = random.Random(0)
-    whole = {step: round(draw.gauss(0, 1), 1) for step in range(5, 2000)}  # rounded: many equal values
+    whole = {
+        step: round(draw.gauss(0, 1), 1) for step in range(5, 2000)
+    }  # rounded: many equal values
     whole[1002], whole[1501] = 1000.0, -1000.0
     with writing(engine) as session:
-        metrics.record_many(session, job.id, 1, [(step, {"loss": value, "short": 0.0}) for step, value in whole.items()])
+        metrics.record_many(
+            session,
+            job.id,
+            1,
+            [(step, {"loss": value, "short": 0.0}) for step, value in whole.items()],
+        )
         metrics.record_many(session, job.id, 1, [(1, {"few": 1.0}), (9, {"few": 2.0})])
     with reading(engine) as session:
         thinned = metrics.series(session, job.id, points=points)
@@ -65,6 +91,9 @@ def test_thinned_series_keep_ends_and_extremes_of_every_part(engine: Engine, poi
         inside = {step: whole[step] for step in range(begin, min(begin + width, 2000))}
         shown = {step: value for step, value in kept.items() if step in inside}
         assert {min(inside), max(inside)} <= set(shown)
-        assert (min(shown.values()), max(shown.values())) == (min(inside.values()), max(inside.values()))
+        assert (min(shown.values()), max(shown.values())) == (
+            min(inside.values()),
+            max(inside.values()),
+        )
     assert len(thinned["short"]) <= points
     assert thinned["few"] == [(1, 1.0), (9, 2.0)]

@@ -4,13 +4,13 @@ import pytest
 from sqlalchemy import Engine
 
 from core.errors import NotFound
-from core.spec.sweep import Sweep
+from core.jobspec.sweep import SweepSpec
 from core.store import attempts, jobs, sweeps
-from core.store.engine import reading, writing
-from core.store.tables import DEFAULT_PROJECT, DIGITS_ID
+from core.store.database.engine import reading, writing
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 from tests.builders import training_body, training_spec
 
-SPEC = Sweep(name="three", base=training_body(), axes={"seed": [0, 1, 2]})
+SPEC = SweepSpec(name="three", base=training_body(), axes={"seed": [0, 1, 2]})
 
 
 def a_sweep(engine: Engine) -> tuple[str, list[str]]:
@@ -45,7 +45,7 @@ def test_a_sweeps_jobs_come_in_their_order_whatever_became_of_them(engine: Engin
 def test_the_spec_comes_back_as_it_was_sent(engine: Engine) -> None:
     sweep_id, _ = a_sweep(engine)
     with reading(engine) as session:
-        assert Sweep.model_validate(sweeps.get(session, DEFAULT_PROJECT, sweep_id).spec) == SPEC
+        assert SweepSpec.model_validate(sweeps.get(session, DEFAULT_PROJECT, sweep_id).spec) == SPEC
 
 
 def test_cancelling_ends_what_waits_and_asks_what_runs(engine: Engine) -> None:
@@ -61,7 +61,11 @@ def test_cancelling_ends_what_waits_and_asks_what_runs(engine: Engine) -> None:
 def test_another_projects_sweep_is_not_there(engine: Engine) -> None:
     sweep_id, _ = a_sweep(engine)
     with reading(engine) as session:
-        for project, wanted in (("prj_other", sweep_id), (DEFAULT_PROJECT, "swp_none"), (DEFAULT_PROJECT, "../x\0")):
+        for project, wanted in (
+            ("prj_other", sweep_id),
+            (DEFAULT_PROJECT, "swp_none"),
+            (DEFAULT_PROJECT, "../x\0"),
+        ):
             with pytest.raises(NotFound):
                 sweeps.get(session, project, wanted)
         assert sweeps.list_sweeps(session, "prj_other") == ([], None)

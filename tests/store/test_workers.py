@@ -4,22 +4,28 @@ import pytest
 from sqlalchemy import Engine
 
 from core.errors import NotFound
-from core.spec.status import PROTOCOL
+from core.jobspec.status import PROTOCOL
 from core.store import attempts, jobs, workers
-from core.store.clock import database_now
-from core.store.engine import reading, writing
-from core.store.tables import DEFAULT_PROJECT, Job, Worker
+from core.store.database.clock import database_now
+from core.store.database.engine import reading, writing
+from core.store.database.tables import DEFAULT_PROJECT, JobRow, WorkerRow
 from tests.builders import a_job, an_attempt
 
 DAY_MS = 24 * 3600_000
 
 
-def register(engine: Engine, name: str, *, protocol: int = PROTOCOL, lease_seconds: float = 30) -> None:
+def register(
+    engine: Engine, name: str, *, protocol: int = PROTOCOL, lease_seconds: float = 30
+) -> None:
     with writing(engine) as session:
-        workers.register(session, name, version="1.2", protocol=protocol, slots=2, lease_seconds=lease_seconds)
+        workers.register(
+            session, name, version="1.2", protocol=protocol, slots=2, lease_seconds=lease_seconds
+        )
 
 
-def beat(engine: Engine, name: str, *, leaving: bool = False, trouble: str | None = None) -> bool | None:
+def beat(
+    engine: Engine, name: str, *, leaving: bool = False, trouble: str | None = None
+) -> bool | None:
     with writing(engine) as session:
         return workers.beat(session, name, lease_seconds=30, leaving=leaving, trouble=trouble)
 
@@ -34,19 +40,21 @@ def listed(engine: Engine) -> dict[str, tuple[bool, int]]:
         return {seen.row.name: (seen.alive, seen.running) for seen in workers.list_workers(session)}
 
 
-def change(engine: Engine, job: Job, **values: int) -> None:
+def change(engine: Engine, job: JobRow, **values: int) -> None:
     with writing(engine) as session:
         row = jobs.get(session, DEFAULT_PROJECT, job.id)
         for name, value in values.items():
             setattr(row, name, value)
 
 
-def obstacle(engine: Engine, job: Job) -> str | None:
+def obstacle(engine: Engine, job: JobRow) -> str | None:
     with reading(engine) as session:
         return workers.obstacle(session, jobs.get(session, DEFAULT_PROJECT, job.id))
 
 
-def test_a_worker_is_alive_as_long_as_its_lease_runs_and_is_listed_for_a_day(engine: Engine) -> None:
+def test_a_worker_is_alive_as_long_as_its_lease_runs_and_is_listed_for_a_day(
+    engine: Engine,
+) -> None:
     register(engine, "here")
     register(engine, "lost", lease_seconds=-1)
     an_attempt(engine, worker="here")
@@ -63,13 +71,18 @@ def test_a_worker_is_alive_as_long_as_its_lease_runs_and_is_listed_for_a_day(eng
     assert listed(engine) == {}
 
 
-def test_a_draining_worker_claims_nothing_from_that_moment_on_and_hears_of_it(engine: Engine) -> None:
+def test_a_draining_worker_claims_nothing_from_that_moment_on_and_hears_of_it(
+    engine: Engine,
+) -> None:
     job = a_job(engine)
     register(engine, "one")
     drain(engine, "one")
     assert attempts.claim(engine, job.id, "one", 30) is None
     assert beat(engine, "one") is True
-    assert obstacle(engine, job) == "No worker that could take it claims any at present: each is draining or in trouble."
+    assert (
+        obstacle(engine, job)
+        == "No worker that could take it claims any at present: each is draining or in trouble."
+    )
     drain(engine, "one", False)
     assert beat(engine, "one") is False
     assert attempts.claim(engine, job.id, "one", 30) is not None
@@ -77,7 +90,9 @@ def test_a_draining_worker_claims_nothing_from_that_moment_on_and_hears_of_it(en
         drain(engine, "two")
 
 
-def test_a_worker_that_leaves_drains_whatever_the_table_says_and_a_new_process_of_its_name_does_not(engine: Engine) -> None:
+def test_a_worker_that_leaves_drains_whatever_the_table_says_and_a_new_process_of_its_name_does_not(
+    engine: Engine,
+) -> None:
     register(engine, "one")
     assert beat(engine, "one", leaving=True) is True
     drain(engine, "one", False)
@@ -86,7 +101,9 @@ def test_a_worker_that_leaves_drains_whatever_the_table_says_and_a_new_process_o
     assert beat(engine, "one") is False
 
 
-def test_a_job_of_a_newer_protocol_is_left_alone_and_says_which_worker_it_waits_for(engine: Engine) -> None:
+def test_a_job_of_a_newer_protocol_is_left_alone_and_says_which_worker_it_waits_for(
+    engine: Engine,
+) -> None:
     newer, own, older = (a_job(engine) for _ in range(3))
     change(engine, newer, protocol=PROTOCOL + 1)
     change(engine, older, protocol=PROTOCOL - 1)
@@ -98,7 +115,10 @@ def test_a_job_of_a_newer_protocol_is_left_alone_and_says_which_worker_it_waits_
     register(engine, "one")
     register(engine, "old", protocol=PROTOCOL - 1)
     theirs = f"{PROTOCOL - 1}, {PROTOCOL}"
-    assert obstacle(engine, newer) == f"It waits for a worker of protocol {PROTOCOL + 1}; those that are alive have {theirs}."
+    assert (
+        obstacle(engine, newer)
+        == f"It waits for a worker of protocol {PROTOCOL + 1}; those that are alive have {theirs}."
+    )
     assert obstacle(engine, own) is None
     register(engine, "new", protocol=PROTOCOL + 1)
     assert obstacle(engine, newer) is None
@@ -111,7 +131,7 @@ def test_a_worker_in_trouble_is_listed_and_no_job_counts_on_it(engine: Engine) -
     register(engine, "one")
     beat(engine, "one", trouble="This database has another schema.")
     with reading(engine) as session:
-        assert session.get_one(Worker, "one").trouble == "This database has another schema."
+        assert session.get_one(WorkerRow, "one").trouble == "This database has another schema."
     assert str(obstacle(engine, job)).startswith("No worker that could take it")
     beat(engine, "one")
     assert obstacle(engine, job) is None

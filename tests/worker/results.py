@@ -4,10 +4,10 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
-from core.spec.job import TrainingJob
+from core.jobspec.job import TrainingSpec
 from core.store import artifacts, events
-from core.store.engine import reading
-from core.store.tables import Artifact, Job, Model
+from core.store.database.engine import reading
+from core.store.database.tables import ArtifactRow, JobRow, ModelRow
 from tests.builders import training_spec
 from tests.worker.service import until
 
@@ -25,11 +25,11 @@ FILES = [
 ]
 
 
-def endless() -> TrainingJob:
+def endless() -> TrainingSpec:
     return training_spec(schedule={"epochs": 10_000, "batch_size": 64, "checkpoint_seconds": 0})
 
 
-def short(epochs: int = 30) -> TrainingJob:
+def short(epochs: int = 30) -> TrainingSpec:
     return training_spec(schedule={"epochs": epochs, "batch_size": 64, "checkpoint_seconds": 0})
 
 
@@ -46,13 +46,22 @@ def resumed_at(engine: Engine, job_id: str) -> list[int]:
         return [event.data["step"] for event in events.of_type(session, job_id, "resumed")]
 
 
-def assert_exactly_one_result(engine: Engine, job: Job) -> None:
+def assert_exactly_one_result(engine: Engine, job: JobRow) -> None:
     """One student, every file once, no more checkpoints than are kept, one last state."""
     with reading(engine) as session:
         assert job.status == "succeeded", job.failure
-        students = session.scalar(select(func.count()).select_from(Model).where(Model.source_job_id == job.id))
-        names = [artifact.name for artifact in session.scalars(select(Artifact).where(Artifact.job_id == job.id))]
-        ends = [event for event in events.of_type(session, job.id, "status") if event.data["to"] == "succeeded"]
+        students = session.scalar(
+            select(func.count()).select_from(ModelRow).where(ModelRow.source_job_id == job.id)
+        )
+        names = [
+            artifact.name
+            for artifact in session.scalars(select(ArtifactRow).where(ArtifactRow.job_id == job.id))
+        ]
+        ends = [
+            event
+            for event in events.of_type(session, job.id, "status")
+            if event.data["to"] == "succeeded"
+        ]
     assert students == len(ends) == 1
     assert sorted(name for name in names if not name.startswith("checkpoint")) == FILES
     assert sum(name.startswith("checkpoint") for name in names) in {1, 2}

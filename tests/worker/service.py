@@ -13,13 +13,13 @@ from typing import Any
 import psutil
 from sqlalchemy import Engine
 
-from core.spec.data import DIGITS
-from core.spec.fit import resolve
-from core.spec.job import TrainingJob
-from core.spec.status import TERMINAL
+from core.jobspec.data import DIGITS
+from core.jobspec.defaults import resolve
+from core.jobspec.job import TrainingSpec
+from core.jobspec.status import TERMINAL
 from core.store import jobs
-from core.store.engine import reading, writing
-from core.store.tables import DEFAULT_PROJECT, DIGITS_ID, Job
+from core.store.database.engine import reading, writing
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow
 
 QUICK = {
     "DISTILL_HEARTBEAT_SECONDS": "0.5",
@@ -34,18 +34,29 @@ QUICK = {
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DISTILL_")}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("DISTILL_")
+    }
     return {**inherited, **QUICK, **settings}
 
 
 class Service:
     """A process of the service in a process group of its own, with its output in a file."""
 
-    def __init__(self, settings: dict[str, str], log: Path, command: tuple[str, ...] = ("-m", "worker.local")) -> None:
+    def __init__(
+        self,
+        settings: dict[str, str],
+        log: Path,
+        command: tuple[str, ...] = ("-m", "worker.polling"),
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *command], env=environment(settings), stdout=output, stderr=output, start_new_session=True
+                [sys.executable, *command],
+                env=environment(settings),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def trainers(self) -> list[psutil.Process]:
@@ -77,12 +88,12 @@ class Service:
         self.kill()
 
 
-def submit(engine: Engine, spec: TrainingJob) -> str:
+def submit(engine: Engine, spec: TrainingSpec) -> str:
     with writing(engine) as session:
         return jobs.submit(session, DEFAULT_PROJECT, resolve(spec, DIGITS), dataset_id=DIGITS_ID).id
 
 
-def look(engine: Engine, job_id: str) -> Job:
+def look(engine: Engine, job_id: str) -> JobRow:
     with reading(engine) as session:
         return jobs.get(session, DEFAULT_PROJECT, job_id)
 
@@ -96,5 +107,9 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     return value
 
 
-def until_done(engine: Engine, job_id: str, seconds: float = 120) -> Job:
-    return until(lambda: (job := look(engine, job_id)).status in TERMINAL and job, seconds, f"the end of {job_id}")
+def until_done(engine: Engine, job_id: str, seconds: float = 120) -> JobRow:
+    return until(
+        lambda: (job := look(engine, job_id)).status in TERMINAL and job,
+        seconds,
+        f"the end of {job_id}",
+    )

@@ -7,8 +7,9 @@ from typing import get_type_hints
 import pytest
 
 import worker
-from core.store import artifacts, attempts, datasets, failures, metrics, models
-from core.store.fence import Fenced
+from core.store import artifacts, attempts, datasets, metrics, models
+from core.store.database.fence import Fenced
+from core.store.lifecycle import retry_policy
 
 OF_NO_ATTEMPT = {"sweeper.py", "registry.py"}
 """What these write belongs to no attempt."""
@@ -23,8 +24,8 @@ OF_NO_ATTEMPT = {"sweeper.py", "registry.py"}
         metrics.record,
         metrics.record_many,
         attempts.succeed,
-        attempts.let_go,
-        failures.meet,
+        attempts.release,
+        retry_policy.apply_retry_policy,
         models.publish,
         models.mark_ready,
         datasets.mark_ready,
@@ -37,9 +38,17 @@ def test_what_an_attempt_writes_asks_for_a_fenced_session(function: object) -> N
 def test_the_worker_opens_no_other_transactions() -> None:
     for path in Path(worker.__file__).parent.glob("*.py"):
         imported = {
-            name.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) for name in node.names
+            name.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for name in node.names
         }
-        assert path.name in OF_NO_ATTEMPT or not imported & {"writing", "transaction", "Session", "Fenced"} - allowed(path), path
+        assert path.name in OF_NO_ATTEMPT or not imported & {
+            "writing",
+            "transaction",
+            "Session",
+            "Fenced",
+        } - allowed(path), path
 
 
 def allowed(path: Path) -> set[str]:

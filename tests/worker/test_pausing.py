@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import Engine
 
 from core.errors import JobFailed
-from core.spec.status import Action
+from core.jobspec.status import Action
 from core.store import attempts, jobs
-from core.store.engine import reading, writing
-from core.store.failures import Patience, meet
-from core.store.tables import DEFAULT_PROJECT, Job
+from core.store.database.engine import reading, writing
+from core.store.database.tables import DEFAULT_PROJECT, JobRow
+from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.builders import training_spec
 from tests.worker.results import checkpointed, resumed_at
 from tests.worker.service import Service, look, submit, until, until_done
@@ -27,7 +27,7 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
     return {"DISTILL_HOME": str(tmp_path / "home"), "DISTILL_DATABASE_URL": database_url}
 
 
-def ask(engine: Engine, job_id: str, action: Action) -> Job:
+def ask(engine: Engine, job_id: str, action: Action) -> JobRow:
     with writing(engine) as session:
         return jobs.request(session, DEFAULT_PROJECT, job_id, action)[0]
 
@@ -39,12 +39,20 @@ def test_a_paused_job_frees_its_worker_and_goes_on_at_the_step_that_it_had_reach
     with Service(settings, tmp_path / "worker.log") as worker:
         until(lambda: look(engine, first).progress, 120, "the first steps")
         assert ask(engine, first, "pause").status == "pausing"
-        paused = until(lambda: (job := look(engine, first)).status == "paused" and job, 60, "a pause")
-        assert (paused.worker, paused.infrastructure_failures, paused.lease_expires_at) == (None, 0, None)
+        paused = until(
+            lambda: (job := look(engine, first)).status == "paused" and job, 60, "a pause"
+        )
+        assert (paused.worker, paused.infrastructure_failures, paused.lease_expires_at) == (
+            None,
+            0,
+            None,
+        )
         assert not worker.trainers()
         step = checkpointed(engine, first)
         assert step > 0
-        assert until_done(engine, submit(engine, training_spec())).status == "succeeded", "another job has the worker"
+        assert until_done(engine, submit(engine, training_spec())).status == "succeeded", (
+            "another job has the worker"
+        )
         assert look(engine, first).status == "paused"
         ask(engine, first, "resume")
         job = until_done(engine, first)
@@ -55,7 +63,9 @@ def test_a_paused_job_frees_its_worker_and_goes_on_at_the_step_that_it_had_reach
 def test_a_failed_job_that_is_tried_again_goes_on_from_its_checkpoint(
     engine: Engine, settings: dict[str, str], tmp_path: Path
 ) -> None:
-    job_id = submit(engine, training_spec(schedule={"epochs": 40, "batch_size": 64, "checkpoint_seconds": 0}))
+    job_id = submit(
+        engine, training_spec(schedule={"epochs": 40, "batch_size": 64, "checkpoint_seconds": 0})
+    )
     with Service({**settings, "DISTILL_MAX_ATTEMPTS": "1"}, tmp_path / "worker.log") as worker:
         until(lambda: checkpointed(engine, job_id) > 0, 120, "a checkpoint")
         worker.trainers()[0].kill()
@@ -82,7 +92,7 @@ def test_a_pausing_job_whose_worker_is_lost_is_paused(engine: Engine) -> None:
     job_id = submit(engine, training_spec())
     assert attempts.claim(engine, job_id, "worker-1", -1) is not None
     ask(engine, job_id, "pause")
-    assert attempts.sweep(engine, Patience()) == [job_id]
+    assert attempts.sweep(engine, RetryPolicy()) == [job_id]
     assert look(engine, job_id).status == "paused"
 
 
@@ -96,5 +106,7 @@ def test_the_end_of_a_job_outruns_a_request_to_pause_it(engine: Engine) -> None:
             if expected == "succeeded":
                 attempts.succeed(session, job)
             else:
-                meet(session, job, JobFailed("diverged", "user", "It diverged."), Patience())
+                apply_retry_policy(
+                    session, job, JobFailed("diverged", "user", "It diverged."), RetryPolicy()
+                )
         assert look(engine, job_id).status == expected

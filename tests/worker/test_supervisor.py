@@ -10,10 +10,16 @@ import pytest
 from sqlalchemy import Engine
 
 from core.store import events, jobs, metrics
-from core.store.engine import reading, writing
-from core.store.tables import DEFAULT_PROJECT
+from core.store.database.engine import reading, writing
+from core.store.database.tables import DEFAULT_PROJECT
 from tests.builders import training_spec
-from tests.worker.results import assert_exactly_one_result, assert_nothing_left, checkpointed, endless, short
+from tests.worker.results import (
+    assert_exactly_one_result,
+    assert_nothing_left,
+    checkpointed,
+    endless,
+    short,
+)
 from tests.worker.service import Service, submit, until, until_done
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -37,7 +43,13 @@ def test_a_job_runs_to_its_end_and_its_results_are_kept(
     job = until_done(engine, submit(engine, short(3)))
     assert_exactly_one_result(engine, job)
     assert job.results
-    assert job.results["best"].keys() == {"clean", "pgd", "held_out_clean", "held_out_robust", "training_seconds_per_epoch"}
+    assert job.results["best"].keys() == {
+        "clean",
+        "pgd",
+        "held_out_clean",
+        "held_out_robust",
+        "training_seconds_per_epoch",
+    }
     with reading(engine) as session:
         said = [event.type for event in events.after(session, job.id, 0, 1000)]
         assert {"status", "phase", "epoch", "file", "measured"} <= set(said)
@@ -47,7 +59,9 @@ def test_a_job_runs_to_its_end_and_its_results_are_kept(
 
 
 @on_sqlite
-def test_a_job_whose_trainer_is_killed_goes_on_in_the_same_worker(engine: Engine, worker: Service) -> None:
+def test_a_job_whose_trainer_is_killed_goes_on_in_the_same_worker(
+    engine: Engine, worker: Service
+) -> None:
     job_id = submit(engine, short(60))
     until(lambda: checkpointed(engine, job_id), 60, "a checkpoint")
     worker.trainers()[0].kill()
@@ -57,7 +71,9 @@ def test_a_job_whose_trainer_is_killed_goes_on_in_the_same_worker(engine: Engine
 
 
 @on_sqlite
-def test_a_trainer_that_ignores_the_request_to_stop_is_killed(engine: Engine, settings: dict[str, str], tmp_path: Path) -> None:
+def test_a_trainer_that_ignores_the_request_to_stop_is_killed(
+    engine: Engine, settings: dict[str, str], tmp_path: Path
+) -> None:
     with Service({**settings, "DISTILL_GRACE_SECONDS": "2"}, tmp_path / "worker.log") as worker:
         job_id = submit(engine, endless())
         until(lambda: checkpointed(engine, job_id), 60, "a checkpoint")
@@ -70,18 +86,34 @@ def test_a_trainer_that_ignores_the_request_to_stop_is_killed(engine: Engine, se
 
 
 @on_sqlite
-def test_a_loss_that_is_not_finite_fails_the_job_and_keeps_the_last_good_checkpoint(engine: Engine, worker: Service) -> None:
-    exploding = {"epochs": 100, "batch_size": 64, "learning_rate": 100.0, "weight_decay": 1.0, "checkpoint_seconds": 0}
-    job = until_done(engine, submit(engine, training_spec(schedule={**exploding, "decay": {"name": "constant"}})))
+def test_a_loss_that_is_not_finite_fails_the_job_and_keeps_the_last_good_checkpoint(
+    engine: Engine, worker: Service
+) -> None:
+    exploding = {
+        "epochs": 100,
+        "batch_size": 64,
+        "learning_rate": 100.0,
+        "weight_decay": 1.0,
+        "checkpoint_seconds": 0,
+    }
+    job = until_done(
+        engine, submit(engine, training_spec(schedule={**exploding, "decay": {"name": "constant"}}))
+    )
     assert (job.status, job.attempt) == ("failed", 1), "a user's failure is not tried again"
     assert job.failure
-    assert (job.failure["class"], job.failure["code"], job.failure["retryable"]) == ("user", "non_finite_loss", False)
-    assert re.search(r"loss term \w+ (became (nan|inf|-inf)|is not finite) at step \d+;", job.failure["message"])
+    assert (job.failure["class"], job.failure["code"], job.failure["retryable"]) == (
+        "user",
+        "non_finite_loss",
+        False,
+    )
+    assert re.search(
+        r"loss term \w+ (became (nan|inf|-inf)|is not finite) at step \d+;", job.failure["message"]
+    )
     assert checkpointed(engine, job.id)
 
 
 def test_the_supervising_process_never_imports_torch() -> None:
-    code = "import sys, worker.local, worker.app; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
+    code = "import sys, worker.polling, worker.app; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.folder import JobFolder, Metrics, PhaseBegan, Progress
+from core.job_folder import JobFolder, Metrics, PhaseBegan, Progress
 from tests.builders import training_spec
 from worker import watchdog
 from worker.watchdog import Watchdog
@@ -80,7 +80,9 @@ def test_a_new_measure_counts_from_its_beginning(folder: JobFolder, clock: Clock
         assert not hung_after(dog, clock, 25)
 
 
-def test_time_in_which_the_worker_itself_was_stopped_is_no_silence(folder: JobFolder, clock: Clock) -> None:
+def test_time_in_which_the_worker_itself_was_stopped_is_no_silence(
+    folder: JobFolder, clock: Clock
+) -> None:
     dog = Watchdog(folder, 30)
     assert not hung_after(dog, clock, 20)
     clock.now += 3600

@@ -5,12 +5,17 @@ from torch import Tensor
 
 from core.distillation.adversaries.pgd import Objective, pgd
 from core.distillation.adversaries.single_step import n_fgsm
-from core.spec.adversary import Adversary
+from core.jobspec.training.adversary import AdversarySettings
 
 __all__ = ["Objective", "attack", "n_fgsm", "pgd"]
 
 
-def attack(settings: Adversary, objective: Objective, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+def attack(
+    settings: AdversarySettings,
+    objective: Objective,
+    images_BCHW: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
     """Adversarial images by the spec's adversary, [B, C, H, W] in [0, 1]."""
     if settings.name == "pgd":
         return pgd(

@@ -44,7 +44,9 @@ def ascent(objective: Objective, images_BCHW: Tensor) -> Tensor:
     return gradient_BCHW.sign()
 
 
-def _start(images_BCHW: Tensor, radius: float, start: str, generator: torch.Generator | None) -> Tensor:
+def _start(
+    images_BCHW: Tensor, radius: float, start: str, generator: torch.Generator | None
+) -> Tensor:
     if start == "clean":
         return images_BCHW.detach()
     noise = torch.empty_like(images_BCHW)

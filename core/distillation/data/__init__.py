@@ -6,7 +6,7 @@ from core.distillation.data import digits, encoded, packed
 from core.distillation.data.augmentation import augment
 from core.distillation.data.images import DataSet, Images, ImageSource
 from core.distillation.data.stratified import split
-from core.folder import JobFolder
+from core.job_folder import JobFolder
 
 __all__ = ["SOURCES", "DataSet", "ImageSource", "Images", "augment", "load", "load_extra", "split"]
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.spec.data import Augmentation
+from core.jobspec.data import Augmentation
 
 
 def augment(images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
@@ -22,9 +22,13 @@ def augment(images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Ge
 def _crop(images_BCHW: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     batch, _, height, width = images_BCHW.shape
     device = images_BCHW.device
-    top_B, left_B = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=device)
+    top_B, left_B = torch.randint(
+        0, 2 * padding + 1, (2, batch), generator=generator, device=device
+    )
     padded = functional.pad(images_BCHW, (padding,) * 4)
-    every_crop = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: [B, C, tops, lefts, H, W]
+    every_crop = padded.unfold(2, height, 1).unfold(
+        3, width, 1
+    )  # a view: [B, C, tops, lefts, H, W]
     return every_crop[torch.arange(batch, device=device), :, top_B, left_B]
 
 

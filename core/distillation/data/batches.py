@@ -5,7 +5,7 @@ from torch import Tensor
 
 from core.distillation import seeds
 from core.distillation.data.images import ImageSource, Pending
-from core.spec.data import Augmentation
+from core.jobspec.data import Augmentation
 
 
 class Batches:
@@ -32,7 +32,12 @@ class Batches:
         self.extra_size = 0 if extra is None else round(batch_size * ratio)
         self.size = batch_size - self.extra_size
         self.steps_per_epoch = len(images) // batch_size
-        self.batch_size, self.augmentation, self.seed, self.device = batch_size, augmentation, seed, device
+        self.batch_size, self.augmentation, self.seed, self.device = (
+            batch_size,
+            augmentation,
+            seed,
+            device,
+        )
         self._order: tuple[int, Tensor] | None = None
         self._ahead: dict[int, Pending] = {}
 
@@ -61,5 +66,8 @@ class Batches:
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             generator = seeds.generator("cpu", self.seed, "order", epoch)
-            self._order = (epoch, torch.randperm(len(self.images), generator=generator).to(self.images.index_device))
+            self._order = (
+                epoch,
+                torch.randperm(len(self.images), generator=generator).to(self.images.index_device),
+            )
         return self._order[1][position * self.size :][: self.size]

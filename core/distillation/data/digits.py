@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from core.distillation.data.images import DataSet, Images
-from core.folder import JobFolder
-from core.spec.data import DIGITS
+from core.job_folder import JobFolder
+from core.jobspec.data import DIGITS
 
 BRIGHTEST = 16
 TABLE = "sklearn/datasets/data/digits.csv.gz"
@@ -15,7 +15,9 @@ TABLE = "sklearn/datasets/data/digits.csv.gz"
 
 
 def load(_folder: JobFolder | None = None) -> DataSet:
-    table_NC = torch.from_numpy(np.loadtxt(str(distribution("scikit-learn").locate_file(TABLE)), delimiter=","))
+    table_NC = torch.from_numpy(
+        np.loadtxt(str(distribution("scikit-learn").locate_file(TABLE)), delimiter=",")
+    )
     images_NHW = table_NC[:, :64].reshape(-1, 8, 8).mul(255 / BRIGHTEST).round().to(torch.uint8)
     everything = Images(images_NHW.unsqueeze(1), table_NC[:, 64].long())
     fifth_N = torch.arange(len(everything)) % 5 == 0

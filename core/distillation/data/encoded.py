@@ -14,16 +14,16 @@ from torch import Tensor
 
 from core.distillation.data import tensor_file
 from core.distillation.data.encoded_images import EncodedImages
-from core.distillation.data.file_kinds import quoted
-from core.distillation.data.files import Files, Progress
 from core.distillation.data.images import DataSet
-from core.distillation.data.images_on_disk import Rows
+from core.distillation.data.importing.file_kinds import quoted
+from core.distillation.data.importing.file_source import Files, Progress
+from core.distillation.data.importing.verification import verified
+from core.distillation.data.memory_mapped_images import Rows
 from core.distillation.data.packed import check_labels, require_file, unreadable
 from core.distillation.data.tensor_file import Array, Plan
-from core.distillation.data.verifying import verified
 from core.errors import Refused
-from core.folder import JobFolder
-from core.spec.data import DatasetDescription
+from core.job_folder import JobFolder
+from core.jobspec.data import DatasetDescription
 
 MAX_BYTES = 2**38
 
@@ -58,10 +58,15 @@ def write(target: Path, files: Files, train: Part, test: Part, progress: Progres
 def _plan(train: Part, test: Part, sizes_N: Tensor) -> tuple[dict[str, Plan], list[Tensor]]:
     """Of the whole file, and the tensors that it begins with."""
     if int(sizes_N.sum()) > MAX_BYTES:
-        raise Refused(f"The images have {int(sizes_N.sum())} bytes; at most {MAX_BYTES} are possible.", code="too_large")
+        raise Refused(
+            f"The images have {int(sizes_N.sum())} bytes; at most {MAX_BYTES} are possible.",
+            code="too_large",
+        )
     sizes = {"train": sizes_N[: len(train.paths)], "test": sizes_N[len(train.paths) :]}
     zero = torch.zeros(1, dtype=torch.int64)
-    indices = {f"{part}_offsets": torch.cat([zero, of_part.cumsum(0)]) for part, of_part in sizes.items()}
+    indices = {
+        f"{part}_offsets": torch.cat([zero, of_part.cumsum(0)]) for part, of_part in sizes.items()
+    }
     indices |= {"train_labels": train.labels_N, "test_labels": test.labels_N}
     plans = {name: Plan("I64", tuple(tensor.shape)) for name, tensor in indices.items()}
     plans |= {f"{part}_bytes": Plan("U8", (int(of_part.sum()),)) for part, of_part in sizes.items()}
@@ -81,7 +86,9 @@ def load(folder: JobFolder) -> DataSet:
     return DataSet(train, test, description)
 
 
-def _part(tensors: dict[str, Array], part: str, images: int, description: DatasetDescription) -> EncodedImages:
+def _part(
+    tensors: dict[str, Array], part: str, images: int, description: DatasetDescription
+) -> EncodedImages:
     data, offsets, labels = (tensors[f"{part}_{name}"] for name in ("bytes", "offsets", "labels"))
     if labels.shape != (images,) or offsets.shape != (images + 1,):
         found = f"{labels.shape} labels and {offsets.shape} offsets"
@@ -90,5 +97,8 @@ def _part(tensors: dict[str, Array], part: str, images: int, description: Datase
         raise unreadable(f"The offsets of the {part} images do not divide their {len(data)} bytes.")
     labels_N = torch.from_numpy(labels.astype(np.int64))
     check_labels(part, labels_N, description)
-    size, mode = (description.width, description.height), "L" if description.channels == 1 else "RGB"
+    size, mode = (
+        (description.width, description.height),
+        "L" if description.channels == 1 else "RGB",
+    )
     return EncodedImages(data, offsets.astype(np.int64), size, mode, Rows.all_of(labels_N))

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from core.distillation import seeds
 from core.distillation.data.augmentation import augment
-from core.distillation.data.image_opening import FORMATS, alone_if_large
+from core.distillation.data.image_decoding import FORMATS, alone_if_large
 from core.distillation.data.images import Pending
-from core.distillation.data.images_on_disk import ImagesOnDisk, Rows, moved
+from core.distillation.data.memory_mapped_images import ImagesOnDisk, Rows, moved
 from core.distillation.data.resized_crop import DRAWS, Box, middle_box, random_box
 from core.errors import JobFailed
-from core.spec.data import Augmentation, ResizedCrop
+from core.jobspec.data import Augmentation, ResizedCrop
 
 MOST_THREADS = 32
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -27,7 +27,9 @@ Offsets = np.ndarray[Any, np.dtype[np.int64]]
 class EncodedImages(ImagesOnDisk):
     """Training images are cut out at random, or like test images: the middle, scaled to ``size`` pixels (width, height)."""
 
-    def __init__(self, data: Pixels, offsets: Offsets, size: tuple[int, int], mode: str, rows: Rows) -> None:
+    def __init__(
+        self, data: Pixels, offsets: Offsets, size: tuple[int, int], mode: str, rows: Rows
+    ) -> None:
         """Image i of the file is ``data[offsets[i]:offsets[i + 1]]``; ``mode`` is Pillow's, L or RGB."""
         super().__init__(rows)
         self.data, self.offsets, self.size, self.mode = data, offsets, size, mode
@@ -38,7 +40,9 @@ class EncodedImages(ImagesOnDisk):
     def batch(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
         return self._begin(indices_B, None, None)()
 
-    def prepare(self, indices_B: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Pending:
+    def prepare(
+        self, indices_B: Tensor, augmentation: Augmentation, generator: torch.Generator
+    ) -> Pending:
         """Decodes in other threads from now on; boxes are drawn here, on the host."""
         host = seeds.generator("cpu", generator.initial_seed(), "boxes")
         draws_BD = torch.rand(len(indices_B), DRAWS, generator=host, dtype=torch.float64)
@@ -50,10 +54,15 @@ class EncodedImages(ImagesOnDisk):
 
         return finish
 
-    def _begin(self, indices_B: Tensor, crop: ResizedCrop | None, draws_BD: Tensor | None) -> Pending:
+    def _begin(
+        self, indices_B: Tensor, crop: ResizedCrop | None, draws_BD: Tensor | None
+    ) -> Pending:
         picked_B, labels_B = self.rows.pick(indices_B)
         draws = [[]] * len(picked_B) if draws_BD is None else draws_BD.tolist()
-        work = [_pool().submit(self._pixels, at, crop, draw) for at, draw in zip(picked_B.tolist(), draws, strict=True)]
+        work = [
+            _pool().submit(self._pixels, at, crop, draw)
+            for at, draw in zip(picked_B.tolist(), draws, strict=True)
+        ]
         return partial(self._gather, work, labels_B)
 
     def _gather(self, work: list[Future[Pixels]], labels_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,9 +89,17 @@ def cut(image: Image.Image, box: Box, size: tuple[int, int], mode: str) -> Image
     """The box of an image that is not decoded yet, scaled to ``size``. JPEG is decoded no larger than twice what that needs."""
     width, height = image.size
     left, top, right, bottom = box
-    image.draft(image.mode, (int(2 * size[0] * width / (right - left)), int(2 * size[1] * height / (bottom - top))))
+    image.draft(
+        image.mode,
+        (int(2 * size[0] * width / (right - left)), int(2 * size[1] * height / (bottom - top))),
+    )
     across, down = image.width / width, image.height / height
-    scaled = (left * across, top * down, min(right * across, image.width), min(bottom * down, image.height))
+    scaled = (
+        left * across,
+        top * down,
+        min(right * across, image.width),
+        min(bottom * down, image.height),
+    )
     with alone_if_large(image):
         return image.convert(mode).resize(size, Image.Resampling.BILINEAR, scaled)
 
@@ -90,4 +107,6 @@ def cut(image: Image.Image, box: Box, size: tuple[int, int], mode: str) -> Image
 @cache
 def _pool() -> ThreadPoolExecutor:
     """As many threads as torch may use for one operation."""
-    return ThreadPoolExecutor(min(MOST_THREADS, torch.get_num_threads()), thread_name_prefix="decode")
+    return ThreadPoolExecutor(
+        min(MOST_THREADS, torch.get_num_threads()), thread_name_prefix="decode"
+    )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.distillation.data.augmentation import augment
-from core.spec.data import Augmentation, DatasetDescription
+from core.jobspec.data import Augmentation, DatasetDescription
 
 Pending = Callable[[], tuple[Tensor, Tensor]]
 """A batch under preparation: called once, it gives images [B, C, H, W] and labels [B]."""
@@ -39,7 +39,9 @@ class ImageSource(ABC):
     def batch(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
         """Float images [B, C, H, W] in [0, 1], and labels [B]."""
 
-    def prepare(self, indices_B: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Pending:
+    def prepare(
+        self, indices_B: Tensor, augmentation: Augmentation, generator: torch.Generator
+    ) -> Pending:
         """A batch, augmented; all chance comes from ``generator``, which must be on the batches' device.
 
         Whatever can be done beside other work has begun when this returns.
@@ -61,7 +63,9 @@ class Images(ImageSource):
 
     def __post_init__(self) -> None:
         if self.images_NCHW.dtype != torch.uint8 or self.labels_N.dtype != torch.int64:
-            raise TypeError(f"Images are uint8 with int64 labels, not {self.images_NCHW.dtype} with {self.labels_N.dtype}.")
+            raise TypeError(
+                f"Images are uint8 with int64 labels, not {self.images_NCHW.dtype} with {self.labels_N.dtype}."
+            )
         if self.images_NCHW.ndim != 4 or self.labels_N.shape != self.images_NCHW.shape[:1]:
             raise ValueError(
                 f"{tuple(self.labels_N.shape)} labels do not go with images of shape {tuple(self.images_NCHW.shape)}: "

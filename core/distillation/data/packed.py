@@ -7,13 +7,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from core.distillation.data import class_choice, tensor_file
+from core.distillation.data import tensor_file
 from core.distillation.data.images import DataSet, Found, Images
-from core.distillation.data.images_on_disk import MappedImages, Rows
+from core.distillation.data.importing import class_selection
+from core.distillation.data.memory_mapped_images import MappedImages, Rows
 from core.distillation.data.tensor_file import Plan
 from core.errors import JobFailed, Refused
-from core.folder import JobFolder
-from core.spec.data import DatasetDescription, Reading
+from core.job_folder import JobFolder
+from core.jobspec.data import DatasetDescription, Reading
 
 
 def describe(train: Images, test: Images, class_names: tuple[str, ...]) -> DatasetDescription:
@@ -31,16 +32,25 @@ def describe(train: Images, test: Images, class_names: tuple[str, ...]) -> Datas
 
 
 def keep(
-    target: Path, train: Images, test: Images, class_names: tuple[str, ...], wanted: Reading, layout: str, ignored_files: int = 0
+    target: Path,
+    train: Images,
+    test: Images,
+    class_names: tuple[str, ...],
+    wanted: Reading,
+    layout: str,
+    ignored_files: int = 0,
 ) -> Found:
     """Writes the classes that are wanted of images that came decoded and split, and says what they are."""
     if wanted.image_size is not None:
-        raise Refused("image_size is for image files; these images are decoded already.", code="unfitting_image_size")
-    kept = class_choice.choose(class_names, wanted)
+        raise Refused(
+            "image_size is for image files; these images are decoded already.",
+            code="unfitting_image_size",
+        )
+    kept = class_selection.choose(class_names, wanted)
     if kept != list(class_names):
-        train, test = (class_choice.restrict(part, class_names, kept) for part in (train, test))
+        train, test = (class_selection.restrict(part, class_names, kept) for part in (train, test))
     write(target, train, test)
-    layout += class_choice.sentence(class_names, kept)
+    layout += class_selection.sentence(class_names, kept)
     train_K, test_K = (torch.bincount(part.labels_N, minlength=len(kept)) for part in (train, test))
     return Found(describe(train, test, tuple(kept)), layout, train_K, test_K, ignored_files)
 
@@ -53,7 +63,10 @@ def write(path: Path, train: Images, test: Images) -> None:
         "train_images": train.images_NCHW,
         "test_images": test.images_NCHW,
     }
-    plans = {name: Plan("I64" if name.endswith("labels") else "U8", tuple(tensor.shape)) for name, tensor in tensors.items()}
+    plans = {
+        name: Plan("I64" if name.endswith("labels") else "U8", tuple(tensor.shape))
+        for name, tensor in tensors.items()
+    }
     with tensor_file.writing(path, plans) as out:
         for tensor in tensors.values():
             out.write(tensor.contiguous().numpy().data)
@@ -95,7 +108,9 @@ def load_mapped(path: Path, description: DatasetDescription) -> MappedImages:
     return MappedImages(images, Rows.all_of(labels_N))
 
 
-def _part(tensors: dict[str, Tensor], part: str, images: int, description: DatasetDescription) -> Images:
+def _part(
+    tensors: dict[str, Tensor], part: str, images: int, description: DatasetDescription
+) -> Images:
     try:
         found = Images(tensors[f"{part}_images"], tensors[f"{part}_labels"])
     except KeyError as error:
@@ -104,7 +119,9 @@ def _part(tensors: dict[str, Tensor], part: str, images: int, description: Datas
         raise unreadable(f"The data set's {part} images cannot be used: {error}") from error
     described = (images, description.channels, description.height, description.width)
     if found.images_NCHW.shape != described:
-        raise unreadable(f"The {part} images have shape {tuple(found.images_NCHW.shape)}; the description says {described}.")
+        raise unreadable(
+            f"The {part} images have shape {tuple(found.images_NCHW.shape)}; the description says {described}."
+        )
     check_labels(part, found.labels_N, description)
     return found
 
@@ -112,7 +129,9 @@ def _part(tensors: dict[str, Tensor], part: str, images: int, description: Datas
 def check_labels(part: str, labels_N: Tensor, description: DatasetDescription) -> None:
     lowest, highest = (int(label) for label in labels_N.aminmax())
     if lowest < 0 or highest >= description.classes:
-        raise unreadable(f"The {part} labels go from {lowest} to {highest}; {description.classes} classes are described.")
+        raise unreadable(
+            f"The {part} labels go from {lowest} to {highest}; {description.classes} classes are described."
+        )
 
 
 def unreadable(message: str) -> JobFailed:

@@ -6,7 +6,7 @@ Inception's random crop, with torchvision's numbers (torchvision.transforms.Rand
 from collections.abc import Sequence
 from math import exp, log, sqrt
 
-from core.spec.data import ResizedCrop
+from core.jobspec.data import ResizedCrop
 
 TRIES = 10
 DRAWS = 2 * TRIES + 2
@@ -26,7 +26,10 @@ def random_box(width: int, height: int, crop: ResizedCrop, draws: Sequence[float
         ratio = exp(narrowest + (widest - narrowest) * ratio_draw)
         wide, high = round(sqrt(area * ratio)), round(sqrt(area / ratio))
         if 0 < wide <= width and 0 < high <= height:
-            left, top = (int(draw * (room + 1)) for draw, room in zip(draws[-2:], (width - wide, height - high), strict=True))
+            left, top = (
+                int(draw * (room + 1))
+                for draw, room in zip(draws[-2:], (width - wide, height - high), strict=True)
+            )
             return left, top, left + wide, top + high
     return _largest_box(width, height, crop)
 

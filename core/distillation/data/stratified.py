@@ -6,7 +6,9 @@ from torch import Tensor
 from core.distillation.data.images import ImageSource
 
 
-def split(images: ImageSource, held_out: int, limit: int | None, seed: int) -> tuple[ImageSource, ImageSource]:
+def split(
+    images: ImageSource, held_out: int, limit: int | None, seed: int
+) -> tuple[ImageSource, ImageSource]:
     """(training, held out): disjoint; together ``limit`` images, or all; the same for the same seed on every device.
 
     Of the images used, and of those held out, each class has its exact share to within one image. Raises ValueError where

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import safe_open
 
-from core.folder import whole
+from core.atomic_files import atomic_write
 
 DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("<u1"), "I64": np.dtype("<i8")}
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -34,15 +34,21 @@ def writing(path: Path, tensors: Mapping[str, Plan]) -> Iterator[BinaryIO]:
     """The head is written; the caller writes the tensors' bytes in the order of ``tensors``, wider types first."""
     offsets, at = {}, 0
     for name, plan in tensors.items():
-        offsets[name] = {"dtype": plan.dtype, "shape": list(plan.shape), "data_offsets": [at, at + plan.size]}
+        offsets[name] = {
+            "dtype": plan.dtype,
+            "shape": list(plan.shape),
+            "data_offsets": [at, at + plan.size],
+        }
         at += plan.size
     head = json.dumps(offsets).encode()
     head += b" " * (-len(head) % 8)
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(len(head).to_bytes(8, "little") + head)
         yield file
         if file.tell() != 8 + len(head) + at:
-            raise ValueError(f"{file.tell() - 8 - len(head)} bytes were written for tensors of {at}.")
+            raise ValueError(
+                f"{file.tell() - 8 - len(head)} bytes were written for tensors of {at}."
+            )
 
 
 def mapped(path: Path) -> dict[str, Array]:

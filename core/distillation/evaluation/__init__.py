@@ -2,6 +2,6 @@
 
 from core.distillation.evaluation.accuracy import accuracy, measure
 from core.distillation.evaluation.steps import Finding, Step
-from core.distillation.evaluation.subject import Subject
+from core.distillation.evaluation.target import EvaluationTarget
 
-__all__ = ["Finding", "Step", "Subject", "accuracy", "measure"]
+__all__ = ["EvaluationTarget", "Finding", "Step", "accuracy", "measure"]

@@ -12,10 +12,10 @@ from core.distillation.data.images import ImageSource
 from core.distillation.evaluation.attacks import judged, outcome
 from core.distillation.evaluation.masks import mask, text
 from core.distillation.evaluation.steps import Finding, Step, begun
+from core.distillation.forward import convolutions_in, mode
 from core.distillation.models.network import Classifier
-from core.distillation.views import convolutions_in, mode
-from core.plain_statistics import wilson
-from core.spec.evaluation import CwAttack, PgdAttack
+from core.jobspec.evaluation import CwAttack, PgdAttack
+from core.summary_statistics import wilson
 
 
 def measure(
@@ -38,7 +38,9 @@ def measure(
     standing, non_finite = state["standing"], state["non_finite"]
     with mode(network, "eval"), convolutions_in("fp32"):
         for begin in range(len(standing), len(images), batch_size):
-            indices = torch.arange(begin, min(begin + batch_size, len(images)), device=images.labels_N.device)
+            indices = torch.arange(
+                begin, min(begin + batch_size, len(images)), device=images.labels_N.device
+            )
             images_BCHW, labels_B = images.batch(indices)
             if attack is None:
                 found = judged(network, images_BCHW, labels_B)
@@ -59,4 +61,6 @@ def accuracy(standing_N: Tensor, labels_N: Tensor, classes: int) -> Finding:
     per_class = [hit / count if count else None for hit, count in zip(hits, counts, strict=True)]
     share = sum(hits) / len(labels_N)
     interval = list(wilson(share, len(labels_N)))
-    return Finding(share, data={"per_class": per_class, "images": len(labels_N), "interval": interval})
+    return Finding(
+        share, data={"per_class": per_class, "images": len(labels_N), "interval": interval}
+    )

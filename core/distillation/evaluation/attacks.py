@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from core.distillation.adversaries import pgd
 from core.distillation.models.network import Classifier
-from core.spec.evaluation import CwAttack, PgdAttack
+from core.jobspec.evaluation import CwAttack, PgdAttack
 
 
 def wrong(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
@@ -38,14 +38,22 @@ def correct(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Tenso
 
 
 def survives(
-    attack: PgdAttack | CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
+    attack: PgdAttack | CwAttack,
+    network: Classifier,
+    images_BCHW: Tensor,
+    labels_B: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     """Which images stand, [B] bool: see ``outcome``."""
     return outcome(attack, network, images_BCHW, labels_B, generator).standing_B
 
 
 def outcome(
-    attack: PgdAttack | CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
+    attack: PgdAttack | CwAttack,
+    network: Classifier,
+    images_BCHW: Tensor,
+    labels_B: Tensor,
+    generator: torch.Generator,
 ) -> Outcome:
     """What the attack's last iterate leaves correct: the literature's PGD and CW accuracy. With restarts, an image stands if it
     stands under all of them.
@@ -62,7 +70,11 @@ def outcome(
 
 
 def attacked(
-    attack: PgdAttack | CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
+    attack: PgdAttack | CwAttack,
+    network: Classifier,
+    images_BCHW: Tensor,
+    labels_B: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     """Adversarial images, [B, C, H, W] in [0, 1], of one start of the attack."""
     if attack.name == "pgd":
@@ -71,7 +83,11 @@ def attacked(
 
 
 def pgd_images(
-    attack: PgdAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
+    attack: PgdAttack,
+    network: Classifier,
+    images_BCHW: Tensor,
+    labels_B: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     """PGD on cross entropy from a uniform start: adversarial images, [B, C, H, W] in [0, 1]."""
     assert attack.radius is not None
@@ -86,7 +102,13 @@ def pgd_images(
     )
 
 
-def cw_images(attack: CwAttack, network: Classifier, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator) -> Tensor:
+def cw_images(
+    attack: CwAttack,
+    network: Classifier,
+    images_BCHW: Tensor,
+    labels_B: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
     """CW-infinity: projected ascent on the margin loss of Carlini and Wagner from a uniform start."""
     assert attack.radius is not None
     assert attack.step_size is not None

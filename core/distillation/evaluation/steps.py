@@ -38,5 +38,9 @@ def begun(state: dict[str, Any] | None, **fresh: Any) -> dict[str, Any]:
         return fresh
     if state.keys() != fresh.keys():
         odd = ", ".join(sorted(state.keys() ^ fresh.keys()))
-        raise JobFailed("incomplete_checkpoint", "infrastructure", f"The checkpoint is incomplete: a measure's state, {odd}.")
+        raise JobFailed(
+            "incomplete_checkpoint",
+            "infrastructure",
+            f"The checkpoint is incomplete: a measure's state, {odd}.",
+        )
     return state

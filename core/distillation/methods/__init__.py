@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from core.distillation.forward import Precision
 from core.distillation.methods.adaad import AdaAd
 from core.distillation.methods.akd import Akd
 from core.distillation.methods.ard import Ard
@@ -17,9 +18,11 @@ from core.distillation.methods.score import Score
 from core.distillation.methods.starship import Starship
 from core.distillation.methods.trades import Trades
 from core.distillation.models.network import Classifier
-from core.distillation.views import Precision
-from core.spec.method import DistillationMethod, TrainingMethod
-from core.spec.method import Igdm as IgdmSettings
+from core.jobspec.training.methods import (
+    DistillationMethodSettings,
+    IgdmSettings,
+    TrainingMethodSettings,
+)
 
 __all__ = ["METHODS", "Batch", "Method", "Outcome", "Term", "When", "build"]
 
@@ -40,7 +43,7 @@ METHODS: dict[str, Any] = {
 
 
 def build(
-    settings: DistillationMethod | TrainingMethod,
+    settings: DistillationMethodSettings | TrainingMethodSettings,
     student: Classifier,
     teacher: Classifier | None,
     precision: Precision = "fp32",
@@ -48,7 +51,11 @@ def build(
 ) -> Method:
     """The method of a spec at work on one student; ``teacher`` is None for methods that need none."""
     make = METHODS[settings.name]
-    method: Method = make(settings, student, precision) if teacher is None else make(settings, student, teacher, precision)
+    method: Method = (
+        make(settings, student, precision)
+        if teacher is None
+        else make(settings, student, teacher, precision)
+    )
     if igdm is None:
         return method
     assert isinstance(method, WithTeacher)

@@ -5,7 +5,7 @@ from torch import Tensor
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
 from core.distillation.statistics.divergences import kl, reduced
-from core.spec.method import AdaAd as Settings
+from core.jobspec.training.methods import AdaAdSettings as Settings
 
 
 class AdaAd(WithTeacher):
@@ -19,9 +19,14 @@ class AdaAd(WithTeacher):
         """alpha KL(p_t(x^) || p_s(x^)) + (1 - alpha) KL(p_t(x) || p_s(x))."""
         assert batch.teacher is not None
         it, classes = self.settings, batch.teacher.logits_BK.shape[1]
-        adversarial_B = kl(self.ask(adversarial_BCHW).logits_BK, self.see(adversarial_BCHW).logits_BK)
-        terms = {"adversarial": Term(it.alpha, reduced(adversarial_B, it.reduction, classes=classes))}
+        adversarial_B = kl(
+            self.teacher_output(adversarial_BCHW).logits_BK,
+            self.student_output(adversarial_BCHW).logits_BK,
+        )
+        terms = {
+            "adversarial": Term(it.alpha, reduced(adversarial_B, it.reduction, classes=classes))
+        }
         if it.alpha < 1:
-            clean_B = kl(batch.teacher.logits_BK, self.see(batch.images_BCHW).logits_BK)
+            clean_B = kl(batch.teacher.logits_BK, self.student_output(batch.images_BCHW).logits_BK)
             terms["clean"] = Term(1 - it.alpha, reduced(clean_B, it.reduction, classes=classes))
         return Outcome(terms)

@@ -6,11 +6,11 @@ In the printed Eq. 4 the weights seem exchanged: Fig. 3a's text and the first ro
 from torch import Tensor
 
 from core.distillation.adversaries import Objective
+from core.distillation.forward import NetworkOutput
 from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
 from core.distillation.statistics.divergences import kl
-from core.distillation.views import View
-from core.spec.method import Arkd as Settings
-from core.spec.starship import Starship as StarshipSettings
+from core.jobspec.training.methods import ArkdSettings as Settings
+from core.jobspec.training.starship import StarshipSettings
 
 
 class Arkd(WithTeacher):
@@ -26,12 +26,27 @@ class Arkd(WithTeacher):
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """Eq. 4."""
         assert batch.teacher is not None
-        clean, adversarial = self.see(batch.images_BCHW), self.see(adversarial_BCHW)
-        return Outcome(self.terms(batch.teacher, self.ask(adversarial_BCHW), clean, adversarial), {})
+        clean, adversarial = (
+            self.student_output(batch.images_BCHW),
+            self.student_output(adversarial_BCHW),
+        )
+        return Outcome(
+            self.terms(batch.teacher, self.teacher_output(adversarial_BCHW), clean, adversarial), {}
+        )
 
-    def terms(self, teacher_clean: View, teacher_adversarial: View, clean: View, adversarial: View) -> dict[str, Term]:
+    def terms(
+        self,
+        teacher_clean: NetworkOutput,
+        teacher_adversarial: NetworkOutput,
+        clean: NetworkOutput,
+        adversarial: NetworkOutput,
+    ) -> dict[str, Term]:
         """Eq. 4's two terms: (1 - beta) KL(p_t(x) || p_s(x)) + beta KL(p_t(x^) || p_s(x^)), means over the batch."""
         return {
-            "arkd_clean": Term(1 - self.settings.beta, kl(teacher_clean.logits_BK, clean.logits_BK).mean()),
-            "arkd_adversarial": Term(self.settings.beta, kl(teacher_adversarial.logits_BK, adversarial.logits_BK).mean()),
+            "arkd_clean": Term(
+                1 - self.settings.beta, kl(teacher_clean.logits_BK, clean.logits_BK).mean()
+            ),
+            "arkd_adversarial": Term(
+                self.settings.beta, kl(teacher_adversarial.logits_BK, adversarial.logits_BK).mean()
+            ),
         }

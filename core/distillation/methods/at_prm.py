@@ -12,10 +12,10 @@ from torch.distributions import Beta
 from torch.nn.functional import cross_entropy, interpolate, one_hot
 
 from core.distillation.adversaries import Objective
+from core.distillation.forward import Precision
 from core.distillation.methods.method import Batch, Method, Outcome, Term, When
 from core.distillation.models.network import Classifier
-from core.distillation.views import Precision
-from core.spec.method import AtPrm as Settings
+from core.jobspec.training.methods import AtPrmSettings as Settings
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,15 @@ class MixedBatch(Batch):
 class AtPrm(Method):
     settings: Settings
 
-    def __init__(self, settings: Settings, student: Classifier, precision: Precision = "fp32") -> None:
+    def __init__(
+        self, settings: Settings, student: Classifier, precision: Precision = "fp32"
+    ) -> None:
         """Raises ValueError for a student that does not look at patches."""
         super().__init__(settings, student, precision)
         if student.patch_size is None:
-            raise ValueError(f"AT-PRM masks the patches of a vision transformer; {type(student).__name__} has none.")
+            raise ValueError(
+                f"AT-PRM masks the patches of a vision transformer; {type(student).__name__} has none."
+            )
         self.patch_size = student.patch_size
 
     def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
@@ -57,15 +61,19 @@ class AtPrm(Method):
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """The same at the attack's end, averaged."""
         value = self.loss(batch, self.masked(batch, adversarial_BCHW)).mean()
-        return Outcome({"cross_entropy": Term(1.0, value)}, {"masked": torch.tensor(self.rate(batch.when))})
+        return Outcome(
+            {"cross_entropy": Term(1.0, value)}, {"masked": torch.tensor(self.rate(batch.when))}
+        )
 
     def loss(self, batch: Batch, images_BCHW: Tensor) -> Tensor:
         """Cross entropy against the mixed and smoothed labels, per example, [B]."""
-        logits_BK = self.see(images_BCHW).logits_BK
+        logits_BK = self.student_output(images_BCHW).logits_BK
         label_BK = one_hot(batch.labels_B, logits_BK.shape[1]).to(logits_BK.dtype)
         share = batch.share if isinstance(batch, MixedBatch) else 1.0
         mixed_BK = share * label_BK + (1 - share) * label_BK.flip(0)
-        return cross_entropy(logits_BK, mixed_BK, reduction="none", label_smoothing=self.settings.label_smoothing)
+        return cross_entropy(
+            logits_BK, mixed_BK, reduction="none", label_smoothing=self.settings.label_smoothing
+        )
 
     def masked(self, batch: Batch, adversarial_BCHW: Tensor) -> Tensor:
         """The adversarial images with the perturbation of random patches zeroed."""
@@ -75,13 +83,17 @@ class AtPrm(Method):
         images_BCHW, patch = batch.images_BCHW, self.patch_size
         rows, columns = images_BCHW.shape[2] // patch, images_BCHW.shape[3] // patch
         kept = torch.rand(len(images_BCHW), 1, rows, columns, device=images_BCHW.device) >= rate
-        return images_BCHW + interpolate(kept.to(images_BCHW.dtype), scale_factor=patch) * (adversarial_BCHW - images_BCHW)
+        return images_BCHW + interpolate(kept.to(images_BCHW.dtype), scale_factor=patch) * (
+            adversarial_BCHW - images_BCHW
+        )
 
     def rate(self, when: When) -> float:
         """Share of the patches that are masked: falls linearly to 0 over ``ramp_epochs``."""
         if self.settings.ramp_epochs == 0:
             return 0.0
-        return self.settings.masked * max(0.0, 1 - when.step / (self.settings.ramp_epochs * when.steps_per_epoch))
+        return self.settings.masked * max(
+            0.0, 1 - when.step / (self.settings.ramp_epochs * when.steps_per_epoch)
+        )
 
 
 def mixup(images_BCHW: Tensor, share: float) -> tuple[Tensor, float]:

@@ -5,7 +5,7 @@ from torch import Tensor
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
 from core.distillation.statistics.divergences import kl
-from core.spec.method import Iad as Settings
+from core.jobspec.training.methods import IadSettings as Settings
 
 
 class Iad(WithTeacher):
@@ -13,7 +13,7 @@ class Iad(WithTeacher):
 
     def inner(self, batch: Batch) -> Objective:
         """CE(s(x^), y)."""
-        return self.away_from_labels(batch)
+        return self.cross_entropy_to_labels(batch)
 
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """At first T^2 KL(p_t(x; T) || p_s(x^; T)); from epoch ``begin`` on also (1 - a) KL(p_s(x) || p_s(x^)) per example.
@@ -24,19 +24,25 @@ class Iad(WithTeacher):
         assert batch.teacher is not None
         it, temperature = self.settings, self.settings.temperature
         assert it.begin is not None
-        adversarial_BK = self.see(adversarial_BCHW).logits_BK
+        adversarial_BK = self.student_output(adversarial_BCHW).logits_BK
         teacher_B = kl(batch.teacher.logits_BK / temperature, adversarial_BK / temperature)
         if batch.when.epoch < it.begin:
             return Outcome({"distillation": Term(temperature**2, teacher_B.mean())})
         trust_B = self.trust(adversarial_BCHW, batch.labels_B)
-        introspection_B = kl(self.see(batch.images_BCHW).logits_BK, adversarial_BK)
+        introspection_B = kl(self.student_output(batch.images_BCHW).logits_BK, adversarial_BK)
         terms = {
-            "distillation": Term(temperature**2, (trust_B * teacher_B if it.weigh_teacher else teacher_B).mean()),
+            "distillation": Term(
+                temperature**2, (trust_B * teacher_B if it.weigh_teacher else teacher_B).mean()
+            ),
             "introspection": Term(1.0, ((1 - trust_B) * introspection_B).mean()),
         }
         return Outcome(terms, {"trust": trust_B.mean()})
 
     def trust(self, adversarial_BCHW: Tensor, labels_B: Tensor) -> Tensor:
         """The teacher's probability of the label on the adversarial image, to the power of ``exponent``, [B]."""
-        likely_B = self.ask(adversarial_BCHW).probabilities_BK.gather(1, labels_B[:, None]).squeeze(1)
+        likely_B = (
+            self.teacher_output(adversarial_BCHW)
+            .probabilities_BK.gather(1, labels_B[:, None])
+            .squeeze(1)
+        )
         return likely_B.pow(self.settings.exponent)

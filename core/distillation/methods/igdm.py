@@ -9,7 +9,7 @@ from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Method, Outcome, Term, When, WithTeacher
 from core.distillation.models.network import Classifier
 from core.distillation.statistics.divergences import kl
-from core.spec.method import Igdm as Settings
+from core.jobspec.training.methods import IgdmSettings as Settings
 
 
 class Igdm(Method):
@@ -40,7 +40,15 @@ class Igdm(Method):
         perturbation = adversarial_BCHW - batch.images_BCHW
         ahead_BCHW = batch.images_BCHW + self.settings.forward * perturbation
         behind_BCHW = batch.images_BCHW - self.settings.backward * perturbation
-        teacher_BK = self.method.ask(ahead_BCHW).logits_BK - self.method.ask(behind_BCHW).logits_BK
-        student_BK = self.see(ahead_BCHW).logits_BK - self.see(behind_BCHW).logits_BK
+        teacher_BK = (
+            self.method.teacher_output(ahead_BCHW).logits_BK
+            - self.method.teacher_output(behind_BCHW).logits_BK
+        )
+        student_BK = (
+            self.student_output(ahead_BCHW).logits_BK - self.student_output(behind_BCHW).logits_BK
+        )
         weight = self.settings.weight * (batch.when.epoch + 1) / batch.when.epochs
-        return Outcome({**outcome.terms, "igdm": Term(weight, kl(teacher_BK, student_BK).mean())}, outcome.watched)
+        return Outcome(
+            {**outcome.terms, "igdm": Term(weight, kl(teacher_BK, student_BK).mean())},
+            outcome.watched,
+        )

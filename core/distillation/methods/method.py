@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective
+from core.distillation.forward import NetworkOutput, Precision, forward
 from core.distillation.models.network import Classifier
 from core.distillation.statistics.divergences import kl
-from core.distillation.views import Precision, View, view
-from core.spec.base import Spec
+from core.jobspec.base import Spec
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Batch:
 
     images_BCHW: Tensor
     labels_B: Tensor
-    teacher: View | None = None
+    teacher: NetworkOutput | None = None
     when: When = field(default_factory=When)
 
 
@@ -86,19 +86,27 @@ class Method(ABC):
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """What the student descends. Called with the student in train mode."""
 
-    def see(self, images_BCHW: Tensor) -> View:
+    def student_output(self, images_BCHW: Tensor) -> NetworkOutput:
         """The student's view."""
-        return view(self.student, images_BCHW, self.precision)
+        return forward(self.student, images_BCHW, self.precision)
 
-    def away_from_labels(self, batch: Batch) -> Objective:
+    def cross_entropy_to_labels(self, batch: Batch) -> Objective:
         """CE(s(x^), y)."""
-        return lambda adversarial: cross_entropy(self.see(adversarial).logits_BK, batch.labels_B, reduction="none")
+        return lambda adversarial: cross_entropy(
+            self.student_output(adversarial).logits_BK, batch.labels_B, reduction="none"
+        )
 
 
 class WithTeacher(Method):
     """A method with a frozen teacher, in eval mode throughout."""
 
-    def __init__(self, settings: Spec, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
+    def __init__(
+        self,
+        settings: Spec,
+        student: Classifier,
+        teacher: Classifier,
+        precision: Precision = "fp32",
+    ) -> None:
         super().__init__(settings, student, precision)
         self.teacher = teacher.eval().requires_grad_(False)
 
@@ -107,19 +115,22 @@ class WithTeacher(Method):
         return [self.student, self.teacher]
 
     def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
-        return Batch(images_BCHW, labels_B, self.ask(images_BCHW), when or When())
+        return Batch(images_BCHW, labels_B, self.teacher_output(images_BCHW), when or When())
 
-    def ask(self, images_BCHW: Tensor) -> View:
+    def teacher_output(self, images_BCHW: Tensor) -> NetworkOutput:
         """The teacher's view, a constant."""
         with torch.no_grad():
-            return view(self.teacher, images_BCHW, self.precision)
+            return forward(self.teacher, images_BCHW, self.precision)
 
     def away_from_clean_teacher(self, batch: Batch) -> Objective:
         """KL(p_t(x) || p_s(x^)), the teacher's clean prediction a constant."""
         assert batch.teacher is not None
         target_BK = batch.teacher.logits_BK
-        return lambda adversarial: kl(target_BK, self.see(adversarial).logits_BK)
+        return lambda adversarial: kl(target_BK, self.student_output(adversarial).logits_BK)
 
     def apart(self, batch: Batch) -> Objective:
         """KL(p_t(x^) || p_s(x^)), climbed through both networks."""
-        return lambda adversarial: kl(view(self.teacher, adversarial, self.precision).logits_BK, self.see(adversarial).logits_BK)
+        return lambda adversarial: kl(
+            forward(self.teacher, adversarial, self.precision).logits_BK,
+            self.student_output(adversarial).logits_BK,
+        )

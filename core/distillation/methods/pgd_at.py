@@ -5,7 +5,7 @@ from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Method, Outcome, Term
-from core.spec.method import PgdAt as Settings
+from core.jobspec.training.methods import PgdAtSettings as Settings
 
 
 class PgdAt(Method):
@@ -13,9 +13,9 @@ class PgdAt(Method):
 
     def inner(self, batch: Batch) -> Objective:
         """CE(x^, y)."""
-        return self.away_from_labels(batch)
+        return self.cross_entropy_to_labels(batch)
 
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """CE(x^, y)."""
-        logits_BK = self.see(adversarial_BCHW).logits_BK
+        logits_BK = self.student_output(adversarial_BCHW).logits_BK
         return Outcome({"cross_entropy": Term(1.0, cross_entropy(logits_BK, batch.labels_B))}, {})

@@ -5,7 +5,7 @@ from torch import Tensor
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
 from core.distillation.statistics.divergences import kl, reduced
-from core.spec.method import Rslad as Settings
+from core.jobspec.training.methods import RsladSettings as Settings
 
 
 class Rslad(WithTeacher):
@@ -19,11 +19,13 @@ class Rslad(WithTeacher):
         """5/6 KL(p_t(x) || p_s(x^)) + 1/6 KL(p_t(x) || p_s(x)): the teacher's clean prediction for both."""
         assert batch.teacher is not None
         it, target_BK = self.settings, batch.teacher.logits_BK
-        adversarial_B = kl(target_BK, self.see(adversarial_BCHW).logits_BK)
-        clean_B = kl(target_BK, self.see(batch.images_BCHW).logits_BK)
+        adversarial_B = kl(target_BK, self.student_output(adversarial_BCHW).logits_BK)
+        clean_B = kl(target_BK, self.student_output(batch.images_BCHW).logits_BK)
         classes = target_BK.shape[1]
         terms = {
-            "adversarial": Term(1 - it.clean_weight, reduced(adversarial_B, it.reduction, classes=classes)),
+            "adversarial": Term(
+                1 - it.clean_weight, reduced(adversarial_B, it.reduction, classes=classes)
+            ),
             "clean": Term(it.clean_weight, reduced(clean_B, it.reduction, classes=classes)),
         }
         return Outcome(terms)

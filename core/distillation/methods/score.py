@@ -6,7 +6,7 @@ from torch.nn.functional import one_hot
 
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Method, Outcome, Term
-from core.spec.method import Score as Settings
+from core.jobspec.training.methods import ScoreSettings as Settings
 
 
 class Score(Method):
@@ -15,12 +15,17 @@ class Score(Method):
     def inner(self, batch: Batch) -> Objective:
         """||p(x^) - p(x)||^2, the clean prediction a constant."""
         with torch.no_grad():
-            target_BK = self.see(batch.images_BCHW).probabilities_BK
-        return lambda adversarial: squared_error(self.see(adversarial).probabilities_BK, target_BK)
+            target_BK = self.student_output(batch.images_BCHW).probabilities_BK
+        return lambda adversarial: squared_error(
+            self.student_output(adversarial).probabilities_BK, target_BK
+        )
 
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """||p(x) - y||^2 + beta ||p(x^) - p(x)||^2, the clean prediction not detached."""
-        clean_BK, adversarial_BK = self.see(batch.images_BCHW).probabilities_BK, self.see(adversarial_BCHW).probabilities_BK
+        clean_BK, adversarial_BK = (
+            self.student_output(batch.images_BCHW).probabilities_BK,
+            self.student_output(adversarial_BCHW).probabilities_BK,
+        )
         label_BK = one_hot(batch.labels_B, clean_BK.shape[1]).to(clean_BK.dtype)
         terms = {
             "accuracy": Term(1.0, squared_error(clean_BK, label_BK).mean()),

@@ -9,30 +9,40 @@ import torch
 from torch import Tensor
 
 from core.distillation.adversaries import Objective
+from core.distillation.forward import NetworkOutput, Precision
 from core.distillation.methods.arkd import Arkd
-from core.distillation.methods.heads import Head, Projected, disagreement, perturbed
 from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
+from core.distillation.methods.projection_heads import Head, Projected, disagreement, perturbed
 from core.distillation.models.network import Classifier
 from core.distillation.statistics.covariance import covariance, effective_rank
 from core.distillation.statistics.distances import squared_distance
 from core.distillation.statistics.gram import gram
 from core.distillation.statistics.submatrices import omega
-from core.distillation.views import Precision, View
-from core.spec.starship import DistanceOrNone
-from core.spec.starship import Starship as Settings
+from core.jobspec.training.starship import DistanceOrNone
+from core.jobspec.training.starship import StarshipSettings as Settings
 
 
 class Starship(WithTeacher):
     settings: Settings
 
-    def __init__(self, settings: Settings, student: Classifier, teacher: Classifier, precision: Precision = "fp32") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        student: Classifier,
+        teacher: Classifier,
+        precision: Precision = "fp32",
+    ) -> None:
         super().__init__(settings, student, teacher, precision)
         self.arkd = Arkd(settings, student, teacher, precision)
-        self.needs_heads = settings.covariance.weight > 0 or (settings.submatrices.weight > 0 and settings.submatrices.covariance)
+        self.needs_heads = settings.covariance.weight > 0 or (
+            settings.submatrices.weight > 0 and settings.submatrices.covariance
+        )
         if self.needs_heads:
             heads = settings.covariance.heads
             dimension = heads.width(student.feature_dimension)
-            self.teacher_head = Head(teacher.feature_dimension, dimension, heads).requires_grad_(heads.teacher == "trained")
+            self.teacher_head = Head(teacher.feature_dimension, dimension, heads).requires_grad_(
+                heads.teacher == "trained"
+            )
             self.student_head = Head(student.feature_dimension, dimension, heads)
             self.heads.update({"teacher": self.teacher_head, "student": self.student_head})
 
@@ -43,8 +53,8 @@ class Starship(WithTeacher):
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """Eq. 11: ARKD + alpha_1 FCA + alpha_2 PGM + alpha_3 Omega."""
         assert batch.teacher is not None
-        teacher = (batch.teacher, self.ask(adversarial_BCHW))
-        student = (self.see(batch.images_BCHW), self.see(adversarial_BCHW))
+        teacher = (batch.teacher, self.teacher_output(adversarial_BCHW))
+        student = (self.student_output(batch.images_BCHW), self.student_output(adversarial_BCHW))
         terms = self.arkd.terms(*teacher, *student)
         watched: dict[str, Tensor] = {}
         if self.needs_heads:
@@ -53,7 +63,11 @@ class Starship(WithTeacher):
         return Outcome(terms, watched)
 
     def covariances(
-        self, teacher: tuple[View, View], student: tuple[View, View], terms: dict[str, Term], watched: dict[str, Tensor]
+        self,
+        teacher: tuple[NetworkOutput, NetworkOutput],
+        student: tuple[NetworkOutput, NetworkOutput],
+        terms: dict[str, Term],
+        watched: dict[str, Tensor],
     ) -> None:
         """Eq. 5-7 and the covariance's part of Eq. 10. Cosine and FCA see the perturbed head, Omega the head itself."""
         theirs = self.teacher_head.project(teacher[0].features_BD, teacher[1].features_BD)
@@ -61,17 +75,27 @@ class Starship(WithTeacher):
         sigma_s = covariance(ours.clean_BP, ours.adversarial_BP)
         align, submatrices = self.settings.covariance, self.settings.submatrices
         if align.weight > 0:
-            shifted = self._behind_perturbed_head(theirs, student) if align.heads.perturbation > 0 else ours
-            terms["cosine"] = Term(align.weight * align.heads.cosine_weight, disagreement(theirs, shifted))
+            shifted = (
+                self._behind_perturbed_head(theirs, student)
+                if align.heads.perturbation > 0
+                else ours
+            )
+            terms["cosine"] = Term(
+                align.weight * align.heads.cosine_weight, disagreement(theirs, shifted)
+            )
             if align.distance.name != "none":
                 terms["fca"] = Term(align.weight, self._fca(theirs, shifted))
         if submatrices.weight > 0 and submatrices.covariance:
             terms["omega_covariance"] = Term(submatrices.weight, omega(sigma_s, submatrices.factor))
         with torch.no_grad():
-            watched["effective_rank_teacher"] = effective_rank(covariance(theirs.clean_BP, theirs.adversarial_BP))
+            watched["effective_rank_teacher"] = effective_rank(
+                covariance(theirs.clean_BP, theirs.adversarial_BP)
+            )
             watched["effective_rank_student"] = effective_rank(sigma_s)
 
-    def _behind_perturbed_head(self, theirs: Projected, student: tuple[View, View]) -> Projected:
+    def _behind_perturbed_head(
+        self, theirs: Projected, student: tuple[NetworkOutput, NetworkOutput]
+    ) -> Projected:
         """The student's features behind phi_s + Delta; Delta is found on detached features."""
         constant = Projected(theirs.clean_BP.detach(), theirs.adversarial_BP.detach())
         clean_BD, adversarial_BD = student[0].features_BD.detach(), student[1].features_BD.detach()
@@ -80,7 +104,11 @@ class Starship(WithTeacher):
         def objective(weights: dict[str, Tensor]) -> Tensor:
             projected = self.student_head.project(clean_BD, adversarial_BD, weights)
             apart = heads.cosine_weight * disagreement(constant, projected)
-            return apart if self.settings.covariance.distance.name == "none" else apart + self._fca(constant, projected)
+            return (
+                apart
+                if self.settings.covariance.distance.name == "none"
+                else apart + self._fca(constant, projected)
+            )
 
         weights = perturbed(self.student_head, objective, heads)
         return self.student_head.project(student[0].features_BD, student[1].features_BD, weights)
@@ -93,14 +121,22 @@ class Starship(WithTeacher):
         sigma_s = covariance(ours.clean_BP, ours.adversarial_BP)
         return squared_distance(sigma_t, sigma_s, distance.name, **_settings(distance), **means) / 4
 
-    def grams(self, teacher: tuple[View, View], student: tuple[View, View], terms: dict[str, Term]) -> None:
+    def grams(
+        self,
+        teacher: tuple[NetworkOutput, NetworkOutput],
+        student: tuple[NetworkOutput, NetworkOutput],
+        terms: dict[str, Term],
+    ) -> None:
         """Eq. 8 and 9, and the Gram matrix's part of Eq. 10."""
         matching, submatrices = self.settings.gram, self.settings.submatrices
         g_s = gram(student[0].probabilities_BK, student[1].probabilities_BK)
         if matching.weight > 0:
             g_t = gram(teacher[0].probabilities_BK, teacher[1].probabilities_BK)
             distance = matching.distance
-            terms["pgm"] = Term(matching.weight, squared_distance(g_t, g_s, distance.name, **_settings(distance)) / 4)
+            terms["pgm"] = Term(
+                matching.weight,
+                squared_distance(g_t, g_s, distance.name, **_settings(distance)) / 4,
+            )
         if submatrices.weight > 0 and submatrices.gram:
             terms["omega_gram"] = Term(submatrices.weight, omega(g_s, submatrices.factor))
 

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import Batch, Method, Outcome, Term
 from core.distillation.statistics.divergences import kl
-from core.spec.method import Trades as Settings
+from core.jobspec.training.methods import TradesSettings as Settings
 
 
 class Trades(Method):
@@ -16,14 +16,19 @@ class Trades(Method):
     def inner(self, batch: Batch) -> Objective:
         """KL(p(x) || p(x^)), the clean prediction a constant."""
         with torch.no_grad():
-            target_BK = self.see(batch.images_BCHW).logits_BK
-        return lambda adversarial: kl(target_BK, self.see(adversarial).logits_BK)
+            target_BK = self.student_output(batch.images_BCHW).logits_BK
+        return lambda adversarial: kl(target_BK, self.student_output(adversarial).logits_BK)
 
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
         """CE(x, y) + beta KL(p(x) || p(x^)). The clean prediction is NOT detached: that costs robustness."""
-        clean, adversarial = self.see(batch.images_BCHW), self.see(adversarial_BCHW)
+        clean, adversarial = (
+            self.student_output(batch.images_BCHW),
+            self.student_output(adversarial_BCHW),
+        )
         terms = {
             "cross_entropy": Term(1.0, cross_entropy(clean.logits_BK, batch.labels_B)),
-            "smoothness": Term(self.settings.beta, kl(clean.logits_BK, adversarial.logits_BK).mean()),
+            "smoothness": Term(
+                self.settings.beta, kl(clean.logits_BK, adversarial.logits_BK).mean()
+            ),
         }
         return Outcome(terms, {})

@@ -6,12 +6,16 @@ from typing import Any
 from core.distillation.models.cifar_mobilenet import CifarMobileNetV2
 from core.distillation.models.cifar_resnet import resnet18, resnet34
 from core.distillation.models.dm_wide_resnet import dm_wrn_28_10
-from core.distillation.models.imagenet import ImageNetMobileNetV2, imagenet_resnet18, imagenet_resnet34
+from core.distillation.models.imagenet import (
+    ImageNetMobileNetV2,
+    imagenet_resnet18,
+    imagenet_resnet34,
+)
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.models.vision_transformer import deit_s, vit_b
 from core.distillation.models.wide_resnet import wrn_28_10, wrn_34_10
-from core.spec.network import ModelDescription
+from core.jobspec.network import ModelDescription
 
 BUILDERS: dict[str, Callable[..., Classifier]] = {
     "small_cnn": SmallCnn,
@@ -37,11 +41,18 @@ def build(architecture: str, classes: int, **settings: Any) -> Classifier:
     Raises ValueError for an unknown architecture, and where normalisation or channels do not fit.
     """
     if architecture not in BUILDERS:
-        raise ValueError(f"There is no architecture {architecture!r}; known are {', '.join(BUILDERS)}.")
+        raise ValueError(
+            f"There is no architecture {architecture!r}; known are {', '.join(BUILDERS)}."
+        )
     return BUILDERS[architecture](classes, **settings)
 
 
 def from_description(description: ModelDescription) -> Classifier:
     """The network that a description names, with fresh weights. Raises as ``build`` does."""
     settings = description.network.model_dump(exclude={"architecture"})
-    return build(description.network.architecture, description.classes, channels=description.channels, **settings)
+    return build(
+        description.network.architecture,
+        description.classes,
+        channels=description.channels,
+        **settings,
+    )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from core.distillation.models.network import Classifier
-from core.spec.network import Normalisation
+from core.jobspec.network import Normalization
 
 STAGES = (
     # expansion, channels, blocks, stride
@@ -37,7 +37,9 @@ class Block(nn.Module):
         self.shortcut = nn.Sequential()
         if self.residual and inputs != outputs:
             # The ImageNet form has no residual here; the CIFAR checkpoints have this one.
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+            )
 
     def forward(self, maps_BDHW: Tensor) -> Tensor:
         branch: Tensor = relu(self.bn1(self.conv1(maps_BDHW)))
@@ -49,7 +51,9 @@ class Block(nn.Module):
 class CifarMobileNetV2(Classifier):
     feature_dimension = 1280
 
-    def __init__(self, classes: int, *, channels: int = 3, normalisation: Normalisation = "none") -> None:
+    def __init__(
+        self, classes: int, *, channels: int = 3, normalisation: Normalization = "none"
+    ) -> None:
         super().__init__(channels=channels, normalisation=normalisation)
         self.conv1 = nn.Conv2d(channels, 32, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(32)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from core.distillation.models.network import Classifier
-from core.spec.network import Normalisation
+from core.jobspec.network import Normalization
 
 
 class Block(nn.Module):
@@ -22,7 +22,9 @@ class Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.shortcut = nn.Sequential()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
+            )
 
     def forward(self, maps_BDHW: Tensor) -> Tensor:
         branch = self.bn2(self.conv2(relu(self.bn1(self.conv1(maps_BDHW)))))
@@ -35,7 +37,12 @@ class CifarResNet(Classifier):
     feature_dimension = 512
 
     def __init__(
-        self, classes: int, *, depths: tuple[int, int, int, int], channels: int = 3, normalisation: Normalisation = "none"
+        self,
+        classes: int,
+        *,
+        depths: tuple[int, int, int, int],
+        channels: int = 3,
+        normalisation: Normalization = "none",
     ) -> None:
         super().__init__(channels=channels, normalisation=normalisation)
         self.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
@@ -57,11 +64,15 @@ class CifarResNet(Classifier):
         return logits_BK
 
 
-def resnet18(classes: int, *, channels: int = 3, normalisation: Normalisation = "none") -> CifarResNet:
+def resnet18(
+    classes: int, *, channels: int = 3, normalisation: Normalization = "none"
+) -> CifarResNet:
     return CifarResNet(classes, depths=(2, 2, 2, 2), channels=channels, normalisation=normalisation)
 
 
-def resnet34(classes: int, *, channels: int = 3, normalisation: Normalisation = "none") -> CifarResNet:
+def resnet34(
+    classes: int, *, channels: int = 3, normalisation: Normalization = "none"
+) -> CifarResNet:
     return CifarResNet(classes, depths=(3, 4, 6, 3), channels=channels, normalisation=normalisation)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 
 from core.distillation.models.network import Classifier
-from core.spec.network import Normalisation
+from core.jobspec.network import Normalization
 
 BATCH_NORM_MOMENTUM = 0.01
 # left, right, top, bottom. Their first form was TensorFlow's "SAME", which is lopsided at stride 2.
@@ -24,7 +24,9 @@ class Block(nn.Module):
         self.conv_0 = nn.Conv2d(inputs, outputs, 3, stride=stride, bias=False)
         self.batchnorm_1 = nn.BatchNorm2d(outputs, momentum=BATCH_NORM_MOMENTUM)
         self.conv_1 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False) if inputs != outputs else None
+        self.shortcut = (
+            nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False) if inputs != outputs else None
+        )
 
     def forward(self, maps_BDHW: Tensor) -> Tensor:
         activated = silu(self.batchnorm_0(maps_BDHW))
@@ -50,7 +52,13 @@ class DmWideResNet(Classifier):
     classifier_name = "logits"
 
     def __init__(
-        self, classes: int, *, depth: int, widening: int, channels: int = 3, normalisation: Normalisation = "cifar10"
+        self,
+        classes: int,
+        *,
+        depth: int,
+        widening: int,
+        channels: int = 3,
+        normalisation: Normalization = "cifar10",
     ) -> None:
         super().__init__(channels=channels, normalisation=normalisation)
         blocks = (depth - 4) // 6
@@ -72,5 +80,9 @@ class DmWideResNet(Classifier):
         return logits_BK
 
 
-def dm_wrn_28_10(classes: int, *, channels: int = 3, normalisation: Normalisation = "cifar10") -> DmWideResNet:
-    return DmWideResNet(classes, depth=28, widening=10, channels=channels, normalisation=normalisation)
+def dm_wrn_28_10(
+    classes: int, *, channels: int = 3, normalisation: Normalization = "cifar10"
+) -> DmWideResNet:
+    return DmWideResNet(
+        classes, depth=28, widening=10, channels=channels, normalisation=normalisation
+    )

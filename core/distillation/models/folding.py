@@ -42,7 +42,9 @@ def folded(network: Classifier) -> Folded:
     """
     copied = copy.deepcopy(network).eval().requires_grad_(False)
     if not any(parameter.is_cuda for parameter in copied.parameters()):
-        copied.to(memory_format=torch.channels_last)  # convolutions' backward passes are a third faster
+        copied.to(
+            memory_format=torch.channels_last
+        )  # convolutions' backward passes are a third faster
     if not any(isinstance(module, nn.BatchNorm2d) for module in copied.modules()):
         return Folded(copied)
     try:
@@ -69,6 +71,8 @@ def agree(one: nn.Module, other: nn.Module, images_BCHW: Tensor) -> bool:
     for asked in (images_BCHW, reflected_BCHW, torch.cat([images_BCHW, reflected_BCHW[:1]])):
         for _ in range(2):  # the second time on, a compiled network takes its optimised course
             expected, found = one(asked), other(asked)
-        if not torch.allclose(found, expected, rtol=0, atol=AGREEMENT * float(expected.abs().max()), equal_nan=True):
+        if not torch.allclose(
+            found, expected, rtol=0, atol=AGREEMENT * float(expected.abs().max()), equal_nan=True
+        ):
             return False
     return True

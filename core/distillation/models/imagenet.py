@@ -6,7 +6,7 @@ Keys: conv1 bn1 layer{1-4}.{i}.{conv1,bn1,conv2,bn2,downsample.0,downsample.1} f
 from torch import Tensor, nn
 
 from core.distillation.models.network import Classifier
-from core.spec.network import Normalisation
+from core.jobspec.network import Normalization
 
 
 class ImageNetResNet(Classifier):
@@ -16,14 +16,32 @@ class ImageNetResNet(Classifier):
     feature_dimension = 512
 
     def __init__(
-        self, classes: int, *, depths: tuple[int, int, int, int], channels: int = 3, normalisation: Normalisation = "imagenet"
+        self,
+        classes: int,
+        *,
+        depths: tuple[int, int, int, int],
+        channels: int = 3,
+        normalisation: Normalization = "imagenet",
     ) -> None:
-        from torchvision.models.resnet import BasicBlock, ResNet  # here: a second, which no other network should cost
+        from torchvision.models.resnet import (  # here: a second, which no other network should cost
+            BasicBlock,
+            ResNet,
+        )
 
         super().__init__(channels=_colour(channels), normalisation=normalisation)
         network = ResNet(BasicBlock, list(depths), num_classes=classes)
-        self.conv1, self.bn1, self.relu, self.maxpool = network.conv1, network.bn1, network.relu, network.maxpool
-        self.layer1, self.layer2, self.layer3, self.layer4 = network.layer1, network.layer2, network.layer3, network.layer4
+        self.conv1, self.bn1, self.relu, self.maxpool = (
+            network.conv1,
+            network.bn1,
+            network.relu,
+            network.maxpool,
+        )
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            network.layer1,
+            network.layer2,
+            network.layer3,
+            network.layer4,
+        )
         self.fc = network.fc
 
     def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
@@ -61,8 +79,12 @@ class ImageNetMobileNetV2(Classifier):
     classifier_name = "classifier.1"
     feature_dimension = 1280
 
-    def __init__(self, classes: int, *, channels: int = 3, normalisation: Normalisation = "imagenet") -> None:
-        from torchvision.models.mobilenetv2 import MobileNetV2  # here: a second, which no other network should cost
+    def __init__(
+        self, classes: int, *, channels: int = 3, normalisation: Normalization = "imagenet"
+    ) -> None:
+        from torchvision.models.mobilenetv2 import (
+            MobileNetV2,  # here: a second, which no other network should cost
+        )
 
         super().__init__(channels=_colour(channels), normalisation=normalisation)
         network = MobileNetV2(num_classes=classes)
@@ -83,12 +105,20 @@ class ImageNetMobileNetV2(Classifier):
         return logits_BK
 
 
-def imagenet_resnet18(classes: int, *, channels: int = 3, normalisation: Normalisation = "imagenet") -> ImageNetResNet:
-    return ImageNetResNet(classes, depths=(2, 2, 2, 2), channels=channels, normalisation=normalisation)
+def imagenet_resnet18(
+    classes: int, *, channels: int = 3, normalisation: Normalization = "imagenet"
+) -> ImageNetResNet:
+    return ImageNetResNet(
+        classes, depths=(2, 2, 2, 2), channels=channels, normalisation=normalisation
+    )
 
 
-def imagenet_resnet34(classes: int, *, channels: int = 3, normalisation: Normalisation = "imagenet") -> ImageNetResNet:
-    return ImageNetResNet(classes, depths=(3, 4, 6, 3), channels=channels, normalisation=normalisation)
+def imagenet_resnet34(
+    classes: int, *, channels: int = 3, normalisation: Normalization = "imagenet"
+) -> ImageNetResNet:
+    return ImageNetResNet(
+        classes, depths=(3, 4, 6, 3), channels=channels, normalisation=normalisation
+    )
 
 
 def _colour(channels: int) -> int:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.distillation.models.foreign import normalisers
-from core.distillation.models.foreign.files import ForeignFile, look_through
-from core.distillation.models.foreign.keys import NORMALISATION, KeyMatch, match
+from core.distillation.models.checkpoint_files import normalization_layers
+from core.distillation.models.checkpoint_files.formats import ForeignFile, look_through
+from core.distillation.models.checkpoint_files.key_mapping import NORMALISATION, KeyMatch, match
 from core.distillation.models.network import Classifier
 from core.errors import Refused
 
@@ -47,7 +47,9 @@ def load(network: Classifier, path: Path) -> ImportReport:
     file = look_through(path)
     _check_names([*file.declared, *file.others])
     if not file.declared:
-        raise Refused("The file holds no state dict: no tensors by name.", code="unreadable_checkpoint")
+        raise Refused(
+            "The file holds no state dict: no tensors by name.", code="unreadable_checkpoint"
+        )
     matched = match(file.declared, wanted)
     _check_keys(matched, network)
     _check_shapes(matched, file, network)
@@ -55,28 +57,37 @@ def load(network: Classifier, path: Path) -> ImportReport:
     weights = {new: _canonical(tensors[old], wanted[new]) for new, old in matched.old.items()}
     adapted = network.adapt(weights)
     _check_finite(weights)
-    network.load_state_dict({**weights, **{key: torch.zeros_like(wanted[key]) for key in matched.filled}})
+    network.load_state_dict(
+        {**weights, **{key: torch.zeros_like(wanted[key]) for key in matched.filled}}
+    )
     theirs = {key: tensors[key] for key in matched.dropped if NORMALISATION.search(key)}
     return ImportReport(
         renamed=matched.renamed,
         dropped=matched.dropped + file.others,
         filled=matched.filled,
         converted=_converted(matched, file, wanted),
-        remarks=adapted + normalisers.remarks(network.normalise.name, theirs),
+        remarks=adapted + normalization_layers.remarks(network.normalise.name, theirs),
     )
 
 
 def _check_names(keys: list[str]) -> None:
     """Keys end up in messages and reports."""
-    if len(keys) > MOST_KEYS or not all(len(key) <= MOST_CHARACTERS and key.isprintable() for key in keys):
+    if len(keys) > MOST_KEYS or not all(
+        len(key) <= MOST_CHARACTERS and key.isprintable() for key in keys
+    ):
         raise Refused(
-            f"The file has more than {MOST_KEYS} keys, or keys that are not short plain text.", code="unreadable_checkpoint"
+            f"The file has more than {MOST_KEYS} keys, or keys that are not short plain text.",
+            code="unreadable_checkpoint",
         )
 
 
 def _check_keys(matched: KeyMatch, network: Classifier) -> None:
     if matched.missing:
-        instead = f" It has keys that the network does not know: {_named(matched.unexpected)}." if matched.unexpected else ""
+        instead = (
+            f" It has keys that the network does not know: {_named(matched.unexpected)}."
+            if matched.unexpected
+            else ""
+        )
         raise Refused(f"The file lacks {_named(matched.missing)}.{instead}", code="missing_keys")
     if matched.unexpected:
         sentences = f"The network has no place for {_named(matched.unexpected)}. {network.why_no_place(matched.unexpected)}"
@@ -88,14 +99,21 @@ def _check_shapes(matched: KeyMatch, file: ForeignFile, network: Classifier) -> 
     misshaped = [
         f"{new} ({_shape(file.declared[old].shape)} in the file, {_shape(tuple(wanted[new].shape))} needed)"
         for new, old in matched.old.items()
-        if file.declared[old].shape != tuple(wanted[new].shape) and not network.can_adapt(new, file.declared[old].shape)
+        if file.declared[old].shape != tuple(wanted[new].shape)
+        and not network.can_adapt(new, file.declared[old].shape)
     ]
     if misshaped:
-        raise Refused(f"These weights have other shapes than the network's: {_named(misshaped)}.", code="misshaped_keys")
+        raise Refused(
+            f"These weights have other shapes than the network's: {_named(misshaped)}.",
+            code="misshaped_keys",
+        )
     for new, old in matched.old.items():
         dtype = file.declared[old].dtype
         if wanted[new].is_floating_point() and not dtype.is_floating_point:
-            raise Refused(f"{new} is in {dtype}; weights are floating-point numbers.", code="unreadable_checkpoint")
+            raise Refused(
+                f"{new} is in {dtype}; weights are floating-point numbers.",
+                code="unreadable_checkpoint",
+            )
 
 
 def _canonical(tensor: Tensor, wanted: Tensor) -> Tensor:
@@ -113,12 +131,20 @@ def _check_finite(weights: dict[str, Tensor]) -> None:
 
 def _converted(matched: KeyMatch, file: ForeignFile, wanted: dict[str, Tensor]) -> dict[str, str]:
     dtypes = {new: file.declared[old].dtype for new, old in matched.old.items()}
-    return {key: str(dtype).removeprefix("torch.") for key, dtype in dtypes.items() if dtype != wanted[key].dtype}
+    return {
+        key: str(dtype).removeprefix("torch.")
+        for key, dtype in dtypes.items()
+        if dtype != wanted[key].dtype
+    }
 
 
 def _named(keys: list[str]) -> str:
     named = ", ".join(keys[:MOST_NAMED])
-    return named if len(keys) <= MOST_NAMED else f"{named} and {len(keys) - MOST_NAMED} more, {len(keys)} in all"
+    return (
+        named
+        if len(keys) <= MOST_NAMED
+        else f"{named} and {len(keys) - MOST_NAMED} more, {len(keys)} in all"
+    )
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from core.distillation.models.normalisation import Normalisation
-from core.spec.network import Normalisation as NormalisationName
+from core.distillation.models.normalization import Normalisation
+from core.jobspec.network import Normalization as NormalisationName
 
 
 class Classifier(nn.Module, ABC):

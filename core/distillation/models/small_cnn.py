@@ -4,13 +4,20 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from core.distillation.models.network import Classifier
-from core.spec.network import Normalisation
+from core.jobspec.network import Normalization
 
 
 class SmallCnn(Classifier):
     """Widths w, 2w, 4w at strides 1, 2, 2. Keys: conv{1-3} bn{1-3} linear."""
 
-    def __init__(self, classes: int, *, width: int = 16, channels: int = 3, normalisation: Normalisation = "none") -> None:
+    def __init__(
+        self,
+        classes: int,
+        *,
+        width: int = 16,
+        channels: int = 3,
+        normalisation: Normalization = "none",
+    ) -> None:
         super().__init__(channels=channels, normalisation=normalisation)
         self.feature_dimension = 4 * width
         self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)

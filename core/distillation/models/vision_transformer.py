@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.distillation.models.network import Classifier
-from core.spec.network import MOST_PATCHES, Normalisation
+from core.jobspec.network import MOST_PATCHES, Normalization
 
 LARGEST_PATCH = 32
 
@@ -35,13 +35,15 @@ class VisionTransformer(Classifier):
         image_size: int = 32,
         patch_size: int = 4,
         channels: int = 3,
-        normalisation: Normalisation = "cifar10",
+        normalisation: Normalization = "cifar10",
     ) -> None:
         # here: two seconds, which no other network should cost
         from timm.models.vision_transformer import VisionTransformer as Built
 
         if image_size % patch_size:
-            raise ValueError(f"An image of {image_size}x{image_size} is not made of whole patches of {patch_size}x{patch_size}.")
+            raise ValueError(
+                f"An image of {image_size}x{image_size} is not made of whole patches of {patch_size}x{patch_size}."
+            )
         super().__init__(channels=channels, normalisation=normalisation)
         self.feature_dimension, self.patch_size = width, patch_size
         self.grid = (image_size // patch_size, image_size // patch_size)
@@ -54,7 +56,11 @@ class VisionTransformer(Classifier):
             depth=depth,
             num_heads=heads,
         )
-        self.cls_token, self.pos_embed, self.patch_embed = network.cls_token, network.pos_embed, network.patch_embed
+        self.cls_token, self.pos_embed, self.patch_embed = (
+            network.cls_token,
+            network.pos_embed,
+            network.patch_embed,
+        )
         self.blocks, self.norm, self.head = network.blocks, network.norm, network.head
 
     def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
@@ -93,7 +99,10 @@ class VisionTransformer(Classifier):
     def can_adapt(self, key: str, shape: tuple[int, ...]) -> bool:
         """Positions of another square grid, and square patches of another size."""
         if key == "pos_embed" and len(shape) == 3:
-            return shape == (1, 1 + _side(shape) ** 2, self.feature_dimension) and 1 <= _side(shape) ** 2 <= MOST_PATCHES
+            return (
+                shape == (1, 1 + _side(shape) ** 2, self.feature_dimension)
+                and 1 <= _side(shape) ** 2 <= MOST_PATCHES
+            )
         if key == "patch_embed.proj.weight" and len(shape) == 4:
             side, wanted = shape[-1], self.patch_embed.proj.weight.shape
             return shape == (*wanted[:2], side, side) and 1 <= side <= LARGEST_PATCH
@@ -107,7 +116,9 @@ class VisionTransformer(Classifier):
         positions, patches = weights["pos_embed"], weights["patch_embed.proj.weight"]
         if positions.shape != self.pos_embed.shape:
             weights["pos_embed"] = resample_abs_pos_embed(positions, list(self.grid))
-            remarks.append(_resampled("pos_embed", _side(tuple(positions.shape)), self.grid[0], "patches"))
+            remarks.append(
+                _resampled("pos_embed", _side(tuple(positions.shape)), self.grid[0], "patches")
+            )
         size = self.patch_embed.proj.weight.shape[-1]
         if patches.shape[-1] != size:
             weights["patch_embed.proj.weight"] = resample_patch_embed(patches, [size, size])
@@ -124,17 +135,31 @@ class VisionTransformer(Classifier):
 
 
 def vit_b(
-    classes: int, *, image_size: int = 32, patch_size: int = 4, channels: int = 3, normalisation: Normalisation = "cifar10"
+    classes: int,
+    *,
+    image_size: int = 32,
+    patch_size: int = 4,
+    channels: int = 3,
+    normalisation: Normalization = "cifar10",
 ) -> VisionTransformer:
     sizes = {"image_size": image_size, "patch_size": patch_size, "channels": channels}
-    return VisionTransformer(classes, width=768, depth=12, heads=12, normalisation=normalisation, **sizes)
+    return VisionTransformer(
+        classes, width=768, depth=12, heads=12, normalisation=normalisation, **sizes
+    )
 
 
 def deit_s(
-    classes: int, *, image_size: int = 32, patch_size: int = 4, channels: int = 3, normalisation: Normalisation = "cifar10"
+    classes: int,
+    *,
+    image_size: int = 32,
+    patch_size: int = 4,
+    channels: int = 3,
+    normalisation: Normalization = "cifar10",
 ) -> VisionTransformer:
     sizes = {"image_size": image_size, "patch_size": patch_size, "channels": channels}
-    return VisionTransformer(classes, width=384, depth=12, heads=6, normalisation=normalisation, **sizes)
+    return VisionTransformer(
+        classes, width=384, depth=12, heads=6, normalisation=normalisation, **sizes
+    )
 
 
 def _side(shape: tuple[int, ...]) -> int:

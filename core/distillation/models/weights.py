@@ -26,7 +26,9 @@ def read(network: Classifier, path: Path) -> None:
     try:
         _put(network, load_file(path))
     except (SafetensorError, RuntimeError) as error:
-        raise CorruptObject(f"{path.name} does not hold the weights of a {type(network).__name__}: {error}") from error
+        raise CorruptObject(
+            f"{path.name} does not hold the weights of a {type(network).__name__}: {error}"
+        ) from error
 
 
 def load_backbone(network: Classifier, tensors: dict[str, Tensor]) -> list[str]:
@@ -38,11 +40,17 @@ def load_backbone(network: Classifier, tensors: dict[str, Tensor]) -> list[str]:
     own = network.state_dict()
     prefix = f"{network.classifier_name}."
     differing = [key for key in own if key in tensors and tensors[key].shape != own[key].shape]
-    kept = [key for key in own if key.startswith(prefix)] if any(key.startswith(prefix) for key in differing) else []
+    kept = (
+        [key for key in own if key.startswith(prefix)]
+        if any(key.startswith(prefix) for key in differing)
+        else []
+    )
     wrong = sorted(own.keys() ^ tensors.keys()) + [key for key in differing if key not in kept]
     if wrong:
         named = ", ".join(wrong[:MOST_NAMED])
-        raise CorruptObject(f"These are not weights of this {type(network).__name__}; keys or shapes that differ: {named}.")
+        raise CorruptObject(
+            f"These are not weights of this {type(network).__name__}; keys or shapes that differ: {named}."
+        )
     network.load_state_dict({**tensors, **{key: own[key] for key in kept}})
     return kept
 
@@ -57,4 +65,6 @@ def _put(network: Classifier, tensors: dict[str, Tensor]) -> None:
 
 def _canonical(tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu()
-    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous(memory_format=torch.contiguous_format)
+    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous(
+        memory_format=torch.contiguous_format
+    )

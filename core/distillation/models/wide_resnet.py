@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from core.distillation.models.network import Classifier
-from core.spec.network import Normalisation
+from core.jobspec.network import Normalization
 
 
 class Block(nn.Module):
@@ -20,7 +20,9 @@ class Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         # The name of the checkpoints' key.
-        self.convShortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False) if inputs != outputs else None
+        self.convShortcut = (
+            nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False) if inputs != outputs else None
+        )
 
     def forward(self, maps_BDHW: Tensor) -> Tensor:
         activated = relu(self.bn1(maps_BDHW))
@@ -45,7 +47,13 @@ class WideResNet(Classifier):
     classifier_name = "fc"
 
     def __init__(
-        self, classes: int, *, depth: int, widening: int, channels: int = 3, normalisation: Normalisation = "none"
+        self,
+        classes: int,
+        *,
+        depth: int,
+        widening: int,
+        channels: int = 3,
+        normalisation: Normalization = "none",
     ) -> None:
         super().__init__(channels=channels, normalisation=normalisation)
         blocks = (depth - 4) // 6
@@ -73,9 +81,17 @@ class WideResNet(Classifier):
         return logits_BK
 
 
-def wrn_28_10(classes: int, *, channels: int = 3, normalisation: Normalisation = "none") -> WideResNet:
-    return WideResNet(classes, depth=28, widening=10, channels=channels, normalisation=normalisation)
+def wrn_28_10(
+    classes: int, *, channels: int = 3, normalisation: Normalization = "none"
+) -> WideResNet:
+    return WideResNet(
+        classes, depth=28, widening=10, channels=channels, normalisation=normalisation
+    )
 
 
-def wrn_34_10(classes: int, *, channels: int = 3, normalisation: Normalisation = "none") -> WideResNet:
-    return WideResNet(classes, depth=34, widening=10, channels=channels, normalisation=normalisation)
+def wrn_34_10(
+    classes: int, *, channels: int = 3, normalisation: Normalization = "none"
+) -> WideResNet:
+    return WideResNet(
+        classes, depth=34, widening=10, channels=channels, normalisation=normalisation
+    )

@@ -8,19 +8,19 @@ from typing import Any
 
 import torch
 
-from core.distillation.checkpoint import State
 from core.distillation.reporting.warnings import warnings
-from core.spec.data import DatasetDescription
-from core.spec.job import EvaluationJob, Submitted
-from core.spec.report import DataFacts, Environment, NetworkFacts, Report
+from core.distillation.run_state import RunState
+from core.jobspec.data import DatasetDescription
+from core.jobspec.job import EvaluationJobSpec, SubmittedSpec
+from core.reportspec.report import DataFacts, Environment, NetworkFacts, Report
 
 PACKAGES = ("distill", "torch", "torchvision", "timm", "numpy", "safetensors")
 SELECTION = "best: the epoch with the highest PGD-10 accuracy on held-out training images; last: the last epoch"
 
 
 def report(
-    spec: Submitted,
-    state: State,
+    spec: SubmittedSpec,
+    state: RunState,
     dataset: DatasetDescription,
     network: NetworkFacts,
     reference: NetworkFacts | None,
@@ -29,7 +29,7 @@ def report(
     energy_of: str | None,
 ) -> Report:
     """``energy_of`` names what the joules were counted by."""
-    training_seed = {} if isinstance(spec, EvaluationJob) else {"training": spec.seed}
+    training_seed = {} if isinstance(spec, EvaluationJobSpec) else {"training": spec.seed}
     return Report.model_validate(
         {
             "schema": "distill-report-2",
@@ -43,7 +43,10 @@ def report(
             "seeds": training_seed | {"evaluation": spec.evaluation.seed},
             "history": state.history,
             "seconds": {phase: round(seconds, 2) for phase, seconds in state.seconds.items()},
-            "joules": {phase: None if joules is None else round(joules, 1) for phase, joules in state.joules.items()},
+            "joules": {
+                phase: None if joules is None else round(joules, 1)
+                for phase, joules in state.joules.items()
+            },
             "environment": environment(device, energy_of),
             "spec": spec.model_dump(mode="json"),
         }
@@ -56,7 +59,10 @@ def _without_pictures(measured: dict[str, dict[str, dict[str, Any]]]) -> dict[st
             return {key: kept(value) for key, value in entry.items() if not key.startswith("png")}
         return [kept(each) for each in entry] if isinstance(entry, list) else entry
 
-    return {role: {name: kept(entry) for name, entry in results.items()} for role, results in measured.items()}
+    return {
+        role: {name: kept(entry) for name, entry in results.items()}
+        for role, results in measured.items()
+    }
 
 
 def environment(device: torch.device, energy_of: str | None) -> Environment:
@@ -76,5 +82,8 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    name = next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
     return f"{name}, {os.cpu_count()} cores"

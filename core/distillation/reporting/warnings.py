@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from core.distillation.checkpoint import State
-from core.plain_statistics import standard_error, wilson
-from core.spec.data import DatasetDescription
-from core.spec.evaluation import (
+from core.distillation.run_state import RunState
+from core.jobspec.data import DatasetDescription
+from core.jobspec.defaults import usual_step_size
+from core.jobspec.evaluation import (
     STANDARD_QUERIES,
     Analysis,
     AutoAttack,
@@ -16,9 +16,9 @@ from core.spec.evaluation import (
     PgdAttack,
     RadiusSweep,
 )
-from core.spec.fit import usual_step_size
-from core.spec.job import EvaluationJob, Submitted, TrainingJob
-from core.spec.results import title_of
+from core.jobspec.job import EvaluationJobSpec, SubmittedSpec, TrainingSpec
+from core.reportspec.measures import title_of
+from core.summary_statistics import standard_error, wilson
 
 MASKING_POINTS = 0.002
 """Square, without gradients, should find no more than this share beyond what the attacks with gradients found."""
@@ -38,14 +38,24 @@ ROLES = {"best": "best epoch", "last": "last epoch", "model": "model"}
 Measured = dict[str, dict[str, dict[str, Any]]]
 
 
-def warnings(spec: Submitted, state: State, dataset: DatasetDescription, images: dict[str, int]) -> list[str]:
+def warnings(
+    spec: SubmittedSpec, state: RunState, dataset: DatasetDescription, images: dict[str, int]
+) -> list[str]:
     """``images``: how many of each part (training, held_out, test) were used."""
     evaluation = spec.evaluation
     found = [*_of_the_test_images(images["test"], dataset), *_of_the_attacks(spec)]
     for analysis in evaluation.analyses:
         found += _of_the_analysis(analysis)
-    found += [UNKNOWN_CHOICE] if isinstance(spec, EvaluationJob) else _of_the_training(spec, state, dataset, images)
-    return [*found, *_of_the_results(state.measured), *([] if isinstance(spec, EvaluationJob) else [ONE_SEED])]
+    found += (
+        [UNKNOWN_CHOICE]
+        if isinstance(spec, EvaluationJobSpec)
+        else _of_the_training(spec, state, dataset, images)
+    )
+    return [
+        *found,
+        *_of_the_results(state.measured),
+        *([] if isinstance(spec, EvaluationJobSpec) else [ONE_SEED]),
+    ]
 
 
 def _of_the_test_images(used: int, dataset: DatasetDescription) -> Iterator[str]:
@@ -62,9 +72,11 @@ def _of_the_test_images(used: int, dataset: DatasetDescription) -> Iterator[str]
 # -- attacks
 
 
-def _of_the_attacks(spec: Submitted) -> Iterator[str]:
+def _of_the_attacks(spec: SubmittedSpec) -> Iterator[str]:
     evaluation = spec.evaluation
-    if not any(isinstance(attack, AutoAttack) and attack.norm == "linf" for attack in evaluation.attacks):
+    if not any(
+        isinstance(attack, AutoAttack) and attack.norm == "linf" for attack in evaluation.attacks
+    ):
         yield "AutoAttack was not run: robust accuracy under PGD or CW alone is an upper bound that often flatters."
     for attack in evaluation.attacks:
         if isinstance(attack, AutoAttack):
@@ -74,9 +86,13 @@ def _of_the_attacks(spec: Submitted) -> Iterator[str]:
     yield from _of_the_radii(spec, evaluation)
 
 
-def _of_the_radii(spec: Submitted, evaluation: Evaluation) -> Iterator[str]:
-    radius = spec.radius if isinstance(spec, EvaluationJob) else spec.adversary.radius
-    where = "this evaluation is of" if isinstance(spec, EvaluationJob) else "the student was trained at"
+def _of_the_radii(spec: SubmittedSpec, evaluation: Evaluation) -> Iterator[str]:
+    radius = spec.radius if isinstance(spec, EvaluationJobSpec) else spec.adversary.radius
+    where = (
+        "this evaluation is of"
+        if isinstance(spec, EvaluationJobSpec)
+        else "the student was trained at"
+    )
     for attack in evaluation.attacks:
         if attack.radius != radius and not (isinstance(attack, AutoAttack) and attack.norm == "l2"):
             yield f"{attack.name} was run at radius {attack.radius:.4g}, {where} {radius:.4g}."
@@ -86,7 +102,11 @@ def _of_autoattack(attack: AutoAttack) -> Iterator[str]:
     if attack.is_standard:
         return
     less = [] if len(attack.stages) == 4 else [f"stages {', '.join(attack.stages)}"]
-    less += [] if attack.queries == STANDARD_QUERIES else [f"{attack.queries} queries of {STANDARD_QUERIES}"]
+    less += (
+        []
+        if attack.queries == STANDARD_QUERIES
+        else [f"{attack.queries} queries of {STANDARD_QUERIES}"]
+    )
     less += [] if attack.iterations == 100 else [f"{attack.iterations} iterations of 100"]
     yield f"AutoAttack was not the standard version: {'; '.join(less or ['another order of stages'])}."
 
@@ -112,7 +132,9 @@ def _of_the_analysis(analysis: Analysis) -> Iterator[str]:
 # -- training
 
 
-def _of_the_training(spec: TrainingJob, state: State, dataset: DatasetDescription, images: dict[str, int]) -> Iterator[str]:
+def _of_the_training(
+    spec: TrainingSpec, state: RunState, dataset: DatasetDescription, images: dict[str, int]
+) -> Iterator[str]:
     if images["training"] + images["held_out"] < dataset.train_images:
         yield f"Only {images['training'] + images['held_out']} of {dataset.train_images} training images were used."
     if spec.data.extra is not None:
@@ -122,8 +144,12 @@ def _of_the_training(spec: TrainingJob, state: State, dataset: DatasetDescriptio
     yield from _of_the_choice(spec, state, images["held_out"])
 
 
-def _of_the_choice(spec: TrainingJob, state: State, held_out: int) -> Iterator[str]:
-    judged = {epoch["epoch"]: epoch["held_out_robust"] for epoch in state.history if "held_out_robust" in epoch}
+def _of_the_choice(spec: TrainingSpec, state: RunState, held_out: int) -> Iterator[str]:
+    judged = {
+        epoch["epoch"]: epoch["held_out_robust"]
+        for epoch in state.history
+        if "held_out_robust" in epoch
+    }
     if spec.evaluation.every_epochs > 1:
         yield f"The best epoch was chosen among one in {spec.evaluation.every_epochs}: {len(judged)} of {spec.schedule.epochs}."
     elif len(judged) < FEW_EPOCHS:
@@ -144,7 +170,11 @@ def _of_the_results(measured: Measured) -> Iterator[str]:
         for name, entry in results.items():
             if role == "last" and entry == measured["best"].get(name):
                 continue  # the last epoch is the best
-            for sentence in [*entry.get("notes", []), *entry.get("warnings", []), *_of_the_entry(entry)]:
+            for sentence in [
+                *entry.get("notes", []),
+                *entry.get("warnings", []),
+                *_of_the_entry(entry),
+            ]:
                 yield f"{title_of(name)}, {ROLES[role]}: {sentence}"
 
 

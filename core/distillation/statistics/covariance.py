@@ -19,4 +19,6 @@ def effective_rank(matrix: Tensor) -> Tensor:
 
     The participation ratio: between 1 (one direction) and the matrix's size (all alike); needs no eigendecomposition.
     """
-    return matrix.diagonal().sum().square() / matrix.square().sum().clamp_min(torch.finfo(matrix.dtype).tiny)
+    return matrix.diagonal().sum().square() / matrix.square().sum().clamp_min(
+        torch.finfo(matrix.dtype).tiny
+    )

@@ -91,7 +91,10 @@ def normal_kl(
     divergence: Tensor = 0.5 * (whitened.square().sum() - len(a)) + log_determinants
     if means is not None:
         shift = (means[1] - means[0]).double().unsqueeze(1)
-        divergence = divergence + 0.5 * torch.linalg.solve_triangular(chol_b, shift, upper=False).square().sum()
+        divergence = (
+            divergence
+            + 0.5 * torch.linalg.solve_triangular(chol_b, shift, upper=False).square().sum()
+        )
     return (divergence / len(a) if per_dimension else divergence).to(a.dtype)
 
 
@@ -136,7 +139,9 @@ class _SymmetricPower(torch.autograd.Function):
         middle = (values[:, None] + values[None, :]) / 2
         # Where two eigenvalues (nearly) meet, the divided difference becomes the derivative between them.
         close = gaps.abs() <= 1e-4 * middle
-        differences = (powered[:, None] - powered[None, :]) / torch.where(close, torch.ones_like(gaps), gaps)
+        differences = (powered[:, None] - powered[None, :]) / torch.where(
+            close, torch.ones_like(gaps), gaps
+        )
         slopes = torch.where(close, gamma * middle ** (gamma - 1), differences)
         inner = vectors.T @ ((gradients[0] + gradients[0].T) / 2) @ vectors
         return vectors @ (slopes * inner) @ vectors.T, None

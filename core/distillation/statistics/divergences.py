@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from core.spec.method import Reduction
+from core.jobspec.training.methods import Reduction
 
 
 def kl(p_logits_BK: Tensor, q_logits_BK: Tensor) -> Tensor:

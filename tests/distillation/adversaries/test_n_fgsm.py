@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core.distillation.adversaries import n_fgsm
-from core.spec.adversary import NFgsm
+from core.jobspec.training.adversary import NFgsmSettings
 
 CENTER = torch.rand(2, 3, 3, generator=torch.Generator().manual_seed(99))
 
@@ -25,11 +25,16 @@ def away_from_center(images_BCHW: Tensor) -> Tensor:
     return (images_BCHW - CENTER).square().flatten(1).sum(1)
 
 
-def slow_n_fgsm(clean: Tensor, noise: Tensor, radius: float, step_factor: float, noise_factor: float) -> Tensor:
+def slow_n_fgsm(
+    clean: Tensor, noise: Tensor, radius: float, step_factor: float, noise_factor: float
+) -> Tensor:
     """Pixel by pixel: noise of U(-k r, k r), a step of a r away from the center as seen from there, clipped to [0, 1]."""
     result = []
     for x, u, c in zip(
-        clean.flatten().tolist(), noise.flatten().tolist(), CENTER.expand_as(clean).flatten().tolist(), strict=True
+        clean.flatten().tolist(),
+        noise.flatten().tolist(),
+        CENTER.expand_as(clean).flatten().tolist(),
+        strict=True,
     ):
         noisy = x + noise_factor * radius * u
         up = 1 if noisy > c else -1
@@ -49,13 +54,21 @@ def test_n_fgsm_equals_the_slow_formula(step_factor: float, noise_factor: float)
         noise_factor=noise_factor,
         generator=seeded(3),
     )
-    torch.testing.assert_close(found, slow_n_fgsm(clean, noise, 0.1, step_factor, noise_factor), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        found, slow_n_fgsm(clean, noise, 0.1, step_factor, noise_factor), rtol=0, atol=1e-6
+    )
 
 
 def test_the_defaults_are_noise_of_two_radii_and_a_step_of_one() -> None:
-    chosen = n_fgsm(away_from_center, images(), radius=0.1, step_factor=1, noise_factor=2, generator=seeded(0))
+    chosen = n_fgsm(
+        away_from_center, images(), radius=0.1, step_factor=1, noise_factor=2, generator=seeded(0)
+    )
     assert torch.equal(n_fgsm(away_from_center, images(), radius=0.1, generator=seeded(0)), chosen)
-    assert (NFgsm().radius, NFgsm().step_factor, NFgsm().noise_factor) == (8 / 255, 1.0, 2.0)
+    assert (NFgsmSettings().radius, NFgsmSettings().step_factor, NFgsmSettings().noise_factor) == (
+        8 / 255,
+        1.0,
+        2.0,
+    )
 
 
 def test_without_noise_it_is_fgsm() -> None:
@@ -66,7 +79,9 @@ def test_without_noise_it_is_fgsm() -> None:
 
 @given(radius=st.floats(min_value=0, max_value=1), seed=st.integers(0, 1000))
 @settings(max_examples=50, deadline=None)
-def test_the_perturbation_is_within_three_radii_and_the_image_in_0_to_1(radius: float, seed: int) -> None:
+def test_the_perturbation_is_within_three_radii_and_the_image_in_0_to_1(
+    radius: float, seed: int
+) -> None:
     clean = images(seed=seed)
     found = n_fgsm(away_from_center, clean, radius=radius, generator=seeded(seed))
     assert (found - clean).abs().max() <= 3 * radius + 1e-6
@@ -85,7 +100,9 @@ def test_the_perturbation_is_not_projected_onto_the_ball() -> None:
 
 
 def test_n_fgsm_is_a_function_of_its_generator() -> None:
-    one, again, other = (n_fgsm(away_from_center, images(), radius=0.1, generator=seeded(seed)) for seed in (1, 1, 2))
+    one, again, other = (
+        n_fgsm(away_from_center, images(), radius=0.1, generator=seeded(seed)) for seed in (1, 1, 2)
+    )
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective, attack, n_fgsm, pgd
-from core.spec.adversary import NFgsm, Pgd
+from core.jobspec.training.adversary import NFgsmSettings, PgdSettings
 
 STARTS = ["gaussian", "uniform", "clean"]
 radii = st.floats(min_value=0, max_value=1)
@@ -41,7 +41,9 @@ def nowhere_rising(images_BCHW: Tensor) -> Tensor:
 def test_pgd_finds_the_worst_point_of_a_linear_model(start: str) -> None:
     clean = images()
     worst = (clean + 0.1 * WEIGHTS.sign()).clamp(0, 1)
-    found = pgd(linear, clean, radius=0.1, step_size=0.03, steps=10, start=start, generator=seeded(0))
+    found = pgd(
+        linear, clean, radius=0.1, step_size=0.03, steps=10, start=start, generator=seeded(0)
+    )
     torch.testing.assert_close(found, worst, rtol=0, atol=1e-7)
 
 
@@ -69,7 +71,9 @@ def test_only_the_sign_of_the_gradient_counts() -> None:
     clean = images()
     chosen = {"radius": 0.1, "step_size": 0.03, "steps": 3, "start": "clean"}
     small = pgd(lambda x: 1e-20 * linear(x), clean, **chosen)
-    torch.testing.assert_close(small, pgd(lambda x: 1e10 * linear(x), clean, **chosen), rtol=0, atol=0)
+    torch.testing.assert_close(
+        small, pgd(lambda x: 1e10 * linear(x), clean, **chosen), rtol=0, atol=0
+    )
 
 
 def test_no_image_moves_another_ones_adversary() -> None:
@@ -92,13 +96,23 @@ def test_every_adversary_is_within_the_radius_and_in_0_to_1(
     start: str, radius: float, step_size: float, steps: int, seed: int
 ) -> None:
     clean = images(seed=seed)
-    found = pgd(linear, clean, radius=radius, step_size=step_size, steps=steps, start=start, generator=seeded(seed))
+    found = pgd(
+        linear,
+        clean,
+        radius=radius,
+        step_size=step_size,
+        steps=steps,
+        start=start,
+        generator=seeded(seed),
+    )
     assert (found - clean).abs().max() <= radius + 1e-6
     assert found.min() >= 0
     assert found.max() <= 1
 
 
-def slow_softmax_pgd(x: np.ndarray, weights: np.ndarray, label: int, radius: float, step_size: float, steps: int) -> np.ndarray:
+def slow_softmax_pgd(
+    x: np.ndarray, weights: np.ndarray, label: int, radius: float, step_size: float, steps: int
+) -> np.ndarray:
     """PGD from the clean image on -log softmax(W x)[label], pixel by pixel with the gradient W'(p - onehot) written out."""
     iterate = x.copy()
     for _ in range(steps):
@@ -139,7 +153,18 @@ def test_pgd_on_a_softmax_equals_the_slow_formula_step_by_step() -> None:
 def start_noise(start: str, radius: float, seed: int = 0) -> Tensor:
     """What the start adds to gray images, where nothing is clipped."""
     gray = torch.full((8, 3, 16, 16), 0.5)
-    return pgd(nowhere_rising, gray, radius=radius, step_size=0.1, steps=1, start=start, generator=seeded(seed)) - gray
+    return (
+        pgd(
+            nowhere_rising,
+            gray,
+            radius=radius,
+            step_size=0.1,
+            steps=1,
+            start=start,
+            generator=seeded(seed),
+        )
+        - gray
+    )
 
 
 def test_the_clean_start_adds_nothing() -> None:
@@ -180,7 +205,10 @@ def test_the_start_is_a_function_of_the_generator_alone(start: str) -> None:
 
 def test_a_generator_that_goes_on_gives_another_start() -> None:
     generator = seeded(0)
-    first, second = (pgd(nowhere_rising, images(), radius=0.1, step_size=0.1, steps=1, generator=generator) for _ in range(2))
+    first, second = (
+        pgd(nowhere_rising, images(), radius=0.1, step_size=0.1, steps=1, generator=generator)
+        for _ in range(2)
+    )
     assert not torch.equal(first, second)
 
 
@@ -191,8 +219,16 @@ def test_gradients_of_parameters_and_the_images_are_not_touched() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(18, 3))
     clean, labels = images(), torch.tensor([0, 1, 2, 0])
     kept = clean.clone()
-    found = pgd(lambda x: cross_entropy(network(x), labels, reduction="none"), clean, radius=0.1, step_size=0.03, steps=3)
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in network.parameters())
+    found = pgd(
+        lambda x: cross_entropy(network(x), labels, reduction="none"),
+        clean,
+        radius=0.1,
+        step_size=0.03,
+        steps=3,
+    )
+    assert all(
+        parameter.grad is None and parameter.requires_grad for parameter in network.parameters()
+    )
     assert torch.equal(clean, kept)
     assert clean.grad is None
     assert not clean.requires_grad
@@ -203,7 +239,9 @@ def test_gradients_of_parameters_and_the_images_are_not_touched() -> None:
 def test_gradients_already_gathered_stay_as_they_are() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(18, 3))
     network(images()).sum().backward()
-    before = [parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None]
+    before = [
+        parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None
+    ]
     pgd(lambda x: network(x).square().sum(1), images(), radius=0.1, step_size=0.03, steps=3)
     after = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
     assert len(before) == 2
@@ -238,20 +276,24 @@ def test_the_mode_of_the_network_stays_the_callers() -> None:
 
 @pytest.mark.parametrize("start", STARTS)
 def test_attack_does_what_the_spec_of_pgd_says(start: str) -> None:
-    spec = Pgd(radius=0.1, step_size=0.04, steps=2, start=start)
+    spec = PgdSettings(radius=0.1, step_size=0.04, steps=2, start=start)
     found = attack(spec, linear, images(), seeded(7))
-    expected = pgd(linear, images(), radius=0.1, step_size=0.04, steps=2, start=start, generator=seeded(7))
+    expected = pgd(
+        linear, images(), radius=0.1, step_size=0.04, steps=2, start=start, generator=seeded(7)
+    )
     assert torch.equal(found, expected)
 
 
 def test_attack_does_what_the_spec_of_n_fgsm_says() -> None:
-    spec = NFgsm(radius=0.1, step_factor=1.25, noise_factor=0.5)
+    spec = NFgsmSettings(radius=0.1, step_factor=1.25, noise_factor=0.5)
     found = attack(spec, linear, images(), seeded(7))
-    expected = n_fgsm(linear, images(), radius=0.1, step_factor=1.25, noise_factor=0.5, generator=seeded(7))
+    expected = n_fgsm(
+        linear, images(), radius=0.1, step_factor=1.25, noise_factor=0.5, generator=seeded(7)
+    )
     assert torch.equal(found, expected)
 
 
 def test_the_default_adversary_is_the_papers() -> None:
-    spec = Pgd()
+    spec = PgdSettings()
     assert (spec.radius, spec.step_size, spec.steps) == (8 / 255, 2 / 255, 10)
     assert (spec.start, spec.student_mode) == ("gaussian", "eval")

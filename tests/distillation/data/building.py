@@ -11,15 +11,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from core.distillation.data.archive import unpack
 from core.distillation.data.images import Images
-from core.folder import Imported, JobFolder
-from core.spec.job import ImportDataset
+from core.distillation.data.importing.archive import unpack
+from core.job_folder import Imported, JobFolder
+from core.jobspec.job import ImportDatasetSpec
 
 
-def picture(mode: str = "RGB", size: tuple[int, int] = (8, 8), seed: int = 0, form: str = "PNG") -> bytes:
+def picture(
+    mode: str = "RGB", size: tuple[int, int] = (8, 8), seed: int = 0, form: str = "PNG"
+) -> bytes:
     channels = {"L": (), "RGB": (3,), "RGBA": (4,), "LA": (2,)}
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], *channels[mode]), np.uint8)
+    pixels = np.random.default_rng(seed).integers(
+        0, 256, (size[1], size[0], *channels[mode]), np.uint8
+    )
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, form, **({"lossless": True} if form == "WEBP" else {}))
     return out.getvalue()
@@ -27,10 +31,17 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (8, 8), seed: int = 0, fo
 
 def png_that_says(width: int, height: int) -> bytes:
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def two_classes(prefix: str = "", per_class: int = 5, **changes) -> dict[str, bytes]:
@@ -54,10 +65,16 @@ def zip_of(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> 
 
 
 def tar_of(
-    files: dict[str, bytes], compression: str = "", form: int = tarfile.PAX_FORMAT, folders: tuple[str, ...] = ()
+    files: dict[str, bytes],
+    compression: str = "",
+    form: int = tarfile.PAX_FORMAT,
+    folders: tuple[str, ...] = (),
 ) -> bytes:
     return tar_of_members(
-        [*(member(name, type=tarfile.DIRTYPE) for name in folders), *(member(name, data) for name, data in files.items())],
+        [
+            *(member(name, type=tarfile.DIRTYPE) for name in folders),
+            *(member(name, data) for name, data in files.items()),
+        ],
         compression,
         form,
     )
@@ -71,7 +88,11 @@ def member(name: str, data: bytes = b"", **changes) -> tuple[tarfile.TarInfo, by
     return info, data
 
 
-def tar_of_members(members: list[tuple[tarfile.TarInfo, bytes]], compression: str = "", form: int = tarfile.PAX_FORMAT) -> bytes:
+def tar_of_members(
+    members: list[tuple[tarfile.TarInfo, bytes]],
+    compression: str = "",
+    form: int = tarfile.PAX_FORMAT,
+) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode=f"w:{compression}", format=form) as archive:
         for info, data in members:
@@ -79,7 +100,9 @@ def tar_of_members(members: list[tuple[tarfile.TarInfo, bytes]], compression: st
     return out.getvalue()
 
 
-def npy_of(shape: str, descr: str = "'|u1'", fortran: str = "False", data: bytes = b"", version: int = 1) -> bytes:
+def npy_of(
+    shape: str, descr: str = "'|u1'", fortran: str = "False", data: bytes = b"", version: int = 1
+) -> bytes:
     """An array's file with whatever header."""
     head = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n".encode()
     length = struct.pack("<H" if version == 1 else "<I", len(head))
@@ -112,7 +135,7 @@ def write_files(root: Path, files: dict[str, bytes]) -> Path:
 
 def import_job(path: Path, **changes) -> JobFolder:
     folder = JobFolder(path)
-    folder.lay_out(ImportDataset(**{"dataset_id": "d1", "source": "upload"} | changes))
+    folder.lay_out(ImportDatasetSpec(**{"dataset_id": "d1", "source": "upload"} | changes))
     return folder
 
 

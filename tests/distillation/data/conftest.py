@@ -3,11 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from core.distillation.data.importing import import_dataset
+from core.distillation.jobs.dataset_import import import_dataset
 from core.errors import Refused
-from core.folder import JobFolder
-
-from .building import import_job
+from core.job_folder import JobFolder
+from tests.distillation.data.building import import_job
 
 
 @pytest.fixture
@@ -21,7 +20,12 @@ def import_upload(tmp_path: Path) -> Callable[[bytes], JobFolder]:
         try:
             import_dataset(job)
         finally:
-            assert {path.name for path in job.path.iterdir()} <= {"spec.json", "upload", "output", "events.jsonl"}
+            assert {path.name for path in job.path.iterdir()} <= {
+                "spec.json",
+                "upload",
+                "output",
+                "events.jsonl",
+            }
             assert {path.name for path in job.output.iterdir()} <= {"dataset.safetensors"}
             assert {path.name for path in job.path.parent.iterdir()} == {"job", "canary"}
             assert (tmp_path / "box" / "canary").read_text() == "untouched"
@@ -31,7 +35,9 @@ def import_upload(tmp_path: Path) -> Callable[[bytes], JobFolder]:
 
 
 @pytest.fixture
-def refused(import_upload: Callable[[bytes], JobFolder], tmp_path: Path) -> Callable[[bytes], tuple[str, str]]:
+def refused(
+    import_upload: Callable[[bytes], JobFolder], tmp_path: Path
+) -> Callable[[bytes], tuple[str, str]]:
     """(code, message) of the refusal; nothing was written, and no message gives a path of this machine away."""
 
     def run(upload: bytes) -> tuple[str, str]:

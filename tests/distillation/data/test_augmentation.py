@@ -3,14 +3,20 @@ import torch
 from torch import Tensor
 
 from core.distillation.data import augment
-from core.spec.data import Augmentation
+from core.jobspec.data import Augmentation
 
 
 def seeded(seed: int = 0, device: str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def images(batch: int = 6, channels: int = 3, height: int = 9, width: int = 8, dtype: torch.dtype = torch.uint8) -> Tensor:
+def images(
+    batch: int = 6,
+    channels: int = 3,
+    height: int = 9,
+    width: int = 8,
+    dtype: torch.dtype = torch.uint8,
+) -> Tensor:
     pixels = torch.randint(1, 256, (batch, channels, height, width), generator=seeded())
     return pixels.to(torch.uint8) if dtype == torch.uint8 else pixels.float() / 255
 
@@ -21,10 +27,16 @@ def slowly(images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Gen
     padding = augmentation.crop_padding
     device = generator.device
     draws = (
-        torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=device) if padding else torch.zeros(2, batch)
+        torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=device)
+        if padding
+        else torch.zeros(2, batch)
     )
     tops, lefts = draws.int().tolist()
-    flips = torch.rand(batch, generator=generator, device=device) < 0.5 if augmentation.flip else torch.zeros(batch)
+    flips = (
+        torch.rand(batch, generator=generator, device=device) < 0.5
+        if augmentation.flip
+        else torch.zeros(batch)
+    )
     flips = flips.tolist()
     out = torch.zeros_like(images_BCHW)
     for b in range(batch):
@@ -60,7 +72,9 @@ def test_the_generator_decides_and_nothing_else():
 def test_without_padding_and_flip_nothing_changes_and_nothing_is_drawn():
     generator = seeded(3)
     before = generator.get_state()
-    assert torch.equal(augment(images(), Augmentation(crop_padding=0, flip=False), generator), images())
+    assert torch.equal(
+        augment(images(), Augmentation(crop_padding=0, flip=False), generator), images()
+    )
     assert torch.equal(generator.get_state(), before)
 
 

@@ -4,8 +4,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from core.distillation.data import load
-from core.folder import JobFolder
-from core.spec.data import DIGITS
+from core.job_folder import JobFolder
+from core.jobspec.data import DIGITS
 
 
 def digits_folder(path: Path) -> JobFolder:
@@ -19,7 +19,11 @@ def test_digits_are_what_their_description_says(tmp_path: Path):
     assert dataset.description == DIGITS
     assert dataset.train.images_NCHW.shape == (1437, 1, 8, 8)
     assert dataset.test.images_NCHW.shape == (360, 1, 8, 8)
-    assert set(dataset.train.labels_N.tolist()) == set(dataset.test.labels_N.tolist()) == set(range(10))
+    assert (
+        set(dataset.train.labels_N.tolist())
+        == set(dataset.test.labels_N.tolist())
+        == set(range(10))
+    )
 
 
 def test_digits_use_the_whole_range_of_a_byte(tmp_path: Path):

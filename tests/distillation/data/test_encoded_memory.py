@@ -5,7 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from .building import import_job, picture
+from tests.distillation.data.building import import_job, picture
 
 MEASURED = """
 import sys
@@ -15,9 +15,9 @@ import torch
 
 from core.distillation.data import load
 from core.distillation.data.batches import Batches
-from core.distillation.data.importing import import_dataset
-from core.folder import JobFolder
-from core.spec.data import Augmentation, ResizedCrop
+from core.distillation.jobs.dataset_import import import_dataset
+from core.job_folder import JobFolder
+from core.jobspec.data import Augmentation, ResizedCrop
 
 def kilobytes(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name + ":"))
@@ -60,7 +60,9 @@ def test_120_mb_of_files_are_imported_and_trained_on_in_less_than_64_mb(tmp_path
                     archive.writestr(f"{label}/{at}.bmp", noise)
         folders.append(str(job.path))
     assert Path(folders[0], "upload").stat().st_size > 115 * 10**6
-    done = subprocess.run([sys.executable, "-c", MEASURED, *folders], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *folders], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     importing, training = map(int, done.stdout.split())
     assert importing < 64 * 1024

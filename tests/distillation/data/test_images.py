@@ -5,11 +5,16 @@ from core.distillation.data import Images
 
 
 def four_images() -> Images:
-    return Images(torch.arange(4 * 3 * 8 * 8).remainder(256).to(torch.uint8).view(4, 3, 8, 8), torch.tensor([3, 2, 1, 0]))
+    return Images(
+        torch.arange(4 * 3 * 8 * 8).remainder(256).to(torch.uint8).view(4, 3, 8, 8),
+        torch.tensor([3, 2, 1, 0]),
+    )
 
 
 def test_a_batch_is_float_in_zero_to_one_with_its_labels():
-    images = Images(torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1), torch.tensor([7, 8, 9]))
+    images = Images(
+        torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1), torch.tensor([7, 8, 9])
+    )
     batch_BCHW, labels_B = images.batch(torch.tensor([2, 1, 0, 2]))
     assert batch_BCHW.dtype == torch.float32
     assert batch_BCHW.flatten().tolist() == pytest.approx([1.0, 0.2, 0.0, 1.0])
@@ -41,7 +46,9 @@ def test_float_images_are_refused():
         Images(torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("labels", [torch.zeros(3, dtype=torch.int64), torch.zeros(4, 1, dtype=torch.int64)])
+@pytest.mark.parametrize(
+    "labels", [torch.zeros(3, dtype=torch.int64), torch.zeros(4, 1, dtype=torch.int64)]
+)
 def test_labels_that_do_not_go_with_the_images_are_refused(labels: torch.Tensor):
     with pytest.raises(ValueError, match="do not go with"):
         Images(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), labels)
@@ -53,5 +60,7 @@ def test_a_batch_on_the_gpu_takes_indices_from_the_cpu():
     batch_BCHW, labels_B = images.batch(torch.tensor([1, 3]))
     assert batch_BCHW.device.type == "cuda"
     # CUDA divides by 255 to the last bit but one.
-    torch.testing.assert_close(batch_BCHW.cpu(), four_images().batch(torch.tensor([1, 3]))[0], rtol=0, atol=1e-7)
+    torch.testing.assert_close(
+        batch_BCHW.cpu(), four_images().batch(torch.tensor([1, 3]))[0], rtol=0, atol=1e-7
+    )
     assert labels_B.tolist() == [2, 0]

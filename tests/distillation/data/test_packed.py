@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from core.distillation.data import DataSet, Images, load
 from core.distillation.data.packed import describe, write
 from core.errors import JobFailed
-from core.folder import JobFolder
+from core.job_folder import JobFolder
 
 
 def images(count: int, classes: int = 3) -> Images:
@@ -49,7 +49,10 @@ def test_what_was_written_is_read_back(tmp_path: Path):
 
 def test_the_file_has_the_four_tensors_of_the_packed_layout(tmp_path: Path):
     folder, _ = packed_folder(tmp_path)
-    kinds = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in load_file(folder.dataset_file).items()}
+    kinds = {
+        name: (tensor.dtype, tuple(tensor.shape))
+        for name, tensor in load_file(folder.dataset_file).items()
+    }
     assert kinds == {
         "train_images": (torch.uint8, (7, 3, 8, 9)),
         "train_labels": (torch.int64, (7,)),
@@ -60,11 +63,19 @@ def test_the_file_has_the_four_tensors_of_the_packed_layout(tmp_path: Path):
 
 def test_two_parts_of_one_tensor_can_be_written(tmp_path: Path):
     whole = images(10)
-    write(tmp_path / "f", *(Images(whole.images_NCHW[part], whole.labels_N[part]) for part in (slice(6), slice(6, 10))))
+    write(
+        tmp_path / "f",
+        *(
+            Images(whole.images_NCHW[part], whole.labels_N[part])
+            for part in (slice(6), slice(6, 10))
+        ),
+    )
     assert torch.equal(load_file(tmp_path / "f")["test_images"], whole.images_NCHW[6:])
 
 
-def test_a_failed_write_leaves_neither_file_nor_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_failed_write_leaves_neither_file_nor_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -96,7 +107,10 @@ def test_a_missing_tensor_is_said(tmp_path: Path):
 def test_a_shape_other_than_described_is_said(tmp_path: Path):
     folder, _ = packed_folder(tmp_path)
     changed(folder, test_images=torch.zeros(4, 1, 8, 9, dtype=torch.uint8))
-    assert failure(folder) == "The test images have shape (4, 1, 8, 9); the description says (4, 3, 8, 9)."
+    assert (
+        failure(folder)
+        == "The test images have shape (4, 1, 8, 9); the description says (4, 3, 8, 9)."
+    )
 
 
 def test_a_label_out_of_range_is_said(tmp_path: Path):

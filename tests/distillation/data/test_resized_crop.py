@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import RandomResizedCrop
 
 from core.distillation.data.resized_crop import DRAWS, middle_box, random_box
-from core.spec.data import ResizedCrop
+from core.jobspec.data import ResizedCrop
 
 SIDES = st.integers(8, 2000)
 NUMBERS = st.lists(st.floats(0, 1, exclude_max=True), min_size=DRAWS, max_size=DRAWS)
@@ -15,8 +15,12 @@ NUMBERS = st.lists(st.floats(0, 1, exclude_max=True), min_size=DRAWS, max_size=D
 
 def boxes(width: int, height: int, count: int, crop: ResizedCrop) -> torch.Tensor:
     """[count, 4]."""
-    draws = torch.rand(count, DRAWS, generator=torch.Generator().manual_seed(0), dtype=torch.float64).tolist()
-    return torch.tensor([random_box(width, height, crop, each) for each in draws], dtype=torch.float64)
+    draws = torch.rand(
+        count, DRAWS, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).tolist()
+    return torch.tensor(
+        [random_box(width, height, crop, each) for each in draws], dtype=torch.float64
+    )
 
 
 def test_a_box_by_hand():
@@ -42,8 +46,12 @@ def test_the_middle_box_is_a_square_in_the_middle(width: int, height: int):
     assert top + bottom == pytest.approx(height)
 
 
-@pytest.mark.parametrize(("width", "height", "expected"), [(1000, 10, (493, 0, 506, 10)), (8, 300, (0, 144, 8, 155))])
-def test_of_an_image_that_no_box_fits_in_the_middle_is_taken(width: int, height: int, expected: tuple[int, ...]):
+@pytest.mark.parametrize(
+    ("width", "height", "expected"), [(1000, 10, (493, 0, 506, 10)), (8, 300, (0, 144, 8, 155))]
+)
+def test_of_an_image_that_no_box_fits_in_the_middle_is_taken(
+    width: int, height: int, expected: tuple[int, ...]
+):
     assert random_box(width, height, ResizedCrop(scale=(0.9, 1.0)), [0.5] * DRAWS) == expected
 
 
@@ -51,18 +59,32 @@ def test_of_an_image_that_no_box_fits_in_the_middle_is_taken(width: int, height:
 def test_area_shape_and_place_are_spread_as_torchvision_spreads_them(width: int, height: int):
     count, image = 4000, torch.empty(3, height, width)
     torch.manual_seed(0)
-    theirs = [RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(count)]
+    theirs = [
+        RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(count)
+    ]
     top_N, left_N, high_N, wide_N = torch.tensor(theirs, dtype=torch.float64).T
     ours_N4 = boxes(width, height, count, ResizedCrop())
-    ours = (ours_N4[:, 1], ours_N4[:, 0], ours_N4[:, 3] - ours_N4[:, 1], ours_N4[:, 2] - ours_N4[:, 0])
-    for name, mine_N, other_N in zip(("top", "left", "high", "wide"), ours, (top_N, left_N, high_N, wide_N), strict=True):
-        assert largest_gap(mine_N, other_N) < 0.05, name  # 0.03 is exceeded by chance once in twenty times
+    ours = (
+        ours_N4[:, 1],
+        ours_N4[:, 0],
+        ours_N4[:, 3] - ours_N4[:, 1],
+        ours_N4[:, 2] - ours_N4[:, 0],
+    )
+    for name, mine_N, other_N in zip(
+        ("top", "left", "high", "wide"), ours, (top_N, left_N, high_N, wide_N), strict=True
+    ):
+        assert largest_gap(mine_N, other_N) < 0.05, (
+            name
+        )  # 0.03 is exceeded by chance once in twenty times
 
 
 def largest_gap(one_N: torch.Tensor, other_N: torch.Tensor) -> float:
     """Kolmogorov and Smirnov's distance between two samples."""
     points = torch.cat([one_N, other_N]).sort().values
-    ranks = [torch.searchsorted(sample.sort().values, points, right=True) / len(sample) for sample in (one_N, other_N)]
+    ranks = [
+        torch.searchsorted(sample.sort().values, points, right=True) / len(sample)
+        for sample in (one_N, other_N)
+    ]
     return float((ranks[0] - ranks[1]).abs().max())
 
 

@@ -20,12 +20,16 @@ def numbers(images: Images) -> list[int]:
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_sizes_are_exact_parts_disjoint_and_every_class_has_its_share_to_within_one(data: st.DataObject):
+def test_sizes_are_exact_parts_disjoint_and_every_class_has_its_share_to_within_one(
+    data: st.DataObject,
+):
     labels = data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=200))
     limit = data.draw(st.none() | st.integers(1, 300))
     used = min(limit or len(labels), len(labels))
     held_out_images = data.draw(st.integers(0, used))
-    training, held_out = split(numbered(labels), held_out_images, limit, seed=data.draw(st.integers(0, 2**31 - 1)))
+    training, held_out = split(
+        numbered(labels), held_out_images, limit, seed=data.draw(st.integers(0, 2**31 - 1))
+    )
 
     assert (len(training), len(held_out)) == (used - held_out_images, held_out_images)
     assert len({*numbers(training), *numbers(held_out)}) == used
@@ -34,7 +38,13 @@ def test_sizes_are_exact_parts_disjoint_and_every_class_has_its_share_to_within_
     all_used = Counter(training.labels_N.tolist()) + Counter(held_out.labels_N.tolist())
     for label, images in Counter(labels).items():
         assert abs(all_used[label] - images * used / len(labels)) < 1
-        assert abs(Counter(held_out.labels_N.tolist())[label] - all_used[label] * held_out_images / used) < 1
+        assert (
+            abs(
+                Counter(held_out.labels_N.tolist())[label]
+                - all_used[label] * held_out_images / used
+            )
+            < 1
+        )
 
 
 def test_ten_equal_classes_are_held_out_equally():

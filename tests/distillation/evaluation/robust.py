@@ -22,7 +22,11 @@ def robust_network() -> SmallCnn:
                 x, y = images.batch(indices)
                 network.eval()
                 attacked = pgd(
-                    lambda z, y=y: cross_entropy(network(z), y, reduction="none"), x, radius=0.15, step_size=0.04, steps=4
+                    lambda z, y=y: cross_entropy(network(z), y, reduction="none"),
+                    x,
+                    radius=0.15,
+                    step_size=0.04,
+                    steps=4,
                 )
                 network.train()
                 optimizer.zero_grad()

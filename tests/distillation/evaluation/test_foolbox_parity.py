@@ -11,7 +11,7 @@ from foolbox.attacks import LinfProjectedGradientDescentAttack
 from torch import Tensor
 
 from core.distillation.evaluation.attacks import survives
-from core.spec.evaluation import CwAttack, PgdAttack
+from core.jobspec.evaluation import CwAttack, PgdAttack
 from tests.distillation.evaluation.robust import robust_network, some_images
 
 IMAGES = 200
@@ -27,7 +27,9 @@ class Cw(LinfProjectedGradientDescentAttack):  # type: ignore[misc]
         def loss(inputs: Any) -> Any:
             logits = model(inputs)
             own = eagerpy.onehot_like(logits, labels) > 0
-            lead = eagerpy.where(own, logits, 0).sum(axis=-1) - eagerpy.where(own, -eagerpy.inf, logits).max(axis=-1)
+            lead = eagerpy.where(own, logits, 0).sum(axis=-1) - eagerpy.where(
+                own, -eagerpy.inf, logits
+            ).max(axis=-1)
             return -eagerpy.maximum(lead + CW.confidence, 0).sum()
 
         return loss
@@ -36,13 +38,17 @@ class Cw(LinfProjectedGradientDescentAttack):  # type: ignore[misc]
 KINDS = [(LinfProjectedGradientDescentAttack, PGD), (Cw, CW)]
 
 
-def theirs(kind: type[LinfProjectedGradientDescentAttack], settings: PgdAttack | CwAttack, seed: int) -> Tensor:
+def theirs(
+    kind: type[LinfProjectedGradientDescentAttack], settings: PgdAttack | CwAttack, seed: int
+) -> Tensor:
     """Which images survive. Foolbox draws its start of torch's global generator as we do of ours: one seed, one start."""
     images, labels = some_images(IMAGES).batch(torch.arange(IMAGES))
     attack = kind(abs_stepsize=settings.step_size, steps=settings.steps, random_start=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        _, _, broken = attack(PyTorchModel(robust_network(), (0, 1), device="cpu"), images, labels, epsilons=RADIUS)
+        _, _, broken = attack(
+            PyTorchModel(robust_network(), (0, 1), device="cpu"), images, labels, epsilons=RADIUS
+        )
     return ~broken
 
 

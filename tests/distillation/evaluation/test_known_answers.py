@@ -9,12 +9,17 @@ from core.distillation.evaluation import Finding
 from core.distillation.evaluation.accuracy import measure
 from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.models.network import Classifier
-from core.spec.evaluation import STANDARD_STAGES, AutoAttack, CwAttack, PgdAttack, Stage
+from core.jobspec.evaluation import STANDARD_STAGES, AutoAttack, CwAttack, PgdAttack, Stage
 
 SIDE, CLASSES = 8, 4
 REACH = {"linf": 0.06, "l2": 0.24}
 """Radii."""
-NEAREST_OF_SQUARE = {("plane", "linf"): 0.5, ("plane", "l2"): 0.25, ("cube", "linf"): 0.95, ("cube", "l2"): 0.3}
+NEAREST_OF_SQUARE = {
+    ("plane", "linf"): 0.5,
+    ("plane", "l2"): 0.25,
+    ("cube", "linf"): 0.95,
+    ("cube", "l2"): 0.3,
+}
 """In radii, of images within reach. Square changes no pixel of the last row or column alone, and in L2 windows of 3x3 or more."""
 
 
@@ -42,7 +47,9 @@ class Plane(TwoOfFour):
     def __init__(self, norm: str) -> None:
         super().__init__()
         weight_D = torch.randn(SIDE * SIDE, generator=torch.Generator().manual_seed(0))
-        self.weight = nn.Parameter(weight_D / (weight_D.abs().sum() if norm == "linf" else weight_D.norm()))
+        self.weight = nn.Parameter(
+            weight_D / (weight_D.abs().sum() if norm == "linf" else weight_D.norm())
+        )
 
     def score(self, pixels_BD: Tensor) -> Tensor:
         return (pixels_BD - 0.5) @ self.weight
@@ -67,13 +74,20 @@ class Cube(TwoOfFour):
         return pixels_D
 
 
-def in_and_out_of_reach(network: Plane | Cube, norm: str, nearest: float) -> tuple[Images, list[bool]]:
+def in_and_out_of_reach(
+    network: Plane | Cube, norm: str, nearest: float
+) -> tuple[Images, list[bool]]:
     """Images at several distances, in radii, and which of them no attack can break: measured, as pixels are whole 255ths."""
     shares = [0.1, 0.6 * nearest, nearest, 1.1, 1.25, 1.4]
-    pixels_ND = torch.stack([network.image(share * REACH[norm], norm) for share in shares]).mul(255).round()
+    pixels_ND = (
+        torch.stack([network.image(share * REACH[norm], norm) for share in shares]).mul(255).round()
+    )
     distances = network.score(pixels_ND / 255)
     assert ((distances / REACH[norm] - 1).abs() > 0.01).all()
-    images = Images(pixels_ND.to(torch.uint8).view(-1, 1, SIDE, SIDE), torch.zeros(len(shares), dtype=torch.long))
+    images = Images(
+        pixels_ND.to(torch.uint8).view(-1, 1, SIDE, SIDE),
+        torch.zeros(len(shares), dtype=torch.long),
+    )
     return images, (distances > REACH[norm]).tolist()
 
 
@@ -91,7 +105,9 @@ def kept(network: Classifier, images: Images, norm: str, stages: tuple[Stage, ..
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("kind", ["plane", "cube"])
 @pytest.mark.parametrize("stages", [*((stage,) for stage in STANDARD_STAGES), STANDARD_STAGES])
-def test_autoattack_breaks_exactly_what_is_within_reach(stages: tuple[Stage, ...], kind: str, norm: str) -> None:
+def test_autoattack_breaks_exactly_what_is_within_reach(
+    stages: tuple[Stage, ...], kind: str, norm: str
+) -> None:
     network = Plane(norm) if kind == "plane" else Cube()
     nearest = NEAREST_OF_SQUARE[kind, norm] if stages == ("square",) else 0.95
     images, expected = in_and_out_of_reach(network, norm, nearest)
@@ -100,7 +116,9 @@ def test_autoattack_breaks_exactly_what_is_within_reach(stages: tuple[Stage, ...
 
 @pytest.mark.parametrize("attack", [PgdAttack, CwAttack])
 @pytest.mark.parametrize("kind", ["plane", "cube"])
-def test_pgd_and_cw_break_exactly_what_is_within_reach(attack: type[PgdAttack | CwAttack], kind: str) -> None:
+def test_pgd_and_cw_break_exactly_what_is_within_reach(
+    attack: type[PgdAttack | CwAttack], kind: str
+) -> None:
     network = Plane("linf") if kind == "plane" else Cube()
     images, expected = in_and_out_of_reach(network, "linf", 0.95)
     settings = attack(radius=REACH["linf"], step_size=REACH["linf"] / 8)

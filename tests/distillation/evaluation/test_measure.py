@@ -11,8 +11,8 @@ from core.distillation.data.images import Images
 from core.distillation.evaluation import Finding, Step, accuracy, measure
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
-from core.plain_statistics import wilson
-from core.spec.evaluation import CwAttack, PgdAttack
+from core.jobspec.evaluation import CwAttack, PgdAttack
+from core.summary_statistics import wilson
 
 RADIUS = 20 / 255
 PGD = PgdAttack(radius=RADIUS, step_size=RADIUS / 4)
@@ -49,7 +49,9 @@ class Trap(Classifier):
 
 
 def pixels(values: list[int], labels: list[int]) -> Images:
-    return Images(torch.tensor(values, dtype=torch.uint8)[:, None, None, None], torch.tensor(labels))
+    return Images(
+        torch.tensor(values, dtype=torch.uint8)[:, None, None, None], torch.tensor(labels)
+    )
 
 
 # The boundary is at 127.5 and the radius 20 values wide: 108 to 147 are within reach of the other side.
@@ -58,7 +60,15 @@ LABELS = [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2]
 
 
 def expected(value: float, per_class: list[float | None], images: int, **counts: int) -> Finding:
-    return Finding(value, data={"per_class": per_class, "images": images, "interval": list(wilson(value, images)), **counts})
+    return Finding(
+        value,
+        data={
+            "per_class": per_class,
+            "images": images,
+            "interval": list(wilson(value, images)),
+            **counts,
+        },
+    )
 
 
 CLEAN = expected(11 / 14, [6 / 7, 5 / 6, 0.0], 14, non_finite=0)
@@ -74,12 +84,19 @@ def result(yielded: Iterator[Step | Finding]) -> Finding:
 @pytest.mark.parametrize("batch_size", [1, 4, 14, 100])
 def test_clean_accuracy_is_the_share_of_all_images_and_of_each_class(batch_size: int) -> None:
     images = pixels(VALUES, LABELS)
-    assert result(measure(Threshold(), images, None, classes=3, batch_size=batch_size, seed=0)) == CLEAN
+    assert (
+        result(measure(Threshold(), images, None, classes=3, batch_size=batch_size, seed=0))
+        == CLEAN
+    )
 
 
-@pytest.mark.parametrize("attack", [PGD, CW, PgdAttack(radius=RADIUS, step_size=RADIUS / 4, restarts=3)])
+@pytest.mark.parametrize(
+    "attack", [PGD, CW, PgdAttack(radius=RADIUS, step_size=RADIUS / 4, restarts=3)]
+)
 @pytest.mark.parametrize("batch_size", [4, 100])
-def test_robust_accuracy_counts_correct_under_attack_over_all_images(attack: PgdAttack | CwAttack, batch_size: int) -> None:
+def test_robust_accuracy_counts_correct_under_attack_over_all_images(
+    attack: PgdAttack | CwAttack, batch_size: int
+) -> None:
     images = pixels(VALUES, LABELS)
     found = result(measure(Threshold(), images, attack, classes=3, batch_size=batch_size, seed=0))
     assert found == ROBUST
@@ -87,7 +104,12 @@ def test_robust_accuracy_counts_correct_under_attack_over_all_images(attack: Pgd
 
 def test_an_attack_of_radius_zero_gives_the_clean_accuracy() -> None:
     nothing = PgdAttack(radius=0.0, step_size=0.0)
-    assert result(measure(Threshold(), pixels(VALUES, LABELS), nothing, classes=3, batch_size=5, seed=0)).value == CLEAN.value
+    assert (
+        result(
+            measure(Threshold(), pixels(VALUES, LABELS), nothing, classes=3, batch_size=5, seed=0)
+        ).value
+        == CLEAN.value
+    )
 
 
 def test_robust_accuracy_falls_with_the_radius() -> None:
@@ -108,9 +130,18 @@ def test_robust_accuracy_falls_with_the_radius() -> None:
     assert found == [pytest.approx(count / 14) for count in (11, 9, 8, 5, 3, 0)]
 
 
-def test_progress_is_the_number_of_images_done_after_every_batch_and_the_accuracy_comes_last() -> None:
-    *steps, last = measure(Threshold(), pixels(VALUES, LABELS), None, classes=3, batch_size=4, seed=0)
-    assert [(step.done, step.of) for step in steps if isinstance(step, Step)] == [(4, 14), (8, 14), (12, 14), (14, 14)]
+def test_progress_is_the_number_of_images_done_after_every_batch_and_the_accuracy_comes_last() -> (
+    None
+):
+    *steps, last = measure(
+        Threshold(), pixels(VALUES, LABELS), None, classes=3, batch_size=4, seed=0
+    )
+    assert [(step.done, step.of) for step in steps if isinstance(step, Step)] == [
+        (4, 14),
+        (8, 14),
+        (12, 14),
+        (14, 14),
+    ]
     assert last == CLEAN
 
 
@@ -126,13 +157,17 @@ def test_a_measure_goes_on_from_any_of_its_steps_to_the_same_accuracy() -> None:
 
 
 def test_a_class_without_images_has_no_accuracy() -> None:
-    found = result(measure(Threshold(), pixels([200, 10], [1, 1]), None, classes=4, batch_size=2, seed=0))
+    found = result(
+        measure(Threshold(), pixels([200, 10], [1, 1]), None, classes=4, batch_size=2, seed=0)
+    )
     assert found == expected(0.5, [None, 0.5, None, None], 2, non_finite=0)
 
 
 def test_accuracy_by_hand() -> None:
     standing = torch.tensor([True, False, True, True, False])
-    assert accuracy(standing, torch.tensor([0, 0, 0, 2, 2]), 3) == expected(3 / 5, [2 / 3, None, 1 / 2], 5)
+    assert accuracy(standing, torch.tensor([0, 0, 0, 2, 2]), 3) == expected(
+        3 / 5, [2 / 3, None, 1 / 2], 5
+    )
 
 
 # -- modes
@@ -154,13 +189,17 @@ def random_images(count: int = 30) -> Images:
 
 
 @pytest.mark.parametrize("attack", [None, PGD, CW])
-def test_the_result_does_not_depend_on_the_mode_before_and_the_mode_is_restored(attack: PgdAttack | CwAttack | None) -> None:
+def test_the_result_does_not_depend_on_the_mode_before_and_the_mode_is_restored(
+    attack: PgdAttack | CwAttack | None,
+) -> None:
     network = network_with_batch_norm()
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}
     found = []
     for training in (True, False):
         network.train(training)
-        found.append(result(measure(network, random_images(), attack, classes=3, batch_size=7, seed=0)))
+        found.append(
+            result(measure(network, random_images(), attack, classes=3, batch_size=7, seed=0))
+        )
         assert network.training is training
         assert network.bn1.training is training
     assert found[0] == found[1]
@@ -190,7 +229,9 @@ def test_the_mode_is_restored_where_the_measurement_is_given_up_half_way() -> No
 def survivors(seed: int, index: int = 0, batch_size: int = 50, count: int = 200) -> float:
     images = pixels([127] * count, [0] * count)
     attack = PgdAttack(radius=RADIUS, step_size=RADIUS / 4, steps=1)
-    return result(measure(Trap(), images, attack, classes=2, batch_size=batch_size, seed=seed, index=index)).value
+    return result(
+        measure(Trap(), images, attack, classes=2, batch_size=batch_size, seed=seed, index=index)
+    ).value
 
 
 def test_the_random_starts_are_a_function_of_the_seed_the_attacks_place_and_the_batch() -> None:
@@ -224,5 +265,7 @@ def test_logits_that_are_not_finite_count_as_not_correct(place: int) -> None:
             logits_BK[place] = float("nan")
             return logits_BK
 
-    found = result(measure(Broken(), pixels([10, 20, 30], [0, 0, 0]), None, classes=3, batch_size=3, seed=0))
+    found = result(
+        measure(Broken(), pixels([10, 20, 30], [0, 0, 0]), None, classes=3, batch_size=3, seed=0)
+    )
     assert found == expected(2 / 3, [2 / 3, None, None], 3, non_finite=1)

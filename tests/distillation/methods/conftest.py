@@ -19,8 +19,12 @@ def gratings(seed: int) -> Tensor:
     """Six images of different contrast, brightness and direction, with a little noise."""
     noise = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
     rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
-    waves = torch.stack([(rows * (image % 3) + columns * (image // 3 + 0.5) + seed).sin() for image in range(6)])[:, None]
-    contrast, brightness = (torch.linspace(*ends, 6)[:, None, None, None] for ends in ((0.05, 0.4), (0.7, 0.3)))
+    waves = torch.stack(
+        [(rows * (image % 3) + columns * (image // 3 + 0.5) + seed).sin() for image in range(6)]
+    )[:, None]
+    contrast, brightness = (
+        torch.linspace(*ends, 6)[:, None, None, None] for ends in ((0.05, 0.4), (0.7, 0.3))
+    )
     return (brightness + contrast * waves + 0.1 * noise).clamp(0, 1)
 
 

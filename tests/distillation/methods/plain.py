@@ -37,19 +37,29 @@ def gradients(network: SmallCnn) -> dict[str, Tensor]:
     return {name: p.grad.double() for name, p in network.named_parameters() if p.grad is not None}
 
 
-def assert_descends(outcome: Outcome, student: SmallCnn, plain_student: SmallCnn, expected: Tensor) -> None:
+def assert_descends(
+    outcome: Outcome, student: SmallCnn, plain_student: SmallCnn, expected: Tensor
+) -> None:
     """The loss has the value ``expected``, and its gradient with respect to the student."""
-    torch.testing.assert_close(outcome.loss.detach().double(), expected.detach(), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(
+        outcome.loss.detach().double(), expected.detach(), rtol=1e-4, atol=1e-7
+    )
     outcome.loss.backward()
     expected.backward()
     found, wanted = gradients(student), gradients(plain_student)
     assert set(found) == set(wanted)
     for name, gradient in found.items():
-        torch.testing.assert_close(gradient, wanted[name], rtol=2e-3, atol=2e-5 * max(1.0, wanted[name].abs().max().item()))
+        torch.testing.assert_close(
+            gradient, wanted[name], rtol=2e-3, atol=2e-5 * max(1.0, wanted[name].abs().max().item())
+        )
 
 
 def assert_climbs(
-    method: Method, images: Tensor, labels: Tensor, adversarial: Tensor, formula: Callable[[Tensor], Tensor]
+    method: Method,
+    images: Tensor,
+    labels: Tensor,
+    adversarial: Tensor,
+    formula: Callable[[Tensor], Tensor],
 ) -> None:
     """The adversary's objective has the value and the gradient that ``formula`` has of images in double precision."""
     method.student.eval()
@@ -58,5 +68,10 @@ def assert_climbs(
     value, expected = objective(x), formula(plain)
     assert value.shape == (len(images),)
     torch.testing.assert_close(value.double(), expected, rtol=1e-3, atol=1e-6)
-    (gradient,), (wanted,) = torch.autograd.grad(value.sum(), x), torch.autograd.grad(expected.sum(), plain)
-    torch.testing.assert_close(gradient.double(), wanted, rtol=2e-3, atol=1e-4 * wanted.abs().max().item())
+    (gradient,), (wanted,) = (
+        torch.autograd.grad(value.sum(), x),
+        torch.autograd.grad(expected.sum(), plain),
+    )
+    torch.testing.assert_close(
+        gradient.double(), wanted, rtol=2e-3, atol=1e-4 * wanted.abs().max().item()
+    )

@@ -7,20 +7,28 @@ import torch
 from torch import Tensor
 
 from core.distillation.adversaries import attack
+from core.distillation.forward import mode
 from core.distillation.methods.arkd import Arkd
 from core.distillation.models.small_cnn import SmallCnn
-from core.distillation.views import mode
-from core.spec.adversary import Pgd
-from core.spec.method import Arkd as Settings
+from core.jobspec.training.adversary import PgdSettings
+from core.jobspec.training.methods import ArkdSettings as Settings
 from tests.distillation.methods.plain import gradients, in_double, kl
 
 
 @pytest.mark.parametrize("beta", [0.8, 0.0, 1.0, 0.3])
 def test_eq_4_has_beta_on_the_adversarial_term(
-    student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor, beta: float
+    student: SmallCnn,
+    teacher: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
+    beta: float,
 ) -> None:
     method = Arkd(Settings(beta=beta), student, teacher)
-    plain_student, plain_teacher = in_double(student, training=True), in_double(teacher, training=False)
+    plain_student, plain_teacher = (
+        in_double(student, training=True),
+        in_double(teacher, training=False),
+    )
     outcome = method.outer(method.begin(images, labels), adversarial)
 
     x, x_hat = images.double(), adversarial.double()
@@ -31,7 +39,9 @@ def test_eq_4_has_beta_on_the_adversarial_term(
     assert outcome.terms["arkd_clean"].weight == pytest.approx(1 - beta)
     assert outcome.terms["arkd_adversarial"].weight == pytest.approx(beta)
     assert outcome.terms["arkd_clean"].value.item() == pytest.approx(clean.item(), rel=1e-4)
-    assert outcome.terms["arkd_adversarial"].value.item() == pytest.approx(attacked.item(), rel=1e-4)
+    assert outcome.terms["arkd_adversarial"].value.item() == pytest.approx(
+        attacked.item(), rel=1e-4
+    )
     loss = (1 - beta) * clean + beta * attacked
     assert outcome.loss.item() == pytest.approx(loss.item(), rel=1e-4)
 
@@ -58,7 +68,10 @@ def test_eq_2_climbs_the_kl_from_the_teachers_clean_prediction(
     value = objective(x_hat)
     (gradient,) = torch.autograd.grad(value.sum(), x_hat)
 
-    plain_student, plain_teacher = in_double(student, training=False), in_double(teacher, training=False)
+    plain_student, plain_teacher = (
+        in_double(student, training=False),
+        in_double(teacher, training=False),
+    )
     plain = adversarial.double().requires_grad_()
     expected = kl(plain_teacher(images.double()).detach(), plain_student(plain))
     (expected_gradient,) = torch.autograd.grad(expected.sum(), plain)
@@ -77,11 +90,16 @@ def test_eq_3_climbs_through_both_networks(
     value = objective(x_hat)
     (gradient,) = torch.autograd.grad(value.sum(), x_hat)
 
-    plain_student, plain_teacher = in_double(student, training=False), in_double(teacher, training=False)
+    plain_student, plain_teacher = (
+        in_double(student, training=False),
+        in_double(teacher, training=False),
+    )
     plain = adversarial.double().requires_grad_()
     expected = kl(plain_teacher(plain), plain_student(plain))
     (through_both,) = torch.autograd.grad(expected.sum(), plain, retain_graph=True)
-    (through_student,) = torch.autograd.grad(kl(plain_teacher(plain).detach(), plain_student(plain)).sum(), plain)
+    (through_student,) = torch.autograd.grad(
+        kl(plain_teacher(plain).detach(), plain_student(plain)).sum(), plain
+    )
     torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(gradient.double(), through_both, rtol=1e-3, atol=1e-5)
     assert (through_both - through_student).abs().max() > 0.01
@@ -99,7 +117,12 @@ def test_the_adversary_leaves_no_gradient_on_any_parameter_and_no_trace_in_runni
     method = Arkd(Settings(adaptive=adaptive), student.train(), teacher)
     before = running_statistics(student), running_statistics(teacher)
     with mode(student, "eval"):
-        found = attack(Pgd(radius=0.1, step_size=0.05, steps=3), method.inner(method.begin(images, labels)), images, seeded())
+        found = attack(
+            PgdSettings(radius=0.1, step_size=0.05, steps=3),
+            method.inner(method.begin(images, labels)),
+            images,
+            seeded(),
+        )
     assert student.training
     assert not teacher.training
     for network, kept in zip((student, teacher), before, strict=True):
@@ -111,24 +134,38 @@ def test_the_adversary_leaves_no_gradient_on_any_parameter_and_no_trace_in_runni
         assert objective(found).sum() > objective(images).sum()
 
 
-def test_the_adversaries_of_eq_2_and_eq_3_differ(student: SmallCnn, teacher: SmallCnn, images: Tensor, labels: Tensor) -> None:
+def test_the_adversaries_of_eq_2_and_eq_3_differ(
+    student: SmallCnn, teacher: SmallCnn, images: Tensor, labels: Tensor
+) -> None:
     found = []
     student.eval()
     for adaptive in (False, True):
         method = Arkd(Settings(adaptive=adaptive), student, teacher)
         found.append(
-            attack(Pgd(radius=0.1, step_size=0.05, steps=3), method.inner(method.begin(images, labels)), images, seeded())
+            attack(
+                PgdSettings(radius=0.1, step_size=0.05, steps=3),
+                method.inner(method.begin(images, labels)),
+                images,
+                seeded(),
+            )
         )
     assert (found[0] - found[1]).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_no_gradient_reaches_the_teacher(
-    student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor, adaptive: bool
+    student: SmallCnn,
+    teacher: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
+    adaptive: bool,
 ) -> None:
     method = Arkd(Settings(adaptive=adaptive), student, teacher)
     method.outer(method.begin(images, labels), adversarial).loss.backward()
-    assert all(parameter.grad is None and not parameter.requires_grad for parameter in teacher.parameters())
+    assert all(
+        parameter.grad is None and not parameter.requires_grad for parameter in teacher.parameters()
+    )
     assert all(parameter.grad is not None for parameter in student.parameters())
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from core.distillation.methods import When
 from core.distillation.methods.at_prm import AtPrm, MixedBatch, cutmix, mixup
 from core.distillation.models.small_cnn import SmallCnn
-from core.spec.method import AtPrm as Settings
+from core.jobspec.training.methods import AtPrmSettings as Settings
 from tests.distillation.methods.plain import assert_descends, cross_entropy, in_double
 
 PLAIN = {"mixup": 0.0, "cutmix": 0.0, "label_smoothing": 0.0}
@@ -19,31 +19,46 @@ def patched(student: SmallCnn) -> SmallCnn:
     return student
 
 
-def test_without_masks_and_mixing_it_is_pgd_at(patched: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor) -> None:
+def test_without_masks_and_mixing_it_is_pgd_at(
+    patched: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
+) -> None:
     plain = in_double(patched, True)
     method = AtPrm(Settings(masked=0, **PLAIN), patched)
     outcome = method.outer(method.begin(images, labels), adversarial)
-    assert_descends(outcome, patched, plain, cross_entropy(plain(adversarial.double()), labels).mean())
+    assert_descends(
+        outcome, patched, plain, cross_entropy(plain(adversarial.double()), labels).mean()
+    )
 
 
-def test_the_share_of_masked_patches_falls_to_nothing_over_the_first_epochs(patched: SmallCnn) -> None:
+def test_the_share_of_masked_patches_falls_to_nothing_over_the_first_epochs(
+    patched: SmallCnn,
+) -> None:
     method = AtPrm(Settings(masked=0.8, ramp_epochs=5), patched)
-    rates = [method.rate(When(step, steps_per_epoch=10, epochs=20)) for step in (0, 25, 49, 50, 150)]
+    rates = [
+        method.rate(When(step, steps_per_epoch=10, epochs=20)) for step in (0, 25, 49, 50, 150)
+    ]
     assert rates == pytest.approx([0.8, 0.4, 0.8 / 50, 0, 0])
     assert AtPrm(Settings(ramp_epochs=0), patched).rate(When()) == 0
 
 
-def test_masked_patches_are_clean_and_all_others_attacked(patched: SmallCnn, images: Tensor, adversarial: Tensor) -> None:
+def test_masked_patches_are_clean_and_all_others_attacked(
+    patched: SmallCnn, images: Tensor, adversarial: Tensor
+) -> None:
     method = AtPrm(Settings(masked=1.0, ramp_epochs=2, **PLAIN), patched)
-    batch = method.begin(images, torch.zeros(6, dtype=torch.long), When(step=10, steps_per_epoch=10, epochs=2))  # half of them
+    batch = method.begin(
+        images, torch.zeros(6, dtype=torch.long), When(step=10, steps_per_epoch=10, epochs=2)
+    )  # half of them
     torch.manual_seed(0)
     mixed = method.masked(batch, adversarial)
     clean, attacked = (
-        (mixed - each).abs().unfold(2, 2, 2).unfold(3, 2, 2).amax(dim=(1, 4, 5)) < 1e-6 for each in (images, adversarial)
+        (mixed - each).abs().unfold(2, 2, 2).unfold(3, 2, 2).amax(dim=(1, 4, 5)) < 1e-6
+        for each in (images, adversarial)
     )
     assert (clean | attacked).all()
     assert 0.3 < clean.float().mean() < 0.7
-    everything = method.begin(images, torch.zeros(6, dtype=torch.long), When(step=0, steps_per_epoch=10, epochs=2))
+    everything = method.begin(
+        images, torch.zeros(6, dtype=torch.long), When(step=0, steps_per_epoch=10, epochs=2)
+    )
     assert torch.equal(method.masked(everything, adversarial), images)
 
 
@@ -55,14 +70,23 @@ def test_images_and_labels_are_mixed_with_those_of_the_reversed_batch(
     batch = method.begin(images, labels)
     assert isinstance(batch, MixedBatch)
     assert 0 < batch.share < 1
-    torch.testing.assert_close(batch.images_BCHW, batch.share * images + (1 - batch.share) * images.flip(0))
+    torch.testing.assert_close(
+        batch.images_BCHW, batch.share * images + (1 - batch.share) * images.flip(0)
+    )
     plain = in_double(patched, True)
     one_hot = torch.eye(4, dtype=torch.float64)[labels]
     target = 0.9 * (batch.share * one_hot + (1 - batch.share) * one_hot.flip(0)) + 0.1 / 4
-    assert_descends(method.outer(batch, adversarial), patched, plain, cross_entropy(plain(adversarial.double()), target).mean())
+    assert_descends(
+        method.outer(batch, adversarial),
+        patched,
+        plain,
+        cross_entropy(plain(adversarial.double()), target).mean(),
+    )
 
 
-def test_mixup_by_hand_and_cutmix_gives_back_the_share_that_its_rectangle_left(images: Tensor) -> None:
+def test_mixup_by_hand_and_cutmix_gives_back_the_share_that_its_rectangle_left(
+    images: Tensor,
+) -> None:
     assert torch.equal(mixup(images, 1.0)[0], images)
     torch.manual_seed(1)
     for share in (0.0, 0.3, 0.7, 1.0):

@@ -7,8 +7,8 @@ import torch
 
 from core.distillation.methods import METHODS, Method, Outcome, Term, build
 from core.distillation.models.small_cnn import SmallCnn
-from core.spec import method as spec
-from core.spec.presets import REFERENCE
+from core.jobspec.training import methods as spec
+from core.jobspec.training.presets import REFERENCE
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "methods.md"
 
@@ -20,15 +20,25 @@ def test_every_method_has_settings_a_file_and_a_line_in_both_tables() -> None:
         assert kind().name == name
         assert METHODS[name].__module__ == f"core.distillation.methods.{name}"
         assert name in REFERENCE
-        assert f"| `{name}` |" in DOCUMENTATION.read_text(), f"docs/methods.md has no row for {name}"
+        assert f"| `{name}` |" in DOCUMENTATION.read_text(), (
+            f"docs/methods.md has no row for {name}"
+        )
 
 
-DISTILLATION = [spec.Starship(), spec.Arkd(), spec.Ard(), spec.Iad(begin=1), spec.Rslad(), spec.Akd(), spec.AdaAd()]
+DISTILLATION = [
+    spec.StarshipSettings(),
+    spec.ArkdSettings(),
+    spec.ArdSettings(),
+    spec.IadSettings(begin=1),
+    spec.RsladSettings(),
+    spec.AkdSettings(),
+    spec.AdaAdSettings(),
+]
 
 
 @pytest.mark.parametrize("settings", DISTILLATION, ids=lambda it: it.name)
 def test_a_distillation_method_is_built_around_student_and_teacher(
-    settings: spec.DistillationMethod, student: SmallCnn, teacher: SmallCnn
+    settings: spec.DistillationMethodSettings, student: SmallCnn, teacher: SmallCnn
 ) -> None:
     method = build(settings, student, teacher)
     assert type(method) is METHODS[settings.name]
@@ -36,9 +46,12 @@ def test_a_distillation_method_is_built_around_student_and_teacher(
     assert method.teacher is teacher
 
 
-@pytest.mark.parametrize("settings", [spec.Trades(), spec.PgdAt(), spec.Score(), spec.NFgsmAt()])
+@pytest.mark.parametrize(
+    "settings",
+    [spec.TradesSettings(), spec.PgdAtSettings(), spec.ScoreSettings(), spec.NFgsmAtSettings()],
+)
 def test_a_training_method_needs_no_teacher_and_trains_nothing_beside_the_student(
-    settings: spec.TrainingMethod, student: SmallCnn
+    settings: spec.TrainingMethodSettings, student: SmallCnn
 ) -> None:
     method = build(settings, student, None)
     assert type(method) is METHODS[settings.name]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.distillation.methods.heads import Head, Projected, disagreement, perturbed
-from core.spec.starship import ProjectionHeads
+from core.distillation.methods.projection_heads import Head, Projected, disagreement, perturbed
+from core.jobspec.training.starship import ProjectionHeads
 
 FEATURES = 5
 
@@ -21,7 +21,9 @@ def head(**settings: object) -> tuple[Head, ProjectionHeads]:
 
 
 def views(seed: int = 0, samples: int = 7, channels: int = FEATURES) -> tuple[Tensor, Tensor]:
-    clean, adversarial = torch.randn(2, samples, channels, generator=torch.Generator().manual_seed(seed))
+    clean, adversarial = torch.randn(
+        2, samples, channels, generator=torch.Generator().manual_seed(seed)
+    )
     return clean, adversarial
 
 
@@ -52,14 +54,22 @@ def test_without_normalisation_the_projection_is_the_layers_own() -> None:
 
 def test_the_mlp_head_is_linear_batch_norm_relu_linear() -> None:
     mlp, _ = head(kind="mlp", normalise=False)
-    first, scale, shift, last, bias = (parameter.detach().double() for parameter in mlp.parameters())
+    first, scale, shift, last, bias = (
+        parameter.detach().double() for parameter in mlp.parameters()
+    )
     clean = views()[0].double()
     hidden = clean @ first.T
-    hidden = (hidden - hidden.mean(0)) / (hidden.var(0, unbiased=False) + 1e-5).sqrt() * scale + shift
-    torch.testing.assert_close(mlp(clean.float()).double(), hidden.clamp_min(0) @ last.T + bias, rtol=1e-4, atol=1e-5)
+    hidden = (hidden - hidden.mean(0)) / (
+        hidden.var(0, unbiased=False) + 1e-5
+    ).sqrt() * scale + shift
+    torch.testing.assert_close(
+        mlp(clean.float()).double(), hidden.clamp_min(0) @ last.T + bias, rtol=1e-4, atol=1e-5
+    )
 
 
-def test_the_mlp_head_sees_each_views_own_batch_in_both_modes_and_keeps_no_running_statistics() -> None:
+def test_the_mlp_head_sees_each_views_own_batch_in_both_modes_and_keeps_no_running_statistics() -> (
+    None
+):
     mlp, _ = head(kind="mlp")
     clean, adversarial = views()
     projected = mlp.project(clean, adversarial)
@@ -77,7 +87,9 @@ def test_given_weights_stand_in_for_the_heads_own(kind: str) -> None:
     replaced, expected = one.project(*views(), own(other)), other.project(*views())
     torch.testing.assert_close(replaced.joined_B2P, expected.joined_B2P)
     assert all(torch.equal(weight, before[name]) for name, weight in one.named_parameters())
-    torch.testing.assert_close(one.project(*views(), before).joined_B2P, one.project(*views()).joined_B2P)
+    torch.testing.assert_close(
+        one.project(*views(), before).joined_B2P, one.project(*views()).joined_B2P
+    )
 
 
 def test_joined_features_are_clean_then_adversarial_along_the_channels() -> None:
@@ -92,7 +104,9 @@ def test_joined_features_are_clean_then_adversarial_along_the_channels() -> None
 def test_disagreement_is_the_mean_squared_distance_of_the_cosine_from_one() -> None:
     teacher, student = Projected(*views(1)), Projected(*views(2))
     total = 0.0
-    for t, s in zip(teacher.joined_B2P.double().numpy(), student.joined_B2P.double().numpy(), strict=True):
+    for t, s in zip(
+        teacher.joined_B2P.double().numpy(), student.joined_B2P.double().numpy(), strict=True
+    ):
         total += (1 - t @ s / np.sqrt((t @ t) * (s @ s))) ** 2
     assert disagreement(teacher, student).item() == pytest.approx(total / 7, rel=1e-5)
 
@@ -111,15 +125,24 @@ KAPPA = 0.05
 
 def slopes(module: Head, seed: int = 3) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return {name: torch.randn(weight.shape, generator=generator) for name, weight in module.named_parameters()}
+    return {
+        name: torch.randn(weight.shape, generator=generator)
+        for name, weight in module.named_parameters()
+    }
 
 
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_on_a_linear_objective_the_perturbation_reaches_the_boundary_along_the_slope(kind: str, steps: int) -> None:
+def test_on_a_linear_objective_the_perturbation_reaches_the_boundary_along_the_slope(
+    kind: str, steps: int
+) -> None:
     module, settings = head(kind=kind, perturbation=KAPPA, perturbation_steps=steps)
     slope = slopes(module)
-    moved = perturbed(module, lambda weights: sum((slope[name] * weights[name]).sum() for name in weights), settings)
+    moved = perturbed(
+        module,
+        lambda weights: sum((slope[name] * weights[name]).sum() for name in weights),
+        settings,
+    )
     for name, weight in module.named_parameters():
         expected = KAPPA * weight.norm() * slope[name] / slope[name].norm()
         torch.testing.assert_close(moved[name] - weight, expected, rtol=1e-4, atol=1e-6)
@@ -135,7 +158,9 @@ def test_no_weight_tensor_leaves_its_own_ball(steps: int) -> None:
 
     moved = perturbed(module, winding, settings)
     radii = {name: KAPPA * weight.norm().item() for name, weight in module.named_parameters()}
-    lengths = {name: (moved[name] - weight).norm().item() for name, weight in module.named_parameters()}
+    lengths = {
+        name: (moved[name] - weight).norm().item() for name, weight in module.named_parameters()
+    }
     assert all(lengths[name] <= radii[name] + 1e-6 for name in radii)
     if steps == 1:
         assert lengths == pytest.approx(radii, rel=1e-3, abs=1e-6)
@@ -156,7 +181,9 @@ def test_each_step_follows_the_gradient_where_the_last_one_ended() -> None:
         iterate = plain.copy()
         for _ in range(3):
             gradient = 4 * (iterate - goal) ** 3
-            iterate = iterate + 0.3 / 3 * np.linalg.norm(plain) * gradient / np.linalg.norm(gradient)
+            iterate = iterate + 0.3 / 3 * np.linalg.norm(plain) * gradient / np.linalg.norm(
+                gradient
+            )
         np.testing.assert_allclose(moved[name].detach().numpy(), iterate, rtol=1e-4, atol=1e-5)
 
 
@@ -167,12 +194,16 @@ def test_the_perturbation_is_ascent() -> None:
     def objective(weights: dict[str, Tensor]) -> Tensor:
         return disagreement(teacher, module.project(*views(), weights))
 
-    assert objective(perturbed(module, objective, settings)) > objective(dict(module.named_parameters()))
+    assert objective(perturbed(module, objective, settings)) > objective(
+        dict(module.named_parameters())
+    )
 
 
 def test_where_the_objective_is_flat_nothing_is_perturbed() -> None:
     module, settings = head(perturbation=KAPPA)
-    moved = perturbed(module, lambda weights: sum(0 * weight.sum() for weight in weights.values()), settings)
+    moved = perturbed(
+        module, lambda weights: sum(0 * weight.sum() for weight in weights.values()), settings
+    )
     assert all(torch.equal(moved[name], weight) for name, weight in module.named_parameters())
 
 
@@ -180,7 +211,9 @@ def test_a_weight_tensor_of_zeros_has_a_ball_of_radius_zero() -> None:
     module, settings = head(kind="mlp", perturbation=KAPPA)
     name = "layers.1.bias"  # of the batch norm
     slope = slopes(module)
-    moved = perturbed(module, lambda weights: sum((slope[key] * weights[key]).sum() for key in weights), settings)
+    moved = perturbed(
+        module, lambda weights: sum((slope[key] * weights[key]).sum() for key in weights), settings
+    )
     assert own(module)[name].abs().max() == 0
     assert moved[name].abs().max() == 0
 
@@ -188,7 +221,9 @@ def test_a_weight_tensor_of_zeros_has_a_ball_of_radius_zero() -> None:
 def test_the_perturbation_is_a_constant_and_gradients_pass_to_the_heads_own_weights() -> None:
     module, settings = head(perturbation=KAPPA)
     before, slope = own(module), slopes(module)
-    moved = perturbed(module, lambda weights: sum(weight.pow(4).sum() for weight in weights.values()), settings)
+    moved = perturbed(
+        module, lambda weights: sum(weight.pow(4).sum() for weight in weights.values()), settings
+    )
     assert all(parameter.grad is None for parameter in module.parameters())
     assert all(torch.equal(weight, before[name]) for name, weight in module.named_parameters())
     sum((slope[name] * weight).sum() for name, weight in moved.items()).backward()
@@ -196,13 +231,21 @@ def test_the_perturbation_is_a_constant_and_gradients_pass_to_the_heads_own_weig
         torch.testing.assert_close(weight.grad, slope[name], rtol=0, atol=0)
 
 
-def test_by_default_heads_are_linear_the_teachers_is_frozen_and_the_students_perturbed_by_one_step_of_a_hundredth() -> None:
+def test_by_default_heads_are_linear_the_teachers_is_frozen_and_the_students_perturbed_by_one_step_of_a_hundredth() -> (
+    None
+):
     settings = ProjectionHeads()
-    assert (settings.perturbation, settings.perturbation_steps, settings.cosine_weight) == (0.01, 1, 1.0)
+    assert (settings.perturbation, settings.perturbation_steps, settings.cosine_weight) == (
+        0.01,
+        1,
+        1.0,
+    )
     assert (settings.kind, settings.normalise, settings.teacher) == ("linear", True, "frozen")
 
 
 @pytest.mark.parametrize(("features", "width"), [(2, 2), (16, 8), (512, 128), (1280, 128)])
-def test_by_default_heads_are_half_as_wide_as_the_students_features_and_never_wider_than_128(features: int, width: int) -> None:
+def test_by_default_heads_are_half_as_wide_as_the_students_features_and_never_wider_than_128(
+    features: int, width: int
+) -> None:
     assert ProjectionHeads().width(features) == width
     assert ProjectionHeads(dimension=7).width(features) == 7

@@ -6,9 +6,9 @@ from torch import Tensor
 from core.distillation.methods import When, build
 from core.distillation.methods.igdm import Igdm
 from core.distillation.models.small_cnn import SmallCnn
-from core.spec.method import Arkd, Rslad
-from core.spec.method import Igdm as Settings
-from core.spec.starship import Starship
+from core.jobspec.training.methods import ArkdSettings, RsladSettings
+from core.jobspec.training.methods import IgdmSettings as Settings
+from core.jobspec.training.starship import StarshipSettings
 from tests.distillation.methods.plain import assert_climbs, assert_descends, in_double, kl
 
 
@@ -17,8 +17,10 @@ def test_the_change_of_logits_along_the_perturbation_is_matched_with_the_teacher
 ) -> None:
     plain, asked = in_double(student, True), in_double(teacher, False)
     settings = Settings(weight=6.0, forward=0.5, backward=0.25)
-    method = build(Rslad(clean_weight=0), student, teacher, igdm=settings)
-    outcome = method.outer(method.begin(images, labels, When(step=25, steps_per_epoch=10, epochs=4)), adversarial)
+    method = build(RsladSettings(clean_weight=0), student, teacher, igdm=settings)
+    outcome = method.outer(
+        method.begin(images, labels, When(step=25, steps_per_epoch=10, epochs=4)), adversarial
+    )
     x, d = images.double(), adversarial.double() - images.double()
     theirs = (asked(x + 0.5 * d) - asked(x - 0.25 * d)).detach()
     # In the order of the method's own passes: batch norm sees each by itself, so the order matters to nothing but the statistics.
@@ -32,7 +34,7 @@ def test_the_adversary_is_the_other_methods(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     plain, target = in_double(student, False), in_double(teacher, False)(images.double()).detach()
-    method = build(Arkd(), student, teacher, igdm=Settings())
+    method = build(ArkdSettings(), student, teacher, igdm=Settings())
     assert isinstance(method, Igdm)
     assert_climbs(method, images, labels, adversarial, lambda x: kl(target, plain(x)))
 
@@ -40,7 +42,7 @@ def test_the_adversary_is_the_other_methods(
 def test_the_other_methods_terms_figures_and_heads_stay(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    method = build(Starship(), student, teacher, igdm=Settings())
+    method = build(StarshipSettings(), student, teacher, igdm=Settings())
     outcome = method.outer(method.begin(images, labels), adversarial)
     assert {"arkd_clean", "arkd_adversarial", "fca", "pgm", "igdm"} <= outcome.terms.keys()
     assert "effective_rank_student" in outcome.watched

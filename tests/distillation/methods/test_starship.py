@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from core.distillation.adversaries import attack
+from core.distillation.forward import mode
 from core.distillation.methods.arkd import Arkd
 from core.distillation.methods.method import Outcome
 from core.distillation.methods.starship import Starship
 from core.distillation.models.small_cnn import SmallCnn
-from core.distillation.views import mode
-from core.spec.adversary import Pgd
-from core.spec.method import Arkd as ArkdSettings
-from core.spec.starship import (
+from core.jobspec.training.adversary import PgdSettings
+from core.jobspec.training.methods import ArkdSettings
+from core.jobspec.training.starship import (
     CovarianceAlignment,
     Frobenius,
     GramMatching,
@@ -26,7 +26,7 @@ from core.spec.starship import (
     ProjectionHeads,
     SubmatrixAlignment,
 )
-from core.spec.starship import Starship as Settings
+from core.jobspec.training.starship import StarshipSettings as Settings
 
 BATCH, DIMENSION = 6, 3
 MAX_EXP = MaxExp()
@@ -49,7 +49,9 @@ def settings_with(
             distance=distance,
             heads=ProjectionHeads(**{"dimension": DIMENSION, "teacher": "trained"} | (heads or {})),
         ),
-        gram=GramMatching(weight=alpha[1], distance=distance if pgm_distance is None else pgm_distance),
+        gram=GramMatching(
+            weight=alpha[1], distance=distance if pgm_distance is None else pgm_distance
+        ),
         submatrices=SubmatrixAlignment(weight=alpha[2], **(submatrices or {})),
         **changes,
     )
@@ -65,7 +67,9 @@ def starship(settings: Settings, student: SmallCnn, teacher: SmallCnn, seed: int
 
 
 def ridged(matrix: Tensor, ridge: float) -> Tensor:
-    return matrix + ridge * matrix.trace() / len(matrix) * torch.eye(len(matrix), dtype=torch.float64)
+    return matrix + ridge * matrix.trace() / len(matrix) * torch.eye(
+        len(matrix), dtype=torch.float64
+    )
 
 
 def square_root(matrix: Tensor) -> Tensor:
@@ -83,13 +87,19 @@ def plain_distance(a: Tensor, b: Tensor, distance: Any, shift: Tensor | None = N
         a, b = ridged(a, distance.ridge), ridged(b, distance.ridge)
         precision = torch.linalg.inv(b)
         mahalanobis = 0 if shift is None else shift @ precision @ shift
-        nats = 0.5 * ((precision @ a).trace() - size + torch.logdet(b) - torch.logdet(a) + mahalanobis)
+        nats = 0.5 * (
+            (precision @ a).trace() - size + torch.logdet(b) - torch.logdet(a) + mahalanobis
+        )
         return nats / size if distance.per_dimension else nats
     if distance.name == "power_euclidean":
         assert distance.gamma == 0.5
         a, b = square_root(ridged(a, distance.ridge)), square_root(ridged(b, distance.ridge))
     if distance.name == "max_exp":
-        a, b = (identity - torch.linalg.matrix_power(identity - m / (m.trace() + distance.ridge), distance.eta) for m in (a, b))
+        a, b = (
+            identity
+            - torch.linalg.matrix_power(identity - m / (m.trace() + distance.ridge), distance.eta)
+            for m in (a, b)
+        )
     return ((a - b) ** 2).sum()
 
 
@@ -100,7 +110,10 @@ def plain_covariance(clean: Tensor, adversarial: Tensor) -> Tensor:
 
 def plain_gram(clean: Tensor, adversarial: Tensor) -> Tensor:
     rows = torch.cat([clean.softmax(1), adversarial.softmax(1)])
-    return torch.stack([torch.stack([(one * other).sum() for other in rows]) for one in rows]) / rows.shape[1]
+    return (
+        torch.stack([torch.stack([(one * other).sum() for other in rows]) for one in rows])
+        / rows.shape[1]
+    )
 
 
 def plain_omega(matrix: Tensor, factor: float) -> Tensor:
@@ -123,16 +136,27 @@ class Plain:
         self.student = copy.deepcopy(method.student).double().train()
         self.teacher = copy.deepcopy(method.teacher).double().eval()
         self.heads = {
-            owner: {name: weight.detach().double().requires_grad_() for name, weight in head.named_parameters()}
+            owner: {
+                name: weight.detach().double().requires_grad_()
+                for name, weight in head.named_parameters()
+            }
             for owner, head in method.heads.items()
         }
         if self.settings.covariance.heads.teacher == "frozen":
-            self.heads["teacher"] = {name: weight.detach() for name, weight in self.heads["teacher"].items()}
+            self.heads["teacher"] = {
+                name: weight.detach() for name, weight in self.heads["teacher"].items()
+            }
 
-    def project(self, weights: dict[str, Tensor], features: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        clean, adversarial = (f @ weights["layers.weight"].T + weights["layers.bias"] for f in features)
+    def project(
+        self, weights: dict[str, Tensor], features: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        clean, adversarial = (
+            f @ weights["layers.weight"].T + weights["layers.bias"] for f in features
+        )
         if self.settings.covariance.heads.normalise:
-            clean, adversarial = (p / (p**2).sum(1, keepdim=True).sqrt() for p in (clean, adversarial))
+            clean, adversarial = (
+                p / (p**2).sum(1, keepdim=True).sqrt() for p in (clean, adversarial)
+            )
         return clean, adversarial
 
     def cosine(self, theirs: tuple[Tensor, Tensor], ours: tuple[Tensor, Tensor]) -> Tensor:
@@ -143,21 +167,33 @@ class Plain:
     def fca(self, theirs: tuple[Tensor, Tensor], ours: tuple[Tensor, Tensor]) -> Tensor:
         shift = torch.cat(ours, 1).mean(0) - torch.cat(theirs, 1).mean(0)
         distance = self.settings.covariance.distance
-        return 0.25 * plain_distance(plain_covariance(*theirs), plain_covariance(*ours), distance, shift)
+        return 0.25 * plain_distance(
+            plain_covariance(*theirs), plain_covariance(*ours), distance, shift
+        )
 
-    def perturbation(self, theirs: tuple[Tensor, Tensor], features: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def perturbation(
+        self, theirs: tuple[Tensor, Tensor], features: tuple[Tensor, Tensor]
+    ) -> dict[str, Tensor]:
         """Equal steps along the normalised gradient, up to kappa ||W||_F for each weight tensor."""
         heads, own = self.settings.covariance.heads, self.heads["student"]
         theirs = (theirs[0].detach(), theirs[1].detach())
         features = (features[0].detach(), features[1].detach())
         delta = {name: torch.zeros_like(weight) for name, weight in own.items()}
         for _ in range(heads.perturbation_steps):
-            moved = {name: (weight.detach() + delta[name]).requires_grad_() for name, weight in own.items()}
+            moved = {
+                name: (weight.detach() + delta[name]).requires_grad_()
+                for name, weight in own.items()
+            }
             ours = self.project(moved, features)
             climbed = heads.cosine_weight * self.cosine(theirs, ours) + self.fca(theirs, ours)
-            for name, gradient in zip(moved, torch.autograd.grad(climbed, list(moved.values())), strict=True):
+            for name, gradient in zip(
+                moved, torch.autograd.grad(climbed, list(moved.values())), strict=True
+            ):
                 radius = heads.perturbation * (own[name].detach() ** 2).sum().sqrt()
-                delta[name] = delta[name] + radius / heads.perturbation_steps * gradient / (gradient**2).sum().sqrt()
+                delta[name] = (
+                    delta[name]
+                    + radius / heads.perturbation_steps * gradient / (gradient**2).sum().sqrt()
+                )
         return delta
 
     def terms(self, images: Tensor, adversarial: Tensor) -> dict[str, tuple[float, Tensor]]:
@@ -168,17 +204,28 @@ class Plain:
             z_t = (self.teacher.classify(f_t[0]), self.teacher.classify(f_t[1]))
         f_s = (self.student.features(x), self.student.features(x_hat))
         z_s = (self.student.classify(f_s[0]), self.student.classify(f_s[1]))
-        theirs, ours = self.project(self.heads["teacher"], f_t), self.project(self.heads["student"], f_s)
+        theirs, ours = (
+            self.project(self.heads["teacher"], f_t),
+            self.project(self.heads["student"], f_s),
+        )
         delta = self.perturbation(theirs, f_s)
-        shifted = self.project({name: weight + delta[name] for name, weight in self.heads["student"].items()}, f_s)
+        shifted = self.project(
+            {name: weight + delta[name] for name, weight in self.heads["student"].items()}, f_s
+        )
         alpha, factor = settings.covariance.weight, settings.submatrices.factor
         g_t, g_s = plain_gram(*z_t), plain_gram(*z_s)
         return {
             "arkd_clean": (1 - settings.beta, plain_kl(z_t[0], z_s[0])),
             "arkd_adversarial": (settings.beta, plain_kl(z_t[1], z_s[1])),
-            "cosine": (alpha * settings.covariance.heads.cosine_weight, self.cosine(theirs, shifted)),
+            "cosine": (
+                alpha * settings.covariance.heads.cosine_weight,
+                self.cosine(theirs, shifted),
+            ),
             "fca": (alpha, self.fca(theirs, shifted)),
-            "omega_covariance": (settings.submatrices.weight, plain_omega(plain_covariance(*ours), factor)),
+            "omega_covariance": (
+                settings.submatrices.weight,
+                plain_omega(plain_covariance(*ours), factor),
+            ),
             "pgm": (settings.gram.weight, 0.25 * plain_distance(g_t, g_s, settings.gram.distance)),
             "omega_gram": (settings.submatrices.weight, plain_omega(g_s, factor)),
         }
@@ -204,10 +251,14 @@ def answer(method: Starship, images: Tensor, adversarial: Tensor, labels: Tensor
 CASES = {
     "both heads trained": settings_with(),
     **{f"{distance.name}": settings_with(distance=distance) for distance in DISTANCES},
-    "another distance for each matrix": settings_with(distance=NormalKl(ridge=0.05), pgm_distance=Frobenius()),
+    "another distance for each matrix": settings_with(
+        distance=NormalKl(ridge=0.05), pgm_distance=Frobenius()
+    ),
     "features as long as they are": settings_with(heads={"normalise": False}),
     "kl in nats": settings_with(distance=NormalKl(ridge=0.05, per_dimension=False)),
-    "kl of features as long as they are": settings_with(distance=NormalKl(ridge=0.05), heads={"normalise": False}),
+    "kl of features as long as they are": settings_with(
+        distance=NormalKl(ridge=0.05), heads={"normalise": False}
+    ),
     "a frozen teacher head": settings_with(heads={"teacher": "frozen"}),
     "a wide ball": settings_with(heads={"perturbation": 0.3}),
     "several steps": settings_with(heads={"perturbation": 0.3, "perturbation_steps": 4}),
@@ -220,15 +271,25 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_term_its_weight_its_value_and_the_gradient_of_their_sum_are_those_of_eq_11(
-    case: str, student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
+    case: str,
+    student: SmallCnn,
+    teacher: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
 ) -> None:
     method = starship(CASES[case], student, teacher)
     plain = Plain(method)
-    outcome, expected = answer(method, images, adversarial, labels), plain.terms(images, adversarial)
+    outcome, expected = (
+        answer(method, images, adversarial, labels),
+        plain.terms(images, adversarial),
+    )
     assert set(outcome.terms) == set(expected)
     for name, (weight, value) in expected.items():
         assert outcome.terms[name].weight == pytest.approx(weight)
-        assert outcome.terms[name].value.item() == pytest.approx(value.item(), rel=2e-3, abs=1e-7), name
+        assert outcome.terms[name].value.item() == pytest.approx(
+            value.item(), rel=2e-3, abs=1e-7
+        ), name
     loss = sum(weight * value for weight, value in expected.values())
     assert outcome.loss.item() == pytest.approx(loss.item(), rel=1e-3)
 
@@ -242,7 +303,11 @@ def test_every_term_its_weight_its_value_and_the_gradient_of_their_sum_are_those
 
 def test_the_defaults_are_the_papers_weights() -> None:
     settings = Settings()
-    assert (settings.covariance.weight, settings.gram.weight, settings.submatrices.weight) == (1.0, 2.0, 1.0)
+    assert (settings.covariance.weight, settings.gram.weight, settings.submatrices.weight) == (
+        1.0,
+        2.0,
+        1.0,
+    )
     assert (settings.beta, settings.adaptive, settings.submatrices.factor) == (0.8, False, 0.5)
     assert settings.covariance.distance == settings.gram.distance == MaxExp(eta=10, ridge=1e-6)
 
@@ -250,7 +315,9 @@ def test_the_defaults_are_the_papers_weights() -> None:
 def test_the_terms_by_name_and_weight(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    method = starship(settings_with(alpha=(1.5, 2.5, 0.75), heads={"cosine_weight": 0.2}), student, teacher)
+    method = starship(
+        settings_with(alpha=(1.5, 2.5, 0.75), heads={"cosine_weight": 0.2}), student, teacher
+    )
     outcome = answer(method, images, adversarial, labels)
     assert {name: term.weight for name, term in outcome.terms.items()} == pytest.approx(
         {
@@ -263,7 +330,9 @@ def test_the_terms_by_name_and_weight(
             "omega_gram": 0.75,
         }
     )
-    assert outcome.loss.item() == pytest.approx(sum(term.weight * term.value.item() for term in outcome.terms.values()))
+    assert outcome.loss.item() == pytest.approx(
+        sum(term.weight * term.value.item() for term in outcome.terms.values())
+    )
     assert set(outcome.watched) == {"effective_rank_teacher", "effective_rank_student"}
 
 
@@ -276,7 +345,10 @@ def test_cosine_and_fca_see_the_perturbed_head_and_nothing_else_does(
     values = {}
     for kappa in (0.0, 0.5):
         method = starship(settings_with(heads={"perturbation": kappa}), student, teacher)
-        values[kappa] = {name: term.value.item() for name, term in answer(method, images, adversarial, labels).terms.items()}
+        values[kappa] = {
+            name: term.value.item()
+            for name, term in answer(method, images, adversarial, labels).terms.items()
+        }
     climbed = values[0.5]["cosine"] + values[0.5]["fca"]
     assert climbed > 1.1 * (values[0.0]["cosine"] + values[0.0]["fca"])
     for name in ("arkd_clean", "arkd_adversarial", "omega_covariance", "pgm", "omega_gram"):
@@ -289,7 +361,9 @@ def test_the_perturbation_is_gone_after_the_step(
     method = starship(settings_with(heads={"perturbation": 0.5}), student, teacher)
     before = {name: weight.detach().clone() for name, weight in method.heads.named_parameters()}
     answer(method, images, adversarial, labels).loss.backward()
-    assert all(torch.equal(weight, before[name]) for name, weight in method.heads.named_parameters())
+    assert all(
+        torch.equal(weight, before[name]) for name, weight in method.heads.named_parameters()
+    )
 
 
 def test_the_kl_of_covariances_takes_the_means_with_it(
@@ -302,19 +376,28 @@ def test_the_kl_of_covariances_takes_the_means_with_it(
         method.student_head.layers.bias += 3
     after = answer(method, images, adversarial, labels).terms
     assert after["fca"].value > 2 * before["fca"].value
-    assert after["omega_covariance"].value.item() == pytest.approx(before["omega_covariance"].value.item(), rel=1e-4)
+    assert after["omega_covariance"].value.item() == pytest.approx(
+        before["omega_covariance"].value.item(), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("distance", [MaxExp(), Frobenius(), PowerEuclidean()])
 def test_no_other_distance_of_covariances_sees_the_means(
-    distance: Any, student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
+    distance: Any,
+    student: SmallCnn,
+    teacher: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
 ) -> None:
     heads = {"perturbation": 0.0, "normalise": False}
     method = starship(settings_with(distance=distance, heads=heads), student, teacher)
     before = answer(method, images, adversarial, labels).terms["fca"].value.item()
     with torch.no_grad():
         method.student_head.layers.bias += 3
-    assert answer(method, images, adversarial, labels).terms["fca"].value.item() == pytest.approx(before, rel=1e-3)
+    assert answer(method, images, adversarial, labels).terms["fca"].value.item() == pytest.approx(
+        before, rel=1e-3
+    )
 
 
 def test_omega_is_zero_where_the_adversarial_images_are_the_clean_ones(
@@ -373,10 +456,17 @@ def test_a_weight_of_zero_leaves_its_part_out(
 
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_with_all_weights_zero_it_is_arkd(
-    adaptive: bool, student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
+    adaptive: bool,
+    student: SmallCnn,
+    teacher: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
 ) -> None:
     other = copy.deepcopy(student)
-    method = Starship(settings_with(alpha=(0.0, 0.0, 0.0), adaptive=adaptive, beta=0.7), student, teacher)
+    method = Starship(
+        settings_with(alpha=(0.0, 0.0, 0.0), adaptive=adaptive, beta=0.7), student, teacher
+    )
     arkd = Arkd(ArkdSettings(adaptive=adaptive, beta=0.7), other, teacher)
     assert list(method.heads.parameters()) == []
     outcome, expected = (m.outer(m.begin(images, labels), adversarial) for m in (method, arkd))
@@ -389,7 +479,12 @@ def test_with_all_weights_zero_it_is_arkd(
 
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_its_adversary_is_arkds(
-    adaptive: bool, student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
+    adaptive: bool,
+    student: SmallCnn,
+    teacher: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
 ) -> None:
     student.eval()
     methods = (
@@ -408,9 +503,17 @@ def test_gradients_reach_the_student_and_both_heads_and_never_the_teacher(
 ) -> None:
     method = starship(settings_with(), student, teacher)
     answer(method, images, adversarial, labels).loss.backward()
-    trained = [*student.parameters(), *method.teacher_head.parameters(), *method.student_head.parameters()]
-    assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in trained)
-    assert all(parameter.grad is None and not parameter.requires_grad for parameter in teacher.parameters())
+    trained = [
+        *student.parameters(),
+        *method.teacher_head.parameters(),
+        *method.student_head.parameters(),
+    ]
+    assert all(
+        parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in trained
+    )
+    assert all(
+        parameter.grad is None and not parameter.requires_grad for parameter in teacher.parameters()
+    )
     assert len(list(method.heads.parameters())) == 4
 
 
@@ -424,7 +527,9 @@ def test_a_frozen_teacher_head_gets_no_gradient_and_changes_no_value(
     for loss in losses:
         loss.backward()
     assert all(not p.requires_grad and p.grad is None for p in frozen.teacher_head.parameters())
-    for one, same in zip(trained.student_head.parameters(), frozen.student_head.parameters(), strict=True):
+    for one, same in zip(
+        trained.student_head.parameters(), frozen.student_head.parameters(), strict=True
+    ):
         assert torch.equal(one.grad, same.grad)
 
 
@@ -464,7 +569,9 @@ def test_the_attack_in_eval_mode_leaves_running_statistics_and_the_outer_step_in
     before = running_statistics(student)
     batch = method.begin(images, labels)
     with mode(student, "eval"):
-        found = attack(Pgd(steps=2), method.inner(batch), images, torch.Generator().manual_seed(0))
+        found = attack(
+            PgdSettings(steps=2), method.inner(batch), images, torch.Generator().manual_seed(0)
+        )
     assert student.training
     assert all(torch.equal(buffer, before[name]) for name, buffer in student.named_buffers())
     method.outer(batch, found)
@@ -493,7 +600,9 @@ def test_watched_are_the_effective_ranks_of_both_covariances_at_the_unperturbed_
     watched = answer(method, images, adversarial, labels).watched
     x, x_hat = images.double(), adversarial.double()
     for owner, network in (("teacher", plain.teacher), ("student", plain.student)):
-        sigma = plain_covariance(*plain.project(plain.heads[owner], (network.features(x), network.features(x_hat))))
+        sigma = plain_covariance(
+            *plain.project(plain.heads[owner], (network.features(x), network.features(x_hat)))
+        )
         values = torch.linalg.eigvalsh(sigma)
         expected = (values.sum() ** 2 / (values**2).sum()).item()
         assert watched[f"effective_rank_{owner}"].item() == pytest.approx(expected, rel=1e-3)

@@ -9,8 +9,7 @@ from torch import Tensor
 from core.distillation.methods.pgd_at import PgdAt
 from core.distillation.methods.trades import Trades
 from core.distillation.models.small_cnn import SmallCnn
-from core.spec.method import PgdAt as PgdAtSettings
-from core.spec.method import Trades as TradesSettings
+from core.jobspec.training.methods import PgdAtSettings, TradesSettings
 from tests.distillation.methods.plain import cross_entropy, gradients, in_double, kl
 
 
@@ -27,7 +26,10 @@ def test_trades_descends_cross_entropy_of_clean_images_and_beta_times_the_kl_to_
     outcome = method.outer(method.begin(images, labels), adversarial)
     clean, attacked = plain(images.double()), plain(adversarial.double())
     accuracy, smoothness = cross_entropy(clean, labels).sum() / 6, kl(clean, attacked).sum() / 6
-    assert {name: term.weight for name, term in outcome.terms.items()} == {"cross_entropy": 1.0, "smoothness": beta}
+    assert {name: term.weight for name, term in outcome.terms.items()} == {
+        "cross_entropy": 1.0,
+        "smoothness": beta,
+    }
     assert outcome.terms["cross_entropy"].value.item() == pytest.approx(accuracy.item(), rel=1e-4)
     assert outcome.terms["smoothness"].value.item() == pytest.approx(smoothness.item(), rel=1e-4)
     assert outcome.loss.item() == pytest.approx((accuracy + beta * smoothness).item(), rel=1e-4)
@@ -55,14 +57,18 @@ def test_the_clean_target_of_trades_is_a_constant_while_the_adversary_climbs(
     objective = method.inner(method.begin(images, labels))
     value = objective(adversarial)
     target = plain(images.double())
-    torch.testing.assert_close(value.double(), kl(target, plain(adversarial.double())), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        value.double(), kl(target, plain(adversarial.double())), rtol=1e-4, atol=1e-6
+    )
 
     value.sum().backward()
     kl(target.detach(), plain(adversarial.double())).sum().backward()
     assert farthest(gradients(student), gradients(plain)) < 1e-3
 
 
-def test_the_gradient_of_trades_adversary_is_zero_at_the_clean_image(student: SmallCnn, images: Tensor, labels: Tensor) -> None:
+def test_the_gradient_of_trades_adversary_is_zero_at_the_clean_image(
+    student: SmallCnn, images: Tensor, labels: Tensor
+) -> None:
     # So a start of noise is needed.
     student.eval()
     method = Trades(TradesSettings(), student)
@@ -91,7 +97,9 @@ def test_pgd_at_climbs_and_descends_the_cross_entropy_of_adversarial_images(
     torch.testing.assert_close(climbed.double(), in_eval, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("make", [lambda s: Trades(TradesSettings(), s), lambda s: PgdAt(PgdAtSettings(), s)])
+@pytest.mark.parametrize(
+    "make", [lambda s: Trades(TradesSettings(), s), lambda s: PgdAt(PgdAtSettings(), s)]
+)
 def test_in_eval_mode_the_adversarys_objective_leaves_running_statistics_as_they_are(
     student: SmallCnn,
     images: Tensor,

@@ -28,8 +28,17 @@ class _Forger(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if not isinstance(value, Forged):
             return NotImplemented
-        storage = _ForgedStorage(("storage", torch.FloatStorage, value.storage, "cpu", value.elements))
-        return torch._utils._rebuild_tensor_v2, (storage, value.offset, value.shape, value.strides, False, OrderedDict())
+        storage = _ForgedStorage(
+            ("storage", torch.FloatStorage, value.storage, "cpu", value.elements)
+        )
+        return torch._utils._rebuild_tensor_v2, (
+            storage,
+            value.offset,
+            value.shape,
+            value.strides,
+            False,
+            OrderedDict(),
+        )
 
 
 @dataclass
@@ -37,7 +46,9 @@ class _ForgedStorage:
     identity: tuple[Any, ...]
 
 
-def forged_checkpoint(tree: Any, *, storages: dict[str, bytes] | None = None, compression: int = zipfile.ZIP_STORED) -> bytes:
+def forged_checkpoint(
+    tree: Any, *, storages: dict[str, bytes] | None = None, compression: int = zipfile.ZIP_STORED
+) -> bytes:
     """A zip like torch.save's around any pickle: ``tree``, or the bytes of a stream."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", compression) as archive:

@@ -11,7 +11,9 @@ from core.errors import Refused
 
 
 def transformer(**changes: Any) -> VisionTransformer:
-    return VisionTransformer(**{"classes": 10, "width": 16, "depth": 2, "heads": 2, **changes}).eval()
+    return VisionTransformer(
+        **{"classes": 10, "width": 16, "depth": 2, "heads": 2, **changes}
+    ).eval()
 
 
 def refusal(network: VisionTransformer, path: Any) -> Refused:
@@ -51,12 +53,19 @@ def test_positions_that_are_the_same_everywhere_stay_so_when_resampled(save):
 
 def test_resampled_patches_answer_to_enlarged_images_as_before(save):
     """What the pseudo-inverse is for: enlarging image and patch together changes no token."""
-    source, target = transformer(image_size=32, patch_size=4), transformer(image_size=64, patch_size=8)
+    source, target = (
+        transformer(image_size=32, patch_size=4),
+        transformer(image_size=64, patch_size=8),
+    )
     (remark,) = load(target, save(source.state_dict())).remarks
     assert "4x4 to 8x8 pixels" in remark
     plain = torch.rand(1, 3, 4, 4)
-    enlarged = torch.nn.functional.interpolate(plain, size=(8, 8), mode="bicubic", antialias=True, align_corners=False)
-    torch.testing.assert_close(target.patch_embed.proj(enlarged), source.patch_embed.proj(plain), rtol=1e-4, atol=1e-4)
+    enlarged = torch.nn.functional.interpolate(
+        plain, size=(8, 8), mode="bicubic", antialias=True, align_corners=False
+    )
+    torch.testing.assert_close(
+        target.patch_embed.proj(enlarged), source.patch_embed.proj(plain), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_half_precision_is_resampled_in_fp32(save):
@@ -107,12 +116,25 @@ def test_resampled_numbers_that_are_not_finite_are_refused(save):
 def test_a_distilled_deit_is_refused_with_the_reason(save):
     weights = transformer().state_dict()
     weights["pos_embed"] = torch.zeros(1, 66, 16)
-    weights |= {"dist_token": torch.zeros(1, 1, 16), "head_dist.weight": torch.zeros(10, 16), "head_dist.bias": torch.zeros(10)}
+    weights |= {
+        "dist_token": torch.zeros(1, 1, 16),
+        "head_dist.weight": torch.zeros(10, 16),
+        "head_dist.bias": torch.zeros(10),
+    }
     error = refusal(transformer(), save(weights))
     assert error.code == "unexpected_keys"
-    assert "The network has no place for dist_token, head_dist.bias, head_dist.weight. It is of a distilled DeiT" in error.message
+    assert (
+        "The network has no place for dist_token, head_dist.bias, head_dist.weight. It is of a distilled DeiT"
+        in error.message
+    )
 
 
 def test_other_unknown_keys_get_no_such_reason(save):
-    error = refusal(transformer(), save({**transformer().state_dict(), "pre_logits.fc.weight": torch.zeros(16, 16)}))
-    assert (error.code, error.message) == ("unexpected_keys", "The network has no place for pre_logits.fc.weight.")
+    error = refusal(
+        transformer(),
+        save({**transformer().state_dict(), "pre_logits.fc.weight": torch.zeros(16, 16)}),
+    )
+    assert (error.code, error.message) == (
+        "unexpected_keys",
+        "The network has no place for pre_logits.fc.weight.",
+    )

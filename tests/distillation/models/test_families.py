@@ -14,7 +14,7 @@ from core.distillation.models.dm_wide_resnet import Block as DmBlock
 from core.distillation.models.network import Classifier
 from core.distillation.models.vision_transformer import VisionTransformer
 from core.distillation.models.wide_resnet import Block as WideBlock
-from core.spec.network import ARCHITECTURES, ModelDescription, feature_width
+from core.jobspec.network import ARCHITECTURES, ModelDescription, feature_width
 
 NORM = "(weight|bias|running_mean|running_var|num_batches_tracked)"
 
@@ -50,7 +50,9 @@ def test_the_parameters_are_as_many_as_published(architecture, ten, hundred):
 
 @pytest.mark.parametrize("architecture", ["vit_b", "deit_s"])
 @pytest.mark.parametrize(("image_size", "patch_size"), [(32, 8), (64, 4), (224, 16)])
-def test_the_facts_count_the_parameters_of_other_images_and_patches(architecture, image_size, patch_size):
+def test_the_facts_count_the_parameters_of_other_images_and_patches(
+    architecture, image_size, patch_size
+):
     facts = ARCHITECTURES[architecture]
     settings = facts.settings(image_size=image_size, patch_size=patch_size)
     network = on_meta(architecture, image_size=image_size, patch_size=patch_size)
@@ -119,7 +121,10 @@ KEYS = {
 @pytest.mark.parametrize("architecture", KEYS)
 def test_the_keys_are_the_family_s_own(architecture):
     keys = list(on_meta(architecture).state_dict())
-    counts = {pattern: sum(re.fullmatch(pattern, key) is not None for key in keys) for pattern in KEYS[architecture]}
+    counts = {
+        pattern: sum(re.fullmatch(pattern, key) is not None for key in keys)
+        for pattern in KEYS[architecture]
+    }
     assert counts == KEYS[architecture]
     assert sum(counts.values()) == len(keys)
 
@@ -182,9 +187,16 @@ def test_the_small_network_takes_grey_images_of_8_by_8():
 
 @pytest.mark.parametrize(
     ("name", "red_mean", "red_std"),
-    [("cifar10", 0.4914, 0.2471), ("cifar100", 0.5071, 0.2673), ("imagenet", 0.485, 0.229), ("inception", 0.5, 0.5)],
+    [
+        ("cifar10", 0.4914, 0.2471),
+        ("cifar100", 0.5071, 0.2673),
+        ("imagenet", 0.485, 0.229),
+        ("inception", 0.5, 0.5),
+    ],
 )
-def test_normalisation_inside_equals_normalisation_outside(name, red_mean, red_std, images, live_in):
+def test_normalisation_inside_equals_normalisation_outside(
+    name, red_mean, red_std, images, live_in
+):
     inside = live_in(build("small_cnn", 10, normalisation=name))
     outside = live_in(build("small_cnn", 10))
     outside.load_state_dict(inside.state_dict())
@@ -200,7 +212,9 @@ def test_normalisation_leaves_no_trace_in_the_state_dict(family):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_network_normalises_as_its_spec_does_unless_told_otherwise(architecture):
-    assert on_meta(architecture).normalise.name == ARCHITECTURES[architecture].settings().normalisation
+    assert (
+        on_meta(architecture).normalise.name == ARCHITECTURES[architecture].settings().normalisation
+    )
 
 
 def test_a_normalisation_of_colours_does_not_fit_grey_images():
@@ -224,14 +238,18 @@ def test_a_description_is_enough_to_build_a_network():
 def observed(module: nn.Module, run: Callable[[], object]) -> tuple[torch.Tensor, torch.Tensor]:
     """What goes into a module and what comes out while something runs."""
     seen = []
-    handle = module.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+    handle = module.register_forward_hook(
+        lambda _, inputs, output: seen.append((inputs[0], output))
+    )
     run()
     handle.remove()
     return seen[0]
 
 
 @pytest.mark.parametrize(("stride", "first"), [(1, 0), (2, 1)])
-def test_deepmind_s_first_convolution_pads_all_sides_at_stride_1_but_only_right_and_bottom_at_stride_2(stride, first):
+def test_deepmind_s_first_convolution_pads_all_sides_at_stride_1_but_only_right_and_bottom_at_stride_2(
+    stride, first
+):
     block, maps = DmBlock(2, 3, stride).eval(), torch.rand(1, 2, 8, 8)
     nn.init.dirac_(block.conv_0.weight)
     _, output = observed(block.conv_0, lambda: block(maps))
@@ -242,8 +260,12 @@ def test_deepmind_s_first_convolution_pads_all_sides_at_stride_1_but_only_right_
 def test_where_the_width_changes_the_shortcut_starts_from_the_activated_input():
     maps = torch.rand(1, 2, 8, 8) - 0.5
     dm, wide = DmBlock(2, 3, 2).eval(), WideBlock(2, 3, 2).eval()
-    torch.testing.assert_close(observed(dm.shortcut, lambda: dm(maps))[0], nn.functional.silu(dm.batchnorm_0(maps)))
-    torch.testing.assert_close(observed(wide.convShortcut, lambda: wide(maps))[0], wide.bn1(maps).relu())
+    torch.testing.assert_close(
+        observed(dm.shortcut, lambda: dm(maps))[0], nn.functional.silu(dm.batchnorm_0(maps))
+    )
+    torch.testing.assert_close(
+        observed(wide.convShortcut, lambda: wide(maps))[0], wide.bn1(maps).relu()
+    )
 
 
 def test_where_the_width_stays_the_input_itself_is_added():

@@ -27,21 +27,35 @@ def images(count: int) -> Tensor:
 
 @pytest.mark.parametrize(
     ("architecture", "settings"),
-    [("small_cnn", {}), ("small_cnn", {"normalisation": "cifar10"}), ("mobilenet_v2", {}), ("resnet18", {}), ("deit_s", {})],
+    [
+        ("small_cnn", {}),
+        ("small_cnn", {"normalisation": "cifar10"}),
+        ("mobilenet_v2", {}),
+        ("resnet18", {}),
+        ("deit_s", {}),
+    ],
 )
-def test_logits_and_gradients_are_the_networks_for_any_number_of_images(architecture: str, settings: dict[str, Any]) -> None:
+def test_logits_and_gradients_are_the_networks_for_any_number_of_images(
+    architecture: str, settings: dict[str, Any]
+) -> None:
     torch.manual_seed(0)
     network = with_statistics(build(architecture, 10, **settings))
     evaluated = folded(network)
     for count in (3, 5):
         one, other = images(count).requires_grad_(), images(count).requires_grad_()
         expected, found = network(one), evaluated(other)
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+        torch.testing.assert_close(
+            found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max())
+        )
         (expected_gradient,) = torch.autograd.grad(expected[:, 0].sum(), one)
         (gradient,) = torch.autograd.grad(found[:, 0].sum(), other)
-        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-3, atol=1e-3 * float(expected_gradient.abs().max()))
+        torch.testing.assert_close(
+            gradient, expected_gradient, rtol=1e-3, atol=1e-3 * float(expected_gradient.abs().max())
+        )
         with torch.no_grad():
-            torch.testing.assert_close(evaluated(one), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+            torch.testing.assert_close(
+                evaluated(one), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max())
+            )
     assert isinstance(evaluated.compiled, torch.jit.ScriptModule)
 
 
@@ -63,7 +77,9 @@ class Grey(Classifier):
         self.by = by
 
     def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        large = len(normalised_BCHW) > 2 if self.by == "number" else float(normalised_BCHW.mean()) > 0.5
+        large = (
+            len(normalised_BCHW) > 2 if self.by == "number" else float(normalised_BCHW.mean()) > 0.5
+        )
         return normalised_BCHW * (2 if large else 1)
 
     def classify(self, features_BD: Tensor) -> Tensor:

@@ -11,7 +11,10 @@ from core.distillation.models.importers import load
 from core.distillation.models.wide_resnet import WideResNet
 from core.errors import Refused
 
-MEAN, STD = torch.tensor([0.4914, 0.4822, 0.4465]).view(1, 3, 1, 1), torch.tensor([0.2471, 0.2435, 0.2616]).view(1, 3, 1, 1)
+MEAN, STD = (
+    torch.tensor([0.4914, 0.4822, 0.4465]).view(1, 3, 1, 1),
+    torch.tensor([0.2471, 0.2435, 0.2616]).view(1, 3, 1, 1),
+)
 
 
 def prefixed(prefix: str, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -21,8 +24,16 @@ def prefixed(prefix: str, weights: dict[str, torch.Tensor]) -> dict[str, torch.T
 WRAPPERS = {
     "none": lambda weights: weights,
     "DataParallel": lambda weights: prefixed("module.", weights),
-    "RobustBench": lambda weights: {"normalize.mean": MEAN, "normalize.std": STD, **prefixed("model.", weights)},
-    "Sequential with a normaliser": lambda weights: {"0.mean": MEAN, "0.std": STD, **prefixed("1.", weights)},
+    "RobustBench": lambda weights: {
+        "normalize.mean": MEAN,
+        "normalize.std": STD,
+        **prefixed("model.", weights),
+    },
+    "Sequential with a normaliser": lambda weights: {
+        "0.mean": MEAN,
+        "0.std": STD,
+        **prefixed("1.", weights),
+    },
     "Sequential without buffers": lambda weights: prefixed("0.", weights),
     "DataParallel around Sequential": lambda weights: {
         "module.0.mu": MEAN,
@@ -31,12 +42,26 @@ WRAPPERS = {
     },
     "torch.compile": lambda weights: prefixed("_orig_mod.", weights),
     "repeated": lambda weights: prefixed("module.module.model.", weights),
-    "weight averaging": lambda weights: {"n_averaged": torch.tensor(9), **prefixed("module.", weights)},
-    "an unused block": lambda weights: {"sub_block1.layer.0.conv1.weight": torch.rand(3), **weights},
-    "an unused block, wrapped": lambda weights: prefixed("module.", {"sub_block1.layer.0.conv1.weight": MEAN, **weights}),
+    "weight averaging": lambda weights: {
+        "n_averaged": torch.tensor(9),
+        **prefixed("module.", weights),
+    },
+    "an unused block": lambda weights: {
+        "sub_block1.layer.0.conv1.weight": torch.rand(3),
+        **weights,
+    },
+    "an unused block, wrapped": lambda weights: prefixed(
+        "module.", {"sub_block1.layer.0.conv1.weight": MEAN, **weights}
+    ),
 }
 NESTS = {
-    "state_dict": lambda weights: {"epoch": 3, "state_dict": weights, "lr": 0.1, "betas": (0.9, 0.99), "dtype": torch.float32},
+    "state_dict": lambda weights: {
+        "epoch": 3,
+        "state_dict": weights,
+        "lr": 0.1,
+        "betas": (0.9, 0.99),
+        "dtype": torch.float32,
+    },
     "model_state_dict": lambda weights: {
         "model_state_dict": weights,
         "size": torch.Size([3, 32]),
@@ -76,13 +101,21 @@ def test_what_a_whole_training_run_saves_can_be_imported(small, save, images):
     optimizer = torch.optim.Adam(small.parameters())
     small(images).sum().backward()
     optimizer.step()
-    path = save({"state_dict": small.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()})
+    path = save(
+        {
+            "state_dict": small.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+    )
     target = build("small_cnn", 10, width=4).eval()
     load(target, path)
     assert torch.equal(target(images), small(images))
 
 
-def test_parameters_saved_as_parameters_and_views_of_larger_tensors_can_be_imported(small, save, images):
+def test_parameters_saved_as_parameters_and_views_of_larger_tensors_can_be_imported(
+    small, save, images
+):
     weights = dict(small.state_dict(keep_vars=True))
     weights["conv2.weight"] = torch.stack([weights["conv2.weight"].detach()] * 3)[1]
     weights["linear.weight"] = weights["linear.weight"].detach().t().contiguous().t()
@@ -92,7 +125,13 @@ def test_parameters_saved_as_parameters_and_views_of_larger_tensors_can_be_impor
 
 
 def test_the_report_names_every_key_that_was_renamed_or_dropped(small, save):
-    weights = {"0.mean": MEAN, "0.std": STD, "n_averaged": torch.tensor(2), **prefixed("1.", small.state_dict()), "epoch": 4}
+    weights = {
+        "0.mean": MEAN,
+        "0.std": STD,
+        "n_averaged": torch.tensor(2),
+        **prefixed("1.", small.state_dict()),
+        "epoch": 4,
+    }
     report = load(build("small_cnn", 10, width=4, normalisation="cifar10"), save(weights))
     assert report.renamed == {f"1.{key}": key for key in small.state_dict()}
     assert report.dropped == ["0.mean", "0.std", "n_averaged", "epoch"]
@@ -111,21 +150,34 @@ def test_a_file_that_fits_as_it_is_has_an_empty_report(small, save):
 
 
 def test_counters_that_old_files_lack_are_filled_with_zeros(small, save, images):
-    weights = {key: tensor for key, tensor in small.state_dict().items() if not key.endswith("num_batches_tracked")}
+    weights = {
+        key: tensor
+        for key, tensor in small.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
     target = build("small_cnn", 10, width=4).eval()
     target.bn1.num_batches_tracked.fill_(5)
     report = load(target, save(weights))
-    assert report.filled == ["bn1.num_batches_tracked", "bn2.num_batches_tracked", "bn3.num_batches_tracked"]
+    assert report.filled == [
+        "bn1.num_batches_tracked",
+        "bn2.num_batches_tracked",
+        "bn3.num_batches_tracked",
+    ]
     assert target.bn1.num_batches_tracked == 0
     assert torch.equal(target(images), small(images))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_number_formats_become_fp32_and_are_reported(dtype, small, save):
-    weights = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in small.state_dict().items()}
+    weights = {
+        key: tensor.to(dtype) if tensor.is_floating_point() else tensor
+        for key, tensor in small.state_dict().items()
+    }
     target = build("small_cnn", 10, width=4)
     report = load(target, save(weights))
-    assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in target.state_dict().values())
+    assert all(
+        tensor.dtype in (torch.float32, torch.int64) for tensor in target.state_dict().values()
+    )
     assert torch.equal(target.conv1.weight, small.conv1.weight.to(dtype).float())
     assert report.converted["conv1.weight"] == str(dtype).removeprefix("torch.")
     assert "bn1.num_batches_tracked" not in report.converted
@@ -161,14 +213,21 @@ def test_of_many_missing_keys_ten_are_named_and_all_are_counted(small, save):
     error = refused(save(small.state_dict()), wide)
     assert error.code == "missing_keys"
     assert error.message.count("block1.") <= 10
-    missing = [key for key in wide.state_dict() if key not in small.state_dict() and "num_batches" not in key]
+    missing = [
+        key
+        for key in wide.state_dict()
+        if key not in small.state_dict() and "num_batches" not in key
+    ]
     assert f"and {len(missing) - 10} more, {len(missing)} in all" in error.message
     assert "does not know: bn2.bias" in error.message
 
 
 def test_unexpected_keys_are_named(small, save):
     error = refused(save({**small.state_dict(), "head.weight": MEAN}), small)
-    assert (error.code, error.message) == ("unexpected_keys", "The network has no place for head.weight.")
+    assert (error.code, error.message) == (
+        "unexpected_keys",
+        "The network has no place for head.weight.",
+    )
 
 
 def test_a_prefix_on_some_keys_only_is_no_wrapper(small, save):
@@ -200,12 +259,16 @@ def test_a_number_too_large_for_fp32_is_not_finite(small, save):
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.int64])
 def test_whole_numbers_are_not_taken_for_weights(dtype, small, save):
-    error = refused(save({**small.state_dict(), "conv1.weight": small.conv1.weight.detach().to(dtype)}), small)
+    error = refused(
+        save({**small.state_dict(), "conv1.weight": small.conv1.weight.detach().to(dtype)}), small
+    )
     assert error.code == "unreadable_checkpoint"
     assert str(dtype) in error.message
 
 
-@pytest.mark.parametrize("tree", [{}, [], 7, {"epoch": 3}, {"state_dict": {}}, torch.rand(3), {3: torch.rand(3)}])
+@pytest.mark.parametrize(
+    "tree", [{}, [], 7, {"epoch": 3}, {"state_dict": {}}, torch.rand(3), {3: torch.rand(3)}]
+)
 def test_a_file_without_a_state_dict_is_unreadable(tree, small, save):
     error = refused(save(tree), small)
     assert error.code == "unreadable_checkpoint"

@@ -14,7 +14,9 @@ from core.distillation.models.network import Classifier
 from core.distillation.models.vision_transformer import VisionTransformer
 
 LIBRARY = {
-    "deit_s": lambda: timm.create_model("deit_small_patch16_224", img_size=32, patch_size=4, num_classes=10),
+    "deit_s": lambda: timm.create_model(
+        "deit_small_patch16_224", img_size=32, patch_size=4, num_classes=10
+    ),
     "imagenet_resnet18": lambda: torchvision.models.resnet18(num_classes=10),
     "imagenet_resnet34": lambda: torchvision.models.resnet34(num_classes=10),
     "imagenet_mobilenet_v2": lambda: torchvision.models.mobilenet_v2(num_classes=10),
@@ -31,7 +33,9 @@ def tiny() -> VisionTransformer:
 def test_keys_and_answers_are_the_library_s_own(architecture, images, live_in):
     ours, theirs = live_in(build(architecture, 10)), LIBRARY[architecture]().eval()
     assert list(ours.state_dict()) == list(theirs.state_dict())
-    assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
+    assert [name for name, _ in ours.named_parameters()] == [
+        name for name, _ in theirs.named_parameters()
+    ]
     theirs.load_state_dict(ours.state_dict())
     torch.testing.assert_close(ours(images), theirs(ours.normalise(images)))
 
@@ -39,7 +43,9 @@ def test_keys_and_answers_are_the_library_s_own(architecture, images, live_in):
 def test_vit_b_has_timm_s_keys_and_shapes():
     with torch.device("meta"):
         ours = build("vit_b", 10)
-        theirs = timm.create_model("vit_base_patch16_224", img_size=32, patch_size=4, num_classes=10)
+        theirs = timm.create_model(
+            "vit_base_patch16_224", img_size=32, patch_size=4, num_classes=10
+        )
     assert {key: tensor.shape for key, tensor in ours.state_dict().items()} == {
         key: tensor.shape for key, tensor in theirs.state_dict().items()
     }
@@ -66,7 +72,9 @@ def test_features_of_a_transformer_are_its_class_token_after_the_norm(images):
 
 def test_the_maps_of_a_transformer_are_what_its_last_attention_reads_of_each_patch(tiny, images):
     read = []
-    handle = tiny.blocks[-1].attn.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    handle = tiny.blocks[-1].attn.register_forward_pre_hook(
+        lambda _, inputs: read.append(inputs[0])
+    )
     maps, _ = tiny.maps_and_features(images)
     handle.remove()
     assert maps.shape == (2, 16, 8, 8)
@@ -102,7 +110,10 @@ def maps_side(network: Classifier, side: int) -> int:
 
 def test_the_imagenet_form_reduces_images_32_times_and_the_cifar_form_8_times():
     with torch.device("meta"):
-        networks = {name: build(name, 10) for name in ("imagenet_resnet18", "imagenet_mobilenet_v2", "resnet18")}
+        networks = {
+            name: build(name, 10)
+            for name in ("imagenet_resnet18", "imagenet_mobilenet_v2", "resnet18")
+        }
     assert {name: maps_side(network, 224) for name, network in networks.items()} == {
         "imagenet_resnet18": 7,
         "imagenet_mobilenet_v2": 7,
@@ -132,5 +143,10 @@ def test_a_network_can_be_traced_for_batches_of_any_size(architecture, images, l
 def test_a_network_s_parameters_can_be_put_in_by_name(images, live_in):
     network = live_in(build("imagenet_mobilenet_v2", 10))
     with torch.no_grad():
-        doubled = {name: 2 * weight if name.startswith("classifier") else weight for name, weight in network.named_parameters()}
-        torch.testing.assert_close(torch.func.functional_call(network, doubled, (images,)), 2 * network(images))
+        doubled = {
+            name: 2 * weight if name.startswith("classifier") else weight
+            for name, weight in network.named_parameters()
+        }
+        torch.testing.assert_close(
+            torch.func.functional_call(network, doubled, (images,)), 2 * network(images)
+        )

@@ -43,6 +43,8 @@ def test_anything_else_that_differs_is_corrupt_and_changes_nothing(change, small
         tensors["conv2.weight"] = torch.rand(8, 4, 5, 5)
     else:
         del tensors["linear.weight"], tensors["linear.bias"]
-    with pytest.raises(CorruptObject, match=r"not weights of this SmallCnn; .* differ: (bn1|more|conv2|linear)"):
+    with pytest.raises(
+        CorruptObject, match=r"not weights of this SmallCnn; .* differ: (bn1|more|conv2|linear)"
+    ):
         load_backbone(target, tensors)
     assert all(torch.equal(before[key], tensor) for key, tensor in target.state_dict().items())

@@ -12,14 +12,14 @@ from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 from playwright.sync_api import Page, sync_playwright
 
-from api.results import INERT
+from api.endpoints.results import INERT
 from core import figures
 from core.distillation.evaluation.analyses import ANALYSES
-from core.distillation.reporting import numbers, pages
-from core.folder import FileReady, JobFolder
-from core.spec.evaluation import Analysis
-from core.spec.report import Report
-from core.spec.results import OF_ANALYSES, title_of
+from core.distillation.reporting import analysis_tables, rendering
+from core.job_folder import FileReady, JobFolder
+from core.jobspec.evaluation import Analysis
+from core.reportspec.measures import OF_ANALYSES, title_of
+from core.reportspec.report import Report
 from tests.distillation.folders import distillation, laid_out, run
 
 NAME = "<script>alert(1)</script> & co"
@@ -28,7 +28,10 @@ NAME = "<script>alert(1)</script> & co"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
     analyses: list[dict[str, Any]] = [{"name": name} for name in ANALYSES]
-    evaluation = {"attacks": [{"name": "pgd"}, {"name": "autoattack", "queries": 20, "iterations": 5}], "limit": 60}
+    evaluation = {
+        "attacks": [{"name": "pgd"}, {"name": "autoattack", "queries": 20, "iterations": 5}],
+        "limit": 60,
+    }
     spec = distillation(
         name=NAME,
         student={"architecture": "small_cnn", "width": 4},
@@ -62,7 +65,9 @@ def test_a_program_that_knows_the_schema_alone_can_check_the_report(folder: JobF
     report = json.loads((folder.output / "report.json").read_text())
     assert list(validator.iter_errors(report)) == []
     assert list(validator.iter_errors({**report, "warnings": "none"}))
-    assert list(validator.iter_errors({key: value for key, value in report.items() if key != "results"}))
+    assert list(
+        validator.iter_errors({key: value for key, value in report.items() if key != "results"})
+    )
 
 
 def test_every_accuracy_has_its_interval_in_the_data_and_in_the_pages(folder: JobFolder) -> None:
@@ -78,7 +83,9 @@ def test_every_accuracy_has_its_interval_in_the_data_and_in_the_pages(folder: Jo
 
 
 def test_every_file_is_announced_with_its_kind(folder: JobFolder) -> None:
-    kinds = {event.name: event.kind for event in folder.read_events()[0] if isinstance(event, FileReady)}
+    kinds = {
+        event.name: event.kind for event in folder.read_events()[0] if isinstance(event, FileReady)
+    }
     assert {name for name in kinds if kinds[name] == "report"} == {
         "report.json",
         "report.md",
@@ -94,7 +101,11 @@ def test_every_file_is_announced_with_its_kind(folder: JobFolder) -> None:
 
 def test_the_model_card_names_the_hash_of_the_weights(folder: JobFolder) -> None:
     card = (folder.output / "MODEL_CARD.md").read_text()
-    (event,) = [it for it in folder.read_events()[0] if isinstance(it, FileReady) and it.name == "best.safetensors"]
+    (event,) = [
+        it
+        for it in folder.read_events()[0]
+        if isinstance(it, FileReady) and it.name == "best.safetensors"
+    ]
     assert event.sha256 in card
     assert card.startswith("---\nlibrary_name: pytorch\n")
 
@@ -107,16 +118,26 @@ def test_the_markdown_has_a_row_for_each_network_and_class(folder: JobFolder) ->
 
 
 @pytest.mark.parametrize(("name", "tables"), [("report.md", 3), ("MODEL_CARD.md", 2)])
-def test_every_table_of_the_markdown_is_one_to_a_parser(folder: JobFolder, name: str, tables: int) -> None:
+def test_every_table_of_the_markdown_is_one_to_a_parser(
+    folder: JobFolder, name: str, tables: int
+) -> None:
     tokens = MarkdownIt("commonmark").enable("table").parse((folder.output / name).read_text())
     assert sum(token.type == "table_open" for token in tokens) == tables
-    broken = [token.content for token in tokens if token.type == "inline" and token.content.startswith("|")]
+    broken = [
+        token.content
+        for token in tokens
+        if token.type == "inline" and token.content.startswith("|")
+    ]
     assert broken == []
 
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Page]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     assert program, "Chromium is missing. Install it with:  apt-get install -y chromium"
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
@@ -133,7 +154,10 @@ def test_in_a_browser_the_report_fits_runs_nothing_and_fetches_nothing(
     opened.emulate_media(color_scheme=scheme)
     opened.on("console", lambda message: trouble.append(message.text))
     opened.on("dialog", lambda dialog: trouble.append(dialog.message))
-    opened.on("request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None)
+    opened.on(
+        "request",
+        lambda request: trouble.append(request.url) if request.url.startswith("http") else None,
+    )
     opened.set_viewport_size({"width": width, "height": 900})
     opened.goto((folder.output / "report.html").as_uri())
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
@@ -145,33 +169,50 @@ def test_in_a_browser_the_report_fits_runs_nothing_and_fetches_nothing(
     assert not trouble
 
 
-def test_under_the_services_policy_a_browser_draws_all_of_it(folder: JobFolder, opened: Page) -> None:
+def test_under_the_services_policy_a_browser_draws_all_of_it(
+    folder: JobFolder, opened: Page
+) -> None:
     """The API sends it with a policy that forbids everything but inline style and inline images."""
     trouble: list[str] = []
     opened.on("console", lambda message: trouble.append(message.text))
     headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": INERT}
     body = (folder.output / "report.html").read_text()
-    opened.route("http://service.test/report", lambda route: route.fulfill(body=body, headers=headers))
+    opened.route(
+        "http://service.test/report", lambda route: route.fulfill(body=body, headers=headers)
+    )
     opened.goto("http://service.test/report")
     assert opened.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
-    assert opened.evaluate("getComputedStyle(document.querySelector('.warnings')).borderLeftStyle") == "solid"
+    assert (
+        opened.evaluate("getComputedStyle(document.querySelector('.warnings')).borderLeftStyle")
+        == "solid"
+    )
     assert not trouble
 
 
-def test_energy_is_in_every_page_where_it_is_known_and_in_none_where_it_is_not(folder: JobFolder) -> None:
+def test_energy_is_in_every_page_where_it_is_known_and_in_none_where_it_is_not(
+    folder: JobFolder,
+) -> None:
     report = Report.model_validate_json((folder.output / "report.json").read_text())
     environment = report.environment.model_copy(update={"energy_of": "the GPU (NVML)"})
-    known = report.model_copy(update={"joules": {"training": 3.6e6, "evaluating": 1.8e6}, "environment": environment})
+    known = report.model_copy(
+        update={"joules": {"training": 3.6e6, "evaluating": 1.8e6}, "environment": environment}
+    )
     unknown = report.model_copy(update={"joules": {"training": 3.6e6, "evaluating": None}})
-    for page in (pages.markdown, lambda it: pages.html(it, {}), lambda it: pages.model_card(it, {})):
+    for page in (
+        rendering.markdown,
+        lambda it: rendering.html(it, {}),
+        lambda it: rendering.model_card(it, {}),
+    ):
         assert "1.5 kWh, of the GPU (NVML)" in page(known)
         assert "kWh" not in page(unknown)
 
 
-def test_every_number_of_an_analysis_has_a_row_with_the_references_beside_it(folder: JobFolder) -> None:
+def test_every_number_of_an_analysis_has_a_row_with_the_references_beside_it(
+    folder: JobFolder,
+) -> None:
     report = Report.model_validate_json((folder.output / "report.json").read_text())
-    rows = {row.title: row for row in numbers.rows(report.main)}
-    assert set(rows) == {number.title for number, _ in numbers.ROWS}
+    rows = {row.title: row for row in analysis_tables.rows(report.main)}
+    assert set(rows) == {number.title for number, _ in analysis_tables.ROWS}
     assert {number.title for number in OF_ANALYSES.values()} <= set(rows)
     assert rows["Effective rank of the joint covariance"].reference is not None
     assert rows["Expected calibration error, clean"].reference is None
@@ -179,7 +220,13 @@ def test_every_number_of_an_analysis_has_a_row_with_the_references_beside_it(fol
 
 @pytest.mark.parametrize(
     ("measure", "title"),
-    [("pgd", "PGD"), ("pgd_2", "PGD 2"), ("autoattack_10", "AutoAttack 10"), ("grad_cam", "Grad-CAM"), ("spectra", "Spectra")],
+    [
+        ("pgd", "PGD"),
+        ("pgd_2", "PGD 2"),
+        ("autoattack_10", "AutoAttack 10"),
+        ("grad_cam", "Grad-CAM"),
+        ("spectra", "Spectra"),
+    ],
 )
 def test_a_measure_has_a_title_for_people(measure: str, title: str) -> None:
     assert title_of(measure) == title

@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 
-from core.distillation.checkpoint import State
 from core.distillation.reporting.warnings import ONE_SEED, UNKNOWN_CHOICE, warnings
-from core.spec.fit import resolve
-from core.spec.job import EvaluationJob
+from core.distillation.run_state import RunState
+from core.jobspec.defaults import resolve
+from core.jobspec.job import EvaluationJobSpec
 from tests.builders import dataset_description
 from tests.distillation.folders import training
 
-CIFAR = dataset_description(classes=10, class_names=tuple("0123456789"), train_images=50_000, test_images=10_000)
+CIFAR = dataset_description(
+    classes=10, class_names=tuple("0123456789"), train_images=50_000, test_images=10_000
+)
 IMAGES = {"training": 49_000, "held_out": 1000, "test": 10_000}
 STANDARD = [{"name": "pgd"}, {"name": "cw"}, {"name": "autoattack"}]
 
@@ -21,18 +23,33 @@ def judged(epochs: int) -> list[dict[str, float]]:
 
 
 def sentences(
-    images: dict[str, int] | None = None, measured: dict[str, Any] | None = None, epochs: int = 200, **changes: Any
+    images: dict[str, int] | None = None,
+    measured: dict[str, Any] | None = None,
+    epochs: int = 200,
+    **changes: Any,
 ) -> list[str]:
     """Of a training job that is standard but for ``changes``."""
     evaluation = {"attacks": STANDARD, **changes.pop("evaluation", {})}
-    body = {"data": {"dataset": "cifar10"}, "schedule": {"epochs": epochs}, "evaluation": evaluation, **changes}
-    state = State(history=judged(epochs), best_epoch=1, measured=measured or {})
+    body = {
+        "data": {"dataset": "cifar10"},
+        "schedule": {"epochs": epochs},
+        "evaluation": evaluation,
+        **changes,
+    }
+    state = RunState(history=judged(epochs), best_epoch=1, measured=measured or {})
     return warnings(resolve(training(**body), CIFAR), state, CIFAR, {**IMAGES, **(images or {})})
 
 
 def of_an_evaluation(**changes: Any) -> list[str]:
-    body = {"model": "mdl_1", "data": {"dataset": "cifar10"}, "evaluation": {"attacks": STANDARD}, **changes}
-    return warnings(resolve(EvaluationJob.model_validate(body), CIFAR), State(), CIFAR, {"test": 10_000})
+    body = {
+        "model": "mdl_1",
+        "data": {"dataset": "cifar10"},
+        "evaluation": {"attacks": STANDARD},
+        **changes,
+    }
+    return warnings(
+        resolve(EvaluationJobSpec.model_validate(body), CIFAR), RunState(), CIFAR, {"test": 10_000}
+    )
 
 
 def test_of_a_standard_training_nothing_is_said_but_that_it_is_one_run() -> None:
@@ -50,25 +67,70 @@ def test_of_a_standard_evaluation_nothing_is_said_but_that_the_models_choice_is_
         ({"images": {"training": 10_000}}, "Only 11000 of 50000 training images"),
         ({"images": {"held_out": 200, "training": 49_800}}, "200 held-out images"),
         ({"evaluation": {"attacks": [{"name": "pgd"}]}}, "AutoAttack was not run"),
-        ({"evaluation": {"attacks": [{"name": "autoattack", "norm": "l2", "radius": 0.5}]}}, "AutoAttack was not run"),
-        ({"evaluation": {"attacks": [{"name": "autoattack", "queries": 100}]}}, "100 queries of 5000"),
-        ({"evaluation": {"attacks": [{"name": "autoattack", "iterations": 20}]}}, "20 iterations of 100"),
-        ({"evaluation": {"attacks": [{"name": "autoattack", "stages": ["apgd-ce"]}]}}, "stages apgd-ce"),
-        ({"evaluation": {"attacks": [*STANDARD, {"name": "pgd", "steps": 10}]}}, "PGD was run with 10 steps; 20"),
-        ({"evaluation": {"attacks": [*STANDARD, {"name": "cw", "steps": 10}]}}, "CW was run with 10 steps; 30"),
-        ({"evaluation": {"attacks": [*STANDARD, {"name": "pgd", "step_size": 0.001}]}}, "PGD was run with a step of 0.001"),
-        ({"evaluation": {"attacks": [*STANDARD, {"name": "cw", "confidence": 0}]}}, "confidence of 0; 50"),
+        (
+            {"evaluation": {"attacks": [{"name": "autoattack", "norm": "l2", "radius": 0.5}]}},
+            "AutoAttack was not run",
+        ),
+        (
+            {"evaluation": {"attacks": [{"name": "autoattack", "queries": 100}]}},
+            "100 queries of 5000",
+        ),
+        (
+            {"evaluation": {"attacks": [{"name": "autoattack", "iterations": 20}]}},
+            "20 iterations of 100",
+        ),
+        (
+            {"evaluation": {"attacks": [{"name": "autoattack", "stages": ["apgd-ce"]}]}},
+            "stages apgd-ce",
+        ),
+        (
+            {"evaluation": {"attacks": [*STANDARD, {"name": "pgd", "steps": 10}]}},
+            "PGD was run with 10 steps; 20",
+        ),
+        (
+            {"evaluation": {"attacks": [*STANDARD, {"name": "cw", "steps": 10}]}},
+            "CW was run with 10 steps; 30",
+        ),
+        (
+            {"evaluation": {"attacks": [*STANDARD, {"name": "pgd", "step_size": 0.001}]}},
+            "PGD was run with a step of 0.001",
+        ),
+        (
+            {"evaluation": {"attacks": [*STANDARD, {"name": "cw", "confidence": 0}]}},
+            "confidence of 0; 50",
+        ),
         ({"evaluation": {"attacks": [{"name": "autoattack", "radius": 0.01}]}}, "radius 0.01"),
-        ({"evaluation": {"attacks": STANDARD, "analyses": [{"name": "radius_sweep", "steps": 5}]}}, "PGD had 5 steps"),
-        ({"evaluation": {"attacks": STANDARD, "analyses": [{"name": "gradient_masking", "queries": 9}]}}, "9 queries"),
+        (
+            {
+                "evaluation": {
+                    "attacks": STANDARD,
+                    "analyses": [{"name": "radius_sweep", "steps": 5}],
+                }
+            },
+            "PGD had 5 steps",
+        ),
+        (
+            {
+                "evaluation": {
+                    "attacks": STANDARD,
+                    "analyses": [{"name": "gradient_masking", "queries": 9}],
+                }
+            },
+            "9 queries",
+        ),
         ({"evaluation": {"every_epochs": 2}}, "one in 2"),
         ({"epochs": 3}, "chosen among 3"),
         ({"averaging": {"name": "ema"}}, "average of its weights"),
-        ({"data": {"dataset": "cifar10", "extra": {"dataset": "more"}}}, "70% of every batch were extra"),
+        (
+            {"data": {"dataset": "cifar10", "extra": {"dataset": "more"}}},
+            "70% of every batch were extra",
+        ),
     ],
     ids=str,
 )
-def test_whatever_makes_a_number_less_than_standard_is_said(changes: dict[str, Any], words: str) -> None:
+def test_whatever_makes_a_number_less_than_standard_is_said(
+    changes: dict[str, Any], words: str
+) -> None:
     sentence, one_seed = sentences(**changes)
     assert words in sentence
     assert one_seed == ONE_SEED
@@ -76,14 +138,21 @@ def test_whatever_makes_a_number_less_than_standard_is_said(changes: dict[str, A
 
 def test_a_small_test_set_is_said_though_all_of_it_is_used() -> None:
     small = CIFAR.model_copy(update={"test_images": 360})
-    spec = resolve(EvaluationJob.model_validate({"model": "mdl_1", "data": {"dataset": "a"}}), small)
-    found = warnings(spec, State(), small, {"test": 360})
-    assert any("360 test images are few" in sentence and "10.3 points wide" in sentence for sentence in found)
+    spec = resolve(
+        EvaluationJobSpec.model_validate({"model": "mdl_1", "data": {"dataset": "a"}}), small
+    )
+    found = warnings(spec, RunState(), small, {"test": 360})
+    assert any(
+        "360 test images are few" in sentence and "10.3 points wide" in sentence
+        for sentence in found
+    )
     assert not any("Only" in sentence for sentence in found)
 
 
 def test_a_limit_that_leaves_all_images_is_no_subset() -> None:
-    assert sentences(evaluation={"limit": 20_000}, data={"dataset": "cifar10", "limit": 60_000}) == [ONE_SEED]
+    assert sentences(
+        evaluation={"limit": 20_000}, data={"dataset": "cifar10", "limit": 60_000}
+    ) == [ONE_SEED]
 
 
 def test_the_standard_error_of_a_choice_among_few_images_is_that_of_its_accuracy() -> None:
@@ -92,7 +161,9 @@ def test_the_standard_error_of_a_choice_among_few_images_is_that_of_its_accuracy
 
 
 def test_an_evaluation_is_warned_of_its_own_radius() -> None:
-    (sentence, _) = of_an_evaluation(radius="8/255", evaluation={"attacks": [{"name": "autoattack", "radius": "4/255"}]})
+    (sentence, _) = of_an_evaluation(
+        radius="8/255", evaluation={"attacks": [{"name": "autoattack", "radius": "4/255"}]}
+    )
     assert sentence == "autoattack was run at radius 0.01569, this evaluation is of 0.03137."
 
 
@@ -105,7 +176,9 @@ def entry(**changes: Any) -> dict[str, Any]:
 
 def test_square_finding_what_gradients_did_not_is_said() -> None:
     def found(broken: int) -> list[str]:
-        return sentences(measured={"best": {"autoattack": entry(stages={"square": {"broken": broken}})}})
+        return sentences(
+            measured={"best": {"autoattack": entry(stages={"square": {"broken": broken}})}}
+        )
 
     assert "AutoAttack, best epoch: Square broke 3 images" in found(3)[0]
     assert "mask its gradients" in found(3)[0]
@@ -114,11 +187,21 @@ def test_square_finding_what_gradients_did_not_is_said() -> None:
 
 def test_logits_that_are_no_numbers_are_said() -> None:
     found = sentences(measured={"best": {"clean": entry(non_finite=2)}})
-    assert found[0] == "Clean, best epoch: 2 images met logits that are not finite; they count as not classified correctly."
+    assert (
+        found[0]
+        == "Clean, best epoch: 2 images met logits that are not finite; they count as not classified correctly."
+    )
 
 
 def test_what_a_measure_itself_warns_of_is_said_with_its_name() -> None:
-    found = sentences(measured={"best": {"gradient_masking": entry(warnings=["Noise did more."]), "cw": entry(notes=["So."])}})
+    found = sentences(
+        measured={
+            "best": {
+                "gradient_masking": entry(warnings=["Noise did more."]),
+                "cw": entry(notes=["So."]),
+            }
+        }
+    )
     assert found[:2] == ["Gradient masking, best epoch: Noise did more.", "CW, best epoch: So."]
 
 

@@ -21,16 +21,23 @@ def slow_covariance(clean: Tensor, adversarial: Tensor) -> Tensor:
     samples, channels = len(rows), len(rows[0])
     means = [sum(row[i] for row in rows) / samples for i in range(channels)]
     entries = [
-        [sum((row[i] - means[i]) * (row[j] - means[j]) for row in rows) / samples for j in range(channels)]
+        [
+            sum((row[i] - means[i]) * (row[j] - means[j]) for row in rows) / samples
+            for j in range(channels)
+        ]
         for i in range(channels)
     ]
     return torch.tensor(entries, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("samples", "channels"), [(1, 2), (2, 3), (5, 3), (12, 2)])
-def test_covariance_is_the_mean_outer_product_of_centred_joined_channels(samples: int, channels: int) -> None:
+def test_covariance_is_the_mean_outer_product_of_centred_joined_channels(
+    samples: int, channels: int
+) -> None:
     clean, adversarial = features(samples, channels, seed=samples)
-    torch.testing.assert_close(covariance(clean, adversarial), slow_covariance(clean, adversarial), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        covariance(clean, adversarial), slow_covariance(clean, adversarial), rtol=1e-12, atol=1e-12
+    )
 
 
 def test_covariance_of_two_samples_by_hand() -> None:
@@ -53,12 +60,16 @@ def test_the_blocks_are_nat_nat_nat_adv_adv_nat_and_adv_adv() -> None:
 @settings(max_examples=25, deadline=None)
 def test_covariance_is_invariant_to_a_permutation_of_the_samples(order: list[int]) -> None:
     clean, adversarial = features(7, 3, seed=1)
-    torch.testing.assert_close(covariance(clean[order], adversarial[order]), covariance(clean, adversarial))
+    torch.testing.assert_close(
+        covariance(clean[order], adversarial[order]), covariance(clean, adversarial)
+    )
 
 
 def test_covariance_is_not_invariant_to_a_permutation_of_one_view_alone() -> None:
     clean, adversarial = features(7, 3, seed=1)
-    assert not torch.allclose(covariance(clean, adversarial.roll(1, dims=0)), covariance(clean, adversarial))
+    assert not torch.allclose(
+        covariance(clean, adversarial.roll(1, dims=0)), covariance(clean, adversarial)
+    )
 
 
 def test_covariance_ignores_a_constant_added_to_a_channel() -> None:
@@ -101,16 +112,23 @@ def test_effective_rank_by_hand() -> None:
 def test_effective_rank_is_that_of_the_eigenvalues() -> None:
     matrix = covariance(*features(9, 4, seed=6))
     eigenvalues = torch.linalg.eigvalsh(matrix)
-    torch.testing.assert_close(effective_rank(matrix), eigenvalues.sum() ** 2 / (eigenvalues**2).sum())
+    torch.testing.assert_close(
+        effective_rank(matrix), eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
+    )
 
 
 def test_effective_rank_of_a_zero_matrix_is_zero() -> None:
     assert effective_rank(torch.zeros(4, 4)).item() == 0
 
 
-@given(st.lists(st.floats(min_value=0, max_value=100), min_size=1, max_size=6), st.floats(min_value=1e-3, max_value=1e3))
+@given(
+    st.lists(st.floats(min_value=0, max_value=100), min_size=1, max_size=6),
+    st.floats(min_value=1e-3, max_value=1e3),
+)
 @settings(max_examples=50, deadline=None)
-def test_effective_rank_lies_between_one_and_the_size_and_ignores_scale(eigenvalues: list[float], scale: float) -> None:
+def test_effective_rank_lies_between_one_and_the_size_and_ignores_scale(
+    eigenvalues: list[float], scale: float
+) -> None:
     matrix = torch.diag(torch.tensor([*eigenvalues, 1.0], dtype=torch.float64))
     rank = effective_rank(matrix).item()
     assert 1 - 1e-9 <= rank <= len(matrix) + 1e-9

@@ -23,7 +23,7 @@ from core.distillation.statistics.distances import (
     squared_distance,
     with_ridge,
 )
-from core.spec.starship import Frobenius, MaxExp, NormalKl, PowerEuclidean
+from core.jobspec.training.starship import Frobenius, MaxExp, NormalKl, PowerEuclidean
 
 ALL = ["frobenius", "power_euclidean", "max_exp", "kl"]
 METRICS = ["frobenius", "power_euclidean", "max_exp"]
@@ -31,12 +31,16 @@ ETAS = [1, 2, 3, 7, 10, 20]
 
 
 def semi_definite(size: int, rank: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    factors = torch.randn(rank, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    factors = torch.randn(
+        rank, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     return (factors.T @ factors / rank).to(dtype)
 
 
 def orthogonal(size: int, seed: int) -> Tensor:
-    square = torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    square = torch.randn(
+        size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     return torch.linalg.qr(square).Q
 
 
@@ -51,15 +55,22 @@ def ridged(matrix: np.ndarray, ridge: float) -> np.ndarray:
     return matrix + ridge * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
 
 
-def slow_power_euclidean(a: np.ndarray, b: np.ndarray, gamma: float = 0.5, ridge: float = 1e-3) -> float:
-    powers = [scipy.linalg.fractional_matrix_power(ridged(matrix, ridge), gamma) for matrix in (a, b)]
+def slow_power_euclidean(
+    a: np.ndarray, b: np.ndarray, gamma: float = 0.5, ridge: float = 1e-3
+) -> float:
+    powers = [
+        scipy.linalg.fractional_matrix_power(ridged(matrix, ridge), gamma) for matrix in (a, b)
+    ]
     return slow_frobenius(*powers)
 
 
 def slow_psi(matrix: np.ndarray, eta: int, ridge: float) -> np.ndarray:
     """The spectrum mapped by x -> 1 - (1 - x)^eta, eigenvector by eigenvector."""
     values, vectors = np.linalg.eigh(matrix / (np.trace(matrix) + ridge))
-    return sum((1 - (1 - value) ** eta) * np.outer(vector, vector) for value, vector in zip(values, vectors.T, strict=True))
+    return sum(
+        (1 - (1 - value) ** eta) * np.outer(vector, vector)
+        for value, vector in zip(values, vectors.T, strict=True)
+    )
 
 
 def slow_max_exp(a: np.ndarray, b: np.ndarray, eta: int = 10, ridge: float = 1e-6) -> float:
@@ -67,7 +78,10 @@ def slow_max_exp(a: np.ndarray, b: np.ndarray, eta: int = 10, ridge: float = 1e-
 
 
 def slow_normal_kl(
-    a: np.ndarray, b: np.ndarray, ridge: float = 1e-3, means: tuple[np.ndarray, np.ndarray] | None = None
+    a: np.ndarray,
+    b: np.ndarray,
+    ridge: float = 1e-3,
+    means: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> float:
     """KL(N(mean_a, a) || N(mean_b, b)) by inverse and determinants."""
     a, b = ridged(a, ridge), ridged(b, ridge)
@@ -87,7 +101,9 @@ SLOW: dict[str, Callable[..., float]] = {
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("ranks", [(6, 6), (2, 6), (6, 3), (2, 3)])
-def test_each_distance_by_its_defaults_equals_the_slow_formula(name: str, ranks: tuple[int, int]) -> None:
+def test_each_distance_by_its_defaults_equals_the_slow_formula(
+    name: str, ranks: tuple[int, int]
+) -> None:
     a, b = semi_definite(6, ranks[0], seed=1), semi_definite(6, ranks[1], seed=2)
     expected = SLOW[name](a.numpy(), b.numpy())
     assert squared_distance(a, b, name).item() == pytest.approx(expected, rel=1e-7)
@@ -103,7 +119,9 @@ def test_each_distance_by_its_defaults_equals_the_slow_formula(name: str, ranks:
         ("kl", {"ridge": 0.1}),
     ],
 )
-def test_each_setting_of_a_distance_enters_as_in_the_slow_formula(name: str, chosen: dict[str, Any]) -> None:
+def test_each_setting_of_a_distance_enters_as_in_the_slow_formula(
+    name: str, chosen: dict[str, Any]
+) -> None:
     a, b = semi_definite(5, 3, seed=3), semi_definite(5, 4, seed=4)
     expected = SLOW[name](a.numpy(), b.numpy(), **chosen)
     assert squared_distance(a, b, name, **chosen).item() == pytest.approx(expected, rel=1e-8)
@@ -121,7 +139,9 @@ def test_power_euclidean_by_hand() -> None:
     # Eigenvalues 3 along (1, 1) and 1 along (1, -1): the root has (sqrt 3 + 1) / 2 and (sqrt 3 - 1) / 2.
     a = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
     diagonal, beside = (math.sqrt(3) + 1) / 2 - 1, (math.sqrt(3) - 1) / 2
-    assert power_euclidean(a, b, gamma=0.5, ridge=0).item() == pytest.approx(2 * diagonal**2 + 2 * beside**2, rel=1e-5)
+    assert power_euclidean(a, b, gamma=0.5, ridge=0).item() == pytest.approx(
+        2 * diagonal**2 + 2 * beside**2, rel=1e-5
+    )
 
 
 def test_max_exp_by_hand() -> None:
@@ -129,7 +149,9 @@ def test_max_exp_by_hand() -> None:
     # Over the trace: 1/4 and 3/4; 1 - (3/4)^2 = 7/16 and 1 - (1/4)^2 = 15/16; for b both are 3/4.
     psi = max_exp(a, eta=2, ridge=0)
     torch.testing.assert_close(psi, torch.diag(torch.tensor([7 / 16, 15 / 16])))
-    assert max_exp_distance(a, b, eta=2, ridge=0).item() == pytest.approx((5 / 16) ** 2 + (3 / 16) ** 2)
+    assert max_exp_distance(a, b, eta=2, ridge=0).item() == pytest.approx(
+        (5 / 16) ** 2 + (3 / 16) ** 2
+    )
     # The ridge is added to the trace: 1/8 and 3/8 for trace 4 and ridge 4.
     torch.testing.assert_close(max_exp(a, eta=1, ridge=4), torch.diag(torch.tensor([1 / 8, 3 / 8])))
 
@@ -138,26 +160,34 @@ def test_kl_between_normals_by_hand_and_its_direction() -> None:
     wide, narrow = torch.tensor([[4.0]]), torch.tensor([[1.0]])
     # KL(N(0, 4) || N(0, 1)) = (4 - 1 - ln 4) / 2; the other way round (1/4 - 1 + ln 4) / 2.
     assert normal_kl(wide, narrow, ridge=0).item() == pytest.approx((3 - math.log(4)) / 2, rel=1e-5)
-    assert normal_kl(narrow, wide, ridge=0).item() == pytest.approx((-0.75 + math.log(4)) / 2, rel=1e-5)
+    assert normal_kl(narrow, wide, ridge=0).item() == pytest.approx(
+        (-0.75 + math.log(4)) / 2, rel=1e-5
+    )
 
 
 def test_kl_per_dimension_is_the_nats_over_the_size() -> None:
     a, b = semi_definite(5, 3, seed=3), semi_definite(5, 4, seed=4)
-    assert normal_kl(a, b, per_dimension=True).item() == pytest.approx(normal_kl(a, b).item() / 5, rel=1e-12)
+    assert normal_kl(a, b, per_dimension=True).item() == pytest.approx(
+        normal_kl(a, b).item() / 5, rel=1e-12
+    )
 
 
 def test_kl_measures_the_shift_of_the_means_by_the_second_covariance() -> None:
     means = (torch.tensor([1.0]), torch.tensor([3.0]))
     wide, narrow = torch.tensor([[4.0]]), torch.tensor([[1.0]])
     # (1/4 + 2^2 / 4 - 1 + ln 4) / 2.
-    assert normal_kl(narrow, wide, ridge=0, means=means).item() == pytest.approx((0.25 + math.log(4)) / 2, rel=1e-5)
+    assert normal_kl(narrow, wide, ridge=0, means=means).item() == pytest.approx(
+        (0.25 + math.log(4)) / 2, rel=1e-5
+    )
 
 
 def test_kl_with_means_equals_the_slow_formula() -> None:
     a, b = semi_definite(5, 2, seed=5), semi_definite(5, 5, seed=6)
     means = torch.randn(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
     expected = slow_normal_kl(a.numpy(), b.numpy(), 0.01, (means[0].numpy(), means[1].numpy()))
-    assert normal_kl(a, b, 0.01, means=(means[0], means[1])).item() == pytest.approx(expected, rel=1e-9)
+    assert normal_kl(a, b, 0.01, means=(means[0], means[1])).item() == pytest.approx(
+        expected, rel=1e-9
+    )
 
 
 def test_kl_is_the_expected_log_ratio_of_the_densities_under_the_first_normal() -> None:
@@ -174,7 +204,9 @@ def test_kl_is_the_expected_log_ratio_of_the_densities_under_the_first_normal() 
 def test_the_ridge_is_relative_to_the_mean_eigenvalue_and_the_matrix_is_symmetrised() -> None:
     # trace / N = 2, so half of it, 1, comes onto the diagonal; 1 and 3 beside it become 2 and 2.
     matrix = torch.tensor([[1.0, 1.0], [3.0, 3.0]], dtype=torch.float64)
-    torch.testing.assert_close(with_ridge(matrix, 0.5), torch.tensor([[2.0, 2.0], [2.0, 4.0]], dtype=torch.float64))
+    torch.testing.assert_close(
+        with_ridge(matrix, 0.5), torch.tensor([[2.0, 2.0], [2.0, 4.0]], dtype=torch.float64)
+    )
 
 
 # -- the table
@@ -189,12 +221,18 @@ def test_every_setting_of_the_spec_is_one_of_the_distance_with_the_same_default(
     a, b = semi_definite(4, 4, seed=1), semi_definite(4, 4, seed=2)
     chosen = kind().model_dump()
     name = chosen.pop("name")
-    assert chosen.pop("per_dimension", True)  # the distance itself is in nats; a job's by default over the size
-    torch.testing.assert_close(squared_distance(a, b, name, **chosen), squared_distance(a, b, name), rtol=0, atol=0)
+    assert chosen.pop(
+        "per_dimension", True
+    )  # the distance itself is in nats; a job's by default over the size
+    torch.testing.assert_close(
+        squared_distance(a, b, name, **chosen), squared_distance(a, b, name), rtol=0, atol=0
+    )
 
 
 def test_an_unknown_distance_is_a_value_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"no distance 'wasserstein'.*frobenius, power_euclidean, max_exp, kl"):
+    with pytest.raises(
+        ValueError, match=r"no distance 'wasserstein'.*frobenius, power_euclidean, max_exp, kl"
+    ):
         squared_distance(torch.eye(2), torch.eye(2), "wasserstein")
 
 
@@ -213,20 +251,26 @@ class Operations(TorchDispatchMode):
         super().__init__()
         self.seen: list[str] = []
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         self.seen.append(function.overloadpacket.__name__)
         return function(*args, **(kwargs or {}))
 
     @property
     def products(self) -> int:
-        return sum(name in ("mm", "bmm", "matmul", "addmm", "linalg_matrix_power") for name in self.seen)
+        return sum(
+            name in ("mm", "bmm", "matmul", "addmm", "linalg_matrix_power") for name in self.seen
+        )
 
 
 @pytest.mark.parametrize("eta", ETAS)
 @pytest.mark.parametrize("rank", [2, 8])
 def test_max_exp_by_repeated_squaring_equals_the_eigendecomposition(eta: int, rank: int) -> None:
     matrix = semi_definite(8, rank, seed=eta)
-    np.testing.assert_allclose(max_exp(matrix, eta).numpy(), slow_psi(matrix.numpy(), eta, 1e-6), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        max_exp(matrix, eta).numpy(), slow_psi(matrix.numpy(), eta, 1e-6), rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("eta", [*ETAS, 15, 16, 1000])
@@ -269,7 +313,9 @@ def test_max_exp_brings_the_spectrum_into_0_to_1_and_keeps_eigenvectors_and_orde
 
 def test_max_exp_of_a_multiple_is_the_same_where_the_ridge_is_negligible() -> None:
     matrix = semi_definite(5, 3, seed=1)
-    torch.testing.assert_close(max_exp(1000 * matrix, 10, ridge=1e-12), max_exp(matrix, 10, ridge=1e-12))
+    torch.testing.assert_close(
+        max_exp(1000 * matrix, 10, ridge=1e-12), max_exp(matrix, 10, ridge=1e-12)
+    )
 
 
 # -- what makes a distance
@@ -287,7 +333,9 @@ def test_the_distance_of_a_matrix_from_itself_is_zero_and_has_a_zero_gradient(na
 
 @given(st.lists(st.integers(-3, 3), min_size=18, max_size=18), st.sampled_from(ALL))
 @settings(max_examples=100, deadline=None)
-def test_no_distance_is_negative_and_the_metrics_are_symmetric(entries: list[int], name: str) -> None:
+def test_no_distance_is_negative_and_the_metrics_are_symmetric(
+    entries: list[int], name: str
+) -> None:
     factors = torch.tensor(entries, dtype=torch.float64).reshape(2, 3, 3)
     a, b = (factor.T @ factor for factor in factors)
     there, back = squared_distance(a, b, name).item(), squared_distance(b, a, name).item()
@@ -324,8 +372,12 @@ def test_gradients_of_each_distance(name: str, ranks: tuple[int, int]) -> None:
 REPEATED = {
     "identity": torch.eye(4, dtype=torch.float64),
     "two_pairs": torch.diag(torch.tensor([1.0, 1.0, 3.0, 3.0], dtype=torch.float64)),
-    "turned_pair": orthogonal(4, 1) @ torch.diag(torch.tensor([1.0, 2.0, 2.0, 5.0], dtype=torch.float64)) @ orthogonal(4, 1).T,
-    "nearly_a_pair": torch.diag(torch.tensor([1.0, 1.0 + 1e-9, 2.0, 2.0 + 2e-4], dtype=torch.float64)),
+    "turned_pair": orthogonal(4, 1)
+    @ torch.diag(torch.tensor([1.0, 2.0, 2.0, 5.0], dtype=torch.float64))
+    @ orthogonal(4, 1).T,
+    "nearly_a_pair": torch.diag(
+        torch.tensor([1.0, 1.0 + 1e-9, 2.0, 2.0 + 2e-4], dtype=torch.float64)
+    ),
     "rank_1": torch.ones(4, 4, dtype=torch.float64),
     "rank_2": torch.diag(torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=torch.float64)),
 }
@@ -333,9 +385,13 @@ REPEATED = {
 
 @pytest.mark.parametrize("case", REPEATED)
 @pytest.mark.parametrize("gamma", [0.5, 0.25, 1.0])
-def test_gradient_of_power_euclidean_where_eigenvalues_repeat_or_vanish(case: str, gamma: float) -> None:
+def test_gradient_of_power_euclidean_where_eigenvalues_repeat_or_vanish(
+    case: str, gamma: float
+) -> None:
     a, b = REPEATED[case].clone().requires_grad_(), semi_definite(4, 2, seed=3).requires_grad_()
-    assert torch.autograd.gradcheck(lambda a, b: power_euclidean(a, b, gamma, ridge=0.02), (a, b), eps=1e-6, atol=1e-5)
+    assert torch.autograd.gradcheck(
+        lambda a, b: power_euclidean(a, b, gamma, ridge=0.02), (a, b), eps=1e-6, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("case", REPEATED)
@@ -360,7 +416,9 @@ def test_gradient_of_kl_with_means_where_eigenvalues_repeat_or_vanish(case: str)
 def test_the_gradient_of_the_matrix_root_solves_the_sylvester_equation() -> None:
     # X X = M, so dX X + X dX = dM: the same derivative without any eigendecomposition.
     matrix, target = semi_definite(5, 5, seed=1), semi_definite(5, 5, seed=2)
-    (gradient,) = torch.autograd.grad(power_euclidean(matrix.requires_grad_(), target, 0.5, ridge=0), matrix)
+    (gradient,) = torch.autograd.grad(
+        power_euclidean(matrix.requires_grad_(), target, 0.5, ridge=0), matrix
+    )
     root, other = (scipy.linalg.sqrtm(m.detach().numpy()).real for m in (matrix, target))
     expected = scipy.linalg.solve_sylvester(root, root, 2 * (root - other))
     np.testing.assert_allclose(gradient.numpy(), expected, rtol=1e-8, atol=1e-10)
@@ -385,7 +443,9 @@ def pairs_at_working_size() -> dict[str, tuple[Tensor, Tensor]]:
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("case", pairs_at_working_size())
-def test_values_and_gradients_of_256_by_256_matrices_in_single_precision_are_numbers(name: str, case: str) -> None:
+def test_values_and_gradients_of_256_by_256_matrices_in_single_precision_are_numbers(
+    name: str, case: str
+) -> None:
     a, b = (matrix.requires_grad_() for matrix in pairs_at_working_size()[case])
     distance = squared_distance(a, b, name)
     gradients = torch.autograd.grad(distance, (a, b))
@@ -397,7 +457,12 @@ def test_values_and_gradients_of_256_by_256_matrices_in_single_precision_are_num
 
 @pytest.mark.parametrize(
     ("name", "value_tolerance", "gradient_tolerance"),
-    [("frobenius", 1e-5, 1e-6), ("power_euclidean", 1e-4, 5e-3), ("max_exp", 1e-4, 1e-4), ("kl", 5e-3, 1e-2)],
+    [
+        ("frobenius", 1e-5, 1e-6),
+        ("power_euclidean", 1e-4, 5e-3),
+        ("max_exp", 1e-4, 1e-4),
+        ("kl", 5e-3, 1e-2),
+    ],
 )
 def test_single_precision_agrees_with_double_at_working_size(
     name: str, value_tolerance: float, gradient_tolerance: float
@@ -421,8 +486,12 @@ def test_single_precision_agrees_with_double_at_working_size(
         1e-4,
     ],
 )
-def test_in_single_precision_the_ridge_is_relative_whatever_the_size_of_the_entries(name: str, scale: float) -> None:
+def test_in_single_precision_the_ridge_is_relative_whatever_the_size_of_the_entries(
+    name: str, scale: float
+) -> None:
     # The Gram matrix of undecided predictions over 100 classes has entries of 1e-4. Both distances are homogeneous.
     a, b = pairs_at_working_size()["rank 10"]
-    expected = squared_distance(a.double(), b.double(), name).item() * (scale if name == "power_euclidean" else 1)
+    expected = squared_distance(a.double(), b.double(), name).item() * (
+        scale if name == "power_euclidean" else 1
+    )
     assert squared_distance(scale * a, scale * b, name).item() == pytest.approx(expected, rel=0.005)

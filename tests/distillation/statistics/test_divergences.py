@@ -45,7 +45,9 @@ def test_its_mean_is_torchs_batchmean_and_not_the_mean_over_classes_too() -> Non
     student_log, teacher = log_softmax(q, dim=1), p.softmax(dim=1)
     torch.testing.assert_close(kl(p, q).mean(), kl_div(student_log, teacher, reduction="batchmean"))
     torch.testing.assert_close(kl(p, q).sum(), kl_div(student_log, teacher, reduction="sum"))
-    torch.testing.assert_close(kl(p, q).mean() / 4, kl_div(student_log, teacher, reduction="none").mean())
+    torch.testing.assert_close(
+        kl(p, q).mean() / 4, kl_div(student_log, teacher, reduction="none").mean()
+    )
 
 
 def test_the_size_of_kl_does_not_depend_on_impossible_classes_beside() -> None:
@@ -66,7 +68,10 @@ def test_kl_is_never_negative_and_zero_between_logits_that_differ_by_a_constant(
 
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e30])
 def test_kl_of_extreme_logits_is_finite_in_value_and_gradient(size: float) -> None:
-    p, q = torch.tensor([[size, 0.0, -size]], requires_grad=True), torch.tensor([[-size, 0.0, 1.0]], requires_grad=True)
+    p, q = (
+        torch.tensor([[size, 0.0, -size]], requires_grad=True),
+        torch.tensor([[-size, 0.0, 1.0]], requires_grad=True),
+    )
     divergence = kl(p, q)
     divergence.sum().backward()
     assert divergence.isfinite().all()

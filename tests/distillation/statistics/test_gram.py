@@ -19,14 +19,21 @@ def predictions(images: int, classes: int, seed: int) -> tuple[Tensor, Tensor]:
 def slow_gram(clean: Tensor, adversarial: Tensor) -> Tensor:
     """Image by image, class by class, divided by the number of classes."""
     rows = clean.tolist() + adversarial.tolist()
-    entries = [[sum(p * q for p, q in zip(one, other, strict=True)) / len(one) for other in rows] for one in rows]
+    entries = [
+        [sum(p * q for p, q in zip(one, other, strict=True)) / len(one) for other in rows]
+        for one in rows
+    ]
     return torch.tensor(entries, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("images", "classes"), [(1, 2), (3, 10), (8, 4)])
-def test_gram_is_the_inner_product_of_every_two_predictions_over_the_number_of_classes(images: int, classes: int) -> None:
+def test_gram_is_the_inner_product_of_every_two_predictions_over_the_number_of_classes(
+    images: int, classes: int
+) -> None:
     clean, adversarial = predictions(images, classes, seed=images)
-    torch.testing.assert_close(gram(clean, adversarial), slow_gram(clean, adversarial), rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(
+        gram(clean, adversarial), slow_gram(clean, adversarial), rtol=1e-12, atol=1e-15
+    )
 
 
 def test_gram_of_one_image_by_hand() -> None:
@@ -39,14 +46,18 @@ def test_gram_of_one_image_by_hand() -> None:
 @settings(max_examples=25, deadline=None)
 def test_gram_is_invariant_to_a_permutation_of_the_classes(order: list[int]) -> None:
     clean, adversarial = predictions(4, 5, seed=1)
-    torch.testing.assert_close(gram(clean[:, order], adversarial[:, order]), gram(clean, adversarial))
+    torch.testing.assert_close(
+        gram(clean[:, order], adversarial[:, order]), gram(clean, adversarial)
+    )
 
 
 def test_a_permutation_of_the_images_permutes_rows_and_columns_of_every_block() -> None:
     clean, adversarial = predictions(3, 4, seed=2)
     order = [2, 0, 1]
     both = [*order, *(3 + place for place in order)]
-    torch.testing.assert_close(gram(clean[order], adversarial[order]), gram(clean, adversarial)[both][:, both])
+    torch.testing.assert_close(
+        gram(clean[order], adversarial[order]), gram(clean, adversarial)[both][:, both]
+    )
 
 
 def test_gram_is_symmetric_semi_definite_and_of_rank_at_most_the_number_of_classes() -> None:

@@ -53,7 +53,9 @@ def test_omega_agrees_with_the_slow_formula_on_any_matrix(entries: list[int]) ->
 
 @given(st.lists(small_whole, min_size=4, max_size=4), st.integers(0, 15), st.integers(1, 3))
 @settings(max_examples=50, deadline=None)
-def test_omega_is_zero_where_all_blocks_are_equal_and_only_there(entries: list[int], place: int, change: int) -> None:
+def test_omega_is_zero_where_all_blocks_are_equal_and_only_there(
+    entries: list[int], place: int, change: int
+) -> None:
     block = torch.tensor(entries, dtype=torch.float64).reshape(2, 2)
     matrix = block.repeat(2, 2)
     assert omega(matrix).item() == 0
@@ -68,5 +70,7 @@ def test_omega_of_a_covariance_is_zero_where_adversarial_features_are_the_clean_
 
 
 def test_gradient_of_omega() -> None:
-    matrix = torch.randn(6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    matrix = torch.randn(
+        6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2), requires_grad=True
+    )
     assert torch.autograd.gradcheck(omega, (matrix,))

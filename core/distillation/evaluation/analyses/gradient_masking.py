@@ -11,9 +11,9 @@ from core.distillation.evaluation.analyses.attacked import attacked, batches
 from core.distillation.evaluation.attacks import correct
 from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.evaluation.steps import Finding, Step, begun
-from core.distillation.evaluation.subject import Subject
-from core.distillation.views import convolutions_in, mode
-from core.spec.evaluation import AutoAttack, GradientMasking
+from core.distillation.evaluation.target import EvaluationTarget
+from core.distillation.forward import convolutions_in, mode
+from core.jobspec.evaluation import AutoAttack, GradientMasking
 
 POINTS = 0.002
 """Square may lower the accuracy by so much without a warning."""
@@ -26,28 +26,39 @@ COUNTS = ("clean", "noise", "pgd", "large")
 
 
 def gradient_masking(
-    settings: GradientMasking, subject: Subject, state: dict[str, Any] | None = None
+    settings: GradientMasking, subject: EvaluationTarget, state: dict[str, Any] | None = None
 ) -> Iterator[Step | Finding]:
     state = begun(state, end=0, **dict.fromkeys(COUNTS, 0), search=None)
     images = len(subject.images)
     with mode(subject.network, "eval"), convolutions_in("fp32"):
         for end, images_BCHW, labels_B in batches(subject, state["end"]):
             found = counts(subject, images_BCHW, labels_B, end)
-            state = {"end": end, "search": None} | {name: state[name] + found[name] for name in COUNTS}
+            state = {"end": end, "search": None} | {
+                name: state[name] + found[name] for name in COUNTS
+            }
             yield Step(end, 2 * images, state)
     for step in search(settings, subject, state["search"]):
         if isinstance(step, Step):
-            yield Step(images + images * step.done // step.of, 2 * images, {**state, "search": step.state})
+            yield Step(
+                images + images * step.done // step.of, 2 * images, {**state, "search": step.state}
+            )
         else:
             stages = step.data["stages"]
     share = {name: state[name] / images for name in COUNTS}
-    yield finding(share | {"gradients": stages["apgd-t"]["standing"], "square": stages["square"]["standing"]})
+    yield finding(
+        share | {"gradients": stages["apgd-t"]["standing"], "square": stages["square"]["standing"]}
+    )
 
 
-def search(settings: GradientMasking, subject: Subject, state: dict[str, Any] | None) -> Iterator[Step | Finding]:
+def search(
+    settings: GradientMasking, subject: EvaluationTarget, state: dict[str, Any] | None
+) -> Iterator[Step | Finding]:
     """Square, on what attacks with gradients leave standing."""
     attack = AutoAttack(
-        radius=subject.radius, stages=("apgd-ce", "apgd-t", "square"), iterations=ITERATIONS, queries=settings.queries
+        radius=subject.radius,
+        stages=("apgd-ce", "apgd-t", "square"),
+        iterations=ITERATIONS,
+        queries=settings.queries,
     )
     return autoattack(
         subject.network,
@@ -60,7 +71,9 @@ def search(settings: GradientMasking, subject: Subject, state: dict[str, Any] | 
     )
 
 
-def counts(subject: Subject, images_BCHW: Tensor, labels_B: Tensor, end: int) -> dict[str, int]:
+def counts(
+    subject: EvaluationTarget, images_BCHW: Tensor, labels_B: Tensor, end: int
+) -> dict[str, int]:
     """How many of a batch are right: clean, under noise, under PGD-20, under PGD-20 at the large radius."""
     network = subject.network
 
@@ -70,19 +83,30 @@ def counts(subject: Subject, images_BCHW: Tensor, labels_B: Tensor, end: int) ->
     generator = seeds.generator(images_BCHW.device, subject.seed, "gradient_masking", end)
     noise_B = torch.ones_like(labels_B, dtype=torch.bool)
     for _ in range(DRAWS):
-        noise = torch.empty_like(images_BCHW).uniform_(-subject.radius, subject.radius, generator=generator)
+        noise = torch.empty_like(images_BCHW).uniform_(
+            -subject.radius, subject.radius, generator=generator
+        )
         noise_B &= right((images_BCHW + noise).clamp(0, 1))
     return {
         "clean": int(right(images_BCHW).sum()),
         "noise": int(noise_B.sum()),
-        "pgd": int(right(attacked(network, subject, images_BCHW, labels_B, end, "gradient_masking")).sum()),
-        "large": int(right(attacked(network, subject, images_BCHW, labels_B, end, "large radius", LARGE_RADIUS)).sum()),
+        "pgd": int(
+            right(attacked(network, subject, images_BCHW, labels_B, end, "gradient_masking")).sum()
+        ),
+        "large": int(
+            right(
+                attacked(network, subject, images_BCHW, labels_B, end, "large radius", LARGE_RADIUS)
+            ).sum()
+        ),
     }
 
 
 def finding(share: dict[str, float]) -> Finding:
     checks = verdicts(share)
-    values = {"masking_square_drop": share["gradients"] - share["square"], "masking_large_radius": share["large"]}
+    values = {
+        "masking_square_drop": share["gradients"] - share["square"],
+        "masking_large_radius": share["large"],
+    }
     warnings = [check["sentence"] for check in checks if not check["passed"]]
     data = {"checks": checks, "warnings": warnings, "share": share, "large_radius": LARGE_RADIUS}
     return Finding(None, values=values, data=data)
@@ -106,4 +130,7 @@ def verdicts(share: dict[str, float]) -> list[dict[str, Any]]:
             f"Random noise leaves {100 * share['noise']:.2f} % of the images standing, PGD-20 {100 * share['pgd']:.2f} %.",
         ),
     }
-    return [{"name": name, "passed": passed, "sentence": sentence} for name, (passed, sentence) in found.items()]
+    return [
+        {"name": name, "passed": passed, "sentence": sentence}
+        for name, (passed, sentence) in found.items()
+    ]

@@ -6,15 +6,17 @@ from typing import Any
 
 from core.distillation.evaluation.accuracy import measure
 from core.distillation.evaluation.steps import Finding, Step, begun
-from core.distillation.evaluation.subject import Subject
-from core.plain_statistics import wilson
-from core.spec.evaluation import PgdAttack, RadiusSweep
+from core.distillation.evaluation.target import EvaluationTarget
+from core.jobspec.evaluation import PgdAttack, RadiusSweep
+from core.summary_statistics import wilson
 
 RISE = 0.01
 """Random starts alone make accuracy rise and fall by less than this."""
 
 
-def radius_sweep(settings: RadiusSweep, subject: Subject, state: dict[str, Any] | None = None) -> Iterator[Step | Finding]:
+def radius_sweep(
+    settings: RadiusSweep, subject: EvaluationTarget, state: dict[str, Any] | None = None
+) -> Iterator[Step | Finding]:
     """PGD with a uniform start and a step of a quarter of the radius; at radius 0 the clean accuracy."""
     assert settings.radii is not None
     state = begun(state, accuracy=[], inner=None)
@@ -22,7 +24,11 @@ def radius_sweep(settings: RadiusSweep, subject: Subject, state: dict[str, Any] 
     images, all_images = len(subject.images), len(subject.images) * len(settings.radii)
     for index in range(len(accuracies), len(settings.radii)):
         radius, inner = settings.radii[index], state["inner"]
-        attack = PgdAttack(radius=radius, step_size=radius / 4, steps=settings.steps) if radius > 0 else None
+        attack = (
+            PgdAttack(radius=radius, step_size=radius / 4, steps=settings.steps)
+            if radius > 0
+            else None
+        )
         steps = measure(
             subject.network,
             subject.images,
@@ -34,13 +40,22 @@ def radius_sweep(settings: RadiusSweep, subject: Subject, state: dict[str, Any] 
         )
         for found in steps:
             if isinstance(found, Step):
-                yield Step(index * images + found.done, all_images, {"accuracy": accuracies, "inner": found.state})
+                yield Step(
+                    index * images + found.done,
+                    all_images,
+                    {"accuracy": accuracies, "inner": found.state},
+                )
             else:
                 assert found.value is not None
                 accuracies = [*accuracies, found.value]
         state = {"accuracy": accuracies, "inner": None}
     intervals = [list(wilson(share, images)) for share in accuracies]
-    data = {"radii": list(settings.radii), "accuracy": accuracies, "intervals": intervals, "images": images}
+    data = {
+        "radii": list(settings.radii),
+        "accuracy": accuracies,
+        "intervals": intervals,
+        "images": images,
+    }
     yield Finding(None, data={**data, "warnings": rises(settings.radii, accuracies)})
 
 

@@ -8,12 +8,14 @@ from core.distillation.evaluation.analyses.attacked import attacked, batches
 from core.distillation.evaluation.attacks import correct
 from core.distillation.evaluation.masks import mask, share, text
 from core.distillation.evaluation.steps import Finding, Step, begun
-from core.distillation.evaluation.subject import Subject
-from core.distillation.views import convolutions_in, mode
-from core.spec.evaluation import Transfer
+from core.distillation.evaluation.target import EvaluationTarget
+from core.distillation.forward import convolutions_in, mode
+from core.jobspec.evaluation import Transfer
 
 
-def transfer(settings: Transfer, subject: Subject, state: dict[str, Any] | None = None) -> Iterator[Step | Finding]:
+def transfer(
+    settings: Transfer, subject: EvaluationTarget, state: dict[str, Any] | None = None
+) -> Iterator[Step | Finding]:
     """PGD-20 against the reference, and against the network. Raises ValueError where there is no reference.
 
     State and data have the images that stand: the network's under either attack, the reference's under its own.
@@ -31,12 +33,14 @@ def transfer(settings: Transfer, subject: Subject, state: dict[str, Any] | None 
                 "own": correct(network, ours_BCHW, labels_B),
                 "reference": correct(reference, theirs_BCHW, labels_B),
             }
-            standing = {name: standing[name] + text(standing_B) for name, standing_B in found.items()}
+            standing = {
+                name: standing[name] + text(standing_B) for name, standing_B in found.items()
+            }
             yield Step(end, len(subject.images), standing)
     yield finding(standing, subject)
 
 
-def finding(standing: dict[str, str], subject: Subject) -> Finding:
+def finding(standing: dict[str, str], subject: EvaluationTarget) -> Finding:
     found = accuracy(mask(standing["transferred"]), subject.images.labels_N.cpu(), subject.classes)
     assert found.value is not None
     own = share(standing["own"])
@@ -46,5 +50,9 @@ def finding(standing: dict[str, str], subject: Subject) -> Finding:
             f"Images made for the reference leave {100 * found.value:.2f} % standing, images made for the network itself "
             f"{100 * own:.2f} %: its own gradients mislead the attack."
         )
-    data = {"own_accuracy": own, "reference_accuracy": share(standing["reference"]), "warnings": warnings}
+    data = {
+        "own_accuracy": own,
+        "reference_accuracy": share(standing["reference"]),
+        "warnings": warnings,
+    }
     return Finding(found.value, data={**found.data, **data})

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from core.distillation.evaluation.analyses.attacked import attacked, batches, networks
 from core.distillation.evaluation.steps import Finding, Step, begun
-from core.distillation.evaluation.subject import Subject
+from core.distillation.evaluation.target import EvaluationTarget
+from core.distillation.forward import convolutions_in, forward, mode
 from core.distillation.models.network import Classifier
-from core.distillation.views import convolutions_in, mode, view
-from core.plain_statistics import fitted
-from core.spec.evaluation import VarianceGap
+from core.jobspec.evaluation import VarianceGap
+from core.summary_statistics import fitted
 
 SMALLEST = 1e-12
 """A channel whose clean variance is below this says nothing, and is left out."""
@@ -29,46 +29,62 @@ Point = dict[str, float | None]
 out. An image is left out where its features or probabilities, clean or attacked, are not finite; it counts as not robust."""
 
 
-def variance_gap(settings: VarianceGap, subject: Subject, state: dict[str, Any] | None = None) -> Iterator[Step | Finding]:
+def variance_gap(
+    settings: VarianceGap, subject: EvaluationTarget, state: dict[str, Any] | None = None
+) -> Iterator[Step | Finding]:
     """At each radius, the subject's own among them, and for each network, attacked for itself.
 
     Gone on with from the last radius that is complete: sums of features would be a large state.
     """
     assert settings.radii is not None
     every, radii = networks(subject), sorted({*settings.radii, subject.radius})
-    points: dict[str, list[Point]] = {name: list(found) for name, found in begun(state, **{name: [] for name in every}).items()}
+    points: dict[str, list[Point]] = {
+        name: list(found) for name, found in begun(state, **{name: [] for name in every}).items()
+    }
     images, done = len(subject.images), sum(map(len, points.values()))
     for name, network in every.items():
         for radius in radii[len(points[name]) :]:
             for found in gap_at(network, subject, radius):
                 if isinstance(found, int):
-                    yield Step(done * images + found, len(every) * len(radii) * images, _copied(points))
+                    yield Step(
+                        done * images + found, len(every) * len(radii) * images, _copied(points)
+                    )
                 else:
                     points[name].append(found)
             done += 1
     data = {name: summary(its_points, subject.radius) for name, its_points in points.items()}
     gaps_found = {f"variance_gap_{kind}": data["network"][kind] for kind in KINDS}
     values = {name: gap for name, gap in gaps_found.items() if gap is not None}
-    missing = max(int(point["images_left_out"] or 0) for found in points.values() for point in found)
-    yield Finding(None, values=values, data={**data, "images": images, "warnings": left_out(missing)})
+    missing = max(
+        int(point["images_left_out"] or 0) for found in points.values() for point in found
+    )
+    yield Finding(
+        None, values=values, data={**data, "images": images, "warnings": left_out(missing)}
+    )
 
 
 def left_out(images: int) -> list[str]:
-    return [f"{images} images had features or probabilities that are not finite and were left out."] if images else []
+    return (
+        [f"{images} images had features or probabilities that are not finite and were left out."]
+        if images
+        else []
+    )
 
 
 def _copied(points: dict[str, list[Point]]) -> dict[str, list[Point]]:
     return {name: list(found) for name, found in points.items()}
 
 
-def gap_at(network: Classifier, subject: Subject, radius: float) -> Iterator[int | Point]:
+def gap_at(network: Classifier, subject: EvaluationTarget, radius: float) -> Iterator[int | Point]:
     """After each batch how many images are done; in the end the point."""
     clean, adversarial = Moments(), Moments()
     gram: list[float] = []
     standing = missing = 0
     with mode(network, "eval"), convolutions_in("fp32"):
         for end, images_BCHW, labels_B in batches(subject):
-            adversarial_BCHW = attacked(network, subject, images_BCHW, labels_B, end, "variance_gap", radius)
+            adversarial_BCHW = attacked(
+                network, subject, images_BCHW, labels_B, end, "variance_gap", radius
+            )
             clean_BD, clean_BK, adversarial_BD, adversarial_BK = views = (
                 *seen(network, images_BCHW),
                 *seen(network, adversarial_BCHW),
@@ -76,7 +92,9 @@ def gap_at(network: Classifier, subject: Subject, radius: float) -> Iterator[int
             finite_B = finite(*views)
             clean.add(clean_BD[finite_B])
             adversarial.add(adversarial_BD[finite_B])
-            gram += gaps(gram_variances(clean_BK[finite_B]), gram_variances(adversarial_BK[finite_B])).tolist()
+            gram += gaps(
+                gram_variances(clean_BK[finite_B]), gram_variances(adversarial_BK[finite_B])
+            ).tolist()
             standing += int(((adversarial_BK.argmax(dim=1) == labels_B) & finite_B).sum())
             missing += int((~finite_B).sum())
             yield end
@@ -96,7 +114,11 @@ def summary(points: list[Point], radius: float) -> dict[str, Any]:
     (own,) = (point for point in points if point["radius"] == radius)
     lines = {}
     for kind in KINDS:
-        pairs = [(gap, 100 * share) for it in points if (gap := it[kind]) is not None and (share := it["accuracy"]) is not None]
+        pairs = [
+            (gap, 100 * share)
+            for it in points
+            if (gap := it[kind]) is not None and (share := it["accuracy"]) is not None
+        ]
         line = fitted([gap for gap, _ in pairs], [accuracy for _, accuracy in pairs])
         lines[kind] = None if line is None else asdict(line)
     return {**{kind: own[kind] for kind in KINDS}, "points": points, "lines": lines}
@@ -123,7 +145,7 @@ class Moments:
 def seen(network: Classifier, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """Features [B, D] and probabilities [B, K]."""
     with torch.no_grad():
-        found = view(network, images_BCHW)
+        found = forward(network, images_BCHW)
     return found.features_BD, found.probabilities_BK
 
 
@@ -137,7 +159,9 @@ def gram_variances(probabilities_BK: Tensor) -> Tensor:
     if not len(probabilities_BK):
         return torch.zeros(0)
     probabilities_BK = probabilities_BK.double().cpu()
-    return (probabilities_BK @ probabilities_BK.T / probabilities_BK.shape[1]).var(dim=0, correction=0)
+    return (probabilities_BK @ probabilities_BK.T / probabilities_BK.shape[1]).var(
+        dim=0, correction=0
+    )
 
 
 def mean(gaps_D: Tensor) -> float | None:

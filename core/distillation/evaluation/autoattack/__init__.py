@@ -16,16 +16,21 @@ from core.distillation.evaluation.accuracy import accuracy
 from core.distillation.evaluation.attacks import wrong
 from core.distillation.evaluation.autoattack.apgd import Apgd
 from core.distillation.evaluation.autoattack.fab import Fab
-from core.distillation.evaluation.autoattack.losses import Loss, cross_entropy, targeted_dlr, targeted_margin
+from core.distillation.evaluation.autoattack.losses import (
+    Loss,
+    cross_entropy,
+    targeted_dlr,
+    targeted_margin,
+)
 from core.distillation.evaluation.autoattack.norms import Norm
 from core.distillation.evaluation.autoattack.rows import Rows, Standing
 from core.distillation.evaluation.autoattack.square import Square
 from core.distillation.evaluation.masks import mask, share, text
 from core.distillation.evaluation.steps import Finding, Step, begun
+from core.distillation.forward import convolutions_in, mode
 from core.distillation.models.folding import folded
 from core.distillation.models.network import Classifier
-from core.distillation.views import convolutions_in, mode
-from core.spec.evaluation import AutoAttack, Stage
+from core.jobspec.evaluation import AutoAttack, Stage
 
 MOST_TARGETS = 9
 FEWEST_CLASSES_FOR_DLR = 4
@@ -69,7 +74,15 @@ def autoattack(
 
     The random starts are a function of ``seed``, the stage and the batch: another ``batch_size`` draws others.
     """
-    run = Run(folded(network), images, settings, classes, batch_size, seed, State(**begun(state, **vars(State()))))
+    run = Run(
+        folded(network),
+        images,
+        settings,
+        classes,
+        batch_size,
+        seed,
+        State(**begun(state, **vars(State()))),
+    )
     with mode(network, "eval"), convolutions_in("fp32"):
         yield from run.clean()
         for index, stage in enumerate(settings.stages):
@@ -157,7 +170,12 @@ class Run:
         self.state.before = self.state.standing
 
     def search(
-        self, stage: Stage, images_BCHW: Tensor, labels_B: Tensor, standing: Standing, generator: torch.Generator
+        self,
+        stage: Stage,
+        images_BCHW: Tensor,
+        labels_B: Tensor,
+        standing: Standing,
+        generator: torch.Generator,
     ) -> Iterator[None]:
         """One stage's attack on one batch; what it breaks is in ``standing``."""
         every_B = torch.arange(len(images_BCHW), device=images_BCHW.device)
@@ -176,10 +194,14 @@ class Run:
         else:
             yield from self.targeted(stage, rows, standing, generator)
 
-    def targeted(self, stage: Stage, rows: Rows, standing: Standing, generator: torch.Generator) -> Iterator[None]:
+    def targeted(
+        self, stage: Stage, rows: Rows, standing: Standing, generator: torch.Generator
+    ) -> Iterator[None]:
         """Target after target, the likeliest first; as many at once as fit into a batch of the images that still stand."""
         with torch.no_grad():
-            ranked_BT = self.network(rows.images_RCHW).argsort(dim=1, descending=True)[:, 1 : self.targets + 1]
+            ranked_BT = self.network(rows.images_RCHW).argsort(dim=1, descending=True)[
+                :, 1 : self.targets + 1
+            ]
         done = 0
         while done < self.targets:
             alive_A = (~standing.broken_B).nonzero().flatten()
@@ -192,31 +214,50 @@ class Run:
                 loss = targeted_dlr if self.classes >= FEWEST_CLASSES_FOR_DLR else targeted_margin
                 yield from self.apgd(loss).search(chosen, targets_R, standing, generator)
             else:
-                fab = Fab(self.network, norm=self.norm, radius=self.radius, iterations=self.settings.iterations)
+                fab = Fab(
+                    self.network,
+                    norm=self.norm,
+                    radius=self.radius,
+                    iterations=self.settings.iterations,
+                )
                 yield from fab.search(chosen, targets_R, standing)
             done += at_once
 
     def apgd(self, loss: Loss) -> Apgd:
-        return Apgd(self.network, loss, norm=self.norm, radius=self.radius, iterations=self.settings.iterations)
+        return Apgd(
+            self.network,
+            loss,
+            norm=self.norm,
+            radius=self.radius,
+            iterations=self.settings.iterations,
+        )
 
     # -- what is told of it
 
     def note_non_finite(self, indices: Tensor, non_finite_B: Tensor) -> None:
-        self.state.non_finite = sorted({*self.state.non_finite, *indices[non_finite_B.cpu()].tolist()})
+        self.state.non_finite = sorted(
+            {*self.state.non_finite, *indices[non_finite_B.cpu()].tolist()}
+        )
 
     def step(self) -> Step:
         stages, it = len(self.settings.stages), self.state
         entrants = it.before.count("1") if it.stage >= 0 else len(self.images)
-        within = (it.batch * self.batch_size if it.stage >= 0 else len(it.standing)) / max(1, entrants)
+        within = (it.batch * self.batch_size if it.stage >= 0 else len(it.standing)) / max(
+            1, entrants
+        )
         parts = 1000
-        return Step(round(parts * (it.stage + 1 + min(1.0, within))), parts * (stages + 1), asdict(it))
+        return Step(
+            round(parts * (it.stage + 1 + min(1.0, within))), parts * (stages + 1), asdict(it)
+        )
 
     def finding(self) -> Finding:
         found = accuracy(mask(self.state.standing), self.images.labels_N.cpu(), self.classes)
         data = {
             "clean": self.state.clean,
             "stages": self.state.stages,
-            "standing": base64.b64encode(np.packbits(mask(self.state.standing).numpy()).tobytes()).decode(),
+            "standing": base64.b64encode(
+                np.packbits(mask(self.state.standing).numpy()).tobytes()
+            ).decode(),
             "settings": self.settings.model_dump(mode="json"),
             "non_finite": len(self.state.non_finite),
             "notes": self.notes(),
@@ -226,7 +267,11 @@ class Run:
     def notes(self) -> list[str]:
         found = []
         if self.targets < MOST_TARGETS and {"apgd-t", "fab-t"} & set(self.settings.stages):
-            found.append(f"{self.classes} classes: {self.targets} targets instead of {MOST_TARGETS}.")
+            found.append(
+                f"{self.classes} classes: {self.targets} targets instead of {MOST_TARGETS}."
+            )
         if self.classes < FEWEST_CLASSES_FOR_DLR and "apgd-t" in self.settings.stages:
-            found.append(f"{self.classes} classes: APGD-T climbs the targeted margin, as the DLR loss needs four.")
+            found.append(
+                f"{self.classes} classes: APGD-T climbs the targeted margin, as the DLR loss needs four."
+            )
         return found

@@ -33,7 +33,9 @@ class Fab:
         self.onto_plane = onto_plane_linf if norm == "linf" else onto_plane_l2
 
     def search(self, rows: Rows, targets_R: Tensor, standing: Standing) -> Iterator[None]:
-        crossing = Crossing(rows.owners_R, rows.images_RCHW, rows.labels_R, targets_R, rows.images_RCHW)
+        crossing = Crossing(
+            rows.owners_R, rows.images_RCHW, rows.labels_R, targets_R, rows.images_RCHW
+        )
         for iteration in range(self.iterations):
             crossing = standing.thin(crossing, iteration)
             if not len(crossing.owners_R):
@@ -44,13 +46,21 @@ class Fab:
     def step(self, it: Crossing, standing: Standing) -> Crossing:
         """Between the projections of the present point and of the image onto the plane; then back a little, if it has crossed."""
         difference_R, gradient_RCHW = self.look(it)
-        now_RD, image_RD, normal_RD = (each.flatten(1) for each in (it.now_RCHW, it.images_RCHW, gradient_RCHW))
+        now_RD, image_RD, normal_RD = (
+            each.flatten(1) for each in (it.now_RCHW, it.images_RCHW, gradient_RCHW)
+        )
         offset_R = (normal_RD * now_RD).sum(dim=1) - difference_R
-        both = self.onto_plane(torch.cat([now_RD, image_RD]), normal_RD.repeat(2, 1), offset_R.repeat(2))
+        both = self.onto_plane(
+            torch.cat([now_RD, image_RD]), normal_RD.repeat(2, 1), offset_R.repeat(2)
+        )
         from_now, from_image = (each.view_as(it.now_RCHW) for each in both.chunk(2))
-        far_now, far_image = (length(each, self.norm).clamp_min(1e-8) for each in (from_now, from_image))
+        far_now, far_image = (
+            length(each, self.norm).clamp_min(1e-8) for each in (from_now, from_image)
+        )
         alpha = (far_now / (far_now + far_image)).clamp(0, ALPHA_MAX)
-        ahead = (1 - alpha) * (it.now_RCHW + OVERSHOOT * from_now) + alpha * (it.images_RCHW + OVERSHOOT * from_image)
+        ahead = (1 - alpha) * (it.now_RCHW + OVERSHOOT * from_now) + alpha * (
+            it.images_RCHW + OVERSHOOT * from_image
+        )
         ahead = ahead.clamp(0, 1)
         with torch.no_grad():
             logits_RK = self.network(ahead)

@@ -22,15 +22,23 @@ def project(images_BCHW: Tensor, centres_BCHW: Tensor, radius: float, norm: Norm
         return images_BCHW.clamp(centres_BCHW - radius, centres_BCHW + radius).clamp_(0, 1)
     difference_BCHW = images_BCHW - centres_BCHW
     lengths = length(difference_BCHW, norm)
-    return (centres_BCHW + difference_BCHW / (lengths + TINY) * lengths.clamp_max(radius)).clamp(0, 1)
+    return (centres_BCHW + difference_BCHW / (lengths + TINY) * lengths.clamp_max(radius)).clamp(
+        0, 1
+    )
 
 
 def steepest(gradient_BCHW: Tensor, norm: Norm) -> Tensor:
     """The direction of unit length in which a linear function rises fastest."""
-    return gradient_BCHW.sign() if norm == "linf" else gradient_BCHW / (length(gradient_BCHW, norm) + TINY)
+    return (
+        gradient_BCHW.sign()
+        if norm == "linf"
+        else gradient_BCHW / (length(gradient_BCHW, norm) + TINY)
+    )
 
 
-def random_start(images_BCHW: Tensor, radius: float, norm: Norm, generator: torch.Generator) -> Tensor:
+def random_start(
+    images_BCHW: Tensor, radius: float, norm: Norm, generator: torch.Generator
+) -> Tensor:
     """On the ball's surface, in a random direction, then clamped to [0, 1]."""
     noise_BCHW = torch.empty_like(images_BCHW)
     if norm == "linf":

@@ -25,7 +25,9 @@ class Rows:
     labels_R: Tensor
 
     def where(self: "Some", keep_R: Tensor) -> "Some":
-        kept: dict[str, Any] = {field.name: getattr(self, field.name)[keep_R] for field in fields(self)}
+        kept: dict[str, Any] = {
+            field.name: getattr(self, field.name)[keep_R] for field in fields(self)
+        }
         return replace(self, **kept)
 
 

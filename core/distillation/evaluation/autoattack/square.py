@@ -41,7 +41,9 @@ class Best(Rows):
 
 
 class Square:
-    def __init__(self, network: nn.Module, *, norm: Norm, radius: float, queries: int, rows_at_once: int) -> None:
+    def __init__(
+        self, network: nn.Module, *, norm: Norm, radius: float, queries: int, rows_at_once: int
+    ) -> None:
         self.network, self.norm, self.radius = network, norm, radius
         self.queries, self.rows_at_once = queries, rows_at_once
 
@@ -53,7 +55,15 @@ class Square:
         logits_BK = self.look(start_BCHW)
         standing.judge(rows, logits_BK)
         query_B = torch.zeros_like(rows.owners_R)
-        best = Best(rows.owners_R, images_BCHW, labels_B, start_BCHW, lead(logits_BK, labels_B), query_B, query_B)
+        best = Best(
+            rows.owners_R,
+            images_BCHW,
+            labels_B,
+            start_BCHW,
+            lead(logits_BK, labels_B),
+            query_B,
+            query_B,
+        )
         at_once = 1
         while len((best := self.unfinished(best, standing)).owners_R):
             at_once = min(max(1, at_once), max(1, self.rows_at_once // len(best.owners_R)))
@@ -65,7 +75,9 @@ class Square:
         keep_R = ~standing.broken_B[best.owners_R] & (best.query_R < self.queries)
         return best if keep_R.all() else best.where(keep_R)
 
-    def round(self, best: Best, at_once: int, proposals: "Proposals", standing: Standing) -> tuple[Best, float]:
+    def round(
+        self, best: Best, at_once: int, proposals: "Proposals", standing: Standing
+    ) -> tuple[Best, float]:
         """``at_once`` proposals for each image; the first of them that is better is taken. Also the share of them that counts."""
         row_P, query_P, next_R = self.choose(best, at_once, proposals)
         if not len(row_P):
@@ -75,7 +87,9 @@ class Square:
         lead_P, wrong_P = lead(logits_PK, labels_P), wrong(logits_PK, labels_P)
         first_R = first_of_each_row((lead_P < best.lead_R[row_P]) | wrong_P, row_P, len(next_R))
         taken_R, at_R = first_R < len(row_P), first_R.clamp_max(len(row_P) - 1)
-        standing.break_rows(best, wrong_P[at_R] & taken_R, torch.where(taken_R[:, None], logits_PK[at_R], 0.0))
+        standing.break_rows(
+            best, wrong_P[at_R] & taken_R, torch.where(taken_R[:, None], logits_PK[at_R], 0.0)
+        )
         best.found_RCHW[taken_R] = proposed_PCHW[at_R[taken_R]]
         after_R = query_P[at_R] + 1
         best = replace(
@@ -87,9 +101,13 @@ class Square:
         counts_P = torch.arange(len(row_P), device=row_P.device) <= first_R[row_P]
         return best, float(counts_P.float().mean())
 
-    def choose(self, best: Best, at_once: int, proposals: "Proposals") -> tuple[Tensor, Tensor, Tensor]:
+    def choose(
+        self, best: Best, at_once: int, proposals: "Proposals"
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Each image's next queries but those that were refused before: rows and queries, [P] each; and which come next, [R]."""
-        query_RL = best.query_R[:, None] + torch.arange(at_once + LOOK_AHEAD, device=best.query_R.device)
+        query_RL = best.query_R[:, None] + torch.arange(
+            at_once + LOOK_AHEAD, device=best.query_R.device
+        )
         alike_RL = proposals.alike_Q[query_RL.clamp_max(self.queries - 1)]
         open_RL = (query_RL < self.queries) & (alike_RL < best.since_R[:, None])
         within_RL = open_RL.cumsum(dim=1) <= at_once
@@ -111,13 +129,22 @@ def lead(logits_RK: Tensor, labels_R: Tensor) -> Tensor:
 def first_of_each_row(marked_P: Tensor, row_P: Tensor, rows: int) -> Tensor:
     """Where each row's first marked proposal is, [R]; P where it has none."""
     places_P = torch.arange(len(row_P), device=row_P.device).where(marked_P, len(row_P))
-    return torch.full((rows,), len(row_P), device=row_P.device).scatter_reduce(0, row_P, places_P, "amin")
+    return torch.full((rows,), len(row_P), device=row_P.device).scatter_reduce(
+        0, row_P, places_P, "amin"
+    )
 
 
 class Proposals:
     """What each query proposes: where, how large, with which signs. Drawn once for all images."""
 
-    def __init__(self, images_BCHW: Tensor, norm: Norm, radius: float, queries: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        images_BCHW: Tensor,
+        norm: Norm,
+        radius: float,
+        queries: int,
+        generator: torch.Generator,
+    ) -> None:
         _, channels, height, width = images_BCHW.shape
         self.norm, self.radius, self.device = norm, radius, images_BCHW.device
         self.height, self.width = height, width
@@ -151,7 +178,9 @@ class Proposals:
         parts = [self.side_Q, *self.corner_Q, *self.signs_QC.T]
         if self.norm == "l2":
             parts += [*self.other_corner_Q, self.turned_Q]
-        _, kind_Q = torch.unique(torch.stack([part.long() for part in parts], dim=1), dim=0, return_inverse=True)
+        _, kind_Q = torch.unique(
+            torch.stack([part.long() for part in parts], dim=1), dim=0, return_inverse=True
+        )
         order_Q = kind_Q.argsort(stable=True)
         same = kind_Q[order_Q[1:]] == kind_Q[order_Q[:-1]]
         alike_Q = torch.full_like(order_Q, -1)
@@ -172,7 +201,9 @@ class Proposals:
             for left in range(first, width - side + 1, side):
                 signs = self.draw(batch, channels, 1, 1, generator=generator).sub(0.5).sign()
                 turned = bool(self.draw(1, generator=generator) > 0.5)
-                tiles_BCHW[:, :, top : top + side, left : left + side] = (tile.T if turned else tile) * signs
+                tiles_BCHW[:, :, top : top + side, left : left + side] = (
+                    tile.T if turned else tile
+                ) * signs
         return (images_BCHW + self.radius * steepest(tiles_BCHW, "l2")).clamp(0, 1)
 
     def at(self, query_R: Tensor, images_RCHW: Tensor, found_RCHW: Tensor) -> Tensor:
@@ -181,13 +212,17 @@ class Proposals:
 
     def square(self, query_R: Tensor, images_RCHW: Tensor, found_RCHW: Tensor) -> Tensor:
         """One square of one colour, as far from the image as the radius lets it."""
-        farthest_RCHW = (images_RCHW + self.radius * self.signs_QC[query_R][:, :, None, None]).clamp_(0, 1)
+        farthest_RCHW = (
+            images_RCHW + self.radius * self.signs_QC[query_R][:, :, None, None]
+        ).clamp_(0, 1)
         return torch.where(self.inside(query_R, self.corner_Q), farthest_RCHW, found_RCHW)
 
     def moved_mass(self, query_R: Tensor, images_RCHW: Tensor, found_RCHW: Tensor) -> Tensor:
         """L2: what a second square and the unused rest of the radius have of the norm goes into the first, as a pattern."""
         delta_RCHW = found_RCHW - images_RCHW
-        here, there = (self.inside(query_R, corner).float() for corner in (self.corner_Q, self.other_corner_Q))
+        here, there = (
+            self.inside(query_R, corner).float() for corner in (self.corner_Q, self.other_corner_Q)
+        )
         within_RC11 = channel_length(delta_RCHW * torch.maximum(here, there))
         unused_R111 = (self.radius**2 - length(delta_RCHW, "l2").square()).clamp_min(0)
         budget_RC11 = (unused_R111 / images_RCHW.shape[1] + within_RC11.square()).sqrt()
@@ -209,7 +244,9 @@ class Proposals:
     def offsets(self, query_R: Tensor, corner_Q: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Rows and columns of the image as counted from the square's corner, [R, H] and [R, W]."""
         top_R1, left_R1 = (corner[query_R][:, None] for corner in corner_Q)
-        return torch.arange(self.height, device=self.device) - top_R1, torch.arange(self.width, device=self.device) - left_R1
+        return torch.arange(self.height, device=self.device) - top_R1, torch.arange(
+            self.width, device=self.device
+        ) - left_R1
 
     def placed_pattern(self, query_R: Tensor) -> Tensor:
         """Each row's pattern at its square, 0 elsewhere, [R, 1, H, W]."""

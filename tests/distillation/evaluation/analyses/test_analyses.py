@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.distillation.evaluation import Finding, Step, Subject
+from core.distillation.evaluation import EvaluationTarget, Finding, Step
 from core.distillation.evaluation.analyses import ANALYSES
 from core.distillation.evaluation.analyses.calibration import binned
 from core.distillation.evaluation.analyses.grad_cam import look
@@ -16,7 +16,7 @@ from core.distillation.evaluation.analyses.spectra import spectrum
 from core.distillation.evaluation.analyses.variance_gap import Moments, gaps
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
-from core.spec import evaluation as spec
+from core.jobspec import evaluation as spec
 from tests.distillation.evaluation.robust import robust_network, some_images
 
 SETTINGS: dict[str, Any] = {
@@ -30,13 +30,20 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def subject(network: Classifier | None = None, images: int = 60, reference: bool = True, radius: float = 0.12) -> Subject:
+def subject(
+    network: Classifier | None = None,
+    images: int = 60,
+    reference: bool = True,
+    radius: float = 0.12,
+) -> EvaluationTarget:
     torch.manual_seed(3)
     other = SmallCnn(10, width=2, channels=1).eval() if reference else None
-    return Subject(network or robust_network(), other, some_images(images), 10, 25, 0, radius)
+    return EvaluationTarget(
+        network or robust_network(), other, some_images(images), 10, 25, 0, radius
+    )
 
 
-def found(name: str, it: Subject, state: Any = None) -> Finding:
+def found(name: str, it: EvaluationTarget, state: Any = None) -> Finding:
     *_, last = ANALYSES[name](SETTINGS[name], it, state)
     assert isinstance(last, Finding)
     return last
@@ -69,7 +76,10 @@ def test_the_radius_sweep_begins_with_the_clean_accuracy_and_falls_to_nothing() 
     assert data["accuracy"][0] == pytest.approx(float((network(x).argmax(1) == y).float().mean()))
     assert data["accuracy"][-1] == 0
     assert data["warnings"] == []
-    assert all(low <= share <= high for share, (low, high) in zip(data["accuracy"], data["intervals"], strict=True))
+    assert all(
+        low <= share <= high
+        for share, (low, high) in zip(data["accuracy"], data["intervals"], strict=True)
+    )
 
 
 def test_an_accuracy_that_rises_with_the_radius_is_said() -> None:
@@ -93,7 +103,10 @@ def test_images_made_for_another_network_do_less_than_those_made_for_this_one() 
 
 
 def test_images_made_for_another_network_that_do_more_than_its_own_are_said() -> None:
-    one = found("transfer", Subject(Saturated().eval(), robust_network(), some_images(60), 10, 25, 0, 0.2))
+    one = found(
+        "transfer",
+        EvaluationTarget(Saturated().eval(), robust_network(), some_images(60), 10, 25, 0, 0.2),
+    )
     assert one.value is not None
     assert one.value < one.data["own_accuracy"]
     assert "its own gradients mislead" in one.data["warnings"][0]
@@ -118,7 +131,9 @@ def test_a_gap_is_found_at_every_radius_with_the_line_that_accuracy_follows() ->
     data = found("variance_gap", subject()).data["network"]
     assert [point["radius"] for point in data["points"]] == [0.06, 0.12, 0.24]
     assert data["features"] == data["points"][1]["features"]
-    gaps_found, accuracies = ([point[key] for point in data["points"]] for key in ("features", "accuracy"))
+    gaps_found, accuracies = (
+        [point[key] for point in data["points"]] for key in ("features", "accuracy")
+    )
     assert sorted(gaps_found) == gaps_found
     assert sorted(accuracies, reverse=True) == accuracies
     assert data["lines"]["features"]["slope"] < 0
@@ -141,7 +156,10 @@ def test_the_spectrum_of_a_known_matrix() -> None:
 
 def test_ece_by_hand() -> None:
     # Three images 0.87 sure, of which two are right; one 0.55 sure and wrong. One without a number is left out.
-    pairs = torch.tensor([[0.87, 1.0], [0.87, 1.0], [0.87, 0.0], [0.55, 0.0], [float("nan"), 1.0]], dtype=torch.float64)
+    pairs = torch.tensor(
+        [[0.87, 1.0], [0.87, 1.0], [0.87, 0.0], [0.55, 0.0], [float("nan"), 1.0]],
+        dtype=torch.float64,
+    )
     it = binned(pairs, 10)
     assert it["ece"] == pytest.approx(3 / 4 * (0.87 - 2 / 3) + 1 / 4 * 0.55)
     assert (it["count"][8], it["count"][5], it["images"]) == (3, 1, 4)
@@ -153,7 +171,9 @@ def test_images_without_finite_probabilities_are_left_out_of_the_calibration_and
             return super().classify(features_BD).index_fill(0, torch.tensor([0]), float("nan"))
 
     torch.manual_seed(0)
-    (clean, attacked) = found("calibration", subject(Sometimes(10, width=2, channels=1).eval())).data["warnings"]
+    (clean, attacked) = found(
+        "calibration", subject(Sometimes(10, width=2, channels=1).eval())
+    ).data["warnings"]
     assert "3 images had no finite clean probabilities" in clean
     assert "adversarial" in attacked
 
@@ -201,7 +221,15 @@ def test_a_network_that_masks_its_gradients_is_found_out_and_an_honest_one_is_no
     assert [check["name"] for check in honest.data["checks"] if not check["passed"]] == []
     assert honest.data["warnings"] == []
     share = honest.data["share"]
-    assert share["clean"] >= share["noise"] >= share["pgd"] >= share["gradients"] >= share["square"] > share["large"] == 0
+    assert (
+        share["clean"]
+        >= share["noise"]
+        >= share["pgd"]
+        >= share["gradients"]
+        >= share["square"]
+        > share["large"]
+        == 0
+    )
     masked = found("gradient_masking", subject(Saturated().eval(), radius=0.2))
     assert len(masked.data["warnings"]) >= 2
     assert masked.values["masking_square_drop"] > 0.002

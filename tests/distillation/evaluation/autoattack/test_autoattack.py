@@ -14,9 +14,15 @@ from core.distillation.evaluation import Finding, Step
 from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.evaluation.autoattack.fab import onto_plane_l2, onto_plane_linf
 from core.distillation.evaluation.autoattack.rows import Rows, Standing
-from core.distillation.evaluation.autoattack.square import HALVINGS, Proposals, Square, pattern, side_of
+from core.distillation.evaluation.autoattack.square import (
+    HALVINGS,
+    Proposals,
+    Square,
+    pattern,
+    side_of,
+)
 from core.distillation.models.network import Classifier
-from core.spec.evaluation import STANDARD_STAGES, AutoAttack, Stage
+from core.jobspec.evaluation import STANDARD_STAGES, AutoAttack, Stage
 from tests.distillation.evaluation.robust import robust_network, some_images
 
 
@@ -48,7 +54,9 @@ def result(network: Classifier, images: Images, classes: int, **changes: Any) ->
 
 
 @pytest.mark.parametrize(("norm", "radius"), [("linf", 0.02), ("l2", 0.1)])
-def test_of_a_linear_network_exactly_those_stand_whose_margin_is_out_of_reach(norm: str, radius: float) -> None:
+def test_of_a_linear_network_exactly_those_stand_whose_margin_is_out_of_reach(
+    norm: str, radius: float
+) -> None:
     torch.manual_seed(1)
     weight, images = torch.randn(2, 64), images_of(60, 2)
     logits = images.batch(torch.arange(60))[0].flatten(1) @ weight.T
@@ -69,11 +77,16 @@ def test_what_cannot_be_reached_is_not_broken(stage: Stage) -> None:
     """The label leads by 1, and no pixel counts for more than a hundredth of it."""
     weight = torch.full((3, 64), 1e-4)
     images = Images(images_of(9, 3).images_NCHW, torch.zeros(9, dtype=torch.long))
-    assert result(Linear(weight, torch.tensor([1.0, 0.0, 0.0])), images, 3, stages=(stage,)).value == 1.0
+    assert (
+        result(Linear(weight, torch.tensor([1.0, 0.0, 0.0])), images, 3, stages=(stage,)).value
+        == 1.0
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 10])
-def test_any_number_of_classes_can_be_attacked_and_the_report_says_what_was_different(classes: int) -> None:
+def test_any_number_of_classes_can_be_attacked_and_the_report_says_what_was_different(
+    classes: int,
+) -> None:
     torch.manual_seed(classes)
     network, images = Linear(torch.randn(classes, 64), torch.zeros(classes)), images_of(40, classes)
     found = result(network, images, classes, radius=0.01)
@@ -86,7 +99,9 @@ class NanNearGrey(Linear):
     """Not a number as soon as any pixel leaves the grid of whole 255ths."""
 
     def classify(self, features_BD: Tensor) -> Tensor:
-        moved_B1 = ((features_BD * 255).round() / 255 - features_BD).abs().amax(dim=1, keepdim=True) > 1e-5
+        moved_B1 = ((features_BD * 255).round() / 255 - features_BD).abs().amax(
+            dim=1, keepdim=True
+        ) > 1e-5
         return super().classify(features_BD).masked_fill(moved_B1, float("nan"))
 
 
@@ -109,14 +124,19 @@ def test_logits_that_are_all_equal_are_counted_as_the_first_class() -> None:
 
 
 def timeless(finding: Finding) -> Any:
-    stages = {name: {key: it[key] for key in it if key != "seconds"} for name, it in finding.data["stages"].items()}
+    stages = {
+        name: {key: it[key] for key in it if key != "seconds"}
+        for name, it in finding.data["stages"].items()
+    }
     return finding.value, {**finding.data, "stages": stages}
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_from_every_step_it_goes_on_to_the_same_finding(norm: str) -> None:
     network, images = robust_network(), some_images(50)
-    settings = AutoAttack(norm=norm, radius={"linf": 0.15, "l2": 0.7}[norm], queries=30, iterations=10)
+    settings = AutoAttack(
+        norm=norm, radius={"linf": 0.15, "l2": 0.7}[norm], queries=30, iterations=10
+    )
     common: dict[str, Any] = {"classes": 10, "batch_size": 20, "seed": 5}
     *steps, whole = autoattack(network, images, settings, **common)
     assert isinstance(whole, Finding)
@@ -135,7 +155,11 @@ def test_a_seed_repeats_itself_and_the_mask_is_the_accuracy() -> None:
     network, images = robust_network(), some_images(60)
     settings = AutoAttack(radius=0.15, queries=30, iterations=10)
     one, two = (
-        next(it for it in autoattack(network, images, settings, classes=10, batch_size=60, seed=3) if isinstance(it, Finding))
+        next(
+            it
+            for it in autoattack(network, images, settings, classes=10, batch_size=60, seed=3)
+            if isinstance(it, Finding)
+        )
         for _ in range(2)
     )
     assert timeless(one) == timeless(two)
@@ -148,7 +172,9 @@ def test_the_batch_size_matters_to_fab_not_at_all() -> None:
     settings = AutoAttack(radius=0.15, stages=("fab-t",), iterations=15)
     values = set()
     for batch_size in (7, 60):
-        *_, found = autoattack(robust_network(), some_images(60), settings, classes=10, batch_size=batch_size, seed=0)
+        *_, found = autoattack(
+            robust_network(), some_images(60), settings, classes=10, batch_size=batch_size, seed=0
+        )
         assert isinstance(found, Finding)
         values.add(found.value)
     assert len(values) == 1
@@ -162,11 +188,16 @@ class Watching(nn.Module):
         self.network, self.lowest, self.highest = robust_network(), 1.0, 0.0
 
     def forward(self, images: Tensor) -> Tensor:
-        self.lowest, self.highest = min(self.lowest, float(images.min())), max(self.highest, float(images.max()))
+        self.lowest, self.highest = (
+            min(self.lowest, float(images.min())),
+            max(self.highest, float(images.max())),
+        )
         return self.network(images)
 
 
-def left_by_square(network: nn.Module, images: Tensor, labels: Tensor, radius: float, queries: int) -> int:
+def left_by_square(
+    network: nn.Module, images: Tensor, labels: Tensor, radius: float, queries: int
+) -> int:
     standing = Standing(len(images), images.device)
     square = Square(network, norm="linf", radius=radius, queries=queries, rows_at_once=len(images))
     rows = Rows(torch.arange(len(images)), images, labels)
@@ -195,7 +226,9 @@ class Counting(Watching):
         return super().forward(images)
 
 
-def test_square_finds_what_it_finds_one_proposal_after_the_other_and_asks_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_square_finds_what_it_finds_one_proposal_after_the_other_and_asks_nothing_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     images, labels = some_images(40).batch(torch.arange(40))
 
     def search(rows_at_once: int) -> tuple[list[bool], int]:
@@ -237,8 +270,13 @@ def test_squares_shrink_by_the_schedule_of_10000_queries_whatever_their_number()
 @pytest.mark.parametrize("project", [onto_plane_linf, onto_plane_l2])
 def test_moves_onto_a_plane_end_on_it_inside_the_box_if_that_is_possible(project: Any) -> None:
     generator = torch.Generator().manual_seed(0)
-    points, normals = torch.rand(200, 16, generator=generator), torch.randn(200, 16, generator=generator)
-    offsets = (normals * torch.rand(200, 16, generator=generator)).sum(dim=1)  # a point of the box is on each plane
+    points, normals = (
+        torch.rand(200, 16, generator=generator),
+        torch.randn(200, 16, generator=generator),
+    )
+    offsets = (normals * torch.rand(200, 16, generator=generator)).sum(
+        dim=1
+    )  # a point of the box is on each plane
     moves = project(points, normals, offsets)
     ended = points + moves
     assert ended.min() >= -1e-6
@@ -249,21 +287,36 @@ def test_moves_onto_a_plane_end_on_it_inside_the_box_if_that_is_possible(project
 @pytest.mark.parametrize("scale", [1e-20, 1e10])
 def test_the_scale_of_a_gradient_does_not_matter_to_the_move(scale: float) -> None:
     generator = torch.Generator().manual_seed(0)
-    points, normals = torch.rand(50, 16, generator=generator), torch.randn(50, 16, generator=generator)
+    points, normals = (
+        torch.rand(50, 16, generator=generator),
+        torch.randn(50, 16, generator=generator),
+    )
     offsets = (normals * torch.rand(50, 16, generator=generator)).sum(dim=1)
     expected = onto_plane_linf(points, normals, offsets)
-    torch.testing.assert_close(onto_plane_linf(points, normals * scale, offsets * scale), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        onto_plane_linf(points, normals * scale, offsets * scale), expected, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_from_where_the_plane_is_out_of_reach_every_pixel_goes_to_its_end() -> None:
     points, normals = torch.tensor([[0.5, 0.9, 0.3]]), torch.tensor([[1.0, -3.0, 0.0]])
     for project in (onto_plane_linf, onto_plane_l2):
-        torch.testing.assert_close(project(points, normals, torch.tensor([50.0]))[:, :2], torch.tensor([[0.5, -0.9]]))
+        torch.testing.assert_close(
+            project(points, normals, torch.tensor([50.0]))[:, :2], torch.tensor([[0.5, -0.9]])
+        )
 
 
 def test_by_hand_the_shortest_moves_onto_a_plane() -> None:
-    points, normals, offsets = torch.tensor([[0.5, 0.9]]), torch.tensor([[1.0, 3.0]]), torch.tensor([3.6])
+    points, normals, offsets = (
+        torch.tensor([[0.5, 0.9]]),
+        torch.tensor([[1.0, 3.0]]),
+        torch.tensor([3.6]),
+    )
     # Gap 0.4: in L-infinity both would move by 0.1, just what the second has left; in L2 by (0.04, 0.12), the second at most 0.1.
-    torch.testing.assert_close(onto_plane_linf(points, normals, offsets), torch.tensor([[0.1, 0.1]]))
+    torch.testing.assert_close(
+        onto_plane_linf(points, normals, offsets), torch.tensor([[0.1, 0.1]])
+    )
     torch.testing.assert_close(onto_plane_l2(points, normals, offsets), torch.tensor([[0.1, 0.1]]))
-    torch.testing.assert_close(onto_plane_l2(points, normals, torch.tensor([3.3])), torch.tensor([[0.01, 0.03]]))
+    torch.testing.assert_close(
+        onto_plane_l2(points, normals, torch.tensor([3.3])), torch.tensor([[0.01, 0.03]])
+    )

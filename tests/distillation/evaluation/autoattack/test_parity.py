@@ -8,7 +8,7 @@ from torch import Tensor
 from core.distillation.evaluation import Finding
 from core.distillation.evaluation.autoattack import apgd, autoattack
 from core.distillation.evaluation.autoattack.norms import Norm, length
-from core.spec.evaluation import STANDARD_STAGES, AutoAttack, Stage
+from core.jobspec.evaluation import STANDARD_STAGES, AutoAttack, Stage
 from tests.distillation.evaluation.robust import robust_network, some_images
 
 IMAGES = 200
@@ -19,7 +19,9 @@ RADII = {"linf": 0.12, "l2": 0.6}
 
 def ours(norm: str, stages: tuple[Stage, ...], seed: int) -> Finding:
     settings = AutoAttack(norm=norm, radius=RADII[norm], stages=stages, queries=QUERIES)
-    *_, found = autoattack(robust_network(), some_images(IMAGES), settings, classes=10, batch_size=IMAGES, seed=seed)
+    *_, found = autoattack(
+        robust_network(), some_images(IMAGES), settings, classes=10, batch_size=IMAGES, seed=seed
+    )
     assert isinstance(found, Finding)
     return found
 
@@ -27,8 +29,18 @@ def ours(norm: str, stages: tuple[Stage, ...], seed: int) -> Finding:
 def reference(norm: str, stages: tuple[Stage, ...], seed: int) -> float:
     network, (images, labels) = robust_network(), some_images(IMAGES).batch(torch.arange(IMAGES))
     name = {"linf": "Linf", "l2": "L2"}[norm]
-    suite = Reference(network, norm=name, eps=RADII[norm], version="custom", attacks=list(stages), device="cpu", seed=seed)
-    suite.apgd.n_restarts = suite.apgd_targeted.n_restarts = suite.fab.n_restarts = suite.square.n_restarts = 1
+    suite = Reference(
+        network,
+        norm=name,
+        eps=RADII[norm],
+        version="custom",
+        attacks=list(stages),
+        device="cpu",
+        seed=seed,
+    )
+    suite.apgd.n_restarts = suite.apgd_targeted.n_restarts = suite.fab.n_restarts = (
+        suite.square.n_restarts
+    ) = 1
     suite.square.n_queries = QUERIES
     attacked = suite.run_standard_evaluation(images, labels, batch_size=IMAGES)
     attacked = attacked[0] if isinstance(attacked, tuple) else attacked
@@ -37,7 +49,9 @@ def reference(norm: str, stages: tuple[Stage, ...], seed: int) -> float:
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_from_the_same_starts_apgd_ends_with_the_same_accuracy(norm: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_the_same_starts_apgd_ends_with_the_same_accuracy(
+    norm: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def start(images: Tensor, radius: float, norm: Norm, generator: torch.Generator) -> Tensor:
         """The reference's: of torch's global generator."""
         torch.manual_seed(seed)

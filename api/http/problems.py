@@ -1,0 +1,180 @@
+"""Every answer that is not the one hoped for: application/problem+json, RFC 9457, made in one place."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from api.http.validation import invalid_request
+from api.representation import schemas
+from core.errors import DistillError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
+from core.logs import redacted
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 2
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_STATUS_OF_CODE = {"storage_full": 507}
+_CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+log = structlog.get_logger()
+
+
+class Unsupported(DistillError):
+    """The body is of another media type than the endpoint reads."""
+
+    status = 415
+    code = "unsupported_media_type"
+    title = "The body's media type is not supported"
+
+
+class TooSlow(DistillError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+    title = "The request took too long to arrive"
+
+
+class Foreign(DistillError):
+    """The request was sent to another name than the service's, or by a page that may not call it."""
+
+    status = 403
+    code = "wrong_origin"
+    title = "The request comes from elsewhere"
+
+
+class HeadTooLarge(DistillError):
+    status = 431
+    code = "head_too_large"
+    title = "The request's head is too large"
+
+
+class RateLimited(DistillError):
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests"
+
+    def __init__(self, message: str, retry_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_seconds = max(1, retry_seconds)
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(DistillError, _on_distill_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def respond(
+    request: Request, error: DistillError, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The problem document of an error; ``headers`` are added to those that its status asks for."""
+    if error.status >= 500 and not isinstance(error, Unavailable):
+        log.error("request failed", code=error.code, error=str(error), path=request.scope["path"])
+    return _document(
+        request,
+        _STATUS_OF_CODE.get(error.code, error.status),
+        error.code,
+        error.title,
+        error.message
+        if error.status < 500 or isinstance(error, Unavailable)
+        else "The service failed; its log says why.",
+        errors=error.errors if isinstance(error, Invalid) else [],
+        headers={**_headers(error), **(headers or {})},
+    )
+
+
+def unexpected(request: Request) -> JSONResponse:
+    """What nobody foresaw: no trace and no reason in it."""
+    return respond(request, DistillError("unexpected"))
+
+
+def _headers(error: DistillError) -> dict[str, str]:
+    match error:
+        case Unauthenticated():
+            return {"WWW-Authenticate": 'Bearer realm="distill"'}
+        case Forbidden():
+            return {"WWW-Authenticate": 'Bearer realm="distill", error="insufficient_scope"'}
+        case Unavailable():
+            return {"Retry-After": str(RETRY_SECONDS)}
+        case RateLimited():
+            return {"Retry-After": str(error.retry_seconds)}
+        case _:
+            return {}
+
+
+def _document(
+    request: Request,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    errors: Any = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    fields = [
+        schemas.FieldProblem(path=list(error.path), message=error.message) for error in errors
+    ]
+    problem = schemas.Problem(
+        type=f"urn:distill:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=request.scope["path"][:500],
+        code=code,
+        param=".".join(map(str, fields[0].path)) if fields else None,
+        request_id=getattr(request.state, "request_id", ""),
+        errors=fields,
+    )
+    request.state.problem = code
+    # ASCII only: what a caller sent may hold half a surrogate pair, which UTF-8 cannot say.
+    return _AsciiJson(problem.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
+
+
+class _AsciiJson(JSONResponse):
+    def render(self, content: Any) -> bytes:
+        return redacted(json.dumps(content, ensure_ascii=True, separators=(",", ":"))).encode()
+
+
+async def _on_distill_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DistillError)
+    return respond(request, error)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return respond(request, invalid_request(error.errors(), error.body))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    """What the framework itself refuses: an unknown path or method."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return respond(request, NotFound("There is nothing at this address."))
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = _allowed_methods(request)
+        headers["Allow"] = ", ".join(allowed)
+        detail = f"{request.method[:20]} is not possible here; {' and '.join(allowed)} are."
+    phrase = HTTPStatus(error.status_code).phrase
+    code = _CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
+    return _document(request, error.status_code, code, phrase, detail, headers=headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Of every route at this path: the framework names those of the first one only."""
+    routes = request.app.routes
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    return [
+        method
+        for method, scope in scopes.items()
+        if any(route.matches(scope)[0] == Match.FULL for route in routes)
+    ]

@@ -1,0 +1,210 @@
+"""What openapi.json says beside the types: problems, headers, examples."""
+
+from http import HTTPStatus
+from typing import Any
+
+from api.http.problems import MEDIA_TYPE
+
+Responses = dict[int | str, dict[str, Any]]
+
+_WHEN = {
+    400: "The request cannot be read: not JSON, or nested too deeply",
+    401: "No API key, or none that is valid",
+    403: "The key lacks the scope",
+    404: "No such thing in the key's project",
+    405: "Another method is needed",
+    408: "The body did not arrive in time",
+    409: "Not possible in the present state",
+    413: "The body is too large",
+    415: "The body is of another media type",
+    416: "No such byte range",
+    429: "More requests than the key may send; try again after `Retry-After` seconds",
+    422: "It cannot be carried out as written: `errors` has one entry per field",
+    500: "The service failed",
+    503: "A part of the service does not answer; try again after `Retry-After` seconds",
+    507: "The disk of the object store is full",
+}
+ETAG = {"ETag": {"schema": {"type": "string"}}}
+
+
+def problems(*statuses: int) -> Responses:
+    """The problem documents that an endpoint can answer with, beyond those that all can."""
+    return {status: problem(status) for status in statuses}
+
+
+def problem(status: int) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "description": _WHEN.get(status, HTTPStatus(status).phrase),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status in {429, 503}:
+        found["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "required": True}}
+    if status == 401:
+        found["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
+    return found
+
+
+def created(location: str, parameter: str, *operations: str) -> Responses:
+    """A 201 with its Location; ``operations`` take the new thing's id as their path ``parameter``."""
+    header = {"schema": {"type": "string"}, "description": location, "required": True}
+    links = {
+        name: {"operationId": name, "parameters": {parameter: "$response.body#/id"}}
+        for name in operations
+    }
+    replayed = {
+        "schema": {"type": "string"},
+        "description": "`true` where the Idempotency-Key had been used: nothing was done",
+    }
+    headers = {"Location": header, "Idempotency-Replayed": replayed}
+    return {201: {"description": "Created", "headers": headers, "links": links}}
+
+
+def content(description: str, *media_types: str) -> dict[str, Any]:
+    """A body of any kind."""
+    return {"description": description, "content": {media_type: {} for media_type in media_types}}
+
+
+NOT_MODIFIED: Responses = {
+    304: {"description": "It is still what If-None-Match names", "headers": ETAG}
+}
+
+DOWNLOAD: Responses = {
+    200: {
+        **content("The whole file", "*/*"),
+        "headers": {
+            **ETAG,
+            "Accept-Ranges": {"schema": {"type": "string"}},
+            "Repr-Digest": {
+                "schema": {"type": "string"},
+                "description": "RFC 9530: sha-256 of the whole file",
+            },
+            "Content-Disposition": {"schema": {"type": "string"}},
+        },
+    },
+    206: {
+        **content("The part that Range asks for", "*/*"),
+        "headers": {"Content-Range": {"schema": {"type": "string"}}},
+    },
+    307: {
+        "description": "The object store has it, at Location",
+        "headers": {"Location": {"schema": {"type": "string"}}},
+    },
+    **NOT_MODIFIED,
+    **problems(404, 416),
+}
+
+UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+METADATA_FILTER: dict[str, Any] = {
+    "name": "metadata",
+    "in": "query",
+    "required": False,
+    "style": "deepObject",
+    "explode": True,
+    "description": "`metadata[key]=value`: jobs with this entry in their metadata; several must all be there.",
+    "schema": {
+        "type": "object",
+        "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,64}$"},
+        "additionalProperties": {"type": "string", "maxLength": 200},
+    },
+}
+
+JOB_EXAMPLES: Any = {
+    "starship": {
+        "summary": "STARSHIP into a MobileNetV2",
+        "value": {
+            "kind": "distillation",
+            "name": "mobilenet from wrn",
+            "metadata": {"team": "vision"},
+            "teacher": "wrn-34-10-trades",
+            "student": {"architecture": "mobilenet_v2", "normalisation": "cifar10"},
+            "data": {"dataset": "cifar10"},
+            "method": {"name": "starship", "adaptive": False},
+            "adversary": {"name": "pgd", "radius": "8/255", "step_size": "2/255", "steps": 10},
+            "schedule": {"epochs": 200, "batch_size": 128},
+            "seed": 0,
+        },
+    },
+    "teacher": {
+        "summary": "A small robust teacher on the built-in digits",
+        "value": {
+            "kind": "adversarial_training",
+            "student": {"architecture": "small_cnn", "width": 32},
+            "data": {"dataset": "digits"},
+            "method": {"name": "trades", "beta": 6.0},
+            "schedule": {"epochs": 20, "batch_size": 64, "learning_rate": 0.05},
+        },
+    },
+}
+JOB_EXAMPLES["evaluation"] = {
+    "summary": "AutoAttack on a network that is there already",
+    "value": {
+        "kind": "evaluation",
+        "model": "wrn-34-10-trades",
+        "data": {"dataset": "cifar10"},
+        "radius": "8/255",
+        "evaluation": {"attacks": [{"name": "autoattack"}], "analyses": [{"name": "calibration"}]},
+    },
+}
+SWEEP_EXAMPLES: Any = {
+    "methods and seeds": {
+        "summary": "Three methods, three seeds each: nine jobs, a table of three lines",
+        "value": {
+            "name": "methods on digits",
+            "base": {
+                "kind": "distillation",
+                "teacher": "digits-teacher",
+                "student": {"architecture": "small_cnn", "width": 4},
+                "data": {"dataset": "digits", "held_out": 0.1},
+                "adversary": {"name": "pgd", "radius": 0.15, "step_size": 0.0375},
+                "schedule": {"epochs": 20},
+            },
+            "axes": {"method": ["starship", "rslad", "adaad"], "seed": [0, 1, 2]},
+        },
+    },
+    "rows": {
+        "summary": "Rows by name, for what differs in more than one place",
+        "value": {
+            "base": {
+                "kind": "distillation",
+                "teacher": "wrn-34-10-trades",
+                "student": {"architecture": "mobilenet_v2"},
+                "data": {"dataset": "cifar10"},
+            },
+            "rows": [
+                {"name": "ARKD", "changes": {"method": {"name": "arkd"}}},
+                {
+                    "name": "without FCA",
+                    "changes": {"method": {"name": "starship", "covariance": {"weight": 0}}},
+                },
+            ],
+            "axes": {"seed": [0, 1, 2]},
+        },
+    },
+}
+DATASET_EXAMPLES: Any = {
+    "archive": {
+        "summary": "An archive of class folders, or an .npz, that will be uploaded",
+        "value": {"name": "birds"},
+    },
+    "imagenet-100": {
+        "summary": "Every tenth class of the operator's ImageNet, kept encoded and used at 224 pixels",
+        "value": {"name": "imagenet-100", "folder": "imagenet", "image_size": 224, "every": 10},
+    },
+    "chosen classes": {
+        "summary": "Two classes, labelled in this order",
+        "value": {"name": "pets", "folder": "animals", "classes": ["dog", "cat"]},
+    },
+}
+CLONE_EXAMPLES: Any = {
+    "another seed": {"value": {"name": "second run", "seed": 1}},
+    "another method": {
+        "summary": "An object that becomes another kind of thing is replaced",
+        "value": {"method": {"name": "arkd"}},
+    },
+}

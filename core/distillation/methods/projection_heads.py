@@ -1,0 +1,86 @@
+"""STARSHIP's projection heads and the perturbation of the student's, Eq. 7. B batch, D features, P projected features."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import cosine_similarity, normalize
+
+from core.jobspec.training.starship import ProjectionHeads
+
+
+@dataclass(frozen=True)
+class Projected:
+    """Clean and adversarial features behind one head, [B, P] each."""
+
+    clean_BP: Tensor
+    adversarial_BP: Tensor
+
+    @property
+    def joined_B2P(self) -> Tensor:
+        return torch.cat([self.clean_BP, self.adversarial_BP], dim=1)
+
+    @property
+    def mean_2P(self) -> Tensor:
+        return self.joined_B2P.mean(dim=0)
+
+
+class Head(nn.Module):
+    """From a backbone's features to ``dimension`` projected ones, of unit length if so set."""
+
+    def __init__(self, features: int, dimension: int, settings: ProjectionHeads) -> None:
+        super().__init__()
+        self.normalise = settings.normalise
+        if settings.kind == "linear":
+            self.layers: nn.Module = nn.Linear(features, dimension)
+        else:
+            self.layers = nn.Sequential(
+                nn.Linear(features, features, bias=False),
+                nn.BatchNorm1d(features, track_running_stats=False),
+                nn.ReLU(),
+                nn.Linear(features, dimension),
+            )
+
+    def forward(self, features_BD: Tensor) -> Tensor:
+        projected_BP: Tensor = self.layers(features_BD)
+        return normalize(projected_BP, dim=1) if self.normalise else projected_BP
+
+    def project(
+        self, clean_BD: Tensor, adversarial_BD: Tensor, weights: dict[str, Tensor] | None = None
+    ) -> Projected:
+        """Both views behind this head, with ``weights`` in place of its own where they are given."""
+        if weights is None:
+            return Projected(self(clean_BD), self(adversarial_BD))
+        return Projected(
+            functional_call(self, weights, (clean_BD,)),
+            functional_call(self, weights, (adversarial_BD,)),
+        )
+
+
+def disagreement(teacher: Projected, student: Projected) -> Tensor:
+    """Eq. 7's first term, scalar: (1 - cosine)^2 of each sample's joined features, averaged over the batch."""
+    return (1 - cosine_similarity(teacher.joined_B2P, student.joined_B2P, dim=1)).square().mean()
+
+
+def perturbed(
+    head: Head, objective: Callable[[dict[str, Tensor]], Tensor], settings: ProjectionHeads
+) -> dict[str, Tensor]:
+    """The head's weights + the perturbation of Eq. 7: gradient ascent on ``objective(weights)``, a scalar.
+
+    Per weight tensor ||perturbation||_F <= kappa ||weight||_F, reached in equal steps along the normalised gradient.
+    The result depends on the head's own weights, so that gradients reach them; the perturbation is a constant.
+    """
+    own = dict(head.named_parameters())
+    radii = {name: settings.perturbation * weight.detach().norm() for name, weight in own.items()}
+    shifts = {name: torch.zeros_like(weight) for name, weight in own.items()}
+    for _ in range(settings.perturbation_steps):
+        moved = {
+            name: (weight.detach() + shifts[name]).requires_grad_() for name, weight in own.items()
+        }
+        gradients = torch.autograd.grad(objective(moved), list(moved.values()))
+        for name, gradient in zip(moved, gradients, strict=True):
+            direction = gradient / gradient.norm().clamp_min(torch.finfo(gradient.dtype).tiny)
+            shifts[name] = shifts[name] + radii[name] / settings.perturbation_steps * direction
+    return {name: weight + shifts[name] for name, weight in own.items()}

@@ -1,0 +1,62 @@
+"""Checkpoints in safetensors: a JSON header that says where each tensor lies. Nothing in them can run."""
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from core.distillation.models.checkpoint_files.declared_tensors import Declared
+from core.errors import Refused
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+MOST_BYTES_OF_HEADER = 8 * 2**20
+
+
+class SafetensorsFile:
+    """A file whose header fits its size: the library checks that the tensors fill the file without gap or overlap."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises Refused (unreadable_checkpoint)."""
+        self.path = path
+        self.others: list[str] = []
+        with path.open("rb") as file:
+            header_bytes = int.from_bytes(file.read(8), "little")
+        if header_bytes > MOST_BYTES_OF_HEADER:
+            raise _unreadable(
+                f"its header has {header_bytes:,} bytes, at most {MOST_BYTES_OF_HEADER:,} are read"
+            )
+        try:
+            with safe_open(path, framework="pt") as file:
+                slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+                self.declared = {
+                    key: Declared(DTYPES[part.get_dtype()], tuple(part.get_shape()))
+                    for key, part in slices.items()
+                }
+        except KeyError as error:
+            raise _unreadable(f"it holds numbers of the unknown kind {error}") from error
+        except Exception as error:
+            raise _unreadable(f"the library says {str(error)[:200]!r}") from error
+
+    def read(self) -> dict[str, Tensor]:
+        """The tensors by key. Raises Refused (unreadable_checkpoint)."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                return {key: file.get_tensor(key) for key in self.declared}
+        except Exception as error:
+            raise _unreadable(f"the library says {str(error)[:200]!r}") from error
+
+
+def _unreadable(reason: str) -> Refused:
+    return Refused(f"The safetensors file cannot be read: {reason}.", code="unreadable_checkpoint")

@@ -1,0 +1,104 @@
+"""DELETE hides, and POST …/restore brings back, while the collector has not taken it."""
+
+from typing import Any
+
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from core.settings import Settings
+from core.store import models
+from core.store.database.engine import writing
+from core.store.database.tables import DEFAULT_PROJECT
+from core.store.objects.store import Objects
+from tests.api.builders import SAFETENSORS, a_finished_job
+from tests.api.conftest import make_key
+from tests.builders import a_job, a_teacher, an_attempt, distillation_body
+
+BYTES = {"Content-Type": "application/octet-stream"}
+
+
+def code(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+def test_a_job_is_deleted_once_and_restored_once_with_its_files(
+    client: TestClient, engine: Engine, settings: Settings
+) -> None:
+    job = f"/v1/jobs/{a_finished_job(engine, Objects.from_settings(settings)).job_id}"
+    etag = client.get(job).headers["ETag"]
+    deleted = client.delete(job)
+    assert (deleted.status_code, deleted.json()["status"]) == (200, "succeeded")
+    assert deleted.json()["deleted_at"].endswith("Z")
+    assert code(client.delete(job)) == (404, "not_found")
+    for path in ("", "/events", "/report", "/artifacts", "/artifacts/best.safetensors", "/metrics"):
+        assert client.get(job + path).status_code == 404
+    assert client.get("/v1/jobs").json()["data"] == []
+    again = {"Idempotency-Key": "1"}
+    restored = client.post(f"{job}/restore", headers=again)
+    assert (restored.status_code, restored.json()["deleted_at"]) == (200, None)
+    assert client.post(f"{job}/restore", headers=again).json() == restored.json()
+    assert code(client.post(f"{job}/restore")) == (404, "not_found")
+    assert client.get(f"{job}/artifacts/best.safetensors").status_code == 200
+    assert client.get(job, headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_what_is_under_way_stays(client: TestClient, engine: Engine) -> None:
+    queued, running = a_job(engine).id, an_attempt(engine).job_id
+    for job_id in (queued, running):
+        assert code(client.delete(f"/v1/jobs/{job_id}")) == (409, "job_not_ended")
+    teacher = a_teacher(engine)
+    job = client.post("/v1/jobs", json=distillation_body(teacher=teacher.id)).json()["id"]
+    assert code(client.delete("/v1/models/teacher")) == (409, "in_use")
+    assert code(client.delete("/v1/datasets/digits")) == (409, "built_in")
+    client.post(f"/v1/jobs/{job}/cancel")
+    assert client.delete("/v1/models/teacher").status_code == 200
+    assert (
+        client.post("/v1/jobs", json=distillation_body(teacher=teacher.id)).json()["param"]
+        == "teacher"
+    )
+    assert client.post(f"/v1/jobs/{job}/clone").status_code == 422
+
+
+def test_a_model_or_data_set_is_deleted_by_name_and_restored_by_id(client: TestClient) -> None:
+    bodies = {
+        "models": {"name": "mine", "network": {"architecture": "small_cnn"}, "classes": 10},
+        "datasets": {"name": "mine"},
+    }
+    for collection, body in bodies.items():
+        first = client.post(f"/v1/{collection}", json=body).json()
+        deleted = client.delete(f"/v1/{collection}/mine").json()
+        assert {**deleted, "deleted_at": None} == first
+        second = client.post(f"/v1/{collection}", json=body).json()
+        assert code(client.post(f"/v1/{collection}/{first['id']}/restore")) == (409, "name_taken")
+        client.delete(f"/v1/{collection}/{second['id']}")
+        assert client.post(f"/v1/{collection}/{first['id']}/restore").json() == first
+        assert client.get(f"/v1/{collection}/mine").json() == first
+
+
+def test_a_key_that_may_only_read_deletes_and_restores_nothing(
+    client: TestClient, engine: Engine
+) -> None:
+    headers, teacher = make_key(engine, "read"), a_teacher(engine)
+    assert code(client.delete(f"/v1/models/{teacher.id}", headers=headers)) == (403, "forbidden")
+    assert code(client.post(f"/v1/jobs/{a_job(engine).id}/restore", headers=headers)) == (
+        403,
+        "forbidden",
+    )
+
+
+def test_an_upload_whose_model_is_deleted_under_way_ends_and_leaves_nothing(
+    client: TestClient, engine: Engine, settings: Settings
+) -> None:
+    made = client.post(
+        "/v1/models", json={"name": "mine", "network": {"architecture": "small_cnn"}, "classes": 10}
+    ).json()
+
+    def body() -> Any:
+        yield SAFETENSORS
+        with writing(engine) as session:  # the service has found it awaiting by now
+            models.delete(session, DEFAULT_PROJECT, "mine")
+        yield b" " * 2**20
+
+    answer = client.put(f"/v1/models/{made['id']}/content", content=body(), headers=BYTES)
+    assert code(answer) == (404, "not_found")
+    assert list(Objects.from_settings(settings).list_keys("uploads")) == []

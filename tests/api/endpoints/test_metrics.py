@@ -1,0 +1,66 @@
+import csv
+import io
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from core.store import metrics
+from core.store.database.engine import writing
+from tests.builders import a_job
+
+
+@pytest.fixture
+def job_id(engine: Engine) -> str:
+    """2,000 steps of a loss with one spike, and of a rate."""
+    job = a_job(engine)
+    rows = [
+        (step, {"loss": 100.0 if step == 777 else 1 / step, "rate": 0.1}) for step in range(1, 2001)
+    ]
+    with writing(engine) as session:
+        metrics.record_many(session, job.id, 1, rows)
+    return job.id
+
+
+def test_metrics_are_thinned_to_their_shape(client: TestClient, job_id: str) -> None:
+    found = client.get(f"/v1/jobs/{job_id}/metrics", params={"points": 100}).json()["series"]
+    assert [series["name"] for series in found] == ["loss", "rate"]
+    points = found[0]["points"]
+    assert 20 <= len(points) <= 120
+    assert [777, 100.0] in points
+    assert (points[0][0], points[-1][0]) == (1, 2000)
+
+
+def test_only_the_named_ones_are_sent(client: TestClient, job_id: str) -> None:
+    found = client.get(f"/v1/jobs/{job_id}/metrics", params={"names": "rate,none"}).json()["series"]
+    assert [(series["name"], len(series["points"]) > 100) for series in found] == [("rate", True)]
+
+
+def test_every_value_is_streamed_raw_or_as_csv(client: TestClient, job_id: str) -> None:
+    raw = client.get(f"/v1/jobs/{job_id}/metrics", params={"format": "raw"})
+    assert raw.headers["Content-Type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in raw.text.splitlines()]
+    assert len(lines) == 4000
+    assert lines[776] == {"name": "loss", "step": 777, "value": 100.0}
+    table = client.get(f"/v1/jobs/{job_id}/metrics", params={"format": "csv", "names": "loss"})
+    assert table.headers["Content-Type"].startswith("text/csv")
+    rows = list(csv.reader(io.StringIO(table.text)))
+    assert (rows[0], rows[777], len(rows)) == (
+        ["name", "step", "value"],
+        ["loss", "777", "100.0"],
+        2001,
+    )
+
+
+@pytest.mark.parametrize(
+    "query", ["points=3", "points=100001", "format=xml", "names=" + "x" * 4001]
+)
+def test_hostile_questions_are_refused(client: TestClient, job_id: str, query: str) -> None:
+    assert client.get(f"/v1/jobs/{job_id}/metrics?{query}").status_code == 422
+
+
+def test_names_that_cannot_be_are_merely_not_found(client: TestClient, job_id: str) -> None:
+    assert client.get(f"/v1/jobs/{job_id}/metrics", params={"names": "a\0b,';--"}).json() == {
+        "series": []
+    }

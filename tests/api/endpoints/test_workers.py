@@ -1,0 +1,86 @@
+"""Workers belong to the operator: who may see and drain them, and what a job says of them."""
+
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from core.jobspec.status import PROTOCOL
+from core.store import jobs, workers
+from core.store.database.engine import writing
+from core.store.database.tables import DEFAULT_PROJECT
+from tests.api.conftest import STRANGERS_KEY, bearer, make_key
+from tests.builders import a_job, an_attempt
+
+
+def register(engine: Engine, name: str, protocol: int = PROTOCOL) -> None:
+    with writing(engine) as session:
+        workers.register(
+            session, name, version="0.1.0", protocol=protocol, slots=2, lease_seconds=300
+        )
+
+
+def test_workers_are_listed_by_name_and_drained(client: TestClient, engine: Engine) -> None:
+    register(engine, "gpu-2")
+    register(engine, "gpu-1")
+    an_attempt(engine, worker="gpu-1")
+    first = client.get("/v1/workers", params={"limit": 1}).json()
+    (worker,) = first["data"]
+    assert (
+        worker["name"],
+        worker["running"],
+        worker["slots"],
+        worker["alive"],
+        worker["draining"],
+    ) == (
+        "gpu-1",
+        1,
+        2,
+        True,
+        False,
+    )
+    assert worker["protocol"] == PROTOCOL
+    assert worker["seen_at"].endswith("Z")
+    rest = client.get("/v1/workers", params={"after": first["next_cursor"]}).json()
+    assert [row["name"] for row in rest["data"]] == ["gpu-2"]
+    for order, draining in (("drain", True), ("drain", True), ("undrain", False)):
+        answer = client.post(f"/v1/workers/gpu-1/{order}")
+        assert (answer.status_code, answer.json()["draining"]) == (202, draining)
+    assert client.post("/v1/workers/gpu-3/drain").status_code == 404
+
+
+def test_workers_are_shown_to_the_operator_only(anonymous: TestClient, engine: Engine) -> None:
+    register(engine, "gpu-1")
+    for key, status in (
+        (bearer(STRANGERS_KEY), 403),
+        (make_key(engine, "read", "submit", "admin"), 403),
+        (make_key(engine, "operator"), 200),
+    ):
+        assert anonymous.get("/v1/workers", headers=key).status_code == status
+        assert anonymous.post("/v1/workers/gpu-1/drain", headers=key).status_code in {
+            status,
+            status + 2,
+        }
+
+
+def test_a_waiting_job_says_that_no_worker_could_take_it_and_its_etag_changes_with_that(
+    client: TestClient, engine: Engine
+) -> None:
+    job = a_job(engine)
+    with writing(engine) as session:
+        jobs.get(session, DEFAULT_PROJECT, job.id).protocol = PROTOCOL + 1
+    nobody = client.get(f"/v1/jobs/{job.id}")
+    assert nobody.json()["pending_reason"] == "No worker is alive."
+    register(engine, "gpu-1")
+    changed = client.get(f"/v1/jobs/{job.id}", headers={"If-None-Match": nobody.headers["ETag"]})
+    sentence = (
+        f"It waits for a worker of protocol {PROTOCOL + 1}; those that are alive have {PROTOCOL}."
+    )
+    assert (changed.status_code, changed.json()["pending_reason"]) == (200, sentence)
+    register(engine, "gpu-2", PROTOCOL + 1)
+    taken = client.get(f"/v1/jobs/{job.id}")
+    assert taken.json()["pending_reason"] is None
+    assert (
+        client.get(
+            f"/v1/jobs/{job.id}", headers={"If-None-Match": taken.headers["ETag"]}
+        ).status_code
+        == 304
+    )

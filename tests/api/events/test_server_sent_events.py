@@ -1,0 +1,286 @@
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from api.events import server_sent_events
+from core.store import attempts, events
+from core.store.database.engine import make_engine
+from tests.api.conftest import STRANGERS_KEY, Service, bearer
+from tests.builders import a_job, an_attempt, enter, get_to
+from tests.servers import wait_until
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+@dataclass
+class Message:
+    id: str | None = None
+    event: str | None = None
+    data: Any = None
+
+
+def messages(lines: Iterator[str]) -> Iterator[Message]:
+    """A plain reading of text/event-stream."""
+    message = Message()
+    for line in lines:
+        if line == "" and message != Message():
+            yield message
+            message = Message()
+        name, _, value = line.partition(": ")
+        if name in {"id", "event"}:
+            setattr(message, name, value)
+        elif name == "data":
+            message.data = json.loads(value)
+
+
+def streamed(client: Any, job_id: str, **headers: str) -> list[Message]:
+    """The whole stream of a job that has ended."""
+    with client.stream("GET", f"/v1/jobs/{job_id}/events", headers={**STREAM, **headers}) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        return list(messages(answer.iter_lines()))
+
+
+def a_run(engine: Engine, epochs: int = 3) -> str:
+    """A job that has succeeded, with an event for each epoch: queued, running, phase, epochs, succeeded."""
+    attempt = an_attempt(engine)
+    enter(attempt, "training")
+    with attempt.writing() as (session, job):
+        for epoch in range(1, epochs + 1):
+            events.append(session, job, "epoch", {"epoch": epoch})
+        attempts.succeed(session, job)
+    return attempt.job_id
+
+
+def test_events_are_read_a_page_at_a_time(client: TestClient, engine: Engine) -> None:
+    job_id = a_run(engine)
+    page = client.get(f"/v1/jobs/{job_id}/events", params={"limit": 4}).json()
+    assert [event["seq"] for event in page["data"]] == [1, 2, 3, 4]
+    assert [event["type"] for event in page["data"]] == ["status", "status", "phase", "epoch"]
+    assert (page["has_more"], page["next_cursor"]) == (True, "4")
+    rest = client.get(f"/v1/jobs/{job_id}/events", params={"after": page["next_cursor"]}).json()
+    assert [event["seq"] for event in rest["data"]] == [5, 6, 7]
+    assert (rest["has_more"], rest["next_cursor"]) == (False, None)
+
+
+def test_a_finished_jobs_stream_replays_everything_and_ends_with_its_end(
+    client: TestClient, engine: Engine
+) -> None:
+    found = streamed(client, a_run(engine))
+    assert [message.id for message in found] == ["1", "2", "3", "4", "5", "6", None, "7"]
+    assert found[-1].event == "status"
+    assert found[-1].data["data"]["to"] == "succeeded"
+    assert (found[-2].event, found[-2].data["status"]) == ("job", "succeeded")
+    assert all(message.data["seq"] == int(message.id) for message in found if message.id)
+
+
+def test_a_stream_goes_on_where_the_caller_left_off(client: TestClient, engine: Engine) -> None:
+    job_id = a_run(engine)
+    resumed = streamed(client, job_id, **{"Last-Event-ID": "5"})
+    assert [message.id for message in resumed] == ["6", None, "7"]
+    assert [message.id for message in streamed(client, job_id, **{"Last-Event-ID": "7"})] == [None]
+    assert len(streamed(client, job_id, **{"Last-Event-ID": "nonsense"})) == 8
+
+
+def test_a_long_history_is_replayed_in_order_whatever_the_batch(
+    client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = a_run(engine, epochs=25)
+    monkeypatch.setattr(server_sent_events, "BATCH", 4)
+    found = streamed(client, job_id)
+    assert [int(message.id) for message in found if message.id] == list(range(1, 30))
+    assert found[-1].data["data"]["to"] == "succeeded"
+
+
+def test_nobody_gets_a_stream_without_a_key_or_of_another_project(
+    client: TestClient, anonymous: TestClient, engine: Engine
+) -> None:
+    path = f"/v1/jobs/{a_job(engine).id}/events"
+    assert anonymous.get(path, headers=STREAM).status_code == 401
+    assert client.get(path, headers={**STREAM, **bearer(STRANGERS_KEY)}).status_code == 404
+    assert (
+        client.get("/v1/jobs/job_none/events", headers=STREAM).headers["Content-Type"]
+        == "application/problem+json"
+    )
+
+
+class Listener:
+    """Reads one stream in a thread until it ends."""
+
+    def __init__(self, service: Service, job_id: str, **headers: str) -> None:
+        self.service, self.path, self.headers = (
+            service,
+            f"/v1/jobs/{job_id}/events",
+            {**STREAM, **headers},
+        )
+        self.found: list[Message] = []
+        self.raw: list[str] = []
+        self.error: Exception | None = None
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        try:
+            with self.service.client.stream(
+                "GET", self.path, headers=self.headers, timeout=30
+            ) as answer:
+                self.found_from(answer)
+        except Exception as error:
+            self.error = error
+
+    def found_from(self, answer: httpx2.Response) -> None:
+        def lines() -> Iterator[str]:
+            for line in answer.iter_lines():
+                self.raw.append(line)
+                yield line
+
+        for message in messages(lines()):
+            self.found.append(message)
+
+    def has(self, condition: Callable[[Message], Any]) -> bool:
+        return any(condition(message) for message in self.found)
+
+
+def test_a_live_stream_tells_of_progress_and_events_as_they_happen_and_ends_with_the_job(
+    service: Service, engine: Engine
+) -> None:
+    job = a_job(engine)
+    listener = Listener(service, job.id)
+    wait_until(
+        lambda: listener.has(lambda message: message.event == "job"), what="the job as it stands"
+    )
+    attempt = an_attempt(engine, job)
+    wait_until(
+        lambda: listener.has(lambda m: m.id and m.data["data"].get("to") == "running"),
+        seconds=5,
+        what="the claim",
+    )
+    get_to(attempt, {"phase": "training", "step": 7, "of": 9})
+    wait_until(
+        lambda: listener.has(
+            lambda m: m.event == "job" and (m.data["progress"] or {}).get("step") == 7
+        ),
+        seconds=5,
+    )
+    began = time.monotonic()
+    with attempt.writing() as (session, row):
+        attempts.succeed(session, row)
+    listener.thread.join(10)
+    assert time.monotonic() - began < 5
+    assert not listener.thread.is_alive()
+    assert listener.error is None
+    assert listener.found[-1].data["data"]["to"] == "succeeded"
+
+
+def test_many_streams_of_many_jobs_all_hear_everything_once(
+    service: Service, engine: Engine
+) -> None:
+    attempts_ = [an_attempt(engine) for _ in range(4)]
+    listeners = [Listener(service, attempt.job_id) for attempt in attempts_ for _ in range(5)]
+    wait_until(lambda: all(listener.found for listener in listeners), what="every stream")
+    for epoch in range(5):
+        for attempt in attempts_:
+            with attempt.writing() as (session, job):
+                events.append(session, job, "epoch", {"epoch": epoch})
+    for attempt in attempts_:
+        with attempt.writing() as (session, job):
+            attempts.succeed(session, job)
+    for listener in listeners:
+        listener.thread.join(10)
+        assert [int(message.id) for message in listener.found if message.id] == list(range(1, 9))
+
+
+def test_open_streams_do_not_delay_a_shutdown(
+    start_service: Callable[..., Service], engine: Engine
+) -> None:
+    job = a_job(engine)
+    for command in (None, ["-m", "uvicorn", "api.app:create_app", "--factory", "--port", "{port}"]):
+        service = start_service(command)
+        listeners = [Listener(service, job.id) for _ in range(3)]
+        wait_until(
+            lambda listeners=listeners: all(listener.found for listener in listeners),
+            what="the streams",
+        )
+        assert service.terminate() < 4
+        for listener in listeners:
+            listener.thread.join(5)
+            assert listener.error is None
+
+
+def test_a_reconnecting_caller_misses_nothing_over_a_restart(
+    start_service: Callable[..., Service], engine: Engine
+) -> None:
+    attempt = an_attempt(engine)
+    first = start_service()
+    before = Listener(first, attempt.job_id)
+    wait_until(lambda: bool(before.found), what="the stream")
+    first.terminate()
+    before.thread.join(5)
+    with attempt.writing() as (session, job):
+        events.append(session, job, "epoch", {"epoch": 1})
+        attempts.succeed(session, job)
+    last = [message.id for message in before.found if message.id][-1]
+    after = Listener(start_service(), attempt.job_id, **{"Last-Event-ID": str(last)})
+    after.thread.join(10)
+    seqs = [
+        int(message.id) for listener in (before, after) for message in listener.found if message.id
+    ]
+    assert seqs == [1, 2, 3, 4]
+
+
+def test_a_silent_stream_is_kept_alive_by_comments(
+    client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_sent_events, "COMMENT_SECONDS", 0.2)
+    attempt = an_attempt(engine)
+    looked, look = itertools.count(1), server_sent_events._Look.next
+    often = threading.Event()
+
+    def counted(self: server_sent_events._Look) -> list[bytes]:
+        if (
+            next(looked) == 6
+        ):  # between two looks there is news, of which there is little, or a comment
+            often.set()
+        return look(self)
+
+    monkeypatch.setattr(server_sent_events._Look, "next", counted)
+
+    def end() -> None:
+        often.wait(60)
+        with attempt.writing() as (session, job):
+            attempts.succeed(session, job)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    with client.stream("GET", f"/v1/jobs/{attempt.job_id}/events", headers=STREAM) as answer:
+        text = answer.read().decode()
+    thread.join()
+    assert text.count(": still here") >= 2
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=201", "types=a"])
+def test_hostile_pages_are_refused(client: TestClient, engine: Engine, query: str) -> None:
+    assert client.get(f"/v1/jobs/{a_job(engine).id}/events?{query}").status_code == 422
+
+
+def test_events_on_postgres_are_the_same(
+    postgres_url: str, start_service: Callable[..., Service]
+) -> None:
+    engine = make_engine(postgres_url)
+    from core.store import keys
+    from core.store.database.tables import DEFAULT_PROJECT
+    from tests.api.conftest import KEY
+
+    keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
+    found = streamed(start_service(database_url=postgres_url).client, a_run(engine))
+    assert [message.id for message in found] == ["1", "2", "3", "4", "5", "6", None, "7"]
+    engine.dispose()

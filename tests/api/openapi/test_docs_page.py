@@ -1,0 +1,44 @@
+"""The documentation page, in a real browser."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.api.conftest import Service
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
+    assert chromium, "Chromium is missing. Install it with:  apt-get install -y chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-quic"]
+        )
+        yield browser.new_page()
+        browser.close()
+
+
+def test_the_documentation_shows_every_resource_without_the_internet_and_without_an_error(
+    service: Service, page: Page
+) -> None:
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "console", lambda message: errors.append(message.text) if message.type == "error" else None
+    )
+    page.goto(f"{service.url}/docs")
+    page.get_by_text("/v1/jobs/{job_id}/events").wait_for()
+    shown = page.inner_text("body")
+    for resource in ("jobs", "models", "datasets", "architectures", "methods", "keys"):
+        assert f"/v1/{resource}" in shown
+    assert all(url.startswith((service.url, "data:")) for url in asked)
+    assert errors == []

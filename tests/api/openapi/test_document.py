@@ -1,0 +1,133 @@
+import re
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from core.jobspec.network import ARCHITECTURES
+from core.jobspec.training.methods import METHODS
+from tests.builders import a_report
+
+
+@pytest.fixture
+def document(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_the_document_is_valid_and_open_to_all(
+    anonymous: TestClient, document: dict[str, Any]
+) -> None:
+    assert anonymous.get("/openapi.json").json() == document
+    validate(document)
+
+
+def test_every_error_of_every_operation_is_documented_as_a_problem(
+    document: dict[str, Any],
+) -> None:
+    for path, method, operation in operations(document):
+        errors = {
+            status: response
+            for status, response in operation["responses"].items()
+            if int(status) >= 400
+        }
+        wanted = (
+            {"500", "503"}
+            if path in {"/healthz", "/readyz"}
+            else {"401", "403", "422", "500", "503"}
+        )
+        wanted |= {"404"} if "{" in path else set()
+        wanted |= (
+            {"400", "413", "415"}
+            if "application/json" in operation.get("requestBody", {}).get("content", {})
+            else set()
+        )
+        assert wanted <= set(errors), (path, method)
+        for response in errors.values():
+            assert list(response["content"]) == ["application/problem+json"], (path, method)
+
+
+def test_every_operation_has_a_sentence_and_an_answer(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+    for path, method, operation in operations(document):
+        assert operation["description"], (path, method)
+        assert any(status.startswith("2") for status in operation["responses"])
+        assert "HTTPValidationError" not in str(operation)
+
+
+def test_submitting_a_job_has_examples_that_are_valid(
+    client: TestClient, document: dict[str, Any]
+) -> None:
+    examples = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"][
+        "examples"
+    ]
+    assert len(examples) >= 2
+    for example in examples.values():
+        answer = client.post("/v1/jobs?dry_run=true", json=example["value"])
+        fields = {".".join(map(str, error["path"])) for error in answer.json().get("errors", [])}
+        # A fresh service has neither the teacher nor the data set of the first.
+        assert fields <= {"teacher", "model", "data.dataset"}
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for name in set(re.findall(r"#/components/schemas/([^'\"]+)", str(document))):
+        assert name in document["components"]["schemas"]
+
+
+def test_the_catalogue_lists_what_the_spec_knows(client: TestClient) -> None:
+    architectures = client.get("/v1/architectures").json()["data"]
+    assert [row["name"] for row in architectures] == list(ARCHITECTURES)
+    assert (
+        next(row for row in architectures if row["name"] == "resnet18")["parameters_10_classes"]
+        == 11_173_962
+    )
+    methods = client.get("/v1/methods", params={"limit": 100}).json()["data"]
+    assert [row["name"] for row in methods] == list(METHODS)
+    kinds = {row["name"]: row["kind"] for row in methods}
+    assert (kinds["starship"], kinds["trades"]) == ("distillation", "adversarial_training")
+    assert all(row["summary"] and row["settings"]["properties"] for row in methods)
+
+
+def test_a_report_has_a_schema_in_the_document_and_by_itself(
+    client: TestClient, document: dict[str, Any]
+) -> None:
+    content = document["paths"]["/v1/jobs/{job_id}/report"]["get"]["responses"]["200"]["content"]
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/Report"}
+    assert document["components"]["schemas"]["Report"]["properties"]["warnings"]["type"] == "array"
+    alone = client.get("/v1/schemas/report")
+    assert alone.headers["Content-Type"] == "application/schema+json"
+    for whole in (alone.json(), {**document, "$ref": "#/components/schemas/Report"}):
+        validator = Draft202012Validator(whole)
+        assert list(validator.iter_errors(a_report())) == []
+        assert list(validator.iter_errors({**a_report(), "results": 1}))
+
+
+def test_the_documentation_page_needs_no_key_no_internet_and_no_inline_script(
+    anonymous: TestClient,
+) -> None:
+    page = anonymous.get("/docs")
+    assert page.status_code == 200
+    policy = page.headers["Content-Security-Policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy.split("style-src")[0]
+    for address in re.findall(r'(?:src|href)="(/[^"]+)"', page.text):
+        asset = anonymous.get(address)
+        assert (asset.status_code, len(asset.content) > 50) == (200, True)
+    assert re.findall(r"<script(?! src)", page.text) == []
+    assert "http" not in page.text.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize("name", ["none", "..%2fdocs.py", "__init__.py"])
+def test_the_page_has_no_other_files(anonymous: TestClient, name: str) -> None:
+    assert anonymous.get(f"/docs/assets/{name}").status_code == 404

@@ -1,0 +1,104 @@
+"""docs/paper: each table and figure of the paper as a sweep that this service would carry out, given its data and teachers."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from client import jobfile
+from core.jobspec.data import DatasetDescription
+from core.jobspec.network import ModelDescription
+from core.store import datasets, models
+from core.store.database.engine import writing
+from core.store.database.tables import DEFAULT_PROJECT
+from tests.builders import SHA256
+
+SPECS = Path(__file__).parents[3] / "docs" / "paper"
+TABLES, FIGURES = range(1, 9), (1, 3, 4, 5)
+CIFAR = {"channels": 3, "height": 32, "width": 32}
+IMAGENET = {"channels": 3, "height": 224, "width": 224}
+DATASETS: dict[str, dict[str, Any]] = {
+    "cifar10": {"classes": 10, "train_images": 50_000, "test_images": 10_000, **CIFAR},
+    "cifar100": {"classes": 100, "train_images": 50_000, "test_images": 10_000, **CIFAR},
+    "ddpm-cifar10": {"classes": 10, "train_images": 1_000_000, "test_images": 0, **CIFAR},
+    "ddpm-cifar100": {"classes": 100, "train_images": 1_000_000, "test_images": 0, **CIFAR},
+    "imagenet100": {
+        "classes": 100,
+        "train_images": 128_000,
+        "test_images": 5_000,
+        "source": "encoded",
+        **IMAGENET,
+    },
+}
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pang2022-wrn-28-10": ("dm_wrn_28_10", {"classes": 10, **CIFAR}),
+    "pang2022-wrn-28-10-cifar100": ("dm_wrn_28_10", {"classes": 100, **CIFAR}),
+    "trades-resnet18": ("resnet18", {"classes": 10, **CIFAR}),
+    "trades-resnet18-cifar100": ("resnet18", {"classes": 100, **CIFAR}),
+    "trades-mobilenet-v2": ("mobilenet_v2", {"classes": 10, **CIFAR}),
+    "trades-imagenet-resnet34": ("imagenet_resnet34", {"classes": 100, **IMAGENET}),
+    "at-prm-vit-b": ("vit_b", {"classes": 10, **CIFAR}),
+    "at-prm-deit-s": ("deit_s", {"classes": 10, **CIFAR}),
+    "rslad-resnet18": ("resnet18", {"classes": 10, **CIFAR}),
+    "adaad-resnet18": ("resnet18", {"classes": 10, **CIFAR}),
+    "starship-resnet18": ("resnet18", {"classes": 10, **CIFAR}),
+}
+
+
+@pytest.fixture(autouse=True)
+def data_and_teachers(engine: Engine) -> None:
+    with writing(engine) as session:
+        for name, facts in DATASETS.items():
+            names = tuple(map(str, range(facts["classes"])))
+            row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
+            description = DatasetDescription.model_validate(
+                {"source": "packed", "class_names": names, **facts}
+            )
+            datasets.mark_ready(session, row, description, object_key=name, size=1, sha256=SHA256)
+        for name, (architecture, facts) in MODELS.items():
+            network = {"network": {"architecture": architecture}, **facts}
+            model = ModelDescription.model_validate(network)
+            models.mark_ready(
+                session,
+                models.create(session, DEFAULT_PROJECT, name, model),
+                model,
+                object_key=name,
+                size=1,
+                sha256=SHA256,
+            )
+
+
+def variants(path: Path) -> list[list[str]]:
+    """The changes that the file's own head proposes, beside none."""
+    lines = re.findall(r"^# [A-Za-z0-9-]+: (--set .*)$", path.read_text(), re.MULTILINE)
+    return [[], *(re.findall(r"--set (\S+)", line) for line in lines)]
+
+
+CASES = [(path, changes) for path in sorted(SPECS.glob("*.yaml")) for changes in variants(path)]
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    CASES,
+    ids=lambda it: it.stem if isinstance(it, Path) else " ".join(it) or "-",
+)
+def test_a_spec_of_the_paper_can_be_run(client: TestClient, path: Path, changes: list[str]) -> None:
+    answer = client.post("/v1/sweeps?dry_run=true", json=jobfile.load(path, changes))
+    assert answer.status_code == 200, answer.json()["detail"]
+    assert len(answer.json()["jobs"]) >= 2
+
+
+def test_every_table_and_figure_with_numbers_has_a_spec() -> None:
+    wanted = {f"table{number}" for number in TABLES} | {f"figure{number}" for number in FIGURES}
+    assert wanted <= {path.stem for path in SPECS.glob("*.yaml")}
+
+
+def test_the_variants_in_the_heads_are_found() -> None:
+    assert len(variants(SPECS / "table1.yaml")) == 2
+    assert variants(SPECS / "table2.yaml")[1] == [
+        "base.student.architecture=mobilenet_v2",
+        "base.teacher=trades-mobilenet-v2",
+    ]

@@ -1,0 +1,50 @@
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from api.http import authenticated_route
+from api.http.problems import TooSlow
+from api.transfers import uploads
+from core.settings import Settings
+
+
+def request(*pauses: float, size: int = 10) -> Request:
+    """One whose body has a chunk of ``size`` bytes after each pause, in seconds."""
+    left = list(pauses)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(left.pop(0))
+        return {"type": "http.request", "body": b"[" + b" " * (size - 1), "more_body": bool(left)}
+
+    app = SimpleNamespace(state=SimpleNamespace(settings=Settings()))
+    return Request({"type": "http", "method": "POST", "headers": [], "app": app}, receive)
+
+
+async def read_all(slow: Request) -> int:
+    return sum([len(chunk) async for chunk in uploads._chunks(slow)])
+
+
+def test_a_json_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authenticated_route, "BODY_SECONDS", 0.2)
+    with pytest.raises(TooSlow, match="did not arrive"):
+        asyncio.run(authenticated_route._read(request(*[0.06] * 9)))
+
+
+def test_an_upload_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.1)
+    with pytest.raises(TooSlow, match="Nothing arrived"):
+        asyncio.run(read_all(request(0, 5)))
+
+
+def test_an_upload_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.1)
+    with pytest.raises(TooSlow, match="slower than"):
+        asyncio.run(read_all(request(*[0.03] * 100)))
+
+
+def test_an_upload_that_is_only_slow_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.1)
+    assert asyncio.run(read_all(request(*[0.03] * 20, size=2000))) == 40_000

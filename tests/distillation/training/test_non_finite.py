@@ -1,0 +1,102 @@
+"""A network whose logits are not numbers for some images, under every measure: said, counted as not robust, never a crash."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.distillation.models import from_description, weights
+from core.distillation.models.small_cnn import SmallCnn
+from core.job_folder import JobFolder
+from core.jobspec.data import DIGITS
+from core.jobspec.defaults import resolve
+from core.jobspec.job import EvaluationJobSpec
+from core.reportspec.measures import title_of
+from tests.distillation.folders import TEACHER, run
+
+ATTACKS = [
+    {"name": "pgd", "steps": 5},
+    {"name": "cw", "steps": 5},
+    {"name": "autoattack", "queries": 20, "iterations": 5},
+]
+ANALYSES = (
+    "radius_sweep",
+    "variance_gap",
+    "spectra",
+    "grad_cam",
+    "calibration",
+    "transfer",
+    "gradient_masking",
+)
+EVALUATION = {"attacks": ATTACKS, "analyses": [{"name": name} for name in ANALYSES], "limit": 60}
+SPEC: dict[str, Any] = {
+    "model": "m",
+    "reference": "r",
+    "data": {"dataset": "digits"},
+    "radius": 0.15,
+    "evaluation": EVALUATION,
+}
+
+
+def evaluated(path: Path, monkeypatch: pytest.MonkeyPatch, *, every: int) -> dict[str, Any]:
+    """The report of a network that says NaN of about one image in ``every``."""
+    honest = SmallCnn.classify
+
+    def classify(network: SmallCnn, features_BD: Tensor) -> Tensor:
+        lost_B1 = (1000 * features_BD.sum(dim=1, keepdim=True)).long() % every == 0
+        return honest(network, features_BD).masked_fill(lost_B1, torch.nan)
+
+    monkeypatch.setattr(SmallCnn, "classify", classify)
+    folder = JobFolder(path)
+    spec = resolve(EvaluationJobSpec.model_validate(SPEC), DIGITS)
+    folder.lay_out(spec, model=TEACHER, teacher=TEACHER, dataset=DIGITS)
+    torch.manual_seed(7)
+    content = weights.to_bytes(from_description(TEACHER), {})
+    folder.model_weights.write_bytes(content)
+    folder.teacher_weights.write_bytes(content)
+    assert run(folder).outcome == "succeeded"
+    text = (folder.output / "report.json").read_text()
+    report: dict[str, Any] = json.loads(
+        text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON")
+    )
+    assert {f"{name}.svg" for name in ANALYSES} <= {path.name for path in folder.output.iterdir()}
+    return report
+
+
+def test_some_images_without_logits_are_counted_wrong_and_told_of_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = evaluated(tmp_path / "job", monkeypatch, every=3)
+    results = report["results"]["model"]
+    for name in ("clean", "pgd", "cw", "autoattack"):
+        lost = results[name]["non_finite"]
+        assert 0 < lost < 60
+        assert results[name]["value"] <= 1 - lost / 60
+        sentence = f"{title_of(name)}, model: {lost} images met logits that are not finite; they count as not classified correctly."
+        assert sentence in report["warnings"]
+    for name in ("variance_gap", "spectra", "calibration"):
+        said = [
+            sentence
+            for sentence in report["warnings"]
+            if sentence.startswith(f"{title_of(name)}, model: ")
+        ]
+        assert any("left out" in sentence for sentence in said)
+    assert all(
+        math.isfinite(value) for entry in results.values() for value in entry["values"].values()
+    )
+
+
+def test_a_network_without_any_logits_is_not_robust_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = evaluated(tmp_path / "job", monkeypatch, every=1)
+    results = report["results"]["model"]
+    assert [
+        results[name]["value"] for name in ("clean", "pgd", "cw", "autoattack", "transfer")
+    ] == [0, 0, 0, 0, 0]
+    assert results["spectra"]["network"]["features"] == {"effective_rank": None, "eigenvalues": []}
+    assert "variance_gap_features" not in results["variance_gap"]["values"]

@@ -1,0 +1,160 @@
+"""Learning rate and momentum, step by step against torch's own schedulers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+
+from core.distillation.training.optimization import (
+    learning_rate,
+    make_optimizer,
+    momentum_at,
+    set_rates,
+)
+from core.jobspec.training.schedule import Constant, Cosine, MultiStep, OneCycle, Schedule
+
+
+def plain_sgd(schedule: Schedule) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        [nn.Parameter(torch.zeros(1))], lr=schedule.learning_rate, momentum=schedule.momentum
+    )
+
+
+def rates_of(
+    optimizer: torch.optim.SGD, scheduler: LRScheduler, steps: int, every: int = 1
+) -> Iterator[tuple[float, float]]:
+    """(rate, momentum) of each step of torch's scheduler, which moves on after every ``every`` steps."""
+    for step in range(steps):
+        yield optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]
+        optimizer.step()
+        if (step + 1) % every == 0 and step + 1 < steps:
+            scheduler.step()
+
+
+@pytest.mark.parametrize(
+    ("steps", "rise"),
+    [(40, 0.25), (100, 0.3), (7, 0.5), (13, 0.9), (5, 0.25), (3, 0.25), (2, 0.75), (60, 0.01)],
+)
+@pytest.mark.parametrize("cycle_momentum", [True, False])
+def test_one_cycle_is_torchs_at_every_step(steps: int, rise: float, cycle_momentum: bool) -> None:
+    schedule = Schedule(learning_rate=0.1, decay=OneCycle(rise=rise, cycle_momentum=cycle_momentum))
+    optimizer = plain_sgd(schedule)
+    scheduler = OneCycleLR(
+        optimizer, max_lr=0.1, total_steps=steps, pct_start=rise, cycle_momentum=cycle_momentum
+    )
+    for step, (rate, momentum) in enumerate(rates_of(optimizer, scheduler, steps)):
+        assert learning_rate(schedule, step, steps, steps_per_epoch=1) == pytest.approx(
+            rate, rel=1e-9
+        )
+        assert momentum_at(schedule, step, steps) == pytest.approx(momentum, rel=1e-9)
+
+
+def test_one_cycle_by_hand() -> None:
+    # 101 steps, rise of 51 / 101: from 1/25 of the rate up to it in 50 steps, down to 1/250000 in 50 more.
+    schedule = Schedule(learning_rate=1.0, decay=OneCycle(rise=51 / 101))
+    found = [learning_rate(schedule, step, 101, 1) for step in (0, 25, 50, 75, 100)]
+    assert found == pytest.approx([0.04, 0.52, 1.0, (1 + 4e-6) / 2, 4e-6])
+    assert [momentum_at(schedule, step, 101) for step in (0, 50, 100)] == pytest.approx(
+        [0.95, 0.85, 0.95]
+    )
+
+
+@pytest.mark.parametrize(("steps", "rise"), [(4, 0.25), (2, 0.5), (10, 0.1)])
+def test_one_cycle_whose_rise_is_a_single_step_begins_at_the_top(steps: int, rise: float) -> None:
+    # torch divides by zero here.
+    schedule = Schedule(learning_rate=0.1, decay=OneCycle(rise=rise))
+    rates = [learning_rate(schedule, step, steps, 1) for step in range(steps)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0.1 / 25e4)
+    assert momentum_at(schedule, 0, steps) == pytest.approx(0.85)
+
+
+def test_one_cycle_of_a_single_step_uses_the_highest_rate() -> None:
+    # torch would use the last, which is 0 as good as.
+    schedule = Schedule(learning_rate=0.1, decay=OneCycle())
+    assert learning_rate(schedule, 0, 1, 1) == pytest.approx(0.1)
+    assert momentum_at(schedule, 0, 1) == pytest.approx(0.85)
+
+
+@pytest.mark.parametrize("milestones", [(2, 4), (1,), (3, 3), (4, 2), (50,)])
+def test_multi_step_is_torchs_stepped_once_an_epoch(milestones: tuple[int, ...]) -> None:
+    schedule = Schedule(learning_rate=0.3, decay=MultiStep(milestones=milestones, factor=0.2))
+    optimizer = plain_sgd(schedule)
+    scheduler = MultiStepLR(optimizer, milestones=list(milestones), gamma=0.2)
+    for step, (rate, momentum) in enumerate(rates_of(optimizer, scheduler, steps=24, every=4)):
+        assert learning_rate(schedule, step, 24, steps_per_epoch=4) == pytest.approx(rate, rel=1e-9)
+        assert momentum_at(schedule, step, 24) == momentum
+
+
+def test_multi_step_falls_with_the_first_step_after_the_milestones_epoch() -> None:
+    schedule = Schedule(learning_rate=0.1, decay=MultiStep(milestones=(100, 150)))
+    rates = [
+        learning_rate(schedule, step, 2000, steps_per_epoch=10)
+        for step in (999, 1000, 1499, 1500, 1999)
+    ]
+    assert rates == pytest.approx([0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 30])
+def test_cosine_is_torchs_at_every_step(steps: int) -> None:
+    schedule = Schedule(learning_rate=0.1, decay=Cosine())
+    optimizer = plain_sgd(schedule)
+    scheduler = CosineAnnealingLR(optimizer, T_max=steps)
+    for step, (rate, _) in enumerate(rates_of(optimizer, scheduler, steps)):
+        assert learning_rate(schedule, step, steps, 1) == pytest.approx(rate, rel=1e-9)
+        assert momentum_at(schedule, step, steps) == 0.9
+
+
+def test_constant_is_constant() -> None:
+    schedule = Schedule(learning_rate=0.05, momentum=0.8, decay=Constant())
+    assert {learning_rate(schedule, step, 20, 5) for step in range(20)} == {0.05}
+    assert {momentum_at(schedule, step, 20) for step in range(20)} == {0.8}
+
+
+@pytest.mark.parametrize("decay", [OneCycle(), MultiStep(milestones=(2,)), Cosine(), Constant()])
+def test_no_rate_is_negative_or_above_the_highest(decay: Any) -> None:
+    schedule = Schedule(learning_rate=0.1, decay=decay)
+    rates = [learning_rate(schedule, step, 30, 10) for step in range(30)]
+    assert min(rates) > 0
+    assert max(rates) <= 0.1 + 1e-15
+
+
+def test_set_rates_sets_every_group_and_returns_the_rate() -> None:
+    schedule = Schedule(learning_rate=0.1, decay=OneCycle())
+    parameters = [{"params": [nn.Parameter(torch.zeros(1))]} for _ in range(2)]
+    optimizer = torch.optim.SGD(parameters, lr=1.0, momentum=0.0)
+    rate = set_rates(optimizer, schedule, step=3, steps=40, steps_per_epoch=4)
+    assert rate == learning_rate(schedule, 3, 40, 4)
+    for group in optimizer.param_groups:
+        assert group["lr"] == rate
+        assert group["momentum"] == momentum_at(schedule, 3, 40)
+
+
+def test_the_optimizer_has_the_schedules_settings() -> None:
+    schedule = Schedule(
+        learning_rate=0.2, momentum=0.7, weight_decay=1e-3, nesterov=True, decay=Constant()
+    )
+    settings = make_optimizer(schedule, [nn.Parameter(torch.zeros(1))]).param_groups[0]
+    assert (settings["lr"], settings["momentum"], settings["weight_decay"]) == (0.2, 0.7, 1e-3)
+    assert settings["nesterov"] is True
+    assert settings["dampening"] == 0
+
+
+def test_three_steps_on_a_parabola_by_hand() -> None:
+    # x^2 / 2 from 1, rate 1/2, momentum 1/2, weight decay 1, so the slope is 2 x:
+    # velocity 2, x 0; velocity 1, x -1/2; velocity 1/2 - 1, x -1/4.
+    x = nn.Parameter(torch.ones(1))
+    schedule = Schedule(learning_rate=0.5, momentum=0.5, weight_decay=1.0, decay=Constant())
+    optimizer = make_optimizer(schedule, [x])
+    found = []
+    for step in range(3):
+        set_rates(optimizer, schedule, step, steps=3, steps_per_epoch=1)
+        optimizer.zero_grad()
+        (x.square() / 2).sum().backward()
+        optimizer.step()
+        found.append(x.item())
+    assert found == [0.0, -0.5, -0.25]

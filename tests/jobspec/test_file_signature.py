@@ -1,0 +1,126 @@
+import contextlib
+import io
+import pickle
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import Refused
+from core.jobspec.file_signature import archive_format, checkpoint_format
+
+
+def safetensors_of(header_length: int) -> bytes:
+    return header_length.to_bytes(8, "little") + b'{"weight":'
+
+
+def tar_bytes() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("sys_info"), io.BytesIO())
+    return out.getvalue()[:512]
+
+
+def refusal(format_of, first_bytes: bytes) -> str:
+    with pytest.raises(Refused) as caught:
+        format_of(first_bytes)
+    assert caught.value.message.endswith(".")
+    return caught.value.code
+
+
+def test_a_zip_is_a_pytorch_checkpoint():
+    assert checkpoint_format(b"PK\x03\x04" + bytes(508)) == "pytorch"
+
+
+@pytest.mark.parametrize("header_length", [2, 100, 1000, 100 * 10**6])
+def test_a_length_and_a_brace_are_safetensors(header_length: int):
+    assert checkpoint_format(safetensors_of(header_length)) == "safetensors"
+
+
+@pytest.mark.parametrize("header_length", [0x80, 0x280, 0x0480])
+def test_a_header_whose_length_begins_with_the_byte_of_a_pickle_is_still_safetensors(
+    header_length: int,
+):
+    assert safetensors_of(header_length)[0] == 0x80
+    assert checkpoint_format(safetensors_of(header_length)) == "safetensors"
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_bare_pickle_is_unsafe(protocol: int):
+    data = pickle.dumps({"weight": [1.0] * 100}, protocol)
+    assert refusal(checkpoint_format, data[:512]) == "unsafe_checkpoint"
+    assert refusal(archive_format, data[:512]) == "unsafe_dataset"
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_bare_pickle_that_imports_something_is_unsafe_in_every_protocol(protocol: int):
+    data = pickle.dumps({"state": io.BytesIO}, protocol)
+    assert refusal(checkpoint_format, data[:512]) == "unsafe_checkpoint"
+    assert refusal(archive_format, data[:512]) == "unsafe_dataset"
+
+
+def test_a_checkpoint_of_torch_save_before_1_6_is_unsafe():
+    magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
+    assert refusal(checkpoint_format, magic) == "unsafe_checkpoint"
+
+
+def test_a_tar_checkpoint_is_unsafe():
+    assert refusal(checkpoint_format, tar_bytes()) == "unsafe_checkpoint"
+
+
+@pytest.mark.parametrize(
+    "first_bytes",
+    [
+        b"",
+        b"P",
+        b"PK",
+        b"\x80",
+        b"{",
+        bytes(512),
+        b"\x1f\x8b\x08",
+        b"GGUF" + bytes(100),
+        safetensors_of(100 * 10**6 + 1),
+        b"<html>",
+    ],
+)
+def test_anything_else_is_no_checkpoint(first_bytes: bytes):
+    assert refusal(checkpoint_format, first_bytes) == "unknown_format"
+
+
+@pytest.mark.parametrize(
+    ("first_bytes", "name"),
+    [
+        (b"PK\x03\x04", "zip"),
+        (b"\x1f\x8b\x08\x00", "tar.gz"),
+        (b"\xfd7zXZ\x00", "tar.xz"),
+        (b"BZh91AY", "tar.bz2"),
+        (tar_bytes(), "tar"),
+    ],
+)
+def test_archives_are_known_by_their_first_bytes(first_bytes: bytes, name: str):
+    assert archive_format(first_bytes) == name
+
+
+@pytest.mark.parametrize(
+    "first_bytes",
+    [
+        b"",
+        b"PK",
+        b"\x1f",
+        bytes(512),
+        tar_bytes()[:261],
+        b"Rar!\x1a\x07",
+        b"7z\xbc\xaf",
+        b"\x89PNG",
+    ],
+)
+def test_anything_else_is_no_archive(first_bytes: bytes):
+    assert refusal(archive_format, first_bytes) == "unknown_format"
+
+
+@given(st.binary(max_size=600))
+def test_whatever_the_bytes_are_there_is_a_format_or_a_refusal(first_bytes: bytes):
+    for format_of in (checkpoint_format, archive_format):
+        with contextlib.suppress(Refused):
+            assert format_of(first_bytes)

@@ -1,0 +1,54 @@
+from typing import Any
+
+import pytest
+
+from core.jobspec.merge_patch import changed, merged
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "result"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"a": "b"}, ["c"], ["c"]),
+        ({"a": "foo"}, None, None),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_the_examples_of_rfc_7396_come_out(target: Any, patch: Any, result: Any) -> None:
+    assert merged(target, patch) == result
+
+
+def test_an_object_that_becomes_another_kind_of_thing_is_replaced() -> None:
+    spec = {
+        "name": "job",
+        "method": {
+            "name": "starship",
+            "beta": 0.5,
+            "gram": {"distance": {"name": "max_exp", "eta": 3}},
+        },
+        "seed": 1,
+    }
+    assert changed(spec, {"name": "other"}) == {**spec, "name": "other"}
+    assert changed(spec, {"method": {"name": "arkd"}})["method"] == {"name": "arkd"}
+    gram = changed(spec, {"method": {"gram": {"distance": {"name": "frobenius"}}}})["method"]
+    assert gram == {"name": "starship", "beta": 0.5, "gram": {"distance": {"name": "frobenius"}}}
+    assert (
+        changed(spec, {"method": {"name": "starship", "beta": 0.9}})["method"]["gram"]
+        == spec["method"]["gram"]
+    )
+
+
+def test_metadata_is_merged_whatever_its_keys_are_called() -> None:
+    assert changed({"metadata": {"name": "a", "b": "c"}}, {"metadata": {"name": "z"}}) == {
+        "metadata": {"name": "z", "b": "c"}
+    }

@@ -1,0 +1,46 @@
+"""What results are called, and what they are measured in."""
+
+from core.reportspec.measures import heading, is_accuracy, number_of, place, title_of
+
+
+def test_accuracies_are_told_from_other_numbers() -> None:
+    names = ("clean", "pgd_2", "autoattack", "variance_gap_gram", "ece", "clean_2x")
+    assert [name for name in names if is_accuracy(name)] == ["clean", "pgd_2", "autoattack"]
+
+
+def test_titles_name_the_attack_and_which_one_it_was() -> None:
+    titles = [title_of(name) for name in ("pgd", "pgd_2", "held_out_robust", "radius_sweep")]
+    assert titles == ["PGD", "PGD 2", "Held-out PGD-10", "Radius sweep"]
+
+
+def test_headings_say_the_unit() -> None:
+    headings = [
+        heading(name)
+        for name in (
+            "pgd_2",
+            "variance_gap_gram",
+            "training_seconds_per_epoch",
+            "effective_rank_gram",
+        )
+    ]
+    assert headings == [
+        "PGD 2 %",
+        "Variance gap of Gram matrices %",
+        "Training time per epoch s",
+        "Effective rank of the Gram matrix",
+    ]
+
+
+def test_numbers_come_in_their_unit() -> None:
+    assert number_of("masking_square_drop").text(0.0125) == "1.25 points"
+    assert number_of("never heard of").text(0.5) == "0.5"
+
+
+def test_accuracies_are_shown_first() -> None:
+    assert sorted(["ece", "autoattack", "pgd_2", "clean", "pgd"], key=place) == [
+        "clean",
+        "pgd",
+        "pgd_2",
+        "autoattack",
+        "ece",
+    ]

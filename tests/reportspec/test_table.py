@@ -1,0 +1,72 @@
+"""A sweep's table by hand."""
+
+import pytest
+
+from core.reportspec.table import Outcome, tabulate
+
+
+def outcome(line: str, *, clean: float, held_out: float, succeeded: bool = True) -> Outcome:
+    best = {"held_out_robust": held_out, "clean": clean}
+    return Outcome(line, succeeded, {"best": best, "last": {"clean": clean / 2}})
+
+
+def test_a_line_has_mean_and_standard_deviation_over_its_seeds() -> None:
+    table = tabulate(
+        [
+            outcome("A", clean=0.2, held_out=0.1),
+            outcome("A", clean=0.4, held_out=0.1),
+            outcome("B", clean=1, held_out=0),
+        ]
+    )
+    a, b = table.lines
+    assert (a.name, a.jobs, a.done) == ("A", 2, 2)
+    assert a.cells["clean"].mean == pytest.approx(0.3)
+    assert a.cells["clean"].sd == pytest.approx(0.02**0.5)
+    assert (b.cells["clean"].sd, b.cells["clean"].n) == (None, 1)
+    assert table.measures == ["clean", "held_out_robust"]
+
+
+def test_the_best_line_is_chosen_by_held_out_images_not_by_test_images() -> None:
+    table = tabulate(
+        [
+            outcome("better on test", clean=0.9, held_out=0.5),
+            outcome("better held out", clean=0.1, held_out=0.6),
+        ]
+    )
+    assert [line.best for line in table.lines] == [False, True]
+
+
+def test_a_line_with_a_job_that_is_not_done_is_not_best_and_counts_what_is() -> None:
+    table = tabulate(
+        [
+            outcome("A", clean=0.4, held_out=0.9),
+            outcome("A", clean=0.8, held_out=0.9, succeeded=False),
+            outcome("B", clean=0.1, held_out=0.1),
+            outcome("B", clean=0.1, held_out=0.1),
+        ]
+    )
+    a, b = table.lines
+    assert (a.done, a.jobs, a.cells["clean"].mean, a.best) == (1, 2, 0.4, False)
+    assert b.best
+
+
+def test_one_line_alone_is_not_the_best_of_anything() -> None:
+    assert not tabulate([outcome("A", clean=0.4, held_out=0.9)]).lines[0].best
+
+
+def test_the_last_epoch_can_be_asked_for_and_an_evaluation_has_its_model() -> None:
+    assert (
+        tabulate([outcome("A", clean=0.4, held_out=0.9)], "last").lines[0].cells["clean"].mean
+        == 0.2
+    )
+    table = tabulate([Outcome("A", True, {"model": {"pgd": 0.5}}), Outcome("B", False, {})])
+    assert (table.network, table.measures, table.lines[0].cells["pgd"].mean) == (
+        "model",
+        ["pgd"],
+        0.5,
+    )
+
+
+def test_nothing_done_yet_is_a_table_without_cells() -> None:
+    table = tabulate([Outcome("A", False, {})])
+    assert (table.measures, table.lines[0].cells) == ([], {})

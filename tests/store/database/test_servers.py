@@ -1,0 +1,76 @@
+"""The servers that other tests rely on: they start, survive being killed, and leave nothing behind."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from tests import servers
+from tests.servers import MissingPartError, Redis, wait_until
+
+
+def test_redis_answers_and_is_empty(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.keys() == []
+        client.set("a", "b")
+
+
+def test_each_test_gets_an_empty_redis(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.keys() == []
+        client.set("a", "b")
+
+
+def test_a_server_can_be_killed_frozen_and_started_again_on_its_port() -> None:
+    server = Redis().start()
+    try:
+        server.kill()
+        assert not server.answers()
+        server.start()
+        assert server.answers()
+        server.freeze()
+        began = time.monotonic()
+        assert not server.answers()
+        assert time.monotonic() - began < 5
+        server.thaw()
+        assert server.answers()
+    finally:
+        server.close()
+    assert not server.folder.exists()
+
+
+def test_servers_end_with_the_test_run_even_when_it_is_killed(tmp_path: Path) -> None:
+    program = "from tests.servers import Redis; import time; s = Redis().start(); print(s.process.pid, flush=True); time.sleep(60)"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    root = Path(servers.__file__).parents[1]
+    run = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        env=environment,
+    )
+    assert run.stdout is not None
+    server = int(run.stdout.readline())
+    run.kill()
+    run.wait()
+    wait_until(
+        lambda: (
+            not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE
+        )
+    )
+
+
+def test_a_missing_server_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(servers.shutil, "which", lambda _: None)
+    server = Redis()
+    with pytest.raises(MissingPartError, match="apt-get install -y redis-server"):
+        server.start()
+    server.close()
