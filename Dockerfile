@@ -1,16 +1,19 @@
-# One image for migrations, API and worker. The worker's torch speaks CUDA and runs on a CPU as well.
+# One image for migrations, API and worker. Its torch runs on CUDA and on a CPU.
 FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# /scratch belongs to the user, so that a volume mounted there does, too.
+# /scratch belongs to the user, so that a volume mounted there does as well.
 RUN useradd --create-home --uid 10001 distill && install -d -o distill -g distill /scratch
 WORKDIR /app
 
-COPY constraints.txt pyproject.toml README.md ./
-# The dependencies in a layer of their own: changed sources do not fetch torch again.
-RUN mkdir api worker core client migrations embedded \
-    && pip install --constraint constraints.txt . \
-    && pip uninstall --yes distill
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY core/__init__.py core/
+COPY client/pyproject.toml client/README.md client/
+COPY client/distill_client/__init__.py client/distill_client/
+# Dependencies are a layer of their own: a change of the sources does not download torch again.
+RUN mkdir api worker migrations embedded \
+    && pip install --constraint constraints.txt ./client ".[trainer]" \
+    && pip uninstall --yes distill-service distill-client
 
 COPY api api
 COPY worker worker
@@ -18,7 +21,7 @@ COPY core core
 COPY client client
 COPY migrations migrations
 COPY embedded embedded
-RUN pip install --no-deps --constraint constraints.txt .
+RUN pip install --no-deps --constraint constraints.txt ./client .
 
 WORKDIR /home/distill
 USER distill

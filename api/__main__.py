@@ -10,15 +10,15 @@ from sqlalchemy import Engine
 from api.app import create_app
 from api.http.protocol import BoundedProtocol
 from core.errors import Unavailable, WrongSchema
-from core.settings import is_loopback, listed, settings
+from core.settings import is_loopback, split_commas, load_settings
 from core.store import keys
-from core.store.database.engine import make_engine, reading, require_schema
+from core.store.database.engine import make_engine, read_session, require_schema
 
 GRACE_SECONDS = 5
 
 
 def main() -> int:
-    setup = settings()
+    setup = load_settings()
     engine = make_engine(setup.resolved_database_url)
     try:
         require_schema(engine)
@@ -35,9 +35,9 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    proxies = listed(setup.trusted_proxies)
+    proxies = split_commas(setup.trusted_proxies)
     uvicorn.run(
-        started,
+        create_frozen_app,
         factory=True,
         host=setup.host,
         port=setup.port,
@@ -54,7 +54,7 @@ def main() -> int:
     return 0
 
 
-def started() -> FastAPI:
+def create_frozen_app() -> FastAPI:
     """The application, out of the garbage collector's sight: to look through all of it takes a tenth of a second, for which
     nobody is answered.
     """
@@ -67,8 +67,8 @@ def started() -> FastAPI:
 def _has_key(engine: Engine) -> bool:
     """Also where the database does not answer: until it does, nobody is let in."""
     try:
-        with reading(engine) as session:
-            return keys.exist(session)
+        with read_session(engine) as session:
+            return keys.any_exist(session)
     except Unavailable:
         return True
 

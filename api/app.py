@@ -23,23 +23,23 @@ from api.endpoints import (
     sweeps,
     workers,
 )
-from api.events.job_changes import Watch, running
+from api.events.job_changes import JobChanges, polling
 from api.http import problems
-from api.http.allowed_origins import Origins
-from api.http.middleware import Envelope
-from api.http.rate_limits import Limits
+from api.http.allowed_origins import AllowedOrigins
+from api.http.middleware import RequestMiddleware
+from api.http.rate_limits import RateLimits
 from api.http.telemetry import Telemetry
 from api.openapi import docs_page, document
 from core import logs
 from core.settings import Settings
-from core.settings import settings as from_environment
+from core.settings import load_settings as from_environment
 from core.store.database.engine import make_engine
 from core.store.objects.store import Objects
 
 VERSION = "0.1.0"
-UPLOADS_AT_ONCE = 16
+MAX_CONCURRENT_UPLOADS = 16
 """In threads of their own: slow uploads must not take those that other requests need."""
-DATABASE_PATIENCE_SECONDS = 1.5
+DATABASE_TIMEOUT_SECONDS = 1.5
 """A database that does not answer is a 503 within 2 s."""
 CROSS_ORIGIN: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
@@ -77,14 +77,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs.configure(setup)
         state = app.state
-        state.settings, state.telemetry, state.limits = setup, telemetry, Limits(setup)
+        state.settings, state.telemetry, state.limits = setup, telemetry, RateLimits(setup)
         state.engine = make_engine(
-            setup.resolved_database_url, patience_seconds=DATABASE_PATIENCE_SECONDS
+            setup.resolved_database_url, timeout_seconds=DATABASE_TIMEOUT_SECONDS
         )
         state.objects = Objects.from_settings(setup)
-        state.upload_threads = CapacityLimiter(UPLOADS_AT_ONCE)
-        state.watch = Watch(state.engine)
-        async with running(state.watch):
+        state.upload_threads = CapacityLimiter(MAX_CONCURRENT_UPLOADS)
+        state.watch = JobChanges(state.engine)
+        async with polling(state.watch):
             yield
         state.engine.dispose()
 
@@ -97,10 +97,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
     )
-    origins = Origins(setup)
+    origins = AllowedOrigins(setup)
     if origins.pages:
         app.add_middleware(CORSMiddleware, allow_origins=list(origins.pages), **CROSS_ORIGIN)
-    app.add_middleware(Envelope, telemetry=telemetry, origins=origins)
+    app.add_middleware(RequestMiddleware, telemetry=telemetry, origins=origins)
     problems.install(app)
     document.install(app)
     for module in (

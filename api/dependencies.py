@@ -48,8 +48,8 @@ async def _settings(request: Request) -> Settings:
 
 
 Database = Annotated[Engine, Depends(_engine)]
-Store = Annotated[Objects, Depends(_objects)]
-Setup = Annotated[Settings, Depends(_settings)]
+ObjectStore = Annotated[Objects, Depends(_objects)]
+ServiceSettings = Annotated[Settings, Depends(_settings)]
 
 
 def _flag(text: Any) -> Any:
@@ -65,10 +65,10 @@ def _whole(text: Any) -> Any:
 
 
 # Stricter than pydantic's own reading of query strings, which takes "yes", "1.0" and "1_000".
-Flag = Annotated[bool, BeforeValidator(_flag)]
-Whole = Annotated[int, BeforeValidator(_whole)]
+QueryBool = Annotated[bool, BeforeValidator(_flag)]
+QueryInt = Annotated[int, BeforeValidator(_whole)]
 
-Limit = Annotated[Whole, Query(ge=1, le=200, description="How many, at most.")]
+Limit = Annotated[QueryInt, Query(ge=1, le=200, description="How many, at most.")]
 After = Annotated[
     str | None, Query(max_length=200, description="The `next_cursor` of the page before.")
 ]

@@ -1,10 +1,13 @@
-"""This AutoAttack and the reference implementation (pyautoattack) on the same networks and images, side by side in one run.
+"""Time our AutoAttack beside the reference implementation (pyautoattack), in one run.
 
-    python benchmarks/autoattack_time.py [--images 200] [--queries 5000] [--repeats 3] [--networks grey coloured] [--out DIR]
+    python benchmarks/autoattack_time.py [--images 200] [--queries 5000] [--repeats 3]
+                                         [--networks grey coloured] [--out DIR]
 
-Two small CNNs, adversarially trained: on digits as they are, where a pass costs little more than its overhead, and on digits
-as coloured images of CIFAR's size, where convolutions are nearly all of it. The standard stages one after the other, each on
-what the ones before it left, L-infinity, one batch, CPU. Writes autoattack_time.json and autoattack_time.md.
+Both attack the same images of two small, adversarially trained CNNs: digits as they are, where a
+forward pass costs little more than its overhead, and digits as color images of CIFAR's size, where
+nearly all time is convolutions. The standard stages run one after the other, each on the images
+that are still classified correctly; L-infinity, one batch, CPU. Writes autoattack_time.json and
+autoattack_time.md.
 """
 
 import argparse
@@ -16,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import stamp, write
 from pyautoattack import AutoAttack as Reference
+from result_files import stamp, write
 from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 
@@ -26,46 +29,49 @@ from core.distillation.data import digits
 from core.distillation.data.images import Images, ImageSource
 from core.distillation.evaluation import Step
 from core.distillation.evaluation.autoattack import autoattack
-from core.distillation.evaluation.masks import mask
+from core.distillation.evaluation.masks import text_to_mask
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
-from core.jobspec.evaluation import STANDARD_STAGES, AutoAttack
+from core.jobspec.evaluation import STANDARD_STAGES
+from core.jobspec.resolved import ResolvedAutoAttack
 
 BRIGHT, DARK = 0.7, 0.3
-"""A coloured digit's ink is above the one in each channel, its ground below the other."""
+"""Lowest value of the digit's color and highest value of the background's, in each channel."""
 
 
 @dataclass(frozen=True)
 class Case:
-    says: str
+    title: str
     channels: int
     prepare: Callable[[ImageSource, int], ImageSource]
     radius: float
-    """Where about half of the images that are right when clean still stand, as on CIFAR-10 at 8/255."""
-    trained_at: float
+    """About half of the correctly classified images resist it, as on CIFAR-10 at 8/255."""
+    training_radius: float
     epochs: int
-    repeats_alike: bool
-    """Is it cheap enough to be timed several times?"""
+    is_cheap: bool
+    """Whether it is timed several times."""
 
 
-def coloured(images: ImageSource, seed: int) -> Images:
-    """Every digit at 32x32, in an ink and on a ground of its own."""
+def colorize(images: ImageSource, seed: int) -> Images:
+    """Enlarge digits to 32x32 pixels, each in two random colors."""
     generator = torch.Generator().manual_seed(seed)
-    grey_N1HW, labels_N = images.batch(torch.arange(len(images)))
-    ink, ground = torch.rand(2, len(images), 3, 1, 1, generator=generator)
-    ink, ground = BRIGHT + (1 - BRIGHT) * ink, DARK * ground
-    pixels_N3HW = ground + interpolate(grey_N1HW, size=32, mode="bilinear") * (ink - ground)
+    gray_N1HW, labels_N = images.batch(torch.arange(len(images)))
+    random_2N311 = torch.rand(2, len(images), 3, 1, 1, generator=generator)
+    digit_N311 = BRIGHT + (1 - BRIGHT) * random_2N311[0]
+    background_N311 = DARK * random_2N311[1]
+    enlarged_N1HW = interpolate(gray_N1HW, size=32, mode="bilinear")
+    pixels_N3HW = background_N311 + enlarged_N1HW * (digit_N311 - background_N311)
     return Images(pixels_N3HW.mul(255).round().to(torch.uint8), labels_N)
 
 
 CASES = {
     "grey": Case(
-        "8x8, grey: scikit-learn's digits", 1, lambda images, _: images, 0.2, 0.15, 15, True
+        "8x8, gray: scikit-learn's digits", 1, lambda images, _: images, 0.2, 0.15, 15, True
     ),
     "coloured": Case(
-        "3x32x32: the same digits enlarged, each in two colours of its own",
+        "3x32x32: the same digits enlarged, each in two colors of its own",
         3,
-        coloured,
+        colorize,
         8 / 255,
         10 / 255,
         10,
@@ -74,7 +80,7 @@ CASES = {
 }
 
 
-def trained(case: Case, images: ImageSource) -> SmallCnn:
+def train(case: Case, images: ImageSource) -> SmallCnn:
     torch.manual_seed(0)
     network = SmallCnn(10, width=16, channels=case.channels)
     optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
@@ -82,7 +88,7 @@ def trained(case: Case, images: ImageSource) -> SmallCnn:
         for indices in torch.split(torch.randperm(len(images)), 64):
             x, y = images.batch(indices)
             network.eval()
-            adversarial = attacked(network, x, y, case.trained_at)
+            adversarial = training_attack(network, x, y, case.training_radius)
             network.train()
             optimizer.zero_grad()
             cross_entropy(network(adversarial), y).backward()  # type: ignore[no-untyped-call]
@@ -90,7 +96,7 @@ def trained(case: Case, images: ImageSource) -> SmallCnn:
     return network.eval().requires_grad_(False)
 
 
-def attacked(network: Classifier, x: Tensor, y: Tensor, radius: float) -> Tensor:
+def training_attack(network: Classifier, x: Tensor, y: Tensor, radius: float) -> Tensor:
     return pgd(
         lambda z: cross_entropy(network(z), y, reduction="none"),
         x,
@@ -101,41 +107,46 @@ def attacked(network: Classifier, x: Tensor, y: Tensor, radius: float) -> Tensor
 
 
 @dataclass
-class Part:
-    """One stage: which share of all images stands after it, and what it took."""
+class StageResult:
+    """One stage: the share of all images that is still classified correctly, and its time."""
 
-    standing: float
+    accuracy: float
     seconds: float
     cpu_seconds: float
 
 
 def clocks() -> tuple[float, float]:
+    """Wall clock and processor time, in seconds."""
     return time.monotonic(), time.process_time()
 
 
-def since(began: tuple[float, float]) -> tuple[float, float]:
-    return time.monotonic() - began[0], time.process_time() - began[1]
+def elapsed(start: tuple[float, float]) -> tuple[float, float]:
+    return time.monotonic() - start[0], time.process_time() - start[1]
 
 
-def ours(network: Classifier, images: ImageSource, radius: float, queries: int) -> dict[str, Part]:
-    """What is done once, the clean accuracy and compiling, counts to the first stage."""
-    settings = AutoAttack(radius=radius, queries=queries)
-    parts: dict[str, Part] = {stage: Part(0, 0, 0) for stage in STANDARD_STAGES}
-    began = clocks()
+def run_project(
+    network: Classifier, images: ImageSource, radius: float, queries: int
+) -> dict[str, StageResult]:
+    """The first stage includes what happens once: clean accuracy and compilation."""
+    settings = ResolvedAutoAttack(radius=radius, queries=queries)
+    results: dict[str, StageResult] = {stage: StageResult(0, 0, 0) for stage in STANDARD_STAGES}
+    start = clocks()
     for step in autoattack(network, images, settings, classes=10, batch_size=len(images), seed=0):
         if isinstance(step, Step):
-            part = parts[STANDARD_STAGES[max(0, step.state["stage"])]]
-            (wall, cpu), began = since(began), clocks()
-            part.standing = float(mask(step.state["standing"]).float().mean())
-            part.seconds, part.cpu_seconds = part.seconds + wall, part.cpu_seconds + cpu
-    return parts
+            result = results[STANDARD_STAGES[max(0, step.state["stage"])]]
+            wall, cpu = elapsed(start)
+            start = clocks()
+            result.accuracy = float(text_to_mask(step.state["standing"]).float().mean())
+            result.seconds += wall
+            result.cpu_seconds += cpu
+    return results
 
 
-def theirs(
+def run_reference(
     network: Classifier, images: ImageSource, radius: float, queries: int
-) -> dict[str, Part]:
+) -> dict[str, StageResult]:
     x, y = images.batch(torch.arange(len(images)))
-    parts: dict[str, Part] = {}
+    results: dict[str, StageResult] = {}
     for stage in STANDARD_STAGES:
         suite = Reference(
             network, eps=radius, version="custom", attacks=[stage], seed=0, device="cpu"
@@ -144,47 +155,50 @@ def theirs(
             suite.square.n_restarts
         ) = 1
         suite.square.n_queries = queries
-        began = clocks()
+        start = clocks()
         adversarial, _ = suite.run_standard_evaluation(x, y, batch_size=len(images))
-        wall, cpu = since(began)
-        standing = network(adversarial).argmax(dim=1) == y
-        x, y = x[standing], y[standing]
-        parts[stage] = Part(len(x) / len(images), wall, cpu)
-    return parts
+        wall, cpu = elapsed(start)
+        correct = network(adversarial).argmax(dim=1) == y
+        x = x[correct]
+        y = y[correct]
+        results[stage] = StageResult(len(x) / len(images), wall, cpu)
+    return results
 
 
-def whole(parts: dict[str, Part]) -> dict[str, Part]:
-    both = (
-        sum(part.seconds for part in parts.values()),
-        sum(part.cpu_seconds for part in parts.values()),
+def with_total(results: dict[str, StageResult]) -> dict[str, StageResult]:
+    """The stages, and all of them together as ``standard``."""
+    total = StageResult(
+        results[STANDARD_STAGES[-1]].accuracy,
+        sum(result.seconds for result in results.values()),
+        sum(result.cpu_seconds for result in results.values()),
     )
-    return {**parts, "standard": Part(parts[STANDARD_STAGES[-1]].standing, *both)}
+    return {**results, "standard": total}
 
 
-def compared(case: Case, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row for each stage, and for all of them."""
+def compare(case: Case, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield one row per stage, and one for all of them."""
     data = digits.load()
-    network = trained(case, case.prepare(data.train, 0))
+    network = train(case, case.prepare(data.train, 0))
     images = case.prepare(data.test, 1).subset(torch.arange(arguments.images))
     common = network, images, case.radius, arguments.queries
     runs = [
-        (whole(ours(*common)), whole(theirs(*common)))
-        for _ in range(arguments.repeats if case.repeats_alike else 1)
+        (with_total(run_project(*common)), with_total(run_reference(*common)))
+        for _ in range(arguments.repeats if case.is_cheap else 1)
     ]
     for name in [*STANDARD_STAGES, "standard"]:
-        mine, other = (
+        project, reference = (
             [
                 statistics.median(getattr(run[side][name], key) for run in runs)
-                for key in ("standing", "seconds", "cpu_seconds")
+                for key in ("accuracy", "seconds", "cpu_seconds")
             ]
             for side in (0, 1)
         )
         yield {
             "stage": name,
-            "ours": mine,
-            "reference": other,
-            "ratio": mine[1] / other[1],
-            "cpu_ratio": mine[2] / other[2],
+            "ours": project,
+            "reference": reference,
+            "ratio": project[1] / reference[1],
+            "cpu_ratio": project[2] / reference[2],
         }
 
 
@@ -200,10 +214,10 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = {
         name: {
-            "says": CASES[name].says,
+            "says": CASES[name].title,
             "radius": CASES[name].radius,
-            "repeats": arguments.repeats if CASES[name].repeats_alike else 1,
-            "rows": list(compared(CASES[name], arguments)),
+            "repeats": arguments.repeats if CASES[name].is_cheap else 1,
+            "rows": list(compare(CASES[name], arguments)),
         }
         for name in arguments.networks
     }
@@ -221,9 +235,10 @@ def markdown(data: dict[str, Any]) -> str:
     lines = [
         "# AutoAttack beside the reference implementation",
         "",
-        f"Written by `benchmarks/autoattack_time.py`. Small CNNs (width 16), adversarially trained; {data['images']} test images "
-        f"in one batch, L-infinity, {data['queries']} queries, CPU, threads: {data['threads']}. The stages one after the other: "
-        "robust accuracy in % after each, seconds by the clock and of the processor, ratios of times.",
+        "Written by `benchmarks/autoattack_time.py`. Small CNNs (width 16), adversarially trained; "
+        f"{data['images']} test images in one batch, L-infinity, {data['queries']} queries, CPU, "
+        f"threads: {data['threads']}. The stages run one after the other: robust accuracy in % "
+        "after each, wall-clock and processor seconds, ratios of times.",
     ]
     for case in data["cases"].values():
         lines += [
@@ -232,14 +247,17 @@ def markdown(data: dict[str, Any]) -> str:
             "",
             f"Radius {case['radius']:.3f}; medians of {case['repeats']}.",
             "",
-            "| stage | ours | reference | ours, s | reference, s | ratio | ours, CPU s | reference, CPU s | CPU ratio |",
+            "| stage | ours | reference | ours, s | reference, s | ratio "
+            "| ours, CPU s | reference, CPU s | CPU ratio |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
         for row in case["rows"]:
-            (mine, wall, cpu), (other, their_wall, their_cpu) = row["ours"], row["reference"]
+            accuracy, wall, cpu = row["ours"]
+            reference_accuracy, reference_wall, reference_cpu = row["reference"]
             lines.append(
-                f"| {row['stage']} | {100 * mine:.1f} | {100 * other:.1f} | {wall:.1f} | {their_wall:.1f} | {row['ratio']:.2f} "
-                f"| {cpu:.1f} | {their_cpu:.1f} | {row['cpu_ratio']:.2f} |"
+                f"| {row['stage']} | {100 * accuracy:.1f} | {100 * reference_accuracy:.1f} "
+                f"| {wall:.1f} | {reference_wall:.1f} | {row['ratio']:.2f} "
+                f"| {cpu:.1f} | {reference_cpu:.1f} | {row['cpu_ratio']:.2f} |"
             )
     return "\n".join(lines) + "\n"
 

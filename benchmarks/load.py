@@ -1,10 +1,12 @@
 """The service under load: large tables, many readers, many streams, many claimers, large uploads.
 
-    python benchmarks/load.py [--scale S] [--only L1 L4] [--databases SQLite Postgres] [--out docs/results]
+    python benchmarks/load.py [--scale S] [--only L1 L4] [--databases SQLite Postgres]
+                              [--out docs/results]
 
-Starts real processes on this machine. ``--scale 1`` is what is wanted of the service: a million jobs with ten million metric
-points, 10,000 queued jobs, a thousand event streams, 5 GB of upload; a smaller one makes all of it smaller, and holds nothing to
-its bound. Writes load.json and load.md; rows that were not run keep what was measured before, if it was at the same scale.
+Starts real processes on this machine. ``--scale 1`` is the size that the bounds are for: a million
+jobs with ten million metric points, 10,000 queued jobs, a thousand event streams, 5 GB of upload.
+A smaller scale shrinks all of it, and its results are compared with no bound. Writes load.json and
+load.md; rows that are not run keep their earlier results, if those had the same scale.
 """
 
 import argparse
@@ -19,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from load_claims import claims
 from load_lists import large, rate
+from load_report import markdown
 from load_streams import streams
-from load_tables import markdown
 from load_uploads import uploads
-from machine import stamp, write
-from served import Database
+from result_files import stamp, write
+from service_processes import Database
 
 from tests.servers import Postgres
 
@@ -37,17 +39,19 @@ ROWS: dict[str, Callable[[Database, float], dict[str, Any]]] = {
 
 
 def measure(name: str, database: Database, scale: float) -> dict[str, Any]:
-    """Each on a new database: none is slower for what another has left."""
+    """Run one row on a new database, so that no row is slowed down by another's data."""
     print(f"{name} on {database.name} ...", file=sys.stderr, flush=True)
     database.set_up()
     return ROWS[name](database, scale)
 
 
-def kept(folder: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Rows that an earlier run with the same settings has written, and their dates."""
+def previous_rows(folder: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Rows that an earlier run with the same settings wrote, and their dates."""
     path = folder / "load.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
-    return (before["rows"], before["dates"]) if before.get("settings") == settings else ({}, {})
+    previous = json.loads(path.read_text()) if path.exists() else {}
+    if previous.get("settings") != settings:
+        return {}, {}
+    return previous["rows"], previous["dates"]
 
 
 def main() -> None:
@@ -62,9 +66,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
     settings = {"scale": arguments.scale, "seed": 0}
-    found, dates = kept(arguments.out, settings)
+    rows, dates = previous_rows(arguments.out, settings)
     for name in arguments.only:
-        found[name], dates[name] = {}, stamp()["date"]
+        rows[name] = {}
+        dates[name] = stamp()["date"]
         for kind in arguments.databases:
             with tempfile.TemporaryDirectory(prefix="load-") as scratch:
                 server = Postgres().start() if kind == "Postgres" else None
@@ -75,13 +80,13 @@ def main() -> None:
                         if server is None
                         else server.create_database("load")
                     )
-                    found[name][kind] = measure(name, Database(kind, url, folder), arguments.scale)
+                    rows[name][kind] = measure(name, Database(kind, url, folder), arguments.scale)
                 finally:
                     if server is not None:
                         server.close()
     data = {
         "settings": settings,
-        "rows": {name: found[name] for name in ROWS if name in found},
+        "rows": {name: rows[name] for name in ROWS if name in rows},
         "dates": dates,
         **stamp(),
     }

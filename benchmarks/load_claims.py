@@ -1,22 +1,23 @@
-"""L4: claims a second, by as many processes as there are claimers, and whether any job was claimed twice."""
+"""L4: claims per second by many processes at once, and whether any job was claimed twice."""
 
 import multiprocessing
 import time
 from typing import Any
 
-from filling import JOB
-from served import Database
+from database_filler import JOB
+from service_processes import Database
 
 from core.store import attempts, jobs
-from core.store.database.engine import make_engine, writing
+from core.store.database.engine import make_engine, write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 
-QUEUED, CLAIMERS = 10_000, 16
-AT_ONCE = 500
+QUEUED = 10_000
+CLAIMERS = 16
+JOBS_PER_TRANSACTION = 500
 
 
 def claims(database: Database, scale: float) -> dict[str, Any]:
-    """Each claims the oldest job, as every worker does."""
+    """Queue jobs, then let every claimer claim the oldest one until none is left, as workers do."""
     queued = max(CLAIMERS * 5, round(QUEUED * scale))
     queue(database.url, queued)
     return {"queued": queued, **race(database.url, queued)}
@@ -24,39 +25,45 @@ def claims(database: Database, scale: float) -> dict[str, Any]:
 
 def queue(url: str, count: int) -> None:
     engine = make_engine(url)
-    for begin in range(0, count, AT_ONCE):
-        with writing(engine) as session:
-            for _ in range(begin, min(begin + AT_ONCE, count)):
+    for begin in range(0, count, JOBS_PER_TRANSACTION):
+        with write_session(engine) as session:
+            for _ in range(begin, min(begin + JOBS_PER_TRANSACTION, count)):
                 jobs.submit(session, DEFAULT_PROJECT, JOB, dataset_id=DIGITS_ID)
     engine.dispose()
 
 
 def race(url: str, queued: int) -> dict[str, Any]:
-    """All claimers begin together; the time is that of the first claim's beginning to the last claim's end."""
+    """Start all claimers together and time from the first claim's start to the last one's end."""
     fork = multiprocessing.get_context("fork")
-    begin, answers = fork.Barrier(CLAIMERS), fork.Queue()
-    claimers = [fork.Process(target=claim, args=(url, n, begin, answers)) for n in range(CLAIMERS)]
+    barrier = fork.Barrier(CLAIMERS)
+    results = fork.Queue()
+    claimers = [
+        fork.Process(target=claim, args=(url, n, barrier, results)) for n in range(CLAIMERS)
+    ]
     for claimer in claimers:
         claimer.start()
-    found = [answers.get(timeout=600) for _ in claimers]
+    claims_of_each = [results.get(timeout=600) for _ in claimers]
     for claimer in claimers:
         claimer.join()
-    won = [job_id for _, _, mine in found for job_id in mine]
-    seconds = max(end for _, end, _ in found) - min(begun for begun, _, _ in found)
+    claimed = [job_id for _, _, job_ids in claims_of_each for job_id in job_ids]
+    first_start = min(start for start, _, _ in claims_of_each)
+    seconds = max(end for _, end, _ in claims_of_each) - first_start
     return {
-        "claims_per_second": len(won) / seconds,
-        "claimed": len(won),
-        "left": queued - len(set(won)),
-        "claimed_twice": len(won) - len(set(won)),
+        "claims_per_second": len(claimed) / seconds,
+        "claimed": len(claimed),
+        "left": queued - len(set(claimed)),
+        "claimed_twice": len(claimed) - len(set(claimed)),
     }
 
 
-def claim(url: str, number: int, begin: Any, answers: Any) -> None:
-    engine, name, mine = make_engine(url, patience_seconds=60), f"worker-{number}", []
+def claim(url: str, number: int, barrier: Any, results: Any) -> None:
+    engine = make_engine(url, timeout_seconds=60)
+    name = f"worker-{number}"
+    job_ids = []
     attempts.claim(engine, "job_none", name, 600)  # a connection, and statements compiled
-    begin.wait()
-    began = time.time()
+    barrier.wait()
+    start = time.time()
     while (attempt := attempts.claim_next(engine, name, 600)) is not None:
-        mine.append(attempt.job_id)
-    answers.put((began, time.time(), mine))
+        job_ids.append(attempt.job_id)
+    results.put((start, time.time(), job_ids))
     engine.dispose()

@@ -1,4 +1,4 @@
-"""L3: many event streams of one API process, one of them read by nobody for a while, and the API started anew under them all."""
+"""L3: many event streams of one API process, which is restarted; one client is slow."""
 
 import asyncio
 import resource
@@ -9,47 +9,50 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
-from clients import HEADERS, quantile
-from filling import JOB
-from served import Database
+from database_filler import JOB
+from http_clients import HEADERS, quantile
+from service_processes import Database
 
 from core.store import attempts, events, jobs
 from core.store.attempts import Attempt
-from core.store.database.engine import make_engine, writing
+from core.store.database.engine import make_engine, write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 from tests.servers import free_port
 
-STREAMS, PER_JOB, EVENTS = 1000, 10, 40
-"""Streams, those of each job, and the events that each job brings."""
-FIRST = 20
-"""What a process needs for its first streams it needs once; the others' memory is counted."""
+STREAMS = 1000
+STREAMS_PER_JOB = 10
+EVENTS_PER_JOB = 40
+WARM_UP_STREAMS = 20
+"""Opened before memory is measured: the first streams need what a process needs once."""
 PAUSE_SECONDS = 0.5
 """Between two events of one job."""
 QUIET_SECONDS = 120.0
-"""Longer without anything new is a failure of the benchmark."""
+"""The benchmark fails when nothing arrives for so long."""
 
 
 @dataclass
 class Reader:
-    """One caller: reads until its job's last event, and asks again from where it was when it is cut off."""
+    """One client: reads until its job's last event; reconnects where it was cut off."""
 
     address: tuple[str, int]
     job_id: str
     slow: bool = False
-    seen: list[int] = field(default_factory=list)
-    at: list[float] = field(default_factory=list)
+    event_ids: list[int] = field(default_factory=list)
+    received_at: list[float] = field(default_factory=list)
     connections: int = 0
 
     async def read(self, may_read: asyncio.Event, opened: asyncio.Semaphore) -> None:
-        while not await self._until_cut_off(may_read, opened):
+        while not await self._read_until_cut_off(may_read, opened):
             await asyncio.sleep(0.2)
 
-    async def _until_cut_off(self, may_read: asyncio.Event, opened: asyncio.Semaphore) -> bool:
-        """Whether the job's end was among what came."""
-        last = f"Last-Event-ID: {self.seen[-1]}\r\n" if self.seen else ""
+    async def _read_until_cut_off(self, may_read: asyncio.Event, opened: asyncio.Semaphore) -> bool:
+        """Whether the job's last event was received."""
+        resume = f"Last-Event-ID: {self.event_ids[-1]}\r\n" if self.event_ids else ""
         request = (
-            f"GET /v1/jobs/{self.job_id}/events HTTP/1.1\r\nHost: {self.address[0]}:{self.address[1]}\r\n"
-            f"Authorization: {HEADERS['Authorization']}\r\nAccept: text/event-stream\r\n{last}\r\n"
+            f"GET /v1/jobs/{self.job_id}/events HTTP/1.1\r\n"
+            f"Host: {self.address[0]}:{self.address[1]}\r\n"
+            f"Authorization: {HEADERS['Authorization']}\r\n"
+            f"Accept: text/event-stream\r\n{resume}\r\n"
         )
         try:
             reader, writer = await asyncio.open_connection(*self.address, limit=2**16)
@@ -78,106 +81,134 @@ class Reader:
                 opened.release()
             ended |= b'"to":"succeeded"' in line
             if line.startswith(b"id: "):
-                self.seen.append(int(line[4:]))
-                self.at.append(time.time())
+                self.event_ids.append(int(line[4:]))
+                self.received_at.append(time.time())
                 if ended:
                     return True
         return False
 
 
 def streams(database: Database, scale: float) -> dict[str, Any]:
-    """How many events came, how late, what a stream costs in memory, and how long the API took to end under all of them."""
-    count = max(2 * FIRST, round(STREAMS * scale))
+    """Events delivered and their delay, memory per stream, and how long the API takes to exit."""
+    count = max(2 * WARM_UP_STREAMS, round(STREAMS * scale))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * count + 200)), hard))
     engine = make_engine(database.url)
-    held = []
-    for _ in range(max(2, count // PER_JOB)):
-        with writing(engine) as session:
+    claimed = []
+    for _ in range(max(2, count // STREAMS_PER_JOB)):
+        with write_session(engine) as session:
             job_id = jobs.submit(session, DEFAULT_PROJECT, JOB, dataset_id=DIGITS_ID).id
         attempt = attempts.claim(engine, job_id, "worker", 3600)
         assert attempt is not None
-        held.append(attempt)
+        claimed.append(attempt)
+    events_per_job = max(8, round(EVENTS_PER_JOB * min(1, scale * 10)))
     try:
-        return asyncio.run(_run(database, held, count, max(8, round(EVENTS * min(1, scale * 10)))))
+        return asyncio.run(_run(database, claimed, count, events_per_job))
     finally:
         engine.dispose()
 
 
-async def _run(database: Database, held: list[Attempt], count: int, each: int) -> dict[str, Any]:
+async def _run(
+    database: Database, claimed: list[Attempt], count: int, events_per_job: int
+) -> dict[str, Any]:
     port = free_port()
     readers = [
-        Reader(("127.0.0.1", port), held[n % len(held)].job_id, slow=n == 0) for n in range(count)
+        Reader(("127.0.0.1", port), claimed[n % len(claimed)].job_id, slow=n == 0)
+        for n in range(count)
     ]
-    said: dict[tuple[str, int], float] = {}
-    may_read, opened, go_on = asyncio.Event(), asyncio.Semaphore(0), threading.Event()
+    may_read = asyncio.Event()
+    publisher = _Publisher(claimed, events_per_job)
     with database.api(port) as (_, api):
-        reading, memory = [], []
-        for batch in (readers[:FIRST], readers[FIRST:]):
-            reading += [asyncio.create_task(reader.read(may_read, opened)) for reader in batch]
-            for _ in batch:
-                await asyncio.wait_for(opened.acquire(), QUIET_SECONDS)
-            memory.append(psutil.Process(api.pid).memory_info().rss)
-        writing_all = asyncio.create_task(asyncio.to_thread(_happen, held, each, said, go_on))
-        while len(said) < len(held) * (each // 2):
+        reading, rss = await _open_streams(readers, may_read, api.pid)
+        publishing = asyncio.create_task(asyncio.to_thread(publisher.run))
+        while len(publisher.published_at) < len(claimed) * (events_per_job // 2):
             await asyncio.sleep(0.1)
-        in_peace = time.time() - PAUSE_SECONDS
+        undisturbed_until = time.time() - PAUSE_SECONDS
         api.send_signal(signal.SIGTERM)
-        began = time.perf_counter()
+        start = time.perf_counter()
         await asyncio.to_thread(api.wait, 60)
-        end_seconds = time.perf_counter() - began
+        exit_seconds = time.perf_counter() - start
     with database.api(port):
-        go_on.set()
-        await writing_all
+        publisher.restarted.set()
+        await publishing
         may_read.set()
         await asyncio.wait_for(asyncio.gather(*reading), QUIET_SECONDS)
-    wanted = {
-        attempt.job_id: max(seq for job_id, seq in said if job_id == attempt.job_id)
-        for attempt in held
+    return _summarize(readers, publisher, undisturbed_until) | {
+        "bytes_per_stream": (rss[1] - rss[0]) / (count - WARM_UP_STREAMS),
+        "seconds_from_sigterm_to_exit": exit_seconds,
+        "exit_status": api.returncode,
     }
-    missing = sum(
-        len(set(range(1, wanted[reader.job_id] + 1)) - set(reader.seen)) for reader in readers
-    )
-    twice = sum(len(reader.seen) - len(set(reader.seen)) for reader in readers)
-    late = [
-        1000 * (at - said[reader.job_id, seq])
+
+
+async def _open_streams(
+    readers: list[Reader], may_read: asyncio.Event, pid: int
+) -> tuple[list[asyncio.Task[None]], list[int]]:
+    """The readers' tasks, and the API's memory with the warm-up streams and with all streams."""
+    opened = asyncio.Semaphore(0)
+    tasks = []
+    rss = []
+    for batch in (readers[:WARM_UP_STREAMS], readers[WARM_UP_STREAMS:]):
+        tasks += [asyncio.create_task(reader.read(may_read, opened)) for reader in batch]
+        for _ in batch:
+            await asyncio.wait_for(opened.acquire(), QUIET_SECONDS)
+        rss.append(psutil.Process(pid).memory_info().rss)
+    return tasks, rss
+
+
+def _summarize(
+    readers: list[Reader], publisher: "_Publisher", undisturbed_until: float
+) -> dict[str, Any]:
+    """Events delivered, missing and doubled; the delay of those published before the restart."""
+    published_at = publisher.published_at
+    missing = [
+        len(publisher.event_ids(reader.job_id) - set(reader.event_ids)) for reader in readers
+    ]
+    delays_ms = [
+        1000 * (received_at - published_at[reader.job_id, seq])
         for reader in readers
         if not reader.slow
-        for seq, at in zip(reader.seen, reader.at, strict=True)
-        if said.get((reader.job_id, seq), in_peace) < in_peace
+        for seq, received_at in zip(reader.event_ids, reader.received_at, strict=True)
+        if published_at.get((reader.job_id, seq), undisturbed_until) < undisturbed_until
     ]
     return {
-        "streams": count,
-        "jobs": len(held),
-        "delivered": sum(len(reader.seen) for reader in readers),
-        "missing": missing,
-        "twice": twice,
-        "bytes_per_stream": (memory[1] - memory[0]) / (count - FIRST),
-        "seconds_from_sigterm_to_exit": end_seconds,
-        "exit_status": api.returncode,
+        "streams": len(readers),
+        "jobs": len(publisher.claimed),
+        "delivered": sum(len(reader.event_ids) for reader in readers),
+        "missing": sum(missing),
+        "twice": sum(len(reader.event_ids) - len(set(reader.event_ids)) for reader in readers),
         "connections": sum(reader.connections for reader in readers),
-        "late_ms": {"p50": quantile(late, 0.5), "p99": quantile(late, 0.99)},
-        "slow_reader_missed": len(
-            set(range(1, wanted[readers[0].job_id] + 1)) - set(readers[0].seen)
-        ),
+        "late_ms": {"p50": quantile(delays_ms, 0.5), "p99": quantile(delays_ms, 0.99)},
+        "slow_reader_missed": missing[0],
     }
 
 
-def _happen(
-    held: list[Attempt], each: int, said: dict[tuple[str, int], float], go_on: threading.Event
-) -> None:
-    """Half of the events, with the first API; the rest when the second has come up, or while there is none."""
-    for number in range(each):
-        began = time.perf_counter()
-        for attempt in held:
-            with attempt.writing() as (session, job):
-                seq = events.append(session, job, "note", {"message": f"number {number}"}).seq
-            said[attempt.job_id, seq] = time.time()
-        pause = PAUSE_SECONDS - (time.perf_counter() - began)
-        if number >= each // 2 + 2:
-            go_on.wait(QUIET_SECONDS)
-        time.sleep(max(0.0, pause))
-    for attempt in held:
-        with attempt.writing() as (session, job):
-            attempts.succeed(session, job)
-            said[attempt.job_id, job.event_seq] = time.time()
+class _Publisher:
+    """Publishes events of all jobs, pausing in the middle until the API has been restarted."""
+
+    def __init__(self, claimed: list[Attempt], events_per_job: int) -> None:
+        self.claimed = claimed
+        self.events_per_job = events_per_job
+        self.published_at: dict[tuple[str, int], float] = {}
+        self.restarted = threading.Event()
+
+    def event_ids(self, job_id: str) -> set[int]:
+        """All of a job's event ids: they count from 1 without gaps."""
+        last = max(seq for published_id, seq in self.published_at if published_id == job_id)
+        return set(range(1, last + 1))
+
+    def run(self) -> None:
+        """Publish half of the events, two more during the restart, then the rest."""
+        for number in range(self.events_per_job):
+            start = time.perf_counter()
+            for attempt in self.claimed:
+                with attempt.fenced_session() as (session, job):
+                    seq = events.append(session, job, "note", {"message": f"number {number}"}).seq
+                self.published_at[attempt.job_id, seq] = time.time()
+            pause = PAUSE_SECONDS - (time.perf_counter() - start)
+            if number >= self.events_per_job // 2 + 2:
+                self.restarted.wait(QUIET_SECONDS)
+            time.sleep(max(0.0, pause))
+        for attempt in self.claimed:
+            with attempt.fenced_session() as (session, job):
+                attempts.succeed(session, job)
+                self.published_at[attempt.job_id, job.event_seq] = time.time()

@@ -1,4 +1,4 @@
-"""L5: large uploads: what they cost the API in memory, whether they are in anybody's way, and when a slow one is cut."""
+"""L5: large uploads: the API's memory, the event loop's lag, and when a slow one is cut off."""
 
 import json
 import socket
@@ -12,68 +12,74 @@ from urllib.parse import urlsplit
 
 import httpx2
 import psutil
-from clients import HEADERS, Bystander, at_once, quantile
-from served import Database
+from http_clients import HEADERS, LatencyProbe, quantile, run_concurrently
+from service_processes import Database
 
 BYTES = 5 * 10**9
-AT_ONCE = 5
+CONCURRENT_UPLOADS = 5
 SLOW_BYTES_PER_SECOND = 1000
-LOOK_SECONDS = 0.05
+SAMPLE_SECONDS = 0.05
 SLOW_FROM_SCALE = 0.5
-"""A smaller run does not wait for the service's patience with a slow sender, which is over a minute."""
+"""Below this scale the slow upload is left out: its deadline is over a minute."""
 BLOCK = bytes(2**20)
 
 
 def uploads(database: Database, scale: float) -> dict[str, Any]:
-    """One upload of 5 GB; five at once, of 1 GB each; one that sends 1 kB a second, beside nothing else."""
+    """One upload of 5 GB; five of 1 GB at once; then one that sends 1 kB per second."""
     size = max(4 * 2**20, round(BYTES * scale))
     with database.api() as (url, api):
-        watched = partial(_watched, url, api.pid)
-        found = {
-            "one": watched([lambda: _send(url, "one", size)]),
-            "at_once": watched(
-                [partial(_send, url, f"of-{n}", size // AT_ONCE) for n in range(AT_ONCE)]
+        measure = partial(_measure, url, api.pid)
+        results = {
+            "one": measure([lambda: _send(url, "one", size)]),
+            "at_once": measure(
+                [
+                    partial(_send, url, f"of-{n}", size // CONCURRENT_UPLOADS)
+                    for n in range(CONCURRENT_UPLOADS)
+                ]
             ),
             "slow": _slow(url) if scale >= SLOW_FROM_SCALE else None,
         }
-    return {"bytes": size, **found}
+    return {"bytes": size, **results}
 
 
-def _watched(url: str, pid: int, sends: list[Callable[[], float]]) -> dict[str, Any]:
-    process, over = psutil.Process(pid), threading.Event()
-    before = most = process.memory_info().rss
+def _measure(url: str, pid: int, uploads: list[Callable[[], float]]) -> dict[str, Any]:
+    """Run the uploads at once, sampling the API's memory and the latency of /healthz."""
+    process = psutil.Process(pid)
+    stop = threading.Event()
+    rss_before = process.memory_info().rss
+    peak_rss = rss_before
 
-    def look() -> None:
-        nonlocal most
-        while not over.wait(LOOK_SECONDS):
-            most = max(most, process.memory_info().rss)
+    def sample_memory() -> None:
+        nonlocal peak_rss
+        while not stop.wait(SAMPLE_SECONDS):
+            peak_rss = max(peak_rss, process.memory_info().rss)
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    sampler = threading.Thread(target=sample_memory)
+    sampler.start()
     try:
-        with Bystander(url) as bystander:
-            seconds = at_once(sends)
+        with LatencyProbe(url) as probe:
+            seconds = run_concurrently(uploads)
     finally:
-        over.set()
-        looking.join()
+        stop.set()
+        sampler.join()
     return {
         "seconds": max(seconds),
-        "more_memory_bytes": most - before,
+        "more_memory_bytes": peak_rss - rss_before,
         "bystander_ms": {
-            "p50": quantile(bystander.waits, 0.5),
-            "p99": quantile(bystander.waits, 0.99),
+            "p50": quantile(probe.latencies_ms, 0.5),
+            "p99": quantile(probe.latencies_ms, 0.99),
         },
     }
 
 
-def _address(url: str, name: str) -> str:
-    """A model that awaits its bytes."""
+def _create_model(url: str, name: str) -> str:
+    """Create a model; the path to upload its content to."""
     body = {"name": name, "network": {"architecture": "resnet18"}, "classes": 10}
-    answer = httpx2.post(f"{url}/v1/models", json=body, headers=HEADERS, timeout=30)
-    return f"/v1/models/{answer.raise_for_status().json()['id']}/content"
+    response = httpx2.post(f"{url}/v1/models", json=body, headers=HEADERS, timeout=30)
+    return f"/v1/models/{response.raise_for_status().json()['id']}/content"
 
 
-def _head(url: str, path: str, size: int) -> bytes:
+def _request_head(url: str, path: str, size: int) -> bytes:
     lines = [
         f"PUT {path} HTTP/1.1",
         f"Host: {urlsplit(url).netloc}",
@@ -85,52 +91,52 @@ def _head(url: str, path: str, size: int) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def _beginning(size: int) -> bytes:
-    """Of a safetensors file with one tensor of zeros; ``size`` is that of the whole file."""
+def _file_head(size: int) -> bytes:
+    """The header of a safetensors file of ``size`` bytes with one tensor of zeros."""
     tensor = {"dtype": "U8", "shape": [size - 512], "data_offsets": [0, size - 512]}
     header = json.dumps({"zeros": tensor}).ljust(512 - 8)
     return struct.pack("<Q", len(header)) + header.encode()
 
 
 def _send(url: str, name: str, size: int) -> float:
-    """Seconds. Raises SystemExit unless it was taken."""
-    path = _address(url, name)
+    """Seconds that the upload takes. Raises SystemExit unless it is accepted."""
+    path = _create_model(url, name)
     parts = urlsplit(url)
-    began = time.perf_counter()
+    start = time.perf_counter()
     with socket.create_connection(
         (str(parts.hostname), int(parts.port or 80)), timeout=300
     ) as connection:
-        connection.sendall(_head(url, path, size) + _beginning(size))
-        left = size - 512
-        while left:
-            block = BLOCK[: min(left, len(BLOCK))]
+        connection.sendall(_request_head(url, path, size) + _file_head(size))
+        remaining = size - 512
+        while remaining:
+            block = BLOCK[: min(remaining, len(BLOCK))]
             connection.sendall(block)
-            left -= len(block)
-        answer = connection.recv(2**16)
-    if not answer.startswith(b"HTTP/1.1 202"):
-        raise SystemExit(f"{path}: {answer[:300]!r}")
-    return time.perf_counter() - began
+            remaining -= len(block)
+        response = connection.recv(2**16)
+    if not response.startswith(b"HTTP/1.1 202"):
+        raise SystemExit(f"{path}: {response[:300]!r}")
+    return time.perf_counter() - start
 
 
 def _slow(url: str) -> dict[str, Any]:
-    """Until the service has had enough: its answer's status, and the seconds that it took."""
-    path = _address(url, "slow")
+    """Send 1 kB per second until the service cuts it off; its status and the seconds until then."""
+    path = _create_model(url, "slow")
     parts = urlsplit(url)
     size = 10**9
-    began = time.perf_counter()
+    start = time.perf_counter()
     with socket.create_connection(
         (str(parts.hostname), int(parts.port or 80)), timeout=1
     ) as connection:
-        connection.sendall(_head(url, path, size) + _beginning(size))
+        connection.sendall(_request_head(url, path, size) + _file_head(size))
         while True:
             try:
                 connection.sendall(BLOCK[:SLOW_BYTES_PER_SECOND])
-                if answer := connection.recv(2**16):
+                if response := connection.recv(2**16):
                     return {
-                        "status": int(answer.split()[1]),
-                        "seconds": time.perf_counter() - began,
+                        "status": int(response.split()[1]),
+                        "seconds": time.perf_counter() - start,
                     }
             except TimeoutError:
                 continue
             except OSError as error:
-                return {"status": None, "error": str(error), "seconds": time.perf_counter() - began}
+                return {"status": None, "error": str(error), "seconds": time.perf_counter() - start}

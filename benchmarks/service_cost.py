@@ -1,10 +1,11 @@
-"""What the service itself costs: latencies, the way to the first training step, the overhead on a job, memory.
+"""What the service costs: latencies, time to the first training step, overhead on a job, memory.
 
     python benchmarks/service_cost.py [--requests N] [--epochs N] [--pairs N] [--out docs/results]
 
 Starts real processes on this machine: the API on SQLite and on Postgres, and the embedded service.
-Wanted: submit p50 <= 20 ms at 1 client; <= 15 s from submission to the first training step on an idle service; a job through
-the service <= 2 % longer than bare; API <= 150 MB and supervisor <= 120 MB resident. Writes service_cost.json and .md.
+Bounds: submit p50 20 ms with one client; 15 s from submission to the first training step on an idle
+service; a job through the service 2 % longer than bare; 150 MB resident for the API, 120 MB for the
+supervisor. Writes service_cost.json and service_cost.md.
 """
 
 import argparse
@@ -23,13 +24,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import httpx2
 import psutil
-from machine import stamp, write
-from served import KEY, environment, process, wait_ready
+from result_files import stamp, write
+from service_processes import KEY, environment, process, wait_ready
 
-from client import Distill
 from core.job_folder import JobFolder
 from core.jobspec.data import DIGITS
-from core.jobspec.job import AdversarialTrainingSpec
+from core.jobspec.resolved import ResolvedAdversarialTrainingSpec
+from distill_client import Distill
 from tests.servers import Postgres, free_port
 
 JOB: dict[str, Any] = {
@@ -45,7 +46,7 @@ MB = 1e6
 
 
 def latencies(database: str, folder: Path, requests: int) -> dict[str, Any]:
-    """The API alone, without a worker: what it accepts stays queued."""
+    """Latencies of the API alone: without a worker, jobs stay queued."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = {
@@ -59,12 +60,14 @@ def latencies(database: str, folder: Path, requests: int) -> dict[str, Any]:
     )
     with process("-m", "api", log=folder / "api.log", **settings) as api:
         wait_ready(url)
-        found = {str(clients): at(url, clients, requests) for clients in (1, 8)}
-        found["api_rss_bytes"] = psutil.Process(api.pid).memory_info().rss
-    return found
+        results: dict[str, Any] = {
+            str(clients): latencies_of(url, clients, requests) for clients in (1, 8)
+        }
+        results["api_rss_bytes"] = psutil.Process(api.pid).memory_info().rss
+    return results
 
 
-def at(url: str, clients: int, requests: int) -> dict[str, dict[str, float]]:
+def latencies_of(url: str, clients: int, requests: int) -> dict[str, dict[str, float]]:
     headers = {"Authorization": f"Bearer {KEY}"}
     sessions = [httpx2.Client(base_url=url, headers=headers, timeout=30) for _ in range(clients)]
     first = sessions[0].post("/v1/jobs", json=JOB).json()["id"]
@@ -73,19 +76,19 @@ def at(url: str, clients: int, requests: int) -> dict[str, dict[str, float]]:
         "get": lambda session: session.get(f"/v1/jobs/{first}"),
         "list": lambda session: session.get("/v1/jobs", params={"limit": 50}),
     }
-    return {name: spread(call, sessions, requests) for name, call in calls.items()}
+    return {name: quantiles(call, sessions, requests) for name, call in calls.items()}
 
 
-def spread(
+def quantiles(
     call: Callable[[httpx2.Client], httpx2.Response], sessions: list[httpx2.Client], requests: int
 ) -> dict[str, float]:
     def repeat(session: httpx2.Client) -> list[float]:
         call(session)
         times = []
         for _ in range(requests):
-            began = time.perf_counter()
+            start = time.perf_counter()
             call(session).raise_for_status()
-            times.append(1000 * (time.perf_counter() - began))
+            times.append(1000 * (time.perf_counter() - start))
         return times
 
     with ThreadPoolExecutor(len(sessions)) as pool:
@@ -116,10 +119,12 @@ def one_job(folder: Path, epochs: int, pairs: int) -> dict[str, Any]:
         distill = Distill(url, (folder / "admin.key").read_text().strip())
         time.sleep(3)
         memory = resident(embedded.pid)
-        waits = [first_step(distill) for _ in range(3)]
-        times = [(bare(distill, epochs), through(distill, epochs)) for _ in range(pairs)]
+        first_steps = [first_step_seconds(distill) for _ in range(3)]
+        times = [
+            (bare_seconds(distill, epochs), service_seconds(distill, epochs)) for _ in range(pairs)
+        ]
     return {
-        "submission_to_first_step_seconds": waits,
+        "submission_to_first_step_seconds": first_steps,
         "bare_seconds": [pair[0] for pair in times],
         "through_service_seconds": [pair[1] for pair in times],
         "overhead": statistics.median(pair[1] for pair in times)
@@ -131,30 +136,30 @@ def one_job(folder: Path, epochs: int, pairs: int) -> dict[str, Any]:
 
 def resident(pid: int) -> dict[str, int]:
     """Resident memory of the API and of the supervisor, idle."""
-    found = {}
+    rss = {}
     for child in psutil.Process(pid).children(recursive=True):
         line = " ".join(child.cmdline())
         for name, mark in (("api", "-m api"), ("supervisor", "-m worker.polling")):
             if mark in line:
-                found[name] = child.memory_info().rss
-    return found
+                rss[name] = child.memory_info().rss
+    return rss
 
 
-def first_step(distill: Distill) -> float:
-    """Until a caller can see that a step was taken: the trainer's start, and its half second of reporting, included."""
-    began = time.perf_counter()
+def first_step_seconds(distill: Distill) -> float:
+    """From submission until a client can see the first step, publishing interval included."""
+    start = time.perf_counter()
     job = distill.submit({**JOB, "schedule": {"epochs": 1000}})
     while not (job.progress and job.progress.step):
         time.sleep(0.05)
         job = distill.job(job.id)
-    taken = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     distill.cancel(job.id)
     distill.wait(job.id)
-    return taken
+    return seconds
 
 
-def through(distill: Distill, epochs: int) -> float:
-    """From the claim to the end, as the service keeps it: fetching inputs, training, evaluation, publishing."""
+def service_seconds(distill: Distill, epochs: int) -> float:
+    """From claim to end: fetching inputs, training, evaluation, publishing."""
     job = distill.wait(distill.submit({**JOB, "schedule": {"epochs": epochs}}).id)
     if job.status != "succeeded" or job.started_at is None or job.finished_at is None:
         raise SystemExit(f"the job {job.status}")
@@ -163,16 +168,16 @@ def through(distill: Distill, epochs: int) -> float:
     ).total_seconds()
 
 
-def bare(distill: Distill, epochs: int) -> float:
-    """The same resolved spec by hand: python -m core.distillation FOLDER."""
+def bare_seconds(distill: Distill, epochs: int) -> float:
+    """The same resolved spec without the service: ``python -m core.distillation FOLDER``."""
     spec = distill.dry_run({**JOB, "schedule": {"epochs": epochs}}).spec
     with tempfile.TemporaryDirectory() as path:
         folder = JobFolder(Path(path))
-        folder.lay_out(AdversarialTrainingSpec.model_validate(spec), dataset=DIGITS)
-        began = time.perf_counter()
+        folder.create(ResolvedAdversarialTrainingSpec.model_validate(spec), dataset=DIGITS)
+        start = time.perf_counter()
         settings = environment(DISTILL_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
         subprocess.run([sys.executable, "-m", "core.distillation", path], env=settings, check=True)
-        return time.perf_counter() - began
+        return time.perf_counter() - start
 
 
 def markdown(data: dict[str, Any]) -> str:
@@ -181,26 +186,29 @@ def markdown(data: dict[str, Any]) -> str:
         "| database | clients | submit p50 / p99 (ms) | get p50 / p99 | list p50 / p99 |",
         "|---|---|---|---|---|",
     ]
-    for database, found in data["latencies"].items():
+    for database, results in data["latencies"].items():
         for clients in ("1", "8"):
-            spreads = [found[clients][name] for name in ("submit", "get", "list")]
-            cells = [f"{it['p50_ms']:.1f} / {it['p99_ms']:.1f}" for it in spreads]
+            spreads = [results[clients][name] for name in ("submit", "get", "list")]
+            cells = [f"{each['p50_ms']:.1f} / {each['p99_ms']:.1f}" for each in spreads]
             lines.append(f"| {database} | {clients} | {' | '.join(cells)} |")
     job = data["one_job"]
-    waits = ", ".join(f"{value:.1f}" for value in job["submission_to_first_step_seconds"])
-    bare_s = ", ".join(f"{value:.1f}" for value in job["bare_seconds"])
-    through_s = ", ".join(f"{value:.1f}" for value in job["through_service_seconds"])
+    first_steps, bare, service = (
+        ", ".join(f"{value:.1f}" for value in job[name])
+        for name in ("submission_to_first_step_seconds", "bare_seconds", "through_service_seconds")
+    )
     lines += [
         "",
-        f"- From submission to the first training step on an idle embedded service: {waits} s (wanted: at most 15).",
-        f"- The same job bare: {bare_s} s; through the service: {through_s} s; {100 * job['overhead']:+.1f} % (wanted: at most 2).",
+        "- From submission to the first training step on an idle embedded service: "
+        f"{first_steps} s (bound: 15).",
+        f"- The same job bare: {bare} s; through the service: {service} s; "
+        f"{100 * job['overhead']:+.1f} % (bound: 2).",
         f"- Resident memory, idle: API {job['resident_bytes']['api'] / MB:.0f} MB, "
         f"supervisor {job['resident_bytes']['supervisor'] / MB:.0f} MB; after the requests above: "
         + ", ".join(
-            f"API on {name} {it['api_rss_bytes'] / MB:.0f} MB"
-            for name, it in data["latencies"].items()
+            f"API on {name} {results['api_rss_bytes'] / MB:.0f} MB"
+            for name, results in data["latencies"].items()
         )
-        + " (wanted: at most 150 and 120).",
+        + " (bounds: 150 and 120).",
     ]
     return "\n".join(lines) + "\n"
 
@@ -209,9 +217,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--requests", type=int, default=200, help="of each kind by each client")
+    parser.add_argument("--requests", type=int, default=200, help="of each kind, per client")
     parser.add_argument(
-        "--epochs", type=int, default=80, help="of the job that is run bare and through the service"
+        "--epochs", type=int, default=80, help="of the job that runs bare and through the service"
     )
     parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
@@ -220,15 +228,15 @@ def main() -> None:
         folder = Path(scratch)
         server = Postgres().start()
         try:
-            found = {}
+            latencies_by_database = {}
             for name, url in (("SQLite", ""), ("Postgres", server.create_database("bench"))):
                 (folder / name).mkdir()
-                found[name] = latencies(url, folder / name, arguments.requests)
+                latencies_by_database[name] = latencies(url, folder / name, arguments.requests)
         finally:
             server.close()
         data = {
             "settings": {"requests": arguments.requests, "epochs": arguments.epochs, "job": JOB},
-            "latencies": found,
+            "latencies": latencies_by_database,
             "one_job": one_job(folder / "embedded", arguments.epochs, arguments.pairs),
             **stamp(),
         }

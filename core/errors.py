@@ -151,6 +151,6 @@ class JobFailed(Exception):
         return self.message
 
 
-def without_paths(message: str) -> str:
+def strip_paths(message: str) -> str:
     """What libraries say often names files of this machine: of their absolute paths only the last part is for callers."""
     return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+(?=[^\s/'\":])", "", message)

@@ -1,17 +1,38 @@
-"""The job folder: the one contract between the supervisor, which has the credentials, and the trainer, which has torch.
+"""The job folder: the contract between the supervisor, which has the credentials, and the trainer,
+which has torch.
 
-    spec.json                     the job, fully resolved                          supervisor writes
-    teacher.json                  ModelDescription of the teacher                  (distillation)
+Written by the supervisor before it starts the trainer; which files there are depends on the job:
+
+    spec.json                     the job's resolved spec
+    teacher.json                  ModelDescription of the teacher (distillation)
     teacher.safetensors           its weights
-    dataset.json                  DatasetDescription
-    dataset.safetensors           its images and labels (unless it comes with the program)
-    checkpoint.safetensors        where an earlier attempt stopped                 (resumed jobs)
-    upload                        the bytes, or a link to the folder, to be opened (import jobs)
-    stop                          present: stop at the next step; its text says why ("cancel", "pause" or "release")
-    events.jsonl                  what happened, one Event a line                  trainer writes
-    output/                       checkpoints, weights, report: complete once their FileReady event is there
+    model.json                    ModelDescription of the network that an evaluation measures, or
+                                  with whose weights a training starts
+    model.safetensors             its weights
+    dataset.json                  DatasetDescription of the data set
+    dataset.safetensors           its images and labels (digits come with the program)
+    extra.json                    DatasetDescription of the extra training images
+    extra.safetensors             those images and their labels
+    checkpoint.safetensors        where an earlier attempt stopped
+    upload                        what an import opens: a file, or a link to a folder
 
-A person can lay out such a folder too and run it: ``python -m core.distillation FOLDER``.
+Written by the supervisor while the trainer runs:
+
+    stop                          a request to stop at the next step; its text is the reason:
+                                  "cancel", "pause" or "release"
+    stderr.txt                    the trainer's standard error
+    uploading-NAME                a hard link to output/NAME while it is uploaded
+
+Written by the trainer:
+
+    events.jsonl                  what has happened, one Event per line
+    output/                       checkpoints, weights, report, …; a file is complete once its
+                                  FileReady event is written
+    staging…                      temporary files of an import
+
+The folder is the trainer's home and working directory, so that libraries may leave files of their
+own in it. A person can create such a folder, too, and run the job:
+``python -m core.distillation FOLDER``.
 """
 
 import errno
@@ -24,11 +45,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from core.atomic_files import sha256_of, write_atomically
-from core.errors import FailureClass
+from core.errors import FailureClass, JobFailed
 from core.jobspec.data import DatasetDescription
-from core.jobspec.job import JobSpec, parse
 from core.jobspec.network import ModelDescription
+from core.jobspec.resolved import JobSpec, parse
 from core.jobspec.status import Phase
+from core.jobspec.upgrades import upgrade
 
 FileKind = Literal["checkpoint", "weights", "report", "figure", "export", "model", "dataset"]
 
@@ -37,13 +59,19 @@ class _Event(BaseModel):
     model_config = {"frozen": True, "extra": "forbid", "ser_json_inf_nan": "null"}
 
 
-class PhaseBegan(_Event):
+class PhaseStarted(_Event):
+    """The job enters a phase."""
+
     type: Literal["phase"] = "phase"
     phase: Phase
 
 
 class Progress(_Event):
-    """Where it stands. ``of`` and ``step`` count training steps; while evaluating, units of the measure's own."""
+    """How far the trainer has got.
+
+    ``step`` of ``of``: training steps; during an evaluation, units that depend on the measure.
+    ``network`` and ``measure``: what an evaluation measures, and on which network.
+    """
 
     type: Literal["progress"] = "progress"
     phase: Phase
@@ -52,20 +80,21 @@ class Progress(_Event):
     epoch: int | None = None
     epochs: int | None = None
     network: str | None = None
-    """While evaluating: which network is measured, and how."""
     measure: str | None = None
     eta_seconds: float | None = None
 
 
 class Metrics(_Event):
-    """Values of one training step, by name; ``step`` counts from 1 over the whole job."""
+    """Values of one training step, by name. ``step`` counts from 1 over the whole job."""
 
     type: Literal["metrics"] = "metrics"
     step: int
     values: dict[str, float]
 
 
-class EpochDone(_Event):
+class EpochCompleted(_Event):
+    """Values of one epoch, by name. ``epoch`` and ``step`` count from 1 over the whole job."""
+
     type: Literal["epoch"] = "epoch"
     epoch: int
     step: int
@@ -73,7 +102,7 @@ class EpochDone(_Event):
 
 
 class FileReady(_Event):
-    """A complete file in output/. ``kind`` decides what the supervisor does with it."""
+    """A complete file in output/. What the supervisor does with it depends on ``kind``."""
 
     type: Literal["file"] = "file"
     name: str
@@ -85,7 +114,7 @@ class FileReady(_Event):
 
 
 class Measured(_Event):
-    """One number of the evaluation; accuracies are shares in [0, 1]."""
+    """One result of an evaluation. Accuracies are shares in [0, 1]."""
 
     type: Literal["measured"] = "measured"
     network: str
@@ -94,17 +123,21 @@ class Measured(_Event):
 
 
 class Resumed(_Event):
+    """The trainer goes on from the checkpoint of this step."""
+
     type: Literal["resumed"] = "resumed"
     step: int
 
 
 class Note(_Event):
+    """A sentence for people."""
+
     type: Literal["note"] = "note"
     message: str
 
 
 class Imported(_Event):
-    """An import job's result: what the model or data set turned out to be."""
+    """The result of an import job: a description of the model or data set."""
 
     type: Literal["imported"] = "imported"
     model: ModelDescription | None = None
@@ -114,7 +147,11 @@ class Imported(_Event):
 
 
 class Ended(_Event):
-    """The last event of a trainer that ended by itself."""
+    """The last event of a trainer that ended by itself.
+
+    ``code``, ``failure_class`` and ``message`` belong to the outcome ``failed``, ``summary`` to
+    ``succeeded``.
+    """
 
     type: Literal["ended"] = "ended"
     outcome: Literal["succeeded", "failed", "stopped"]
@@ -123,12 +160,23 @@ class Ended(_Event):
     message: str | None = None
     summary: dict[str, Any] = {}
 
+    @property
+    def failure(self) -> JobFailed | None:
+        """The failure that the trainer reports; None for other outcomes than ``failed``."""
+        if self.outcome != "failed":
+            return None
+        return JobFailed(
+            self.code or "trainer_error",
+            self.failure_class or "infrastructure",
+            self.message or "The trainer failed without saying why.",
+        )
+
 
 Event = Annotated[
-    PhaseBegan
+    PhaseStarted
     | Progress
     | Metrics
-    | EpochDone
+    | EpochCompleted
     | FileReady
     | Measured
     | Resumed
@@ -137,13 +185,13 @@ Event = Annotated[
     | Ended,
     Field(discriminator="type"),
 ]
-_events: TypeAdapter[Event] = TypeAdapter(Event)
+_event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
 
 StopReason = Literal["cancel", "pause", "release"]
 
 
 class JobFolder:
-    """Paths of one job folder, and the two-way traffic in it."""
+    """Paths of one job folder, and what supervisor and trainer read and write in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -151,7 +199,6 @@ class JobFolder:
         self.teacher_description = path / "teacher.json"
         self.teacher_weights = path / "teacher.safetensors"
         self.model_description = path / "model.json"
-        """Of the network that is evaluated, or whose weights a training begins with."""
         self.model_weights = path / "model.safetensors"
         self.dataset_description = path / "dataset.json"
         self.dataset_file = path / "dataset.safetensors"
@@ -160,12 +207,13 @@ class JobFolder:
         self.checkpoint = path / "checkpoint.safetensors"
         self.upload = path / "upload"
         self.stop = path / "stop"
+        self.stderr = path / "stderr.txt"
         self.events = path / "events.jsonl"
         self.output = path / "output"
 
-    # -- the supervisor's side
+    # Used by the supervisor
 
-    def lay_out(
+    def create(
         self,
         spec: JobSpec,
         *,
@@ -174,7 +222,10 @@ class JobFolder:
         dataset: DatasetDescription | None = None,
         extra: DatasetDescription | None = None,
     ) -> None:
-        """Make the folder and write every description into it; weights and data are put beside them by the caller."""
+        """Make the folder and write the spec and the descriptions into it.
+
+        The caller adds weights, images and labels.
+        """
         self.output.mkdir(parents=True, exist_ok=True)
         self.spec.write_text(spec.model_dump_json(indent=2))
         if teacher is not None:
@@ -186,30 +237,32 @@ class JobFolder:
         if extra is not None:
             self.extra_description.write_text(extra.model_dump_json(indent=2))
 
-    def ask_to_stop(self, reason: StopReason) -> None:
+    def request_stop(self, reason: StopReason) -> None:
+        """Ask the trainer to stop at its next step. Only the first request counts."""
         if not self.stop.exists():
             write_atomically(self.stop, reason.encode())
 
     def read_events(self, offset: int = 0) -> tuple[list[Event], int]:
-        """Every complete line from byte ``offset`` on, and the offset to go on from."""
+        """Return the events of all complete lines from byte ``offset`` on, and the next offset."""
         if not self.events.exists():
             return [], offset
         with self.events.open("rb") as file:
             file.seek(offset)
             data = file.read()
         end = data.rfind(b"\n") + 1
-        return [_events.validate_json(line) for line in data[:end].splitlines()], offset + end
+        events = [_event_adapter.validate_json(line) for line in data[:end].splitlines()]
+        return events, offset + end
 
-    # -- the trainer's side
+    # Used by the trainer
 
     def read_spec(self) -> JobSpec:
         return parse(json.loads(self.spec.read_text()))
 
     def read_teacher(self) -> ModelDescription:
-        return ModelDescription.model_validate_json(self.teacher_description.read_text())
+        return _read_model_description(self.teacher_description)
 
     def read_model(self) -> ModelDescription:
-        return ModelDescription.model_validate_json(self.model_description.read_text())
+        return _read_model_description(self.model_description)
 
     def read_dataset(self) -> DatasetDescription:
         return DatasetDescription.model_validate_json(self.dataset_description.read_text())
@@ -217,25 +270,29 @@ class JobFolder:
     def read_extra(self) -> DatasetDescription:
         return DatasetDescription.model_validate_json(self.extra_description.read_text())
 
-    def say(self, event: Event) -> None:
-        """A whole line or nothing: what did not fit on the disk would spoil the next one."""
+    def emit(self, event: Event) -> None:
+        """Append one complete line, or nothing. Raises OSError.
+
+        On a full disk part of a line may be written; it is cut off, or it would corrupt the next.
+        """
         line = event.model_dump_json().encode() + b"\n"
         with self.events.open("ab", buffering=0) as file:
-            begun = file.tell()
+            start = file.tell()
             if file.write(line) != len(line):
-                file.truncate(begun)
+                file.truncate(start)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def stop_reason(self) -> str | None:
+        """Return why the trainer is to stop; None if it is not."""
         return self.stop.read_text() if self.stop.exists() else None
 
-    def stopped(self) -> Ended:
-        """The end of whoever was asked to stop."""
+    def stopped_event(self) -> Ended:
+        """Return the last event of a trainer that stopped on request."""
         return Ended(
             outcome="stopped", message=f"Stopped on request ({self.stop_reason() or 'signal'})."
         )
 
-    def publish(
+    def save_file(
         self,
         name: str,
         data: bytes,
@@ -244,24 +301,35 @@ class JobFolder:
         media_type: str = "application/octet-stream",
         step: int | None = None,
     ) -> FileReady:
-        """Write output/NAME whole (temp, fsync, rename) and say so."""
+        """Write output/NAME atomically and emit its FileReady event."""
         write_atomically(self.output / name, data)
-        return self.announce(name, kind, media_type=media_type, step=step)
+        return self.emit_file_ready(name, kind, media_type=media_type, step=step)
 
-    def announce(
+    def emit_file_ready(
         self,
         name: str,
         kind: FileKind,
         *,
         media_type: str = "application/octet-stream",
         step: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, of: None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> FileReady:
-        """Say that output/NAME, written by other means, is complete. ``progress``: of hashing it, in bytes."""
+        """Emit the FileReady event of output/NAME, which the caller has written.
+
+        ``progress`` is called while the file is hashed, with the bytes read and the file's size.
+        """
         path = self.output / name
-        size, digest = path.stat().st_size, sha256_of(path, progress)
         event = FileReady(
-            name=name, kind=kind, size=size, sha256=digest, media_type=media_type, step=step
+            name=name,
+            kind=kind,
+            size=path.stat().st_size,
+            sha256=sha256_of(path, progress),
+            media_type=media_type,
+            step=step,
         )
-        self.say(event)
+        self.emit(event)
         return event
+
+
+def _read_model_description(path: Path) -> ModelDescription:
+    return ModelDescription.model_validate(upgrade(json.loads(path.read_text())))

@@ -20,24 +20,24 @@ import structlog
 
 from core.settings import Settings
 
-GONE = "[redacted]"
-SHORTEST = 6
+REDACTED = "[redacted]"
+MIN_SECRET_LENGTH = 6
 """What is shorter cannot be told from ordinary text."""
 _PATTERNS = (
-    (re.compile(r"\bdk_[A-Za-z0-9_-]{6,}"), f"dk_{GONE}"),
-    (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}"), rf"\1{GONE}"),
+    (re.compile(r"\bdk_[A-Za-z0-9_-]{6,}"), f"dk_{REDACTED}"),
+    (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}"), rf"\1{REDACTED}"),
     (
         re.compile(
             r"(?i)(authorization\W{1,8}(?:b[\"'])?(?:basic|digest|token|negotiate)\s+)[^\"'\r\n]+"
         ),
-        rf"\1{GONE}",
+        rf"\1{REDACTED}",
     ),
-    (re.compile(r"(://[^\s/:@]*):[^\s/]+@"), rf"\1:{GONE}@"),
+    (re.compile(r"(://[^\s/:@]*):[^\s/]+@"), rf"\1:{REDACTED}@"),
     (
         re.compile(
             r"(?i)\b(x-amz-(?:signature|credential|security-token)|signature|sig)=[^&\s\"']+"
         ),
-        rf"\1={GONE}",
+        rf"\1={REDACTED}",
     ),
 )
 _SECRET_NAME = re.compile(r"(?i)secret|passw|token|api_?key|access_?key|bootstrap_?key|credential")
@@ -70,10 +70,10 @@ def configure(settings: Settings) -> None:
     threading.excepthook = lambda it: _last_words(it.exc_type, it.exc_value, it.exc_traceback)
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """Without API keys, passwords in URLs, signatures, Authorization headers, and the secrets of this process's own setup."""
     for secret in _known:
-        text = text.replace(secret, GONE)
+        text = text.replace(secret, REDACTED)
     for pattern, shown in _PATTERNS:
         text = pattern.sub(shown, text)
     return text
@@ -81,7 +81,7 @@ def redacted(text: str) -> str:
 
 def _redact(logger: object, name: str, rendered: Any) -> str:
     """A processor, behind the one that makes the text."""
-    return redacted(rendered)
+    return redact(rendered)
 
 
 def _remember(settings: Settings) -> None:
@@ -96,23 +96,23 @@ def _parts(secret: str) -> Iterable[str]:
     """Of a URL its password alone: the rest of it is worth reading."""
     parts = urlsplit(secret) if "://" in secret else None
     found = [secret] if parts is None else [parts.password or "", unquote(parts.password or "")]
-    return [part for part in found if len(part) >= SHORTEST]
+    return [part for part in found if len(part) >= MIN_SECRET_LENGTH]
 
 
 class _record(logging.LogRecord):  # noqa: N801 - called as a function
     """A library's record, made of redacted text before any handler sees it."""
 
     def getMessage(self) -> str:
-        return redacted(super().getMessage())
+        return redact(super().getMessage())
 
     def __init__(self, *arguments: object, **more: object) -> None:
         super().__init__(*arguments, **more)  # type: ignore[arg-type]
         if self.exc_info and self.exc_info[0] is not None:
-            self.exc_text = redacted("".join(traceback.format_exception(*self.exc_info)).rstrip())
+            self.exc_text = redact("".join(traceback.format_exception(*self.exc_info)).rstrip())
             self.exc_info = None
 
 
 def _last_words(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
-    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 TASK = "distill.run"
 QUEUE = "distill"
 BROKER_TIMEOUT_SECONDS = 1.0
-QUIET_SECONDS = 5.0
+BROKER_BACKOFF_SECONDS = 5.0
 """After a failure the broker is left alone so long: no caller waits for it twice."""
 
-LONGEST_RETRY_SECONDS = 5
+MAX_RETRY_SECONDS = 5
 """A worker that has lost the broker looks for it so often, however long it was away; Celery's own pauses grow to 30 s."""
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ def make_app(broker_url: str) -> "Celery":
 
     class Reconnecting(Connection):
         def ensure_connection(self, *args: Any, **options: Any) -> Any:
-            options |= {"interval_start": 1, "interval_max": LONGEST_RETRY_SECONDS}
+            options |= {"interval_start": 1, "interval_max": MAX_RETRY_SECONDS}
             return super().ensure_connection(*args, **options)  # type: ignore[no-untyped-call]
 
     app = Celery("distill", broker=broker_url, set_as_current=False)
@@ -69,7 +69,7 @@ def wake_workers(settings: Settings, job_id: str) -> bool:
     global _failed_at  # noqa: PLW0603 - one memory of the broker's failure in each process
     if not settings.broker_url:
         return True
-    if _failed_at is not None and time.monotonic() - _failed_at < QUIET_SECONDS:
+    if _failed_at is not None and time.monotonic() - _failed_at < BROKER_BACKOFF_SECONDS:
         return False
     try:
         make_app(settings.broker_url).send_task(

@@ -1,4 +1,4 @@
-"""How one installation is set up: environment variables ``DISTILL_*``, read once by each process."""
+"""The settings of one installation: environment variables ``DISTILL_*``, read once per process."""
 
 import ipaddress
 from functools import lru_cache
@@ -10,143 +10,281 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Defaults are those of one machine without servers: SQLite, a folder, polling."""
+    """One field per environment variable: ``lease_seconds`` is ``DISTILL_LEASE_SECONDS``.
+
+    The defaults are those of one machine without servers: SQLite, a folder of objects, and workers
+    that poll the database. The descriptions are the text of docs/configuration.md.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="DISTILL_", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
+    # Storage
+
     home: Path = Field(
         default=Path("distill-data"),
-        description="folder of the embedded service: database, objects, key",
+        description="Data folder of the embedded service: database, objects, admin key, logs.",
     )
     database_url: str = Field(
-        default="", repr=False, description="SQLAlchemy URL; empty: SQLite in `home`"
+        default="",
+        repr=False,
+        description="SQLAlchemy URL of the database. Empty: SQLite, `distill.db` in `home`.",
     )
     broker_url: str = Field(
-        default="", repr=False, description="Celery's Redis URL; empty: no hints, workers poll"
+        default="",
+        repr=False,
+        description="URL of the Redis server through which the API wakes workers. "
+        "Empty: no broker; workers poll the database.",
     )
     objects_url: str = Field(
         default="",
-        description="file:///…, memory:/// or s3://bucket/prefix; empty: a folder in `home`",
+        description="URL of the object store: `file:///…`, `memory:///` or `s3://bucket/prefix`. "
+        "Empty: the folder `objects` in `home`.",
     )
-    s3_endpoint: str = Field(default="", description="endpoint of an S3 server other than AWS")
+    s3_endpoint: str = Field(
+        default="",
+        description="URL of an S3 server other than Amazon's. Empty: Amazon S3.",
+    )
     s3_public_endpoint: str = Field(
         default="",
-        description="the endpoint that callers can reach, for signed URLs; empty: artifacts are streamed by the API",
+        description="URL at which clients reach the S3 server; downloads are then redirected to "
+        "signed URLs there. Empty: the API streams artifacts itself.",
     )
-    s3_region: str = "us-east-1"
-    s3_access_key_id: str = Field(default="", repr=False)
-    s3_secret_access_key: str = Field(default="", repr=False)
+    s3_region: str = Field(default="us-east-1", description="Region of the S3 bucket.")
+    s3_access_key_id: str = Field(
+        default="",
+        repr=False,
+        description="Access key id for S3. Empty: the credentials of the process's environment.",
+    )
+    s3_secret_access_key: str = Field(
+        default="",
+        repr=False,
+        description="Secret access key for S3. "
+        "Empty: the credentials of the process's environment.",
+    )
     data_folder: Path | None = Field(
-        default=None, description="folder of data sets that jobs may name"
+        default=None,
+        description="Folder whose entries data set imports may name, set for the API and mounted "
+        "on the workers' machines. Unset: no import from a folder.",
     )
     scratch_folder: Path | None = Field(
-        default=None, description="where workers lay out job folders; default: in `home`"
+        default=None,
+        description="Folder of a worker's job folders and cached inputs. "
+        "Unset: `scratch` in `home`.",
     )
     allow_downloads: bool = Field(
-        default=False, description="allow data sets to be fetched by torchvision"
+        default=False,
+        description="Whether data set imports may download from the sources that torchvision "
+        "knows.",
     )
     bootstrap_key: str = Field(
-        default="", repr=False, description="a first admin key, made at migration if set"
+        default="",
+        repr=False,
+        description="An admin API key to create when the database is migrated. Empty: none.",
     )
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8321, ge=0, le=65535)
+    # API
+
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address at which the API listens. The default is reachable only from the "
+        "same machine.",
+    )
+    port: int = Field(
+        default=8321,
+        ge=0,
+        le=65535,
+        description="TCP port at which the API listens. 0: any free port.",
+    )
     allowed_hosts: str = Field(
         default="",
-        description="names that callers know the service by, beside this machine's own; comma-separated",
+        description="Comma-separated host names under which clients reach the API, in addition to "
+        "this machine's own.",
     )
     allowed_origins: str = Field(
         default="",
-        description="https://… of web pages that may call the service from a browser, beside its own; comma-separated",
+        description="Comma-separated origins (`https://…`) of web pages that may call the API from "
+        "a browser, in addition to its own.",
     )
     trusted_proxies: str = Field(
         default="",
-        description="addresses whose X-Forwarded-For and X-Forwarded-Proto are believed; comma-separated",
+        description="Comma-separated addresses of proxies whose X-Forwarded-For and "
+        "X-Forwarded-Proto headers are trusted. Empty: none.",
     )
     requests_per_second: float = Field(
-        default=500.0, ge=0, description="of one key, after ten times as many; 0: any number"
+        default=500.0,
+        ge=0,
+        description="Request rate that one API key may sustain, per second and API process, after "
+        "a burst of ten times as many. 0: unlimited.",
     )
     failed_logins_per_minute: int = Field(
-        default=20, ge=0, description="with wrong keys from one address; 0: any number"
+        default=20,
+        ge=0,
+        description="Requests with invalid API keys allowed per minute and client address. "
+        "0: unlimited.",
     )
-    max_upload_bytes: int = Field(default=8 * 2**30, ge=1)
-    max_body_bytes: int = Field(default=2**20, ge=1024, description="JSON bodies")
+    max_upload_bytes: int = Field(
+        default=8 * 2**30,
+        ge=1,
+        description="Largest upload of a model or data set, in bytes (default: 8 GiB).",
+    )
+    max_body_bytes: int = Field(
+        default=2**20,
+        ge=1024,
+        description="Largest JSON request body, in bytes (default: 1 MiB).",
+    )
 
-    worker_name: str = Field(default="", description="default: host name and process id")
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:0, …")
-    threads: int = Field(
-        default=0, ge=0, description="torch threads of a trainer; 0: as many as cores"
+    # Workers
+
+    worker_name: str = Field(
+        default="",
+        description="Name of the worker in the list of workers; unique per process. "
+        "Empty: host name and process id.",
     )
-    slots: int = Field(default=1, ge=1, le=64, description="jobs one worker runs at a time")
-    heartbeat_seconds: float = Field(default=10.0, gt=0)
-    lease_seconds: float = Field(default=30.0, gt=0)
-    sweep_seconds: float = Field(default=10.0, gt=0)
-    poll_seconds: float = Field(default=1.0, gt=0)
+    device: str = Field(
+        default="auto",
+        description="Torch device of the trainers: `auto`, `cpu`, `cuda`, `cuda:0`, … "
+        "`auto`: a GPU where there is one.",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="Torch threads of one trainer. 0: one per core.",
+    )
+    slots: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Number of jobs that one worker runs at a time.",
+    )
+    heartbeat_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds between two renewals of a job's lease, and of the worker's own.",
+    )
+    lease_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="Seconds that a lease lasts after its last renewal; a job whose lease has "
+        "expired is given to another worker.",
+    )
+    reconcile_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds between two searches for jobs whose lease has expired or whose pause "
+        "is over, and for queued jobs that no worker was woken for.",
+    )
+    poll_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        description="Seconds between two searches for a queued job by an idle worker that has no "
+        "broker.",
+    )
     grace_seconds: float = Field(
         default=20.0,
         gt=0,
-        description="from a cooperative stop to SIGTERM, and again to SIGKILL, a quarter of it",
+        description="Seconds from the request to stop until a trainer gets SIGTERM; SIGKILL "
+        "follows after a quarter as long again. A cancelled job gets a quarter of it.",
     )
     trainer_memory_bytes: int = Field(
         default=0,
         ge=0,
-        description="host memory that a training or evaluation may fill (RLIMIT_DATA); 0: as much as there is",
+        description="Limit of a training's or evaluation's host memory, in bytes (RLIMIT_DATA). "
+        "0: unlimited.",
     )
     import_memory_bytes: int = Field(
         default=6 * 2**30,
         ge=2**30,
-        description="the same of an import: the largest data set that is decoded, and torch itself",
+        description="Limit of an import's host memory, in bytes (default: 6 GiB): the largest data "
+        "set, decoded, and torch itself.",
     )
     import_seconds: float = Field(
-        default=3600.0, gt=0, description="an import that takes longer is given up"
+        default=3600.0,
+        gt=0,
+        description="Seconds after which an import is given up.",
     )
-    max_attempts: int = Field(default=5, ge=1, description="only infrastructure failures count")
-    max_timeouts: int = Field(default=2, ge=1, description="how often a trainer may hang")
+    max_attempts: int = Field(
+        default=5,
+        ge=1,
+        description="Number of infrastructure failures after which a job fails for good. "
+        "An orderly shutdown of its worker is not one.",
+    )
+    max_timeouts: int = Field(
+        default=2,
+        ge=1,
+        description="Number of attempts with a hanging trainer after which a job fails.",
+    )
     backoff_seconds: float = Field(
-        default=10.0, ge=0, description="10, 20, 40 … at most 36 times this"
+        default=10.0,
+        ge=0,
+        description="Seconds before the second attempt at a job. The delay doubles with each "
+        "attempt, up to 36 times this value.",
     )
-    room_seconds: float = Field(
-        default=60.0, gt=0, description="from a full disk to the next attempt"
+    storage_retry_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds that a job stays paused after a disk or the object store was full.",
     )
     hang_seconds: float = Field(
         default=300.0,
         gt=0,
-        description="a trainer that gets nowhere for so long, or 10 of its own median steps, is ended",
+        description="Seconds without progress after which a trainer is ended as hanging, or 10 "
+        "times the median duration of its steps if that is longer.",
     )
     isolation_seconds: float = Field(
         default=3600.0,
         gt=0,
-        description="how long a worker that cannot reach the database lets its trainers go on",
+        description="Seconds that trainers go on while their worker cannot reach the database.",
     )
-
     keep_checkpoints: int = Field(
         default=2,
         ge=1,
-        description="of a job, the furthest; each holds the best student so far, so none is lost with an older one",
+        description="Number of checkpoints kept of a job, those of the highest steps. Each also "
+        "holds the best student so far, so none is lost with an older checkpoint.",
     )
 
+    # Retention
+
     retain_deleted_days: float = Field(
-        default=7.0, ge=0, description="what was deleted can be restored for so long"
+        default=7.0,
+        ge=0,
+        description="Days during which deleted jobs, models and data sets can be restored.",
     )
     retain_uploads_days: float = Field(
-        default=2.0, ge=0, description="models and data sets whose content was never sent"
+        default=2.0,
+        ge=0,
+        description="Days after which a model or data set is removed whose content was never "
+        "uploaded.",
     )
-    retain_audit_days: float = Field(default=365.0, ge=0)
+    retain_audit_days: float = Field(
+        default=365.0,
+        ge=0,
+        description="Days that entries of the audit log are kept.",
+    )
     orphan_grace_hours: float = Field(
         default=24.0,
         ge=0,
-        description="an object that no row names is left alone so long: its row may be about to be written",
+        description="Hours before a stored object that no row refers to is removed: its row may "
+        "not be committed yet.",
     )
     cache_bytes: int = Field(
-        default=64 * 2**30, ge=0, description="of inputs that a worker keeps for other jobs"
+        default=64 * 2**30,
+        ge=0,
+        description="Size of a worker's cache of models and data sets, in bytes (default: 64 GiB).",
     )
     collect_seconds: float = Field(
-        default=3600.0, gt=0, description="between two looks for what can be removed"
+        default=3600.0,
+        gt=0,
+        description="Seconds between two searches for rows and objects that can be removed.",
     )
 
-    log_format: Literal["console", "json"] = "console"
+    # Logs
+
+    log_format: Literal["console", "json"] = Field(
+        default="console",
+        description="Format of log lines on standard error: `console` (text) or `json`.",
+    )
 
     @property
     def resolved_database_url(self) -> str:
@@ -158,7 +296,7 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Settings that hold one, whole."""
+        """The values that must not be logged, or that hold a password as part of a URL."""
         return (
             self.database_url,
             self.broker_url,
@@ -172,25 +310,48 @@ class Settings(BaseSettings):
         return (self.scratch_folder or self.home / "scratch").absolute()
 
 
-def inside(folder: Path, name: str) -> Path | None:
-    """An entry of a folder, with every link followed; None where that leads out of the folder."""
+@lru_cache
+def load_settings() -> Settings:
+    """Read the environment, once per process. Raises pydantic's ValidationError."""
+    return Settings()
+
+
+def embedded_settings(home: Path) -> Settings:
+    """Return the settings of the embedded service whose data folder is ``home``.
+
+    Everything lies in the folder, whatever servers the environment names.
+    """
+    home = home.absolute()
+    return Settings(
+        home=home,
+        database_url="",
+        broker_url="",
+        objects_url="",
+        scratch_folder=home / "scratch",
+    )
+
+
+def embedded_environment(home: Path) -> dict[str, str]:
+    """Return ``embedded_settings`` as environment variables, for another process."""
+    names = ("home", "database_url", "broker_url", "objects_url", "scratch_folder")
+    settings = embedded_settings(home)
+    return {f"DISTILL_{name.upper()}": str(getattr(settings, name)) for name in names}
+
+
+def resolve_inside(folder: Path, name: str) -> Path | None:
+    """Return an entry of a folder with every link followed; None if that is outside the folder."""
     path = (folder / name).resolve()
     return path if path.is_relative_to(folder.resolve()) else None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to what listens there."""
+    """Return whether a server at this address can be reached from the same machine only."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def listed(text: str) -> list[str]:
-    """``a, b`` -> ["a", "b"]."""
+def split_commas(text: str) -> list[str]:
+    """Split ``"a, b"`` into ``["a", "b"]``."""
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-@lru_cache
-def settings() -> Settings:
-    return Settings()

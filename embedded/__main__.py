@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from core.errors import DistillError
 from core.settings import Settings, is_loopback
-from embedded.data_folder import Folder, InUse
-from embedded.service import CannotStart, Service
+from embedded.data_folder import DataFolder, FolderInUse
+from embedded.service import StartupError, Service
 
 LOOPBACK = "127.0.0.1"
 
@@ -29,10 +29,10 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    folder = Folder(arguments.data)
+    folder = DataFolder(arguments.data)
     try:
         folder.make()
-        with folder.held():
+        with folder.locked():
             host = arguments.host or LOOPBACK
             Service(folder, host, free_port(host, arguments.port), arguments.device, stop).run()
     except ValidationError as error:
@@ -43,7 +43,7 @@ def main() -> int:
             ),
             2,
         )
-    except (InUse, CannotStart, DistillError, OSError) as error:
+    except (FolderInUse, StartupError, DistillError, OSError) as error:
         return refuse(str(error), 1)
     return 0
 
@@ -83,7 +83,7 @@ def free_port(host: str, port: int) -> int:
             return found
     except (OSError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise CannotStart(
+        raise StartupError(
             f"Port {port} at {host} cannot be used: {why}. Choose another with --port."
         ) from error
 

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class Refusal(Exception):
+class BackupError(Exception):
     """Why there is no backup, or nothing was restored."""
 
 
 @contextmanager
-def whole(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path) -> Iterator[Path]:
     """A folder to be filled, which is called ``target`` when that is done, and is gone if it fails. Raises Refusal."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise Refusal(f"{target} is there already, and is not an empty folder.")
+        raise BackupError(f"{target} is there already, and is not an empty folder.")
     part = target.with_name(f".{target.name}.part")
     part.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(part, os.O_RDONLY)
@@ -24,7 +24,7 @@ def whole(target: Path) -> Iterator[Path]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise Refusal(f"{target} is being written by another process.") from error
+        raise BackupError(f"{target} is being written by another process.") from error
     try:
         new = part / "new"
         shutil.rmtree(new, ignore_errors=True)  # of one that was killed

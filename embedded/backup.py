@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
+from core import __version__
 from core.atomic_files import sha256_of
 from core.errors import CorruptObject, DistillError
 from core.settings import Settings
@@ -29,7 +29,7 @@ from core.store.database import schema
 from core.store.database.engine import make_engine, migrate
 from core.store.objects import references
 from core.store.objects.store import Objects
-from embedded.atomic_folders import Refusal, whole
+from embedded.atomic_folders import BackupError, atomic_folder
 
 FORMAT = "distill-backup-1"
 DATABASE, KEY, MANIFEST = "distill.db", "admin.key", "manifest.json"
@@ -52,10 +52,10 @@ def save(data: Path, target: Path) -> Manifest:
     """Raises Refusal, and DistillError for a store that cannot be read."""
     database = data / DATABASE
     if not database.is_file():
-        raise Refusal(
+        raise BackupError(
             f"{data} is not the folder of an embedded service: there is no {DATABASE} in it."
         )
-    with whole(target) as part:
+    with atomic_folder(target) as part:
         count, size = _follow(database, data, part)
         if (data / KEY).exists():
             shutil.copyfile(data / KEY, part / KEY)
@@ -65,7 +65,7 @@ def save(data: Path, target: Path) -> Manifest:
             name: sha256_of(part / name) for name in (DATABASE, KEY) if (part / name).exists()
         }
         manifest = Manifest(
-            FORMAT, version("distill"), schema_of(part / DATABASE), made_at, count, size, hashes
+            FORMAT, __version__, read_schema(part / DATABASE), made_at, count, size, hashes
         )
         (part / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2))
     return manifest
@@ -74,22 +74,22 @@ def save(data: Path, target: Path) -> Manifest:
 def restore(source: Path, data: Path) -> Manifest:
     """Its schema becomes this program's. Raises Refusal, and DistillError for a backup that cannot be read."""
     manifest = _read(source)
-    with whole(data) as part:
+    with atomic_folder(data) as part:
         for name, sha256 in manifest.sha256.items():
             shutil.copyfile(source / name, part / name)
             (part / name).chmod(0o600)
             if sha256_of(part / name) != sha256:
-                raise Refusal(f"{name} in {source} is not what was saved.")
+                raise BackupError(f"{name} in {source} is not what was saved.")
         missing = _fetch(source, part)
         if missing:
-            raise Refusal(
+            raise BackupError(
                 f"{source} is not whole: {len(missing)} objects are gone, such as {missing[0]}."
             )
         migrate(f"sqlite:///{part / DATABASE}")
     return manifest
 
 
-def schema_of(database: Path) -> str:
+def read_schema(database: Path) -> str:
     with closing(_connect(database)) as connection:
         return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
@@ -108,7 +108,7 @@ def _follow(database: Path, data: Path, part: Path) -> tuple[int, int]:
         writers.execute("BEGIN IMMEDIATE")
         missing = _copied(database, data, part)
     if missing:
-        raise Refusal(
+        raise BackupError(
             f"Objects that the database names are gone, such as {missing[0]}; `distill storage verify` names them all."
         )
     return _drop_others(part)
@@ -148,15 +148,15 @@ def _fetch(home: Path, part: Path) -> list[str]:
             objects.fetch(file.key, path, file.size, file.sha256)
         except CorruptObject as error:
             if objects.exists(file.key):
-                raise Refusal(f"{error} A copy would carry the damage on.") from error
+                raise BackupError(f"{error} A copy would carry the damage on.") from error
             missing.append(file.key)
     return missing
 
 
-def _named(part: Path) -> Iterator[references.File]:
+def _named(part: Path) -> Iterator[references.StoredFile]:
     engine = make_engine(f"sqlite:///{part / DATABASE}")
     try:
-        yield from references.every(engine)
+        yield from references.list_files(engine)
     finally:
         engine.dispose()  # the last connection leaves the database in one file
 
@@ -174,14 +174,14 @@ def _read(source: Path) -> Manifest:
     try:
         manifest = Manifest(**json.loads((source / MANIFEST).read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise Refusal(
+        raise BackupError(
             f"{source} is no backup, or not all of one: its {MANIFEST} cannot be read."
         ) from error
     if manifest.format != FORMAT or not {DATABASE} <= set(manifest.sha256) <= {DATABASE, KEY}:
-        raise Refusal(f"{source} is a backup of another kind than {FORMAT}.")
-    if manifest.schema not in schema.known():
-        raise Refusal(
-            f"The backup has schema {manifest.schema}; this program knows up to {schema.known()[0]}. "
+        raise BackupError(f"{source} is a backup of another kind than {FORMAT}.")
+    if manifest.schema not in schema.known_revisions():
+        raise BackupError(
+            f"The backup has schema {manifest.schema}; this program knows up to {schema.known_revisions()[0]}. "
             f"Restore it with program {manifest.program} or a newer one."
         )
     return manifest
@@ -201,7 +201,7 @@ def main() -> int:
     backup, data = arguments.backup.absolute(), arguments.data.absolute()
     try:
         manifest = save(data, backup) if arguments.command == "save" else restore(backup, data)
-    except (Refusal, DistillError, OSError, sqlite3.Error) as error:
+    except (BackupError, DistillError, OSError, sqlite3.Error) as error:
         print(error, file=sys.stderr)
         return 1
     what = f"{manifest.objects} objects of {manifest.bytes} bytes, schema {manifest.schema}, of {manifest.made_at}"

@@ -10,17 +10,17 @@ from sqlalchemy import Engine
 
 from core.errors import Unauthenticated
 from core.store import keys
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 
 NAME = "embedded-admin"
 
 
-class InUse(Exception):
+class FolderInUse(Exception):
     pass
 
 
-class Folder:
+class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.key = self.path / "admin.key"
@@ -32,7 +32,7 @@ class Folder:
         self.logs.mkdir(exist_ok=True)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Nobody else's while this is open; the kernel lets go of it however this process ends. Raises InUse."""
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -40,7 +40,7 @@ class Folder:
         except BlockingIOError as error:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
             os.close(descriptor)
-            raise InUse(
+            raise FolderInUse(
                 f"{self.path} is in use by another embedded service (process {holder})."
             ) from error
         try:
@@ -59,7 +59,7 @@ class Folder:
             )  # an older program's key had fewer
             self.key.chmod(0o600)
             return
-        with writing(engine) as session:
+        with write_session(engine) as session:
             _, secret = keys.create(session, DEFAULT_PROJECT, NAME, keys.SCOPES)
             # Inside the transaction: a key that could not be written down is never made.
             write_private(self.key, f"{secret}\n")

@@ -18,8 +18,8 @@ class Child:
 
     def __init__(self, name: str, module: str, environment: dict[str, str], log: Path) -> None:
         self.name, self.module, self.environment, self.log = name, module, environment, log
-        self.falls = 0
-        self.again_at: float | None = None
+        self.crashes = 0
+        self.restart_at: float | None = None
         self.start()
 
     def start(self) -> None:
@@ -43,29 +43,29 @@ class Child:
                 env=self.environment,
             )
         self.started_at = time.monotonic()
-        self.again_at = None
+        self.restart_at = None
 
-    def look(self) -> str | None:
+    def poll(self) -> str | None:
         """Start it again if it has fallen and its pause is over. A sentence when a fall is first seen."""
         now = time.monotonic()
-        if self.again_at is not None:
-            if now >= self.again_at:
+        if self.restart_at is not None:
+            if now >= self.restart_at:
                 self.start()
             return None
         status = self.process.poll()
         if status is None:
             return None
-        self.falls = 1 if now - self.started_at > STEADY_SECONDS else self.falls + 1
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self.falls - 1))
-        self.again_at = now + pause
+        self.crashes = 1 if now - self.started_at > STEADY_SECONDS else self.crashes + 1
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self.crashes - 1))
+        self.restart_at = now + pause
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
         return f"The {self.name} ended {how}; it is started again in {pause:g} s. Its log is {self.log}."
 
-    def last_words(self, lines: int = 5) -> str:
+    def log_tail(self, lines: int = 5) -> str:
         return "\n".join(self.log.read_text(errors="replace").strip().splitlines()[-lines:])
 
 
-def end(children: list[Child], patience_seconds: float) -> None:
+def terminate_all(children: list[Child], patience_seconds: float) -> None:
     """SIGTERM to all, and SIGKILL to whoever is still there when patience runs out."""
     for child in children:
         child.process.send_signal(signal.SIGTERM)

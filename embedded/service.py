@@ -9,8 +9,8 @@ from http import HTTPStatus
 
 from core.settings import Settings
 from core.store.database.engine import make_engine, migrate
-from embedded.data_folder import Folder, write_private
-from embedded.processes import Child, end
+from embedded.data_folder import DataFolder, write_private
+from embedded.processes import Child, terminate_all
 
 LOOK_SECONDS = 0.2
 START_SECONDS = 60.0
@@ -18,13 +18,13 @@ FALLS_AT_START = 3
 BEYOND_GRACE_SECONDS = 10.0
 
 
-class CannotStart(Exception):
+class StartupError(Exception):
     pass
 
 
 class Service:
     def __init__(
-        self, folder: Folder, host: str, port: int, device: str | None, stop: threading.Event
+        self, folder: DataFolder, host: str, port: int, device: str | None, stop: threading.Event
     ) -> None:
         self.folder, self.stop = folder, stop
         self.environment = environment(folder, host, port, device)
@@ -42,12 +42,12 @@ class Service:
             Child("worker", "worker.polling", self.environment, self.folder.logs / "worker.log"),
         ]
         try:
-            self.keep(children, until_ready=True)
+            self.supervise(children, until_ready=True)
             if not self.stop.is_set():
                 self.announce()
-            self.keep(children)
+            self.supervise(children)
         finally:
-            end(children, settings.grace_seconds + BEYOND_GRACE_SECONDS)
+            terminate_all(children, settings.grace_seconds + BEYOND_GRACE_SECONDS)
 
     def prepare(self, database_url: str) -> None:
         migrate(database_url)
@@ -57,18 +57,18 @@ class Service:
         finally:
             engine.dispose()
 
-    def keep(self, children: list[Child], *, until_ready: bool = False) -> None:
+    def supervise(self, children: list[Child], *, until_ready: bool = False) -> None:
         begun = time.monotonic()
         while not self.stop.wait(LOOK_SECONDS):
             for child in children:
-                if fall := child.look():
+                if fall := child.poll():
                     print(fall, file=sys.stderr, flush=True)
-                if until_ready and child.falls >= FALLS_AT_START:
-                    raise CannotStart(f"The {child.name} does not start:\n{child.last_words()}")
+                if until_ready and child.crashes >= FALLS_AT_START:
+                    raise StartupError(f"The {child.name} does not start:\n{child.log_tail()}")
             if until_ready and self.is_ready():
                 return
             if until_ready and time.monotonic() - begun > START_SECONDS:
-                raise CannotStart(
+                raise StartupError(
                     f"The API was not ready within {START_SECONDS:.0f} s; {children[0].log} may say why."
                 )
 
@@ -88,7 +88,7 @@ class Service:
         )
 
 
-def environment(folder: Folder, host: str, port: int, device: str | None) -> dict[str, str]:
+def environment(folder: DataFolder, host: str, port: int, device: str | None) -> dict[str, str]:
     """What the children are told. Everything is kept in the folder, whatever else this shell is set up for."""
     ours = {
         "DISTILL_HOME": str(folder.path),

@@ -5,13 +5,15 @@ from typing import Any
 from sqlalchemy import Engine
 
 from core.jobspec.data import DIGITS, DatasetDescription
+from core.jobspec.defaults import resolve
 from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec
 from core.jobspec.network import ModelDescription, SmallCnn
+from core.jobspec.resolved import ResolvedAdversarialTrainingSpec, ResolvedDistillationSpec
 from core.jobspec.status import Phase
 from core.reportspec.report import Report
 from core.store import attempts, events, jobs, models
 from core.store.attempts import Attempt
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow, ModelRow
 from core.store.objects.store import model_key
 
@@ -56,12 +58,12 @@ def distillation_body(**changes: Any) -> dict[str, Any]:
     }
 
 
-def training_spec(**changes: Any) -> AdversarialTrainingSpec:
-    return AdversarialTrainingSpec.model_validate(training_body(**changes))
+def training_spec(**changes: Any) -> ResolvedAdversarialTrainingSpec:
+    return resolve(AdversarialTrainingSpec.model_validate(training_body(**changes)), DIGITS)
 
 
-def distillation_spec(**changes: Any) -> DistillationSpec:
-    return DistillationSpec.model_validate(distillation_body(**changes))
+def distillation_spec(**changes: Any) -> ResolvedDistillationSpec:
+    return resolve(DistillationSpec.model_validate(distillation_body(**changes)), DIGITS)
 
 
 def model_description(**changes: Any) -> ModelDescription:
@@ -139,7 +141,7 @@ def a_report(**changes: Any) -> dict[str, Any]:
 
 def a_job(engine: Engine, project_id: str = DEFAULT_PROJECT, **changes: Any) -> JobRow:
     """A queued training job; ``changes`` are those of ``training_spec``."""
-    with writing(engine) as session:
+    with write_session(engine) as session:
         return jobs.submit(session, project_id, training_spec(**changes), dataset_id=DIGITS_ID)
 
 
@@ -158,7 +160,7 @@ def an_attempt(
 
 def a_teacher(engine: Engine, name: str = "teacher", project_id: str = DEFAULT_PROJECT) -> ModelRow:
     """A ready model, of which there are no bytes."""
-    with writing(engine) as session:
+    with write_session(engine) as session:
         model = models.create(session, project_id, name, model_description())
         return models.mark_ready(
             session,
@@ -173,12 +175,12 @@ def a_teacher(engine: Engine, name: str = "teacher", project_id: str = DEFAULT_P
 
 def enter(attempt: Attempt, phase: Phase) -> None:
     """Its job begins a phase."""
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         job.phase = phase
         events.append(session, job, "phase", {"phase": phase})
 
 
 def get_to(attempt: Attempt, progress: dict[str, Any]) -> None:
     """Its job is so far."""
-    with attempt.writing() as (_, job):
+    with attempt.fenced_session() as (_, job):
         job.progress = progress

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from core.settings import Settings, settings
+from core.settings import Settings, load_settings
 from core.store.database.engine import make_engine, migrate
 from core.store.objects.store import Objects
 from tests.measured import pytest_terminal_summary
@@ -46,9 +46,9 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(
         "DISTILL_ALLOWED_HOSTS", "testserver"
     )  # which starlette's TestClient calls every service
-    settings.cache_clear()
+    load_settings.cache_clear()
     yield
-    settings.cache_clear()
+    load_settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

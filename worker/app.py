@@ -14,13 +14,13 @@ from celery.signals import worker_init, worker_ready, worker_shutdown, worker_sh
 from core import logs
 from core.errors import WrongSchema
 from core.queue import QUEUE, TASK, make_app
-from core.settings import settings
+from core.settings import load_settings
 from core.store.database.engine import make_engine, require_schema
 from core.store.objects.store import Objects
 from worker import reconciler, sandbox
 from worker.supervisor import Supervisor
 
-setup = settings()
+setup = load_settings()
 logs.configure(setup)
 app = make_app(setup.broker_url)
 app.conf.broker_transport = "worker.wakeups:Transport"
@@ -49,9 +49,9 @@ def _prepare(**_: Any) -> None:
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _begin(sender: Any, **_: Any) -> None:
     """``sender`` is the consumer of the queue. SIGUSR1 is taken from Celery, which would only print its threads' stacks."""
-    signal.signal(signal.SIGUSR1, lambda *_: supervisor.registry.leave())
-    supervisor.registry.on_change = partial(_listen, sender)
-    supervisor.registry.start(shutdown, supervisor.at_rest)
+    signal.signal(signal.SIGUSR1, lambda *_: supervisor.registration.leave())
+    supervisor.registration.on_change = partial(_listen, sender)
+    supervisor.registration.start(shutdown, supervisor.at_rest)
     reconciler.start(setup, supervisor)
 
 
@@ -69,4 +69,4 @@ def _give_back(**_: Any) -> None:
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]
 def _end(**_: Any) -> None:
-    supervisor.registry.end()
+    supervisor.registration.end()

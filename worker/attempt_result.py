@@ -5,24 +5,21 @@ from dataclasses import replace
 
 import structlog
 
-from core.errors import JobFailed, Unavailable, without_paths
+from core.errors import JobFailed, Unavailable, strip_paths
 from core.job_folder import StopReason
 from core.jobspec.job import (
-    EvaluationJobSpec,
     ImportDatasetSpec,
     ImportModelSpec,
-    TrainingSpec,
-    parse,
 )
 from core.jobspec.network import ModelDescription
+from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedTrainingSpec, parse
 from core.jobspec.status import TERMINAL
 from core.settings import Settings
 from core.store import attempts, datasets, models
 from core.store.attempts import Attempt
-from core.store.database.fence import Fenced
+from core.store.database.fence import FencedSession
 from core.store.database.tables import JobRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
-from core.store.lifecycle.transitions import IMPORTS
 from core.store.objects.store import Objects, upload_key
 from worker.outputs import Outputs
 from worker.trainer_process import TrainerProcess
@@ -47,7 +44,7 @@ class AttemptResult:
             outputs,
         )
 
-    def conclude(
+    def save(
         self,
         trainer: TrainerProcess | None,
         asked: StopReason | None,
@@ -57,14 +54,14 @@ class AttemptResult:
 
         ``asked``: what it was asked to stop for; ``hung``: why it was ended without being asked.
         """
-        ended = self.outputs.ended
+        ended = self.outputs.ended_event
         if ended is not None and ended.outcome == "succeeded":
-            self.succeeded()
+            self.save_success()
         elif asked == "cancel":
-            self.let_go(REASONS[asked])
+            self.save_release(REASONS[asked])
         elif ended is not None and ended.outcome == "failed":
             assert ended.failure_class is not None
-            self.failed(
+            self.save_failure(
                 JobFailed(
                     ended.code or "trainer_error",
                     ended.failure_class,
@@ -72,11 +69,11 @@ class AttemptResult:
                 )
             )
         elif hung is not None:
-            self.failed(hung)
+            self.save_failure(hung)
         elif asked is not None:
-            self.let_go(REASONS[asked])
+            self.save_release(REASONS[asked])
         elif ended is not None:
-            self.failed(
+            self.save_failure(
                 JobFailed(
                     "trainer_stopped",
                     "infrastructure",
@@ -84,15 +81,15 @@ class AttemptResult:
                 )
             )
         else:
-            self.failed(self._death(trainer))
+            self.save_failure(self._death(trainer))
 
-    def succeeded(self) -> None:
-        with self.attempt.writing() as (session, job):
+    def save_success(self) -> None:
+        with self.attempt.fenced_session() as (session, job):
             spec = parse(job.spec)
             if isinstance(spec, ImportModelSpec | ImportDatasetSpec):
                 self._imported(session, job, spec)
                 model_id = None
-            elif isinstance(spec, EvaluationJobSpec):
+            elif isinstance(spec, ResolvedEvaluationJobSpec):
                 model_id = None
             else:
                 model_id = self._publish_student(session, job, spec)
@@ -100,25 +97,25 @@ class AttemptResult:
         self._leave_nothing_uploaded(job)
         log.info("job succeeded")
 
-    def let_go(self, reason: str) -> None:
-        with self.attempt.writing() as (session, job):
+    def save_release(self, reason: str) -> None:
+        with self.attempt.fenced_session() as (session, job):
             attempts.release(session, job, reason)
         self._leave_nothing_uploaded(job)
         log.info("job let go", status=job.status, reason=reason)
 
-    def failed(self, error: JobFailed) -> None:
+    def save_failure(self, error: JobFailed) -> None:
         log.warning(
             "attempt failed",
             code=error.code,
             failure_class=error.failure_class,
             message=error.message,
         )
-        with self.attempt.writing() as (session, job):
+        with self.attempt.fenced_session() as (session, job):
             apply_retry_policy(
                 session,
                 job,
-                replace(error, message=without_paths(error.message)),
-                RetryPolicy.of(self.settings),
+                replace(error, message=strip_paths(error.message)),
+                RetryPolicy.from_settings(self.settings),
             )
         self._leave_nothing_uploaded(job)
 
@@ -132,7 +129,7 @@ class AttemptResult:
 
     # -- what a finished job leaves behind
 
-    def _publish_student(self, session: Fenced, job: JobRow, spec: TrainingSpec) -> str:
+    def _publish_student(self, session: FencedSession, job: JobRow, spec: ResolvedTrainingSpec) -> str:
         """The best checkpoint's weights become a model, named for its job."""
         key, size, digest = self.outputs.published["best.safetensors"]
         dataset = datasets.get(session, job.project_id, job.dataset_id or "").description or {}
@@ -140,7 +137,7 @@ class AttemptResult:
         description = ModelDescription.model_validate(
             {"network": spec.student.model_dump(), **shape}
         )
-        summary = self.outputs.ended.summary if self.outputs.ended is not None else {}
+        summary = self.outputs.ended_event.summary if self.outputs.ended_event is not None else {}
         row = models.publish(
             session,
             job,
@@ -153,10 +150,10 @@ class AttemptResult:
         return row.id
 
     def _imported(
-        self, session: Fenced, job: JobRow, spec: ImportModelSpec | ImportDatasetSpec
+        self, session: FencedSession, job: JobRow, spec: ImportModelSpec | ImportDatasetSpec
     ) -> None:
         """The opened and rewritten upload becomes the model or data set it was for."""
-        found = self.outputs.imported
+        found = self.outputs.import_event
         assert found is not None
         if isinstance(spec, ImportModelSpec):
             key, size, digest = self.outputs.published["model.safetensors"]
@@ -181,10 +178,9 @@ class AttemptResult:
 
     def _leave_nothing_uploaded(self, job: JobRow) -> None:
         """After the commit: the bytes as they were sent are of no use once their import has ended; a refused file is not kept."""
-        if job.status not in TERMINAL or job.kind not in IMPORTS:
-            return
         spec = parse(job.spec)
-        assert isinstance(spec, ImportModelSpec | ImportDatasetSpec)
+        if job.status not in TERMINAL or not isinstance(spec, ImportModelSpec | ImportDatasetSpec):
+            return
         try:
             self.objects.delete(
                 upload_key(spec.model_id if isinstance(spec, ImportModelSpec) else spec.dataset_id)

@@ -12,17 +12,15 @@ from core.errors import CorruptObject, JobFailed, NotFound
 from core.job_folder import JobFolder
 from core.jobspec.data import DatasetDescription
 from core.jobspec.job import (
-    EvaluationJobSpec,
     ImportDatasetSpec,
     ImportModelSpec,
-    SubmittedSpec,
-    parse,
 )
 from core.jobspec.network import ModelDescription
-from core.settings import Settings, inside
+from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedSpec, parse
+from core.settings import Settings, resolve_inside
 from core.store import artifacts, datasets, events, models
 from core.store.attempts import Attempt
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import ArtifactRow
 from core.store.objects import cache
 from core.store.objects.store import Objects, upload_key
@@ -48,7 +46,7 @@ class Inputs:
             check,
         )
 
-    def lay_out(self) -> None:
+    def prepare(self) -> None:
         """Raises JobFailed where something that the job names is not there: deleted, before the job was taken up again."""
         try:
             self._lay_out()
@@ -60,10 +58,10 @@ class Inputs:
         spec = parse(job.spec)
         self.folder.output.mkdir(parents=True)
         if isinstance(spec, ImportModelSpec | ImportDatasetSpec):
-            self.folder.lay_out(spec)
+            self.folder.create(spec)
             self._upload(spec)
             return
-        self.folder.lay_out(
+        self.folder.create(
             spec,
             teacher=None
             if job.teacher_id is None
@@ -74,21 +72,21 @@ class Inputs:
         )
         self._checkpoint()
 
-    def _other_model(self, spec: SubmittedSpec) -> ModelDescription | None:
+    def _other_model(self, spec: ResolvedSpec) -> ModelDescription | None:
         """The network to be measured, or to start from."""
-        model_id = spec.model if isinstance(spec, EvaluationJobSpec) else spec.start_from
+        model_id = spec.model if isinstance(spec, ResolvedEvaluationJobSpec) else spec.start_from
         return None if model_id is None else self._model(model_id, self.folder.model_weights)
 
-    def _extra(self, spec: SubmittedSpec) -> DatasetDescription | None:
-        if isinstance(spec, EvaluationJobSpec) or spec.data.extra is None:
+    def _extra(self, spec: ResolvedSpec) -> DatasetDescription | None:
+        if isinstance(spec, ResolvedEvaluationJobSpec) or spec.data.extra is None:
             return None
         return self._dataset(spec.data.extra.dataset, self.folder.extra_file)
 
     def _upload(self, spec: ImportModelSpec | ImportDatasetSpec) -> None:
         if isinstance(spec, ImportDatasetSpec) and spec.source == "folder":
-            self.folder.upload.symlink_to(offered(self.settings, spec.folder or ""))
+            self.folder.upload.symlink_to(data_folder_entry(self.settings, spec.folder or ""))
         elif isinstance(spec, ImportModelSpec) or spec.source == "upload":
-            with reading(self.attempt.engine) as session:
+            with read_session(self.attempt.engine) as session:
                 owner = models if isinstance(spec, ImportModelSpec) else datasets
                 row = owner.get(
                     session,
@@ -101,7 +99,7 @@ class Inputs:
             self._fetch("The upload", key, size, digest, self.folder.upload)
 
     def _model(self, model_id: str, path: Path) -> ModelDescription:
-        with reading(self.attempt.engine) as session:
+        with read_session(self.attempt.engine) as session:
             row = models.get(session, self.attempt.project_id, model_id)
             description = ModelDescription.model_validate(row.description)
             name, key, size, digest = row.name, row.object_key, row.size, row.sha256
@@ -109,7 +107,7 @@ class Inputs:
         return description
 
     def _dataset(self, dataset_id: str, path: Path) -> DatasetDescription:
-        with reading(self.attempt.engine) as session:
+        with read_session(self.attempt.engine) as session:
             row = datasets.get(session, self.attempt.project_id, dataset_id)
             description = DatasetDescription.model_validate(row.description)
             name, key, size, digest = row.name, row.object_key, row.size, row.sha256
@@ -146,8 +144,8 @@ class Inputs:
 
     def _checkpoint(self) -> None:
         """The newest checkpoint that is what was written; an event names each one that is not."""
-        with reading(self.attempt.engine) as session:
-            kept = artifacts.checkpoints(session, self.attempt.job_id)
+        with read_session(self.attempt.engine) as session:
+            kept = artifacts.list_checkpoints(session, self.attempt.job_id)
         for row in kept:
             try:
                 self.objects.fetch(
@@ -164,8 +162,8 @@ class Inputs:
         """Or pruning would keep it and drop good ones."""
         if last:
             why += " No other is left: the job starts from the beginning."
-        with self.attempt.writing() as (session, job):
-            artifacts.remove(session, checkpoint)
+        with self.attempt.fenced_session() as (session, job):
+            artifacts.delete_record(session, checkpoint)
             events.append(session, job, "note", {"message": why})
 
 
@@ -182,13 +180,13 @@ def _taken(source: Path, target: Path) -> bool:
     return True
 
 
-def offered(settings: Settings, name: str) -> Path:
+def data_folder_entry(settings: Settings, name: str) -> Path:
     """An entry of the operator's data folder, by its bare name."""
     if settings.data_folder is None or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise JobFailed(
             "no_such_folder", "user", f"The operator offers no data folder entry called {name!r}."
         )
-    path = inside(settings.data_folder, name)
+    path = resolve_inside(settings.data_folder, name)
     if path is None:
         raise JobFailed(
             "no_such_folder", "user", f"{name!r} is a link that leads out of the data folder."

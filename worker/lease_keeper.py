@@ -13,10 +13,10 @@ from core.job_folder import JobFolder, StopReason
 from core.settings import Settings
 from core.store import jobs
 from core.store.attempts import Attempt
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import JobRow
 from worker.trainer_process import TrainerProcess
-from worker.watchdog import Watchdog
+from worker.watchdog import HangDetector
 
 LOOK_SECONDS = 0.2
 STATUS_SECONDS = 1.0
@@ -48,7 +48,7 @@ class LeaseKeeper:
         self.lost = False
         self.failure: JobFailed | None = None
         self.trainer: TrainerProcess | None = None
-        self.watchdog = Watchdog(folder, settings.hang_seconds)
+        self.watchdog = HangDetector(folder, settings.hang_seconds)
         self._renewed_at = time.monotonic()
         self._told_at: float | None = None
         self._next_status = self._next_heartbeat = 0.0
@@ -117,7 +117,7 @@ class LeaseKeeper:
                 now + STATUS_SECONDS,
             )
         elif now >= self._next_status:
-            with reading(self.attempt.engine) as session:
+            with read_session(self.attempt.engine) as session:
                 self._obey(jobs.get(session, self.attempt.project_id, self.attempt.job_id))
             self._next_status = now + STATUS_SECONDS
 
@@ -149,7 +149,7 @@ class LeaseKeeper:
         if self._told_at is None:
             self._told_at = time.monotonic()
             try:
-                self.folder.ask_to_stop(self.asked)
+                self.folder.request_stop(self.asked)
             except OSError:  # no room for even that
                 self.trainer.send(signal.SIGTERM)
         waited = time.monotonic() - self._told_at
@@ -166,7 +166,7 @@ class LeaseKeeper:
             or self.failure is not None
         ):
             return
-        if self.watchdog.hung():
+        if self.watchdog.is_hanging():
             silent = round(self.watchdog.silent_seconds)
             message = f"The trainer got nowhere for {silent} s, though its worker was well, and was ended."
             self.failure = JobFailed("trainer_hung", "timeout", message)

@@ -9,7 +9,7 @@ import structlog
 from core.errors import Unavailable
 from core.job_folder import (
     Ended,
-    EpochDone,
+    EpochCompleted,
     Event,
     FileReady,
     Imported,
@@ -17,13 +17,13 @@ from core.job_folder import (
     Measured,
     Metrics,
     Note,
-    PhaseBegan,
+    PhaseStarted,
     Progress,
     Resumed,
 )
 from core.store import artifacts, events, metrics
 from core.store.attempts import Attempt
-from core.store.database.fence import Fenced
+from core.store.database.fence import FencedSession
 from core.store.database.tables import JobRow
 from core.store.objects.store import Objects, artifact_key, checkpoint_key
 
@@ -57,10 +57,10 @@ class Outputs:
         self.published: dict[str, tuple[str, int, str]] = {}
         self.stale: list[str] = []
         """Keys of objects that no row names any longer, to be deleted after the commit."""
-        self.imported: Imported | None = None
-        self.ended: Ended | None = None
+        self.import_event: Imported | None = None
+        self.ended_event: Ended | None = None
 
-    def follow(self) -> None:
+    def publish_new_events(self) -> None:
         """Publish every event that is new; nothing is forgotten if the store cannot be reached: it is tried again."""
         said, offset = self.folder.read_events(self.offset)
         if not said:
@@ -69,12 +69,12 @@ class Outputs:
         for file in worth_uploading(said):
             self._upload(file)
         self.stale = []
-        with self.attempt.writing() as (session, job):
+        with self.attempt.fenced_session() as (session, job):
             for event in said:
                 self._record(session, job, event)
             self.stale += artifacts.prune_checkpoints(session, self.attempt.job_id, self.keep)
         self.offset = offset
-        self.ended = next((event for event in said if isinstance(event, Ended)), self.ended)
+        self.ended_event = next((event for event in said if isinstance(event, Ended)), self.ended_event)
         for key in self.stale:
             with suppress(Unavailable):
                 self.objects.delete(key)
@@ -99,16 +99,16 @@ class Outputs:
             raise OSError(f"{event.name} changed after it was announced")
         self.published[event.name] = (key, size, digest)
 
-    def _record(self, session: Fenced, job: JobRow, event: Event) -> None:
+    def _record(self, session: FencedSession, job: JobRow, event: Event) -> None:
         match event:
-            case PhaseBegan():
+            case PhaseStarted():
                 job.phase, job.progress = event.phase, None
                 events.append(session, job, "phase", {"phase": event.phase})
             case Progress():
                 job.progress = event.model_dump(exclude={"type"}, exclude_none=True)
             case Metrics():
                 metrics.record(session, job.id, self.attempt.number, event.step, event.values)
-            case EpochDone():
+            case EpochCompleted():
                 metrics.record(
                     session,
                     job.id,
@@ -125,19 +125,19 @@ class Outputs:
                 job.results = results
                 events.append(session, job, "measured", event.model_dump(exclude={"type"}))
             case Imported():
-                self.imported = event
+                self.import_event = event
             case Resumed() | Note():
                 events.append(session, job, event.type, event.model_dump(exclude={"type"}))
             case Ended():
                 pass
 
-    def _record_file(self, session: Fenced, job: JobRow, event: FileReady) -> None:
+    def _record_file(self, session: FencedSession, job: JobRow, event: FileReady) -> None:
         if event.name not in self.published:
             return
         if event.kind == "model" or event.kind == "dataset":  # noqa: PLR1714 - the type checker follows this form
             return  # an import's result is no artifact of the job, but the model or data set itself
         key, size, digest = self.published[event.name]
-        _, replaced = artifacts.put(
+        _, replaced = artifacts.record(
             session,
             job.id,
             attempt=self.attempt.number,

@@ -8,7 +8,7 @@ import structlog
 
 from core import logs
 from core.errors import DistillError, WrongSchema
-from core.settings import settings
+from core.settings import load_settings
 from core.store.database.engine import make_engine, require_schema
 from core.store.objects.store import Objects
 from worker import reconciler, sandbox
@@ -34,7 +34,7 @@ def poll(supervisor: Supervisor) -> None:
 
 
 def serve(supervisor: Supervisor) -> None:
-    setup, registry = supervisor.settings, supervisor.registry
+    setup, registry = supervisor.settings, supervisor.registration
     registry.start(supervisor.shutdown, supervisor.at_rest)
     reconciler.start(setup, supervisor)
     slots = [
@@ -52,7 +52,7 @@ def serve(supervisor: Supervisor) -> None:
 
 def main() -> int:
     """SIGTERM and SIGINT: give the jobs back and end. SIGUSR1: finish them, claim no more, and end."""
-    setup = settings()
+    setup = load_settings()
     logs.configure(setup)
     sandbox.disable_core_inspection()
     shutdown = threading.Event()
@@ -60,7 +60,7 @@ def main() -> int:
     supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shutdown.set())
-    signal.signal(signal.SIGUSR1, lambda *_: supervisor.registry.leave())
+    signal.signal(signal.SIGUSR1, lambda *_: supervisor.registration.leave())
     try:
         require_schema(engine)
     except WrongSchema as error:

@@ -6,17 +6,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 
 import structlog
 from sqlalchemy import Engine
 
+from core import __version__
 from core.errors import DistillError, WrongSchema
 from core.jobspec.status import PROTOCOL
 from core.settings import Settings
 from core.store import workers
 from core.store.database import schema
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 
 LOOK_SECONDS = 0.2
 DRAINING = "it drains"
@@ -28,7 +28,7 @@ def worker_name(settings: Settings) -> str:
     return (settings.worker_name or f"{socket.gethostname()}-{os.getpid()}")[:200]
 
 
-class Registry:
+class Registration:
     """``closed``: why this worker claims nothing at present; None where it may. ``on_change`` is told of each change."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
@@ -56,7 +56,7 @@ class Registry:
         with self._lock:
             self._ended = True
             try:
-                with writing(self.engine) as session:
+                with write_session(self.engine) as session:
                     workers.remove(session, self.name)
             except DistillError as error:
                 log.warning("this worker could not say that it ends", error=str(error))
@@ -90,8 +90,8 @@ class Registry:
 
     def _look(self) -> None:
         try:
-            with reading(self.engine) as session:
-                schema.check(session)
+            with read_session(self.engine) as session:
+                schema.require_current(session)
         except WrongSchema as error:
             self.trouble = error.message
             self._become(self.closed or self.trouble)
@@ -101,26 +101,26 @@ class Registry:
     def _say(self) -> bool:
         """Whether the table says to drain."""
         lease_seconds = self.settings.lease_seconds
-        with writing(self.engine) as session:
+        with write_session(self.engine) as session:
             draining = None
             if self._registered:
-                draining = workers.beat(
+                draining = workers.record_heartbeat(
                     session,
                     self.name,
                     lease_seconds=lease_seconds,
-                    leaving=self.leaving,
+                    shutting_down=self.leaving,
                     trouble=self.trouble,
                 )
             if draining is None:
                 workers.register(
                     session,
                     self.name,
-                    version=version("distill"),
+                    version=__version__,
                     protocol=PROTOCOL,
                     slots=self.settings.slots,
                     lease_seconds=lease_seconds,
                 )
-            workers.forget_lost(session)
+            workers.delete_lost(session)
         self._registered = True
         return bool(draining)
 

@@ -22,7 +22,7 @@ from worker.attempt_result import AttemptResult
 from worker.inputs import Inputs
 from worker.lease_keeper import LOOK_SECONDS, LeaseKeeper, Stopping
 from worker.outputs import Outputs
-from worker.registration import Registry
+from worker.registration import Registration
 from worker.trainer_process import TrainerProcess
 
 RETRY_SECONDS = 1.0
@@ -41,12 +41,12 @@ class Supervisor:
             objects,
             shutdown,
         )
-        self.registry = Registry(settings, engine)
+        self.registration = Registration(settings, engine)
         self._slots = threading.Semaphore(settings.slots)
 
     def idle(self) -> bool:
         """Whether it would take a job: only then are waiting ones worth a look, and other workers' hints worth repeating."""
-        return self.registry.closed is None and self._free_slots(1) == 1
+        return self.registration.closed is None and self._free_slots(1) == 1
 
     def at_rest(self) -> bool:
         """Whether it has no job at all."""
@@ -63,10 +63,10 @@ class Supervisor:
         if self.shutdown.is_set() or not self._slots.acquire(blocking=False):
             return False
         try:
-            if self.registry.closed is not None or self.registry.leaving:
+            if self.registration.closed is not None or self.registration.leaving:
                 return False
             attempt = attempts.claim_next(
-                self.engine, self.registry.name, self.settings.lease_seconds
+                self.engine, self.registration.name, self.settings.lease_seconds
             )
             if attempt is None:
                 return False
@@ -74,13 +74,13 @@ class Supervisor:
                 job=attempt.job_id, attempt=attempt.number
             ):
                 log.info("attempt begun")
-                OneAttempt(self, attempt).run()
+                AttemptRunner(self, attempt).run()
             return True
         finally:
             self._slots.release()
 
 
-class OneAttempt:
+class AttemptRunner:
     def __init__(self, supervisor: Supervisor, attempt: Attempt) -> None:
         self.settings, self.objects, self.shutdown = (
             supervisor.settings,
@@ -133,21 +133,21 @@ class OneAttempt:
             self.persist(self.prepare)
             self.keeper.check()
         except Stopping:
-            self.persist(lambda: self.conclusion.conclude(None, self.keeper.asked))
+            self.persist(lambda: self.conclusion.save(None, self.keeper.asked))
             return
         self.trainer = self.keeper.trainer = TrainerProcess(self.folder.path, self.settings)
         self.watch(self.trainer)
         self.end_trainer()
         if self.persist(self.publish):
             self.persist(
-                lambda: self.conclusion.conclude(
+                lambda: self.conclusion.save(
                     self.trainer, self.keeper.asked, self.keeper.failure
                 )
             )
 
     def prepare(self) -> None:
         shutil.rmtree(self.folder.path, ignore_errors=True)
-        Inputs(self.settings, self.objects, self.attempt, self.folder, self.keeper.check).lay_out()
+        Inputs(self.settings, self.objects, self.attempt, self.folder, self.keeper.check).prepare()
 
     def watch(self, trainer: TrainerProcess) -> None:
         """Publish until the trainer has ended. The keeper sees to the lease and to requests to stop."""
@@ -162,7 +162,7 @@ class OneAttempt:
     def publish(self) -> None:
         """A full store is the end of the attempt: the job is paused until there may be room. Raises Unavailable, JobFailed."""
         try:
-            self.outputs.follow()
+            self.outputs.publish_new_events()
         except Unavailable as error:
             if error.code != "storage_full":
                 raise
@@ -188,7 +188,7 @@ class OneAttempt:
         """Say why and let go; if even that cannot be written, the lease runs out and the sweeper takes over."""
         self.end_trainer()
         try:
-            self.persist(lambda: self.conclusion.failed(error))
+            self.persist(lambda: self.conclusion.save_failure(error))
         except LeaseLost:
             log.warning("this attempt no longer owns its job; it ends without a trace")
 

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.job_folder import JobFolder
-from core.jobspec.job import ImportDatasetSpec, ImportModelSpec, JobSpec
+from core.jobspec.job import ImportDatasetSpec, ImportModelSpec
+from core.jobspec.resolved import JobSpec
 from core.settings import Settings
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONHASHSEED")
@@ -25,7 +26,7 @@ MOST_IMPORT_FILES = 256
 """Open at once."""
 
 
-def environment(folder: Path, settings: Settings, spec: JobSpec) -> dict[str, str]:
+def trainer_environment(folder: Path, settings: Settings, spec: JobSpec) -> dict[str, str]:
     """What the trainer may know: no database, no broker, no object store, and nobody's home."""
     downloads = isinstance(spec, ImportDatasetSpec) and spec.source == "download"
     prefixes = PASSED_ON_PREFIXES + (WAY_OUT_PREFIXES if downloads else ())
@@ -45,7 +46,7 @@ def environment(folder: Path, settings: Settings, spec: JobSpec) -> dict[str, st
     return passed | ours | ({"DISTILL_THREADS": str(settings.threads)} if settings.threads else {})
 
 
-def confinement(spec: JobSpec, settings: Settings) -> list[str]:
+def sandbox_options(spec: JobSpec, settings: Settings) -> list[str]:
     """How the trainer is confined, as options of ``worker.sandbox``."""
     limits = {"CORE": 0}
     memory_bytes = settings.trainer_memory_bytes
@@ -72,14 +73,14 @@ class TrainerProcess:
         self.errors = folder / "stderr.txt"
         spec = JobFolder(folder).read_spec()
         python = (sys.executable, "-P", "-m")
-        confined = (*python, "worker.sandbox", *confinement(spec, settings))
+        confined = (*python, "worker.sandbox", *sandbox_options(spec, settings))
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [*confined, *python, "core.distillation", str(folder), "--supervised"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                env=environment(folder, settings, spec),
+                env=trainer_environment(folder, settings, spec),
                 cwd=folder,
                 start_new_session=True,
             )

@@ -12,7 +12,7 @@ LONGEST_LOOK_SECONDS = 5.0
 """Time in which this process itself did not look is no silence of the trainer's."""
 
 
-class Watchdog:
+class HangDetector:
     """Reads what the trainer says, whether or not it can be published at the moment."""
 
     def __init__(self, folder: JobFolder, hang_seconds: float) -> None:
@@ -23,7 +23,7 @@ class Watchdog:
         self._place: tuple[str, str | None, str | None, int] | None = None
         self._step_seconds: deque[float] = deque(maxlen=STEPS_REMEMBERED)
 
-    def hung(self) -> bool:
+    def is_hanging(self) -> bool:
         """Whether the trainer has got nowhere for longer than it may. To be asked every second or so."""
         now = time.monotonic()
         if self._looked_at is not None:
@@ -33,9 +33,9 @@ class Watchdog:
         for event in said:
             if self._is_news(event):
                 self.silent_seconds = 0.0
-        return self.silent_seconds > self.patience_seconds()
+        return self.silent_seconds > self.max_silent_seconds()
 
-    def patience_seconds(self) -> float:
+    def max_silent_seconds(self) -> float:
         median = statistics.median(self._step_seconds) if self._step_seconds else 0.0
         return max(self.hang_seconds, MEDIAN_STEPS * median)
 

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query
 from pydantic import BeforeValidator
 
 from api.dependencies import Admin, After, Database, Limit
-from api.http.authenticated_route import KeyedRoute
+from api.http.authenticated_route import AuthenticatedRoute
 from api.representation import from_rows, schemas
 from core.store import audit
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 
-router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=KeyedRoute)
+router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=AuthenticatedRoute)
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -42,11 +42,11 @@ def list_audit(
     hour have a line. Operators see those too whose project was never known.
     """
     since_ms = None if since is None else round(since.timestamp() * 1000)
-    with reading(engine) as session:
-        rows, cursor = audit.list_lines(
+    with read_session(engine) as session:
+        rows, cursor = audit.list_entries(
             session,
             caller.project_id,
-            nobodys="operator" in caller.scopes,
+            include_unauthenticated="operator" in caller.scopes,
             action=action,
             key_id=key,
             since=since_ms,

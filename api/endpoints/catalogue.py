@@ -8,13 +8,13 @@ from fastapi.responses import JSONResponse
 
 from api.dependencies import After, Limit, Reader
 from api.http import pagination
-from api.http.authenticated_route import KeyedRoute
+from api.http.authenticated_route import AuthenticatedRoute
 from api.representation import schemas
 from core.jobspec.network import ARCHITECTURES
 from core.jobspec.training.methods import METHODS, TrainingMethodSettings
 from core.reportspec.report import Report
 
-router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=KeyedRoute)
+router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=AuthenticatedRoute)
 
 
 class SchemaResponse(JSONResponse):
@@ -29,7 +29,7 @@ def list_architectures(
     caller: Reader, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.ArchitectureResponse]:
     """Networks that can be students, or teachers."""
-    return pagination.cut(_architectures(), after, limit)
+    return pagination.paginate(_architectures(), after, limit)
 
 
 @cache
@@ -63,7 +63,7 @@ def list_methods(
     caller: Reader, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.MethodResponse]:
     """Ways to train a student, from a teacher or without one."""
-    return pagination.cut(_methods(), after, limit)
+    return pagination.paginate(_methods(), after, limit)
 
 
 @cache

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from api.dependencies import After, Database, Limit, Reader, Setup, Store, Submitter
-from api.http.authenticated_route import KeyedRoute
+from api.dependencies import After, Database, Limit, Reader, ServiceSettings, ObjectStore, Submitter
+from api.http.authenticated_route import AuthenticatedRoute
 from api.http.idempotency import OnceOnly
-from api.openapi.responses import DATASET_EXAMPLES, DOWNLOAD, UPLOAD, created, problems
+from api.openapi.responses import DATASET_EXAMPLES, DOWNLOAD_RESPONSES, UPLOAD_BODY, created, problems
 from api.representation import from_rows, schemas
 from api.submission import prepare
 from api.transfers import downloads, import_upload
@@ -19,12 +19,12 @@ from core.errors import Conflict, Invalid
 from core.jobspec import file_signature
 from core.jobspec.data import Reading
 from core.jobspec.job import ImportDatasetSpec
-from core.settings import Settings, inside
+from core.settings import Settings, resolve_inside
 from core.store import datasets
 from core.store.database import tables
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=KeyedRoute)
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=AuthenticatedRoute)
 
 
 @router.get("")
@@ -32,7 +32,7 @@ def list_datasets(
     caller: Reader, engine: Database, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.DatasetResponse]:
     """Data sets of the project and those that everyone may use, the newest first."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         rows, cursor = datasets.list_datasets(session, caller.project_id, after=after, limit=limit)
     return schemas.Page(
         data=[from_rows.dataset(row) for row in rows],
@@ -54,9 +54,9 @@ def list_datasets(
     },
 )
 def create_dataset(
-    body: Annotated[schemas.DatasetBody, Body(openapi_examples=DATASET_EXAMPLES)],
+    body: Annotated[schemas.CreateDatasetRequest, Body(openapi_examples=DATASET_EXAMPLES)],
     caller: Submitter,
-    settings: Setup,
+    settings: ServiceSettings,
     once: OnceOnly,
 ) -> Any:
     """With `folder` or `download` a worker fetches it; with neither, PUT an archive to /v1/datasets/{id}/content."""
@@ -91,14 +91,14 @@ def create_dataset(
 @router.get("/{reference}", responses=problems(404))
 def get_dataset(reference: str, caller: Reader, engine: Database) -> schemas.DatasetResponse:
     """By id or by name."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         return from_rows.dataset(datasets.get(session, caller.project_id, reference))
 
 
 @router.delete("/{reference}", responses=problems(404, 409))
 def delete_dataset(reference: str, caller: Submitter, engine: Database) -> schemas.DatasetResponse:
     """By id or by name. Jobs that have used it keep their results; its name is free again. It can be restored for some days."""
-    with writing(engine) as session:
+    with write_session(engine) as session:
         return from_rows.dataset(datasets.delete(session, caller.project_id, reference))
 
 
@@ -117,14 +117,14 @@ def restore_dataset(dataset_id: str, caller: Submitter, once: OnceOnly) -> Any:
 @router.put(
     "/{reference}/content",
     status_code=202,
-    openapi_extra=UPLOAD,
+    openapi_extra=UPLOAD_BODY,
     responses=problems(404, 408, 409, 413, 415, 507),
 )
 async def upload_dataset(
     reference: str, request: Request, caller: Submitter
 ) -> schemas.DatasetResponse:
     """The archive itself (zip, tar, tar.gz, tar.xz, tar.bz2), or an .npz. A worker then opens it where it can do no harm."""
-    row = await import_upload.take_in(
+    row = await import_upload.receive_import(
         request, caller, datasets.library, reference, file_signature.archive_format, _import
     )
     return from_rows.dataset(row)
@@ -133,23 +133,23 @@ async def upload_dataset(
 @router.get(
     "/{reference}/content",
     response_class=StreamingResponse,
-    responses={**DOWNLOAD, **problems(409)},
+    responses={**DOWNLOAD_RESPONSES, **problems(409)},
 )
 @router.head(
     "/{reference}/content",
     response_class=StreamingResponse,
-    responses={**DOWNLOAD, **problems(409)},
+    responses={**DOWNLOAD_RESPONSES, **problems(409)},
 )
 def download_dataset(
     reference: str,
     request: Request,
     caller: Reader,
     engine: Database,
-    objects: Store,
-    direct: downloads.Direct = False,
+    objects: ObjectStore,
+    direct: downloads.DirectDownload = False,
 ) -> Any:
     """Images, decoded or as they came, and labels, as safetensors."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         row = datasets.get(session, caller.project_id, reference)
     if row.status != "ready":
         raise Conflict(
@@ -161,12 +161,12 @@ def download_dataset(
             f"Data set {row.name!r} comes with the program; there is no file of it.",
             code="dataset_built_in",
         )
-    file = downloads.File(row.object_key, f"{row.name}.safetensors", row.size, row.sha256)
+    file = downloads.StoredFile(row.object_key, f"{row.name}.safetensors", row.size, row.sha256)
     return downloads.serve(request, objects, file, direct=direct)
 
 
 def _source(
-    body: schemas.DatasetBody, settings: Settings
+    body: schemas.CreateDatasetRequest, settings: Settings
 ) -> Literal["upload", "folder", "download"]:
     """Where the data set comes from, if this service takes any from there. Raises Invalid."""
     if body.folder is not None and body.download is not None:
@@ -180,7 +180,7 @@ def _source(
                 "folder", message="This service has no data folder; upload an archive instead."
             )
         # The folder may be mounted on the workers' machines only: then theirs is the last word.
-        path = inside(offered, body.folder)
+        path = resolve_inside(offered, body.folder)
         if path is None or (offered.is_dir() and not path.exists()):
             raise Invalid.field(
                 "folder", message=f"There is no {body.folder!r} in the service's data folder."

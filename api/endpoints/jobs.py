@@ -8,10 +8,10 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
-from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submitter
-from api.http.authenticated_route import KeyedRoute
+from api.dependencies import After, Database, QueryBool, Limit, Reader, ServiceSettings, Submitter
+from api.http.authenticated_route import AuthenticatedRoute
 from api.http.authentication import Principal
-from api.http.conditional import unchanged
+from api.http.conditional import is_not_modified
 from api.http.idempotency import Once, OnceOnly
 from api.openapi.responses import (
     CLONE_EXAMPLES,
@@ -25,14 +25,14 @@ from api.representation import from_rows, schemas
 from api.submission import estimate, prepare
 from core import queue
 from core.errors import Conflict, FieldError, Invalid
-from core.jobspec.job import Label, SubmittedJobSpec, Text
+from core.jobspec.job import Label, SubmittedSpec, Text
 from core.jobspec.merge_patch import changed
 from core.jobspec.status import Action, Status
 from core.store import jobs
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.lifecycle.transitions import IMPORTS
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=KeyedRoute)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=AuthenticatedRoute)
 
 _label: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Label, Text])
 Kind = Literal[
@@ -75,13 +75,13 @@ ACTED: dict[int | str, dict[str, Any]] = {
     },
 )
 def submit_job(
-    spec: Annotated[SubmittedJobSpec, Body(openapi_examples=JOB_EXAMPLES)],
+    spec: Annotated[SubmittedSpec, Body(openapi_examples=JOB_EXAMPLES)],
     caller: Submitter,
     engine: Database,
-    settings: Setup,
+    settings: ServiceSettings,
     once: OnceOnly,
     dry_run: Annotated[
-        Flag, Query(description="Check and resolve only: nothing is stored.")
+        QueryBool, Query(description="Check and resolve only: nothing is stored.")
     ] = False,
 ) -> Any:
     """Queue a job. What no worker could carry out is refused here, with every field that is wrong.
@@ -89,13 +89,13 @@ def submit_job(
     The spec is stored fully resolved: a default that changes later does not change this job.
     """
     if dry_run:
-        with reading(engine) as session:
-            ready = prepare.prepare(session, caller.project_id, spec)
+        with read_session(engine) as session:
+            ready = prepare.prepare_job(session, caller.project_id, spec)
         answer = schemas.DryRunResponse(
             spec=ready.spec,
             dataset_id=ready.dataset_id,
             teacher_id=ready.teacher_id,
-            estimate=estimate.estimate(ready),
+            estimate=estimate.estimate_cost(ready),
         )
         return Response(answer.model_dump_json(by_alias=True), 200, media_type="application/json")
 
@@ -126,10 +126,10 @@ def list_jobs(
     sort: Literal["created_at", "-created_at"] = "-created_at",
     limit: Limit = 50,
     after: After = None,
-    include_total: Flag = False,
+    include_total: QueryBool = False,
 ) -> Any:
     """Jobs of the key's project, the newest first, without their specs and histories."""
-    filters = jobs.Filters(
+    filters = jobs.JobFilters(
         statuses=tuple(status or ()),
         kinds=tuple(kind or ()),
         method=method,
@@ -138,7 +138,7 @@ def list_jobs(
         labels=_labels(request),
         sweep=sweep,
     )
-    with reading(engine) as session:
+    with read_session(engine) as session:
         rows, cursor = jobs.list_jobs(
             session, caller.project_id, filters, sort=sort, after=after, limit=limit
         )
@@ -155,11 +155,11 @@ def list_jobs(
 )
 def get_job(job_id: str, request: Request, caller: Reader, engine: Database) -> Any:
     """One job. Its ETag changes when anything in it does."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         row = jobs.get(session, caller.project_id, job_id)
-        waits = from_rows.waiting(session, row)
+        waits = from_rows.queue_state(session, row)
         etag = f'W/"{row.version}-{waits.position or 0}-{crc32((waits.reason or "").encode()):x}"'
-        if unchanged(request, etag):
+        if is_not_modified(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
         answer = from_rows.job(session, row, waits)
     return Response(
@@ -186,7 +186,7 @@ def pause_job(job_id: str, caller: Submitter, once: OnceOnly) -> Any:
 @router.post(
     "/{job_id}/resume", status_code=202, response_model=schemas.JobResponse, responses=ACTED
 )
-def resume_job(job_id: str, caller: Submitter, settings: Setup, once: OnceOnly) -> Any:
+def resume_job(job_id: str, caller: Submitter, settings: ServiceSettings, once: OnceOnly) -> Any:
     """Queue a paused job: it goes on from its last checkpoint."""
     once.afterwards(partial(queue.wake_workers, settings, job_id))
     return _act(once, caller, job_id, "resume")
@@ -195,7 +195,7 @@ def resume_job(job_id: str, caller: Submitter, settings: Setup, once: OnceOnly) 
 @router.post(
     "/{job_id}/retry", status_code=202, response_model=schemas.JobResponse, responses=ACTED
 )
-def retry_job(job_id: str, caller: Submitter, settings: Setup, once: OnceOnly) -> Any:
+def retry_job(job_id: str, caller: Submitter, settings: ServiceSettings, once: OnceOnly) -> Any:
     """Queue a failed or cancelled job once more: it goes on from its last checkpoint, in its place in its sweep.
 
     Its failures are counted from the beginning.
@@ -206,7 +206,7 @@ def retry_job(job_id: str, caller: Submitter, settings: Setup, once: OnceOnly) -
 
 def _act(once: Once, caller: Principal, job_id: str, action: Action) -> Response:
     def act(session: Session) -> tuple[int, schemas.JobResponse]:
-        job, changed = jobs.request(session, caller.project_id, job_id, action)
+        job, changed = jobs.apply_action(session, caller.project_id, job_id, action)
         return 202 if changed else 200, from_rows.job(session, job)
 
     return once.carry_out(act)
@@ -215,7 +215,7 @@ def _act(once: Once, caller: Principal, job_id: str, action: Action) -> Response
 @router.delete("/{job_id}", responses=problems(404, 409))
 def delete_job(job_id: str, caller: Submitter, engine: Database) -> schemas.JobResponse:
     """One that has ended, with its files; a student that it has published stays. It can be restored for some days."""
-    with writing(engine) as session:
+    with write_session(engine) as session:
         return from_rows.job(session, jobs.delete(session, caller.project_id, job_id))
 
 
@@ -238,7 +238,7 @@ def restore_job(job_id: str, caller: Submitter, once: OnceOnly) -> Any:
 def clone_job(
     job_id: str,
     caller: Submitter,
-    settings: Setup,
+    settings: ServiceSettings,
     once: OnceOnly,
     changes: Annotated[dict[str, Any] | None, Body(openapi_examples=CLONE_EXAMPLES)] = None,
 ) -> Any:
@@ -253,7 +253,7 @@ def clone_job(
             raise Conflict(
                 f"Job {stored.id} is an import; upload again instead.", code="not_clonable"
             )
-        spec = prepare.checked(changed(stored.spec, changes or {}))
+        spec = prepare.validate_spec(changed(stored.spec, changes or {}))
         job = prepare.submit(session, once, settings, caller.project_id, spec)
         return 201, from_rows.job(session, job)
 

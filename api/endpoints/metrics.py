@@ -9,15 +9,15 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
-from api.dependencies import Database, Reader, Whole
-from api.http.authenticated_route import KeyedRoute
+from api.dependencies import Database, Reader, QueryInt
+from api.http.authenticated_route import AuthenticatedRoute
 from api.openapi.responses import problems
 from api.representation import schemas
 from core.store import jobs, metrics
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 
 LINES_AT_ONCE = 1000
-router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["results"], route_class=KeyedRoute)
+router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["results"], route_class=AuthenticatedRoute)
 
 Names = Annotated[str | None, Query(max_length=4000, description="Comma-separated; default: all.")]
 
@@ -42,7 +42,7 @@ def get_metrics(
     engine: Database,
     names: Names = None,
     points: Annotated[
-        Whole,
+        QueryInt,
         Query(ge=4, le=100_000, description="About how many of each, at most; no spike is lost."),
     ] = 1000,
     format: Annotated[
@@ -51,7 +51,7 @@ def get_metrics(
     ] = "series",
 ) -> Any:
     """Values of training steps by metric name, thinned to their shape, or all of them as a stream."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         jobs.get(session, caller.project_id, job_id)
         wanted = (
             None

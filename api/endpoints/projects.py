@@ -7,15 +7,15 @@ from sqlalchemy.orm import Session
 
 from api.dependencies import After, Database, Limit, Operator
 from api.endpoints.keys import without_secret
-from api.http.authenticated_route import KeyedRoute
+from api.http.authenticated_route import AuthenticatedRoute
 from api.http.idempotency import OnceOnly
 from api.openapi.responses import created, problems
 from api.representation import from_rows, schemas
 from core.store import keys, projects
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 
 FIRST_SCOPES = ("read", "submit", "admin")
-router = APIRouter(prefix="/v1/projects", tags=["projects"], route_class=KeyedRoute)
+router = APIRouter(prefix="/v1/projects", tags=["projects"], route_class=AuthenticatedRoute)
 
 
 @router.get("")
@@ -23,7 +23,7 @@ def list_projects(
     caller: Operator, engine: Database, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.ProjectResponse]:
     """All projects of this installation, the newest first."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         rows, cursor = projects.list_projects(session, after=after, limit=limit)
     return schemas.Page(
         data=[from_rows.project(row) for row in rows],
@@ -38,7 +38,7 @@ def list_projects(
     response_model=schemas.NewProjectResponse,
     responses={**created("/v1/projects", "id"), **problems(409)},
 )
-def create_project(body: schemas.ProjectBody, caller: Operator, once: OnceOnly) -> Any:
+def create_project(body: schemas.CreateProjectRequest, caller: Operator, once: OnceOnly) -> Any:
     """A new project with its first admin key. Keep the key's secret: it cannot be had again."""
 
     def act(session: Session) -> tuple[int, schemas.NewProjectResponse]:

@@ -8,28 +8,28 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
 
-from api.dependencies import After, Database, Limit, Reader, Store, Whole
+from api.dependencies import After, Database, Limit, Reader, ObjectStore, QueryInt
 from api.events import server_sent_events
 from api.http import pagination
-from api.http.authenticated_route import KeyedRoute
+from api.http.authenticated_route import AuthenticatedRoute
 from api.http.authentication import Principal
-from api.http.negotiation import preferred
-from api.openapi.responses import DOWNLOAD, NOT_MODIFIED, problems
+from api.http.negotiation import preferred_media_type
+from api.openapi.responses import DOWNLOAD_RESPONSES, NOT_MODIFIED, problems
 from api.representation import from_rows, schemas
 from api.transfers import downloads
 from core.errors import NotFound
 from core.reportspec.report import Report
 from core.store import artifacts, events, jobs
 from core.store.database import tables
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 
 REPORT = PurePath("report.json")
 REPORT_FORMS = {"application/json": "json", "text/html": "html", "text/markdown": "md"}
-INERT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+REPORT_CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 """A report shows what callers named; whatever it holds, a browser runs nothing of it."""
 RUNNABLE = ("text/html", "image/svg")
 """A browser that opened one at the object store's own address would not be told to run nothing of it."""
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=KeyedRoute)
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=AuthenticatedRoute)
 
 
 @router.get(
@@ -48,8 +48,8 @@ async def list_events(
     request: Request,
     caller: Reader,
     engine: Database,
-    after: Annotated[Whole, Query(ge=0, le=2**53, description="Events with a greater `seq`.")] = 0,
-    limit: Annotated[Whole, Query(ge=1, le=200)] = 50,
+    after: Annotated[QueryInt, Query(ge=0, le=2**53, description="Events with a greater `seq`.")] = 0,
+    limit: Annotated[QueryInt, Query(ge=1, le=200)] = 50,
     last_event_id: Annotated[
         str | None,
         Header(
@@ -66,7 +66,7 @@ async def list_events(
             if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 16
             else after
         )
-        return server_sent_events.follow(
+        return server_sent_events.stream_events(
             request.app.state.watch, caller.project_id, job_id, resumed
         )
     more = len(found) > limit
@@ -97,17 +97,17 @@ def get_report(
     request: Request,
     caller: Reader,
     engine: Database,
-    objects: Store,
+    objects: ObjectStore,
     form: Annotated[
         Literal["json", "md", "html"] | None,
         Query(alias="format", description="Default: what `Accept` asks for, or JSON."),
     ] = None,
 ) -> Any:
     """The robustness report of a job that has been evaluated. Its JSON Schema alone is at `/v1/schemas/report`."""
-    ending = form or REPORT_FORMS[preferred(request, list(REPORT_FORMS))]
+    ending = form or REPORT_FORMS[preferred_media_type(request, list(REPORT_FORMS))]
     row = _artifact(engine, caller, job_id, REPORT.with_suffix(f".{ending}").name)
     response = downloads.serve(request, objects, _file(row), direct=True, inline=True)
-    response.headers["Content-Security-Policy"] = INERT
+    response.headers["Content-Security-Policy"] = REPORT_CONTENT_POLICY
     response.headers["Vary"] = "Accept"
     return response
 
@@ -125,7 +125,7 @@ def list_artifacts(
     job_id: str,
     caller: Reader,
     engine: Database,
-    kind: artifacts.Kind | None = None,
+    kind: artifacts.ArtifactKind | None = None,
     limit: Limit = 50,
     after: After = None,
 ) -> schemas.Page[schemas.ArtifactResponse]:
@@ -133,16 +133,16 @@ def list_artifacts(
     return _artifacts(engine, caller, job_id, kind, after, limit)
 
 
-@router.get("/artifacts/{name}", response_class=StreamingResponse, responses=DOWNLOAD)
-@router.head("/artifacts/{name}", response_class=StreamingResponse, responses=DOWNLOAD)
+@router.get("/artifacts/{name}", response_class=StreamingResponse, responses=DOWNLOAD_RESPONSES)
+@router.head("/artifacts/{name}", response_class=StreamingResponse, responses=DOWNLOAD_RESPONSES)
 def download_artifact(
     job_id: str,
     name: str,
     request: Request,
     caller: Reader,
     engine: Database,
-    objects: Store,
-    direct: downloads.Direct = False,
+    objects: ObjectStore,
+    direct: downloads.DirectDownload = False,
 ) -> Any:
     """One file, or the range of it that is asked for. Its ETag and Repr-Digest are its SHA-256."""
     row = _artifact(engine, caller, job_id, name)
@@ -153,22 +153,22 @@ def download_artifact(
 def _events(
     engine: Engine, caller: Principal, job_id: str, after: int, limit: int
 ) -> list[tables.EventRow]:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         jobs.get(session, caller.project_id, job_id)
-        return events.after(session, job_id, after, limit)
+        return events.list_after(session, job_id, after, limit)
 
 
 def _artifacts(
     engine: Engine,
     caller: Principal,
     job_id: str,
-    kind: artifacts.Kind | None,
+    kind: artifacts.ArtifactKind | None,
     after: str | None,
     limit: int,
 ) -> schemas.Page[schemas.ArtifactResponse]:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         jobs.get(session, caller.project_id, job_id)
-        return pagination.cut(
+        return pagination.paginate(
             [from_rows.artifact(row) for row in artifacts.list_artifacts(session, job_id, kind)],
             after,
             limit,
@@ -176,7 +176,7 @@ def _artifacts(
 
 
 def _artifact(engine: Engine, caller: Principal, job_id: str, name: str) -> tables.ArtifactRow:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         job = jobs.get(session, caller.project_id, job_id)
         try:
             return artifacts.get(session, job_id, name)
@@ -188,5 +188,5 @@ def _artifact(engine: Engine, caller: Principal, job_id: str, name: str) -> tabl
             ) from None
 
 
-def _file(row: tables.ArtifactRow) -> downloads.File:
-    return downloads.File(row.object_key, row.name, row.size, row.sha256, row.media_type)
+def _file(row: tables.ArtifactRow) -> downloads.StoredFile:
+    return downloads.StoredFile(row.object_key, row.name, row.size, row.sha256, row.media_type)

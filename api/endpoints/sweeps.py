@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Query, Response
 from sqlalchemy.orm import Session
 
-from api.dependencies import After, Database, Flag, Limit, Reader, Setup, Submitter
-from api.http.authenticated_route import KeyedRoute
+from api.dependencies import After, Database, QueryBool, Limit, Reader, ServiceSettings, Submitter
+from api.http.authenticated_route import AuthenticatedRoute
 from api.http.idempotency import OnceOnly
-from api.http.validation import MOST_ERRORS
+from api.http.validation import MAX_ERRORS
 from api.openapi.responses import SWEEP_EXAMPLES, created, problems
 from api.representation import from_rows, schemas, tables
 from api.submission import estimate as cost
@@ -17,9 +17,9 @@ from core.errors import FieldError, Invalid
 from core.jobspec.sweep import SweepPoint, SweepSpec, points
 from core.reportspec.table import Outcome, Table, tabulate
 from core.store import jobs, sweeps
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 
-router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=KeyedRoute)
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=AuthenticatedRoute)
 
 OF_A_SWEEP = ("get_sweep", "cancel_sweep", "get_table")
 
@@ -41,10 +41,10 @@ def submit_sweep(
     sweep: Annotated[SweepSpec, Body(openapi_examples=SWEEP_EXAMPLES)],
     caller: Submitter,
     engine: Database,
-    settings: Setup,
+    settings: ServiceSettings,
     once: OnceOnly,
     dry_run: Annotated[
-        Flag, Query(description="Check and resolve every job only: nothing is stored.")
+        QueryBool, Query(description="Check and resolve every job only: nothing is stored.")
     ] = False,
 ) -> Any:
     """Queue a job for every row and every combination of the axes' values; all of them, or, if one could not run, none.
@@ -52,13 +52,13 @@ def submit_sweep(
     The jobs are ordinary ones: `GET /v1/jobs?sweep=ID` lists them.
     """
     if dry_run:
-        with reading(engine) as session:
+        with read_session(engine) as session:
             prepared = _prepare(session, caller.project_id, sweep)
         data = [
-            schemas.SweptJob(line=point.line, title=point.title, spec=ready.spec)
+            schemas.SweepDryRunJob(line=point.line, title=point.title, spec=ready.spec)
             for point, ready in prepared
         ]
-        estimates = [cost.estimate(ready) for _, ready in prepared]
+        estimates = [cost.estimate_cost(ready) for _, ready in prepared]
         total = sum(estimate.network_passes for estimate in estimates)
         return Response(
             schemas.SweepDryRunResponse(jobs=data, network_passes=total).model_dump_json(),
@@ -75,9 +75,9 @@ def submit_sweep(
                 settings,
                 caller.project_id,
                 ready,
-                jobs.Place(row.id, index, point.line),
+                jobs.SweepPosition(row.id, index, point.line),
             )
-        return 201, from_rows.sweep(row, sweeps.counts(session, [row.id])[row.id])
+        return 201, from_rows.sweep(row, sweeps.count_by_status(session, [row.id])[row.id])
 
     return once.carry_out(act, location="/v1/sweeps/{id}")
 
@@ -87,9 +87,9 @@ def list_sweeps(
     caller: Reader, engine: Database, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.SweepSummaryResponse]:
     """Sweeps of the key's project, the newest first."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         rows, cursor = sweeps.list_sweeps(session, caller.project_id, after=after, limit=limit)
-        counts = sweeps.counts(session, [row.id for row in rows])
+        counts = sweeps.count_by_status(session, [row.id for row in rows])
     data = [from_rows.sweep_summary(row, counts[row.id]) for row in rows]
     return schemas.Page(data=data, has_more=cursor is not None, next_cursor=cursor)
 
@@ -97,9 +97,9 @@ def list_sweeps(
 @router.get("/{sweep_id}", responses=problems(404))
 def get_sweep(sweep_id: str, caller: Reader, engine: Database) -> schemas.SweepResponse:
     """What was asked for, and how far it is."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         row = sweeps.get(session, caller.project_id, sweep_id)
-        return from_rows.sweep(row, sweeps.counts(session, [row.id])[row.id])
+        return from_rows.sweep(row, sweeps.count_by_status(session, [row.id])[row.id])
 
 
 @router.post(
@@ -119,9 +119,9 @@ def cancel_sweep(sweep_id: str, caller: Submitter, once: OnceOnly) -> Any:
 
     def act(session: Session) -> tuple[int, schemas.SweepResponse]:
         row = sweeps.get(session, caller.project_id, sweep_id)
-        changed = sweeps.request_cancel(session, caller.project_id, row.id)
+        changed = sweeps.cancel_jobs(session, caller.project_id, row.id)
         return 202 if changed else 200, from_rows.sweep(
-            row, sweeps.counts(session, [row.id])[row.id]
+            row, sweeps.count_by_status(session, [row.id])[row.id]
         )
 
     return once.carry_out(act)
@@ -155,7 +155,7 @@ def get_table(
 
     `best` marks the line with the highest robust accuracy on held-out training images; test images choose nothing.
     """
-    with reading(engine) as session:
+    with read_session(engine) as session:
         row = sweeps.get(session, caller.project_id, sweep_id)
         found = sweeps.jobs_of(session, row.id)
     outcomes = [
@@ -164,22 +164,22 @@ def get_table(
     table = tabulate(outcomes, network)
     if form == "json":
         return Response(table.model_dump_json(), media_type="application/json")
-    return Response(tables.FORMS[form](table), media_type=tables.MEDIA_TYPES[form])
+    return Response(tables.WRITERS[form](table), media_type=tables.MEDIA_TYPES[form])
 
 
 def _prepare(
     session: Session, project_id: str, sweep: SweepSpec
-) -> list[tuple[SweepPoint, prepare.Prepared]]:
+) -> list[tuple[SweepPoint, prepare.PreparedJob]]:
     """Every job, checked and resolved. Raises Invalid with what is wrong with any of them."""
-    found: list[tuple[SweepPoint, prepare.Prepared]] = []
+    found: list[tuple[SweepPoint, prepare.PreparedJob]] = []
     wrong: dict[FieldError, list[str]] = {}
     for point in points(sweep):
         try:
-            found.append((point, prepare.prepare(session, project_id, prepare.checked(point.body))))
+            found.append((point, prepare.prepare_job(session, project_id, prepare.validate_spec(point.body))))
         except Invalid as refused:
             for error in refused.errors:
                 wrong.setdefault(error, []).append(point.title)
-        if len(wrong) >= MOST_ERRORS:
+        if len(wrong) >= MAX_ERRORS:
             break
     if wrong:
         raise _refusal(wrong, sweep.size)
@@ -190,7 +190,7 @@ def _prepare(
 def _refusal(wrong: dict[FieldError, list[str]], size: int) -> Invalid:
     """What is wrong with every job is wrong with the base; anything else is told of the jobs that it is wrong with."""
     errors = []
-    for error, titles in list(wrong.items())[:MOST_ERRORS]:
+    for error, titles in list(wrong.items())[:MAX_ERRORS]:
         more = f" and {len(titles) - 1} more" if len(titles) > 1 else ""
         whose = "" if len(titles) == size else f"{titles[0]}{more}: "
         errors.append(FieldError(("base", *error.path), whose + error.message))
@@ -198,7 +198,7 @@ def _refusal(wrong: dict[FieldError, list[str]], size: int) -> Invalid:
     return Invalid(message, errors, code="sweep_cannot_run")
 
 
-def _refuse_twins(found: list[tuple[SweepPoint, prepare.Prepared]]) -> None:
+def _refuse_twins(found: list[tuple[SweepPoint, prepare.PreparedJob]]) -> None:
     """Two equal jobs would count twice in a mean."""
     seen: dict[str, str] = {}
     for point, ready in found:

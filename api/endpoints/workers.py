@@ -6,15 +6,15 @@ from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
 from api.dependencies import After, Database, Limit, Operator
-from api.http.authenticated_route import KeyedRoute
+from api.http.authenticated_route import AuthenticatedRoute
 from api.http.idempotency import OnceOnly
-from api.http.pagination import cut
+from api.http.pagination import paginate
 from api.openapi.responses import problems
 from api.representation import from_rows, schemas
 from core.store import workers
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 
-router = APIRouter(prefix="/v1/workers", tags=["workers"], route_class=KeyedRoute)
+router = APIRouter(prefix="/v1/workers", tags=["workers"], route_class=AuthenticatedRoute)
 
 
 @router.get("", responses=problems(404))
@@ -22,9 +22,9 @@ def list_workers(
     caller: Operator, engine: Database, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.WorkerResponse]:
     """Workers by name: those that are alive, and those that were lost within a day. They serve all projects, so for operators."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         found = workers.list_workers(session)
-    return cut([from_rows.worker(worker) for worker in found], after, limit)
+    return paginate([from_rows.worker(worker) for worker in found], after, limit)
 
 
 @router.post(

@@ -14,21 +14,21 @@ from sqlalchemy import Engine
 
 from core.errors import DistillError
 from core.store import jobs
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 
-LOOK_SECONDS = 0.3
-READERS = 8
+POLL_SECONDS = 0.3
+READER_THREADS = 8
 """Threads that streams read in: a thousand streams must not take those that other requests need."""
 log = structlog.get_logger()
 
 
-class Change:
+class Subscription:
     """One stream's view of one job."""
 
     def __init__(self) -> None:
         self._happened = asyncio.Event()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         self._happened.set()
 
     async def wait(self, seconds: float) -> bool:
@@ -40,12 +40,12 @@ class Change:
         return changed
 
 
-class Watch:
+class JobChanges:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.closing = False
-        self.threads = CapacityLimiter(READERS)
-        self._watched: dict[str, set[Change]] = {}
+        self.threads = CapacityLimiter(READER_THREADS)
+        self._watched: dict[str, set[Subscription]] = {}
         self._versions: dict[str, int] = {}
 
     @property
@@ -53,8 +53,8 @@ class Watch:
         return sum(map(len, self._watched.values()))
 
     @contextlib.contextmanager
-    def watching(self, job_id: str) -> Iterator[Change]:
-        change = Change()
+    def subscribe(self, job_id: str) -> Iterator[Subscription]:
+        change = Subscription()
         self._watched.setdefault(job_id, set()).add(change)
         try:
             yield change
@@ -69,12 +69,12 @@ class Watch:
         self.closing = True
         for changes in self._watched.values():
             for change in changes:
-                change.tell()
+                change.notify()
 
-    async def run(self) -> None:
+    async def poll_forever(self) -> None:
         """Until cancelled. A database that does not answer is asked again."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             if not self._watched:
                 continue
             try:
@@ -91,19 +91,19 @@ class Watch:
                 if self._versions.get(job_id) != version:
                     self._versions[job_id] = version
                     for change in self._watched.get(job_id, ()):
-                        change.tell()
+                        change.notify()
 
     def _look(self, job_ids: list[str]) -> dict[str, int]:
-        with reading(self.engine) as session:
+        with read_session(self.engine) as session:
             return jobs.versions(session, job_ids)
 
 
 @contextlib.asynccontextmanager
-async def running(watch: Watch) -> AsyncIterator[None]:
+async def polling(watch: JobChanges) -> AsyncIterator[None]:
     """The watch at work. A signal to end is heard here at once: the server itself waits for open streams before it
     tells the application."""
     loop = asyncio.get_running_loop()
-    task = asyncio.create_task(watch.run())
+    task = asyncio.create_task(watch.poll_forever())
     with _on_signals(lambda: loop.call_soon_threadsafe(watch.close)):
         try:
             yield

@@ -6,21 +6,21 @@ from anyio import to_thread
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
-from api.events.job_changes import Watch
+from api.events.job_changes import JobChanges
 from api.representation import from_rows, schemas
 from core.errors import Unavailable
 from core.jobspec.status import TERMINAL
 from core.store import events, jobs
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 
-COMMENT_SECONDS = 15.0
+KEEP_ALIVE_SECONDS = 15.0
 RETRY_SECONDS = 1.0
-BATCH = 200
-COMMENT = b": still here\n\n"
-BEGINNING = b"retry: 1000\n\n"
+BATCH_SIZE = 200
+KEEP_ALIVE = b": still here\n\n"
+RETRY_HINT = b"retry: 1000\n\n"
 
 
-def follow(watch: Watch, project_id: str, job_id: str, after: int) -> StreamingResponse:
+def stream_events(watch: JobChanges, project_id: str, job_id: str, after: int) -> StreamingResponse:
     """The answer. That the job is there and the caller's was checked before."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(
@@ -28,29 +28,29 @@ def follow(watch: Watch, project_id: str, job_id: str, after: int) -> StreamingR
     )
 
 
-async def _messages(watch: Watch, project_id: str, job_id: str, after: int) -> AsyncIterator[bytes]:
-    look = _Look(watch, project_id, job_id, after)
-    with watch.watching(job_id) as change:
-        yield BEGINNING
+async def _messages(watch: JobChanges, project_id: str, job_id: str, after: int) -> AsyncIterator[bytes]:
+    look = _EventCursor(watch, project_id, job_id, after)
+    with watch.subscribe(job_id) as change:
+        yield RETRY_HINT
         while not watch.closing:
             try:
                 batch = await to_thread.run_sync(look.next, limiter=watch.threads)
             except Unavailable:
-                yield COMMENT
+                yield KEEP_ALIVE
                 await change.wait(RETRY_SECONDS)
                 continue
             for message in batch:
                 yield message
             if look.ended:
                 return
-            if not look.behind and not await change.wait(COMMENT_SECONDS):
-                yield COMMENT
+            if not look.behind and not await change.wait(KEEP_ALIVE_SECONDS):
+                yield KEEP_ALIVE
 
 
-class _Look:
+class _EventCursor:
     """What one stream has sent so far, and what comes next."""
 
-    def __init__(self, watch: Watch, project_id: str, job_id: str, after: int) -> None:
+    def __init__(self, watch: JobChanges, project_id: str, job_id: str, after: int) -> None:
         self.watch, self.project_id, self.job_id = watch, project_id, job_id
         self.seq = after
         self.version = 0
@@ -65,11 +65,11 @@ class _Look:
         """
         if self.watch.closing:
             return []
-        with reading(self.watch.engine) as session:
-            rows = events.after(session, self.job_id, self.seq, BATCH)
+        with read_session(self.watch.engine) as session:
+            rows = events.list_after(session, self.job_id, self.seq, BATCH_SIZE)
             job = jobs.get(session, self.project_id, self.job_id)
             news = from_rows.job(session, job) if job.version != self.version else None
-        self.behind = len(rows) == BATCH
+        self.behind = len(rows) == BATCH_SIZE
         messages = [_event(from_rows.event(row)) for row in rows]
         if rows:
             self.seq = rows[-1].seq

@@ -11,8 +11,8 @@ import socket
 
 from fastapi import Request
 
-from api.http.problems import Foreign
-from core.settings import Settings, listed
+from api.http.problems import WrongOrigin
+from core.settings import Settings, split_commas
 
 OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
@@ -20,27 +20,27 @@ _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-class Origins:
+class AllowedOrigins:
     def __init__(self, settings: Settings) -> None:
         self.everywhere = settings.host in EVERY_ADDRESS
         self.names = {
             *OWN_NAMES,
-            *(name.lower().strip("[]") for name in listed(settings.allowed_hosts)),
+            *(name.lower().strip("[]") for name in split_commas(settings.allowed_hosts)),
         }
         self.names |= {socket.gethostname().lower()} if self.everywhere else {settings.host.lower()}
-        self.pages = {page.lower().rstrip("/") for page in listed(settings.allowed_origins)}
+        self.pages = {page.lower().rstrip("/") for page in split_commas(settings.allowed_origins)}
 
-    def refusal(self, request: Request) -> Foreign | None:
+    def rejection(self, request: Request) -> WrongOrigin | None:
         hosts = request.headers.getlist("host")
         host = hosts[0].lower() if len(hosts) == 1 else ""
         if not self._is_ours(host):
-            return Foreign(
+            return WrongOrigin(
                 "This service is not known by the name that the request was sent to.",
                 code="wrong_host",
             )
         origins = request.headers.getlist("origin")
         if origins and not self._may_call(origins, request.scope["scheme"], host):
-            return Foreign("Pages of this origin may not call this service.", code="wrong_origin")
+            return WrongOrigin("Pages of this origin may not call this service.", code="wrong_origin")
         return None
 
     def _is_ours(self, host: str) -> bool:

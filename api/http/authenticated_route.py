@@ -16,21 +16,21 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope
 
 from api.http import audit_trail
-from api.http.authentication import authenticate, secret_of
-from api.http.problems import TooSlow, Unsupported
+from api.http.authentication import authenticate, bearer_token
+from api.http.problems import RequestTimeout, UnsupportedMediaType
 from core.errors import FieldError, Invalid, Malformed, TooLarge
 
-DEEPEST_NESTING = 64
-MOST_VALUES = 4_000
+MAX_NESTING = 64
+MAX_VALUES = 4_000
 """In one body: validation tells of each one that is wrong, and takes its time. ``x-most-values`` of an operation is another."""
-MOST_PARAMETERS = 100
+MAX_PARAMETERS = 100
 BODY_SECONDS = 30.0
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 """Also one without an end, and without looking back: it takes one pass, whatever is sent."""
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 
 
-class KeyedRoute(APIRoute):
+class AuthenticatedRoute(APIRoute):
     """``openapi_extra`` may name deepObject parameters (``metadata[key]=value``): these are let through."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -41,7 +41,7 @@ class KeyedRoute(APIRoute):
             f"{parameter['name']}[" for parameter in extra if parameter.get("style") == "deepObject"
         )
         reads_json = self.body_field is not None
-        most_values = (self.openapi_extra or {}).get("x-most-values", MOST_VALUES)
+        most_values = (self.openapi_extra or {}).get("x-most-values", MAX_VALUES)
 
         async def handle(request: Request) -> Response:
             await _admit(request)
@@ -53,8 +53,8 @@ class KeyedRoute(APIRoute):
 
 async def _admit(request: Request) -> None:
     """Raises Unauthenticated and RateLimited."""
-    limits, secret = request.app.state.limits, secret_of(request)
-    with limits.guessing(request, audit_trail.address_of(request)):
+    limits, secret = request.app.state.limits, bearer_token(request)
+    with limits.guessing(request, audit_trail.client_address(request)):
         principal = await run_in_threadpool(authenticate, request.app.state.engine, secret)
     request.state.principal = principal
     limits.spend(request, principal.key_id)
@@ -77,9 +77,9 @@ class ReadRequest(Request):
 def _refuse_unknown_parameters(
     request: Request, known: set[str], prefixes: tuple[str, ...]
 ) -> None:
-    if len(request.query_params.multi_items()) > MOST_PARAMETERS:
+    if len(request.query_params.multi_items()) > MAX_PARAMETERS:
         raise Invalid(
-            f"A request has at most {MOST_PARAMETERS} query parameters.", code="too_many_parameters"
+            f"A request has at most {MAX_PARAMETERS} query parameters.", code="too_many_parameters"
         )
     unknown = [
         name for name in request.query_params if name not in known and not name.startswith(prefixes)
@@ -97,7 +97,7 @@ def _refuse_unknown_parameters(
         )
 
 
-async def _read(request: Request, most_values: int = MOST_VALUES) -> ReadRequest:
+async def _read(request: Request, most_values: int = MAX_VALUES) -> ReadRequest:
     limit: int = request.app.state.settings.max_body_bytes
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared[:20]) > limit:
@@ -110,7 +110,7 @@ async def _read(request: Request, most_values: int = MOST_VALUES) -> ReadRequest
                 if len(raw) > limit:
                     raise TooLarge(f"The body has more than the {limit} bytes that are read here.")
     except TimeoutError as error:
-        raise TooSlow(f"The body did not arrive within {BODY_SECONDS:.0f} s.") from error
+        raise RequestTimeout(f"The body did not arrive within {BODY_SECONDS:.0f} s.") from error
     if raw:
         _check_media_type(request)
         _refuse_many(raw, most_values)
@@ -126,7 +126,7 @@ def _check_media_type(request: Request) -> None:
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     if kind.strip().lower() not in JSON_TYPES or charset not in {"", "utf-8"}:
         shown = repr(given[:100]) if given else "nothing"
-        raise Unsupported(f"The body must be application/json in UTF-8; Content-Type says {shown}.")
+        raise UnsupportedMediaType(f"The body must be application/json in UTF-8; Content-Type says {shown}.")
 
 
 def parse_json(raw: bytes) -> Any:
@@ -145,9 +145,9 @@ def parse_json(raw: bytes) -> Any:
         ) from error
     except ValueError as error:  # integers of thousands of digits
         raise Malformed("The body has a number that is too long.", code="malformed_json") from error
-    if _depth_exceeds(parsed, DEEPEST_NESTING):
+    if _depth_exceeds(parsed, MAX_NESTING):
         raise Malformed(
-            f"The JSON is nested more than {DEEPEST_NESTING} deep.", code="nested_too_deeply"
+            f"The JSON is nested more than {MAX_NESTING} deep.", code="nested_too_deeply"
         )
     return parsed
 

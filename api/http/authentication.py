@@ -18,7 +18,7 @@ class Principal:
     scopes: frozenset[str]
 
 
-def secret_of(request: Request) -> str:
+def bearer_token(request: Request) -> str:
     """The key in ``Authorization: Bearer <key>``; nothing else, such as a cookie, says who calls. Raises Unauthenticated."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():

@@ -3,7 +3,7 @@
 from fastapi import Request
 
 
-def unchanged(request: Request, etag: str) -> bool:
+def is_not_modified(request: Request, etag: str) -> bool:
     """Whether If-None-Match names ``etag``; weak and strong ones are compared alike, as RFC 9110 says."""
     given = [
         tag.strip().removeprefix("W/")

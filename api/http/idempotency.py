@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from api.http import audit_trail
 from core.store import audit, idempotency
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 
 IdempotencyKey = Annotated[
     str | None,
@@ -58,15 +58,15 @@ class Once:
 
         ``location``: such as "/v1/jobs/{id}", filled from the answer. ``keep``: what of the answer may be stored.
         """
-        with writing(self.engine) as session:
+        with write_session(self.engine) as session:
             if self.key is not None:
-                stored = idempotency.begin(session, self.key_id, self.key, self.fingerprint)
+                stored = idempotency.reserve(session, self.key_id, self.key, self.fingerprint)
                 if stored is not None:
                     return _json(stored.status, stored.body, location, replayed=True)
             status, answer = act(session)
             audit.record(session, **self.facts, status=status, target=getattr(answer, "id", None))
             if self.key is not None:
-                idempotency.finish(
+                idempotency.save_response(
                     session, self.key_id, self.key, status, _text(keep(answer) if keep else answer)
                 )
         for action in self._afterwards:
@@ -80,7 +80,7 @@ async def _once(request: Request, idempotency_key: IdempotencyKey = None) -> Onc
     request.state.once = True
     key_id = request.state.principal.key_id
     return Once(
-        request.app.state.engine, key_id, idempotency_key, fingerprint, audit_trail.facts(request)
+        request.app.state.engine, key_id, idempotency_key, fingerprint, audit_trail.audit_values(request)
     )
 
 

@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http import audit_trail, problems
-from api.http.allowed_origins import Origins
-from api.http.audit_trail import Refusals, route_of
+from api.http.allowed_origins import AllowedOrigins
+from api.http.audit_trail import RefusalCounter, route_path
 from api.http.problems import HeadTooLarge
 from api.http.rate_limits import Quota
 from api.http.telemetry import Telemetry
@@ -34,10 +34,10 @@ CHANGING = ("PUT", "PATCH", "DELETE")
 log = structlog.get_logger()
 
 
-class Envelope:
-    def __init__(self, app: ASGIApp, telemetry: Telemetry, origins: Origins) -> None:
+class RequestMiddleware:
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, origins: AllowedOrigins) -> None:
         self.app, self.telemetry, self.origins = app, telemetry, origins
-        self.refusals = Refusals()
+        self.refusals = RefusalCounter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,26 +50,26 @@ class Envelope:
         began = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request=request.state.request_id):
             try:
-                refusal = _too_large(request) or self.origins.refusal(request)
-                app = self.app if refusal is None else problems.respond(request, refusal)
+                refusal = _too_large(request) or self.origins.rejection(request)
+                app = self.app if refusal is None else problems.problem_response(request, refusal)
                 await app(scope, receive, answer.send)
             except ClientDisconnect:
                 pass  # nobody is left to be answered
             except Exception:
                 log.exception("request failed", method=scope["method"], path=scope["path"])
                 if not answer.status:
-                    await problems.unexpected(request)(scope, receive, answer.send)
+                    await problems.internal_error_response(request)(scope, receive, answer.send)
                 else:
                     raise  # half an answer is out: only cutting the connection tells the caller
             finally:
                 self.telemetry.observe(
-                    scope["method"], route_of(request), answer.status, time.perf_counter() - began
+                    scope["method"], route_path(request), answer.status, time.perf_counter() - began
                 )
                 await self.note(request, answer.status)
 
     async def note(self, request: Request, status: int) -> None:
         """A refusal, or a change, goes into the audit log, unless its transaction has written it there."""
-        line = audit_trail.facts(request)
+        line = audit_trail.audit_values(request)
         if 400 <= status < 500:
             code = getattr(request.state, "problem", None)
             times = self.refusals.count(line["key_id"] or line["address"], code or str(status))
@@ -83,8 +83,8 @@ class Envelope:
         else:
             return
         if times is not None:
-            line |= {"status": status, "target": audit_trail.target_of(request)}
-            await run_in_threadpool(partial(audit_trail.write, request.app.state.engine, **line))
+            line |= {"status": status, "target": audit_trail.request_target(request)}
+            await run_in_threadpool(partial(audit_trail.record_line, request.app.state.engine, **line))
 
 
 class _Answer:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fastapi import Request
 
 
-def preferred(request: Request, offered: Sequence[str]) -> str:
+def preferred_media_type(request: Request, offered: Sequence[str]) -> str:
     """One of ``offered`` media types, the first where the caller does not care, or wants none of them."""
     wanted = _wanted(request.headers.get("accept", "*/*"))
     qualities = {kind: _quality(kind, wanted) for kind in offered}

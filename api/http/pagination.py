@@ -15,7 +15,7 @@ Item = TypeVar(
 )
 
 
-def cut(items: Sequence[Item], after: str | None, limit: int) -> schemas.Page[Item]:
+def paginate(items: Sequence[Item], after: str | None, limit: int) -> schemas.Page[Item]:
     """Raises Invalid for a cursor that names no item."""
     start = 0
     if after is not None:

@@ -15,7 +15,7 @@ from starlette.routing import Match
 from api.http.validation import invalid_request
 from api.representation import schemas
 from core.errors import DistillError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
-from core.logs import redacted
+from core.logs import redact
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
@@ -25,7 +25,7 @@ _CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed",
 log = structlog.get_logger()
 
 
-class Unsupported(DistillError):
+class UnsupportedMediaType(DistillError):
     """The body is of another media type than the endpoint reads."""
 
     status = 415
@@ -33,7 +33,7 @@ class Unsupported(DistillError):
     title = "The body's media type is not supported"
 
 
-class TooSlow(DistillError):
+class RequestTimeout(DistillError):
     """The body did not arrive in time."""
 
     status = 408
@@ -41,7 +41,7 @@ class TooSlow(DistillError):
     title = "The request took too long to arrive"
 
 
-class Foreign(DistillError):
+class WrongOrigin(DistillError):
     """The request was sent to another name than the service's, or by a page that may not call it."""
 
     status = 403
@@ -71,7 +71,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
-def respond(
+def problem_response(
     request: Request, error: DistillError, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """The problem document of an error; ``headers`` are added to those that its status asks for."""
@@ -90,9 +90,9 @@ def respond(
     )
 
 
-def unexpected(request: Request) -> JSONResponse:
+def internal_error_response(request: Request) -> JSONResponse:
     """What nobody foresaw: no trace and no reason in it."""
-    return respond(request, DistillError("unexpected"))
+    return problem_response(request, DistillError("unexpected"))
 
 
 def _headers(error: DistillError) -> dict[str, str]:
@@ -140,17 +140,17 @@ def _document(
 
 class _AsciiJson(JSONResponse):
     def render(self, content: Any) -> bytes:
-        return redacted(json.dumps(content, ensure_ascii=True, separators=(",", ":"))).encode()
+        return redact(json.dumps(content, ensure_ascii=True, separators=(",", ":"))).encode()
 
 
 async def _on_distill_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DistillError)
-    return respond(request, error)
+    return problem_response(request, error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return respond(request, invalid_request(error.errors(), error.body))
+    return problem_response(request, invalid_request(error.errors(), error.body))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -158,7 +158,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return respond(request, NotFound("There is nothing at this address."))
+        return problem_response(request, NotFound("There is nothing at this address."))
     detail = str(error.detail)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = _allowed_methods(request)

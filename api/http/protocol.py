@@ -10,9 +10,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-HEAD_BYTES = 32 * 1024
-HEADERS = 100
-HEAD_SECONDS = 10.0
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+MAX_HEAD_SECONDS = 10.0
 """From the connection, or the first byte of a further request, to the end of its headers."""
 
 
@@ -37,7 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # The parser keeps a header to itself until it is whole: one without an end is seen only here.
         if was_in_head and self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
+            if self._head_bytes > MAX_HEAD_BYTES:
                 self._cut_off(431, "head_too_large", "The request's head is too large.")
 
     def on_message_begin(self) -> None:
@@ -46,10 +46,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._wait_for_head()
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url if self._fits(len(url)) else url[: max(0, HEAD_BYTES - len(self.url))])
+        super().on_url(url if self._fits(len(url)) else url[: max(0, MAX_HEAD_BYTES - len(self.url))])
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._fits(len(name) + len(value)) and len(self.headers) < HEADERS:
+        if self._fits(len(name) + len(value)) and len(self.headers) < MAX_HEADERS:
             super().on_header(name, value)
         else:
             self.scope["state"]["head_too_large"] = True
@@ -63,13 +63,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _fits(self, size: int) -> bool:
         self._head_bytes += size
-        if self._head_bytes > HEAD_BYTES:
+        if self._head_bytes > MAX_HEAD_BYTES:
             self.scope["state"]["head_too_large"] = True
-        return self._head_bytes <= HEAD_BYTES
+        return self._head_bytes <= MAX_HEAD_BYTES
 
     def _wait_for_head(self) -> None:
         if self._patience is None:
-            self._patience = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+            self._patience = self.loop.call_later(MAX_HEAD_SECONDS, self._too_slow)
 
     def _head_is_over(self) -> None:
         self._in_head = False
@@ -81,7 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._cut_off(
             408,
             "request_timeout",
-            f"The request's head did not arrive within {HEAD_SECONDS:.0f} s.",
+            f"The request's head did not arrive within {MAX_HEAD_SECONDS:.0f} s.",
         )
 
     def _cut_off(self, status: int, code: str, detail: str) -> None:

@@ -13,7 +13,7 @@ from api.http.problems import RateLimited
 from core.errors import Unauthenticated
 from core.settings import Settings
 
-MOST_CALLERS = 10_000
+MAX_CALLERS = 10_000
 """Of more than these the one that was not heard of for the longest is forgotten: it begins anew, with a full bucket."""
 BURST_SECONDS = 10.0
 
@@ -34,7 +34,7 @@ class Quota:
         }
 
 
-class Buckets:
+class TokenBuckets:
     """A bucket of ``burst`` tokens for each caller, filled with ``per_second``. Both 0: none is ever empty. Not for threads."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Buckets:
         self.per_second, self.burst, self.clock = per_second, burst, clock
         self._seen: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def left(self, caller: str) -> float:
+    def available(self, caller: str) -> float:
         if not self.burst:
             return math.inf
         left, at = self._seen.get(caller, (self.burst, self.clock()))
@@ -51,11 +51,11 @@ class Buckets:
 
     def take(self, caller: str) -> bool:
         """A token, if there is a whole one."""
-        left = self.left(caller)
+        left = self.available(caller)
         if self.burst and left >= 1:
             self._seen[caller] = (left - 1, self.clock())
             self._seen.move_to_end(caller)
-            if len(self._seen) > MOST_CALLERS:
+            if len(self._seen) > MAX_CALLERS:
                 self._seen.popitem(last=False)
         return left >= 1
 
@@ -63,31 +63,31 @@ class Buckets:
         """None without a limit."""
         if not self.burst:
             return None
-        left = self.left(caller)
+        left = self.available(caller)
         return Quota(int(self.burst), int(left), math.ceil((self.burst - left) / self.per_second))
 
     def refusal(self, caller: str) -> RateLimited:
         return RateLimited(
             "Too many requests; try again a little later.",
-            math.ceil((1 - self.left(caller)) / self.per_second),
+            math.ceil((1 - self.available(caller)) / self.per_second),
         )
 
 
-class Limits:
+class RateLimits:
     """Requests by key, and wrong keys by address: whoever guesses too often is not heard for a while, right guess or wrong."""
 
     def __init__(self, settings: Settings) -> None:
-        self.requests = Buckets(
+        self.requests = TokenBuckets(
             settings.requests_per_second, settings.requests_per_second * BURST_SECONDS
         )
-        self.wrong_keys = Buckets(
+        self.wrong_keys = TokenBuckets(
             settings.failed_logins_per_minute / 60, settings.failed_logins_per_minute
         )
 
     @contextmanager
-    def guessing(self, request: Request, address: str) -> Iterator[None]:
+    def checking_key(self, request: Request, address: str) -> Iterator[None]:
         """Around the look at a key. Raises RateLimited."""
-        if self.wrong_keys.left(address) < 1:
+        if self.wrong_keys.available(address) < 1:
             request.state.quota = self.wrong_keys.quota(address)
             raise self.wrong_keys.refusal(address)
         try:
@@ -96,7 +96,7 @@ class Limits:
             self.wrong_keys.take(address)
             raise
 
-    def spend(self, request: Request, key_id: str) -> None:
+    def charge(self, request: Request, key_id: str) -> None:
         """One request of the key; the answer will say how many are left. Raises RateLimited."""
         granted = self.requests.take(key_id)
         request.state.quota = self.requests.quota(key_id)

@@ -5,19 +5,20 @@ from itertools import islice
 from typing import Any
 
 from core.errors import FieldError, Invalid
+from core.jobspec.upgrades import RENAMED_FIELDS
 
-MOST_ERRORS = 50
-LONGEST_VALUE = 60
-LONGEST_STEP = 200
+MAX_ERRORS = 50
+MAX_VALUE_LENGTH = 60
+MAX_STEP_LENGTH = 200
 _DISCRIMINATORS = ("kind", "name", "architecture")
 _SILENT = {"missing", "extra_forbidden", "json_invalid", "union_tag_not_found", "union_tag_invalid"}
 """Kinds of error whose sentence needs no value: there is none, or it may be anything."""
 
 
-def invalid(errors: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
+def invalid_body(errors: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
     """Pydantic's errors, whose locations begin inside ``body``, as one refusal."""
     return _summed_up(
-        [_field(error, tuple(error["loc"]), body) for error in islice(errors, MOST_ERRORS)]
+        [_field(error, tuple(error["loc"]), body) for error in islice(errors, MAX_ERRORS)]
     )
 
 
@@ -25,7 +26,7 @@ def invalid_request(errors: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
     """The same for FastAPI's errors, whose locations begin with body, query, path or header."""
     found = [
         _field(error, tuple(error["loc"])[1:], body if error["loc"][0] == "body" else None)
-        for error in islice(errors, MOST_ERRORS)
+        for error in islice(errors, MAX_ERRORS)
     ]
     return _summed_up(found)
 
@@ -56,11 +57,13 @@ def _path(location: tuple[str | int, ...], body: Any) -> tuple[str | int, ...]:
             here = here[step]
         else:
             here = None
-        path.append(step[:LONGEST_STEP] if isinstance(step, str) else step)
+        path.append(step[:MAX_STEP_LENGTH] if isinstance(step, str) else step)
     return tuple(path)
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden" and error["loc"][-1] in RENAMED_FIELDS:
+        return f"This field is called {RENAMED_FIELDS[error['loc'][-1]]}."
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[:1].upper() + message[1:]
     value = error.get("input")
@@ -75,4 +78,4 @@ def _shown(value: str | float | None) -> str:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits
         return ""
-    return f", not {text}" if len(text) <= LONGEST_VALUE else ""
+    return f", not {text}" if len(text) <= MAX_VALUE_LENGTH else ""

@@ -59,7 +59,7 @@ def created(location: str, parameter: str, *operations: str) -> Responses:
     return {201: {"description": "Created", "headers": headers, "links": links}}
 
 
-def content(description: str, *media_types: str) -> dict[str, Any]:
+def any_body(description: str, *media_types: str) -> dict[str, Any]:
     """A body of any kind."""
     return {"description": description, "content": {media_type: {} for media_type in media_types}}
 
@@ -68,9 +68,9 @@ NOT_MODIFIED: Responses = {
     304: {"description": "It is still what If-None-Match names", "headers": ETAG}
 }
 
-DOWNLOAD: Responses = {
+DOWNLOAD_RESPONSES: Responses = {
     200: {
-        **content("The whole file", "*/*"),
+        **any_body("The whole file", "*/*"),
         "headers": {
             **ETAG,
             "Accept-Ranges": {"schema": {"type": "string"}},
@@ -82,7 +82,7 @@ DOWNLOAD: Responses = {
         },
     },
     206: {
-        **content("The part that Range asks for", "*/*"),
+        **any_body("The part that Range asks for", "*/*"),
         "headers": {"Content-Range": {"schema": {"type": "string"}}},
     },
     307: {
@@ -93,7 +93,7 @@ DOWNLOAD: Responses = {
     **problems(404, 416),
 }
 
-UPLOAD: dict[str, Any] = {
+UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
@@ -122,7 +122,7 @@ JOB_EXAMPLES: Any = {
             "name": "mobilenet from wrn",
             "metadata": {"team": "vision"},
             "teacher": "wrn-34-10-trades",
-            "student": {"architecture": "mobilenet_v2", "normalisation": "cifar10"},
+            "student": {"architecture": "mobilenet_v2", "normalization": "cifar10"},
             "data": {"dataset": "cifar10"},
             "method": {"name": "starship", "adaptive": False},
             "adversary": {"name": "pgd", "radius": "8/255", "step_size": "2/255", "steps": 10},

@@ -17,24 +17,24 @@ from core.store.lifecycle import transitions
 _summaries = TypeAdapter(list[schemas.JobSummaryResponse])
 
 
-class Waiting(NamedTuple):
+class QueueState(NamedTuple):
     """What of a job changes without the job: whoever is before it in the queue, and who there is to take it."""
 
     position: int | None
     reason: str | None
 
 
-def waiting(session: Session, row: tables.JobRow) -> Waiting:
+def queue_state(session: Session, row: tables.JobRow) -> QueueState:
     """``reason``: what its last attempt left behind, and whether there is any worker for it at this moment."""
     reason = (
-        " ".join(it for it in (row.pending_reason, workers.obstacle(session, row)) if it) or None
+        " ".join(it for it in (row.pending_reason, workers.explain_waiting(session, row)) if it) or None
     )
-    return Waiting(jobs.queue_position(session, row), reason)
+    return QueueState(jobs.queue_position(session, row), reason)
 
 
-def job(session: Session, row: tables.JobRow, waits: Waiting | None = None) -> schemas.JobResponse:
+def job(session: Session, row: tables.JobRow, waits: QueueState | None = None) -> schemas.JobResponse:
     """``waits``: as ``waiting`` has found it, where that was asked before."""
-    waits = waits or waiting(session, row)
+    waits = waits or queue_state(session, row)
     history = [
         schemas.StatusChange(status=event.data["to"], at=event.at, reason=event.data.get("reason"))
         for event in transitions.history(session, row.id)
@@ -66,15 +66,15 @@ def _summary(columns: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def sweep(row: tables.SweepRow, counts: sweeps.Counts) -> schemas.SweepResponse:
+def sweep(row: tables.SweepRow, counts: sweeps.StatusCounts) -> schemas.SweepResponse:
     return schemas.SweepResponse(**_sweep(row, counts), spec=row.spec)
 
 
-def sweep_summary(row: tables.SweepRow, counts: sweeps.Counts) -> schemas.SweepSummaryResponse:
+def sweep_summary(row: tables.SweepRow, counts: sweeps.StatusCounts) -> schemas.SweepSummaryResponse:
     return schemas.SweepSummaryResponse(**_sweep(row, counts))
 
 
-def _sweep(row: tables.SweepRow, counts: sweeps.Counts) -> dict[str, Any]:
+def _sweep(row: tables.SweepRow, counts: sweeps.StatusCounts) -> dict[str, Any]:
     return {
         **_columns(row, schemas.SweepSummaryResponse),
         "jobs": counts,
@@ -104,7 +104,7 @@ def dataset(row: tables.DatasetRow) -> schemas.DatasetResponse:
     )
 
 
-def worker(seen: workers.Seen) -> schemas.WorkerResponse:
+def worker(seen: workers.WorkerState) -> schemas.WorkerResponse:
     return schemas.WorkerResponse(
         **_columns(seen.row, schemas.WorkerResponse), alive=seen.alive, running=seen.running
     )
@@ -126,12 +126,12 @@ def audit_line(row: tables.AuditRow) -> schemas.AuditLineResponse:
     return schemas.AuditLineResponse(**_columns(row, schemas.AuditLineResponse))
 
 
-def _columns(row: tables.Base, answer: type[schemas.Response]) -> dict[str, Any]:
+def _columns(row: tables.Base, answer: type[schemas.ResponseBody]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _shared(type(row), answer)}
 
 
 @cache
-def _shared(table: type[tables.Base], answer: type[schemas.Response]) -> tuple[str, ...]:
+def _shared(table: type[tables.Base], answer: type[schemas.ResponseBody]) -> tuple[str, ...]:
     """What is called the same in the table and in the answer."""
     return tuple(
         column.key for column in inspect(table).column_attrs if column.key in answer.model_fields

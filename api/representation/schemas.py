@@ -8,14 +8,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from core.errors import FailureClass
 from core.jobspec.data import ClassName, DatasetDescription, Reading
-from core.jobspec.job import AnyJobSpec, SubmittedJobSpec
 from core.jobspec.network import ModelDescription, Network
+from core.jobspec.resolved import JobSpec, ResolvedSpec
 from core.jobspec.status import Phase, Status
 from core.jobspec.sweep import SweepSpec
 from core.store.keys import Scope
 
 
-class Response(BaseModel):
+class ResponseBody(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
@@ -36,7 +36,7 @@ Time = Annotated[str, BeforeValidator(rfc3339), Field(json_schema_extra={"format
 Item = TypeVar("Item")
 
 
-class Page(Response, Generic[Item]):
+class Page(ResponseBody, Generic[Item]):
     data: list[Item]
     has_more: bool
     next_cursor: str | None
@@ -45,12 +45,12 @@ class Page(Response, Generic[Item]):
     """Only with `include_total=true`."""
 
 
-class FieldProblem(Response):
+class FieldProblem(ResponseBody):
     path: list[str | int]
     message: str
 
 
-class Problem(Response):
+class Problem(ResponseBody):
     """RFC 9457."""
 
     type: str
@@ -66,7 +66,7 @@ class Problem(Response):
     errors: list[FieldProblem] = []
 
 
-class JobProgress(Response):
+class JobProgress(ResponseBody):
     phase: Phase | None = None
     step: int | None = None
     """Training steps; units of the measure's own while evaluating."""
@@ -79,7 +79,7 @@ class JobProgress(Response):
     eta_seconds: float | None = None
 
 
-class Failure(Response):
+class Failure(ResponseBody):
     code: str
     failure_class: FailureClass = Field(serialization_alias="class", validation_alias="class")
     message: str
@@ -87,13 +87,13 @@ class Failure(Response):
     attempt: int
 
 
-class StatusChange(Response):
+class StatusChange(ResponseBody):
     status: Status
     at: Time
     reason: str | None
 
 
-class JobSummaryResponse(Response):
+class JobSummaryResponse(ResponseBody):
     """A job as lists show it."""
 
     id: str
@@ -137,12 +137,12 @@ class JobSummaryResponse(Response):
 class JobResponse(JobSummaryResponse):
     queue_position: int | None
     """1: next; null unless queued."""
-    spec: AnyJobSpec
+    spec: JobSpec
     """Fully resolved."""
     status_history: list[StatusChange]
 
 
-class Estimate(Response):
+class Estimate(ResponseBody):
     """None where nothing is trained."""
 
     steps_per_epoch: int | None = None
@@ -156,17 +156,17 @@ class Estimate(Response):
     """About how many forward passes of student or teacher on one image, over the whole job: the measure of its cost."""
 
 
-class DryRunResponse(Response):
+class DryRunResponse(ResponseBody):
     """What POST /v1/jobs?dry_run=true answers: nothing is stored."""
 
-    spec: SubmittedJobSpec
+    spec: ResolvedSpec
     """Fully resolved."""
     dataset_id: str
     teacher_id: str | None
     estimate: Estimate
 
 
-class SweepSummaryResponse(Response):
+class SweepSummaryResponse(ResponseBody):
     id: str
     name: str | None
     size: int
@@ -183,24 +183,24 @@ class SweepResponse(SweepSummaryResponse):
     """As it was sent; the jobs' own specs are fully resolved."""
 
 
-class SweptJob(Response):
+class SweepDryRunJob(ResponseBody):
     line: str
     """Its line in the table."""
     title: str
     """Line and seed."""
-    spec: SubmittedJobSpec
+    spec: ResolvedSpec
     """Fully resolved."""
 
 
-class SweepDryRunResponse(Response):
+class SweepDryRunResponse(ResponseBody):
     """What POST /v1/sweeps?dry_run=true answers: nothing is stored."""
 
-    jobs: list[SweptJob]
+    jobs: list[SweepDryRunJob]
     network_passes: int
     """Of all jobs: forward passes of one image through one network, the measure of the cost."""
 
 
-class EventResponse(Response):
+class EventResponse(ResponseBody):
     seq: int
     type: str
     """status, phase, epoch, file, measured, resumed, note, imported, …"""
@@ -209,17 +209,17 @@ class EventResponse(Response):
     data: dict[str, Any]
 
 
-class MetricSeries(Response):
+class MetricSeries(ResponseBody):
     name: str
     points: list[tuple[int, float]]
     """(step, value), by step."""
 
 
-class MetricsResponse(Response):
+class MetricsResponse(ResponseBody):
     series: list[MetricSeries]
 
 
-class ArtifactResponse(Response):
+class ArtifactResponse(ResponseBody):
     name: str
     kind: Literal["checkpoint", "weights", "report", "figure", "export"]
     size: int
@@ -231,7 +231,7 @@ class ArtifactResponse(Response):
     """Where to download it: this API's path."""
 
 
-class ModelResponse(Response):
+class ModelResponse(ResponseBody):
     id: str
     name: str
     status: Literal["awaiting_upload", "importing", "ready", "refused"]
@@ -251,7 +251,7 @@ class ModelResponse(Response):
     """Only in the answer to a DELETE."""
 
 
-class DatasetResponse(Response):
+class DatasetResponse(ResponseBody):
     id: str
     name: str
     status: Literal["awaiting_upload", "importing", "ready", "refused"]
@@ -271,7 +271,7 @@ class DatasetResponse(Response):
     """Only in the answer to a DELETE."""
 
 
-class ArchitectureResponse(Response):
+class ArchitectureResponse(ResponseBody):
     name: str
     title: str
     channels: list[int]
@@ -282,7 +282,7 @@ class ArchitectureResponse(Response):
     """JSON Schema."""
 
 
-class MethodResponse(Response):
+class MethodResponse(ResponseBody):
     name: str
     kind: Literal["distillation", "adversarial_training"]
     summary: str
@@ -290,7 +290,7 @@ class MethodResponse(Response):
     """JSON Schema."""
 
 
-class WorkerResponse(Response):
+class WorkerResponse(ResponseBody):
     name: str
     version: str
     """Of the program."""
@@ -310,7 +310,7 @@ class WorkerResponse(Response):
     seen_at: Time
 
 
-class KeyResponse(Response):
+class KeyResponse(ResponseBody):
     id: str
     name: str
     scopes: list[Scope]
@@ -325,7 +325,7 @@ class NewKeyResponse(KeyResponse):
     """Shown once: null where the answer to a repeated request is replayed."""
 
 
-class ProjectResponse(Response):
+class ProjectResponse(ResponseBody):
     id: str
     name: str
     created_at: Time
@@ -336,7 +336,7 @@ class NewProjectResponse(ProjectResponse):
     """Its first key, with every scope in it."""
 
 
-class AuditLineResponse(Response):
+class AuditLineResponse(ResponseBody):
     """A change, or a request that was refused."""
 
     id: str
@@ -358,11 +358,11 @@ class AuditLineResponse(Response):
     """How many alike there had been within the hour: many refusals leave few lines."""
 
 
-class Health(Response):
+class Health(ResponseBody):
     status: Literal["ok"]
 
 
-class Readiness(Response):
+class Readiness(ResponseBody):
     status: Literal["ready"]
     database: Literal["ok"]
     objects: Literal["ok"]
@@ -371,7 +371,7 @@ class Readiness(Response):
 # -- small bodies
 
 
-class Body(BaseModel):
+class RequestBody(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
@@ -383,17 +383,17 @@ Name = Annotated[
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-class NewKeyBody(Body):
+class CreateKeyRequest(RequestBody):
     name: Name
     scopes: list[Scope] = Field(min_length=1, max_length=4)
     expires_in_days: int | None = Field(default=None, ge=1, le=3650)
 
 
-class ProjectBody(Body):
+class CreateProjectRequest(RequestBody):
     name: Name
 
 
-class ModelBody(Body):
+class CreateModelRequest(RequestBody):
     """A network whose weights will be uploaded to /v1/models/{id}/content."""
 
     name: Name
@@ -406,7 +406,7 @@ class ModelBody(Body):
     """Of the file that will be uploaded; checked while it streams in."""
 
 
-class DatasetBody(Reading):
+class CreateDatasetRequest(Reading):
     """A data set from the operator's data folder, one that the worker downloads, or (with neither) one whose archive
     will be uploaded to /v1/datasets/{id}/content."""
 

@@ -10,7 +10,7 @@ from core.reportspec.table import Line, Table
 MEDIA_TYPES = {"md": "text/markdown", "csv": "text/csv"}
 
 
-def markdown(table: Table) -> str:
+def to_markdown(table: Table) -> str:
     """Accuracies in %, mean ± SD; the best line in bold."""
     headings = ["", "jobs", *map(heading, table.measures)]
     lines = [_row(headings), _row(["---"] * len(headings))]
@@ -28,7 +28,7 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
-def comma_separated(table: Table) -> str:
+def to_csv(table: Table) -> str:
     """Shares as they are, in [0, 1]. What begins like a formula is quoted, so that no spreadsheet runs it."""
     text = io.StringIO()
     writer = csv.writer(text)
@@ -51,4 +51,4 @@ def _values(line: Line, measures: list[str]) -> list[object]:
     return found
 
 
-FORMS: dict[str, Callable[[Table], str]] = {"md": markdown, "csv": comma_separated}
+WRITERS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "csv": to_csv}

@@ -1,7 +1,7 @@
 """What a job will cost, as far as its spec tells: steps, images, and passes of the networks, which depend on no machine."""
 
 from api.representation import schemas
-from api.submission.prepare import Prepared
+from api.submission.prepare import PreparedJob
 from core.jobspec import compatibility
 from core.jobspec.evaluation import (
     SELECTION_STEPS,
@@ -24,7 +24,7 @@ PGD_20 = 20
 """Passes of the attack that most analyses are taken under."""
 
 
-def estimate(ready: Prepared) -> schemas.Estimate:
+def estimate_cost(ready: PreparedJob) -> schemas.Estimate:
     """What the job will cost, as far as its spec tells."""
     spec, data = ready.spec, ready.description
     test_images = min(spec.evaluation.limit or data.test_images, data.test_images)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api.http.idempotency import Once
-from api.http.validation import invalid
+from api.http.validation import invalid_body
 from core import queue
 from core.errors import FieldError, Invalid, NotFound
 from core.jobspec import compatibility, defaults
@@ -18,39 +18,38 @@ from core.jobspec.job import (
     EvaluationJobSpec,
     ImportDatasetSpec,
     ImportModelSpec,
-    SubmittedJobSpec,
     SubmittedSpec,
     TrainingSpec,
+    parse_submitted,
 )
+from core.jobspec.resolved import ResolvedSpec
 from core.settings import Settings
 from core.store import datasets, jobs, models
 from core.store.database import tables
 
-_submitted: TypeAdapter[SubmittedSpec] = TypeAdapter(SubmittedJobSpec)
-
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedJob:
     """A job that fits together, fully resolved."""
 
-    spec: SubmittedSpec
+    spec: ResolvedSpec
     dataset_id: str
     teacher_id: str | None
     description: DatasetDescription
 
 
-def checked(body: dict[str, Any]) -> SubmittedSpec:
+def validate_spec(body: dict[str, Any]) -> SubmittedSpec:
     """A body that no endpoint has checked yet, as a spec. Raises Invalid with the fields that are wrong, as they are in it."""
     try:
-        return _submitted.validate_python(body)
+        return parse_submitted(body)
     except ValidationError as error:
-        raise invalid(error.errors(include_url=False), body) from error
+        raise invalid_body(error.errors(include_url=False), body) from error
 
 
-def prepare(session: Session, project_id: str, spec: SubmittedSpec) -> Prepared:
+def prepare_job(session: Session, project_id: str, spec: SubmittedSpec) -> PreparedJob:
     """Look up what the spec names and check that all of it fits. Raises Invalid with every field that is wrong."""
     wrong: list[FieldError] = []
-    found = Lookup(session, project_id, wrong)
+    found = InputResolver(session, project_id, wrong)
     dataset = found.dataset(spec.data.dataset, ("data", "dataset"))
     description = None if dataset is None else datasets.describe(dataset)
     if isinstance(spec, EvaluationJobSpec):
@@ -63,10 +62,10 @@ def prepare(session: Session, project_id: str, spec: SubmittedSpec) -> Prepared:
             wrong,
             code="job_cannot_run",
         )
-    return Prepared(defaults.resolve(spec, description), dataset.id, teacher_id, description)
+    return PreparedJob(defaults.resolve(spec, description), dataset.id, teacher_id, description)
 
 
-class Lookup:
+class InputResolver:
     """What a spec names, by the project's rows; what is not there, or not ready, is added to ``wrong``."""
 
     def __init__(self, session: Session, project_id: str, wrong: list[FieldError]) -> None:
@@ -95,7 +94,7 @@ class Lookup:
 
 
 def _prepare_training(
-    found: Lookup, spec: TrainingSpec, dataset: DatasetDescription | None
+    found: InputResolver, spec: TrainingSpec, dataset: DatasetDescription | None
 ) -> tuple[TrainingSpec, str | None]:
     """The spec with the ids of what it names beside teacher and data set, and the teacher's id."""
     teacher = found.model(spec.teacher, "teacher") if isinstance(spec, DistillationSpec) else None
@@ -124,7 +123,7 @@ def _prepare_training(
 
 
 def _prepare_evaluation(
-    found: Lookup, spec: EvaluationJobSpec, dataset: DatasetDescription | None
+    found: InputResolver, spec: EvaluationJobSpec, dataset: DatasetDescription | None
 ) -> tuple[EvaluationJobSpec, str | None]:
     """The spec with the model's id, and the reference's id."""
     model, reference = found.model(spec.model, "model"), found.model(spec.reference, "reference")
@@ -147,7 +146,7 @@ def submit(
     session: Session, once: Once, settings: Settings, project_id: str, spec: SubmittedSpec
 ) -> tables.JobRow:
     """Checked and queued."""
-    return queue_job(session, once, settings, project_id, prepare(session, project_id, spec))
+    return queue_job(session, once, settings, project_id, prepare_job(session, project_id, spec))
 
 
 def queue_job(
@@ -155,8 +154,8 @@ def queue_job(
     once: Once,
     settings: Settings,
     project_id: str,
-    ready: Prepared,
-    place: jobs.Place | None = None,
+    ready: PreparedJob,
+    place: jobs.SweepPosition | None = None,
 ) -> tables.JobRow:
     """A queued job; the workers hear of it after the commit."""
     job = jobs.submit(
@@ -165,7 +164,7 @@ def queue_job(
         ready.spec,
         dataset_id=ready.dataset_id,
         teacher_id=ready.teacher_id,
-        place=place,
+        position=place,
     )
     once.afterwards(partial(queue.wake_workers, settings, job.id))
     return job

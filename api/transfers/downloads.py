@@ -8,18 +8,18 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from api.dependencies import Flag
+from api.dependencies import QueryBool
 from api.http import problems
-from api.http.conditional import unchanged
+from api.http.conditional import is_not_modified
 from core.errors import CorruptObject, NotFound, RangeUnsatisfiable
 from core.store.objects.store import Objects
 
 URL_SECONDS = 300
-Direct = Annotated[Flag, Query(description="Never redirect to the object store.")]
+DirectDownload = Annotated[QueryBool, Query(description="Never redirect to the object store.")]
 
 
 @dataclass(frozen=True)
-class File:
+class StoredFile:
     """What the database knows of a stored file."""
 
     key: str
@@ -30,7 +30,7 @@ class File:
 
 
 def serve(
-    request: Request, objects: Objects, file: File, *, direct: bool, inline: bool = False
+    request: Request, objects: Objects, file: StoredFile, *, direct: bool, inline: bool = False
 ) -> Response:
     """200, 206, 304, 307 or 416. ``inline``: to be read on the spot, not saved.
 
@@ -43,7 +43,7 @@ def serve(
         "Accept-Ranges": "bytes",
         "Repr-Digest": f"sha-256=:{_base64(file.sha256)}:",
     }
-    if unchanged(request, etag):
+    if is_not_modified(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
     url = None if direct else objects.signed_url(file.key, URL_SECONDS)
     if url is not None:
@@ -53,7 +53,7 @@ def serve(
     try:
         part = _part(request, etag, file.size)
     except RangeUnsatisfiable as error:
-        return problems.respond(request, error, {"Content-Range": f"bytes */{file.size}"})
+        return problems.problem_response(request, error, {"Content-Range": f"bytes */{file.size}"})
     start, end = part or (0, file.size)
     if part is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
@@ -63,9 +63,9 @@ def serve(
         return Response(None, status, headers, file.media_type)
     try:
         if part is None:
-            content = objects.verified(file.key, file.size, file.sha256)
+            content = objects.open_verified(file.key, file.size, file.sha256)
         else:
-            content = objects.open(file.key, start, end, stored=file.size)
+            content = objects.open(file.key, start, end, expected_size=file.size)
     except NotFound as error:
         raise CorruptObject(f"The stored file {file.key} is gone.") from error
     return StreamingResponse(content, status, headers, file.media_type)

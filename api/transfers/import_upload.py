@@ -13,11 +13,11 @@ from api.transfers import uploads
 from core import queue
 from core.errors import Conflict
 from core.jobspec.job import ImportSpec
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.uploaded_items import Row, UploadedItems
 
 
-async def take_in(
+async def receive_import(
     request: Request,
     caller: Principal,
     library: UploadedItems[Row],
@@ -33,10 +33,10 @@ async def take_in(
     row = await run_in_threadpool(_awaiting, engine, caller, library, reference)
 
     def moves() -> None:
-        with writing(engine) as session:
-            library.touch(session, row.id)
+        with write_session(engine) as session:
+            library.renew_upload(session, row.id)
 
-    size, sha256 = await uploads.receive(
+    size, sha256 = await uploads.store_body(
         request,
         state.objects,
         row.id,
@@ -47,7 +47,7 @@ async def take_in(
     )
 
     def begin_import() -> Row:
-        with writing(engine) as session:
+        with write_session(engine) as session:
             awaiting = library.get(session, caller.project_id, row.id)
             job = prepare.submit_import(session, caller.project_id, spec(awaiting), awaiting.name)
             return library.begin_import(session, awaiting, job.id, size=size, sha256=sha256)
@@ -60,7 +60,7 @@ async def take_in(
 def _awaiting(
     engine: Engine, caller: Principal, library: UploadedItems[Row], reference: str
 ) -> Row:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         row = library.get(session, caller.project_id, reference)
     if row.status != "awaiting_upload":
         raise Conflict(

@@ -10,21 +10,21 @@ import anyio
 from anyio import from_thread, to_thread
 from fastapi import Request
 
-from api.http.problems import TooSlow, Unsupported
+from api.http.problems import RequestTimeout, UnsupportedMediaType
 from core.errors import Conflict, Refused, TooLarge, Unavailable
 from core.store.objects.store import Objects, upload_key
 
-SNIFFED_BYTES = 512
+SIGNATURE_BYTES = 512
 PATIENCE_SECONDS = 60.0
-LEAST_BYTES_PER_SECOND = 10_000
+MIN_BYTES_PER_SECOND = 10_000
 """After ``PATIENCE_SECONDS``, on average over the whole upload."""
-TOLD_EVERY_SECONDS = 60.0
+PROGRESS_SECONDS = 60.0
 
 _under_way: set[str] = set()
 _lock = threading.Lock()
 
 
-async def receive(
+async def store_body(
     request: Request,
     objects: Objects,
     owner_id: str,
@@ -42,7 +42,7 @@ async def receive(
     _check_headers(request, limit)
     with _alone(owner_id):
         first, rest = await _beginning(_chunks(request))
-        sniff(first[:SNIFFED_BYTES])
+        sniff(first[:SIGNATURE_BYTES])
         key = upload_key(owner_id)
         size, digest = await to_thread.run_sync(
             objects.put_stream,
@@ -66,7 +66,7 @@ def _check_headers(request: Request, limit: int) -> None:
         .lower()
     )
     if kind != "application/octet-stream":
-        raise Unsupported(
+        raise UnsupportedMediaType(
             f"The body must be application/octet-stream; Content-Type says {kind[:100]!r}."
         )
     declared = request.headers.get("content-length", "")
@@ -99,10 +99,10 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise TooSlow(f"Nothing arrived for {PATIENCE_SECONDS:.0f} s.") from error
+            raise RequestTimeout(f"Nothing arrived for {PATIENCE_SECONDS:.0f} s.") from error
         had += len(chunk)
-        if had < (time.monotonic() - began - PATIENCE_SECONDS) * LEAST_BYTES_PER_SECOND:
-            raise TooSlow(f"The upload is slower than {LEAST_BYTES_PER_SECOND} bytes per second.")
+        if had < (time.monotonic() - began - PATIENCE_SECONDS) * MIN_BYTES_PER_SECOND:
+            raise RequestTimeout(f"The upload is slower than {MIN_BYTES_PER_SECOND} bytes per second.")
         if chunk:
             yield chunk
 
@@ -112,7 +112,7 @@ async def _beginning(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator
     first = b""
     async for chunk in chunks:
         first += chunk
-        if len(first) >= SNIFFED_BYTES:
+        if len(first) >= SIGNATURE_BYTES:
             break
     return first, chunks
 
@@ -128,7 +128,7 @@ def _from_thread(first: bytes, rest: AsyncIterator[bytes]) -> Iterator[bytes]:
 def _telling(moves: Callable[[], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
     told_at = -math.inf
     for chunk in chunks:
-        if time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
+        if time.monotonic() - told_at >= PROGRESS_SECONDS:
             with suppress(Unavailable):
                 moves()
             told_at = time.monotonic()

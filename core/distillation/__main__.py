@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.distillation.jobs.dataset_import import import_dataset
-from core.distillation.jobs.failures import diagnosis, failed
-from core.distillation.jobs.import_progress import ImportProgress, Stopped
+from core.distillation.jobs.failures import classify_failure, failed_event
+from core.distillation.jobs.import_progress import ImportProgress, ImportStopped
 from core.distillation.jobs.model_import import import_model
 from core.errors import JobFailed, Refused
 from core.job_folder import Ended, JobFolder
-from core.jobspec.job import EvaluationJobSpec as EvaluationSpec
-from core.jobspec.job import ImportDatasetSpec, ImportModelSpec, SubmittedSpec
+from core.jobspec.job import ImportDatasetSpec, ImportModelSpec
+from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedSpec
 
 if TYPE_CHECKING:
-    from core.distillation.jobs.run import Run
+    from core.distillation.jobs.run import JobRun
 
 DEFAULT_IMPORT_SECONDS = 3600.0
-EXIT = {"succeeded": 0, "failed": 1, "stopped": 2}
+EXIT_STATUS = {"succeeded": 0, "failed": 1, "stopped": 2}
 
 
 def main() -> int:
@@ -41,39 +41,39 @@ def main() -> int:
     parser.add_argument("--supervised", action="store_true", help="end when standard input closes")
     arguments = parser.parse_args()
     if arguments.supervised:
-        threading.Thread(target=end_with_supervisor, daemon=True).start()
+        threading.Thread(target=exit_with_supervisor, daemon=True).start()
     signalled = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: signalled.set())
     with contextlib.suppress(ValueError, KeyError):
         torch.set_num_threads(int(os.environ["DISTILL_THREADS"]))
     folder = JobFolder(arguments.folder)
     ended = run(folder, signalled)
-    folder.say(ended)
+    folder.emit(ended)
     if ended.message:
         print(ended.message, file=sys.stderr)
-    return EXIT[ended.outcome]
+    return EXIT_STATUS[ended.outcome]
 
 
 def run(folder: JobFolder, signalled: threading.Event) -> Ended:
     """The job's end, whatever happens in it."""
     try:
         folder.output.mkdir(exist_ok=True)
-        return carry_out(folder, lambda: signalled.is_set() or folder.stop_reason() is not None)
-    except Stopped:
-        return folder.stopped()
+        return run_spec(folder, lambda: signalled.is_set() or folder.stop_reason() is not None)
+    except ImportStopped:
+        return folder.stopped_event()
     except Refused as error:
-        return failed(error.code, "user", error.message)
+        return failed_event(error.code, "user", error.message)
     except JobFailed as error:
-        return failed(error.code, error.failure_class, error.message)
+        return failed_event(error.code, error.failure_class, error.message)
     except Exception as error:
         traceback.print_exc()
-        return diagnosis(error)
+        return classify_failure(error)
 
 
-def carry_out(folder: JobFolder, stop: Callable[[], bool]) -> Ended:
+def run_spec(folder: JobFolder, stop: Callable[[], bool]) -> Ended:
     spec = folder.read_spec()
     if not isinstance(spec, ImportModelSpec | ImportDatasetSpec):
-        return job(folder, spec, stop).run()
+        return create_run(folder, spec, stop).run()
     progress = ImportProgress(
         folder, stop, float(os.environ.get("DISTILL_IMPORT_SECONDS", DEFAULT_IMPORT_SECONDS))
     )
@@ -84,7 +84,7 @@ def carry_out(folder: JobFolder, stop: Callable[[], bool]) -> Ended:
     return Ended(outcome="succeeded")
 
 
-def job(folder: JobFolder, spec: SubmittedSpec, stop: Callable[[], bool]) -> "Run":
+def create_run(folder: JobFolder, spec: ResolvedSpec, stop: Callable[[], bool]) -> "JobRun":
     """A job at work in its folder."""
     from core.distillation.jobs.evaluation import (
         EvaluationRun,  # here: half a second, which no import should cost
@@ -93,12 +93,12 @@ def job(folder: JobFolder, spec: SubmittedSpec, stop: Callable[[], bool]) -> "Ru
 
     return (
         EvaluationRun(folder, spec, stop)
-        if isinstance(spec, EvaluationSpec)
+        if isinstance(spec, ResolvedEvaluationJobSpec)
         else TrainingRun(folder, spec, stop)
     )
 
 
-def end_with_supervisor() -> None:
+def exit_with_supervisor() -> None:
     """Standard input is a pipe that only the supervisor holds open."""
     with contextlib.suppress(OSError):
         while os.read(0, 4096):

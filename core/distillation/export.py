@@ -37,7 +37,7 @@ class Exported:
 def export(
     network: Classifier, description: ModelDescription, formats: tuple[ExportFormat, ...]
 ) -> Iterator[Exported]:
-    """Files that take images [B, C, H, W] in [0, 1], any B, and give logits [B, K]; normalisation is inside.
+    """Files that take images [B, C, H, W] in [0, 1], any B, and give logits [B, K]; normalization is inside.
 
     The network is left as it is. Raises JobFailed (export_differs) where a file's logits differ by more than ``TOLERANCE``.
     """
@@ -102,7 +102,7 @@ def metadata(description: ModelDescription) -> dict[str, str]:
     return {
         "classes": str(description.classes),
         "input_range": "[0, 1]",
-        "normalisation": "inside the network",
+        "normalization": "inside the network",
         "description": description.model_dump_json(),
     }
 

@@ -42,6 +42,8 @@ PixelDistance = Annotated[
     _schema("a distance between pixel values in [0, 1]", minimum=0, maximum=1),
 ]
 
+EpochCount = Annotated[int, Field(ge=0, le=10_000)]
+
 Radius = Annotated[
     float,
     BeforeValidator(_number_or_fraction),

@@ -107,9 +107,9 @@ def network_misfits(
         wanted = " or ".join(map(str, facts.channels))
         message = f"{facts.title} takes images of {wanted} channels; {images} has {channels}."
         found.append(FieldError((*path, "architecture"), message))
-    elif channels != 3 and network.normalisation != "none":
-        message = f"Normalisation {network.normalisation!r} is for colour images; {images} has {channels} channels."
-        found.append(FieldError((*path, "normalisation"), message))
+    elif channels != 3 and network.normalization != "none":
+        message = f"Normalization {network.normalization!r} is for colour images; {images} has {channels} channels."
+        found.append(FieldError((*path, "normalization"), message))
     if min(height, width) < facts.smallest_side:
         least = f"{facts.smallest_side}x{facts.smallest_side}"
         message = (

@@ -1,13 +1,14 @@
-"""Writes out the defaults that depend on other fields of a job or on its data set. Run once, at submission."""
+"""Write out the defaults that depend on other fields of a job or on its data set. Run once, at submission."""
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, overload
 
-from core.jobspec.data import Augmentation, DatasetDescription, ResizedCrop
+from core.jobspec.data import Augmentation, Data, DatasetDescription, ResizedCrop
 from core.jobspec.evaluation import (
     Analysis,
     Attack,
     AutoAttack,
     Evaluation,
+    PgdAttack,
     RadiusSweep,
     VarianceGap,
 )
@@ -15,105 +16,137 @@ from core.jobspec.job import (
     AdversarialTrainingSpec,
     DistillationSpec,
     EvaluationJobSpec,
+    SubmittedSpec,
     TrainingSpec,
 )
 from core.jobspec.network import Network, feature_width
-from core.jobspec.training.methods import (
-    DistillationMethodSettings,
-    IadSettings,
-    TrainingMethodSettings,
+from core.jobspec.resolved import (
+    ResolvedAdversarialTrainingSpec,
+    ResolvedAnalysis,
+    ResolvedAttack,
+    ResolvedAutoAttack,
+    ResolvedAveragingSettings,
+    ResolvedCovarianceAlignment,
+    ResolvedCwAttack,
+    ResolvedData,
+    ResolvedDistillationMethodSettings,
+    ResolvedDistillationSpec,
+    ResolvedEvaluation,
+    ResolvedEvaluationJobSpec,
+    ResolvedIadSettings,
+    ResolvedPgdAttack,
+    ResolvedProjectionHeads,
+    ResolvedRadiusSweep,
+    ResolvedSpec,
+    ResolvedStarshipSettings,
+    ResolvedSwaSettings,
+    ResolvedTrainingSpec,
+    ResolvedVarianceGap,
 )
+from core.jobspec.training.methods import DistillationMethodSettings, IadSettings
 from core.jobspec.training.starship import StarshipSettings
-from core.jobspec.training.weights import SwaSettings
+from core.jobspec.training.weights import AveragingSettings, EmaSettings
 
 CW_STEP_PER_RADIUS = 0.003 / (8 / 255)
-
-
 SWEEP_STEPS = 16
-
-
 GAP_STEPS = 8
-
-
 IAD_BEGIN_SHARE = 0.3
-
-
 SWA_BEGIN_SHARE = 0.75
 
 
-Method = DistillationMethodSettings | TrainingMethodSettings
+@overload
+def resolve(
+    spec: AdversarialTrainingSpec, dataset: DatasetDescription
+) -> ResolvedAdversarialTrainingSpec: ...
+@overload
+def resolve(spec: DistillationSpec, dataset: DatasetDescription) -> ResolvedDistillationSpec: ...
+@overload
+def resolve(spec: EvaluationJobSpec, dataset: DatasetDescription) -> ResolvedEvaluationJobSpec: ...
+@overload
+def resolve(spec: TrainingSpec, dataset: DatasetDescription) -> ResolvedTrainingSpec: ...
+@overload
+def resolve(spec: SubmittedSpec, dataset: DatasetDescription) -> ResolvedSpec: ...
 
 
-Work = TypeVar(
-    "Work",
-    AdversarialTrainingSpec,
-    DistillationSpec,
-    EvaluationJobSpec,
-    TrainingSpec,
-    TrainingSpec | EvaluationJobSpec,
-)
-
-
-def resolve(spec: Work, dataset: DatasetDescription) -> Work:
-    """The same job with every default written out that depends on another field or on the data set."""
+def resolve(spec: SubmittedSpec, dataset: DatasetDescription) -> ResolvedSpec:
+    """Return the same job with every default written out that depends on another field or on the data set."""
+    fields = dict(spec)
     if isinstance(spec, EvaluationJobSpec):
-        return spec.model_copy(
-            update={"evaluation": _resolve_evaluation(spec.evaluation, spec.radius)}
-        )
-    updates: dict[str, Any] = {
-        "evaluation": _resolve_evaluation(spec.evaluation, spec.adversary.radius)
-    }
-    if spec.data.augmentation is None:
-        updates["data"] = spec.data.model_copy(
-            update={"augmentation": default_augmentation(dataset)}
-        )
+        fields["evaluation"] = _resolve_evaluation(spec.evaluation, spec.radius)
+        return ResolvedEvaluationJobSpec(**fields)
     epochs = spec.schedule.epochs
-    updates["method"] = _resolve_method(spec.method, spec.student, epochs)
-    if isinstance(spec.averaging, SwaSettings) and spec.averaging.begin is None:
-        updates["averaging"] = spec.averaging.model_copy(
-            update={"begin": min(round(SWA_BEGIN_SHARE * epochs), epochs - 1)}
-        )
-    return spec.model_copy(update=updates)
+    fields["evaluation"] = _resolve_evaluation(spec.evaluation, spec.adversary.radius)
+    fields["data"] = _resolve_data(spec.data, dataset)
+    fields["averaging"] = _resolve_averaging(spec.averaging, epochs)
+    if isinstance(spec, AdversarialTrainingSpec):
+        return ResolvedAdversarialTrainingSpec(**fields)
+    fields["method"] = resolve_method(spec.method, spec.student, epochs)
+    return ResolvedDistillationSpec(**fields)
 
 
-def _resolve_method(method: Method, student: Network, epochs: int) -> Method:
-    if isinstance(method, IadSettings) and method.begin is None:
-        return method.model_copy(update={"begin": round(IAD_BEGIN_SHARE * epochs)})
+def resolve_method(
+    method: DistillationMethodSettings, student: Network, epochs: int
+) -> ResolvedDistillationMethodSettings:
+    """Return a distillation method's settings for this student and this many epochs."""
+    if isinstance(method, IadSettings):
+        begin = round(IAD_BEGIN_SHARE * epochs) if method.begin is None else method.begin
+        return ResolvedIadSettings(**{**dict(method), "begin": begin})
     if isinstance(method, StarshipSettings):
-        heads = method.covariance.heads
-        heads = heads.model_copy(update={"dimension": heads.width(feature_width(student))})
-        return method.model_copy(
-            update={"covariance": method.covariance.model_copy(update={"heads": heads})}
-        )
+        return resolve_starship(method, feature_width(student))
     return method
 
 
+def resolve_starship(method: StarshipSettings, student_features: int) -> ResolvedStarshipSettings:
+    """Return STARSHIP's settings for a student with this many penultimate features."""
+    heads = method.covariance.heads
+    dimension = heads.dimension_for(student_features)
+    resolved_heads = ResolvedProjectionHeads(**{**dict(heads), "dimension": dimension})
+    covariance = ResolvedCovarianceAlignment(**{**dict(method.covariance), "heads": resolved_heads})
+    return ResolvedStarshipSettings(**{**dict(method), "covariance": covariance})
+
+
+def _resolve_data(data: Data, dataset: DatasetDescription) -> ResolvedData:
+    augmentation = data.augmentation or default_augmentation(dataset)
+    return ResolvedData(**{**dict(data), "augmentation": augmentation})
+
+
 def default_augmentation(dataset: DatasetDescription) -> Augmentation:
-    """Colour images: crop with an eighth of the side as padding, and flip; grey ones: none. Encoded ones: a resized crop."""
-    colour = dataset.channels == 3
+    """Color images: crop with an eighth of the side as padding, and flip; gray ones: none. Encoded ones: a resized crop."""
+    color = dataset.channels == 3
     if dataset.source == "encoded":
-        return Augmentation(resized_crop=ResizedCrop(), flip=colour)
-    return Augmentation(
-        crop_padding=min(dataset.height, dataset.width) // 8 if colour else 0, flip=colour
-    )
+        return Augmentation(resized_crop=ResizedCrop(), flip=color)
+    crop_padding = min(dataset.height, dataset.width) // 8 if color else 0
+    return Augmentation(crop_padding=crop_padding, flip=color)
 
 
-def _resolve_evaluation(evaluation: Evaluation, training_radius: float) -> Evaluation:
-    attacks = tuple(_resolve_attack(attack, training_radius) for attack in evaluation.attacks)
-    analyses = tuple(
-        _resolve_analysis(analysis, training_radius) for analysis in evaluation.analyses
-    )
-    return evaluation.model_copy(update={"attacks": attacks, "analyses": analyses})
+def _resolve_averaging(
+    averaging: AveragingSettings | None, epochs: int
+) -> ResolvedAveragingSettings | None:
+    if averaging is None or isinstance(averaging, EmaSettings):
+        return averaging
+    begin = averaging.begin
+    if begin is None:
+        begin = min(round(SWA_BEGIN_SHARE * epochs), epochs - 1)
+    return ResolvedSwaSettings(**{**dict(averaging), "begin": begin})
 
 
-def _resolve_attack(attack: Attack, training_radius: float) -> Attack:
+def _resolve_evaluation(evaluation: Evaluation, training_radius: float) -> ResolvedEvaluation:
+    attacks = [_resolve_attack(attack, training_radius) for attack in evaluation.attacks]
+    analyses = [_resolve_analysis(analysis, training_radius) for analysis in evaluation.analyses]
+    return ResolvedEvaluation(**{**dict(evaluation), "attacks": attacks, "analyses": analyses})
+
+
+def _resolve_attack(attack: Attack, training_radius: float) -> ResolvedAttack:
     radius = training_radius if attack.radius is None else attack.radius
     if isinstance(attack, AutoAttack):
-        return attack.model_copy(update={"radius": radius})
-    step_size = (
-        usual_step_size(attack.name, radius) if attack.step_size is None else attack.step_size
-    )
-    return attack.model_copy(update={"radius": radius, "step_size": step_size})
+        return ResolvedAutoAttack(**{**dict(attack), "radius": radius})
+    step_size = attack.step_size
+    if step_size is None:
+        step_size = usual_step_size(attack.name, radius)
+    fields = {**dict(attack), "radius": radius, "step_size": step_size}
+    if isinstance(attack, PgdAttack):
+        return ResolvedPgdAttack(**fields)
+    return ResolvedCwAttack(**fields)
 
 
 def usual_step_size(attack: Literal["pgd", "cw"], radius: float) -> float:
@@ -121,11 +154,14 @@ def usual_step_size(attack: Literal["pgd", "cw"], radius: float) -> float:
     return min(1.0, radius * (0.25 if attack == "pgd" else CW_STEP_PER_RADIUS))
 
 
-def _resolve_analysis(analysis: Analysis, training_radius: float) -> Analysis:
-    if isinstance(analysis, RadiusSweep) and analysis.radii is None:
-        return analysis.model_copy(update={"radii": _radii(training_radius, SWEEP_STEPS)})
-    if isinstance(analysis, VarianceGap) and analysis.radii is None:
-        return analysis.model_copy(update={"radii": _radii(training_radius, GAP_STEPS)[1:]})
+def _resolve_analysis(analysis: Analysis, training_radius: float) -> ResolvedAnalysis:
+    fields: dict[str, Any] = dict(analysis)
+    if isinstance(analysis, RadiusSweep):
+        fields["radii"] = analysis.radii or _radii(training_radius, SWEEP_STEPS)
+        return ResolvedRadiusSweep(**fields)
+    if isinstance(analysis, VarianceGap):
+        fields["radii"] = analysis.radii or _radii(training_radius, GAP_STEPS)[1:]
+        return ResolvedVarianceGap(**fields)
     return analysis
 
 

@@ -14,6 +14,12 @@ STANDARD_STAGES: tuple[Stage, ...] = ("apgd-ce", "apgd-t", "fab-t", "square")
 STANDARD_QUERIES = 5000
 
 
+SweepRadii = Annotated[
+    tuple[PixelDistance, ...], Field(strict=False, min_length=2, max_length=64)
+]
+GapRadii = Annotated[tuple[PixelDistance, ...], Field(strict=False, min_length=1, max_length=64)]
+
+
 class PgdAttack(Spec):
     """PGD-20: cross entropy, uniform start."""
 
@@ -87,9 +93,7 @@ class RadiusSweep(Spec):
     """Robust accuracy under PGD at many radii (Fig. 3b of the paper)."""
 
     name: Literal["radius_sweep"] = "radius_sweep"
-    radii: tuple[PixelDistance, ...] | None = Field(
-        default=None, strict=False, min_length=2, max_length=64
-    )
+    radii: SweepRadii | None = None
     """Default: from 0 to twice the training adversary's in 16 equal steps: 0, 1/255, ..., 16/255 at 8/255."""
     steps: int = Field(default=20, ge=1, le=10_000)
     """Of PGD, at each radius."""
@@ -103,9 +107,7 @@ class VarianceGap(Spec):
     """
 
     name: Literal["variance_gap"] = "variance_gap"
-    radii: tuple[PixelDistance, ...] | None = Field(
-        default=None, strict=False, min_length=1, max_length=64
-    )
+    radii: GapRadii | None = None
     """Default: up to twice the training adversary's in 8 equal steps: 2/255, 4/255, ..., 16/255 at 8/255."""
 
 

@@ -1,4 +1,4 @@
-"""What a job is. The body of POST /v1/jobs IS one of these; stored fully resolved, so a changed default changes no old job."""
+"""What a job is. The body of POST /v1/jobs IS one of these; stored resolved (resolved.py)."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -131,14 +131,14 @@ class ImportDatasetSpec(Reading):
 
 TrainingSpec = AdversarialTrainingSpec | DistillationSpec
 ImportSpec = ImportModelSpec | ImportDatasetSpec
-SubmittedSpec = AdversarialTrainingSpec | DistillationSpec | EvaluationJobSpec
-SubmittedJobSpec = Annotated[SubmittedSpec, Field(discriminator="kind")]
-JobSpec = SubmittedSpec | ImportSpec
-AnyJobSpec = Annotated[JobSpec, Field(discriminator="kind")]
+SubmittedSpec = Annotated[
+    AdversarialTrainingSpec | DistillationSpec | EvaluationJobSpec, Field(discriminator="kind")
+]
+"""The body of POST /v1/jobs."""
 
-_any_job: TypeAdapter[JobSpec] = TypeAdapter(AnyJobSpec)
+_submitted_spec: TypeAdapter[SubmittedSpec] = TypeAdapter(SubmittedSpec)
 
 
-def parse(data: dict[str, Any]) -> JobSpec:
-    """A stored spec, checked again."""
-    return _any_job.validate_python(data)
+def parse_submitted(body: dict[str, Any]) -> SubmittedSpec:
+    """Validate the body of POST /v1/jobs. Raises pydantic's ValidationError."""
+    return _submitted_spec.validate_python(body)

@@ -20,7 +20,7 @@ class SmallCnn(Spec):
     architecture: Literal["small_cnn"] = "small_cnn"
     width: int = Field(default=16, ge=1, le=512)
     """Channels of the first convolution; the next two have 2 and 4 times as many."""
-    normalisation: Normalization = "none"
+    normalization: Normalization = "none"
     """Of the images, inside the network: by the mean and deviation of these."""
 
 
@@ -28,7 +28,7 @@ class ResNet18(Spec):
     """The CIFAR form: 3x3 stem, no max-pool."""
 
     architecture: Literal["resnet18"] = "resnet18"
-    normalisation: Normalization = "none"
+    normalization: Normalization = "none"
     """Of the images, inside the network: by the mean and deviation of these."""
 
 
@@ -36,7 +36,7 @@ class ResNet34(Spec):
     """The CIFAR form: 3x3 stem, no max-pool."""
 
     architecture: Literal["resnet34"] = "resnet34"
-    normalisation: Normalization = "none"
+    normalization: Normalization = "none"
     """Of the images, inside the network: by the mean and deviation of these."""
 
 
@@ -44,7 +44,7 @@ class MobileNetV2(Spec):
     """The CIFAR form: strides of the first stages are 1."""
 
     architecture: Literal["mobilenet_v2"] = "mobilenet_v2"
-    normalisation: Normalization = "none"
+    normalization: Normalization = "none"
     """Of the images, inside the network: by the mean and deviation of these."""
 
 
@@ -52,7 +52,7 @@ class Wrn2810(Spec):
     """Wide ResNet 28-10 in TRADES' form."""
 
     architecture: Literal["wrn_28_10"] = "wrn_28_10"
-    normalisation: Normalization = "none"
+    normalization: Normalization = "none"
     """Of the images, inside the network: by the mean and deviation of these."""
 
 
@@ -60,15 +60,15 @@ class Wrn3410(Spec):
     """Wide ResNet 34-10 in TRADES' form."""
 
     architecture: Literal["wrn_34_10"] = "wrn_34_10"
-    normalisation: Normalization = "none"
+    normalization: Normalization = "none"
     """Of the images, inside the network: by the mean and deviation of these."""
 
 
 class DmWrn2810(Spec):
-    """DeepMind's Wide ResNet 28-10 (Pang2022 and others): SiLU, normalisation inside."""
+    """DeepMind's Wide ResNet 28-10 (Pang2022 and others): SiLU, normalization inside."""
 
     architecture: Literal["dm_wrn_28_10"] = "dm_wrn_28_10"
-    normalisation: Normalization = "cifar10"
+    normalization: Normalization = "cifar10"
     """Of the images, inside the network: by the mean and deviation of these. Published files do not hold them."""
 
 
@@ -79,8 +79,8 @@ class _Transformer(Spec):
     """Height and width of the images, in pixels; a multiple of patch_size."""
     patch_size: int = Field(default=4, ge=2, le=32)
     """Height and width of a patch, in pixels."""
-    normalisation: Normalization = "cifar10"
-    """Published robust transformers for images of 32x32 normalise so. Those of timm for ImageNet want "imagenet" (DeiT)
+    normalization: Normalization = "cifar10"
+    """Published robust transformers for images of 32x32 normalize so. Those of timm for ImageNet want "imagenet" (DeiT)
     or "inception" (ViT, AugReg)."""
 
     @model_validator(mode="after")
@@ -116,7 +116,7 @@ class DeitS(_Transformer):
 class _ImageNet(Spec):
     """torchvision's own networks."""
 
-    normalisation: Normalization = "imagenet"
+    normalization: Normalization = "imagenet"
     """torchvision's checkpoints were trained with it."""
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-PROTOCOL = 2
+PROTOCOL = 3
 """What API and workers must agree about: spec, states, tables, job folder. Raised when an older worker could not carry out
 what a newer API takes in. Version 1 is everything up to schema 0003."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.jobspec.data import DatasetDescription
-from core.jobspec.job import SubmittedJobSpec
+from core.jobspec.resolved import ResolvedSpec
 from core.jobspec.network import ModelDescription
 
 JOULES_PER_KILOWATT_HOUR = 3.6e6
@@ -80,7 +80,7 @@ class Report(_Part):
     joules: dict[str, float | None] = {}
     """Energy by phase, over all attempts; None where any of it is not known."""
     environment: Environment
-    spec: SubmittedJobSpec
+    spec: ResolvedSpec
 
     @property
     def main(self) -> dict[str, Entry]:

@@ -6,19 +6,19 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
-from core.store.database.fence import Fenced
+from core.store.database.fence import FencedSession
 from core.store.database.ids import new_id
 from core.store.database.tables import ArtifactRow
 
-Kind = Literal["checkpoint", "weights", "report", "figure", "export"]
+ArtifactKind = Literal["checkpoint", "weights", "report", "figure", "export"]
 
 
-def put(
-    session: Fenced,
+def record(
+    session: FencedSession,
     job_id: str,
     *,
     name: str,
-    kind: Kind,
+    kind: ArtifactKind,
     object_key: str,
     size: int,
     sha256: str,
@@ -62,7 +62,7 @@ def get(session: Session, job_id: str, name: str) -> ArtifactRow:
     return artifact
 
 
-def list_artifacts(session: Session, job_id: str, kind: Kind | None = None) -> list[ArtifactRow]:
+def list_artifacts(session: Session, job_id: str, kind: ArtifactKind | None = None) -> list[ArtifactRow]:
     """By name."""
     statement = select(ArtifactRow).where(ArtifactRow.job_id == job_id).order_by(ArtifactRow.name)
     return list(
@@ -70,7 +70,7 @@ def list_artifacts(session: Session, job_id: str, kind: Kind | None = None) -> l
     )
 
 
-def checkpoints(session: Session, job_id: str) -> list[ArtifactRow]:
+def list_checkpoints(session: Session, job_id: str) -> list[ArtifactRow]:
     """The furthest first: what an attempt resumes from, and falls back on where that one is corrupt."""
     statement = select(ArtifactRow).where(
         ArtifactRow.job_id == job_id, ArtifactRow.kind == "checkpoint"
@@ -78,17 +78,17 @@ def checkpoints(session: Session, job_id: str) -> list[ArtifactRow]:
     return list(session.scalars(statement.order_by(ArtifactRow.step.desc(), ArtifactRow.id.desc())))
 
 
-def remove(session: Fenced, artifact: ArtifactRow) -> str:
+def delete_record(session: FencedSession, artifact: ArtifactRow) -> str:
     """Forget a file, such as a corrupt checkpoint; its object key, to be deleted AFTER the commit."""
     session.execute(delete(ArtifactRow).where(ArtifactRow.id == artifact.id))
     return artifact.object_key
 
 
-def prune_checkpoints(session: Fenced, job_id: str, keep: int) -> list[str]:
+def prune_checkpoints(session: FencedSession, job_id: str, keep: int) -> list[str]:
     """Forget all but the furthest ``keep`` checkpoints; their object keys, to be deleted AFTER the commit."""
     if keep < 1:
         raise ValueError(f"At least one checkpoint must be kept, not {keep}.")
-    return [remove(session, artifact) for artifact in checkpoints(session, job_id)[keep:]]
+    return [delete_record(session, artifact) for artifact in list_checkpoints(session, job_id)[keep:]]
 
 
 def _find(session: Session, job_id: str, name: str) -> ArtifactRow | None:

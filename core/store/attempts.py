@@ -16,12 +16,12 @@ from core.jobspec.status import HELD, PROTOCOL
 from core.store import workers
 from core.store.database import schema
 from core.store.database.clock import after, database_now
-from core.store.database.engine import reading, transaction, writing
-from core.store.database.fence import Fenced
+from core.store.database.engine import read_session, transaction, write_session
+from core.store.database.fence import FencedSession
 from core.store.database.ids import is_id
 from core.store.database.tables import JobRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
-from core.store.lifecycle.transitions import PAUSED_BY_USER, move_by_id, transition
+from core.store.lifecycle.transitions import PAUSED_BY_USER, transition_by_id, transition
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Attempt:
     lease_seconds: float
 
     @contextmanager
-    def writing(self) -> Iterator[tuple[Fenced, JobRow]]:
+    def fenced_session(self) -> Iterator[tuple[FencedSession, JobRow]]:
         """A transaction that only the job's present attempt gets: ``with attempt.writing() as (session, job):``.
 
         Raises LeaseLost, with nothing written, where the job has ended or belongs to another attempt.
         """
-        with transaction(self.engine, Fenced) as session:
+        with transaction(self.engine, FencedSession) as session:
             yield session, self._fence(session, version=JobRow.version + 1)
 
     def renew(self) -> JobRow:
         """Extend the lease, and see the job as it stands: it may be ``cancelling``. Raises LeaseLost."""
-        with writing(self.engine) as session:
+        with write_session(self.engine) as session:
             return self._fence(session, lease_expires_at=after(self.lease_seconds))
 
     def _fence(self, session: Session, **changes: Any) -> JobRow:
@@ -62,7 +62,7 @@ class Attempt:
         return job
 
 
-def next_queued(session: Session, limit: int = 100) -> list[str]:
+def list_claimable(session: Session, limit: int = 100) -> list[str]:
     """Ids of jobs that may be claimed now, the oldest first."""
     return list(session.scalars(_waiting(limit)))
 
@@ -87,8 +87,8 @@ def claim_next(engine: Engine, worker: str, lease_seconds: float) -> Attempt | N
 def _claim(
     engine: Engine, job_id: str | ScalarSelect[str], worker: str, lease_seconds: float
 ) -> Attempt | None:
-    with writing(engine) as session:
-        job = move_by_id(
+    with write_session(engine) as session:
+        job = transition_by_id(
             session,
             job_id,
             "queued",
@@ -96,7 +96,7 @@ def _claim(
             "a worker claimed it",
             _ready(),
             workers.may_claim(worker[:200]),
-            schema.is_own(),
+            schema.is_current(),
             attempt=JobRow.attempt + 1,
             worker=worker[:200],
             lease_expires_at=after(lease_seconds),
@@ -113,13 +113,13 @@ def _claim(
 
 
 def succeed(
-    session: Fenced, job: JobRow, results: dict[str, Any] | None = None, model_id: str | None = None
+    session: FencedSession, job: JobRow, results: dict[str, Any] | None = None, model_id: str | None = None
 ) -> None:
     """Done, even if a request to cancel or to pause came too late to be heeded."""
     transition(session, job, "succeeded", "done", results=results, model_id=model_id, failure=None)
 
 
-def release(session: Fenced, job: JobRow, reason: str) -> None:
+def release(session: FencedSession, job: JobRow, reason: str) -> None:
     """The trainer has ended because it was asked to, through no failure.
 
     ``cancelling`` becomes ``cancelled``, ``pausing`` becomes ``paused``; a running job goes back to the queue.
@@ -135,23 +135,23 @@ def release(session: Fenced, job: JobRow, reason: str) -> None:
             )
 
 
-def sweep(engine: Engine, patience: RetryPolicy) -> list[str]:
+def reclaim_expired(engine: Engine, policy: RetryPolicy) -> list[str]:
     """Take every job whose lease has run out, by the database's clock, from its worker; the ids of those jobs.
 
     Each is met as an infrastructure failure. Safe to run in many processes.
     """
     expired = (JobRow.status.in_(HELD), JobRow.lease_expires_at < database_now())
-    with reading(engine) as session:
+    with read_session(engine) as session:
         found = list(session.scalars(select(JobRow.id).where(*expired)))
     return [
-        job_id for job_id in found if _take_from_lost_worker(engine, job_id, patience, *expired)
+        job_id for job_id in found if _take_from_lost_worker(engine, job_id, policy, *expired)
     ]
 
 
 def _take_from_lost_worker(
-    engine: Engine, job_id: str, patience: RetryPolicy, *expired: ColumnElement[bool]
+    engine: Engine, job_id: str, policy: RetryPolicy, *expired: ColumnElement[bool]
 ) -> bool:
-    with transaction(engine, Fenced) as session:
+    with transaction(engine, FencedSession) as session:
         # Locked and asked again: since then it may have been renewed, ended, or swept by another.
         statement = (
             select(JobRow).where(JobRow.id == job_id, *expired).with_for_update(skip_locked=True)
@@ -161,7 +161,7 @@ def _take_from_lost_worker(
             return False
         reason = f"Its worker {job.worker!r} was not heard of for the length of its lease."
         apply_retry_policy(
-            session, job, JobFailed("worker_lost", "infrastructure", reason), patience
+            session, job, JobFailed("worker_lost", "infrastructure", reason), policy
         )
         return True
 
@@ -169,14 +169,14 @@ def _take_from_lost_worker(
 def resume_due(engine: Engine) -> list[str]:
     """Queue every job that was paused for want of room and has waited its time; their ids."""
     due = (JobRow.status == "paused", JobRow.not_before < database_now())
-    with reading(engine) as session:
+    with read_session(engine) as session:
         found = list(session.scalars(select(JobRow.id).where(*due)))
     resumed = []
     for job_id in found:
-        with writing(engine) as session:
+        with write_session(engine) as session:
             reason = "there may be room again"
             if (
-                move_by_id(
+                transition_by_id(
                     session,
                     job_id,
                     "paused",

@@ -35,11 +35,11 @@ def record(
     session.flush()
 
 
-def list_lines(
+def list_entries(
     session: Session,
     project_id: str,
     *,
-    nobodys: bool = False,
+    include_unauthenticated: bool = False,
     action: str | None = None,
     key_id: str | None = None,
     since: int | None = None,
@@ -52,7 +52,7 @@ def list_lines(
     """
     whose = AuditRow.project_id == project_id
     statement = select(AuditRow).where(
-        or_(whose, AuditRow.project_id.is_(None)) if nobodys else whose
+        or_(whose, AuditRow.project_id.is_(None)) if include_unauthenticated else whose
     )
     if action is not None:
         statement = statement.where(AuditRow.action == action)

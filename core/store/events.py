@@ -27,7 +27,7 @@ def append(session: Session, job: JobRow, type: str, data: dict[str, Any]) -> Ev
     return event
 
 
-def after(session: Session, job_id: str, seq: int = 0, limit: int = 500) -> list[EventRow]:
+def list_after(session: Session, job_id: str, seq: int = 0, limit: int = 500) -> list[EventRow]:
     """Up to ``limit`` events with a greater number, in order."""
     statement = (
         select(EventRow)
@@ -38,7 +38,7 @@ def after(session: Session, job_id: str, seq: int = 0, limit: int = 500) -> list
     return list(session.scalars(statement))
 
 
-def of_type(session: Session, job_id: str, type: str) -> list[EventRow]:
+def list_of_type(session: Session, job_id: str, type: str) -> list[EventRow]:
     """Every event of one type, in order."""
     return list(
         session.scalars(

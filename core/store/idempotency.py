@@ -17,25 +17,25 @@ from core.store.database.upsert import insert
 
 STALE_MS = 15 * 60_000
 """A request that has run so long without an end died with its process: its key may be used again."""
-KEPT_MS = 24 * 3600_000
+RETENTION_MS = 24 * 3600_000
 
 
 @dataclass(frozen=True)
-class Stored:
+class SavedResponse:
     """What the first request was answered."""
 
     status: int
     body: str
 
 
-def begin(session: Session, key_id: str, key: str, fingerprint: str) -> Stored | None:
+def reserve(session: Session, key_id: str, key: str, fingerprint: str) -> SavedResponse | None:
     """None: this request is the first, carry it out and ``finish``. Else the answer that the first one got.
 
     Raises Invalid (``idempotency_key_reused``) for another request under this key, and Conflict
     (``idempotency_in_progress``) while the first one runs.
     """
     mine = (IdempotencyRow.key_id == key_id, IdempotencyRow.key == key)
-    too_old = IdempotencyRow.created_at < database_now() - KEPT_MS
+    too_old = IdempotencyRow.created_at < database_now() - RETENTION_MS
     dead = (IdempotencyRow.status == "running") & (
         IdempotencyRow.created_at < database_now() - STALE_MS
     )
@@ -77,10 +77,10 @@ def begin(session: Session, key_id: str, key: str, fingerprint: str) -> Stored |
             "The first request with this Idempotency-Key is still being carried out; try again in a moment.",
             code="idempotency_in_progress",
         )
-    return Stored(found.response_status, found.response_body)
+    return SavedResponse(found.response_status, found.response_body)
 
 
-def finish(session: Session, key_id: str, key: str, status: int, body: str) -> None:
+def save_response(session: Session, key_id: str, key: str, status: int, body: str) -> None:
     """Keep the answer for a day, for copies of the request."""
     session.execute(
         update(IdempotencyRow)
@@ -102,7 +102,7 @@ def abandon(session: Session, key_id: str, key: str) -> None:
     )
 
 
-def forget_old(session: Session) -> None:
+def delete_expired(session: Session) -> None:
     """Remove answers older than a day."""
-    old = IdempotencyRow.created_at < database_now() - KEPT_MS
+    old = IdempotencyRow.created_at < database_now() - RETENTION_MS
     session.execute(delete(IdempotencyRow).where(old).execution_options(synchronize_session=False))

@@ -20,14 +20,14 @@ from sqlalchemy.orm import Session, aliased
 
 from core.errors import Conflict, Invalid, NotFound
 from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec, EvaluationJobSpec
-from core.jobspec.job import JobSpec as Spec
+from core.jobspec.resolved import JobSpec
 from core.jobspec.status import ACTIONS, MOVES, STATUSES, TERMINAL, Action, Status
 from core.store import events
 from core.store.database.clock import database_now
 from core.store.database.ids import is_id, new_id
 from core.store.database.pagination import page
 from core.store.database.tables import DatasetRow, JobLabelRow, JobRow, ModelRow
-from core.store.lifecycle.transitions import IMPORTS, PAUSED_BY_USER, begin, transition
+from core.store.lifecycle.transitions import IMPORTS, PAUSED_BY_USER, enqueue, transition
 
 Sort = Literal["created_at", "-created_at"]
 PARTICIPLES: dict[Action, str] = {
@@ -59,7 +59,7 @@ _LISTED = select(
 
 
 @dataclass(frozen=True)
-class Filters:
+class JobFilters:
     """Every field narrows the list; an empty one does not."""
 
     statuses: tuple[Status, ...] = ()
@@ -76,7 +76,7 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class Place:
+class SweepPosition:
     """Where a job stands in a sweep."""
 
     sweep_id: str
@@ -87,12 +87,12 @@ class Place:
 def submit(
     session: Session,
     project_id: str,
-    spec: Spec,
+    spec: JobSpec,
     *,
     dataset_id: str | None = None,
     teacher_id: str | None = None,
     name: str | None = None,
-    place: Place | None = None,
+    position: SweepPosition | None = None,
 ) -> JobRow:
     """A new job, ``queued``. The spec must be fully resolved; ``name`` defaults to the spec's."""
     job = JobRow(
@@ -104,7 +104,7 @@ def submit(
         dataset_id=dataset_id,
         teacher_id=teacher_id,
         labels={},
-        **(vars(place) if place is not None else {}),
+        **(vars(position) if position is not None else {}),
     )
     if isinstance(spec, AdversarialTrainingSpec | DistillationSpec):
         job.student = spec.student.architecture
@@ -114,7 +114,7 @@ def submit(
         job.dataset = spec.data.dataset
         job.labels = dict(spec.metadata)
     _hold_inputs(session, job)
-    begin(session, job)
+    enqueue(session, job)
     mine = {"project_id": project_id, "job_id": job.id, "created_at": job.created_at}
     session.add_all(JobLabelRow(key=key, value=value, **mine) for key, value in job.labels.items())
     session.flush()
@@ -139,7 +139,7 @@ def find(session: Session, project_id: str, job_id: str, *, lock: bool = False) 
 def list_jobs(
     session: Session,
     project_id: str,
-    filters: Filters | None = None,
+    filters: JobFilters | None = None,
     *,
     sort: str = "-created_at",
     after: str | None = None,
@@ -154,7 +154,7 @@ def list_jobs(
         raise Invalid.field(
             "sort", message=f"Jobs are sorted by created_at or -created_at, not by {sort[:100]!r}."
         )
-    filters = filters or Filters()
+    filters = filters or JobFilters()
     statement, place = _LISTED, (JobRow.created_at, JobRow.id)
     if filters.labels:  # the index of the first has the jobs in their order
         (key, value), *others = filters.labels.items()
@@ -169,11 +169,11 @@ def list_jobs(
     )
 
 
-def count(session: Session, project_id: str, filters: Filters | None = None) -> int:
+def count(session: Session, project_id: str, filters: JobFilters | None = None) -> int:
     statement = (
         select(func.count())
         .select_from(JobRow)
-        .where(*_conditions(project_id, filters or Filters()))
+        .where(*_conditions(project_id, filters or JobFilters()))
     )
     return session.scalar(statement) or 0
 
@@ -191,7 +191,7 @@ def versions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
     return {row.id: row.version for row in rows}
 
 
-def request(session: Session, project_id: str, job_id: str, action: Action) -> tuple[JobRow, bool]:
+def apply_action(session: Session, project_id: str, job_id: str, action: Action) -> tuple[JobRow, bool]:
     """What a user asks of a job, as ``core.jobspec.status.ACTIONS`` says; the flag says whether this call changed anything.
 
     Raises Conflict: code ``job_<status>`` in a state that the action is not for; ``not_retryable``, ``input_deleted``.
@@ -273,7 +273,7 @@ def _deleted_at(session: Session, job: JobRow, when: Any, event: str) -> JobRow:
     return job
 
 
-def user_of(session: Session, input_id: str) -> str | None:
+def find_active_user(session: Session, input_id: str) -> str | None:
     """A job that has not ended and needs this model or data set; None where there is none."""
     in_spec = [JobRow.spec[path].as_string() == input_id for path in INPUTS]
     needs_it = or_(JobRow.teacher_id == input_id, JobRow.dataset_id == input_id, *in_spec)
@@ -317,7 +317,7 @@ def _visible(project_id: str) -> tuple[ColumnElement[bool], ...]:
     return (JobRow.project_id == project_id, JobRow.live())
 
 
-def _conditions(project_id: str, filters: Filters) -> list[ColumnElement[bool]]:
+def _conditions(project_id: str, filters: JobFilters) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [*_visible(project_id)]
     if filters.statuses:
         found.append(JobRow.status.in_(filters.statuses))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import Invalid, NotFound, Unauthenticated
 from core.store.database.clock import database_now
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.ids import is_id, new_id
 from core.store.database.pagination import page
 from core.store.database.tables import ApiKeyRow
@@ -64,7 +64,7 @@ def ensure(
     engine: Engine, project_id: str, name: str, scopes: Collection[str], secret: str
 ) -> ApiKeyRow:
     """The key with a secret that the operator chose, made where it is not there yet; it has these scopes from now on."""
-    with writing(engine) as session:
+    with write_session(engine) as session:
         key = session.scalars(
             select(ApiKeyRow).where(ApiKeyRow.sha256 == _hash(secret))
         ).one_or_none()
@@ -74,7 +74,7 @@ def ensure(
         return key
 
 
-def exist(session: Session) -> bool:
+def any_exist(session: Session) -> bool:
     """Whether there is any key."""
     return session.scalars(select(ApiKeyRow.id).limit(1)).first() is not None
 
@@ -84,13 +84,13 @@ def authenticate(engine: Engine, secret: str) -> ApiKeyRow:
 
     Raises Unauthenticated, in the same words, for a secret that is unknown, expired or revoked.
     """
-    with reading(engine) as session:
+    with read_session(engine) as session:
         found = session.execute(_VALID, {"sha256": _hash(secret)}).one_or_none()
     if found is None:
         raise Unauthenticated("This API key is unknown, expired or revoked.")
     key, now = found
     if key.last_used_at is None or now - key.last_used_at >= _USE_NOTED_EVERY_MS:
-        with writing(engine) as session:
+        with write_session(engine) as session:
             session.execute(
                 update(ApiKeyRow).where(ApiKeyRow.id == key.id).values(last_used_at=database_now())
             )

@@ -17,8 +17,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from core.store.database.engine import reading
-from core.store.database.fence import Fenced
+from core.store.database.engine import read_session
+from core.store.database.fence import FencedSession
 from core.store.database.tables import MetricRow
 from core.store.database.upsert import insert
 
@@ -28,14 +28,14 @@ _STREAMED_AT_ONCE = 2000
 
 
 def record(
-    session: Fenced, job_id: str, attempt: int, step: int, values: Mapping[str, float]
+    session: FencedSession, job_id: str, attempt: int, step: int, values: Mapping[str, float]
 ) -> None:
     """One step's values, by name."""
     record_many(session, job_id, attempt, [(step, values)])
 
 
 def record_many(
-    session: Fenced, job_id: str, attempt: int, rows: Iterable[tuple[int, Mapping[str, float]]]
+    session: FencedSession, job_id: str, attempt: int, rows: Iterable[tuple[int, Mapping[str, float]]]
 ) -> None:
     """Many steps' values. Non-finite ones are left out: neither JSON nor SQLite has them."""
     latest = {
@@ -95,7 +95,7 @@ def stream(
     """
     statement = rest = _all(job_id, names).limit(_STREAMED_AT_ONCE)
     while True:
-        with reading(engine) as session:
+        with read_session(engine) as session:
             rows = session.execute(rest).all()
         yield from ((name, step, value) for name, step, value in rows)
         if len(rows) < _STREAMED_AT_ONCE:

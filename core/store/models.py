@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from core.errors import Invalid
 from core.jobspec.network import ModelDescription
 from core.store import jobs
-from core.store.database.fence import Fenced
+from core.store.database.fence import FencedSession
 from core.store.database.ids import new_id
 from core.store.database.tables import JobRow, ModelRow
 from core.store.uploaded_items import UploadedItems
@@ -46,7 +46,7 @@ def create(
 
 
 def publish(
-    session: Fenced,
+    session: FencedSession,
     job: JobRow,
     description: ModelDescription,
     *,
@@ -104,7 +104,7 @@ def usable(session: Session, project_id: str, reference: str, field: str = "teac
 
 
 def mark_ready(
-    session: Fenced,
+    session: FencedSession,
     model: ModelRow,
     description: ModelDescription,
     *,

@@ -13,7 +13,7 @@ from core.store.database.ids import is_id, new_id
 from core.store.database.pagination import page
 from core.store.database.tables import JobRow, SweepRow
 
-Counts = dict[Status, int]
+StatusCounts = dict[Status, int]
 
 
 def create(session: Session, project_id: str, spec: Spec) -> SweepRow:
@@ -60,12 +60,12 @@ def jobs_of(session: Session, sweep_id: str) -> list[JobRow]:
     return list(session.scalars(statement))
 
 
-def counts(session: Session, sweep_ids: Collection[str]) -> dict[str, Counts]:
+def count_by_status(session: Session, sweep_ids: Collection[str]) -> dict[str, StatusCounts]:
     """How many jobs of each sweep are in each state."""
     statement = select(JobRow.sweep_id, JobRow.status, func.count()).where(
         JobRow.sweep_id.in_(sweep_ids), JobRow.live()
     )
-    found: dict[str, Counts] = {sweep_id: {} for sweep_id in sweep_ids}
+    found: dict[str, StatusCounts] = {sweep_id: {} for sweep_id in sweep_ids}
     for sweep_id, status, count in session.execute(
         statement.group_by(JobRow.sweep_id, JobRow.status)
     ):
@@ -73,7 +73,7 @@ def counts(session: Session, sweep_ids: Collection[str]) -> dict[str, Counts]:
     return found
 
 
-def request_cancel(session: Session, project_id: str, sweep_id: str) -> int:
+def cancel_jobs(session: Session, project_id: str, sweep_id: str) -> int:
     """Ask for the end of every job that has not ended; how many this call changed. The last first: none begins meanwhile."""
     statement = select(JobRow.id).where(
         JobRow.sweep_id == sweep_id, JobRow.status.not_in(TERMINAL | {"cancelling"})
@@ -85,6 +85,6 @@ def request_cancel(session: Session, project_id: str, sweep_id: str) -> int:
 def _cancelled(session: Session, project_id: str, job_id: str) -> bool:
     """False where it has ended since it was looked for."""
     try:
-        return jobs.request(session, project_id, job_id, "cancel")[1]
+        return jobs.apply_action(session, project_id, job_id, "cancel")[1]
     except Conflict:
         return False

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from core.errors import Conflict, NotFound
 from core.store import jobs
 from core.store.database.clock import database_now
-from core.store.database.fence import Fenced
+from core.store.database.fence import FencedSession
 from core.store.database.ids import is_id
 from core.store.database.pagination import page
 from core.store.database.tables import DatasetRow, ModelRow
@@ -79,7 +79,7 @@ class UploadedItems(Generic[Row]):
 
     # -- its upload
 
-    def touch(self, session: Session, row_id: str) -> None:
+    def renew_upload(self, session: Session, row_id: str) -> None:
         """Its upload moves. Raises NotFound where nobody awaits it any longer."""
         awaited = (
             self.table.id == row_id,
@@ -132,7 +132,7 @@ class UploadedItems(Generic[Row]):
 
     def make_ready(
         self,
-        session: Fenced,
+        session: FencedSession,
         row: Row,
         description: BaseModel,
         *,
@@ -175,7 +175,7 @@ class UploadedItems(Generic[Row]):
                 f"{self.called(row)} is being imported; cancel job {row.import_job_id} first.",
                 code="importing",
             )
-        user = jobs.user_of(session, row.id)
+        user = jobs.find_active_user(session, row.id)
         if user is not None:
             raise Conflict(
                 f"{self.called(row)} is needed by job {user}, which has not ended.", code="in_use"

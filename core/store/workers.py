@@ -10,12 +10,12 @@ from core.jobspec.status import HELD
 from core.store.database.clock import after, database_now
 from core.store.database.tables import JobRow, WorkerRow
 
-KEPT_MS = 24 * 3600_000
+RETENTION_MS = 24 * 3600_000
 """A worker that was lost is listed for so long."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class WorkerState:
     """A worker, and what is known of it at this moment."""
 
     row: WorkerRow
@@ -42,11 +42,11 @@ def register(
     session.flush()
 
 
-def beat(
-    session: Session, name: str, *, lease_seconds: float, leaving: bool, trouble: str | None
+def record_heartbeat(
+    session: Session, name: str, *, lease_seconds: float, shutting_down: bool, trouble: str | None
 ) -> bool | None:
     """It is there: whether it is to drain; None where it is not registered. ``leaving``: it drains by itself."""
-    changes = {"draining": True} if leaving else {}
+    changes = {"draining": True} if shutting_down else {}
     statement = (
         update(WorkerRow)
         .where(WorkerRow.name == name)
@@ -67,26 +67,26 @@ def remove(session: Session, name: str) -> None:
     session.execute(delete(WorkerRow).where(WorkerRow.name == name))
 
 
-def forget_lost(session: Session) -> None:
+def delete_lost(session: Session) -> None:
     """Remove those that have not been seen for a day."""
     session.execute(
         delete(WorkerRow)
-        .where(WorkerRow.seen_at < database_now() - KEPT_MS)
+        .where(WorkerRow.seen_at < database_now() - RETENTION_MS)
         .execution_options(synchronize_session=False)
     )
 
 
-def list_workers(session: Session) -> list[Seen]:
+def list_workers(session: Session) -> list[WorkerState]:
     """By name; lost ones, too."""
     held = (
         select(JobRow.worker, func.count()).where(JobRow.status.in_(HELD)).group_by(JobRow.worker)
     )
     running = dict(session.execute(held).all())
     rows = session.execute(select(WorkerRow, _alive()).order_by(WorkerRow.name))
-    return [Seen(row, alive, running.get(row.name, 0)) for row, alive in rows]
+    return [WorkerState(row, alive, running.get(row.name, 0)) for row, alive in rows]
 
 
-def drain(session: Session, name: str, draining: bool = True) -> Seen:
+def drain(session: Session, name: str, draining: bool = True) -> WorkerState:
     """From the commit on it claims nothing, or claims again. Raises NotFound."""
     found = next((worker for worker in list_workers(session) if worker.row.name == name), None)
     if found is None:
@@ -100,7 +100,7 @@ def may_claim(name: str) -> ColumnElement[bool]:
     return ~exists().where(WorkerRow.name == name, WorkerRow.draining)
 
 
-def obstacle(session: Session, job: JobRow) -> str | None:
+def explain_waiting(session: Session, job: JobRow) -> str | None:
     """Why nobody takes a queued job, where it does not only wait for its turn; None for any other."""
     if job.status != "queued":
         return None

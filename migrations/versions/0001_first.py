@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from core.store.database.clock import database_now
-from core.store.database.schema import no_way_back
+from core.store.database.schema import refuse_downgrade
 
 revision = "0001"
 down_revision = None
@@ -32,7 +32,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    no_way_back(revision)
+    refuse_downgrade(revision)
 
 
 def _table(name: str, *parts: Any, primary_key: str = "id", **options: Any) -> None:

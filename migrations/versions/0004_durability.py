@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from core.store.database.schema import no_way_back
+from core.store.database.schema import refuse_downgrade
 
 revision = "0004"
 down_revision = "0003"
@@ -85,4 +85,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    no_way_back(revision)
+    refuse_downgrade(revision)

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from core.store import artifacts, attempts
 from core.store.attempts import Attempt
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import ArtifactRow
 from core.store.objects.store import Objects, artifact_key
 from tests.builders import a_report, an_attempt
@@ -38,8 +38,8 @@ def an_artifact(
 ) -> ArtifactRow:
     key = artifact_key(attempt.job_id, attempt.number, name)
     size, digest = objects.put_stream(key, iter([data]), len(data))
-    with writing(engine) as session:
-        return artifacts.put(
+    with write_session(engine) as session:
+        return artifacts.record(
             session,
             attempt.job_id,
             name=name,
@@ -58,6 +58,6 @@ def a_finished_job(engine: Engine, objects: Objects) -> Attempt:
     an_artifact(engine, objects, attempt, "best.safetensors", bytes(range(256)) * 4)
     for name, media_type, content in REPORTS:
         an_artifact(engine, objects, attempt, name, content, "report", media_type=media_type)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job)
     return attempt

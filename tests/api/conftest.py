@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from api.app import create_app
 from core.settings import Settings
 from core.store import keys
-from core.store.database.engine import make_engine, writing
+from core.store.database.engine import make_engine, write_session
 from core.store.database.tables import DEFAULT_PROJECT, ProjectRow
 from tests.servers import free_port, wait_until
 
@@ -34,7 +34,7 @@ def bearer(secret: str) -> dict[str, str]:
 
 def make_key(engine: Engine, *scopes: str, project_id: str = DEFAULT_PROJECT) -> dict[str, str]:
     """Headers of a new key."""
-    with writing(engine) as session:
+    with write_session(engine) as session:
         return bearer(keys.create(session, project_id, "test", scopes)[1])
 
 
@@ -48,7 +48,7 @@ def settings(sqlite_url: str, tmp_path: Path) -> Settings:
 def engine(settings: Settings) -> Iterator[Engine]:
     engine = make_engine(settings.resolved_database_url)
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         session.add(ProjectRow(id=STRANGER, name="stranger"))
     keys.ensure(engine, STRANGER, "stranger", ("read", "submit", "admin"), STRANGERS_KEY)
     yield engine

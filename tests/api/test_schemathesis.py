@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
 from core.store import keys, models, sweeps, workers
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects.store import Objects
 from tests.api.builders import a_finished_job, an_artifact
@@ -35,7 +35,7 @@ def prepared(settings: Settings, engine: Engine) -> dict[str, str]:
     )
     teacher = a_teacher(engine)
     size, digest = objects.put_stream("ready", iter([b"weights"]), 100)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         row = models.get(session, DEFAULT_PROJECT, teacher.id)
         models.mark_ready(
             session, row, models.describe(row), object_key="ready", size=size, sha256=digest

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from client.distill import Distill
+from distill_client.client import Distill
 from tests.client.fake import Fake, client_of, running
 
 

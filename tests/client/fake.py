@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from client.distill import Distill
+from distill_client.client import Distill
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from client.main import app
+from distill_client.main import app
 from tests.client.fake import Answer, Fake, Request, as_json, ended, job, problem, stream
 
 JOB, EVENTS = "GET /v1/jobs/job_1", "GET /v1/jobs/job_1/events"
@@ -366,7 +366,7 @@ def test_any_setting_of_the_architecture_can_be_given_and_the_images_have_its_si
         "--set",
         "patch_size=8",
         "--set",
-        "normalisation=inception",
+        "normalization=inception",
     )
     assert (
         distill(
@@ -379,7 +379,7 @@ def test_any_setting_of_the_architecture_can_be_given_and_the_images_have_its_si
         "architecture": "vit_b",
         "image_size": 64,
         "patch_size": 8,
-        "normalisation": "inception",
+        "normalization": "inception",
     }
     assert (body["height"], body["width"]) == (64, 64)
     result = distill(
@@ -413,7 +413,7 @@ def test_ctrl_c_while_watching_leaves_the_job_alone_and_says_so(fake: Fake) -> N
 
     fake.on(JOB, as_json(job()))
     fake.on(EVENTS, until_released)
-    command = [sys.executable, "-m", "client.main", "watch", "job_1"]
+    command = [sys.executable, "-m", "distill_client.main", "watch", "job_1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 20
@@ -432,7 +432,7 @@ def test_ctrl_c_while_watching_leaves_the_job_alone_and_says_so(fake: Fake) -> N
 
 def test_the_client_stands_alone() -> None:
     """No torch, no database, no web framework, and nothing of the service but its spec."""
-    code = "import sys, client, client.main; print(*sorted(sys.modules))"
+    code = "import sys, distill_client, distill_client.main; print(*sorted(sys.modules))"
     loaded = set(
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from client.credentials import find_api_key, find_url
-from client.distill import Distill
-from client.errors import ClientError
+from distill_client.client import Distill
+from distill_client.credentials import find_api_key, find_url
+from distill_client.errors import ClientError
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 import pytest
 
-from client import events as client_events
-from client.answers import Event, Job
-from client.distill import Distill
-from client.errors import DistillProblem, Unreachable
+from distill_client import events as client_events
+from distill_client.client import Distill
+from distill_client.errors import DistillProblem, Unreachable
+from distill_client.responses import Event, Job
 from tests.client.fake import (
     NO_ANSWER,
     Answer,

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from client import Distill, display
-from client.main import app
+from distill_client import Distill, display
+from distill_client.main import app
 from tests.client.fake import Answer, Fake, Request, problem
 
 REPORT = "GET /v1/jobs/job_1/report"

@@ -3,8 +3,8 @@ from email.utils import formatdate
 
 import pytest
 
-from client.distill import Distill
-from client.errors import DistillProblem, UnexpectedAnswer, Unreachable
+from distill_client.client import Distill
+from distill_client.errors import DistillProblem, UnexpectedAnswer, Unreachable
 from tests.client.fake import NO_ANSWER, Answer, Fake, as_json, client_of, job, problem
 
 BUSY = problem(503, "unavailable", "The database does not answer; try again in a moment.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from client import events
+from distill_client import events
 from tests.client.fake import Answer as Scripted
 from tests.client.fake import Fake, as_json, job
 from tests.client.test_command import address, distill

@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from client import Distill
+from distill_client import Distill
 from tests.deployment.composed import ROOT, SERVICES, command, settings
 from tests.deployment.walk import TEACHER, walk
 from tests.servers import S3, Postgres, Redis, free_port, wait_until
-from tests.worker.service import Service, until
+from tests.worker.service import Service, wait_for
 
 
 def answers(url: str) -> bool:
@@ -32,7 +32,7 @@ def test_the_walk_on_the_embedded_default(tmp_path: Path) -> None:
     command = ("-m", "embedded", "--port", str(port), "--data", str(tmp_path / "home"))
     with Service({}, tmp_path / "embedded.log", command) as service:
         url = f"http://127.0.0.1:{port}"
-        until(lambda: answers(url), 60, "the embedded service")
+        wait_for(lambda: answers(url), 60, "the embedded service")
         with Distill(url, (tmp_path / "home" / "admin.key").read_text().strip()) as distill:
             walk(distill, tmp_path / "student")
         service.process.terminate()
@@ -88,7 +88,7 @@ def test_the_walk_on_postgres_redis_celery_and_s3_as_docker_compose_starts_them(
         with Distill(composed.url, composed.key) as distill:
             walk(distill, tmp_path / "student")
             long = distill.submit({**TEACHER, "schedule": {"epochs": 10_000, "batch_size": 64}}).id
-            until(lambda: distill.job(long).phase == "training", 60, "the start of training")
+            wait_for(lambda: distill.job(long).phase == "training", 60, "the start of training")
             worker.process.terminate()
             assert worker.wait(60) == 0
             given_back = distill.job(long)

@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from client import Distill
+from distill_client import Distill
 
 TINY: dict[str, Any] = {
     "student": {"architecture": "small_cnn", "width": 4},

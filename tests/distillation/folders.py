@@ -5,18 +5,23 @@ from typing import Any
 
 import torch
 
-from core.distillation.__main__ import job
-from core.distillation.models import from_description, weights
+from core.distillation.__main__ import create_run
+from core.distillation.models import from_description
+from core.distillation.models.safetensors_weights import serialize_weights
 from core.job_folder import Ended, JobFolder
 from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
 from core.jobspec.job import (
     AdversarialTrainingSpec,
     DistillationSpec,
-    EvaluationJobSpec,
     TrainingSpec,
 )
 from core.jobspec.network import ModelDescription, SmallCnn
+from core.jobspec.resolved import (
+    ResolvedAdversarialTrainingSpec,
+    ResolvedDistillationSpec,
+    ResolvedEvaluationJobSpec,
+)
 
 TEACHER = ModelDescription(network=SmallCnn(width=4), classes=10, channels=1, height=8, width=8)
 SMALL: dict[str, Any] = {
@@ -51,14 +56,17 @@ def training(**changes: Any) -> AdversarialTrainingSpec:
 def laid_out(path: Path, spec: TrainingSpec) -> JobFolder:
     """The folder of a job, with a teacher whose weights are always the same."""
     folder = JobFolder(path)
-    folder.lay_out(resolve(spec, DIGITS), teacher=TEACHER, dataset=DIGITS)
+    folder.create(resolve(spec, DIGITS), teacher=TEACHER, dataset=DIGITS)
     torch.manual_seed(7)
-    folder.teacher_weights.write_bytes(weights.to_bytes(from_description(TEACHER), {}))
+    folder.teacher_weights.write_bytes(serialize_weights(from_description(TEACHER), {}))
     return folder
 
 
 def run(folder: JobFolder, stop: Any = lambda: False) -> Ended:
     """The job, in this process."""
     spec = folder.read_spec()
-    assert isinstance(spec, AdversarialTrainingSpec | DistillationSpec | EvaluationJobSpec)
-    return job(folder, spec, stop).run()
+    assert isinstance(
+        spec,
+        ResolvedAdversarialTrainingSpec | ResolvedDistillationSpec | ResolvedEvaluationJobSpec,
+    )
+    return create_run(folder, spec, stop).run()

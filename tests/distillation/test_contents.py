@@ -13,12 +13,12 @@ from core import figures
 from core.distillation.adversaries import attack
 from core.distillation.evaluation import EvaluationTarget, Step
 from core.distillation.evaluation.analyses import ANALYSES
-from core.distillation.evaluation.evaluator import Measure, steps
-from core.distillation.models import BUILDERS
+from core.distillation.evaluation.evaluator import PlannedMeasure, steps
+from core.distillation.models import ARCHITECTURES
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.statistics.distances import squared_distance
-from core.distillation.training.averaging import Average
-from core.distillation.training.optimization import learning_rate
+from core.distillation.training.averaging import WeightAverage
+from core.distillation.training.optimization import learning_rate_at
 from core.jobspec.evaluation import Analysis, Attack
 from core.jobspec.job import SubmittedSpec
 from core.jobspec.network import ARCHITECTURES, Network
@@ -77,7 +77,7 @@ def test_every_field_of_a_report_has_a_row() -> None:
 
 
 def test_every_architecture_has_settings_facts_a_builder_and_its_parameters_in_the_page() -> None:
-    assert set(ARCHITECTURES) == set(BUILDERS) == names(Network, "architecture")
+    assert set(ARCHITECTURES) == set(ARCHITECTURES) == names(Network, "architecture")
     text = (DOCS / "architectures.md").read_text()
     for name, facts in ARCHITECTURES.items():
         (row,) = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
@@ -87,7 +87,7 @@ def test_every_architecture_has_settings_facts_a_builder_and_its_parameters_in_t
             facts.settings.model_fields
         ) - {
             "architecture",
-            "normalisation",
+            "normalization",
         }
 
 
@@ -104,7 +104,7 @@ def test_every_attack_is_carried_out(kind: Any) -> None:
     settings = kind(radius=0.1)
     if "step_size" in kind.model_fields:
         settings = settings.model_copy(update={"step_size": 0.05})
-    assert isinstance(next(steps(Measure(settings.name, settings), some_subject(), None)), Step)
+    assert isinstance(next(steps(PlannedMeasure(settings.name, settings), some_subject(), None)), Step)
 
 
 @pytest.mark.parametrize("kind", kinds(AdversarySettings), ids=lambda it: it.__name__)
@@ -129,19 +129,19 @@ def test_every_distance_is_0_of_the_same_and_more_of_others(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", kinds(AveragingSettings), ids=lambda it: it.__name__)
 def test_every_average_adds_something_up(kind: Any) -> None:
-    average = Average(
+    average = WeightAverage(
         kind(**({"begin": 0} if "begin" in kind.model_fields else {})),
         SmallCnn(10, width=1, channels=1),
     )
     average.after_step()
     average.after_epoch(1)
-    assert average.count == 1
+    assert average.updates == 1
 
 
 @pytest.mark.parametrize("kind", kinds(Decay), ids=lambda it: it.__name__)
 def test_every_decay_gives_a_rate_at_the_last_step(kind: Any) -> None:
     decay = kind(**({"milestones": (1,)} if "milestones" in kind.model_fields else {}))
-    assert 0 <= learning_rate(Schedule(decay=decay), 99, 100, 10) <= 0.1
+    assert 0 <= learning_rate_at(Schedule(decay=decay), 99, 100, 10) <= 0.1
 
 
 # -- settings

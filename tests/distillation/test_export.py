@@ -14,7 +14,7 @@ from core.distillation.models import from_description
 from core.errors import JobFailed
 from core.jobspec.network import MobileNetV2, ModelDescription, Network, ResNet18, SmallCnn
 
-NETWORKS: list[Network] = [SmallCnn(width=4, normalisation="cifar10"), ResNet18(), MobileNetV2()]
+NETWORKS: list[Network] = [SmallCnn(width=4, normalization="cifar10"), ResNet18(), MobileNetV2()]
 
 
 def described(network: Network) -> ModelDescription:

@@ -18,12 +18,12 @@ import migrations
 from core.settings import Settings
 from core.store import artifacts
 from core.store.database import schema
-from core.store.database.engine import make_engine, writing
+from core.store.database.engine import make_engine, write_session
 from core.store.database.tables import DIGITS_ID
 from core.store.objects.store import Objects, checkpoint_key
 from core.store.objects.verification import verify
-from embedded.atomic_folders import Refusal, whole
-from embedded.backup import restore, save, schema_of
+from embedded.atomic_folders import BackupError, atomic_folder
+from embedded.backup import restore, save, read_schema
 from tests.api.builders import a_finished_job
 from tests.builders import an_attempt, training_body
 from tests.embedded.test_service import Start, start  # noqa: F401 - a fixture
@@ -54,14 +54,14 @@ def wrong(folder: Path) -> list[str]:
     found = list(verify(engine, Objects.from_settings(Settings(home=folder))))
     engine.dispose()
     assert found
-    return [it.file.key for it in found if it.wrong]
+    return [it.file.key for it in found if it.problem]
 
 
 def assert_refused(
     source: Path, target: Path, words: str, act: Callable[[Path, Path], object]
 ) -> None:
     """With a sentence, and nothing made."""
-    with pytest.raises(Refusal, match=re.escape(words)):
+    with pytest.raises(BackupError, match=re.escape(words)):
         act(source, target)
     assert not target.exists()
     assert not target.with_name(f".{target.name}.part").exists()
@@ -91,13 +91,13 @@ def test_a_running_service_is_saved_and_its_jobs_go_on_elsewhere(
             120,
             "a checkpoint",
         )
-        saved = backup("backup", tmp_path / "saved", "--data", service.data, module="client.main")
+        saved = backup("backup", tmp_path / "saved", "--data", service.data, module="distill_client.main")
         assert saved.returncode == 0, saved.stderr
         assert client.job(running.id).status == "running"
     service.end()
     assert wrong(tmp_path / "saved") == []
     restored = backup(
-        "restore", tmp_path / "saved", "--data", tmp_path / "restored", module="client.main"
+        "restore", tmp_path / "saved", "--data", tmp_path / "restored", module="distill_client.main"
     )
     assert restored.returncode == 0, restored.stderr
     again = start("restored", "--port", "0", **quick).ready()
@@ -171,8 +171,8 @@ def test_checkpoints_that_are_replaced_meanwhile_are_followed(data: Path, tmp_pa
         name = f"checkpoint-{number}"
         key = checkpoint_key(attempt.job_id, 1, name)
         size, digest = objects.put_stream(key, [b"x" * number], 1000)
-        with writing(engine) as session:
-            artifacts.put(
+        with write_session(engine) as session:
+            artifacts.record(
                 session,
                 attempt.job_id,
                 name=name,
@@ -229,8 +229,8 @@ def test_a_backup_that_could_not_be_whole_is_none(data: Path, tmp_path: Path) ->
 
 
 def test_two_backups_to_one_folder_at_once_are_one(data: Path, tmp_path: Path) -> None:
-    with whole(tmp_path / "saved") as part:
-        with pytest.raises(Refusal, match="is being written by another process"):
+    with atomic_folder(tmp_path / "saved") as part:
+        with pytest.raises(BackupError, match="is being written by another process"):
             save(data, tmp_path / "saved")
         assert part.exists()
     assert (tmp_path / "saved").exists()
@@ -240,7 +240,7 @@ def test_a_backup_that_is_not_what_was_saved_is_not_restored(data: Path, tmp_pat
     saved, restored = tmp_path / "saved", tmp_path / "restored"
     assert_refused(data, restored, "is no backup", restore)
     save(data, saved)
-    with pytest.raises(Refusal, match="is not an empty folder"):
+    with pytest.raises(BackupError, match="is not an empty folder"):
         restore(saved, data)
     database, page, manifest = (
         saved / "distill.db",
@@ -282,9 +282,9 @@ def test_a_backup_of_an_older_schema_is_migrated_as_it_is_restored(tmp_path: Pat
         command.upgrade(config, "0003")
     engine.dispose()
     assert save(data, tmp_path / "saved").schema == "0003"
-    assert schema_of(tmp_path / "saved" / "distill.db") == "0003"
+    assert read_schema(tmp_path / "saved" / "distill.db") == "0003"
     restore(tmp_path / "saved", tmp_path / "restored")
-    assert schema_of(tmp_path / "restored" / "distill.db") == schema.known()[0]
+    assert read_schema(tmp_path / "restored" / "distill.db") == schema.known_revisions()[0]
     with sqlite3.connect(tmp_path / "restored" / "distill.db") as found:
         assert found.execute(
             "SELECT deleted_at FROM datasets WHERE id = ?", [DIGITS_ID]

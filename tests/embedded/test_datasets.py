@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.errors import DistillProblem
+from distill_client.errors import DistillProblem
 from tests.builders import training_body
 from tests.distillation.data.building import zip_of
 from tests.distillation.data.importing.test_npz import npz_of

@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import Engine
 
 from core.store import keys
-from core.store.database.engine import make_engine, reading, writing
+from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT
-from embedded.data_folder import Folder, InUse
+from embedded.data_folder import DataFolder, FolderInUse
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    folder = Folder(tmp_path / "data")
+def folder(tmp_path: Path) -> DataFolder:
+    folder = DataFolder(tmp_path / "data")
     folder.make()
     return folder
 
@@ -31,11 +31,11 @@ def mode(path: Path) -> int:
 
 
 def count(engine: Engine) -> int:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         return len(keys.list_keys(session, DEFAULT_PROJECT)[0])
 
 
-def test_the_first_key_is_an_admins_and_its_owners_only(folder: Folder, engine: Engine) -> None:
+def test_the_first_key_is_an_admins_and_its_owners_only(folder: DataFolder, engine: Engine) -> None:
     folder.ensure_key(engine)
     assert mode(folder.key) == 0o600
     assert mode(folder.path) == 0o700
@@ -43,7 +43,7 @@ def test_the_first_key_is_an_admins_and_its_owners_only(folder: Folder, engine: 
     assert set(key.scopes) == set(keys.SCOPES)
 
 
-def test_a_key_that_works_is_kept(folder: Folder, engine: Engine) -> None:
+def test_a_key_that_works_is_kept(folder: DataFolder, engine: Engine) -> None:
     folder.ensure_key(engine)
     before = folder.key.read_text()
     folder.key.chmod(0o644)
@@ -53,37 +53,37 @@ def test_a_key_that_works_is_kept(folder: Folder, engine: Engine) -> None:
     assert count(engine) == 1
 
 
-def test_a_key_that_was_revoked_is_replaced(folder: Folder, engine: Engine) -> None:
+def test_a_key_that_was_revoked_is_replaced(folder: DataFolder, engine: Engine) -> None:
     folder.ensure_key(engine)
     before = folder.key.read_text()
-    with writing(engine) as session:
+    with write_session(engine) as session:
         keys.revoke(session, DEFAULT_PROJECT, keys.authenticate(engine, before.strip()).id)
     folder.ensure_key(engine)
     assert folder.key.read_text() != before
     keys.authenticate(engine, folder.key.read_text().strip())
 
 
-def test_a_key_of_lesser_scopes_is_replaced(folder: Folder, engine: Engine) -> None:
-    with writing(engine) as session:
+def test_a_key_of_lesser_scopes_is_replaced(folder: DataFolder, engine: Engine) -> None:
+    with write_session(engine) as session:
         _, secret = keys.create(session, DEFAULT_PROJECT, "reader", ["read"])
     folder.key.write_text(secret)
     folder.ensure_key(engine)
     assert "admin" in keys.authenticate(engine, folder.key.read_text().strip()).scopes
 
 
-def test_a_key_that_cannot_be_written_down_is_never_made(folder: Folder, engine: Engine) -> None:
+def test_a_key_that_cannot_be_written_down_is_never_made(folder: DataFolder, engine: Engine) -> None:
     folder.key.mkdir()
     with pytest.raises(OSError, match="admin"):
         folder.ensure_key(engine)
     assert count(engine) == 0
 
 
-def test_a_folder_is_held_by_one_and_let_go_at_the_end(folder: Folder) -> None:
+def test_a_folder_is_held_by_one_and_let_go_at_the_end(folder: DataFolder) -> None:
     with (
-        folder.held(),
-        pytest.raises(InUse, match=f"process {os.getpid()}"),
-        Folder(folder.path).held(),
+        folder.locked(),
+        pytest.raises(FolderInUse, match=f"process {os.getpid()}"),
+        DataFolder(folder.path).locked(),
     ):
         pass
-    with Folder(folder.path).held():
+    with DataFolder(folder.path).locked():
         pass

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from client.errors import DistillProblem
+from distill_client.errors import DistillProblem
 from tests.builders import distillation_body, training_body
 from tests.embedded.test_service import Start, start
 

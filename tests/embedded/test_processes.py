@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from embedded import processes
-from embedded.data_folder import Folder
-from embedded.processes import Child, end
-from embedded.service import CannotStart, Service
+from embedded.data_folder import DataFolder
+from embedded.processes import Child, terminate_all
+from embedded.service import StartupError, Service
 
 PATIENT = "import time\nprint('here', flush=True)\ntime.sleep(60)\n"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + PATIENT
@@ -28,7 +28,7 @@ def log(tmp_path: Path) -> Path:
 def program(tmp_path: Path, log: Path) -> Iterator["Program"]:
     found = Program(tmp_path, log)
     yield found
-    end(found.children, 0)
+    terminate_all(found.children, 0)
 
 
 class Program:
@@ -53,12 +53,12 @@ def test_who_falls_at_once_is_started_again_after_longer_and_longer_pauses(
     child = program(BROKEN, started=False)
     said: list[str] = []
     while len(said) < 3:
-        if fall := child.look():
+        if fall := child.poll():
             said.append(fall)
         time.sleep(0.01)
     assert [line.split("again in ")[1].split(" s.")[0] for line in said] == ["0.05", "0.1", "0.2"]
     assert said[0].startswith("The API ended with status 1")
-    assert child.last_words() == "It is broken.\n" * 2 + "It is broken."
+    assert child.log_tail() == "It is broken.\n" * 2 + "It is broken."
 
 
 def test_who_ran_for_long_begins_with_the_shortest_pause(
@@ -66,15 +66,15 @@ def test_who_ran_for_long_begins_with_the_shortest_pause(
 ) -> None:
     monkeypatch.setattr(processes, "STEADY_SECONDS", 0.0)
     child = program(PATIENT)
-    child.falls = 7
+    child.crashes = 7
     child.process.kill()
     child.process.wait()
-    assert "again in 0.5 s" in (child.look() or "")
+    assert "again in 0.5 s" in (child.poll() or "")
 
 
 def test_who_does_not_end_when_asked_is_killed(program: Program) -> None:
     stubborn = program(STUBBORN)
-    end([stubborn], 0.3)
+    terminate_all([stubborn], 0.3)
     assert stubborn.process.returncode == -9
 
 
@@ -98,6 +98,6 @@ def test_a_service_that_does_not_start_is_told_with_its_last_words(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "FIRST_PAUSE_SECONDS", 0.05)
-    service = Service(Folder(tmp_path), "127.0.0.1", 9, None, threading.Event())
-    with pytest.raises(CannotStart, match=r"The API does not start:\nIt is broken\."):
-        service.keep([program(BROKEN, started=False)], until_ready=True)
+    service = Service(DataFolder(tmp_path), "127.0.0.1", 9, None, threading.Event())
+    with pytest.raises(StartupError, match=r"The API does not start:\nIt is broken\."):
+        service.supervise([program(BROKEN, started=False)], until_ready=True)

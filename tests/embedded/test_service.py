@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from client.distill import Distill
+from distill_client.client import Distill
 from tests.builders import training_body
 from tests.servers import wait_until
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from client import jobfile
+from distill_client import spec_file
 from tests.builders import training_body
 from tests.embedded.test_service import Start, start
 
@@ -29,7 +29,7 @@ def test_the_sweep_of_table_7_on_digits(start: Start) -> None:
             service.submit(training_body(export=[], schedule={"epochs": 4, "batch_size": 128})).id
         )
         sweep = service.submit_sweep(
-            jobfile.load(TABLE_7, [*ON_DIGITS, f"base.teacher={teacher.id}"])
+            spec_file.load(TABLE_7, [*ON_DIGITS, f"base.teacher={teacher.id}"])
         )
         assert sweep.size == 14
         ended = service.wait_sweep(sweep.id)

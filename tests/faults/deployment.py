@@ -14,19 +14,19 @@ import obstore
 import psutil
 from sqlalchemy import Engine
 
-from client import Distill
 from core.jobspec.job import TrainingSpec
 from core.queue import wake_workers
 from core.settings import Settings
 from core.store import artifacts, jobs, keys
-from core.store.database.engine import make_engine, reading
+from core.store.database.engine import make_engine, read_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow
 from core.store.objects.store import Objects
+from distill_client import Distill
 from tests.deployment import composed
 from tests.measured import SOAK
 from tests.servers import S3, Postgres, Redis, free_port
 from tests.worker.results import assert_exactly_one_result, assert_nothing_left
-from tests.worker.service import Service, submit, until, until_done
+from tests.worker.service import Service, submit, wait_for, wait_for_end
 
 REAL_SECONDS = {
     "heartbeat": "10",
@@ -62,7 +62,7 @@ class Api(Service):
             base_url=self.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30
         )
         self.client = Distill(self.url, KEY)
-        until(self._answers, 60, "an answer of the API")
+        wait_for(self._answers, 60, "an answer of the API")
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()[-2000:]
@@ -132,15 +132,15 @@ class Deployment:
         return job_id
 
     def look(self, job_id: str) -> JobRow:
-        with reading(self.engine) as session:
+        with read_session(self.engine) as session:
             return jobs.get(session, DEFAULT_PROJECT, job_id)
 
     def until_done(self, job_id: str) -> JobRow:
-        return until_done(self.engine, job_id, PATIENCE_SECONDS)
+        return wait_for_end(self.engine, job_id, PATIENCE_SECONDS)
 
     def until_begun(self, job_id: str) -> JobRow:
         """Some worker has had it, or has it."""
-        found: JobRow = until(
+        found: JobRow = wait_for(
             lambda: (job := self.look(job_id)).started_at and job,
             PATIENCE_SECONDS,
             f"a worker for {job_id}",
@@ -161,7 +161,7 @@ class Deployment:
 
     def unnamed_objects(self, job_id: str) -> set[str]:
         """Keys of the job's objects that no row of it names."""
-        with reading(self.engine) as session:
+        with read_session(self.engine) as session:
             named = {artifact.object_key for artifact in artifacts.list_artifacts(session, job_id)}
         return self.objects(job_id) - named
 

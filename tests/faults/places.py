@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from core.jobspec.job import TrainingSpec
 from core.settings import Settings
 from core.store import artifacts, events
-from core.store.database.engine import make_engine, reading
+from core.store.database.engine import make_engine, read_session
 from core.store.database.tables import ArtifactRow
 from core.store.objects.store import Objects
 from tests.builders import training_spec
@@ -75,8 +75,8 @@ class Place:
         return b"".join(self.objects.open(key))
 
     def checkpoints(self, job_id: str) -> list[ArtifactRow]:
-        with reading(self.engine) as session:
-            return artifacts.checkpoints(session, job_id)
+        with read_session(self.engine) as session:
+            return artifacts.list_checkpoints(session, job_id)
 
     def step(self, job_id: str) -> int:
         """Of the furthest checkpoint; -1 where there is none."""
@@ -90,8 +90,8 @@ class Place:
         return [row.name for row in rows]
 
     def said(self, job_id: str, kind: str) -> list[dict[str, Any]]:
-        with reading(self.engine) as session:
-            return [event.data for event in events.of_type(session, job_id, kind)]
+        with read_session(self.engine) as session:
+            return [event.data for event in events.list_of_type(session, job_id, kind)]
 
 
 @contextmanager

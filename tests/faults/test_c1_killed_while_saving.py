@@ -22,7 +22,7 @@ from core.jobspec.defaults import resolve
 from tests.faults.places import Place, heavy, kill, on_a_folder, on_s3, quickly
 from tests.measured import SOAK, Record, figure
 from tests.servers import S3
-from tests.worker.service import submit, until
+from tests.worker.service import submit, wait_for
 
 KILLS = 40 if SOAK else 8
 WORKER_KILLS = 20 if SOAK else 2
@@ -68,7 +68,7 @@ def saver() -> Iterator[Saver]:
 
 def laid_out(path: Path, checkpoint: Path | None) -> JobFolder:
     folder = JobFolder(path)
-    folder.lay_out(resolve(heavy(), DIGITS), dataset=DIGITS)
+    folder.create(resolve(heavy(), DIGITS), dataset=DIGITS)
     if checkpoint is not None:
         checkpoint.replace(folder.checkpoint)
     return folder
@@ -159,7 +159,7 @@ def test_c1_whatever_moment_a_worker_is_killed_at_the_last_row_names_a_checkpoin
     for number in range(WORKER_KILLS):
         reached = place.step(job_id)
         with place.worker(str(number)) as worker:
-            until(lambda reached=reached: place.step(job_id) > reached, 90, "a further checkpoint")
+            wait_for(lambda reached=reached: place.step(job_id) > reached, 90, "a further checkpoint")
             quickly(lambda: list(place.home.glob("scratch/jobs/*/uploading-*")))
             time.sleep(chance.uniform(0, 0.05))
             kill(worker)
@@ -168,17 +168,17 @@ def test_c1_whatever_moment_a_worker_is_killed_at_the_last_row_names_a_checkpoin
         assert place.verified(job_id), "every row names what was stored"
     reached = place.step(job_id)
     with place.worker("last"):
-        until(lambda: place.step(job_id) > reached, 90, "a further checkpoint")
+        wait_for(lambda: place.step(job_id) > reached, 90, "a further checkpoint")
         resumed = [event["step"] for event in place.said(job_id, "resumed")]
         assert resumed[-1] == reached
         assert len(resumed) == WORKER_KILLS
         number = WORKER_KILLS + 1
-        until(
+        wait_for(
             lambda: [it.name for it in place.home.glob("scratch/jobs/*")] == [f"{job_id}-{number}"],
             30,
             "only its own folder",
         )
-        until(
+        wait_for(
             lambda: not orphans & place.half_written(),
             30,
             "the end of what the killed workers have left",

@@ -14,7 +14,7 @@ from tests.builders import training_spec
 from tests.faults.places import Place, on_a_folder
 from tests.faults.sabotage import with_interpreter
 from tests.servers import MissingPartError
-from tests.worker.service import Service, look, submit, until, until_done
+from tests.worker.service import Service, get_job, submit, wait_for, wait_for_end
 
 RENAME = "?rename,?renameat,?renameat2"
 OPTIONS = ("--follow-forks", "--quiet=all", "--output=/dev/null", f"--trace=fsync,{RENAME}")
@@ -72,19 +72,19 @@ def test_c2_a_save_that_fails_is_reported_and_the_job_goes_on_from_the_one_befor
         training_spec(schedule={"epochs": 50, "batch_size": 64, "checkpoint_seconds": 0}),
     )
     with worker(place, faults) as service:
-        until(lambda: place.checkpoints(job_id), 60, "a checkpoint")
+        wait_for(lambda: place.checkpoints(job_id), 60, "a checkpoint")
         for number, fault in enumerate(FAULTS.values()):
             (faults / str(number)).write_text(fault)
         service.trainers()[0].kill()
-        until(
+        wait_for(
             lambda: (
-                not list(faults.iterdir()) and look(place.engine, job_id).attempt == 2 + len(FAULTS)
+                not list(faults.iterdir()) and get_job(place.engine, job_id).attempt == 2 + len(FAULTS)
             ),
             120,
             "every fault",
         )
         kept = place.step(job_id)
-        job = until_done(place.engine, job_id)
+        job = wait_for_end(place.engine, job_id)
     assert job.status == "succeeded"
     reasons = [
         it["reason"]

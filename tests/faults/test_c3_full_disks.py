@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import Engine
 
 from core.store import keys
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.lifecycle import transitions
 from tests.builders import training_spec
 from tests.faults.small_disk import SmallDisk
 from tests.servers import free_port
-from tests.worker.results import checkpointed
-from tests.worker.service import look, submit, until, until_done
+from tests.worker.results import latest_checkpoint_step
+from tests.worker.service import get_job, submit, wait_for, wait_for_end
 
 KEY = "dk_everything"
 ON_DISK = {
@@ -54,19 +54,19 @@ def test_c3_a_job_on_a_full_disk_pauses_with_the_reason_and_goes_on_when_there_i
         "-m",
         "worker.polling",
     ) as worker:
-        until(lambda: checkpointed(engine, job_id), 120, "a checkpoint")
+        wait_for(lambda: latest_checkpoint_step(engine, job_id), 120, "a checkpoint")
         disk.fill()
-        paused = until(
-            lambda: (job := look(engine, job_id)).status == "paused" and job, 120, "a pause"
+        paused = wait_for(
+            lambda: (job := get_job(engine, job_id)).status == "paused" and job, 120, "a pause"
         )
         assert "disk" in (paused.pending_reason or "")
         assert "full" in (paused.pending_reason or "")
         assert not [file for file in disk.files() if file.endswith(".part") or "#" in file]
         disk.free()
-        job = until_done(engine, job_id, 240)
+        job = wait_for_end(engine, job_id, 240)
         assert not worker.trainers()
     assert (job.status, job.infrastructure_failures) == ("succeeded", 0), job.failure
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert "failed" not in {event.data["to"] for event in transitions.history(session, job_id)}
 
 
@@ -94,7 +94,7 @@ def test_c3_an_upload_that_does_not_fit_is_507_and_leaves_nothing(
         ) as api,
         httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"}) as client,
     ):
-        until(lambda: answers(client), 60, api.log.read_text)
+        wait_for(lambda: answers(client), 60, api.log.read_text)
         model = client.post("/v1/models", json=body).json()
         octets = {"Content-Type": "application/octet-stream"}
         refused = client.put(

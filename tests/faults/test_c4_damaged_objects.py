@@ -13,12 +13,12 @@ from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
 from core.store import artifacts, attempts, datasets, jobs, models
 from core.store.attempts import Attempt
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ArtifactRow, ModelRow
 from core.store.objects.store import checkpoint_key, dataset_key, model_key
 from tests.builders import dataset_description, distillation_spec, model_description, training_spec
 from tests.faults.places import Place, on_a_folder, on_s3, quickly
-from tests.worker.service import submit, until, until_done
+from tests.worker.service import submit, wait_for, wait_for_end
 from worker.inputs import Inputs
 
 SIZE = 1000
@@ -61,8 +61,8 @@ def an_attempt(place: Place, job_id: str | None = None) -> Attempt:
 def a_checkpoint(place: Place, attempt: Attempt, step: int) -> ArtifactRow:
     key = checkpoint_key(attempt.job_id, attempt.number, f"checkpoint-{step:06d}.safetensors")
     size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
-    with attempt.writing() as (session, _):
-        return artifacts.put(
+    with attempt.fenced_session() as (session, _):
+        return artifacts.record(
             session,
             attempt.job_id,
             name=Path(key).name,
@@ -78,7 +78,7 @@ def a_checkpoint(place: Place, attempt: Attempt, step: int) -> ArtifactRow:
 def lay_out(place: Place, attempt: Attempt) -> JobFolder:
     """The job's folder as a worker makes it, with whatever of the store is as it should be."""
     folder = JobFolder(place.folder / attempt.job_id)
-    Inputs(place.settings, place.objects, attempt, folder, lambda: None).lay_out()
+    Inputs(place.settings, place.objects, attempt, folder, lambda: None).prepare()
     return folder
 
 
@@ -117,7 +117,7 @@ def test_c4_where_every_checkpoint_is_damaged_the_job_starts_from_the_beginning_
 
 
 def a_teacher(place: Place, name: str = "pang") -> ModelRow:
-    with writing(place.engine) as session:
+    with write_session(place.engine) as session:
         model = models.create(session, DEFAULT_PROJECT, name, model_description())
         key = model_key(model.id)
         size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
@@ -133,7 +133,7 @@ def a_teacher(place: Place, name: str = "pang") -> ModelRow:
 
 
 def taught_by(place: Place, teacher: ModelRow, dataset_id: str = DIGITS_ID) -> str:
-    with writing(place.engine) as session:
+    with write_session(place.engine) as session:
         spec = resolve(distillation_spec(teacher=teacher.id), DIGITS)
         return jobs.submit(
             session, DEFAULT_PROJECT, spec, dataset_id=dataset_id, teacher_id=teacher.id
@@ -169,7 +169,7 @@ def test_c4_a_teacher_that_is_damaged_in_the_workers_own_cache_is_fetched_anew(
 
 
 def test_c4_a_damaged_data_set_is_named_and_never_laid_out(place: Place) -> None:
-    with writing(place.engine) as session:
+    with write_session(place.engine) as session:
         dataset = datasets.create(session, DEFAULT_PROJECT, "birds", "upload")
         key = dataset_key(dataset.id)
         size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
@@ -194,7 +194,7 @@ def test_c4_through_the_service_a_job_ends_well_without_its_damaged_checkpoints_
         training_spec(schedule={"epochs": 16, "batch_size": 64, "checkpoint_seconds": 0}),
     )
     with place.worker("first") as first:
-        until(lambda: len(place.checkpoints(job_id)) == 2, 60, "two checkpoints")
+        wait_for(lambda: len(place.checkpoints(job_id)) == 2, 60, "two checkpoints")
         first.kill()
     damaged = place.checkpoints(job_id)
     for row in damaged:
@@ -203,7 +203,7 @@ def test_c4_through_the_service_a_job_ends_well_without_its_damaged_checkpoints_
     damage(place, teacher.object_key or "", DAMAGE["half"])
     hopeless = taught_by(place, teacher)
     with place.worker("second", DISTILL_MAX_ATTEMPTS="2"):
-        job, failed = until_done(place.engine, job_id), until_done(place.engine, hopeless)
+        job, failed = wait_for_end(place.engine, job_id), wait_for_end(place.engine, hopeless)
         quickly(lambda: not list(place.home.glob("scratch/jobs/*")))
     assert job.status == "succeeded"
     notes = [note["message"] for note in place.said(job_id, "note")]

@@ -12,12 +12,12 @@ from sqlalchemy import select
 from core.job_folder import JobFolder, Progress
 from core.jobspec.job import TrainingSpec
 from core.store import artifacts
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import MetricRow
 from tests.builders import training_spec
 from tests.faults.places import Place, kill, on_a_folder
 from tests.measured import Record, figure
-from tests.worker.service import look, submit, until, until_done
+from tests.worker.service import get_job, submit, wait_for, wait_for_end
 
 EPOCHS, STEPS_PER_EPOCH = 5, 3
 """230 of 256 images in batches of 64, the last of which is left out."""
@@ -67,7 +67,7 @@ def inside_evaluation(place: Place, job_id: str) -> bool:
 
 
 def while_exporting(place: Place, job_id: str) -> bool:
-    with reading(place.engine) as session:
+    with read_session(place.engine) as session:
         return any(
             it.name == "last.safetensors" for it in artifacts.list_artifacts(session, job_id)
         )
@@ -76,7 +76,7 @@ def while_exporting(place: Place, job_id: str) -> bool:
 def present(place: Place, job_id: str) -> list[Any]:
     """What the trainer of the present attempt has said so far."""
     return JobFolder(
-        place.home / "scratch" / "jobs" / f"{job_id}-{look(place.engine, job_id).attempt}"
+        place.home / "scratch" / "jobs" / f"{job_id}-{get_job(place.engine, job_id).attempt}"
     ).read_events()[0]
 
 
@@ -90,7 +90,7 @@ POINTS: dict[str, Callable[[Place, str], bool]] = {
 
 
 def curves(place: Place, job_id: str) -> dict[tuple[str, int], float]:
-    with reading(place.engine) as session:
+    with read_session(place.engine) as session:
         return {
             (it.name, it.step): it.value
             for it in session.scalars(select(MetricRow).where(MetricRow.job_id == job_id))
@@ -98,12 +98,12 @@ def curves(place: Place, job_id: str) -> dict[tuple[str, int], float]:
 
 
 def hashes(place: Place, job_id: str) -> dict[str, str]:
-    with reading(place.engine) as session:
+    with read_session(place.engine) as session:
         return {it.name: it.sha256 for it in artifacts.list_artifacts(session, job_id, "weights")}
 
 
 def results(place: Place, job_id: str) -> dict[str, Any]:
-    found = look(place.engine, job_id).results or {}
+    found = get_job(place.engine, job_id).results or {}
     return {
         role: {name: it for name, it in values.items() if "seconds" not in name}
         for role, values in found.items()
@@ -131,21 +131,21 @@ def test_c5_a_job_killed_at_five_points_ends_with_the_same_weights_optimizer_and
     killed = submit(place.engine, spec())
     for number, (where, reached) in enumerate(POINTS.items()):
         with place.worker(str(number)) as worker:
-            until(
-                lambda number=number: look(place.engine, killed).attempt == number + 1,
+            wait_for(
+                lambda number=number: get_job(place.engine, killed).attempt == number + 1,
                 60,
                 "a claim",
             )
-            until(
+            wait_for(
                 lambda number=number: len(place.said(killed, "resumed")) == number,
                 60,
                 "where it goes on",
             )
-            until(lambda reached=reached: reached(place, killed), 60, where)
+            wait_for(lambda reached=reached: reached(place, killed), 60, where)
             kill(worker)
     undisturbed = submit(place.engine, spec())
     with place.worker("last"):
-        jobs = [until_done(place.engine, it) for it in (killed, undisturbed)]
+        jobs = [wait_for_end(place.engine, it) for it in (killed, undisturbed)]
     assert [(job.status, job.attempt) for job in jobs] == [
         ("succeeded", 1 + len(POINTS)),
         ("succeeded", 1),

@@ -11,7 +11,7 @@ from tests.faults.places import Place, on_s3
 from tests.faults.store_proxy import Fate
 from tests.measured import SOAK, Record, figure
 from tests.servers import S3
-from tests.worker.service import Service, submit, until, until_done
+from tests.worker.service import Service, submit, wait_for, wait_for_end
 
 KEPT = 2
 ROUNDS = 5 if SOAK else 1
@@ -79,13 +79,13 @@ def test_c7_exactly_the_last_checkpoints_are_kept_wherever_a_worker_is_killed(
                 awaited, worker, lambda before=before: has_gone_on(place, job_id, before)
             )
             place.proxy.rule = killing
-            until(lambda killing=killing: killing.done, 90, when)
+            wait_for(lambda killing=killing: killing.done, 90, when)
             worker.wait(20)
         assert len(place.verified(job_id)) == KEPT
         assert place.step(job_id) > before
     place.proxy.rule = lambda method, path: None
     with place.worker("last"):
-        job = until_done(place.engine, job_id)
+        job = wait_for_end(place.engine, job_id)
     assert (job.status, job.attempt) == ("succeeded", 1 + len(moments))
     assert len(place.verified(job_id)) == KEPT
     named = {row.object_key for row in place.checkpoints(job_id)}

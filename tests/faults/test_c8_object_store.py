@@ -15,13 +15,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from api.app import create_app
-from client.distill import Distill
-from client.errors import ClientError
 from core.errors import Unavailable
 from core.store import keys
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects import orphaned_uploads
 from core.store.objects.store import Objects, artifact_key
+from distill_client.client import Distill
+from distill_client.errors import ClientError
 from tests.api.builders import SAFETENSORS, a_finished_job, an_artifact, sha256
 from tests.builders import an_attempt, training_spec
 from tests.faults.places import Place, heavy, on_a_folder, on_s3
@@ -29,7 +29,7 @@ from tests.faults.store_proxy import Fate
 from tests.faults.test_c4_damaged_objects import DAMAGE
 from tests.measured import Record, figure
 from tests.servers import S3, free_port
-from tests.worker.service import Service, look, submit, until, until_done
+from tests.worker.service import Service, get_job, submit, wait_for, wait_for_end
 
 KEY = "dk_everything"
 PART = 8 * 2**20
@@ -168,14 +168,14 @@ def test_c8_a_job_whose_store_goes_away_in_the_middle_of_an_upload_keeps_its_che
 ) -> None:
     place, job_id = on_the_bucket, submit(on_the_bucket.engine, heavy(epochs=2))
     with place.worker():
-        until(lambda: place.step(job_id) > 0, 60, "a checkpoint")
+        wait_for(lambda: place.step(job_id) > 0, 60, "a checkpoint")
         proxy_of(place).rule = fault = Fault(lambda: "cut")
         assert fault.begun.wait(60)
         kept = place.verified(job_id)
         time.sleep(1)
         assert place.verified(job_id) == kept != []
         fault.over.set()
-        job = until_done(place.engine, job_id)
+        job = wait_for_end(place.engine, job_id)
         assert (job.status, job.attempt) == ("succeeded", 1)
         assert len(place.verified(job_id)) == 2
 
@@ -212,15 +212,15 @@ def test_c8_what_a_stale_attempt_was_uploading_is_never_seen(on_the_bucket: Plac
             process.suspend()
         zombie.send(signal.SIGSTOP)
         with place.worker("second"):
-            job = until_done(place.engine, job_id)
+            job = wait_for_end(place.engine, job_id)
         assert place.half_written() == set(), "what it has begun can no longer be finished"
         go_on.set()
         for process in trainers:
             process.resume()
         zombie.send(signal.SIGCONT)
-        until(lambda: not zombie.trainers(), 30, "the end of the zombie's trainer")
+        wait_for(lambda: not zombie.trainers(), 30, "the end of the zombie's trainer")
     assert (job.status, job.attempt) == ("succeeded", 2)
-    assert look(place.engine, job_id).version == job.version
+    assert get_job(place.engine, job_id).version == job.version
     assert not place.objects.exists(late)
     assert len(place.verified(job_id)) == 2
 
@@ -292,7 +292,7 @@ def api(place: Place, tmp_path: Path) -> Iterator[str]:
     }
     with Service({**said, "DISTILL_PORT": str(port)}, tmp_path / "api.log", ("-m", "api")):
         url = f"http://127.0.0.1:{port}"
-        until(lambda: answers(url), 60, "the API")
+        wait_for(lambda: answers(url), 60, "the API")
         yield url
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select, update
 
 from core.settings import Settings
 from core.store import jobs, keys, models
-from core.store.database.engine import make_engine, reading, writing
+from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow, ModelRow
 from core.store.objects import references
 from core.store.objects.collector import Collector
@@ -25,7 +25,7 @@ from tests.api.conftest import KEY, Service
 from tests.builders import model_description
 from tests.servers import S3
 from tests.worker.service import Service as Worker
-from tests.worker.service import until
+from tests.worker.service import wait_for
 
 AT_ONCE = {"DISTILL_RETAIN_DELETED_DAYS": "0", "DISTILL_ORPHAN_GRACE_HOURS": "0"}
 OLD = 10 * 86_400_000
@@ -72,7 +72,7 @@ def result(collector: subprocess.Popen[str]) -> list[dict[str, Any]]:
 
 def a_deleted_job(engine: Engine, objects: Objects) -> str:
     job_id = a_finished_job(engine, objects).job_id
-    with writing(engine) as session:
+    with write_session(engine) as session:
         jobs.delete(session, DEFAULT_PROJECT, job_id)
     return job_id
 
@@ -82,8 +82,8 @@ def stored(objects: Objects) -> set[str]:
 
 
 def assert_every_named_file_is_there_and_nothing_else(engine: Engine, objects: Objects) -> None:
-    assert [it for it in verify(engine, objects) if it.wrong] == []
-    assert {file.key for file in references.every(engine)} == stored(objects)
+    assert [it for it in verify(engine, objects) if it.problem] == []
+    assert {file.key for file in references.list_files(engine)} == stored(objects)
 
 
 def test_killed_between_commit_and_deletion_it_leaves_an_orphan_and_the_next_one_takes_it(
@@ -96,20 +96,20 @@ def test_killed_between_commit_and_deletion_it_leaves_an_orphan_and_the_next_one
     s3_server.freeze()  # so that it is killed exactly there
     try:
         collector = start(settings)
-        until(lambda: not row_is_there(engine, deleted), 60, "the commit")
+        wait_for(lambda: not row_is_there(engine, deleted), 60, "the commit")
         collector.kill()
         collector.wait(10)
     finally:
         s3_server.thaw()
     assert any(deleted in key for key in stored(objects))
-    assert [it for it in verify(engine, objects) if it.wrong] == []
+    assert [it for it in verify(engine, objects) if it.problem] == []
     assert {it["kind"] for it in result(start(settings))} == {"object"}
     assert_every_named_file_is_there_and_nothing_else(engine, objects)
     assert row_is_there(engine, kept)
 
 
 def row_is_there(engine: Engine, job_id: str) -> bool:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         return session.get(JobRow, job_id) is not None
 
 
@@ -134,10 +134,10 @@ def test_a_restored_job_is_not_taken_by_a_collector_that_had_found_it(
     removing = Collector(Settings(home=tmp_path, retain_deleted_days=0), engine, objects).collect()
     taken = next(removing).name  # it has found both
     spared = second if taken == first else first
-    with writing(engine) as session:
+    with write_session(engine) as session:
         jobs.restore(session, DEFAULT_PROJECT, spared)
     assert [it.name for it in removing if it.kind == "job"] == []
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert session.scalars(select(JobRow.id)).all() == [spared]
     assert_every_named_file_is_there_and_nothing_else(engine, objects)
 
@@ -147,7 +147,7 @@ def test_an_upload_in_flight_is_never_collected(
 ) -> None:
     """However old the model that it is for, and also when its bytes are all there and its import is not yet begun."""
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         moving, sent, abandoned = (
             models.create(
                 session, DEFAULT_PROJECT, name, model_description(), status="awaiting_upload"
@@ -155,7 +155,7 @@ def test_an_upload_in_flight_is_never_collected(
             for name in ("moving", "sent", "abandoned")
         )
         session.execute(update(ModelRow).values(created_at=ModelRow.created_at - OLD))
-        models.library.touch(session, sent)
+        models.library.renew_upload(session, sent)
     objects.put_stream(upload_key(sent), [b"bytes"], 5)
     objects.put_stream(upload_key(abandoned), [b"bytes"], 5)
     half, collected = threading.Event(), threading.Event()
@@ -179,7 +179,7 @@ def test_an_upload_in_flight_is_never_collected(
         )
         sending.start()
         assert half.wait(60)
-        until(lambda: seen(engine, moving), 60, "the service's note that the upload moves")
+        wait_for(lambda: seen(engine, moving), 60, "the service's note that the upload moves")
         removed = {it["name"] for it in result(start(settings | {"orphan_grace_hours": 1}))}
         collected.set()
         sending.join(60)
@@ -196,7 +196,7 @@ def test_an_upload_in_flight_is_never_collected(
 
 
 def seen(engine: Engine, model_id: str) -> bool:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         return session.get_one(ModelRow, model_id).upload_seen_at is not None
 
 
@@ -208,5 +208,5 @@ def test_a_worker_collects_by_itself(
         {**environment(settings), **AT_ONCE, "DISTILL_COLLECT_SECONDS": "1"},
         tmp_path / "worker.log",
     ):
-        until(lambda: not any(deleted in key for key in stored(objects)), 60, "the collection")
+        wait_for(lambda: not any(deleted in key for key in stored(objects)), 60, "the collection")
     assert not row_is_there(engine, deleted)

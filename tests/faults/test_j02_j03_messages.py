@@ -12,22 +12,22 @@ from sqlalchemy import select
 
 from core.queue import QUEUE, TASK, make_app
 from core.store import events
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import JobRow
 from tests.builders import training_body
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment, kill
 from tests.faults.proxy import Proxy
 from tests.servers import Redis
-from tests.worker.results import endless, short
-from tests.worker.service import until
+from tests.worker.results import endless_job, short_job
+from tests.worker.service import wait_for
 
 WANTED = "at most 15"
 DUPLICATES, LATE = 50, 5
 
 
 def queued(deployment: Deployment) -> list[str]:
-    with reading(deployment.engine) as session:
+    with read_session(deployment.engine) as session:
         return list(session.scalars(select(JobRow.id)))
 
 
@@ -39,7 +39,7 @@ def test_j2_a_job_whose_api_dies_between_commit_and_message_starts_all_the_same(
         served.worker()
         broker.blackhole()
         answer = pool.submit(api.http.post, "/v1/jobs", json=training_body())
-        [job_id] = until(lambda: queued(served), PATIENCE_SECONDS, "the commit")
+        [job_id] = wait_for(lambda: queued(served), PATIENCE_SECONDS, "the commit")
         kill(api)
         began = time.monotonic()
         with pytest.raises(httpx2.TransportError):
@@ -53,10 +53,10 @@ def test_j3_jobs_whose_messages_are_lost_start_all_the_same(
 ) -> None:
     served.settings["DISTILL_SLOTS"] = "3"
     worker = served.worker(arguments=("--concurrency", "3"))
-    first = served.submit(endless())
+    first = served.submit(endless_job())
     served.until_begun(first)
     worker.send(signal.SIGSTOP)  # a worker that listens, and hears nothing
-    lost = [served.submit(endless()) for _ in range(2)]
+    lost = [served.submit(endless_job()) for _ in range(2)]
     with redis.Redis.from_url(redis_server.url) as client:
         taken = client.lpop(QUEUE)
         assert taken is None or lost[1] in str(taken) or lost[0] in str(taken)
@@ -72,7 +72,7 @@ def test_j4_a_message_that_comes_fifty_times_and_late_begins_one_attempt(
     served: Deployment, redis_server: Redis, figure: Figure
 ) -> None:
     workers = [served.worker(name, ("--loglevel", "INFO")) for name in ("one", "other")]
-    job_id = served.submit(short(1))
+    job_id = served.submit(short_job(1))
     celery = make_app(redis_server.url)
     for _ in range(DUPLICATES):
         celery.send_task(TASK, args=[job_id], ignore_result=True)
@@ -88,17 +88,17 @@ def test_j4_a_message_that_comes_fifty_times_and_late_begins_one_attempt(
             for found in re.findall(rf"{re.escape(TASK)}\[\S+\] succeeded in ([\d.e-]+)s", text)
         )
 
-    taken = until(
+    taken = wait_for(
         lambda: len(handled()) >= 1 + DUPLICATES + LATE and handled(),
         PATIENCE_SECONDS,
         "every message's end",
     )
     served.assert_one_result(job_id)
     assert served.look(job_id).attempt == 1
-    with reading(served.engine) as session:
+    with read_session(served.engine) as session:
         claims = [
             event
-            for event in events.of_type(session, job_id, "status")
+            for event in events.list_of_type(session, job_id, "status")
             if event.data["to"] == "running"
         ]
     assert len(claims) == 1
@@ -110,7 +110,7 @@ def test_j4_a_message_of_a_new_job_begins_the_oldest_one_that_waits(
     served: Deployment, redis_server: Redis
 ) -> None:
     """One that was given back and is hinted at last, behind all others, would wait for them all."""
-    old, new = (served.submit(short(1)) for _ in range(2))
+    old, new = (served.submit(short_job(1)) for _ in range(2))
     redis_server.empty()
     make_app(redis_server.url).send_task(TASK, args=[new], ignore_result=True)
     served.worker()

@@ -9,19 +9,19 @@ from sqlalchemy import select
 
 from core.errors import LeaseLost, Unavailable
 from core.store import attempts, events
-from core.store.database.engine import make_engine, reading
+from core.store.database.engine import make_engine, read_session
 from core.store.database.tables import ArtifactRow, MetricRow, ModelRow
 from core.store.lifecycle.retry_policy import RetryPolicy
 from tests.builders import a_job, an_attempt
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment
-from tests.worker.results import checkpointed, short
-from tests.worker.service import until
+from tests.worker.results import latest_checkpoint_step, short_job
+from tests.worker.service import wait_for
 
 
 def everything(deployment: Deployment, job_id: str) -> Any:
     """Whatever a worker could have written of the job."""
-    with reading(deployment.engine) as session:
+    with read_session(deployment.engine) as session:
         metrics = session.execute(
             select(MetricRow.name, MetricRow.step, MetricRow.value, MetricRow.attempt).order_by(
                 MetricRow.name, MetricRow.step
@@ -41,9 +41,9 @@ def everything(deployment: Deployment, job_id: str) -> Any:
 def test_j5_a_zombie_that_wakes_up_can_write_nothing(
     deployment: Deployment, figure: Figure
 ) -> None:
-    job_id = deployment.submit(short(40))
+    job_id = deployment.submit(short_job(40))
     zombie = deployment.worker("zombie")
-    until(lambda: checkpointed(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+    wait_for(lambda: latest_checkpoint_step(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
     trainers = zombie.trainers()
     for process in trainers:
         process.suspend()
@@ -58,7 +58,7 @@ def test_j5_a_zombie_that_wakes_up_can_write_nothing(
     )  # the trainer goes on alone: there is something to be published when the worker wakes up
     zombie.send(signal.SIGCONT)
     woke = time.monotonic()
-    until(lambda: not zombie.trainers(), 60, "the end of the zombie's trainer")
+    wait_for(lambda: not zombie.trainers(), 60, "the end of the zombie's trainer")
     figure("until the stale trainer has ended, s", time.monotonic() - woke, "at most 10")
     deployment.assert_one_result(job_id)
     assert everything(deployment, job_id) == before
@@ -69,14 +69,14 @@ def test_j5_a_worker_stopped_inside_a_transaction_holds_its_job_no_longer_than_i
     postgres_url: str, figure: Figure
 ) -> None:
     """Its locks would keep the sweeper from the job; Postgres ends a transaction in which nothing happens."""
-    patient, zombies = make_engine(postgres_url), make_engine(postgres_url, patience_seconds=0.5)
+    patient, zombies = make_engine(postgres_url), make_engine(postgres_url, timeout_seconds=0.5)
     attempt = an_attempt(zombies, a_job(patient), lease_seconds=0.1)
 
     def stop_inside() -> None:
-        with attempt.writing() as (session, job):
+        with attempt.fenced_session() as (session, job):
             began = time.monotonic()
-            until(
-                lambda: attempts.sweep(patient, RetryPolicy(backoff_seconds=0)),
+            wait_for(
+                lambda: attempts.reclaim_expired(patient, RetryPolicy(backoff_seconds=0)),
                 30,
                 "the sweep of a locked job",
             )
@@ -89,9 +89,9 @@ def test_j5_a_worker_stopped_inside_a_transaction_holds_its_job_no_longer_than_i
 
     with pytest.raises((Unavailable, LeaseLost)):
         stop_inside()
-    with reading(patient) as session:
-        moves = [event.data["to"] for event in events.of_type(session, attempt.job_id, "status")]
+    with read_session(patient) as session:
+        moves = [event.data["to"] for event in events.list_of_type(session, attempt.job_id, "status")]
         assert moves == ["queued", "running", "queued"]
-        assert not events.of_type(session, attempt.job_id, "note")
+        assert not events.list_of_type(session, attempt.job_id, "note")
     patient.dispose()
     zombies.dispose()

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core.store.database.engine import database_now, reading
+from core.store.database.engine import database_now, read_session
 from core.store.database.tables import ApiKeyRow
 from tests.faults.conftest import Figure
 from tests.faults.deployment import LEASE_SECONDS, PATIENCE_SECONDS, Deployment, kill
 from tests.servers import MissingPartError
-from tests.worker.results import checkpointed, endless
-from tests.worker.service import until
+from tests.worker.results import latest_checkpoint_step, endless_job
+from tests.worker.service import wait_for
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -39,10 +39,10 @@ def test_j6_workers_whose_clocks_are_two_hours_off_lose_no_lease_and_take_none(
 ) -> None:
     early, late = served.worker("early", **clock("-2h")), served.worker("late", **clock("+2h"))
     workers: dict[str | None, Any] = {"early": early, "late": late}
-    held = [served.submit(endless()) for _ in workers]
+    held = [served.submit(endless_job()) for _ in workers]
     for job_id in held:
-        until(
-            lambda job_id=job_id: checkpointed(served.engine, job_id),
+        wait_for(
+            lambda job_id=job_id: latest_checkpoint_step(served.engine, job_id),
             PATIENCE_SECONDS,
             "a checkpoint",
         )
@@ -56,7 +56,7 @@ def test_j6_workers_whose_clocks_are_two_hours_off_lose_no_lease_and_take_none(
     # A worker that is really lost is still found out, by whichever clock the other one has.
     kill(workers[rows[0].worker])
     began = time.monotonic()
-    until(lambda: served.look(held[0]).infrastructure_failures == 1, PATIENCE_SECONDS, "the sweep")
+    wait_for(lambda: served.look(held[0]).infrastructure_failures == 1, PATIENCE_SECONDS, "the sweep")
     figure(
         "until a worker that is lost is found out, s",
         time.monotonic() - began,
@@ -72,7 +72,7 @@ def test_j6_a_key_expires_by_the_databases_clock(served: Deployment, offset: str
         "/v1/keys", json={"name": "short-lived", "scopes": ["read"], "expires_in_days": 1}
     )
     assert answer.status_code == 201, answer.text
-    with reading(served.engine) as session:
+    with read_session(served.engine) as session:
         [lives_ms] = session.scalars(
             select(ApiKeyRow.expires_at - database_now()).where(ApiKeyRow.name == "short-lived")
         )

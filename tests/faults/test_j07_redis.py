@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import Conflict
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
-from core.store.jobs import request
+from core.store.jobs import apply_action
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment, fresh_redis
 from tests.measured import SOAK
 from tests.servers import Redis
-from tests.worker.results import endless
-from tests.worker.service import until
+from tests.worker.results import endless_job
+from tests.worker.service import wait_for
 
 OUTAGE_SECONDS = 60 if SOAK else 3
 FAULTS = ("killed", "frozen", "emptied again and again")
@@ -56,14 +56,14 @@ def test_j7_without_redis_jobs_are_accepted_and_go_on_and_begin_when_it_is_back(
         deployment.settings["DISTILL_SLOTS"] = "2"
         api = deployment.api()
         deployment.worker(arguments=("--concurrency", "2"))
-        undisturbed = deployment.submit(endless())
+        undisturbed = deployment.submit(endless_job())
         deployment.until_begun(undisturbed)
         for fault in FAULTS:
             with broken(redis, fault):
                 waiting, slowest = submit_for(OUTAGE_SECONDS, api.http)
             began = time.monotonic()
             # There is one free slot: whichever of them a message reaches first has it.
-            until(
+            wait_for(
                 lambda made=waiting: any(deployment.look(it).started_at for it in made),
                 PATIENCE_SECONDS,
                 "the backlog",
@@ -77,14 +77,14 @@ def test_j7_without_redis_jobs_are_accepted_and_go_on_and_begin_when_it_is_back(
         job = deployment.look(undisturbed)
         assert (job.status, job.attempt, job.infrastructure_failures) == ("running", 1, 0)
         seen = job.progress
-        until(
+        wait_for(
             lambda: deployment.look(undisturbed).progress != seen, 60, "progress of the running job"
         )
 
 
 def cancel(deployment: Deployment, job_id: str) -> None:
-    with writing(deployment.engine) as session, suppress(Conflict):
-        request(session, DEFAULT_PROJECT, job_id, "cancel")
+    with write_session(deployment.engine) as session, suppress(Conflict):
+        apply_action(session, DEFAULT_PROJECT, job_id, "cancel")
 
 
 def submit_for(seconds: float, http: Any) -> tuple[list[str], float]:
@@ -92,7 +92,7 @@ def submit_for(seconds: float, http: Any) -> tuple[list[str], float]:
     made, slowest, end = [], 0.0, time.monotonic() + seconds
     while time.monotonic() < end:
         began = time.monotonic()
-        answer = http.post("/v1/jobs", json=endless().model_dump(mode="json"))
+        answer = http.post("/v1/jobs", json=endless_job().model_dump(mode="json"))
         slowest = max(slowest, time.monotonic() - began)
         assert answer.status_code == 201, answer.text
         made.append(answer.json()["id"])

@@ -12,14 +12,14 @@ import pytest
 from sqlalchemy import select
 
 from core.errors import Unavailable
-from core.store.database.engine import migrate, reading
+from core.store.database.engine import migrate, read_session
 from core.store.database.tables import JobRow
 from tests.faults.conftest import Figure
 from tests.faults.deployment import Deployment, fresh_postgres
 from tests.measured import SOAK
 from tests.servers import Postgres, Redis
-from tests.worker.results import checkpointed, endless, short
-from tests.worker.service import until
+from tests.worker.results import latest_checkpoint_step, endless_job, short_job
+from tests.worker.service import wait_for
 
 OUTAGES = (0.0, 20.0, 60.0) if SOAK else (0.0, 8.0)
 """Seconds. Of the scaled ones, the last is longer than a lease, as 60 s are longer than 30, and than a worker's patience with a
@@ -60,8 +60,8 @@ def test_j8_without_postgres_training_goes_on_callers_are_told_and_nothing_is_lo
 ) -> None:
     postgres, deployment = apart
     api, worker = deployment.api(), deployment.worker()
-    job_id = deployment.submit(short(2000 if SOAK else 120))
-    until(lambda: checkpointed(deployment.engine, job_id), 120, "a checkpoint")
+    job_id = deployment.submit(short_job(2000 if SOAK else 120))
+    wait_for(lambda: latest_checkpoint_step(deployment.engine, job_id), 120, "a checkpoint")
     trainer = worker.trainers()[0]
     slowest, back, acknowledged = 0.0, 0.0, []
     for seconds in OUTAGES:
@@ -70,14 +70,14 @@ def test_j8_without_postgres_training_goes_on_callers_are_told_and_nothing_is_lo
             while time.monotonic() < end:
                 slowest = max(slowest, all_unavailable(api.http))
         began = time.monotonic()
-        acknowledged.append(until(lambda: accepted(api.http), 60, "an accepted job"))
+        acknowledged.append(wait_for(lambda: accepted(api.http), 60, "an accepted job"))
         back = max(back, time.monotonic() - began)
         assert trainer.is_running() or deployment.until_done(job_id).attempt == 1, (
             "training goes on"
         )
     deployment.until_done(job_id)
     deployment.assert_one_result(job_id)
-    with reading(deployment.engine) as session:
+    with read_session(deployment.engine) as session:
         assert set(acknowledged) <= set(session.scalars(select(JobRow.id)))
     figure("outages, s", ", ".join(f"{seconds:g}" for seconds in OUTAGES))
     figure("the slowest 503, s", slowest, f"at most {ANSWER_SECONDS:g}")
@@ -91,8 +91,8 @@ def test_j9_backends_killed_twice_a_second_slow_nothing_down(
     postgres, deployment = apart
     api = deployment.api()
     deployment.worker()
-    job_id = deployment.submit(endless())
-    until(lambda: checkpointed(deployment.engine, job_id), 120, "a checkpoint")
+    job_id = deployment.submit(endless_job())
+    wait_for(lambda: latest_checkpoint_step(deployment.engine, job_id), 120, "a checkpoint")
     undisturbed = rates(deployment, api.http, job_id)
     over = threading.Event()
 
@@ -105,7 +105,7 @@ def test_j9_backends_killed_twice_a_second_slow_nothing_down(
     disturbed = rates(deployment, api.http, job_id)
     over.set()
     killing.join()
-    job = until(lambda: patiently(deployment, job_id), 60, "the database")
+    job = wait_for(lambda: patiently(deployment, job_id), 60, "the database")
     assert (job.status, job.attempt, job.infrastructure_failures) == ("running", 1, 0)
     figure(
         "training steps a second, of the undisturbed rate",
@@ -129,7 +129,7 @@ def rates(deployment: Deployment, http: Any, job_id: str) -> tuple[float, float,
     """Steps of the job and answered lists a second; and how many of how many answers were 503."""
 
     def step() -> tuple[int, float]:
-        progress = until(
+        progress = wait_for(
             lambda: (job := patiently(deployment, job_id)) and job.progress, 60, "progress"
         )
         return progress["step"], time.monotonic()
@@ -154,7 +154,7 @@ def all_unavailable(http: Any) -> float:
     def ask(request: tuple[str, str]) -> float:
         began = time.monotonic()
         answer = http.request(
-            *request, json=endless().model_dump(mode="json") if request[0] == "POST" else None
+            *request, json=endless_job().model_dump(mode="json") if request[0] == "POST" else None
         )
         assert answer.status_code == 503, answer.text
         assert answer.headers["Retry-After"]
@@ -165,5 +165,5 @@ def all_unavailable(http: Any) -> float:
 
 
 def accepted(http: Any) -> str | None:
-    answer = http.post("/v1/jobs", json=short(1).model_dump(mode="json"))
+    answer = http.post("/v1/jobs", json=short_job(1).model_dump(mode="json"))
     return answer.json()["id"] if answer.status_code == 201 else None

@@ -9,8 +9,8 @@ from tests.faults.deployment import LEASE_SECONDS, PATIENCE_SECONDS, Deployment
 from tests.faults.proxy import Proxy
 from tests.faults.test_j05_zombies import everything
 from tests.servers import Postgres
-from tests.worker.results import checkpointed, endless, short
-from tests.worker.service import until
+from tests.worker.results import latest_checkpoint_step, endless_job, short_job
+from tests.worker.service import wait_for
 
 
 def test_j10_a_worker_cut_off_past_its_lease_publishes_nothing_and_there_is_one_result(
@@ -22,11 +22,11 @@ def test_j10_a_worker_cut_off_past_its_lease_publishes_nothing_and_there_is_one_
             "cut-off",
             DISTILL_DATABASE_URL=direct.replace(f":{postgres_server.port}/", f":{network.port}/"),
         )
-        job_id = served.submit(short(80))
-        until(lambda: checkpointed(served.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+        job_id = served.submit(short_job(80))
+        wait_for(lambda: latest_checkpoint_step(served.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
         network.blackhole()
         served.worker("second")
-        until(lambda: served.look(job_id).attempt == 2, PATIENCE_SECONDS, "another worker's claim")
+        wait_for(lambda: served.look(job_id).attempt == 2, PATIENCE_SECONDS, "another worker's claim")
         first = {key for key in served.objects(job_id) if f"{job_id}/1/" in key}
         assert served.until_done(job_id).attempt == 2
         assert {key for key in served.objects(job_id) if f"{job_id}/1/" in key} <= first, (
@@ -35,7 +35,7 @@ def test_j10_a_worker_cut_off_past_its_lease_publishes_nothing_and_there_is_one_
         before = everything(served, job_id)
         network.heal()
         began = time.monotonic()
-        until(lambda: not cut_off.trainers(), PATIENCE_SECONDS, "the end of the stale attempt")
+        wait_for(lambda: not cut_off.trainers(), PATIENCE_SECONDS, "the end of the stale attempt")
         served.assert_one_result(job_id)
         figure(
             "until the stale attempt has ended after healing, s",
@@ -57,12 +57,12 @@ def test_j10_a_worker_that_stays_cut_off_ends_its_trainer(
             "DISTILL_ISOLATION_SECONDS": str(2 * LEASE_SECONDS),
         }
         worker = served.worker("cut-off", **changes)
-        job_id = served.submit(endless())
-        until(lambda: checkpointed(served.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+        job_id = served.submit(endless_job())
+        wait_for(lambda: latest_checkpoint_step(served.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
         [trainer] = worker.trainers()
         getattr(network, cut)()
         began = time.monotonic()
-        until(
+        wait_for(
             lambda: not trainer.is_running(),
             PATIENCE_SECONDS,
             "the end of a trainer nobody hears of",

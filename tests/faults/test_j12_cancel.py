@@ -8,13 +8,13 @@ from sqlalchemy import func, select
 
 from core.jobspec.status import TERMINAL
 from core.store import events
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import ModelRow
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Api, Deployment, kill
 from tests.measured import SOAK
-from tests.worker.results import checkpointed, endless, short
-from tests.worker.service import until
+from tests.worker.results import latest_checkpoint_step, endless_job, short_job
+from tests.worker.service import wait_for
 
 RACES = 10 if SOAK else 2
 
@@ -26,16 +26,16 @@ def cancel(api: Api, job_id: str) -> int:
 
 def ends(deployment: Deployment, job_id: str) -> list[str]:
     """Every last state the job has come to."""
-    with reading(deployment.engine) as session:
+    with read_session(deployment.engine) as session:
         return [
             event.data["to"]
-            for event in events.of_type(session, job_id, "status")
+            for event in events.list_of_type(session, job_id, "status")
             if event.data["to"] in TERMINAL
         ]
 
 
 def students(deployment: Deployment, job_id: str) -> int:
-    with reading(deployment.engine) as session:
+    with read_session(deployment.engine) as session:
         return session.scalar(select(func.count()).where(ModelRow.source_job_id == job_id)) or 0
 
 
@@ -43,9 +43,9 @@ def test_j12_a_running_job_a_queued_one_and_one_whose_worker_is_gone_are_cancell
     deployment: Deployment, figure: Figure
 ) -> None:
     api, worker = deployment.api(), deployment.worker("first")
-    running, orphan = deployment.submit(endless()), deployment.submit(endless())
-    until(lambda: checkpointed(deployment.engine, running), PATIENCE_SECONDS, "a checkpoint")
-    waiting = deployment.submit(endless())
+    running, orphan = deployment.submit(endless_job()), deployment.submit(endless_job())
+    wait_for(lambda: latest_checkpoint_step(deployment.engine, running), PATIENCE_SECONDS, "a checkpoint")
+    waiting = deployment.submit(endless_job())
     assert cancel(api, waiting) == 202
     assert deployment.look(waiting).status == "cancelled"
 
@@ -53,7 +53,7 @@ def test_j12_a_running_job_a_queued_one_and_one_whose_worker_is_gone_are_cancell
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(lambda _: cancel(api, running), range(2))) == [200, 202]
     began = time.monotonic()
-    until(
+    wait_for(
         lambda: not any(trainer.is_running() for trainer in trainers),
         PATIENCE_SECONDS,
         "the trainer's end",
@@ -84,8 +84,8 @@ def test_j12_a_cancel_that_races_with_the_end_leaves_one_last_state(
     api, found = deployment.api(), []
     deployment.worker()
     for number in range(RACES):
-        job_id = deployment.submit(short(1))
-        until(lambda job_id=job_id: deployment.look(job_id).results, PATIENCE_SECONDS, "a result")
+        job_id = deployment.submit(short_job(1))
+        wait_for(lambda job_id=job_id: deployment.look(job_id).results, PATIENCE_SECONDS, "a result")
         time.sleep(number * 0.5 / RACES)
         answer = cancel(api, job_id)
         job = deployment.until_done(job_id)
@@ -109,13 +109,13 @@ def test_j12_a_cancelled_job_gives_the_memory_of_its_gpu_back(
     api = embedded.api()
     before, _ = torch.cuda.mem_get_info()
     embedded.worker(DISTILL_DEVICE="cuda", DISTILL_TRAINER_MEMORY_BYTES=str(host_memory_bytes))
-    job_id = embedded.submit(endless())
-    until(lambda: checkpointed(embedded.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+    job_id = embedded.submit(endless_job())
+    wait_for(lambda: latest_checkpoint_step(embedded.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
     held = before - torch.cuda.mem_get_info()[0]
     assert held > 2**27, "a process on CUDA holds its context at least"
     assert cancel(api, job_id) == 202
     began = time.monotonic()
-    until(lambda: before - torch.cuda.mem_get_info()[0] < held // 8, PATIENCE_SECONDS, "the memory")
+    wait_for(lambda: before - torch.cuda.mem_get_info()[0] < held // 8, PATIENCE_SECONDS, "the memory")
     figure("until the GPU's memory is free again, s", time.monotonic() - began, "at most 15")
     figure("memory of the GPU held before, MiB", held // 2**20)
     assert embedded.until_done(job_id).status == "cancelled"

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import JobRow
 from core.store.lifecycle import transitions
 from tests.builders import training_spec
 from tests.faults.sabotage import Sabotage
-from tests.worker.service import submit, until_done
+from tests.worker.service import submit, wait_for_end
 
 ATTEMPTS = "3"
 """Of five, so that the test is short; the pauses between them are those of tests/store/lifecycle/test_retry_policy.py."""
@@ -37,7 +37,7 @@ def ended(engine: Engine, settings: dict[str, str], folder: Path, sabotage: Sabo
         engine, training_spec(schedule={"epochs": 3, "batch_size": 64, "checkpoint_seconds": 0})
     )
     with sabotage.worker(settings, folder / "worker.log"):
-        return until_done(engine, job_id, 240)
+        return wait_for_end(engine, job_id, 240)
 
 
 def test_j13_a_trainer_that_dies_is_tried_again_so_often_and_no_more(
@@ -56,7 +56,7 @@ def test_j13_a_trainer_that_dies_is_tried_again_so_often_and_no_more(
         job.failure["message"]
         == "The trainer was killed by SIGSEGV. This was the last of 3 attempts."
     )
-    with reading(engine) as session:
+    with read_session(engine) as session:
         history = [event.data["to"] for event in transitions.history(session, job.id)]
     assert history == ["queued", *["running", "queued"] * 2, "running", "failed"]
 

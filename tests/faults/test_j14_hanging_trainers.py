@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.lifecycle import transitions
 from tests.builders import training_spec
 from tests.faults.sabotage import Sabotage
-from tests.worker.service import submit, until_done
+from tests.worker.service import submit, wait_for_end
 
 HANG_SECONDS = 20
 """Of 300; the start of a trainer on busy cores is shorter."""
@@ -44,7 +44,7 @@ def test_j14_a_trainer_that_hangs_is_ended_and_its_job_goes_on(
         engine, training_spec(schedule={"epochs": 3, "batch_size": 64, "checkpoint_seconds": 0})
     )
     with sabotage.worker(settings, tmp_path / "worker.log") as worker:
-        job = until_done(engine, job_id, 240)
+        job = wait_for_end(engine, job_id, 240)
         assert not worker.trainers()
     assert (job.status, job.attempt, job.timeouts, job.infrastructure_failures) == (
         "succeeded",
@@ -52,7 +52,7 @@ def test_j14_a_trainer_that_hangs_is_ended_and_its_job_goes_on(
         1,
         0,
     ), job.failure
-    with reading(engine) as session:
+    with read_session(engine) as session:
         reasons = [event.data["reason"] for event in transitions.history(session, job.id)]
     assert any("got nowhere" in (reason or "") for reason in reasons)
 
@@ -63,7 +63,7 @@ def test_j14_a_trainer_that_always_hangs_is_the_end(
     sabotage = Sabotage(tmp_path, "time.sleep(10**6)")
     job_id = submit(engine, training_spec(schedule={"epochs": 3, "batch_size": 64}))
     with sabotage.worker(settings | {"DISTILL_MAX_TIMEOUTS": "1"}, tmp_path / "worker.log"):
-        job = until_done(engine, job_id, 240)
+        job = wait_for_end(engine, job_id, 240)
     assert job.failure is not None
     assert (job.status, job.attempt, sabotage.count()) == ("failed", 1, 1)
     assert (job.failure["code"], job.failure["class"], job.failure["retryable"]) == (

@@ -7,7 +7,7 @@ from core.jobspec.status import TERMINAL
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment, kill
 from tests.measured import SOAK
-from tests.worker.results import short
+from tests.worker.results import short_job
 
 WORKERS, JOBS, KILL_EVERY_SECONDS, MOST_KILLS = (8, 300, 20.0, 1000) if SOAK else (3, 8, 3.0, 4)
 """Scaled down it is killed a few times only: a slow machine would get nothing done between two kills."""
@@ -21,7 +21,7 @@ def test_j15_every_job_has_exactly_one_result_though_workers_are_killed_again_an
     served.settings["DISTILL_MAX_ATTEMPTS"] = "50"
     chance, kills, began = random.Random(15), 0, time.monotonic()
     workers = [served.worker(f"worker-{number}") for number in range(WORKERS)]
-    made = [served.submit(short(1)) for _ in range(JOBS)]
+    made = [served.submit(short_job(1)) for _ in range(JOBS)]
     while not all(served.look(job_id).status in TERMINAL for job_id in made):
         assert time.monotonic() - began < LONGEST_SECONDS
         time.sleep(KILL_EVERY_SECONDS)

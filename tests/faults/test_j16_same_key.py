@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import EventRow, JobRow
 from tests.builders import training_body
 from tests.faults.deployment import Deployment
@@ -29,6 +29,6 @@ def test_j16_twenty_callers_with_one_idempotency_key_make_one_job(deployment: De
     assert [answer.status_code for answer in answers] == [201] * CALLERS
     assert len({answer.text for answer in answers}) == 1
     assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
-    with reading(deployment.engine) as session:
+    with read_session(deployment.engine) as session:
         assert session.scalar(select(func.count()).select_from(JobRow)) == 1
         assert session.scalar(select(func.count()).select_from(EventRow)) == 1

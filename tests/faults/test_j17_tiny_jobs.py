@@ -6,7 +6,7 @@ import psutil
 
 from core.jobspec.job import ImportDatasetSpec
 from core.store import datasets, jobs
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.faults.conftest import Figure
 from tests.faults.deployment import Deployment
@@ -18,7 +18,7 @@ MOST_BYTES, MOST_DESCRIPTORS = 20e6, 5
 
 
 def an_import(deployment: Deployment, name: str, folder: str) -> str:
-    with writing(deployment.engine) as session:
+    with write_session(deployment.engine) as session:
         row = datasets.create(session, DEFAULT_PROJECT, name, "folder", status="awaiting_upload")
         job = jobs.submit(
             session,

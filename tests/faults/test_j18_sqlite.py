@@ -11,7 +11,7 @@ from collections.abc import Callable
 import httpx2
 from sqlalchemy import select
 
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import JobRow
 from tests.builders import training_body
 from tests.faults.conftest import Figure
@@ -88,7 +88,7 @@ def test_j18_on_sqlite_nothing_acknowledged_is_lost_and_nobody_meets_a_lock(
     figure("answers other than 201", len(refused), "none")
     assert not refused
     assert len(acknowledged) == sum(len(caller.acknowledged) for caller in callers) > 0
-    with reading(embedded.engine) as session:
+    with read_session(embedded.engine) as session:
         assert acknowledged <= set(session.scalars(select(JobRow.id)))
     with sqlite3.connect(embedded.engine.url.database or "") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

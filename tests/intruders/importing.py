@@ -14,7 +14,7 @@ from core.store import keys
 from core.store.database.engine import make_engine
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.api import conftest as api
-from tests.worker.service import Service, until
+from tests.worker.service import Service, wait_for
 
 Kind = Literal["models", "datasets"]
 Build = Callable[[Path], bytes]
@@ -97,7 +97,7 @@ class Importing:
         except BaseException:
             self.worker.kill()
             raise
-        until(lambda: "worker ready" in (folder / "worker.log").read_text(), 60, "the worker")
+        wait_for(lambda: "worker ready" in (folder / "worker.log").read_text(), 60, "the worker")
         self.seen: dict[int, Trainer] = {}
         """The trainers that were met at work, by process id."""
         self.memory = {
@@ -140,7 +140,7 @@ class Importing:
         if answer.status_code != 202:
             row = self.api.client.get(f"/v1/{kind}/{row_id}").json()
             return Verdict(row["status"], answer.status_code, answer.json())
-        row = until(lambda: self.ended(kind, row_id), PATIENCE_SECONDS, "the end of an import")
+        row = wait_for(lambda: self.ended(kind, row_id), PATIENCE_SECONDS, "the end of an import")
         job = self.api.client.get(f"/v1/jobs/{row['import_job_id']}").json()
         return Verdict(
             row["status"], 202, row["problem"] or {}, seconds_between(job), job["attempt"]

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select
 
 from core.settings import Settings
 from core.store import keys
-from core.store.database.engine import make_engine, reading, writing
+from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, AuditRow, ProjectRow
 from core.store.objects.store import Objects
 from tests.api.conftest import KEY, STRANGER, STRANGERS_KEY, Service
@@ -49,7 +49,7 @@ class House:
 
     def lines(self, **wanted: Any) -> list[AuditRow]:
         """Of the audit log, the oldest first."""
-        with reading(self.engine) as session:
+        with read_session(self.engine) as session:
             rows = session.scalars(select(AuditRow).order_by(AuditRow.at, AuditRow.id)).all()
         return [
             row
@@ -75,7 +75,7 @@ def a_house(template: Path, folder: Path, **settings: Any) -> Iterator[House]:
     base = {"home": str(home), "database_url": f"sqlite:///{database}", **settings}
     engine = make_engine(base["database_url"])
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         session.add(ProjectRow(id=STRANGER, name="stranger"))
     keys.ensure(engine, STRANGER, "stranger", ("read", "submit", "admin"), STRANGERS_KEY)
     service = Service({name: str(value) for name, value in base.items()}, log=folder / "api.log")

@@ -22,7 +22,7 @@ from tests.api.conftest import KEY
 from tests.builders import a_job, training_body
 from tests.intruders.rest import House, a_house, is_a_refusal, is_silent
 from tests.worker.service import Service as WorkerService
-from tests.worker.service import until
+from tests.worker.service import wait_for
 from worker.attempt_result import AttemptResult
 from worker.outputs import Outputs
 from worker.supervisor import Supervisor
@@ -98,7 +98,7 @@ def finished(told: House, worker: WorkerService) -> str:
     """A job that has gone all the way, with templates for its texts."""
     body = training_body(name=TEMPLATES[2], metadata={"note": TEMPLATES[3]})
     job_id = told.client.post("/v1/jobs", json=body).json()["id"]
-    until(lambda: told.client.get(f"/v1/jobs/{job_id}").json()["terminal"], 120, "the end of a job")
+    wait_for(lambda: told.client.get(f"/v1/jobs/{job_id}").json()["terminal"], 120, "the end of a job")
     return str(job_id)
 
 
@@ -115,7 +115,7 @@ def everything_said(told: House) -> str:
 
 def an_attempt_of_ours(told: House) -> Attempt:
     """Before the worker beside it, which looks for jobs as well."""
-    return until(
+    return wait_for(
         lambda: attempts.claim(told.engine, a_job(told.engine).id, "ours", 30), 30, "a claim"
     )
 
@@ -140,7 +140,7 @@ def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finishe
     ]
     bad = an_attempt_of_ours(told)  # its stored file is gone: a failure that is logged
     row = an_artifact(told.engine, told.objects, bad, "gone.bin", b"gone")
-    with bad.writing() as (session, job):
+    with bad.fenced_session() as (session, job):
         apply_retry_policy(session, job, JobFailed("x", "user", "m"), RetryPolicy())
     told.objects.delete(row.object_key)
     answers.append(client.get(f"/v1/jobs/{bad.job_id}/artifacts/gone.bin"))
@@ -216,7 +216,7 @@ def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: Ho
     )
     AttemptResult(
         setup, told.objects, attempt, Outputs(told.objects, attempt, folder, 2, lambda: None)
-    ).failed(error)
+    ).save_failure(error)
     found = told.client.get(f"/v1/jobs/{attempt.job_id}").json()
     assert found["failure"]["message"] == "ImportError: no symbol in 'torch.so', see y.so."
 
@@ -234,8 +234,8 @@ def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: Ho
     ],
 )
 def test_s11_secrets_are_known_by_their_form(text: str, gone: str) -> None:
-    assert gone not in logs.redacted(text)
-    assert logs.GONE in logs.redacted(text)
+    assert gone not in logs.redact(text)
+    assert logs.REDACTED in logs.redact(text)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_s11_secrets_are_known_by_their_form(text: str, gone: str) -> None:
     ],
 )
 def test_s11_ordinary_text_is_left_alone(text: str) -> None:
-    assert logs.redacted(text) == text
+    assert logs.redact(text) == text
 
 
 PROGRAM = """
@@ -300,7 +300,7 @@ def test_s11_every_logger_and_every_traceback_of_a_process_is_without_them(form:
     )
     said = done.stdout + done.stderr
     assert done.returncode == 1
-    assert said.count(logs.GONE) >= 9, said
+    assert said.count(logs.REDACTED) >= 9, said
     assert "the end: " in said
     for form_of_it in ("canary", "database%20"):
         assert form_of_it not in said, said
@@ -330,4 +330,4 @@ def test_s11_a_handler_of_a_library_gets_redacted_text_whenever_it_was_made(
     finally:
         log.removeHandler(kept)
         logging.setLogRecordFactory(before)
-    assert seen == [f"received dk_{logs.GONE}"]
+    assert seen == [f"received dk_{logs.REDACTED}"]

@@ -10,8 +10,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter
 
-from api.representation.schemas import DatasetBody, ModelBody, NewKeyBody, ProjectBody
-from core.jobspec.job import SubmittedJobSpec
+from api.representation.schemas import CreateDatasetRequest, CreateModelRequest, CreateKeyRequest, CreateProjectRequest
+from core.jobspec.job import SubmittedSpec
 from core.jobspec.sweep import SweepSpec
 from tests.api.builders import an_artifact
 from tests.builders import an_attempt, training_body
@@ -121,13 +121,13 @@ ELSEWHERE = ("ResizedCrop/properties", "properties/axes/patternProperties")
 
 def test_s12_every_number_text_and_list_that_a_caller_sends_has_an_end() -> None:
     found: list[str] = []
-    for body in (SubmittedJobSpec, SweepSpec, ModelBody, DatasetBody, NewKeyBody, ProjectBody):
+    for body in (SubmittedSpec, SweepSpec, CreateModelRequest, CreateDatasetRequest, CreateKeyRequest, CreateProjectRequest):
         schema = TypeAdapter(body).json_schema()
         found += [
             f"{getattr(body, '__name__', 'SubmittedJob')}{place}" for place in unbounded(schema)
         ]
     assert [place for place in found if not any(known in place for known in ELSEWHERE)] == []
-    assert len(get_args(get_args(SubmittedJobSpec)[0])) == 3
+    assert len(get_args(get_args(SubmittedSpec)[0])) == 3
 
 
 HEADS: dict[str, bytes] = {

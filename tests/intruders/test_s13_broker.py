@@ -16,10 +16,10 @@ from sqlalchemy import Engine, func, select
 
 from core.queue import QUEUE, TASK, wake_workers
 from core.settings import Settings
-from core.store.database.engine import make_engine, reading
+from core.store.database.engine import make_engine, read_session
 from core.store.database.tables import JobRow, ModelRow
 from tests.builders import training_spec
-from tests.worker.service import Service, submit, until, until_done
+from tests.worker.service import Service, submit, wait_for, wait_for_end
 
 CELERY = (
     "-m",
@@ -186,7 +186,7 @@ def broker(redis_url: str) -> Iterator[redis.Redis]:
 @pytest.fixture
 def worker(settings: dict[str, str], tmp_path: Path) -> Iterator[Service]:
     with Service(settings, tmp_path / "worker.log", CELERY) as service:
-        until(lambda: " ready." in service.log.read_text(), 60, "the worker")
+        wait_for(lambda: " ready." in service.log.read_text(), 60, "the worker")
         yield service
 
 
@@ -205,19 +205,19 @@ def test_s13_foreign_messages_are_dropped_and_the_next_job_runs(
     assert (broker.pubsub_channels(), broker.pubsub_numpat()) == ([], 0), (
         "a worker listens to more than its queue"
     )
-    until(lambda: broker.llen(QUEUE) == 0, 60, "the end of the foreign messages")
+    wait_for(lambda: broker.llen(QUEUE) == 0, 60, "the end of the foreign messages")
     spec = training_spec(
         name=HOSTILE_TEXTS[0].replace("CANARY", str(canary)), metadata={"text": HOSTILE_TEXTS[3]}
     )
     job_id = submit(engine, spec)
     assert wake_workers(Settings(broker_url=settings["DISTILL_BROKER_URL"]), job_id)
-    job = until_done(engine, job_id)
+    job = wait_for_end(engine, job_id)
     assert job.status == "succeeded", job.failure
     assert (job.attempt, job.spec["name"], job.spec["metadata"]) == (1, spec.name, spec.metadata)
     assert worker.process.poll() is None
     assert not canary.exists()
     assert broker.exists("canary") == 0
-    with reading(engine) as session:
+    with read_session(engine) as session:
         jobs, models = (
             session.scalar(select(func.count()).select_from(table)) for table in (JobRow, ModelRow)
         )

@@ -175,7 +175,7 @@ def test_s1_a_link_planted_as_a_folder_of_the_store_takes_no_upload(house: House
 
 def test_s1_a_link_in_the_data_folder_that_leads_out_of_it_is_not_offered(house: House) -> None:
     from core.errors import JobFailed
-    from worker.inputs import offered
+    from worker.inputs import data_folder_entry
 
     offer = house.folder / "offered"
     (offer / "mine").mkdir()
@@ -183,10 +183,10 @@ def test_s1_a_link_in_the_data_folder_that_leads_out_of_it_is_not_offered(house:
     (house.folder / "offered-evil").mkdir()
     (offer / "sibling").symlink_to(house.folder / "offered-evil")
     (offer / "leads-out").symlink_to(house.folder)
-    assert offered(house.settings, "inside") == offer / "mine"
+    assert data_folder_entry(house.settings, "inside") == offer / "mine"
     for name in ("leads-out", "sibling", "..", "mine/..", "/etc", ".", "mine\n", "none"):
         with pytest.raises(JobFailed) as refused:
-            offered(house.settings, name)
+            data_folder_entry(house.settings, name)
         assert refused.value.failure_class == "user"
         is_silent(str(refused.value))
     for name in ("leads-out", "sibling"):

@@ -19,10 +19,10 @@ from sqlalchemy import Engine
 
 from core.settings import Settings
 from core.store import jobs
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.builders import a_teacher, distillation_body, training_body
-from tests.worker.service import Service, until_done
+from tests.worker.service import Service, wait_for_end
 
 Place = tuple[str | int, ...]
 _asked: list[tuple[Any, ...]] = []
@@ -186,9 +186,9 @@ def test_s5_worker_and_trainer_connect_to_nothing_whatever_a_job_says(
     with Service(
         home, tmp_path / "worker.log", ("-c", f"import os; os.execvp('strace', {command!r})")
     ):
-        job = until_done(engine, job_id)
+        job = wait_for_end(engine, job_id)
     assert job.status == "succeeded", job.failure
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert jobs.get(session, DEFAULT_PROJECT, job_id).spec["metadata"] == said["metadata"]
     called = re.findall(r"sa_family=AF_INET6?.*", traced.read_text())
     record_property("connections", len(called))

@@ -16,7 +16,7 @@ from api.app import create_app
 from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
 from core.store import datasets, keys, sweeps, workers
-from core.store.database.engine import migrate, reading, writing
+from core.store.database.engine import migrate, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects.store import Objects
 from tests.api.builders import a_finished_job
@@ -168,7 +168,7 @@ def test_s6_a_caller_without_a_key_learns_nothing_of_the_body(anonymous: TestCli
 def test_s6_a_revoked_or_expired_key_is_worth_nothing(
     anonymous: TestClient, engine: Engine
 ) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         revoked, secret = keys.create(session, DEFAULT_PROJECT, "revoked", ["read"])
         _, expired = keys.create(session, DEFAULT_PROJECT, "expired", ["read"], expires_at=1)
         keys.revoke(session, DEFAULT_PROJECT, revoked.id)
@@ -216,14 +216,14 @@ def belongings(client: TestClient, engine: Engine, settings: Settings) -> dict[s
     """One of everything, of the default project; what a path's parameters are filled with."""
     finished = a_finished_job(engine, Objects.from_settings(settings))
     teacher = a_teacher(engine)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         dataset = datasets.create(session, DEFAULT_PROJECT, "mine", "folder")
         datasets.mark_ready(
             session, dataset, dataset_description(), object_key="k", size=1, sha256="0" * 64
         )
         sweep = sweeps.create(session, DEFAULT_PROJECT, SweepSpec(base={}))
         workers.register(session, "worker-1", version="1", protocol=1, slots=1, lease_seconds=30)
-    with reading(engine) as session:
+    with read_session(engine) as session:
         key_id = keys.list_keys(session, DEFAULT_PROJECT)[0][0].id
     return {
         "job_id": finished.job_id,

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, func, select
 
 from api.app import create_app
 from core.settings import Settings
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import ApiKeyRow, DatasetRow, JobRow, ModelRow, ProjectRow, SweepRow
 from tests.api.conftest import KEY, Service, bearer
 from tests.builders import training_body
@@ -56,7 +56,7 @@ WRONG_ORIGINS = (
 
 def rows(engine: Engine) -> list[int]:
     """How many there are of everything that a caller can make."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         tables: list[Any] = [JobRow, SweepRow, ModelRow, DatasetRow, ApiKeyRow, ProjectRow]
         return [session.scalars(select(func.count()).select_from(table)).one() for table in tables]
 

@@ -120,7 +120,7 @@ def attempt(house: House) -> Attempt:
             "report",
             media_type=media_type,
         )
-    with found.writing() as (session, row):
+    with found.fenced_session() as (session, row):
         metrics.record(session, row.id, found.number, 1, {NAME[:100]: 1.0})
     return found
 

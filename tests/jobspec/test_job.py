@@ -9,13 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 from core.jobspec.compatibility import held_out_images, network_misfits, problems, steps_per_epoch
 from core.jobspec.data import DIGITS, DatasetDescription
 from core.jobspec.defaults import resolve
-from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec, SubmittedJobSpec, parse
+from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec, SubmittedSpec
 from core.jobspec.network import ARCHITECTURES, ModelDescription, ResNet18, SmallCnn
+from core.jobspec.resolved import parse
 from core.jobspec.status import ACTIONS, MOVES, STATUSES, TERMINAL, may_move
 from core.jobspec.training.methods import METHODS
 from core.jobspec.training.starship import StarshipSettings
 
-SUBMITTED: TypeAdapter[AdversarialTrainingSpec | DistillationSpec] = TypeAdapter(SubmittedJobSpec)
+SUBMITTED: TypeAdapter[AdversarialTrainingSpec | DistillationSpec] = TypeAdapter(SubmittedSpec)
 BODY: dict[str, Any] = {
     "kind": "distillation",
     "teacher": "mdl_x",
@@ -207,12 +208,12 @@ def test_a_network_that_cannot_take_the_images_is_a_misfit() -> None:
     ] == [("student", "architecture")] * 2
 
 
-def test_colour_normalisation_does_not_fit_grey_images() -> None:
-    assert network_misfits(SmallCnn(normalisation="cifar10"), 1, 8, 8, ("network",))[0].path == (
+def test_colour_normalization_does_not_fit_grey_images() -> None:
+    assert network_misfits(SmallCnn(normalization="cifar10"), 1, 8, 8, ("network",))[0].path == (
         "network",
-        "normalisation",
+        "normalization",
     )
-    assert not network_misfits(ResNet18(normalisation="cifar10"), 3, 32, 32, ("network",))
+    assert not network_misfits(ResNet18(normalization="cifar10"), 3, 32, 32, ("network",))
 
 
 @pytest.mark.parametrize(

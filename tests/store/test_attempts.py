@@ -13,7 +13,7 @@ from core.errors import JobFailed, LeaseLost
 from core.jobspec.status import PROTOCOL
 from core.store import artifacts, attempts, events, jobs, metrics, models
 from core.store.attempts import Attempt
-from core.store.database.engine import database_now, reading, writing
+from core.store.database.engine import database_now, read_session, write_session
 from core.store.database.tables import (
     DEFAULT_PROJECT,
     ArtifactRow,
@@ -30,22 +30,22 @@ BROKEN = JobFailed("worker_error", "infrastructure", "Its disk broke.")
 
 
 def reread(engine: Engine, job_id: str) -> JobRow:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         return jobs.get(session, DEFAULT_PROJECT, job_id)
 
 
 def let_lease_run_out(engine: Engine, job_id: str) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         jobs.get(session, DEFAULT_PROJECT, job_id).lease_expires_at = database_now() - 1
 
 
 def cancel(engine: Engine, job_id: str) -> None:
-    with writing(engine) as session:
-        jobs.request(session, DEFAULT_PROJECT, job_id, "cancel")
+    with write_session(engine) as session:
+        jobs.apply_action(session, DEFAULT_PROJECT, job_id, "cancel")
 
 
 def sweep(engine: Engine, max_attempts: int = 5) -> list[str]:
-    return attempts.sweep(engine, RetryPolicy(max_attempts, backoff_seconds=0.0))
+    return attempts.reclaim_expired(engine, RetryPolicy(max_attempts, backoff_seconds=0.0))
 
 
 # -- claims
@@ -71,7 +71,7 @@ def test_those_who_look_for_work_get_the_oldest_that_they_may_have_each_another(
     engine: Engine,
 ) -> None:
     made = [a_job(engine).id for _ in range(9)]
-    with writing(engine) as session:
+    with write_session(engine) as session:
         jobs.get(session, DEFAULT_PROJECT, made[0]).not_before = database_now() + 3_600_000
         jobs.get(session, DEFAULT_PROJECT, made[1]).protocol = PROTOCOL + 1
     first = attempts.claim_next(engine, "worker", 30)
@@ -114,11 +114,11 @@ def test_the_oldest_ready_job_is_next(engine: Engine) -> None:
     made = [a_job(engine) for _ in range(4)]
     an_attempt(engine, made[1])
     later = an_attempt(engine, made[0])
-    with later.writing() as (session, job):
+    with later.fenced_session() as (session, job):
         apply_retry_policy(session, job, BROKEN, RetryPolicy(backoff_seconds=60))
-    with reading(engine) as session:
-        assert attempts.next_queued(session) == [made[2].id, made[3].id]
-        assert attempts.next_queued(session, limit=1) == [made[2].id]
+    with read_session(engine) as session:
+        assert attempts.list_claimable(session) == [made[2].id, made[3].id]
+        assert attempts.list_claimable(session, limit=1) == [made[2].id]
     assert attempts.claim(engine, made[0].id, "worker-2", 30) is None
 
 
@@ -142,7 +142,7 @@ def record_metrics(session: Session, job: JobRow) -> None:
 
 
 def put_artifact(session: Session, job: JobRow) -> None:
-    artifacts.put(
+    artifacts.record(
         session,
         job.id,
         name="a",
@@ -187,7 +187,7 @@ WRITES: list[Callable[[Session, JobRow], Any]] = [
 
 
 def state(engine: Engine, job_id: str) -> tuple[Any, ...]:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         job = jobs.get(session, DEFAULT_PROJECT, job_id)
         rows = [
             session.query(table).count() for table in (EventRow, MetricRow, ArtifactRow, ModelRow)
@@ -207,7 +207,7 @@ def assert_writes_nothing(engine: Engine, attempt: Attempt) -> None:
     before = state(engine, attempt.job_id)
 
     def write(what: Callable[[Session, JobRow], Any]) -> None:
-        with attempt.writing() as (session, job):
+        with attempt.fenced_session() as (session, job):
             what(session, job)
 
     for what in WRITES:
@@ -231,7 +231,7 @@ def test_a_stale_attempt_writes_nothing_once_the_job_is_claimed_again(engine: En
     second = an_attempt(engine, reread(engine, zombie.job_id), worker="worker-2")
     assert second.number == 2
     assert_writes_nothing(engine, zombie)
-    with second.writing() as (session, job):
+    with second.fenced_session() as (session, job):
         publish(session, job)
     assert_writes_nothing(engine, zombie)
     assert_writes_nothing(engine, second)
@@ -242,7 +242,7 @@ def test_an_attempt_writes_all_of_it_or_nothing(engine: Engine) -> None:
     before = state(engine, attempt.job_id)
 
     def break_off() -> None:
-        with attempt.writing() as (session, job):
+        with attempt.fenced_session() as (session, job):
             record_metrics(session, job)
             put_artifact(session, job)
             publish(session, job)
@@ -265,7 +265,7 @@ def test_a_renewal_shows_that_the_job_is_being_cancelled(engine: Engine) -> None
 def test_a_job_that_was_done_before_the_cancel_reached_it_succeeds(engine: Engine) -> None:
     attempt = an_attempt(engine)
     cancel(engine, attempt.job_id)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job, {"best": {"clean": 0.5}})
     job = reread(engine, attempt.job_id)
     assert (job.status, job.results, job.phase, job.lease_expires_at) == (
@@ -281,7 +281,7 @@ def test_a_cancelling_job_that_fails_or_is_released_is_cancelled(engine: Engine)
     for what in (fail, release):
         attempt = an_attempt(engine)
         cancel(engine, attempt.job_id)
-        with attempt.writing() as (session, job):
+        with attempt.fenced_session() as (session, job):
             what(session, job)
         assert reread(engine, attempt.job_id).status == "cancelled"
 
@@ -291,7 +291,7 @@ def test_a_release_in_good_order_does_not_count(engine: Engine) -> None:
     for number in range(1, 8):
         attempt = an_attempt(engine, job)
         assert attempt.number == number
-        with attempt.writing() as (session, held):
+        with attempt.fenced_session() as (session, held):
             attempts.release(session, held, "its worker was shut down")
     job = reread(engine, job.id)
     assert (job.status, job.infrastructure_failures, job.worker) == ("queued", 0, None)
@@ -352,16 +352,16 @@ def test_numbers_of_events_have_no_gaps_whoever_writes(engine: Engine) -> None:
         if number == 10:
             cancel(engine, attempt.job_id)
         else:
-            with attempt.writing() as (session, job):
+            with attempt.fenced_session() as (session, job):
                 events.append(session, job, "note", {"message": str(number)})
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(say, range(30)))
-    with reading(engine) as session:
-        found = events.after(session, attempt.job_id)
+    with read_session(engine) as session:
+        found = events.list_after(session, attempt.job_id)
         assert [event.seq for event in found] == list(range(1, 33))
-        assert [event.seq for event in events.after(session, attempt.job_id, seq=29, limit=2)] == [
+        assert [event.seq for event in events.list_after(session, attempt.job_id, seq=29, limit=2)] == [
             30,
             31,
         ]
-        assert events.after(session, attempt.job_id, seq=10**30) == []
+        assert events.list_after(session, attempt.job_id, seq=10**30) == []

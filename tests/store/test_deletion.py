@@ -10,10 +10,12 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, Invalid, NotFound
+from core.jobspec.data import DIGITS
+from core.jobspec.defaults import resolve
 from core.jobspec.job import EvaluationJobSpec
 from core.jobspec.sweep import SweepSpec
 from core.store import attempts, datasets, events, jobs, models, sweeps
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, DatasetRow, JobRow, ModelRow
 from core.store.lifecycle import transitions
 from tests.builders import (
@@ -30,7 +32,7 @@ from tests.builders import (
 
 
 def a_dataset(engine: Engine, name: str = "mine") -> DatasetRow:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
         return datasets.mark_ready(
             session, row, dataset_description(), object_key=f"k-{row.id}", size=1, sha256=SHA256
@@ -39,51 +41,51 @@ def a_dataset(engine: Engine, name: str = "mine") -> DatasetRow:
 
 def a_cancelled_job(engine: Engine, **changes: Any) -> JobRow:
     job = a_job(engine, **changes)
-    with writing(engine) as session:
-        return jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")[0]
+    with write_session(engine) as session:
+        return jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")[0]
 
 
 def test_a_deleted_job_is_in_no_list_no_count_and_under_no_id_until_it_is_restored(
     engine: Engine,
 ) -> None:
     kept = a_cancelled_job(engine, metadata={"a": "b"})
-    with writing(engine) as session:
+    with write_session(engine) as session:
         sweep = sweeps.create(session, DEFAULT_PROJECT, SweepSpec(base={}))
-        place = jobs.Place(sweep.id, 0, "line")
+        place = jobs.SweepPosition(sweep.id, 0, "line")
         job = jobs.submit(
             session,
             DEFAULT_PROJECT,
             training_spec(metadata={"a": "b"}),
             dataset_id=DIGITS_ID,
-            place=place,
+            position=place,
         )
         with pytest.raises(Conflict) as caught:
             jobs.delete(session, DEFAULT_PROJECT, job.id)
         assert caught.value.code == "job_not_ended"
-        jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
+        jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")
         with pytest.raises(NotFound):
             jobs.restore(session, DEFAULT_PROJECT, job.id)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         assert jobs.delete(session, DEFAULT_PROJECT, job.id).deleted_at is not None
-    with writing(engine) as session:
-        for refused in (jobs.get, jobs.delete, partial(jobs.request, action="retry")):
+    with write_session(engine) as session:
+        for refused in (jobs.get, jobs.delete, partial(jobs.apply_action, action="retry")):
             with pytest.raises(NotFound):
                 refused(session, DEFAULT_PROJECT, job.id)
-        filters = jobs.Filters(labels={"a": "b"})
+        filters = jobs.JobFilters(labels={"a": "b"})
         assert [row.id for row in jobs.list_jobs(session, DEFAULT_PROJECT, filters)[0]] == [kept.id]
         assert jobs.count(session, DEFAULT_PROJECT) == 1
         assert jobs.count_by_status(session) == {"cancelled": 1}
-        assert (sweeps.jobs_of(session, sweep.id), sweeps.counts(session, [sweep.id])) == (
+        assert (sweeps.jobs_of(session, sweep.id), sweeps.count_by_status(session, [sweep.id])) == (
             [],
             {sweep.id: {}},
         )
         with pytest.raises(NotFound):
             jobs.restore(session, "prj_other", job.id)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         assert jobs.restore(session, DEFAULT_PROJECT, job.id).deleted_at is None
-    with reading(engine) as session:
+    with read_session(engine) as session:
         back = jobs.get(session, DEFAULT_PROJECT, job.id)
-        assert [event.type for event in events.after(session, job.id)] == [
+        assert [event.type for event in events.list_after(session, job.id)] == [
             "status",
             "status",
             "deleted",
@@ -104,9 +106,9 @@ def test_a_deleted_model_or_data_set_frees_its_name_and_is_restored_while_that_i
         (models.library, teacher, lambda: a_teacher(engine, name="mine")),
         (datasets.library, dataset, lambda: a_dataset(engine)),
     ):
-        with writing(engine) as session:
+        with write_session(engine) as session:
             assert library.delete(session, DEFAULT_PROJECT, "mine").id == row.id
-        with writing(engine) as session:
+        with write_session(engine) as session:
             for reference in ("mine", row.id):
                 with pytest.raises(NotFound):
                     library.get(session, DEFAULT_PROJECT, reference)
@@ -121,13 +123,13 @@ def test_a_deleted_model_or_data_set_frees_its_name_and_is_restored_while_that_i
                 with pytest.raises(NotFound):
                     library.restore(session, project, reference)
         second = another()
-        with writing(engine) as session, pytest.raises(Conflict) as caught:
+        with write_session(engine) as session, pytest.raises(Conflict) as caught:
             library.restore(session, DEFAULT_PROJECT, row.id)
         assert caught.value.code == "name_taken"
-        with writing(engine) as session:
+        with write_session(engine) as session:
             library.delete(session, DEFAULT_PROJECT, second.id)
             assert library.restore(session, DEFAULT_PROJECT, row.id).deleted_at is None
-        with writing(engine) as session:
+        with write_session(engine) as session:
             assert library.get(session, DEFAULT_PROJECT, "mine").id == row.id
             with pytest.raises(NotFound):
                 library.restore(session, DEFAULT_PROJECT, row.id)
@@ -140,7 +142,7 @@ def test_what_a_job_that_has_not_ended_needs_is_not_deleted(engine: Engine) -> N
     dataset, extra = a_dataset(engine), a_dataset(engine, "extra")
     data = {**training_body()["data"], "extra": {"dataset": extra.id}}
     body = {"kind": "evaluation", "model": measured.id, "data": {"dataset": "digits"}}
-    with writing(engine) as session:
+    with write_session(engine) as session:
         needing = [
             jobs.submit(
                 session,
@@ -158,7 +160,7 @@ def test_what_a_job_that_has_not_ended_needs_is_not_deleted(engine: Engine) -> N
             jobs.submit(
                 session,
                 DEFAULT_PROJECT,
-                EvaluationJobSpec.model_validate(body),
+                resolve(EvaluationJobSpec.model_validate(body), DIGITS),
                 dataset_id=DIGITS_ID,
             ),
         ]
@@ -166,26 +168,26 @@ def test_what_a_job_that_has_not_ended_needs_is_not_deleted(engine: Engine) -> N
         (datasets, row) for row in (dataset, extra)
     ]
     for library, row in inputs:
-        with writing(engine) as session, pytest.raises(Conflict) as caught:
+        with write_session(engine) as session, pytest.raises(Conflict) as caught:
             library.delete(session, DEFAULT_PROJECT, row.id)
         assert (caught.value.code, any(job.id in caught.value.message for job in needing)) == (
             "in_use",
             True,
         )
-    with writing(engine) as session:
+    with write_session(engine) as session:
         for job in needing:
-            jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
+            jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")
         for library, row in inputs:
             library.delete(session, DEFAULT_PROJECT, row.id)
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert jobs.get(session, DEFAULT_PROJECT, needing[0].id).teacher_id == teacher.id
-        found = jobs.list_jobs(session, DEFAULT_PROJECT, jobs.Filters(dataset=dataset.id))[0]
+        found = jobs.list_jobs(session, DEFAULT_PROJECT, jobs.JobFilters(dataset=dataset.id))[0]
         assert [job.id for job in found] == [needing[0].id]
-        assert jobs.count(session, DEFAULT_PROJECT, jobs.Filters(dataset="mine")) == 0
+        assert jobs.count(session, DEFAULT_PROJECT, jobs.JobFilters(dataset="mine")) == 0
 
 
 def test_what_is_being_imported_and_what_everyone_uses_is_not_deleted(engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         model = models.create(session, DEFAULT_PROJECT, "mine", model_description())
         for library, reference, code in (
             (models, model.id, "importing"),
@@ -199,19 +201,19 @@ def test_what_is_being_imported_and_what_everyone_uses_is_not_deleted(engine: En
         )
         models.delete(session, DEFAULT_PROJECT, awaiting.id)
         with pytest.raises(NotFound):
-            models.library.touch(session, awaiting.id)
+            models.library.renew_upload(session, awaiting.id)
         with pytest.raises(Conflict):
             models.begin_import(session, awaiting, "job_1", size=1, sha256=SHA256)
 
 
 def test_a_deleted_jobs_student_is_found_by_its_own_name_only(engine: Engine) -> None:
     attempt = an_attempt(engine)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         student = models.publish(
             session, job, model_description(), object_key="k", size=1, sha256=SHA256
         )
         attempts.succeed(session, job, {}, student.id)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         jobs.delete(session, DEFAULT_PROJECT, attempt.job_id)
         assert models.usable(session, DEFAULT_PROJECT, student.name).id == student.id
         with pytest.raises(Invalid):
@@ -240,13 +242,13 @@ def test_a_job_submitted_while_its_teacher_is_deleted_is_refused_or_keeps_it(
 
         def second(act: Callable[[Session], None], outcome: dict[str, Any] = outcome) -> None:
             try:
-                with writing(engine) as session:
+                with write_session(engine) as session:
                     act(session)
             except Conflict as error:
                 outcome["code"] = error.code
 
         thread = threading.Thread(target=second, args=(submit if first == "delete" else delete,))
-        with writing(engine) as session:
+        with write_session(engine) as session:
             (delete if first == "delete" else submit)(session)
             thread.start()
             inside.wait(0.3)  # the other one is waiting by now, or comes later: both end alike

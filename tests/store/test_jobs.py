@@ -12,10 +12,10 @@ from core.errors import Conflict, Invalid, JobFailed, NotFound
 from core.jobspec.job import ImportModelSpec
 from core.jobspec.status import ACTIONS, MOVES, STATUSES, Action, Status
 from core.store import attempts, events, jobs, models
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.ids import is_id, new_id
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow, ProjectRow
-from core.store.jobs import Filters
+from core.store.jobs import JobFilters
 from core.store.lifecycle import transitions
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.builders import (
@@ -33,11 +33,11 @@ def ids(found: list[JobRow]) -> list[str]:
 
 
 def everything(
-    engine: Engine, filters: Filters | None = None, *, sort: str = "-created_at", limit: int = 50
+    engine: Engine, filters: JobFilters | None = None, *, sort: str = "-created_at", limit: int = 50
 ) -> list[str]:
     after, found = None, []
     while True:
-        with reading(engine) as session:
+        with read_session(engine) as session:
             rows, after = jobs.list_jobs(
                 session, DEFAULT_PROJECT, filters, sort=sort, after=after, limit=limit
             )
@@ -59,13 +59,13 @@ def test_ids_sort_by_time_and_are_never_the_same() -> None:
 def test_a_submitted_job_is_queued_and_holds_its_whole_spec(engine: Engine) -> None:
     teacher = a_teacher(engine)
     spec = distillation_spec(name="night run", metadata={"team": "vision"})
-    with writing(engine) as session:
+    with write_session(engine) as session:
         made = jobs.submit(
             session, DEFAULT_PROJECT, spec, dataset_id=DIGITS_ID, teacher_id=teacher.id
         )
-    with reading(engine) as session:
+    with read_session(engine) as session:
         job = jobs.get(session, DEFAULT_PROJECT, made.id)
-        first = events.after(session, job.id)
+        first = events.list_after(session, job.id)
     assert (job.status, job.attempt, job.kind, job.method, job.student) == (
         "queued",
         0,
@@ -81,20 +81,20 @@ def test_a_submitted_job_is_queued_and_holds_its_whole_spec(engine: Engine) -> N
 
 
 def test_another_projects_job_is_not_found(engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         session.add(ProjectRow(id="prj_other", name="other"))
     job = a_job(engine)
-    with reading(engine) as session, pytest.raises(NotFound):
+    with read_session(engine) as session, pytest.raises(NotFound):
         jobs.get(session, "prj_other", job.id)
-    with writing(engine) as session, pytest.raises(NotFound):
-        jobs.request(session, "prj_other", job.id, "cancel")
-    with reading(engine) as session:
+    with write_session(engine) as session, pytest.raises(NotFound):
+        jobs.apply_action(session, "prj_other", job.id, "cancel")
+    with read_session(engine) as session:
         assert jobs.list_jobs(session, "prj_other") == ([], None)
 
 
 def test_an_id_that_there_is_not_is_not_found(engine: Engine) -> None:
     for job_id in ("job_none", "", "../../etc", "job_\0", "' OR 1=1 --", "x" * 5000):
-        with reading(engine) as session, pytest.raises(NotFound):
+        with read_session(engine) as session, pytest.raises(NotFound):
             jobs.get(session, DEFAULT_PROJECT, job_id)
 
 
@@ -110,10 +110,10 @@ def test_pages_show_every_job_once_in_order(engine: Engine) -> None:
 
 def test_pages_stay_in_place_while_jobs_are_added(engine: Engine) -> None:
     made = [a_job(engine).id for _ in range(6)]
-    with reading(engine) as session:
+    with read_session(engine) as session:
         first, after = jobs.list_jobs(session, DEFAULT_PROJECT, limit=3)
     a_job(engine)
-    with reading(engine) as session:
+    with read_session(engine) as session:
         second, end = jobs.list_jobs(session, DEFAULT_PROJECT, after=after, limit=3)
     assert ids(first) + ids(second) == made[::-1]
     assert end is None
@@ -121,7 +121,7 @@ def test_pages_stay_in_place_while_jobs_are_added(engine: Engine) -> None:
 
 def test_jobs_of_the_same_millisecond_are_told_apart(engine: Engine) -> None:
     made = [a_job(engine).id for _ in range(5)]
-    with writing(engine) as session:
+    with write_session(engine) as session:
         for job_id in made:
             jobs.get(session, DEFAULT_PROJECT, job_id).created_at = 1
     assert everything(engine, limit=2) == sorted(made, reverse=True)
@@ -133,39 +133,39 @@ def test_filters_narrow_the_list(engine: Engine) -> None:
     wide = a_job(engine, method={"name": "pgd_at"}, metadata={"team": "speech"})
     an_attempt(engine, wide)
     teacher = a_teacher(engine)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         importing = jobs.submit(
             session,
             DEFAULT_PROJECT,
             ImportModelSpec(model_id=teacher.id, description=model_description()),
         )
-    assert everything(engine, Filters(statuses=("queued",))) == [
+    assert everything(engine, JobFilters(statuses=("queued",))) == [
         importing.id,
         labelled.id,
         plain.id,
     ]
-    assert everything(engine, Filters(statuses=("running", "failed"))) == [wide.id]
-    assert everything(engine, Filters(kinds=("import_model",))) == [importing.id]
-    assert everything(engine, Filters(method="pgd_at")) == [wide.id]
-    assert everything(engine, Filters(student="small_cnn")) == [wide.id, labelled.id, plain.id]
-    assert everything(engine, Filters(dataset="digits")) == everything(
-        engine, Filters(dataset=DIGITS_ID)
+    assert everything(engine, JobFilters(statuses=("running", "failed"))) == [wide.id]
+    assert everything(engine, JobFilters(kinds=("import_model",))) == [importing.id]
+    assert everything(engine, JobFilters(method="pgd_at")) == [wide.id]
+    assert everything(engine, JobFilters(student="small_cnn")) == [wide.id, labelled.id, plain.id]
+    assert everything(engine, JobFilters(dataset="digits")) == everything(
+        engine, JobFilters(dataset=DIGITS_ID)
     )
-    assert everything(engine, Filters(dataset="digits", method="trades")) == [labelled.id, plain.id]
-    assert everything(engine, Filters(dataset="cifar10")) == []
-    assert everything(engine, Filters(labels={"team": "vision", "run.no-1": "a'b"})) == [
+    assert everything(engine, JobFilters(dataset="digits", method="trades")) == [labelled.id, plain.id]
+    assert everything(engine, JobFilters(dataset="cifar10")) == []
+    assert everything(engine, JobFilters(labels={"team": "vision", "run.no-1": "a'b"})) == [
         labelled.id
     ]
-    assert everything(engine, Filters(labels={"team": "vision", "run.no-1": "other"})) == []
-    with reading(engine) as session:
+    assert everything(engine, JobFilters(labels={"team": "vision", "run.no-1": "other"})) == []
+    with read_session(engine) as session:
         assert jobs.count(session, DEFAULT_PROJECT) == 4
-        assert jobs.count(session, DEFAULT_PROJECT, Filters(kinds=("adversarial_training",))) == 3
+        assert jobs.count(session, DEFAULT_PROJECT, JobFilters(kinds=("adversarial_training",))) == 3
         assert jobs.count_by_status(session) == {"queued": 3, "running": 1}
 
 
 @pytest.mark.parametrize("sort", ["name", "created_at; DROP TABLE jobs", "", "-version"])
 def test_other_sort_keys_are_invalid(engine: Engine, sort: str) -> None:
-    with reading(engine) as session, pytest.raises(Invalid):
+    with read_session(engine) as session, pytest.raises(Invalid):
         jobs.list_jobs(session, DEFAULT_PROJECT, sort=sort)
 
 
@@ -184,7 +184,7 @@ def test_other_sort_keys_are_invalid(engine: Engine, sort: str) -> None:
     ],
 )
 def test_a_cursor_that_no_page_gave_out_is_invalid(engine: Engine, cursor: str) -> None:
-    with reading(engine) as session, pytest.raises(Invalid) as caught:
+    with read_session(engine) as session, pytest.raises(Invalid) as caught:
         jobs.list_jobs(session, DEFAULT_PROJECT, after=cursor)
     assert caught.value.code == "invalid_cursor"
 
@@ -194,8 +194,8 @@ def test_a_cursor_that_no_page_gave_out_is_invalid(engine: Engine, cursor: str) 
 
 def test_a_queued_job_is_cancelled_at_once_and_never_claimed(engine: Engine) -> None:
     job = a_job(engine)
-    with writing(engine) as session:
-        cancelled, changed = jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
+    with write_session(engine) as session:
+        cancelled, changed = jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")
     assert (cancelled.status, changed) == ("cancelled", True)
     assert cancelled.finished_at is not None
     assert attempts.claim(engine, job.id, "worker-1", 30) is None
@@ -204,27 +204,27 @@ def test_a_queued_job_is_cancelled_at_once_and_never_claimed(engine: Engine) -> 
 def test_cancelling_twice_changes_nothing(engine: Engine) -> None:
     attempt = an_attempt(engine)
     for expected in (True, False):
-        with writing(engine) as session:
-            job, changed = jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
+        with write_session(engine) as session:
+            job, changed = jobs.apply_action(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
         assert (job.status, changed) == ("cancelling", expected)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         attempts.release(session, job, "its trainer has ended")
-    with writing(engine) as session:
-        job, changed = jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
+    with write_session(engine) as session:
+        job, changed = jobs.apply_action(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
     assert (job.status, changed) == ("cancelled", False)
 
 
 def test_a_job_that_has_ended_cannot_be_cancelled(engine: Engine) -> None:
     good, bad = an_attempt(engine), an_attempt(engine)
-    with good.writing() as (session, job):
+    with good.fenced_session() as (session, job):
         attempts.succeed(session, job)
-    with bad.writing() as (session, job):
+    with bad.fenced_session() as (session, job):
         apply_retry_policy(
             session, job, JobFailed("diverged", "user", "It diverged."), RetryPolicy()
         )
     for attempt, state in ((good, "succeeded"), (bad, "failed")):
-        with writing(engine) as session, pytest.raises(Conflict, match=state):
-            jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
+        with write_session(engine) as session, pytest.raises(Conflict, match=state):
+            jobs.apply_action(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
 
 
 @pytest.mark.parametrize("action", get_args(Action))
@@ -233,16 +233,16 @@ def test_a_user_may_ask_what_the_table_says_in_each_state_and_nothing_else(
 ) -> None:
     for status in STATUSES:
         job = a_job(engine)
-        with writing(engine) as session:
+        with write_session(engine) as session:
             put_into(session.merge(job), status)
-        with writing(engine) as session:
+        with write_session(engine) as session:
             if status not in ACTIONS[action]:
                 with pytest.raises(Conflict) as caught:
-                    jobs.request(session, DEFAULT_PROJECT, job.id, action)
+                    jobs.apply_action(session, DEFAULT_PROJECT, job.id, action)
                 assert caught.value.code == f"job_{status}"
                 continue
             new = ACTIONS[action][status]
-            found, changed = jobs.request(session, DEFAULT_PROJECT, job.id, action)
+            found, changed = jobs.apply_action(session, DEFAULT_PROJECT, job.id, action)
             assert (found.status, changed) == (new or status, new is not None)
             history = transitions.history(session, job.id)
         if new is not None:
@@ -260,16 +260,16 @@ def test_a_job_that_is_tried_again_begins_with_a_clean_slate_and_its_next_number
     engine: Engine,
 ) -> None:
     attempt = an_attempt(engine)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         apply_retry_policy(
             session,
             job,
             JobFailed("worker_error", "infrastructure", "Its disk broke."),
             RetryPolicy(max_attempts=1),
         )
-    with writing(engine) as session:
-        jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "retry")
-    with reading(engine) as session:
+    with write_session(engine) as session:
+        jobs.apply_action(session, DEFAULT_PROJECT, attempt.job_id, "retry")
+    with read_session(engine) as session:
         job = jobs.get(session, DEFAULT_PROJECT, attempt.job_id)
     assert (job.status, job.failure, job.infrastructure_failures, job.finished_at) == (
         "queued",
@@ -281,25 +281,25 @@ def test_a_job_that_is_tried_again_begins_with_a_clean_slate_and_its_next_number
 
 
 def test_an_import_is_not_tried_again(engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         model = models.create(session, DEFAULT_PROJECT, "teacher", model_description())
         job = jobs.submit(
             session,
             DEFAULT_PROJECT,
             ImportModelSpec(model_id=model.id, description=model_description()),
         )
-        jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
-    with writing(engine) as session, pytest.raises(Conflict, match="upload again"):
-        jobs.request(session, DEFAULT_PROJECT, job.id, "retry")
+        jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")
+    with write_session(engine) as session, pytest.raises(Conflict, match="upload again"):
+        jobs.apply_action(session, DEFAULT_PROJECT, job.id, "retry")
 
 
 def test_only_the_tables_moves_are_possible(engine: Engine) -> None:
     for old in STATUSES:
         for new in STATUSES:
             job = a_job(engine)
-            with writing(engine) as session:
+            with write_session(engine) as session:
                 put_into(session.merge(job), old)
-            with writing(engine) as session:
+            with write_session(engine) as session:
                 job = jobs.get(session, DEFAULT_PROJECT, job.id)
                 if (old, new) in MOVES:
                     assert transitions.transition(session, job, new)
@@ -308,7 +308,7 @@ def test_only_the_tables_moves_are_possible(engine: Engine) -> None:
                 with pytest.raises(Conflict) as caught:
                     transitions.transition(session, job, new)
                 assert caught.value.code == "illegal_move"
-            with reading(engine) as session:
+            with read_session(engine) as session:
                 assert jobs.get(session, DEFAULT_PROJECT, job.id).status == old
 
 
@@ -319,9 +319,9 @@ def put_into(job: JobRow, status: Status) -> None:
 def test_a_move_from_a_state_that_has_passed_changes_nothing(engine: Engine) -> None:
     stale = a_job(engine)
     an_attempt(engine, stale)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         assert not transitions.transition(session, stale, "cancelled")
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert jobs.get(session, DEFAULT_PROJECT, stale.id).status == "running"
 
 
@@ -337,11 +337,11 @@ def test_status_is_assigned_in_one_module_only() -> None:
 
 def test_history_tells_every_state_and_why(engine: Engine) -> None:
     attempt = an_attempt(engine)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         attempts.release(session, job, "its worker was shut down")
-    with writing(engine) as session:
-        jobs.request(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
-    with reading(engine) as session:
+    with write_session(engine) as session:
+        jobs.apply_action(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
+    with read_session(engine) as session:
         history = transitions.history(session, attempt.job_id)
     assert [event.data["to"] for event in history] == ["queued", "running", "queued", "cancelled"]
     assert [event.attempt for event in history] == [0, 1, 1, 1]
@@ -361,7 +361,7 @@ def test_every_change_raises_the_version_and_a_heartbeat_does_not(engine: Engine
 def test_places_in_the_queue_count_from_1(engine: Engine) -> None:
     made = [a_job(engine) for _ in range(3)]
     an_attempt(engine, made[0])
-    with reading(engine) as session:
+    with read_session(engine) as session:
         places = [
             jobs.queue_position(session, jobs.get(session, DEFAULT_PROJECT, job.id)) for job in made
         ]
@@ -369,7 +369,7 @@ def test_places_in_the_queue_count_from_1(engine: Engine) -> None:
 
 
 def test_what_a_cancelled_import_was_to_open_is_refused(engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         model = models.create(session, DEFAULT_PROJECT, "mine", model_description())
         job = jobs.submit(
             session,
@@ -377,9 +377,9 @@ def test_what_a_cancelled_import_was_to_open_is_refused(engine: Engine) -> None:
             ImportModelSpec(model_id=model.id, description=model_description()),
         )
         model.import_job_id = job.id
-    with writing(engine) as session:
-        jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
-    with reading(engine) as session:
+    with write_session(engine) as session:
+        jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")
+    with read_session(engine) as session:
         model = models.get(session, DEFAULT_PROJECT, model.id)
     assert (model.status, model.problem and model.problem["code"]) == (
         "refused",

@@ -7,17 +7,17 @@ from sqlalchemy import Engine, select, update
 
 from core.errors import Invalid, NotFound, Unauthenticated
 from core.store import keys
-from core.store.database.engine import database_now, reading, writing
+from core.store.database.engine import database_now, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, ApiKeyRow
 
 
 def make(engine: Engine, expires_at: int | None = None) -> tuple[ApiKeyRow, str]:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         return keys.create(session, DEFAULT_PROJECT, "laptop", {"submit", "read"}, expires_at)
 
 
 def row(engine: Engine) -> ApiKeyRow:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         return session.scalars(select(ApiKeyRow)).one()
 
 
@@ -34,7 +34,7 @@ def test_wrong_expired_and_revoked_secrets_open_nothing_and_are_not_told_apart(
 ) -> None:
     _, expired = make(engine, expires_at=1)
     revoked_key, revoked = make(engine)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         keys.revoke(session, DEFAULT_PROJECT, revoked_key.id)
         keys.revoke(session, DEFAULT_PROJECT, revoked_key.id)
     said = set()
@@ -57,7 +57,7 @@ def test_use_is_noted_once_a_minute(engine: Engine) -> None:
     assert first is not None
     keys.authenticate(engine, secret)
     assert row(engine).last_used_at == first
-    with writing(engine) as session:
+    with write_session(engine) as session:
         session.execute(update(ApiKeyRow).values(last_used_at=database_now() - 61_000))
     keys.authenticate(engine, secret)
     assert (row(engine).last_used_at or 0) >= first
@@ -65,7 +65,7 @@ def test_use_is_noted_once_a_minute(engine: Engine) -> None:
 
 def test_scopes_that_there_are_not_are_invalid(engine: Engine) -> None:
     for scopes in (set(), {"read", "root"}):
-        with writing(engine) as session, pytest.raises(Invalid):
+        with write_session(engine) as session, pytest.raises(Invalid):
             keys.create(session, DEFAULT_PROJECT, "laptop", scopes)
 
 
@@ -79,7 +79,7 @@ def test_a_chosen_secret_makes_its_key_once(engine: Engine) -> None:
 
 def test_keys_are_listed_newest_first_and_found_in_their_project_only(engine: Engine) -> None:
     made = [make(engine)[0].id for _ in range(3)]
-    with reading(engine) as session:
+    with read_session(engine) as session:
         first, after = keys.list_keys(session, DEFAULT_PROJECT, limit=2)
         rest, end = keys.list_keys(session, DEFAULT_PROJECT, after=after, limit=2)
         assert [key.id for key in first + rest] == made[::-1]

@@ -7,18 +7,18 @@ import pytest
 from sqlalchemy import Engine
 
 from core.store import metrics
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from tests.builders import a_job
 
 
 def test_a_step_that_is_trained_again_replaces_its_values(engine: Engine) -> None:
     job = a_job(engine)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         metrics.record(session, job.id, 1, 1, {"loss": 2.0, "accuracy": 0.5})
         metrics.record_many(
             session, job.id, 2, [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (2, {"loss": 0.25})]
         )
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert metrics.series(session, job.id) == {
             "accuracy": [(1, 0.5)],
             "loss": [(1, 1.0), (2, 0.25)],
@@ -38,7 +38,7 @@ def test_a_stream_has_every_value_once_and_holds_no_connection_between_its_parts
     engine: Engine,
 ) -> None:
     job = a_job(engine)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         metrics.record_many(
             session, job.id, 1, [(step, {"a": 1.0, "b": 2.0}) for step in range(3000)]
         )
@@ -53,12 +53,12 @@ def test_a_stream_has_every_value_once_and_holds_no_connection_between_its_parts
 
 def test_values_that_are_not_finite_are_left_out(engine: Engine) -> None:
     job = a_job(engine)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         metrics.record(
             session, job.id, 1, 1, {"a": math.nan, "b": math.inf, "c": 1e-300, "d": 1e300}
         )
         metrics.record(session, job.id, 1, 2, {"a": math.nan})
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert metrics.series(session, job.id) == {"c": [(1, 1e-300)], "d": [(1, 1e300)]}
 
 
@@ -70,7 +70,7 @@ def test_thinned_series_keep_ends_and_extremes_of_every_part(engine: Engine, poi
         step: round(draw.gauss(0, 1), 1) for step in range(5, 2000)
     }  # rounded: many equal values
     whole[1002], whole[1501] = 1000.0, -1000.0
-    with writing(engine) as session:
+    with write_session(engine) as session:
         metrics.record_many(
             session,
             job.id,
@@ -78,7 +78,7 @@ def test_thinned_series_keep_ends_and_extremes_of_every_part(engine: Engine, poi
             [(step, {"loss": value, "short": 0.0}) for step, value in whole.items()],
         )
         metrics.record_many(session, job.id, 1, [(1, {"few": 1.0}), (9, {"few": 2.0})])
-    with reading(engine) as session:
+    with read_session(engine) as session:
         thinned = metrics.series(session, job.id, points=points)
     kept = dict(thinned["loss"])
     assert len(kept) <= points

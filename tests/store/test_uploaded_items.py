@@ -5,7 +5,7 @@ from sqlalchemy import Engine
 
 from core.errors import Conflict, Invalid, NotFound
 from core.store import artifacts, attempts, datasets, models
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ProjectRow
 from tests.builders import (
     SHA256,
@@ -19,7 +19,7 @@ from tests.builders import (
 
 @pytest.fixture
 def other(engine: Engine) -> str:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         session.add(ProjectRow(id="prj_other", name="other"))
     return "prj_other"
 
@@ -29,7 +29,7 @@ def other(engine: Engine) -> str:
 
 def test_a_model_is_found_by_id_and_by_name_in_its_project_only(engine: Engine, other: str) -> None:
     mine, theirs = a_teacher(engine), a_teacher(engine, project_id=other)
-    with reading(engine) as session:
+    with read_session(engine) as session:
         for reference in (mine.id, "teacher"):
             found = models.get(session, DEFAULT_PROJECT, reference)
             assert (found.id, found.status, models.describe(found)) == (
@@ -45,7 +45,7 @@ def test_a_model_is_found_by_id_and_by_name_in_its_project_only(engine: Engine, 
 def test_an_id_goes_before_a_name_that_looks_like_it(engine: Engine) -> None:
     first = a_teacher(engine)
     a_teacher(engine, name=first.id)
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert models.get(session, DEFAULT_PROJECT, first.id).name == "teacher"
 
 
@@ -58,21 +58,21 @@ def test_a_name_is_taken_once_in_a_project(engine: Engine, other: str) -> None:
 
 
 def test_a_refused_model_or_data_set_makes_way_for_another_of_its_name(engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         model = models.create(session, DEFAULT_PROJECT, "mine", model_description())
         models.mark_refused(session, model, {"code": "unsafe_checkpoint", "detail": "."})
         dataset = datasets.create(session, DEFAULT_PROJECT, "mine", "upload")
         datasets.mark_refused(session, dataset, {"code": "corrupt_archive", "detail": "."})
-    with writing(engine) as session:
+    with write_session(engine) as session:
         assert models.create(session, DEFAULT_PROJECT, "mine", model_description()).id != model.id
         assert datasets.create(session, DEFAULT_PROJECT, "mine", "upload").id != dataset.id
 
 
 def test_a_student_is_published_once_and_can_teach_by_its_jobs_id(engine: Engine) -> None:
     attempt = an_attempt(engine, a_job(engine, name="über night/run"))
-    with reading(engine) as session, pytest.raises(Invalid, match="running"):
+    with read_session(engine) as session, pytest.raises(Invalid, match="running"):
         models.usable(session, DEFAULT_PROJECT, attempt.job_id)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         student = models.publish(
             session, job, model_description(), object_key="k", size=1, sha256=SHA256, parameters=7
         )
@@ -80,20 +80,20 @@ def test_a_student_is_published_once_and_can_teach_by_its_jobs_id(engine: Engine
             models.publish(session, job, model_description(), object_key="k", size=1, sha256=SHA256)
         attempts.succeed(session, job, {}, student.id)
     assert student.name == f"ber-night-run-{attempt.job_id[-10:]}"
-    with reading(engine) as session:
+    with read_session(engine) as session:
         for reference in (attempt.job_id, student.id, student.name):
             assert models.usable(session, DEFAULT_PROJECT, reference).id == student.id
         assert models.get(session, DEFAULT_PROJECT, student.id).source_job_id == attempt.job_id
 
 
 def test_what_cannot_teach_is_said_of_the_field(engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         importing = models.create(session, DEFAULT_PROJECT, "importing", model_description())
         refused = models.create(session, DEFAULT_PROJECT, "refused", model_description())
         models.mark_refused(
             session, refused, {"code": "unsafe_checkpoint", "detail": "It is a pickle."}
         )
-    with reading(engine) as session:
+    with read_session(engine) as session:
         for reference in (importing.id, "refused", "job_none", "nobody", "\0"):
             with pytest.raises(Invalid) as caught:
                 models.usable(session, DEFAULT_PROJECT, reference)
@@ -102,7 +102,7 @@ def test_what_cannot_teach_is_said_of_the_field(engine: Engine) -> None:
 
 def test_models_are_listed_newest_first(engine: Engine) -> None:
     made = [a_teacher(engine, name=f"teacher-{number}").id for number in range(3)]
-    with reading(engine) as session:
+    with read_session(engine) as session:
         first, after = models.list_models(session, DEFAULT_PROJECT, limit=2)
         rest, end = models.list_models(session, DEFAULT_PROJECT, after=after, limit=2)
     assert [model.id for model in first + rest] == made[::-1]
@@ -110,7 +110,7 @@ def test_models_are_listed_newest_first(engine: Engine) -> None:
 
 
 def test_an_upload_is_begun_once(engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         model = models.create(
             session, DEFAULT_PROJECT, "mine", model_description(), status="awaiting_upload"
         )
@@ -118,7 +118,7 @@ def test_an_upload_is_begun_once(engine: Engine) -> None:
             session, DEFAULT_PROJECT, "mine", "upload", status="awaiting_upload"
         )
     for attempt in (1, 2):
-        with writing(engine) as session:
+        with write_session(engine) as session:
             if attempt == 1:
                 assert (
                     models.begin_import(session, model, "job_1", size=1, sha256=SHA256).status
@@ -141,7 +141,7 @@ def test_an_upload_is_begun_once(engine: Engine) -> None:
 
 
 def test_a_data_set_of_everyone_is_seen_beside_ones_own(engine: Engine, other: str) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         mine = datasets.create(session, DEFAULT_PROJECT, "mine", "upload")
         datasets.create(session, other, "theirs", "folder")
         with pytest.raises(Conflict):
@@ -149,7 +149,7 @@ def test_a_data_set_of_everyone_is_seen_beside_ones_own(engine: Engine, other: s
         datasets.mark_ready(
             session, mine, dataset_description(), object_key="k", size=1, sha256=SHA256
         )
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert {found.id for found in datasets.list_datasets(session, DEFAULT_PROJECT)[0]} == {
             mine.id,
             DIGITS_ID,
@@ -164,7 +164,7 @@ def test_a_data_set_of_everyone_is_seen_beside_ones_own(engine: Engine, other: s
 
 
 def test_a_data_sets_name_is_taken_once_and_digits_by_everyone(engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         datasets.create(session, DEFAULT_PROJECT, "mine", "upload")
         for name in ("mine", "digits"):
             with pytest.raises(Conflict):
@@ -175,8 +175,8 @@ def test_a_data_sets_name_is_taken_once_and_digits_by_everyone(engine: Engine) -
 
 
 def put(engine: Engine, job_id: str, name: str, step: int, key: str) -> str | None:
-    with writing(engine) as session:
-        found = artifacts.put(
+    with write_session(engine) as session:
+        found = artifacts.record(
             session,
             job_id,
             name=name,
@@ -195,7 +195,7 @@ def test_a_file_of_the_same_name_replaces_the_earlier_one(engine: Engine) -> Non
     assert put(engine, job.id, "last", 1, "key-1") is None
     assert put(engine, job.id, "last", 2, "key-2") == "key-1"
     assert put(engine, job.id, "last", 2, "key-2") is None
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert artifacts.get(session, job.id, "last").step == 2
         assert len(artifacts.list_artifacts(session, job.id)) == 1
         assert artifacts.list_artifacts(session, job.id, kind="report") == []
@@ -208,8 +208,8 @@ def test_pruning_keeps_the_furthest_checkpoints_and_names_what_to_delete(engine:
     job = a_job(engine)
     for step in (10, 200, 30, 4):
         put(engine, job.id, f"step-{step}", step, f"key-{step}")
-    with writing(engine) as session:
-        artifacts.put(
+    with write_session(engine) as session:
+        artifacts.record(
             session,
             job.id,
             name="report",
@@ -223,8 +223,8 @@ def test_pruning_keeps_the_furthest_checkpoints_and_names_what_to_delete(engine:
         assert artifacts.prune_checkpoints(session, job.id, keep=2) == []
         with pytest.raises(ValueError, match="At least one"):
             artifacts.prune_checkpoints(session, job.id, keep=0)
-    with reading(engine) as session:
-        assert [checkpoint.step for checkpoint in artifacts.checkpoints(session, job.id)] == [
+    with read_session(engine) as session:
+        assert [checkpoint.step for checkpoint in artifacts.list_checkpoints(session, job.id)] == [
             200,
             30,
         ]

@@ -7,7 +7,7 @@ from core.errors import NotFound
 from core.jobspec.status import PROTOCOL
 from core.store import attempts, jobs, workers
 from core.store.database.clock import database_now
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow, WorkerRow
 from tests.builders import a_job, an_attempt
 
@@ -17,7 +17,7 @@ DAY_MS = 24 * 3600_000
 def register(
     engine: Engine, name: str, *, protocol: int = PROTOCOL, lease_seconds: float = 30
 ) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         workers.register(
             session, name, version="1.2", protocol=protocol, slots=2, lease_seconds=lease_seconds
         )
@@ -26,30 +26,30 @@ def register(
 def beat(
     engine: Engine, name: str, *, leaving: bool = False, trouble: str | None = None
 ) -> bool | None:
-    with writing(engine) as session:
-        return workers.beat(session, name, lease_seconds=30, leaving=leaving, trouble=trouble)
+    with write_session(engine) as session:
+        return workers.record_heartbeat(session, name, lease_seconds=30, shutting_down=leaving, trouble=trouble)
 
 
 def drain(engine: Engine, name: str, draining: bool = True) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         workers.drain(session, name, draining)
 
 
 def listed(engine: Engine) -> dict[str, tuple[bool, int]]:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         return {seen.row.name: (seen.alive, seen.running) for seen in workers.list_workers(session)}
 
 
 def change(engine: Engine, job: JobRow, **values: int) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         row = jobs.get(session, DEFAULT_PROJECT, job.id)
         for name, value in values.items():
             setattr(row, name, value)
 
 
 def obstacle(engine: Engine, job: JobRow) -> str | None:
-    with reading(engine) as session:
-        return workers.obstacle(session, jobs.get(session, DEFAULT_PROJECT, job.id))
+    with read_session(engine) as session:
+        return workers.explain_waiting(session, jobs.get(session, DEFAULT_PROJECT, job.id))
 
 
 def test_a_worker_is_alive_as_long_as_its_lease_runs_and_is_listed_for_a_day(
@@ -61,12 +61,12 @@ def test_a_worker_is_alive_as_long_as_its_lease_runs_and_is_listed_for_a_day(
     assert listed(engine) == {"here": (True, 1), "lost": (False, 0)}
     assert (beat(engine, "lost"), beat(engine, "never registered")) == (False, None)
     assert listed(engine)["lost"] == (True, 0)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         workers.drain(session, "lost").row.seen_at = database_now() - DAY_MS - 1
         session.flush()
-        workers.forget_lost(session)
+        workers.delete_lost(session)
     assert listed(engine).keys() == {"here"}
-    with writing(engine) as session:
+    with write_session(engine) as session:
         workers.remove(session, "here")
     assert listed(engine) == {}
 
@@ -107,8 +107,8 @@ def test_a_job_of_a_newer_protocol_is_left_alone_and_says_which_worker_it_waits_
     newer, own, older = (a_job(engine) for _ in range(3))
     change(engine, newer, protocol=PROTOCOL + 1)
     change(engine, older, protocol=PROTOCOL - 1)
-    with reading(engine) as session:
-        assert attempts.next_queued(session) == [own.id, older.id]
+    with read_session(engine) as session:
+        assert attempts.list_claimable(session) == [own.id, older.id]
     assert attempts.claim(engine, newer.id, "worker", 30) is None
     assert obstacle(engine, newer) == "No worker is alive."
     register(engine, "dead", protocol=PROTOCOL + 1, lease_seconds=-1)
@@ -130,7 +130,7 @@ def test_a_worker_in_trouble_is_listed_and_no_job_counts_on_it(engine: Engine) -
     job = a_job(engine)
     register(engine, "one")
     beat(engine, "one", trouble="This database has another schema.")
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert session.get_one(WorkerRow, "one").trouble == "This database has another schema."
     assert str(obstacle(engine, job)).startswith("No worker that could take it")
     beat(engine, "one")

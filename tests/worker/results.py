@@ -6,10 +6,10 @@ from sqlalchemy import Engine, func, select
 
 from core.jobspec.job import TrainingSpec
 from core.store import artifacts, events
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import ArtifactRow, JobRow, ModelRow
 from tests.builders import training_spec
-from tests.worker.service import until
+from tests.worker.service import wait_for
 
 FILES = [
     "MODEL_CARD.md",
@@ -25,30 +25,30 @@ FILES = [
 ]
 
 
-def endless() -> TrainingSpec:
+def endless_job() -> TrainingSpec:
     return training_spec(schedule={"epochs": 10_000, "batch_size": 64, "checkpoint_seconds": 0})
 
 
-def short(epochs: int = 30) -> TrainingSpec:
+def short_job(epochs: int = 30) -> TrainingSpec:
     return training_spec(schedule={"epochs": epochs, "batch_size": 64, "checkpoint_seconds": 0})
 
 
-def checkpointed(engine: Engine, job_id: str) -> int:
+def latest_checkpoint_step(engine: Engine, job_id: str) -> int:
     """The step of the newest checkpoint; 0 where there is none."""
-    with reading(engine) as session:
-        kept = artifacts.checkpoints(session, job_id)
+    with read_session(engine) as session:
+        kept = artifacts.list_checkpoints(session, job_id)
     return kept[0].step or 0 if kept else 0
 
 
-def resumed_at(engine: Engine, job_id: str) -> list[int]:
+def resume_steps(engine: Engine, job_id: str) -> list[int]:
     """The step at which each later attempt went on."""
-    with reading(engine) as session:
-        return [event.data["step"] for event in events.of_type(session, job_id, "resumed")]
+    with read_session(engine) as session:
+        return [event.data["step"] for event in events.list_of_type(session, job_id, "resumed")]
 
 
 def assert_exactly_one_result(engine: Engine, job: JobRow) -> None:
     """One student, every file once, no more checkpoints than are kept, one last state."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert job.status == "succeeded", job.failure
         students = session.scalar(
             select(func.count()).select_from(ModelRow).where(ModelRow.source_job_id == job.id)
@@ -59,7 +59,7 @@ def assert_exactly_one_result(engine: Engine, job: JobRow) -> None:
         ]
         ends = [
             event
-            for event in events.of_type(session, job.id, "status")
+            for event in events.list_of_type(session, job.id, "status")
             if event.data["to"] == "succeeded"
         ]
     assert students == len(ends) == 1
@@ -69,4 +69,4 @@ def assert_exactly_one_result(engine: Engine, job: JobRow) -> None:
 
 def assert_nothing_left(scratch: Path, job_id: str = "job_") -> None:
     """Of the job's attempts, or of any."""
-    until(lambda: not list((scratch / "jobs").glob(f"{job_id}*")), 15, "an empty scratch folder")
+    wait_for(lambda: not list((scratch / "jobs").glob(f"{job_id}*")), 15, "an empty scratch folder")

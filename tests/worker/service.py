@@ -18,7 +18,7 @@ from core.jobspec.defaults import resolve
 from core.jobspec.job import TrainingSpec
 from core.jobspec.status import TERMINAL
 from core.store import jobs
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow
 
 QUICK = {
@@ -89,16 +89,16 @@ class Service:
 
 
 def submit(engine: Engine, spec: TrainingSpec) -> str:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         return jobs.submit(session, DEFAULT_PROJECT, resolve(spec, DIGITS), dataset_id=DIGITS_ID).id
 
 
-def look(engine: Engine, job_id: str) -> JobRow:
-    with reading(engine) as session:
+def get_job(engine: Engine, job_id: str) -> JobRow:
+    with read_session(engine) as session:
         return jobs.get(session, DEFAULT_PROJECT, job_id)
 
 
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     """What ``condition`` gives as soon as it is true. Generous: no test is decided by how fast the machine is."""
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -107,9 +107,9 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     return value
 
 
-def until_done(engine: Engine, job_id: str, seconds: float = 120) -> JobRow:
-    return until(
-        lambda: (job := look(engine, job_id)).status in TERMINAL and job,
+def wait_for_end(engine: Engine, job_id: str, seconds: float = 120) -> JobRow:
+    return wait_for(
+        lambda: (job := get_job(engine, job_id)).status in TERMINAL and job,
         seconds,
         f"the end of {job_id}",
     )

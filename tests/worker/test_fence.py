@@ -8,7 +8,7 @@ import pytest
 
 import worker
 from core.store import artifacts, attempts, datasets, metrics, models
-from core.store.database.fence import Fenced
+from core.store.database.fence import FencedSession
 from core.store.lifecycle import retry_policy
 
 OF_NO_ATTEMPT = {"sweeper.py", "registry.py"}
@@ -18,8 +18,8 @@ OF_NO_ATTEMPT = {"sweeper.py", "registry.py"}
 @pytest.mark.parametrize(
     "function",
     [
-        artifacts.put,
-        artifacts.remove,
+        artifacts.record,
+        artifacts.delete_record,
         artifacts.prune_checkpoints,
         metrics.record,
         metrics.record_many,
@@ -32,7 +32,7 @@ OF_NO_ATTEMPT = {"sweeper.py", "registry.py"}
     ],
 )
 def test_what_an_attempt_writes_asks_for_a_fenced_session(function: object) -> None:
-    assert get_type_hints(function)["session"] is Fenced
+    assert get_type_hints(function)["session"] is FencedSession
 
 
 def test_the_worker_opens_no_other_transactions() -> None:

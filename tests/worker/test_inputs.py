@@ -15,13 +15,13 @@ from core.settings import Settings
 from core.store import artifacts, jobs, models
 from core.store.attempts import Attempt
 from core.store.database.clock import database_now
-from core.store.database.engine import make_engine, reading, writing
+from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ModelRow
 from core.store.objects import cache
 from core.store.objects.store import Objects, model_key
 from tests.builders import an_attempt, distillation_spec, model_description
 from worker.inputs import Inputs
-from worker.supervisor import OneAttempt, Supervisor
+from worker.supervisor import AttemptRunner, Supervisor
 
 WEIGHTS = b"weights" * 1000
 
@@ -45,7 +45,7 @@ def objects(settings: Settings) -> Objects:
 
 @pytest.fixture
 def teacher(engine: Engine, objects: Objects) -> ModelRow:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         row = models.create(session, DEFAULT_PROJECT, "teacher", model_description())
         size, digest = objects.put_stream(model_key(row.id), [WEIGHTS], len(WEIGHTS))
         return models.mark_ready(
@@ -60,7 +60,7 @@ def teacher(engine: Engine, objects: Objects) -> ModelRow:
 
 
 def an_attempt_with(engine: Engine, teacher: ModelRow) -> Attempt:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         job = jobs.submit(
             session,
             DEFAULT_PROJECT,
@@ -74,7 +74,7 @@ def an_attempt_with(engine: Engine, teacher: ModelRow) -> Attempt:
 def laid_out(settings: Settings, objects: Objects, attempt: Attempt) -> bytes:
     """The teacher's weights in the attempt's folder."""
     folder = JobFolder(settings.resolved_scratch_folder / "jobs" / attempt.job_id)
-    Inputs(settings, objects, attempt, folder, lambda: None).lay_out()
+    Inputs(settings, objects, attempt, folder, lambda: None).prepare()
     return folder.teacher_weights.read_bytes()
 
 
@@ -112,7 +112,7 @@ def test_a_job_whose_teacher_was_deleted_fails_by_its_callers_fault(
 ) -> None:
     """Such as one that had ended, and is taken up again."""
     attempt = an_attempt_with(engine, teacher)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         session.execute(update(ModelRow).values(deleted_at=database_now()))
     with pytest.raises(JobFailed, match="There is no model") as caught:
         laid_out(settings, objects, attempt)
@@ -124,15 +124,15 @@ def test_the_furthest_checkpoints_are_kept_so_many_as_the_operator_says(
     settings: Settings, engine: Engine, objects: Objects, keep: int
 ) -> None:
     setup = settings.model_copy(update={"keep_checkpoints": keep})
-    under_way = OneAttempt(
+    under_way = AttemptRunner(
         Supervisor(setup, engine, objects, threading.Event()), an_attempt(engine)
     )
     folder = under_way.folder
     folder.output.mkdir(parents=True)
     for step in range(1, 6):
-        folder.publish(f"checkpoint-{step}.safetensors", b"x" * step, "checkpoint", step=step)
-        under_way.outputs.follow()
-    with reading(engine) as session:
-        kept = artifacts.checkpoints(session, under_way.attempt.job_id)
+        folder.save_file(f"checkpoint-{step}.safetensors", b"x" * step, "checkpoint", step=step)
+        under_way.outputs.publish_new_events()
+    with read_session(engine) as session:
+        kept = artifacts.list_checkpoints(session, under_way.attempt.job_id)
     assert [artifact.step for artifact in kept] == [5, 4, 3][:keep]
     assert sorted(objects.list_keys("jobs")) == sorted(artifact.object_key for artifact in kept)

@@ -12,12 +12,12 @@ from sqlalchemy import Engine
 
 from core.settings import Settings
 from core.store import attempts, jobs
-from core.store.database.engine import make_engine, writing
+from core.store.database.engine import make_engine, write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.lifecycle.retry_policy import RetryPolicy
 from core.store.objects.store import Objects
 from tests.builders import training_spec
-from tests.worker.service import look, submit, until, until_done
+from tests.worker.service import get_job, submit, wait_for, wait_for_end
 from worker.inputs import Inputs
 from worker.supervisor import Supervisor
 
@@ -49,7 +49,7 @@ def working(settings: Settings, engine: Engine) -> Iterator[threading.Event]:
 
     def sweep() -> None:
         while not over.wait(0.1):
-            attempts.sweep(engine, RetryPolicy(backoff_seconds=60))
+            attempts.reclaim_expired(engine, RetryPolicy(backoff_seconds=60))
 
     threads = [threading.Thread(target=supervisor.run), threading.Thread(target=sweep)]
     for thread in threads:
@@ -79,7 +79,7 @@ def test_a_lease_is_kept_while_a_file_takes_longer_than_it_to_upload(
     monkeypatch.setattr(Objects, "put_file", slowly)
     job_id = submit(engine, training_spec())
     with working(settings, engine):
-        job = until_done(engine, job_id)
+        job = wait_for_end(engine, job_id)
     assert slow
     assert (job.status, job.attempt) == ("succeeded", 1)
 
@@ -90,10 +90,10 @@ def test_a_job_is_cancelled_while_its_inputs_are_fetched(
     forever(monkeypatch)
     job_id = submit(engine, training_spec())
     with working(settings, engine):
-        until(lambda: look(engine, job_id).status == "running", 20, "a claim")
-        with writing(engine) as session:
-            jobs.request(session, DEFAULT_PROJECT, job_id, "cancel")
-        assert until_done(engine, job_id, 20).status == "cancelled"
+        wait_for(lambda: get_job(engine, job_id).status == "running", 20, "a claim")
+        with write_session(engine) as session:
+            jobs.apply_action(session, DEFAULT_PROJECT, job_id, "cancel")
+        assert wait_for_end(engine, job_id, 20).status == "cancelled"
 
 
 def test_a_worker_that_is_shut_down_while_it_fetches_inputs_gives_the_job_back(
@@ -102,9 +102,9 @@ def test_a_worker_that_is_shut_down_while_it_fetches_inputs_gives_the_job_back(
     forever(monkeypatch)
     job_id = submit(engine, training_spec())
     with working(settings, engine) as shutdown:
-        until(lambda: look(engine, job_id).status == "running", 20, "a claim")
+        wait_for(lambda: get_job(engine, job_id).status == "running", 20, "a claim")
         shutdown.set()
-    job = look(engine, job_id)
+    job = get_job(engine, job_id)
     assert (job.status, job.infrastructure_failures) == ("queued", 0)
 
 

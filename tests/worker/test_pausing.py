@@ -8,12 +8,12 @@ from sqlalchemy import Engine
 from core.errors import JobFailed
 from core.jobspec.status import Action
 from core.store import attempts, jobs
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.builders import training_spec
-from tests.worker.results import checkpointed, resumed_at
-from tests.worker.service import Service, look, submit, until, until_done
+from tests.worker.results import latest_checkpoint_step, resume_steps
+from tests.worker.service import Service, get_job, submit, wait_for, wait_for_end
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
 
 
 def ask(engine: Engine, job_id: str, action: Action) -> JobRow:
-    with writing(engine) as session:
-        return jobs.request(session, DEFAULT_PROJECT, job_id, action)[0]
+    with write_session(engine) as session:
+        return jobs.apply_action(session, DEFAULT_PROJECT, job_id, action)[0]
 
 
 def test_a_paused_job_frees_its_worker_and_goes_on_at_the_step_that_it_had_reached(
@@ -37,10 +37,10 @@ def test_a_paused_job_frees_its_worker_and_goes_on_at_the_step_that_it_had_reach
 ) -> None:
     first = submit(engine, training_spec(schedule={"epochs": 40, "batch_size": 64}))
     with Service(settings, tmp_path / "worker.log") as worker:
-        until(lambda: look(engine, first).progress, 120, "the first steps")
+        wait_for(lambda: get_job(engine, first).progress, 120, "the first steps")
         assert ask(engine, first, "pause").status == "pausing"
-        paused = until(
-            lambda: (job := look(engine, first)).status == "paused" and job, 60, "a pause"
+        paused = wait_for(
+            lambda: (job := get_job(engine, first)).status == "paused" and job, 60, "a pause"
         )
         assert (paused.worker, paused.infrastructure_failures, paused.lease_expires_at) == (
             None,
@@ -48,16 +48,16 @@ def test_a_paused_job_frees_its_worker_and_goes_on_at_the_step_that_it_had_reach
             None,
         )
         assert not worker.trainers()
-        step = checkpointed(engine, first)
+        step = latest_checkpoint_step(engine, first)
         assert step > 0
-        assert until_done(engine, submit(engine, training_spec())).status == "succeeded", (
+        assert wait_for_end(engine, submit(engine, training_spec())).status == "succeeded", (
             "another job has the worker"
         )
-        assert look(engine, first).status == "paused"
+        assert get_job(engine, first).status == "paused"
         ask(engine, first, "resume")
-        job = until_done(engine, first)
+        job = wait_for_end(engine, first)
     assert (job.status, job.attempt) == ("succeeded", 2), job.failure
-    assert resumed_at(engine, first) == [step]
+    assert resume_steps(engine, first) == [step]
 
 
 def test_a_failed_job_that_is_tried_again_goes_on_from_its_checkpoint(
@@ -67,24 +67,24 @@ def test_a_failed_job_that_is_tried_again_goes_on_from_its_checkpoint(
         engine, training_spec(schedule={"epochs": 40, "batch_size": 64, "checkpoint_seconds": 0})
     )
     with Service({**settings, "DISTILL_MAX_ATTEMPTS": "1"}, tmp_path / "worker.log") as worker:
-        until(lambda: checkpointed(engine, job_id) > 0, 120, "a checkpoint")
+        wait_for(lambda: latest_checkpoint_step(engine, job_id) > 0, 120, "a checkpoint")
         worker.trainers()[0].kill()
-        failed = until_done(engine, job_id)
+        failed = wait_for_end(engine, job_id)
         assert failed.failure is not None
         assert (failed.status, failed.failure["retryable"]) == ("failed", True)
         ask(engine, job_id, "retry")
-        until(lambda: look(engine, job_id).status != "queued", 30, "another claim")
-        job = until_done(engine, job_id)
+        wait_for(lambda: get_job(engine, job_id).status != "queued", 30, "another claim")
+        job = wait_for_end(engine, job_id)
     assert (job.status, job.attempt, job.failure) == ("succeeded", 2, None)
-    assert resumed_at(engine, job_id)[0] > 0
+    assert resume_steps(engine, job_id)[0] > 0
 
 
 def test_a_paused_job_is_not_claimed_and_a_cancelled_pause_ends_it(engine: Engine) -> None:
     job_id = submit(engine, training_spec())
     ask(engine, job_id, "pause")
     assert attempts.claim(engine, job_id, "worker-1", 30) is None
-    with reading(engine) as session:
-        assert attempts.next_queued(session) == []
+    with read_session(engine) as session:
+        assert attempts.list_claimable(session) == []
     assert ask(engine, job_id, "cancel").status == "cancelled"
 
 
@@ -92,8 +92,8 @@ def test_a_pausing_job_whose_worker_is_lost_is_paused(engine: Engine) -> None:
     job_id = submit(engine, training_spec())
     assert attempts.claim(engine, job_id, "worker-1", -1) is not None
     ask(engine, job_id, "pause")
-    assert attempts.sweep(engine, RetryPolicy()) == [job_id]
-    assert look(engine, job_id).status == "paused"
+    assert attempts.reclaim_expired(engine, RetryPolicy()) == [job_id]
+    assert get_job(engine, job_id).status == "paused"
 
 
 def test_the_end_of_a_job_outruns_a_request_to_pause_it(engine: Engine) -> None:
@@ -102,11 +102,11 @@ def test_the_end_of_a_job_outruns_a_request_to_pause_it(engine: Engine) -> None:
         attempt = attempts.claim(engine, job_id, "worker-1", 30)
         assert attempt is not None
         ask(engine, job_id, "pause")
-        with attempt.writing() as (session, job):
+        with attempt.fenced_session() as (session, job):
             if expected == "succeeded":
                 attempts.succeed(session, job)
             else:
                 apply_retry_policy(
                     session, job, JobFailed("diverged", "user", "It diverged."), RetryPolicy()
                 )
-        assert look(engine, job_id).status == expected
+        assert get_job(engine, job_id).status == expected

@@ -9,12 +9,12 @@ from sqlalchemy import Engine
 
 from core.store import jobs, workers
 from core.store.database import schema
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT
-from core.store.workers import Seen
+from core.store.workers import WorkerState
 from tests.builders import training_spec
 from tests.store.database.test_schema import set_schema
-from tests.worker.service import Service, look, submit, until, until_done
+from tests.worker.service import Service, get_job, submit, wait_for, wait_for_end
 
 SHORT = {"epochs": 4, "batch_size": 64}
 CELERY = (
@@ -32,8 +32,8 @@ CELERY = (
 )
 
 
-def seen(engine: Engine) -> dict[str, Seen]:
-    with reading(engine) as session:
+def seen(engine: Engine) -> dict[str, WorkerState]:
+    with read_session(engine) as session:
         return {worker.row.name: worker for worker in workers.list_workers(session)}
 
 
@@ -41,7 +41,7 @@ def name_of(engine: Engine, worker: Service) -> str:
     """By its process id, with which its name ends."""
     mine = f"-{worker.process.pid}"
     return str(
-        until(
+        wait_for(
             lambda: next((name for name in seen(engine) if name.endswith(mine)), None),
             30,
             "the worker's row",
@@ -50,13 +50,13 @@ def name_of(engine: Engine, worker: Service) -> str:
 
 
 def cancel(engine: Engine, job_id: str) -> None:
-    with writing(engine) as session:
-        jobs.request(session, DEFAULT_PROJECT, job_id, "cancel")
+    with write_session(engine) as session:
+        jobs.apply_action(session, DEFAULT_PROJECT, job_id, "cancel")
 
 
 def training(engine: Engine, job_id: str) -> bool:
     """Its trainer is at work: a short job may be past its training by the time that one looks."""
-    return look(engine, job_id).phase in {"training", "evaluating", "exporting"}
+    return get_job(engine, job_id).phase in {"training", "evaluating", "exporting"}
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -78,34 +78,34 @@ def test_a_draining_worker_ends_its_job_and_claims_no_other_until_it_is_told_to_
 
     job_id = submit(engine, training_spec(schedule=SHORT))
     with celery("first") as first:
-        until(lambda: training(engine, job_id), 60, "the start of training")
+        wait_for(lambda: training(engine, job_id), 60, "the start of training")
         drained = name_of(engine, first)
-        with writing(engine) as session:
+        with write_session(engine) as session:
             workers.drain(session, drained)
         other_id = submit(engine, training_spec(schedule=SHORT))
         with celery("second") as second:
-            until(
-                lambda: look(engine, other_id).status == "running",
+            wait_for(
+                lambda: get_job(engine, other_id).status == "running",
                 60,
                 "a claim by the other worker",
             )
-            assert look(engine, other_id).worker == name_of(engine, second) != drained
+            assert get_job(engine, other_id).worker == name_of(engine, second) != drained
             cancel(engine, other_id)
-            job = until_done(engine, job_id)
+            job = wait_for_end(engine, job_id)
             assert (job.status, job.worker, job.attempt) == ("succeeded", drained, 1)
-            until_done(engine, other_id)
+            wait_for_end(engine, other_id)
         # It stays: a job that nobody else could take is not taken by it either, until it is undrained.
         assert (first.process.poll(), seen(engine)[drained].row.draining) == (None, True)
         left_id = submit(engine, training_spec(schedule=SHORT))
-        with writing(engine) as session:
+        with write_session(engine) as session:
             workers.drain(session, drained, False)
-        until(
-            lambda: look(engine, left_id).status == "running", 60, "a claim by the undrained worker"
+        wait_for(
+            lambda: get_job(engine, left_id).status == "running", 60, "a claim by the undrained worker"
         )
         first.process.send_signal(signal.SIGUSR1)
         cancel(engine, left_id)
         assert first.wait(60) == 0, first.log.read_text()
-    assert (look(engine, left_id).status, look(engine, left_id).attempt) == ("cancelled", 1)
+    assert (get_job(engine, left_id).status, get_job(engine, left_id).attempt) == ("cancelled", 1)
     assert drained not in seen(engine)
 
 
@@ -116,27 +116,27 @@ def test_a_worker_whose_database_is_migrated_under_it_ends_its_job_and_claims_no
     settings = {"DISTILL_HOME": str(tmp_path / "home"), "DISTILL_DATABASE_URL": database_url}
     job_id = submit(engine, training_spec(schedule=SHORT))
     with Service(settings, tmp_path / "worker.log") as worker:
-        until(lambda: training(engine, job_id), 60, "the start of training")
+        wait_for(lambda: training(engine, job_id), 60, "the start of training")
         name = name_of(engine, worker)
         set_schema(engine, "9999")
-        trouble = until(lambda: seen(engine)[name].row.trouble, 30, "the worker's trouble")
+        trouble = wait_for(lambda: seen(engine)[name].row.trouble, 30, "the worker's trouble")
         assert trouble.startswith("This database has schema 9999; this program knows up to")
         waiting_id = submit(engine, training_spec(schedule=SHORT))
-        job = until_done(engine, job_id)
+        job = wait_for_end(engine, job_id)
         assert (job.status, job.attempt) == ("succeeded", 1)
-        assert (look(engine, waiting_id).status, worker.process.poll()) == ("queued", None)
+        assert (get_job(engine, waiting_id).status, worker.process.poll()) == ("queued", None)
         assert trouble in worker.log.read_text()
 
-        set_schema(engine, schema.known()[0])
-        until(lambda: training(engine, waiting_id), 60, "the start of training")
+        set_schema(engine, schema.known_revisions()[0])
+        wait_for(lambda: training(engine, waiting_id), 60, "the start of training")
         worker.process.send_signal(signal.SIGUSR1)
-        until(
+        wait_for(
             lambda: name not in seen(engine) or seen(engine)[name].row.draining,
             30,
             "the worker's word that it drains",
         )
         left_id = submit(engine, training_spec(schedule=SHORT))
         assert worker.wait(60) == 0, worker.log.read_text()
-    assert (look(engine, waiting_id).status, look(engine, waiting_id).attempt) == ("succeeded", 1)
-    assert (look(engine, left_id).status, look(engine, left_id).attempt) == ("queued", 0)
+    assert (get_job(engine, waiting_id).status, get_job(engine, waiting_id).attempt) == ("succeeded", 1)
+    assert (get_job(engine, left_id).status, get_job(engine, left_id).attempt) == ("queued", 0)
     assert seen(engine) == {}

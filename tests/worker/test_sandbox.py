@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from core.jobspec.job import ImportDatasetSpec, ImportModelSpec, JobSpec
+from core.jobspec.job import ImportDatasetSpec, ImportModelSpec
+from core.jobspec.resolved import JobSpec
 from core.settings import Settings
 from tests.builders import model_description, training_spec
-from worker.trainer_process import confinement, environment
+from worker.trainer_process import sandbox_options, trainer_environment
 
 UPLOAD = ImportDatasetSpec(dataset_id="dts_1", source="upload")
 CONNECT = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 5)"
@@ -95,7 +96,7 @@ def test_memory_beyond_the_limit_is_an_error_not_a_death() -> None:
 def test_how_a_trainer_is_confined_depends_on_whose_bytes_it_opens(
     spec: JobSpec, expected: list[str]
 ) -> None:
-    found = confinement(spec, Settings())
+    found = sandbox_options(spec, Settings())
     assert len(found) == len(expected)
     assert all(part in option for part, option in zip(expected, found, strict=True))
 
@@ -106,14 +107,14 @@ def test_only_a_download_is_told_the_way_out(
     monkeypatch.setenv("https_proxy", "http://somebody:secret@proxy")
     download = ImportDatasetSpec(dataset_id="dts_1", source="download", download="cifar10")
     told = [
-        "https_proxy" in environment(tmp_path, Settings(), spec)
+        "https_proxy" in trainer_environment(tmp_path, Settings(), spec)
         for spec in (download, UPLOAD, training_spec())
     ]
     assert told == [True, False, False]
 
 
 def test_a_training_has_the_memory_that_it_is_given() -> None:
-    assert "--limit=DATA=5000000000" in confinement(
+    assert "--limit=DATA=5000000000" in sandbox_options(
         training_spec(), Settings(trainer_memory_bytes=5 * 10**9)
     )
 

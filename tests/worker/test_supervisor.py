@@ -10,17 +10,17 @@ import pytest
 from sqlalchemy import Engine
 
 from core.store import events, jobs, metrics
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.builders import training_spec
 from tests.worker.results import (
     assert_exactly_one_result,
     assert_nothing_left,
-    checkpointed,
-    endless,
-    short,
+    latest_checkpoint_step,
+    endless_job,
+    short_job,
 )
-from tests.worker.service import Service, submit, until, until_done
+from tests.worker.service import Service, submit, wait_for, wait_for_end
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what has nothing to do with the database: tests/deployment and the tests without this mark see Postgres."""
@@ -40,7 +40,7 @@ def worker(settings: dict[str, str], tmp_path: Path) -> Iterator[Service]:
 def test_a_job_runs_to_its_end_and_its_results_are_kept(
     engine: Engine, settings: dict[str, str], worker: Service, tmp_path: Path
 ) -> None:
-    job = until_done(engine, submit(engine, short(3)))
+    job = wait_for_end(engine, submit(engine, short_job(3)))
     assert_exactly_one_result(engine, job)
     assert job.results
     assert job.results["best"].keys() == {
@@ -50,11 +50,11 @@ def test_a_job_runs_to_its_end_and_its_results_are_kept(
         "held_out_robust",
         "training_seconds_per_epoch",
     }
-    with reading(engine) as session:
-        said = [event.type for event in events.after(session, job.id, 0, 1000)]
+    with read_session(engine) as session:
+        said = [event.type for event in events.list_after(session, job.id, 0, 1000)]
         assert {"status", "phase", "epoch", "file", "measured"} <= set(said)
         assert "loss" in metrics.names(session, job.id)
-    until(lambda: not worker.trainers(), 10, "the trainer's end")
+    wait_for(lambda: not worker.trainers(), 10, "the trainer's end")
     assert_nothing_left(tmp_path / "home" / "scratch")
 
 
@@ -62,10 +62,10 @@ def test_a_job_runs_to_its_end_and_its_results_are_kept(
 def test_a_job_whose_trainer_is_killed_goes_on_in_the_same_worker(
     engine: Engine, worker: Service
 ) -> None:
-    job_id = submit(engine, short(60))
-    until(lambda: checkpointed(engine, job_id), 60, "a checkpoint")
+    job_id = submit(engine, short_job(60))
+    wait_for(lambda: latest_checkpoint_step(engine, job_id), 60, "a checkpoint")
     worker.trainers()[0].kill()
-    job = until_done(engine, job_id)
+    job = wait_for_end(engine, job_id)
     assert (job.attempt, job.infrastructure_failures) == (2, 1)
     assert_exactly_one_result(engine, job)
 
@@ -75,14 +75,14 @@ def test_a_trainer_that_ignores_the_request_to_stop_is_killed(
     engine: Engine, settings: dict[str, str], tmp_path: Path
 ) -> None:
     with Service({**settings, "DISTILL_GRACE_SECONDS": "2"}, tmp_path / "worker.log") as worker:
-        job_id = submit(engine, endless())
-        until(lambda: checkpointed(engine, job_id), 60, "a checkpoint")
+        job_id = submit(engine, endless_job())
+        wait_for(lambda: latest_checkpoint_step(engine, job_id), 60, "a checkpoint")
         trainer = worker.trainers()[0]
         trainer.suspend()
-        with writing(engine) as session:
-            jobs.request(session, DEFAULT_PROJECT, job_id, "cancel")
-        assert until_done(engine, job_id, 30).status == "cancelled"
-        until(lambda: not trainer.is_running(), 10, "the trainer's end")
+        with write_session(engine) as session:
+            jobs.apply_action(session, DEFAULT_PROJECT, job_id, "cancel")
+        assert wait_for_end(engine, job_id, 30).status == "cancelled"
+        wait_for(lambda: not trainer.is_running(), 10, "the trainer's end")
 
 
 @on_sqlite
@@ -96,7 +96,7 @@ def test_a_loss_that_is_not_finite_fails_the_job_and_keeps_the_last_good_checkpo
         "weight_decay": 1.0,
         "checkpoint_seconds": 0,
     }
-    job = until_done(
+    job = wait_for_end(
         engine, submit(engine, training_spec(schedule={**exploding, "decay": {"name": "constant"}}))
     )
     assert (job.status, job.attempt) == ("failed", 1), "a user's failure is not tried again"
@@ -109,7 +109,7 @@ def test_a_loss_that_is_not_finite_fails_the_job_and_keeps_the_last_good_checkpo
     assert re.search(
         r"loss term \w+ (became (nan|inf|-inf)|is not finite) at step \d+;", job.failure["message"]
     )
-    assert checkpointed(engine, job.id)
+    assert latest_checkpoint_step(engine, job.id)
 
 
 def test_the_supervising_process_never_imports_torch() -> None:
@@ -119,7 +119,7 @@ def test_the_supervising_process_never_imports_torch() -> None:
 
 def test_the_trainer_gets_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from core.settings import Settings
-    from worker.trainer_process import environment
+    from worker.trainer_process import trainer_environment
 
     for name in (
         "DISTILL_DATABASE_URL",
@@ -130,4 +130,4 @@ def test_the_trainer_gets_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_pa
         "HTTPS_PROXY",
     ):
         monkeypatch.setenv(name, "canary")
-    assert "canary" not in str(environment(tmp_path, Settings(), training_spec()))
+    assert "canary" not in str(trainer_environment(tmp_path, Settings(), training_spec()))

@@ -31,12 +31,12 @@ def pgd(
     adversarial = _start(images_BCHW, radius, start, generator)
     lowest, highest = (images_BCHW - radius).clamp_min(0), (images_BCHW + radius).clamp_max(1)
     for _ in range(steps):
-        adversarial = adversarial + step_size * ascent(objective, adversarial)
+        adversarial = adversarial + step_size * gradient_sign(objective, adversarial)
         adversarial = torch.maximum(torch.minimum(adversarial, highest), lowest)
     return adversarial.clamp(0, 1)
 
 
-def ascent(objective: Objective, images_BCHW: Tensor) -> Tensor:
+def gradient_sign(objective: Objective, images_BCHW: Tensor) -> Tensor:
     """The sign of the objective's gradient at the images, [B, C, H, W]."""
     with torch.enable_grad():
         images_BCHW = images_BCHW.detach().requires_grad_()

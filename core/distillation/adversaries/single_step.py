@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from core.distillation.adversaries.pgd import Objective, ascent
+from core.distillation.adversaries.pgd import Objective, gradient_sign
 
 
 def n_fgsm(
@@ -21,4 +21,4 @@ def n_fgsm(
     """
     noise = torch.empty_like(images_BCHW).uniform_(-1, 1, generator=generator)
     noisy_BCHW = images_BCHW + noise_factor * radius * noise
-    return (noisy_BCHW + step_factor * radius * ascent(objective, noisy_BCHW)).clamp(0, 1)
+    return (noisy_BCHW + step_factor * radius * gradient_sign(objective, noisy_BCHW)).clamp(0, 1)

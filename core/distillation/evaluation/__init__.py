@@ -1,7 +1,11 @@
-"""Clean and robust accuracy: correct under attack / ALL images. Eval mode, fp32, every random start seeded."""
+"""Evaluation of networks: clean and robust accuracy, AutoAttack, and analyses.
 
-from core.distillation.evaluation.accuracy import accuracy, measure
+Robust accuracy is the share of ALL images that are classified correctly under attack. Networks are
+in eval mode and fp32, and every random start is seeded.
+"""
+
+from core.distillation.evaluation.measures import MEASURES, measure
 from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.evaluation.target import EvaluationTarget
 
-__all__ = ["EvaluationTarget", "Finding", "Step", "accuracy", "measure"]
+__all__ = ["MEASURES", "EvaluationTarget", "Finding", "Step", "measure"]

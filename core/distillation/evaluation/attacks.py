@@ -1,4 +1,4 @@
-"""The attacks that reported robust accuracy is measured under. B batch, K classes."""
+"""PGD and CW-infinity, under which robust accuracy is reported. B batch, K classes."""
 
 from typing import NamedTuple
 
@@ -8,112 +8,82 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from core.distillation.adversaries import pgd
 from core.distillation.models.network import Classifier
-from core.jobspec.evaluation import CwAttack, PgdAttack
+from core.jobspec.resolved import ResolvedCwAttack, ResolvedPgdAttack
 
 
-def wrong(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
-    """Which images are not classified as their label, [B] bool. Logits that are not finite classify as nothing."""
+class Classification(NamedTuple):
+    """Which images of a batch are classified correctly, clean or under attack. Each [B] bool."""
+
+    correct_B: Tensor
+    non_finite_B: Tensor
+    """Which images have logits that are not finite. These are never correct."""
+
+
+def is_misclassified(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
+    """Return which images are not classified as their label, [B] bool.
+
+    Logits that are not finite are a misclassification whatever their argmax.
+    """
     return (logits_BK.argmax(dim=1) != labels_B) | ~logits_BK.isfinite().all(dim=1)
 
 
-class Outcome(NamedTuple):
-    """Of an attack on a batch, [B] bool each."""
-
-    standing_B: Tensor
-    """Which images its last iterate leaves correct."""
-    non_finite_B: Tensor
-    """Which of them ended at logits that are not finite: they do not stand."""
-
-
-def judged(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Outcome:
-    """The images as they are."""
+def classify(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Classification:
+    """Classify the images as they are."""
     with torch.no_grad():
         logits_BK = network(images_BCHW)
-    return Outcome(~wrong(logits_BK, labels_B), ~logits_BK.isfinite().all(dim=1))
+    return Classification(~is_misclassified(logits_BK, labels_B), ~logits_BK.isfinite().all(dim=1))
 
 
-def correct(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
-    """Which images are classified as their label, [B] bool."""
-    return judged(network, images_BCHW, labels_B).standing_B
+def is_correct(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
+    """Return which images are classified as their label, [B] bool."""
+    return classify(network, images_BCHW, labels_B).correct_B
 
 
-def survives(
-    attack: PgdAttack | CwAttack,
+def classify_under_attack(
+    attack: ResolvedPgdAttack | ResolvedCwAttack,
     network: Classifier,
     images_BCHW: Tensor,
     labels_B: Tensor,
     generator: torch.Generator,
-) -> Tensor:
-    """Which images stand, [B] bool: see ``outcome``."""
-    return outcome(attack, network, images_BCHW, labels_B, generator).standing_B
+) -> Classification:
+    """Classify the attack's last iterates: PGD and CW accuracy as the literature reports them.
 
-
-def outcome(
-    attack: PgdAttack | CwAttack,
-    network: Classifier,
-    images_BCHW: Tensor,
-    labels_B: Tensor,
-    generator: torch.Generator,
-) -> Outcome:
-    """What the attack's last iterate leaves correct: the literature's PGD and CW accuracy. With restarts, an image stands if it
-    stands under all of them.
-
-    An image that is wrong when clean may come out right; it is counted as it comes out. The network must be in eval mode, fp32.
+    With several restarts an image is correct if it is correct after every one of them. An image
+    that is misclassified when clean may become correct, and then counts as correct. The network
+    must be in eval mode and fp32.
     """
-    standing_B = torch.ones_like(labels_B, dtype=torch.bool)
-    non_finite_B = ~standing_B
-    for _ in range(getattr(attack, "restarts", 1)):
-        adversarial_BCHW = attacked(attack, network, images_BCHW, labels_B, generator)
-        found = judged(network, adversarial_BCHW, labels_B)
-        standing_B, non_finite_B = standing_B & found.standing_B, non_finite_B | found.non_finite_B
-    return Outcome(standing_B, non_finite_B)
+    correct_B = torch.ones_like(labels_B, dtype=torch.bool)
+    non_finite_B = ~correct_B
+    restarts = attack.restarts if attack.name == "pgd" else 1
+    for _ in range(restarts):
+        adversarial_BCHW = adversarial_images(attack, network, images_BCHW, labels_B, generator)
+        result = classify(network, adversarial_BCHW, labels_B)
+        correct_B = correct_B & result.correct_B
+        non_finite_B = non_finite_B | result.non_finite_B
+    return Classification(correct_B, non_finite_B)
 
 
-def attacked(
-    attack: PgdAttack | CwAttack,
+def adversarial_images(
+    attack: ResolvedPgdAttack | ResolvedCwAttack,
     network: Classifier,
     images_BCHW: Tensor,
     labels_B: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    """Adversarial images, [B, C, H, W] in [0, 1], of one start of the attack."""
-    if attack.name == "pgd":
-        return pgd_images(attack, network, images_BCHW, labels_B, generator)
-    return cw_images(attack, network, images_BCHW, labels_B, generator)
+    """Return adversarial images [B, C, H, W] in [0, 1], from one uniform random start.
 
+    PGD ascends the cross entropy, CW-infinity the margin loss of Carlini and Wagner; both project
+    onto the L-infinity ball after each step.
+    """
 
-def pgd_images(
-    attack: PgdAttack,
-    network: Classifier,
-    images_BCHW: Tensor,
-    labels_B: Tensor,
-    generator: torch.Generator,
-) -> Tensor:
-    """PGD on cross entropy from a uniform start: adversarial images, [B, C, H, W] in [0, 1]."""
-    assert attack.radius is not None
-    assert attack.step_size is not None
+    def loss(candidates_BCHW: Tensor) -> Tensor:
+        logits_BK = network(candidates_BCHW)
+        if attack.name == "cw":
+            return margin_loss(logits_BK, labels_B, attack.confidence)
+        return cross_entropy(logits_BK, labels_B, reduction="none")
+
     return pgd(
-        lambda images: cross_entropy(network(images), labels_B, reduction="none"),
-        images_BCHW,
-        radius=attack.radius,
-        step_size=attack.step_size,
-        steps=attack.steps,
-        generator=generator,
-    )
-
-
-def cw_images(
-    attack: CwAttack,
-    network: Classifier,
-    images_BCHW: Tensor,
-    labels_B: Tensor,
-    generator: torch.Generator,
-) -> Tensor:
-    """CW-infinity: projected ascent on the margin loss of Carlini and Wagner from a uniform start."""
-    assert attack.radius is not None
-    assert attack.step_size is not None
-    return pgd(
-        lambda images: margin_loss(network(images), labels_B, attack.confidence),
+        loss,
         images_BCHW,
         radius=attack.radius,
         step_size=attack.step_size,
@@ -123,8 +93,11 @@ def cw_images(
 
 
 def margin_loss(logits_BK: Tensor, labels_B: Tensor, confidence: float = 50.0) -> Tensor:
-    """-max(z_y - max of the other z + confidence, 0) per example, [B]: rises until a wrong class leads by ``confidence``."""
-    true_BK = one_hot(labels_B, logits_BK.shape[1]).bool()
-    right_B = logits_BK[true_BK]
-    wrong_B = logits_BK.masked_fill(true_BK, -torch.inf).amax(dim=1)
-    return -(right_B - wrong_B + confidence).clamp_min(0)
+    """-max(z_y - max of the other z + confidence, 0) per example, [B].
+
+    It rises until a wrong class leads by ``confidence`` (Carlini and Wagner, 2017).
+    """
+    is_label_BK = one_hot(labels_B, logits_BK.shape[1]).bool()
+    label_logit_B = logits_BK[is_label_BK]
+    best_other_B = logits_BK.masked_fill(is_label_BK, -torch.inf).amax(dim=1)
+    return -(label_logit_B - best_other_B + confidence).clamp_min(0)

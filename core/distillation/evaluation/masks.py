@@ -1,16 +1,19 @@
-"""Which images stand, as text: what a measure's state keeps of them. N images, a 0 or a 1 each."""
+"""Masks over images as text, one character (0 or 1) an image: how a measure's state stores them.
+
+N images.
+"""
 
 import torch
 from torch import Tensor
 
 
-def text(mask_N: Tensor) -> str:
-    return "".join("1" if each else "0" for each in mask_N.tolist())
+def mask_to_text(mask_N: Tensor) -> str:
+    return "".join("1" if bit else "0" for bit in mask_N.tolist())
 
 
-def mask(text_N: str) -> Tensor:
-    return torch.tensor([each == "1" for each in text_N], dtype=torch.bool)
+def text_to_mask(text: str) -> Tensor:
+    return torch.tensor([character == "1" for character in text], dtype=torch.bool)
 
 
-def share(text_N: str) -> float:
-    return text_N.count("1") / len(text_N)
+def share_of_ones(text: str) -> float:
+    return text.count("1") / len(text)

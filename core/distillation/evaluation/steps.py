@@ -1,46 +1,62 @@
-"""What a measure yields: steps that it can be resumed from, and in the end what it found."""
+"""What a measure yields: steps that it can resume from, and its finding last."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import JobFailed
 
+MeasureState = dict[str, Any]
+"""JSON from which a measure resumes. Each measure has fields of its own."""
+
 
 @dataclass(frozen=True)
 class Step:
-    """``done`` of ``of`` units of work. ``state`` is JSON; the same measure goes on from it in another process."""
+    """Progress of a measure: ``completed`` of ``total`` units of work.
 
-    done: int
-    of: int
-    state: dict[str, Any]
+    From ``state`` the same measure resumes in another process.
+    """
+
+    completed: int
+    total: int
+    state: MeasureState
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The end of a measure. ``value`` is its one number (an accuracy is a share in [0, 1]), None where it has none.
+    """The result of a measure.
 
-    ``data`` is JSON: everything else that the report keeps. Entries that begin with ``png`` hold pictures in base64, which
-    plots are made of and the report leaves out.
+    ``value`` is its one number (an accuracy is a share in [0, 1]), None where it has none.
+
+    ``data`` is JSON: everything else that the report contains. Entries whose names begin with
+    ``png`` are pictures in base64: plots are made of them, and the report omits them.
     """
 
     value: float | None
     values: dict[str, float] = field(default_factory=dict)
-    """More numbers by name, for the job's results and for tables over many jobs: ``variance_gap_features`` in %."""
+    """Further numbers by name, for the job's results and for tables over many jobs."""
     data: dict[str, Any] = field(default_factory=dict)
 
+    def require_value(self) -> float:
+        """Return ``value``. Raises ValueError where the measure has none."""
+        if self.value is None:
+            raise ValueError("This measure has no single value.")
+        return self.value
 
-def begun(state: dict[str, Any] | None, **fresh: Any) -> dict[str, Any]:
-    """The state that a measure goes on from, or the one that it begins with.
 
-    Raises JobFailed where it has not the fields of that one: what is missing would be begun anew beside what is not.
+def resume_state(state: MeasureState | None, **initial: Any) -> MeasureState:
+    """Return the state to resume from: ``state``, or ``initial`` where a measure starts anew.
+
+    Raises JobFailed unless both have the same fields: a missing field would silently start from
+    its initial value while the others resume.
     """
     if state is None:
-        return fresh
-    if state.keys() != fresh.keys():
-        odd = ", ".join(sorted(state.keys() ^ fresh.keys()))
+        return initial
+    if state.keys() != initial.keys():
+        differences = ", ".join(sorted(state.keys() ^ initial.keys()))
         raise JobFailed(
             "incomplete_checkpoint",
             "infrastructure",
-            f"The checkpoint is incomplete: a measure's state, {odd}.",
+            f"The checkpoint is incomplete: missing or unknown fields in the state of a measure "
+            f"({differences}).",
         )
     return state

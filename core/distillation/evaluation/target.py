@@ -1,4 +1,4 @@
-"""What is measured: a network, the reference beside it, and the images."""
+"""What is evaluated: a network, the reference network beside it, and images."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,18 @@ from core.distillation.models.network import Classifier
 
 @dataclass(frozen=True, eq=False)
 class EvaluationTarget:
+    """A network, the images it is measured on, and the settings that all measures share."""
+
     network: Classifier
     reference: Classifier | None
-    """The teacher of a student, or whatever network an evaluation names; None where there is none."""
+    """The student's teacher, or the reference network of an evaluation job; None without one."""
     images: ImageSource
-    """Test images."""
+    """Test images; during training, held-out images."""
     classes: int
     batch_size: int
+    """Images that are attacked at once. Another size draws other random starts."""
     seed: int
     radius: float
-    """The training adversary's, in L-infinity on pixels in [0, 1]."""
+    """Of the training adversary, in L-infinity on pixels in [0, 1]."""
+    attack_index: int = 0
+    """Position of the attack among those of the spec: two attacks of a job never share starts."""

@@ -34,8 +34,8 @@ def import_dataset(folder: JobFolder, progress: Progress = lambda done, of: None
         found = _read(FolderFiles(folder.upload.resolve(), progress), spec, target, progress)
     else:
         found = _read_archive(folder, spec, target, progress)
-    folder.announce(PACKED_NAME, kind="dataset", progress=progress)
-    folder.say(Imported(dataset=found.description, report=_report(found)))
+    folder.emit_file_ready(PACKED_NAME, kind="dataset", progress=progress)
+    folder.emit(Imported(dataset=found.description, report=_report(found)))
 
 
 def _read_archive(folder: JobFolder, wanted: Reading, target: Path, progress: Progress) -> Found:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from core.errors import JobFailed
 from core.job_folder import JobFolder, Progress
 
-SAY_SECONDS = 1.0
+REPORT_SECONDS = 1.0
 
 
-class Stopped(Exception):
+class ImportStopped(Exception):
     """Raised out of an import that was asked to stop."""
 
 
@@ -25,13 +25,13 @@ class ImportProgress:
 
     def __call__(self, step: int, of: int) -> None:
         now = time.monotonic()
-        if now - self._looked < SAY_SECONDS:
+        if now - self._looked < REPORT_SECONDS:
             return
         self._looked = now
         if self.stop():
-            raise Stopped
+            raise ImportStopped
         if now - self.began > self.seconds:
             raise JobFailed(
                 "timeout", "timeout", f"The import was not done after {self.seconds:g} seconds."
             )
-        self.folder.say(Progress(phase="preparing", step=step, of=of))
+        self.folder.emit(Progress(phase="preparing", step=step, of=of))

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from core.distillation.models import from_description, weights
+from core.distillation.models import from_description
 from core.distillation.models.importers import load
+from core.distillation.models.safetensors_weights import serialize_weights
 from core.job_folder import Imported, JobFolder
 from core.jobspec.job import ImportModelSpec
 
@@ -25,6 +26,6 @@ def import_model(
     report = load(network, folder.upload)
     progress(2, STAGES)
     description = {"description": spec.description.model_dump_json()}
-    folder.publish("model.safetensors", weights.to_bytes(network, description), "model")
+    folder.save_file("model.safetensors", serialize_weights(network, description), "model")
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    folder.say(Imported(model=spec.description, parameters=parameters, report=report.to_dict()))
+    folder.emit(Imported(model=spec.description, parameters=parameters, report=report.to_dict()))

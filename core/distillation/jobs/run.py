@@ -12,20 +12,22 @@ from core.distillation import seeds
 from core.distillation.data import DataSet
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import EvaluationTarget
-from core.distillation.evaluation.evaluator import Measure, evaluate
+from core.distillation.evaluation.evaluator import PlannedMeasure, evaluate
 from core.distillation.export import export
-from core.distillation.metering.energy import meter
+from core.distillation.metering.energy import make_meter
 from core.distillation.metering.stopwatch import Stopwatch
-from core.distillation.models import from_description, weights
+from core.distillation.models import from_description
 from core.distillation.models.network import Classifier
+from core.distillation.models.safetensors_weights import load_weights, serialize_weights
 from core.distillation.reporting import documents, report
 from core.distillation.run_state import RunState
-from core.distillation.training.trainer import Checkpoint
+from core.distillation.training.trainer import SerializedCheckpoint
 from core.job_folder import Ended, JobFolder
 from core.jobspec.data import DatasetDescription
 from core.jobspec.evaluation import Evaluation
-from core.jobspec.job import ExportFormat, SubmittedSpec
+from core.jobspec.job import ExportFormat
 from core.jobspec.network import ModelDescription
+from core.jobspec.resolved import ResolvedSpec
 from core.reportspec.report import NetworkFacts
 
 CHECKPOINT_SECONDS = 60.0
@@ -34,14 +36,14 @@ KEEP_LOCAL = 2
 """Checkpoints left in the folder: the newest, and one before it."""
 
 
-class Run(ABC):
+class JobRun(ABC):
     """A job in its folder. Says what happens into the folder as it goes."""
 
     def __init__(self, folder: JobFolder, stop: Callable[[], bool]) -> None:
         self.folder, self.stop = folder, stop
-        self.device = chosen_device()
-        self.watch = Stopwatch(meter(self.device))
-        self.hashes: dict[str, str] = {}
+        self.device = select_device()
+        self.stopwatch = Stopwatch(make_meter(self.device))
+        self.digests: dict[str, str] = {}
         """SHA-256 of the weights that were published, by file name."""
 
     @abstractmethod
@@ -50,13 +52,13 @@ class Run(ABC):
 
     # -- networks
 
-    def stored(self, description: ModelDescription, path: Any) -> Classifier:
+    def load_network(self, description: ModelDescription, path: Any) -> Classifier:
         """A network with the weights of a file in the folder, on the device."""
         network = from_description(description)
-        weights.read(network, path)
-        return self.on_device(network)
+        load_weights(network, path)
+        return self.to_device(network)
 
-    def on_device(self, network: Classifier) -> Classifier:
+    def to_device(self, network: Classifier) -> Classifier:
         """On CUDA in the memory layout that its convolutions are quickest in."""
         layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
         network.to(self.device).to(memory_format=layout)
@@ -64,26 +66,26 @@ class Run(ABC):
 
     # -- along the way
 
-    def keep(self, checkpoint: Checkpoint) -> None:
+    def save_checkpoint(self, checkpoint: SerializedCheckpoint) -> None:
         name = f"checkpoint-{checkpoint.number:06d}.safetensors"
-        self.folder.publish(name, checkpoint.data, "checkpoint", step=checkpoint.step)
+        self.folder.save_file(name, checkpoint.data, "checkpoint", step=checkpoint.step)
         for older in sorted(self.folder.output.glob("checkpoint-*.safetensors"))[:-KEEP_LOCAL]:
             older.unlink()
 
     # -- measuring
 
-    def measure(
+    def take_measures(
         self,
         state: RunState,
         role: str,
         subject: EvaluationTarget,
-        wanted: Iterator[Measure],
+        wanted: Iterator[PlannedMeasure],
         keep: Callable[[], None],
         due: Callable[[], bool],
     ) -> bool:
         """Take the measures that are still missing; False, with a checkpoint kept, if asked to stop before all are taken."""
         for event in evaluate(state, role, subject, wanted):
-            self.folder.say(event)
+            self.folder.emit(event)
             if self.stop():
                 keep()
                 return False
@@ -105,8 +107,8 @@ class Run(ABC):
     def publish_weights(
         self, name: str, network: Classifier, description: ModelDescription
     ) -> None:
-        content = weights.to_bytes(network, {"description": description.model_dump_json()})
-        self.hashes[f"{name}.safetensors"] = self.folder.publish(
+        content = serialize_weights(network, {"description": description.model_dump_json()})
+        self.digests[f"{name}.safetensors"] = self.folder.save_file(
             f"{name}.safetensors", content, "weights"
         ).sha256
 
@@ -115,32 +117,32 @@ class Run(ABC):
     ) -> None:
         """The network in other formats, each checked against the network itself."""
         for file in export(network, description, formats):
-            self.hashes[file.name] = self.folder.publish(
+            self.digests[file.name] = self.folder.save_file(
                 file.name, file.content, "export", media_type=file.media_type
             ).sha256
 
     def publish_report(
         self,
         state: RunState,
-        spec: SubmittedSpec,
+        spec: ResolvedSpec,
         dataset: DatasetDescription,
         network: NetworkFacts,
         reference: NetworkFacts | None,
         images: dict[str, int],
     ) -> None:
         """For programs and for people, with its figures and the model card."""
-        self.watch.count(state, "exporting")
+        self.stopwatch.record_phase(state, "exporting")
         role = "model" if spec.kind == "evaluation" else "best"
         images = images | {"test": state.measured[role]["clean"]["images"]}
         found = report(
-            spec, state, dataset, network, reference, images, self.device, self.watch.meter.source
+            spec, state, dataset, network, reference, images, self.device, self.stopwatch.meter.source
         )
         drawn = figures.draw(state.measured[role], state.history, dataset.class_names)
-        for each in documents(found, drawn, dict(sorted(self.hashes.items()))):
-            self.folder.publish(each.name, each.content, each.kind, media_type=each.media_type)
+        for each in documents(found, drawn, dict(sorted(self.digests.items()))):
+            self.folder.save_file(each.name, each.content, each.kind, media_type=each.media_type)
 
 
-def chosen_device() -> torch.device:
+def select_device() -> torch.device:
     """``DISTILL_DEVICE``, or CUDA where there is one."""
     wanted = os.environ.get("DISTILL_DEVICE", "auto")
     if wanted == "auto":
@@ -148,19 +150,19 @@ def chosen_device() -> torch.device:
     return torch.device(wanted)
 
 
-def facts(
+def network_facts(
     network: Classifier, description: ModelDescription, best_epoch: int | None = None
 ) -> NetworkFacts:
     return NetworkFacts(
-        description=description, parameters=parameters_of(network), best_epoch=best_epoch
+        description=description, parameters=parameter_count(network), best_epoch=best_epoch
     )
 
 
-def parameters_of(network: Classifier) -> int:
+def parameter_count(network: Classifier) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def summary(state: RunState, network: Classifier) -> dict[str, Any]:
+def job_summary(state: RunState, network: Classifier) -> dict[str, Any]:
     """What the job's row keeps of it."""
     accuracy = {
         role: {
@@ -170,6 +172,6 @@ def summary(state: RunState, network: Classifier) -> dict[str, Any]:
     }
     return {
         "accuracy": accuracy,
-        "parameters": parameters_of(network),
+        "parameters": parameter_count(network),
         "best_epoch": state.best_epoch,
     }

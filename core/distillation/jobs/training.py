@@ -10,41 +10,41 @@ from core.distillation.data import DataSet
 from core.distillation.data.batches import Batches
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import EvaluationTarget
-from core.distillation.evaluation.evaluator import measures, said
-from core.distillation.jobs.run import Run, facts, summary
+from core.distillation.evaluation.evaluator import measured_events, planned_measures
+from core.distillation.jobs.run import JobRun, network_facts, job_summary
 from core.distillation.methods import build as build_method
-from core.distillation.models import from_description, weights
+from core.distillation.models import from_description
 from core.distillation.models.network import Classifier
+from core.distillation.models.safetensors_weights import load_backbone
 from core.distillation.run_state import RunState
-from core.distillation.training.trainer import Checkpoint, Stopped, Trainer
-from core.job_folder import Ended, JobFolder, Measured, Note, PhaseBegan, Resumed
+from core.distillation.training.trainer import SerializedCheckpoint, TrainingStopped, Trainer
+from core.job_folder import Ended, JobFolder, Measured, Note, PhaseStarted, Resumed
 from core.jobspec.compatibility import held_out_images
-from core.jobspec.job import DistillationSpec
-from core.jobspec.job import TrainingSpec as Spec
 from core.jobspec.network import ModelDescription
+from core.jobspec.resolved import ResolvedDistillationSpec, ResolvedTrainingSpec
 
 
-class TrainingRun(Run):
-    def __init__(self, folder: JobFolder, spec: Spec, stop: Callable[[], bool]) -> None:
+class TrainingRun(JobRun):
+    def __init__(self, folder: JobFolder, spec: ResolvedTrainingSpec, stop: Callable[[], bool]) -> None:
         super().__init__(folder, stop)
         self.spec = spec
 
     def run(self) -> Ended:
-        self.folder.say(PhaseBegan(phase="preparing"))
+        self.folder.emit(PhaseStarted(phase="preparing"))
         trainer, dataset, teacher = self.prepare()
-        self.folder.say(PhaseBegan(phase="training"))
+        self.folder.emit(PhaseStarted(phase="training"))
         for event in trainer.train(self.stop):
-            if isinstance(event, Stopped):
-                return self.folder.stopped()
-            if isinstance(event, Checkpoint):
-                self.keep(event)
+            if isinstance(event, TrainingStopped):
+                return self.folder.stopped_event()
+            if isinstance(event, SerializedCheckpoint):
+                self.save_checkpoint(event)
             else:
-                self.folder.say(event)
-        self.keep(trainer.save())
-        self.folder.say(PhaseBegan(phase="evaluating"))
+                self.folder.emit(event)
+        self.save_checkpoint(trainer.serialize_checkpoint())
+        self.folder.emit(PhaseStarted(phase="evaluating"))
         if not self.evaluate(trainer, dataset, teacher):
-            return self.folder.stopped()
-        self.folder.say(PhaseBegan(phase="exporting"))
+            return self.folder.stopped_event()
+        self.folder.emit(PhaseStarted(phase="exporting"))
         return self.export(trainer, dataset, teacher)
 
     # -- preparing
@@ -58,21 +58,20 @@ class TrainingRun(Run):
             spec.data.limit,
             seeds.derive(spec.seed, "split"),
         )
-        student, teacher = self.on_device(self.fresh_student(dataset)), self.teacher()
-        igdm = spec.igdm if isinstance(spec, DistillationSpec) else None
+        student, teacher = self.to_device(self.initialize_student(dataset)), self.load_teacher()
+        igdm = spec.igdm if isinstance(spec, ResolvedDistillationSpec) else None
         method = build_method(spec.method, student, teacher, spec.schedule.precision, igdm)
         method.heads.to(self.device)
-        batches, judges = self.batches(training), held_out.to(self.device)
-        trainer = Trainer(spec, method, batches, judges, description.classes, self.watch)
+        batches, judges = self.make_batches(training), held_out.to(self.device)
+        trainer = Trainer(spec, method, batches, judges, description.classes, self.stopwatch)
         if self.folder.checkpoint.exists():
             trainer.resume(self.folder.checkpoint)
-            self.folder.say(Resumed(step=trainer.state.step))
-        self.watch.count(trainer.state, "preparing")
+            self.folder.emit(Resumed(step=trainer.state.step))
+        self.stopwatch.record_phase(trainer.state, "preparing")
         return trainer, dataset, teacher
 
-    def batches(self, training: ImageSource) -> Batches:
+    def make_batches(self, training: ImageSource) -> Batches:
         spec, extra = self.spec, data.load_extra(self.folder)
-        assert spec.data.augmentation is not None
         return Batches(
             training.to(self.device),
             None if extra is None else extra.to(self.device),
@@ -83,14 +82,14 @@ class TrainingRun(Run):
             device=self.device,
         )
 
-    def fresh_student(self, dataset: DataSet) -> Classifier:
+    def initialize_student(self, dataset: DataSet) -> Classifier:
         torch.manual_seed(seeds.derive(self.spec.seed, "weights"))
         student = from_description(self.student_description(dataset))
         if self.spec.start_from is not None:
-            fresh = weights.load_backbone(student, load_file(self.folder.model_weights))
+            fresh = load_backbone(student, load_file(self.folder.model_weights))
             if fresh and not self.folder.checkpoint.exists():
                 names = ", ".join(fresh)
-                self.folder.say(
+                self.folder.emit(
                     Note(
                         message=f"First weights are those of {self.spec.start_from}, but for {names}, drawn anew."
                     )
@@ -107,10 +106,10 @@ class TrainingRun(Run):
             width=it.width,
         )
 
-    def teacher(self) -> Classifier | None:
-        if not isinstance(self.spec, DistillationSpec):
+    def load_teacher(self) -> Classifier | None:
+        if not isinstance(self.spec, ResolvedDistillationSpec):
             return None
-        return self.stored(self.folder.read_teacher(), self.folder.teacher_weights)
+        return self.load_network(self.folder.read_teacher(), self.folder.teacher_weights)
 
     # -- evaluation
 
@@ -121,9 +120,9 @@ class TrainingRun(Run):
         """
         state, spec = trainer.state, self.spec
         test = self.test_images(dataset, spec.evaluation).to(self.device)
-        trained = trainer.weights()
-        with trainer.candidate():
-            last = trainer.weights()
+        trained = trainer.copy_weights()
+        with trainer.averaged_weights():
+            last = trainer.copy_weights()
         subject = EvaluationTarget(
             trainer.student,
             teacher,
@@ -136,46 +135,46 @@ class TrainingRun(Run):
 
         def keep() -> None:
             """A checkpoint holds the student as it was trained, whichever is being measured."""
-            measured = trainer.weights()
+            measured = trainer.copy_weights()
             trainer.student.load_state_dict(trained)
-            self.keep(trainer.save())
+            self.save_checkpoint(trainer.serialize_checkpoint())
             trainer.student.load_state_dict(measured)
 
         for role, values in (("best", state.best), ("last", last)):
             trainer.student.load_state_dict(values)
-            self.tell_held_out(trainer, role)
+            self.emit_held_out_accuracy(trainer, role)
             if role == "last" and state.best_epoch == spec.schedule.epochs:
-                self.repeat_best(state)
-            elif not self.measure(
+                self.copy_best_results(state)
+            elif not self.take_measures(
                 state,
                 role,
                 subject,
-                measures(spec.evaluation, role == "best"),
+                planned_measures(spec.evaluation, role == "best"),
                 keep,
-                trainer.save_due,
+                trainer.checkpoint_due,
             ):
                 return False
-        self.watch.count(state, "evaluating")
+        self.stopwatch.record_phase(state, "evaluating")
         return True
 
-    def tell_held_out(self, trainer: Trainer, role: str) -> None:
+    def emit_held_out_accuracy(self, trainer: Trainer, role: str) -> None:
         """Accuracy on held-out images, by which the best was chosen, and by which rows of a table may be."""
         if role in trainer.state.measured:
             return
         epoch = trainer.state.best_epoch if role == "best" else self.spec.schedule.epochs
         assert epoch is not None
         for name in ("held_out_clean", "held_out_robust"):
-            self.folder.say(
+            self.folder.emit(
                 Measured(network=role, name=name, value=trainer.state.history[epoch - 1][name])
             )
 
-    def repeat_best(self, state: RunState) -> None:
+    def copy_best_results(self, state: RunState) -> None:
         """The last student is the best: its accuracies need not be measured twice."""
-        wanted = [it.name for it in measures(self.spec.evaluation, analyses=False)]
+        wanted = [it.name for it in planned_measures(self.spec.evaluation, analyses=False)]
         state.measured["last"] = {name: state.measured["best"][name] for name in wanted}
         for name, entry in state.measured["last"].items():
-            for event in said("last", name, entry):
-                self.folder.say(event)
+            for event in measured_events("last", name, entry):
+                self.folder.emit(event)
 
     # -- results
 
@@ -194,16 +193,16 @@ class TrainingRun(Run):
         if trainer.batches.extra is not None:
             sizes["extra"] = len(trainer.batches.extra)
         per_epoch = state.seconds["training"] / self.spec.schedule.epochs
-        self.folder.say(
+        self.folder.emit(
             Measured(network="best", name="training_seconds_per_epoch", value=round(per_epoch, 3))
         )
-        taught_by = None if teacher is None else facts(teacher, self.folder.read_teacher())
+        taught_by = None if teacher is None else network_facts(teacher, self.folder.read_teacher())
         self.publish_report(
             state,
             self.spec,
             dataset.description,
-            facts(student, description, state.best_epoch),
+            network_facts(student, description, state.best_epoch),
             taught_by,
             sizes,
         )
-        return Ended(outcome="succeeded", summary=summary(state, student))
+        return Ended(outcome="succeeded", summary=job_summary(state, student))

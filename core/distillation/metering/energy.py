@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-LOOK_SECONDS = 5.0
+SAMPLE_SECONDS = 5.0
 """RAPL's counters begin again at 0 after some minutes: they have to be looked at more often than that."""
 POWERCAP = Path("/sys/class/powercap")
 NVML = "libnvidia-ml.so.1"
@@ -19,13 +19,13 @@ class Counter:
     """``read`` gives the joules since some moment in the past; ``range`` is where it begins again at 0, if it does."""
 
     read: Callable[[], float]
-    range: float | None = None
+    wraps_at: float | None = None
 
-    def between(self, earlier: float, later: float) -> float:
+    def difference(self, earlier: float, later: float) -> float:
         return (
             later - earlier
-            if later >= earlier or self.range is None
-            else later - earlier + self.range
+            if later >= earlier or self.wraps_at is None
+            else later - earlier + self.wraps_at
         )
 
 
@@ -38,37 +38,37 @@ class Meter:
     def __init__(self, counters: list[Counter], source: str | None) -> None:
         self.counters, self.source = counters, source if counters else None
         self.last = [counter.read() for counter in counters]
-        self.looked = time.monotonic()
+        self.last_sample = time.monotonic()
         self.sum: float | None = 0.0 if counters else None
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Add what was counted since the last look. A counter that cannot be read any more makes the sum unknown for good."""
         if self.sum is None:
             return
-        self.looked = time.monotonic()
+        self.last_sample = time.monotonic()
         try:
             now = [counter.read() for counter in self.counters]
         except (OSError, ValueError):
             self.sum = self.source = None
             return
         self.sum += sum(
-            it.between(earlier, later)
+            it.difference(earlier, later)
             for it, earlier, later in zip(self.counters, self.last, now, strict=True)
         )
         self.last = now
 
-    def look_when_due(self) -> None:
-        if time.monotonic() - self.looked >= LOOK_SECONDS:
-            self.look()
+    def sample_if_due(self) -> None:
+        if time.monotonic() - self.last_sample >= SAMPLE_SECONDS:
+            self.sample()
 
-    def taken(self) -> float | None:
+    def read_and_reset(self) -> float | None:
         """Joules since the last call, or since the beginning; None where they are not known."""
-        self.look()
+        self.sample()
         taken, self.sum = self.sum, None if self.sum is None else 0.0
         return taken
 
 
-def meter(device: torch.device) -> Meter:
+def make_meter(device: torch.device) -> Meter:
     """Of the processors, and of the device where it is an NVIDIA GPU; each where it can be read."""
     parts = [_of_gpu(device)] if device.type == "cuda" else []
     parts.append(_of_processors())

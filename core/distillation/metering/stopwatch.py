@@ -11,18 +11,18 @@ class Stopwatch:
         self.meter = meter
         self.counted = self.saved = time.monotonic()
 
-    def count(self, state: RunState, phase: str) -> None:
+    def record_phase(self, state: RunState, phase: str) -> None:
         """Add what has passed since the last count to the phase's seconds, and what was taken to its joules."""
         now = time.monotonic()
         state.seconds[phase] = state.seconds.get(phase, 0.0) + now - self.counted
         self.counted = now
-        before, taken = state.joules.get(phase, 0.0), self.meter.taken()
+        before, taken = state.joules.get(phase, 0.0), self.meter.read_and_reset()
         state.joules[phase] = None if before is None or taken is None else before + taken
 
-    def save_due(self, every_seconds: float) -> bool:
+    def checkpoint_due(self, every_seconds: float) -> bool:
         """Asked after every step: often enough to look at the energy counters, too."""
-        self.meter.look_when_due()
+        self.meter.sample_if_due()
         return time.monotonic() - self.saved >= every_seconds
 
-    def note_saved(self) -> None:
+    def restart_checkpoint_interval(self) -> None:
         self.saved = time.monotonic()

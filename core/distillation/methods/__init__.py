@@ -10,7 +10,14 @@ from core.distillation.methods.arkd import Arkd
 from core.distillation.methods.at_prm import AtPrm
 from core.distillation.methods.iad import Iad
 from core.distillation.methods.igdm import Igdm
-from core.distillation.methods.method import Batch, Method, Outcome, Term, When, WithTeacher
+from core.distillation.methods.method import (
+    Batch,
+    DistillationMethod,
+    LossTerm,
+    Method,
+    MethodLoss,
+    TrainingPosition,
+)
 from core.distillation.methods.n_fgsm import NFgsmAt
 from core.distillation.methods.pgd_at import PgdAt
 from core.distillation.methods.rslad import Rslad
@@ -18,13 +25,10 @@ from core.distillation.methods.score import Score
 from core.distillation.methods.starship import Starship
 from core.distillation.methods.trades import Trades
 from core.distillation.models.network import Classifier
-from core.jobspec.training.methods import (
-    DistillationMethodSettings,
-    IgdmSettings,
-    TrainingMethodSettings,
-)
+from core.jobspec.resolved import ResolvedMethodSettings
+from core.jobspec.training.methods import IgdmSettings
 
-__all__ = ["METHODS", "Batch", "Method", "Outcome", "Term", "When", "build"]
+__all__ = ["METHODS", "Batch", "Method", "MethodLoss", "LossTerm", "TrainingPosition", "build"]
 
 METHODS: dict[str, Any] = {
     "starship": Starship,
@@ -43,7 +47,7 @@ METHODS: dict[str, Any] = {
 
 
 def build(
-    settings: DistillationMethodSettings | TrainingMethodSettings,
+    settings: ResolvedMethodSettings,
     student: Classifier,
     teacher: Classifier | None,
     precision: Precision = "fp32",
@@ -58,5 +62,5 @@ def build(
     )
     if igdm is None:
         return method
-    assert isinstance(method, WithTeacher)
+    assert isinstance(method, DistillationMethod)
     return Igdm(igdm, method)

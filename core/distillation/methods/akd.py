@@ -4,25 +4,25 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from core.distillation.adversaries import Objective
-from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
+from core.distillation.methods.method import Batch, DistillationMethod, LossTerm, MethodLoss
 from core.jobspec.training.methods import AkdSettings as Settings
 
 
-class Akd(WithTeacher):
+class Akd(DistillationMethod):
     settings: Settings
 
     def inner(self, batch: Batch) -> Objective:
         """CE(s(x^), y)."""
         return self.cross_entropy_to_labels(batch)
 
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
         """CE of s(x^) against alpha p_t(x^) + (1 - alpha) y."""
         teacher_BK = self.teacher_output(adversarial_BCHW).probabilities_BK
         label_BK = one_hot(batch.labels_B, teacher_BK.shape[1]).to(teacher_BK.dtype)
         target_BK = self.settings.alpha * teacher_BK + (1 - self.settings.alpha) * label_BK
-        return Outcome(
+        return MethodLoss(
             {
-                "cross_entropy": Term(
+                "cross_entropy": LossTerm(
                     1.0, cross_entropy(self.student_output(adversarial_BCHW).logits_BK, target_BK)
                 )
             }

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from core.distillation.adversaries import Objective
 from core.distillation.forward import NetworkOutput
-from core.distillation.methods.method import Batch, Outcome, Term, WithTeacher
+from core.distillation.methods.method import Batch, DistillationMethod, LossTerm, MethodLoss
 from core.distillation.statistics.divergences import kl
 from core.jobspec.training.methods import ArkdSettings as Settings
 from core.jobspec.training.starship import StarshipSettings
 
 
-class Arkd(WithTeacher):
+class Arkd(DistillationMethod):
     settings: Settings | StarshipSettings
 
     def inner(self, batch: Batch) -> Objective:
@@ -21,16 +21,16 @@ class Arkd(WithTeacher):
 
         Eq. 3 (adaptive): KL(p_t(x^) || p_s(x^)), climbed through both networks.
         """
-        return self.apart(batch) if self.settings.adaptive else self.away_from_clean_teacher(batch)
+        return self.kl_to_adaptive_teacher(batch) if self.settings.adaptive else self.kl_to_clean_teacher(batch)
 
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
         """Eq. 4."""
         assert batch.teacher is not None
         clean, adversarial = (
             self.student_output(batch.images_BCHW),
             self.student_output(adversarial_BCHW),
         )
-        return Outcome(
+        return MethodLoss(
             self.terms(batch.teacher, self.teacher_output(adversarial_BCHW), clean, adversarial), {}
         )
 
@@ -40,13 +40,13 @@ class Arkd(WithTeacher):
         teacher_adversarial: NetworkOutput,
         clean: NetworkOutput,
         adversarial: NetworkOutput,
-    ) -> dict[str, Term]:
+    ) -> dict[str, LossTerm]:
         """Eq. 4's two terms: (1 - beta) KL(p_t(x) || p_s(x)) + beta KL(p_t(x^) || p_s(x^)), means over the batch."""
         return {
-            "arkd_clean": Term(
+            "arkd_clean": LossTerm(
                 1 - self.settings.beta, kl(teacher_clean.logits_BK, clean.logits_BK).mean()
             ),
-            "arkd_adversarial": Term(
+            "arkd_adversarial": LossTerm(
                 self.settings.beta, kl(teacher_adversarial.logits_BK, adversarial.logits_BK).mean()
             ),
         }

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, interpolate, one_hot
 
 from core.distillation.adversaries import Objective
 from core.distillation.forward import Precision
-from core.distillation.methods.method import Batch, Method, Outcome, Term, When
+from core.distillation.methods.method import Batch, LossTerm, Method, MethodLoss, TrainingPosition
 from core.distillation.models.network import Classifier
 from core.jobspec.training.methods import AtPrmSettings as Settings
 
@@ -40,10 +40,10 @@ class AtPrm(Method):
             )
         self.patch_size = student.patch_size
 
-    def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
+    def prepare_batch(self, images_BCHW: Tensor, labels_B: Tensor, when: TrainingPosition | None = None) -> Batch:
         """Mixes the images of the batch with those of its reverse, and so their labels."""
-        when = when or When()
-        batch = MixedBatch(images_BCHW, labels_B, when=when)
+        when = when or TrainingPosition()
+        batch = MixedBatch(images_BCHW, labels_B, position=when)
         mixes: list[Callable[[Tensor, float], tuple[Tensor, float]]] = []
         mixes += [mixup] if self.settings.mixup > 0 else []
         mixes += [cutmix] if self.settings.cutmix > 0 else []
@@ -52,17 +52,17 @@ class AtPrm(Method):
         mix = mixes[int(torch.randint(len(mixes), ()))]
         parameter = self.settings.mixup if mix is mixup else self.settings.cutmix
         images_BCHW, share = mix(images_BCHW, float(Beta(parameter, parameter).sample()))
-        return MixedBatch(images_BCHW, labels_B, when=when, share=share)
+        return MixedBatch(images_BCHW, labels_B, position=when, share=share)
 
     def inner(self, batch: Batch) -> Objective:
         """CE(s(x + M (x^ - x)), y), the mask M drawn anew in every step of the attack."""
         return lambda adversarial: self.loss(batch, self.masked(batch, adversarial))
 
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
         """The same at the attack's end, averaged."""
         value = self.loss(batch, self.masked(batch, adversarial_BCHW)).mean()
-        return Outcome(
-            {"cross_entropy": Term(1.0, value)}, {"masked": torch.tensor(self.rate(batch.when))}
+        return MethodLoss(
+            {"cross_entropy": LossTerm(1.0, value)}, {"masked": torch.tensor(self.rate(batch.position))}
         )
 
     def loss(self, batch: Batch, images_BCHW: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class AtPrm(Method):
 
     def masked(self, batch: Batch, adversarial_BCHW: Tensor) -> Tensor:
         """The adversarial images with the perturbation of random patches zeroed."""
-        rate = self.rate(batch.when)
+        rate = self.rate(batch.position)
         if rate == 0:
             return adversarial_BCHW
         images_BCHW, patch = batch.images_BCHW, self.patch_size
@@ -87,7 +87,7 @@ class AtPrm(Method):
             adversarial_BCHW - images_BCHW
         )
 
-    def rate(self, when: When) -> float:
+    def rate(self, when: TrainingPosition) -> float:
         """Share of the patches that are masked: falls linearly to 0 over ``ramp_epochs``."""
         if self.settings.ramp_epochs == 0:
             return 0.0

@@ -6,7 +6,14 @@ A network's gradient along the perturbation is seen, without computing it, in ho
 from torch import Tensor
 
 from core.distillation.adversaries import Objective
-from core.distillation.methods.method import Batch, Method, Outcome, Term, When, WithTeacher
+from core.distillation.methods.method import (
+    Batch,
+    DistillationMethod,
+    LossTerm,
+    Method,
+    MethodLoss,
+    TrainingPosition,
+)
 from core.distillation.models.network import Classifier
 from core.distillation.statistics.divergences import kl
 from core.jobspec.training.methods import IgdmSettings as Settings
@@ -17,7 +24,7 @@ class Igdm(Method):
 
     settings: Settings
 
-    def __init__(self, settings: Settings, method: WithTeacher) -> None:
+    def __init__(self, settings: Settings, method: DistillationMethod) -> None:
         super().__init__(settings, method.student, method.precision)
         self.method, self.heads = method, method.heads
 
@@ -25,13 +32,13 @@ class Igdm(Method):
     def networks(self) -> list[Classifier]:
         return self.method.networks
 
-    def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
-        return self.method.begin(images_BCHW, labels_B, when)
+    def prepare_batch(self, images_BCHW: Tensor, labels_B: Tensor, when: TrainingPosition | None = None) -> Batch:
+        return self.method.prepare_batch(images_BCHW, labels_B, when)
 
     def inner(self, batch: Batch) -> Objective:
         return self.method.inner(batch)
 
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
         """The other's, + weight (epoch / epochs) KL(softmax(t(x + d) - t(x - d)) || softmax(s(x + d) - s(x - d))), d = x^ - x.
 
         Epochs count from 1 here. As in the authors' code x - d is not clipped to [0, 1].
@@ -47,8 +54,8 @@ class Igdm(Method):
         student_BK = (
             self.student_output(ahead_BCHW).logits_BK - self.student_output(behind_BCHW).logits_BK
         )
-        weight = self.settings.weight * (batch.when.epoch + 1) / batch.when.epochs
-        return Outcome(
-            {**outcome.terms, "igdm": Term(weight, kl(teacher_BK, student_BK).mean())},
-            outcome.watched,
+        weight = self.settings.weight * (batch.position.epoch + 1) / batch.position.epochs
+        return MethodLoss(
+            {**outcome.terms, "igdm": LossTerm(weight, kl(teacher_BK, student_BK).mean())},
+            outcome.metrics,
         )

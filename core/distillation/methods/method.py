@@ -15,7 +15,7 @@ from core.jobspec.base import Spec
 
 
 @dataclass(frozen=True)
-class When:
+class TrainingPosition:
     """Where in the training a batch is: for methods that change with time."""
 
     step: int = 0
@@ -36,11 +36,11 @@ class Batch:
     images_BCHW: Tensor
     labels_B: Tensor
     teacher: NetworkOutput | None = None
-    when: When = field(default_factory=When)
+    position: TrainingPosition = field(default_factory=TrainingPosition)
 
 
 @dataclass(frozen=True)
-class Term:
+class LossTerm:
     """One term of the loss: a scalar, and the weight it has in the sum."""
 
     weight: float
@@ -48,14 +48,14 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MethodLoss:
     """The loss by its terms, and figures worth watching that are no part of it."""
 
-    terms: dict[str, Term]
-    watched: dict[str, Tensor] = field(default_factory=dict)
+    terms: dict[str, LossTerm]
+    metrics: dict[str, Tensor] = field(default_factory=dict)
 
     @property
-    def loss(self) -> Tensor:
+    def total(self) -> Tensor:
         return torch.stack([term.weight * term.value for term in self.terms.values()]).sum()
 
 
@@ -74,16 +74,16 @@ class Method(ABC):
         """Whatever it asks in a step."""
         return [self.student]
 
-    def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
+    def prepare_batch(self, images_BCHW: Tensor, labels_B: Tensor, when: TrainingPosition | None = None) -> Batch:
         """Whatever is constant over the batch's whole step. A method may change the images: the adversary gets the batch's."""
-        return Batch(images_BCHW, labels_B, when=when or When())
+        return Batch(images_BCHW, labels_B, position=when or TrainingPosition())
 
     @abstractmethod
     def inner(self, batch: Batch) -> Objective:
         """What the adversary climbs, per example. Called with the student in the mode of the attack."""
 
     @abstractmethod
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
         """What the student descends. Called with the student in train mode."""
 
     def student_output(self, images_BCHW: Tensor) -> NetworkOutput:
@@ -97,7 +97,7 @@ class Method(ABC):
         )
 
 
-class WithTeacher(Method):
+class DistillationMethod(Method):
     """A method with a frozen teacher, in eval mode throughout."""
 
     def __init__(
@@ -114,21 +114,21 @@ class WithTeacher(Method):
     def networks(self) -> list[Classifier]:
         return [self.student, self.teacher]
 
-    def begin(self, images_BCHW: Tensor, labels_B: Tensor, when: When | None = None) -> Batch:
-        return Batch(images_BCHW, labels_B, self.teacher_output(images_BCHW), when or When())
+    def prepare_batch(self, images_BCHW: Tensor, labels_B: Tensor, when: TrainingPosition | None = None) -> Batch:
+        return Batch(images_BCHW, labels_B, self.teacher_output(images_BCHW), when or TrainingPosition())
 
     def teacher_output(self, images_BCHW: Tensor) -> NetworkOutput:
         """The teacher's view, a constant."""
         with torch.no_grad():
             return forward(self.teacher, images_BCHW, self.precision)
 
-    def away_from_clean_teacher(self, batch: Batch) -> Objective:
+    def kl_to_clean_teacher(self, batch: Batch) -> Objective:
         """KL(p_t(x) || p_s(x^)), the teacher's clean prediction a constant."""
         assert batch.teacher is not None
         target_BK = batch.teacher.logits_BK
         return lambda adversarial: kl(target_BK, self.student_output(adversarial).logits_BK)
 
-    def apart(self, batch: Batch) -> Objective:
+    def kl_to_adaptive_teacher(self, batch: Batch) -> Objective:
         """KL(p_t(x^) || p_s(x^)), climbed through both networks."""
         return lambda adversarial: kl(
             forward(self.teacher, adversarial, self.precision).logits_BK,

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective
-from core.distillation.methods.method import Batch, Method, Outcome, Term
+from core.distillation.methods.method import Batch, LossTerm, Method, MethodLoss
 from core.jobspec.training.methods import PgdAtSettings as Settings
 
 
@@ -15,7 +15,7 @@ class PgdAt(Method):
         """CE(x^, y)."""
         return self.cross_entropy_to_labels(batch)
 
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
         """CE(x^, y)."""
         logits_BK = self.student_output(adversarial_BCHW).logits_BK
-        return Outcome({"cross_entropy": Term(1.0, cross_entropy(logits_BK, batch.labels_B))}, {})
+        return MethodLoss({"cross_entropy": LossTerm(1.0, cross_entropy(logits_BK, batch.labels_B))}, {})

@@ -12,7 +12,7 @@ from core.jobspec.training.starship import ProjectionHeads
 
 
 @dataclass(frozen=True)
-class Projected:
+class ProjectedFeatures:
     """Clean and adversarial features behind one head, [B, P] each."""
 
     clean_BP: Tensor
@@ -27,12 +27,12 @@ class Projected:
         return self.joined_B2P.mean(dim=0)
 
 
-class Head(nn.Module):
+class ProjectionHead(nn.Module):
     """From a backbone's features to ``dimension`` projected ones, of unit length if so set."""
 
     def __init__(self, features: int, dimension: int, settings: ProjectionHeads) -> None:
         super().__init__()
-        self.normalise = settings.normalise
+        self.normalize = settings.normalize
         if settings.kind == "linear":
             self.layers: nn.Module = nn.Linear(features, dimension)
         else:
@@ -45,31 +45,31 @@ class Head(nn.Module):
 
     def forward(self, features_BD: Tensor) -> Tensor:
         projected_BP: Tensor = self.layers(features_BD)
-        return normalize(projected_BP, dim=1) if self.normalise else projected_BP
+        return normalize(projected_BP, dim=1) if self.normalize else projected_BP
 
     def project(
         self, clean_BD: Tensor, adversarial_BD: Tensor, weights: dict[str, Tensor] | None = None
-    ) -> Projected:
+    ) -> ProjectedFeatures:
         """Both views behind this head, with ``weights`` in place of its own where they are given."""
         if weights is None:
-            return Projected(self(clean_BD), self(adversarial_BD))
-        return Projected(
+            return ProjectedFeatures(self(clean_BD), self(adversarial_BD))
+        return ProjectedFeatures(
             functional_call(self, weights, (clean_BD,)),
             functional_call(self, weights, (adversarial_BD,)),
         )
 
 
-def disagreement(teacher: Projected, student: Projected) -> Tensor:
+def squared_cosine_distance(teacher: ProjectedFeatures, student: ProjectedFeatures) -> Tensor:
     """Eq. 7's first term, scalar: (1 - cosine)^2 of each sample's joined features, averaged over the batch."""
     return (1 - cosine_similarity(teacher.joined_B2P, student.joined_B2P, dim=1)).square().mean()
 
 
-def perturbed(
-    head: Head, objective: Callable[[dict[str, Tensor]], Tensor], settings: ProjectionHeads
+def perturb_weights(
+    head: ProjectionHead, objective: Callable[[dict[str, Tensor]], Tensor], settings: ProjectionHeads
 ) -> dict[str, Tensor]:
     """The head's weights + the perturbation of Eq. 7: gradient ascent on ``objective(weights)``, a scalar.
 
-    Per weight tensor ||perturbation||_F <= kappa ||weight||_F, reached in equal steps along the normalised gradient.
+    Per weight tensor ||perturbation||_F <= kappa ||weight||_F, reached in equal steps along the normalized gradient.
     The result depends on the head's own weights, so that gradients reach them; the perturbation is a constant.
     """
     own = dict(head.named_parameters())

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from core.distillation.adversaries import Objective
-from core.distillation.methods.method import Batch, Method, Outcome, Term
+from core.distillation.methods.method import Batch, LossTerm, Method, MethodLoss
 from core.jobspec.training.methods import ScoreSettings as Settings
 
 
@@ -20,7 +20,7 @@ class Score(Method):
             self.student_output(adversarial).probabilities_BK, target_BK
         )
 
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> Outcome:
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
         """||p(x) - y||^2 + beta ||p(x^) - p(x)||^2, the clean prediction not detached."""
         clean_BK, adversarial_BK = (
             self.student_output(batch.images_BCHW).probabilities_BK,
@@ -28,10 +28,10 @@ class Score(Method):
         )
         label_BK = one_hot(batch.labels_B, clean_BK.shape[1]).to(clean_BK.dtype)
         terms = {
-            "accuracy": Term(1.0, squared_error(clean_BK, label_BK).mean()),
-            "smoothness": Term(self.settings.beta, squared_error(adversarial_BK, clean_BK).mean()),
+            "accuracy": LossTerm(1.0, squared_error(clean_BK, label_BK).mean()),
+            "smoothness": LossTerm(self.settings.beta, squared_error(adversarial_BK, clean_BK).mean()),
         }
-        return Outcome(terms)
+        return MethodLoss(terms)
 
 
 def squared_error(p_BK: Tensor, q_BK: Tensor) -> Tensor:

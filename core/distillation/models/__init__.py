@@ -1,4 +1,4 @@
-"""The networks: one architecture family a file, normalisation inside."""
+"""The networks: one architecture family a file, normalization inside."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ from core.distillation.models.vision_transformer import deit_s, vit_b
 from core.distillation.models.wide_resnet import wrn_28_10, wrn_34_10
 from core.jobspec.network import ModelDescription
 
-BUILDERS: dict[str, Callable[..., Classifier]] = {
+ARCHITECTURES: dict[str, Callable[..., Classifier]] = {
     "small_cnn": SmallCnn,
     "resnet18": resnet18,
     "resnet34": resnet34,
@@ -36,15 +36,15 @@ BUILDERS: dict[str, Callable[..., Classifier]] = {
 def build(architecture: str, classes: int, **settings: Any) -> Classifier:
     """A network with fresh weights, drawn from torch's global generator.
 
-    Settings: ``channels`` of the images (3), ``normalisation`` (the default is the spec's), ``width`` of small_cnn (16),
+    Settings: ``channels`` of the images (3), ``normalization`` (the default is the spec's), ``width`` of small_cnn (16),
     ``image_size`` (32) and ``patch_size`` (4) of vit_b and deit_s.
-    Raises ValueError for an unknown architecture, and where normalisation or channels do not fit.
+    Raises ValueError for an unknown architecture, and where normalization or channels do not fit.
     """
-    if architecture not in BUILDERS:
+    if architecture not in ARCHITECTURES:
         raise ValueError(
-            f"There is no architecture {architecture!r}; known are {', '.join(BUILDERS)}."
+            f"There is no architecture {architecture!r}; known are {', '.join(ARCHITECTURES)}."
         )
-    return BUILDERS[architecture](classes, **settings)
+    return ARCHITECTURES[architecture](classes, **settings)
 
 
 def from_description(description: ModelDescription) -> Classifier:

@@ -52,9 +52,9 @@ class CifarMobileNetV2(Classifier):
     feature_dimension = 1280
 
     def __init__(
-        self, classes: int, *, channels: int = 3, normalisation: Normalization = "none"
+        self, classes: int, *, channels: int = 3, normalization: Normalization = "none"
     ) -> None:
-        super().__init__(channels=channels, normalisation=normalisation)
+        super().__init__(channels=channels, normalization=normalization)
         self.conv1 = nn.Conv2d(channels, 32, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(32)
         self.layers = nn.Sequential(*_blocks(32))
@@ -62,8 +62,8 @@ class CifarMobileNetV2(Classifier):
         self.bn2 = nn.BatchNorm2d(1280)
         self.linear = nn.Linear(1280, classes)
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        maps = self.layers(relu(self.bn1(self.conv1(normalised_BCHW))))
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        maps = self.layers(relu(self.bn1(self.conv1(normalized_BCHW))))
         return relu(self.bn2(self.conv2(maps)))
 
     def classify(self, features_BD: Tensor) -> Tensor:

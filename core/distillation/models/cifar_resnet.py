@@ -42,9 +42,9 @@ class CifarResNet(Classifier):
         *,
         depths: tuple[int, int, int, int],
         channels: int = 3,
-        normalisation: Normalization = "none",
+        normalization: Normalization = "none",
     ) -> None:
-        super().__init__(channels=channels, normalisation=normalisation)
+        super().__init__(channels=channels, normalization=normalization)
         self.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = _stage(64, 64, depths[0], stride=1)
@@ -53,8 +53,8 @@ class CifarResNet(Classifier):
         self.layer4 = _stage(256, 512, depths[3], stride=2)
         self.linear = nn.Linear(512, classes)
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        maps: Tensor = relu(self.bn1(self.conv1(normalised_BCHW)))
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        maps: Tensor = relu(self.bn1(self.conv1(normalized_BCHW)))
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             maps = stage(maps)
         return maps
@@ -65,15 +65,15 @@ class CifarResNet(Classifier):
 
 
 def resnet18(
-    classes: int, *, channels: int = 3, normalisation: Normalization = "none"
+    classes: int, *, channels: int = 3, normalization: Normalization = "none"
 ) -> CifarResNet:
-    return CifarResNet(classes, depths=(2, 2, 2, 2), channels=channels, normalisation=normalisation)
+    return CifarResNet(classes, depths=(2, 2, 2, 2), channels=channels, normalization=normalization)
 
 
 def resnet34(
-    classes: int, *, channels: int = 3, normalisation: Normalization = "none"
+    classes: int, *, channels: int = 3, normalization: Normalization = "none"
 ) -> CifarResNet:
-    return CifarResNet(classes, depths=(3, 4, 6, 3), channels=channels, normalisation=normalisation)
+    return CifarResNet(classes, depths=(3, 4, 6, 3), channels=channels, normalization=normalization)
 
 
 def _stage(inputs: int, outputs: int, depth: int, *, stride: int) -> nn.Sequential:

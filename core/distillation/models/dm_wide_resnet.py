@@ -1,4 +1,4 @@
-"""Wide ResNets as DeepMind's robust networks are (Gowal et al., 2020; Pang et al., 2022 and others): SiLU, normalisation inside.
+"""Wide ResNets as DeepMind's robust networks are (Gowal et al., 2020; Pang et al., 2022 and others): SiLU, normalization inside.
 
 Keys: init_conv layer.{0-2}.block.{i}.{batchnorm_0,conv_0,batchnorm_1,conv_1,shortcut} batchnorm logits
 """
@@ -58,9 +58,9 @@ class DmWideResNet(Classifier):
         depth: int,
         widening: int,
         channels: int = 3,
-        normalisation: Normalization = "cifar10",
+        normalization: Normalization = "cifar10",
     ) -> None:
-        super().__init__(channels=channels, normalisation=normalisation)
+        super().__init__(channels=channels, normalization=normalization)
         blocks = (depth - 4) // 6
         self.feature_dimension = 64 * widening
         self.init_conv = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
@@ -72,8 +72,8 @@ class DmWideResNet(Classifier):
         self.batchnorm = nn.BatchNorm2d(64 * widening, momentum=BATCH_NORM_MOMENTUM)
         self.logits = nn.Linear(64 * widening, classes)
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        return silu(self.batchnorm(self.layer(self.init_conv(normalised_BCHW))))
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        return silu(self.batchnorm(self.layer(self.init_conv(normalized_BCHW))))
 
     def classify(self, features_BD: Tensor) -> Tensor:
         logits_BK: Tensor = self.logits(features_BD)
@@ -81,8 +81,8 @@ class DmWideResNet(Classifier):
 
 
 def dm_wrn_28_10(
-    classes: int, *, channels: int = 3, normalisation: Normalization = "cifar10"
+    classes: int, *, channels: int = 3, normalization: Normalization = "cifar10"
 ) -> DmWideResNet:
     return DmWideResNet(
-        classes, depth=28, widening=10, channels=channels, normalisation=normalisation
+        classes, depth=28, widening=10, channels=channels, normalization=normalization
     )

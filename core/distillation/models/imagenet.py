@@ -21,14 +21,14 @@ class ImageNetResNet(Classifier):
         *,
         depths: tuple[int, int, int, int],
         channels: int = 3,
-        normalisation: Normalization = "imagenet",
+        normalization: Normalization = "imagenet",
     ) -> None:
         from torchvision.models.resnet import (  # here: a second, which no other network should cost
             BasicBlock,
             ResNet,
         )
 
-        super().__init__(channels=_colour(channels), normalisation=normalisation)
+        super().__init__(channels=_colour(channels), normalization=normalization)
         network = ResNet(BasicBlock, list(depths), num_classes=classes)
         self.conv1, self.bn1, self.relu, self.maxpool = (
             network.conv1,
@@ -44,8 +44,8 @@ class ImageNetResNet(Classifier):
         )
         self.fc = network.fc
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        maps: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(normalised_BCHW))))
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        maps: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(normalized_BCHW))))
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             maps = stage(maps)
         return maps
@@ -58,12 +58,12 @@ class ImageNetResNet(Classifier):
 class Layers(nn.Sequential):
     """MobileNetV2's ``features``: torchvision's keys have the name that Classifier has for a method, so this is both."""
 
-    def __init__(self, layers: nn.Sequential, normalise: nn.Module) -> None:
+    def __init__(self, layers: nn.Sequential, normalize: nn.Module) -> None:
         super().__init__(*layers)
-        self.before = (normalise,)  # in a tuple: it is the network's part, not this one's
+        self.before = (normalize,)  # in a tuple: it is the network's part, not this one's
 
-    def maps(self, normalised_BCHW: Tensor) -> Tensor:
-        maps_BDHW = normalised_BCHW
+    def maps(self, normalized_BCHW: Tensor) -> Tensor:
+        maps_BDHW = normalized_BCHW
         for layer in self:
             maps_BDHW = layer(maps_BDHW)
         return maps_BDHW
@@ -80,15 +80,15 @@ class ImageNetMobileNetV2(Classifier):
     feature_dimension = 1280
 
     def __init__(
-        self, classes: int, *, channels: int = 3, normalisation: Normalization = "imagenet"
+        self, classes: int, *, channels: int = 3, normalization: Normalization = "imagenet"
     ) -> None:
         from torchvision.models.mobilenetv2 import (
             MobileNetV2,  # here: a second, which no other network should cost
         )
 
-        super().__init__(channels=_colour(channels), normalisation=normalisation)
+        super().__init__(channels=_colour(channels), normalization=normalization)
         network = MobileNetV2(num_classes=classes)
-        self._modules["features"] = Layers(network.features, self.normalise)
+        self._modules["features"] = Layers(network.features, self.normalize)
         self.classifier = network.classifier
 
     @property
@@ -97,8 +97,8 @@ class ImageNetMobileNetV2(Classifier):
         assert isinstance(layers, Layers)
         return layers
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        return self.features.maps(normalised_BCHW)
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        return self.features.maps(normalized_BCHW)
 
     def classify(self, features_BD: Tensor) -> Tensor:
         logits_BK: Tensor = self.classifier(features_BD)
@@ -106,18 +106,18 @@ class ImageNetMobileNetV2(Classifier):
 
 
 def imagenet_resnet18(
-    classes: int, *, channels: int = 3, normalisation: Normalization = "imagenet"
+    classes: int, *, channels: int = 3, normalization: Normalization = "imagenet"
 ) -> ImageNetResNet:
     return ImageNetResNet(
-        classes, depths=(2, 2, 2, 2), channels=channels, normalisation=normalisation
+        classes, depths=(2, 2, 2, 2), channels=channels, normalization=normalization
     )
 
 
 def imagenet_resnet34(
-    classes: int, *, channels: int = 3, normalisation: Normalization = "imagenet"
+    classes: int, *, channels: int = 3, normalization: Normalization = "imagenet"
 ) -> ImageNetResNet:
     return ImageNetResNet(
-        classes, depths=(3, 4, 6, 3), channels=channels, normalisation=normalisation
+        classes, depths=(3, 4, 6, 3), channels=channels, normalization=normalization
     )
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from core.distillation.models.checkpoint_files import normalization_layers
-from core.distillation.models.checkpoint_files.formats import ForeignFile, look_through
-from core.distillation.models.checkpoint_files.key_mapping import NORMALISATION, KeyMatch, match
+from core.distillation.models.checkpoint_files.formats import CheckpointFile, open_checkpoint
+from core.distillation.models.checkpoint_files.key_mapping import NORMALIZATION, KeyMatch, match_keys
 from core.distillation.models.network import Classifier
 from core.errors import Refused
 
@@ -44,29 +44,29 @@ def load(network: Classifier, path: Path) -> ImportReport:
     missing_keys, unexpected_keys, misshaped_keys, non_finite_weights.
     """
     wanted = network.state_dict()
-    file = look_through(path)
+    file = open_checkpoint(path)
     _check_names([*file.declared, *file.others])
     if not file.declared:
         raise Refused(
             "The file holds no state dict: no tensors by name.", code="unreadable_checkpoint"
         )
-    matched = match(file.declared, wanted)
+    matched = match_keys(file.declared, wanted)
     _check_keys(matched, network)
     _check_shapes(matched, file, network)
     tensors = file.read()
-    weights = {new: _canonical(tensors[old], wanted[new]) for new, old in matched.old.items()}
+    weights = {new: _canonical(tensors[old], wanted[new]) for new, old in matched.file_keys.items()}
     adapted = network.adapt(weights)
     _check_finite(weights)
     network.load_state_dict(
         {**weights, **{key: torch.zeros_like(wanted[key]) for key in matched.filled}}
     )
-    theirs = {key: tensors[key] for key in matched.dropped if NORMALISATION.search(key)}
+    theirs = {key: tensors[key] for key in matched.dropped if NORMALIZATION.search(key)}
     return ImportReport(
         renamed=matched.renamed,
         dropped=matched.dropped + file.others,
         filled=matched.filled,
         converted=_converted(matched, file, wanted),
-        remarks=adapted + normalization_layers.remarks(network.normalise.name, theirs),
+        remarks=adapted + normalization_layers.normalization_remarks(network.normalize.name, theirs),
     )
 
 
@@ -90,15 +90,15 @@ def _check_keys(matched: KeyMatch, network: Classifier) -> None:
         )
         raise Refused(f"The file lacks {_named(matched.missing)}.{instead}", code="missing_keys")
     if matched.unexpected:
-        sentences = f"The network has no place for {_named(matched.unexpected)}. {network.why_no_place(matched.unexpected)}"
+        sentences = f"The network has no place for {_named(matched.unexpected)}. {network.explain_unexpected_keys(matched.unexpected)}"
         raise Refused(sentences.rstrip(), code="unexpected_keys")
 
 
-def _check_shapes(matched: KeyMatch, file: ForeignFile, network: Classifier) -> None:
+def _check_shapes(matched: KeyMatch, file: CheckpointFile, network: Classifier) -> None:
     wanted = network.state_dict()
     misshaped = [
         f"{new} ({_shape(file.declared[old].shape)} in the file, {_shape(tuple(wanted[new].shape))} needed)"
-        for new, old in matched.old.items()
+        for new, old in matched.file_keys.items()
         if file.declared[old].shape != tuple(wanted[new].shape)
         and not network.can_adapt(new, file.declared[old].shape)
     ]
@@ -107,7 +107,7 @@ def _check_shapes(matched: KeyMatch, file: ForeignFile, network: Classifier) -> 
             f"These weights have other shapes than the network's: {_named(misshaped)}.",
             code="misshaped_keys",
         )
-    for new, old in matched.old.items():
+    for new, old in matched.file_keys.items():
         dtype = file.declared[old].dtype
         if wanted[new].is_floating_point() and not dtype.is_floating_point:
             raise Refused(
@@ -129,8 +129,8 @@ def _check_finite(weights: dict[str, Tensor]) -> None:
         raise Refused(f"Not all numbers are finite in {_named(broken)}.", code="non_finite_weights")
 
 
-def _converted(matched: KeyMatch, file: ForeignFile, wanted: dict[str, Tensor]) -> dict[str, str]:
-    dtypes = {new: file.declared[old].dtype for new, old in matched.old.items()}
+def _converted(matched: KeyMatch, file: CheckpointFile, wanted: dict[str, Tensor]) -> dict[str, str]:
+    dtypes = {new: file.declared[old].dtype for new, old in matched.file_keys.items()}
     return {
         key: str(dtype).removeprefix("torch.")
         for key, dtype in dtypes.items()

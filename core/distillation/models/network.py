@@ -5,14 +5,14 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from core.distillation.models.normalization import Normalisation
-from core.jobspec.network import Normalization as NormalisationName
+from core.distillation.models.normalization import InputNormalization
+from core.jobspec.network import Normalization as NormalizationName
 
 
 class Classifier(nn.Module, ABC):
     """Images [B, C, H, W] in [0, 1] -> feature maps -> penultimate features [B, D] -> logits [B, K].
 
-    Normalisation happens inside and leaves no trace in the state dict, whose keys are the family's own.
+    Normalization happens inside and leaves no trace in the state dict, whose keys are the family's own.
     """
 
     feature_dimension: int
@@ -21,14 +21,14 @@ class Classifier(nn.Module, ABC):
     classifier_name: str = "linear"
     """The layer from penultimate features to logits, as the state dict's keys have it."""
 
-    def __init__(self, *, channels: int, normalisation: NormalisationName) -> None:
-        """Raises ValueError where the normalisation is of images with other channels."""
+    def __init__(self, *, channels: int, normalization: NormalizationName) -> None:
+        """Raises ValueError where the normalization is of images with other channels."""
         super().__init__()
-        self.normalise = Normalisation(normalisation, channels)
+        self.normalize = InputNormalization(normalization, channels)
 
     @abstractmethod
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        """The last feature maps [B, D, h, w], activated, of normalised images."""
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        """The last feature maps [B, D, h, w], activated, of normalized images."""
 
     @abstractmethod
     def classify(self, features_BD: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class Classifier(nn.Module, ABC):
 
     def feature_maps(self, images_BCHW: Tensor) -> Tensor:
         """The last feature maps [B, D, h, w], activated, of images in [0, 1]."""
-        return self.maps_of(self.normalise(images_BCHW))
+        return self.extract_feature_maps(self.normalize(images_BCHW))
 
     def maps_and_features(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Feature maps [B, D, h, w] and the features [B, D] that follow from them, in one pass, for gradients between the two."""
@@ -60,6 +60,6 @@ class Classifier(nn.Module, ABC):
         """Make a foreign checkpoint's weights fit, in place; a sentence on each change."""
         return []
 
-    def why_no_place(self, unexpected: Iterable[str]) -> str:
+    def explain_unexpected_keys(self, unexpected: Iterable[str]) -> str:
         """A sentence on a foreign checkpoint's keys that the family has no place for; empty where there is none."""
         return ""

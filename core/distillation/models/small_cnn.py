@@ -16,9 +16,9 @@ class SmallCnn(Classifier):
         *,
         width: int = 16,
         channels: int = 3,
-        normalisation: Normalization = "none",
+        normalization: Normalization = "none",
     ) -> None:
-        super().__init__(channels=channels, normalisation=normalisation)
+        super().__init__(channels=channels, normalization=normalization)
         self.feature_dimension = 4 * width
         self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -28,8 +28,8 @@ class SmallCnn(Classifier):
         self.bn3 = nn.BatchNorm2d(4 * width)
         self.linear = nn.Linear(4 * width, classes)
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        maps = relu(self.bn1(self.conv1(normalised_BCHW)))
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        maps = relu(self.bn1(self.conv1(normalized_BCHW)))
         maps = relu(self.bn2(self.conv2(maps)))
         return relu(self.bn3(self.conv3(maps)))
 

@@ -35,7 +35,7 @@ class VisionTransformer(Classifier):
         image_size: int = 32,
         patch_size: int = 4,
         channels: int = 3,
-        normalisation: Normalization = "cifar10",
+        normalization: Normalization = "cifar10",
     ) -> None:
         # here: two seconds, which no other network should cost
         from timm.models.vision_transformer import VisionTransformer as Built
@@ -44,7 +44,7 @@ class VisionTransformer(Classifier):
             raise ValueError(
                 f"An image of {image_size}x{image_size} is not made of whole patches of {patch_size}x{patch_size}."
             )
-        super().__init__(channels=channels, normalisation=normalisation)
+        super().__init__(channels=channels, normalization=normalization)
         self.feature_dimension, self.patch_size = width, patch_size
         self.grid = (image_size // patch_size, image_size // patch_size)
         network: Any = Built(
@@ -63,14 +63,14 @@ class VisionTransformer(Classifier):
         )
         self.blocks, self.norm, self.head = network.blocks, network.norm, network.head
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
         """What the last block's attention reads of the patches: all later patch tokens leave the logits untouched."""
         last: Any = self.blocks[-1]
-        return self._to_maps(last.norm1(self._tokens_before_last_block(normalised_BCHW)))
+        return self._to_maps(last.norm1(self._tokens_before_last_block(normalized_BCHW)))
 
     def maps_and_features(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         last: Any = self.blocks[-1]
-        tokens_BND = self._tokens_before_last_block(self.normalise(images_BCHW))
+        tokens_BND = self._tokens_before_last_block(self.normalize(images_BCHW))
         normed_BND = last.norm1(tokens_BND)
         maps_BDHW = self._to_maps(normed_BND)
         # Put together again from the maps, so that the features' gradient reaches them.
@@ -84,8 +84,8 @@ class VisionTransformer(Classifier):
         logits_BK: Tensor = self.head(features_BD)
         return logits_BK
 
-    def _tokens_before_last_block(self, normalised_BCHW: Tensor) -> Tensor:
-        patches_BND = self.patch_embed(normalised_BCHW)
+    def _tokens_before_last_block(self, normalized_BCHW: Tensor) -> Tensor:
+        patches_BND = self.patch_embed(normalized_BCHW)
         class_token_B1D = self.cls_token.expand(patches_BND.shape[0], -1, -1)
         tokens_BND: Tensor = torch.cat((class_token_B1D, patches_BND), dim=1) + self.pos_embed
         for block in self.blocks[:-1]:
@@ -140,11 +140,11 @@ def vit_b(
     image_size: int = 32,
     patch_size: int = 4,
     channels: int = 3,
-    normalisation: Normalization = "cifar10",
+    normalization: Normalization = "cifar10",
 ) -> VisionTransformer:
     sizes = {"image_size": image_size, "patch_size": patch_size, "channels": channels}
     return VisionTransformer(
-        classes, width=768, depth=12, heads=12, normalisation=normalisation, **sizes
+        classes, width=768, depth=12, heads=12, normalization=normalization, **sizes
     )
 
 
@@ -154,11 +154,11 @@ def deit_s(
     image_size: int = 32,
     patch_size: int = 4,
     channels: int = 3,
-    normalisation: Normalization = "cifar10",
+    normalization: Normalization = "cifar10",
 ) -> VisionTransformer:
     sizes = {"image_size": image_size, "patch_size": patch_size, "channels": channels}
     return VisionTransformer(
-        classes, width=384, depth=12, heads=6, normalisation=normalisation, **sizes
+        classes, width=384, depth=12, heads=6, normalization=normalization, **sizes
     )
 
 

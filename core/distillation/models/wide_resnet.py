@@ -53,9 +53,9 @@ class WideResNet(Classifier):
         depth: int,
         widening: int,
         channels: int = 3,
-        normalisation: Normalization = "none",
+        normalization: Normalization = "none",
     ) -> None:
-        super().__init__(channels=channels, normalisation=normalisation)
+        super().__init__(channels=channels, normalization=normalization)
         blocks = (depth - 4) // 6
         self.feature_dimension = 64 * widening
         self.conv1 = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
@@ -72,8 +72,8 @@ class WideResNet(Classifier):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(self.fc.bias)
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        maps = self.block3(self.block2(self.block1(self.conv1(normalised_BCHW))))
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        maps = self.block3(self.block2(self.block1(self.conv1(normalized_BCHW))))
         return relu(self.bn1(maps))
 
     def classify(self, features_BD: Tensor) -> Tensor:
@@ -82,16 +82,16 @@ class WideResNet(Classifier):
 
 
 def wrn_28_10(
-    classes: int, *, channels: int = 3, normalisation: Normalization = "none"
+    classes: int, *, channels: int = 3, normalization: Normalization = "none"
 ) -> WideResNet:
     return WideResNet(
-        classes, depth=28, widening=10, channels=channels, normalisation=normalisation
+        classes, depth=28, widening=10, channels=channels, normalization=normalization
     )
 
 
 def wrn_34_10(
-    classes: int, *, channels: int = 3, normalisation: Normalization = "none"
+    classes: int, *, channels: int = 3, normalization: Normalization = "none"
 ) -> WideResNet:
     return WideResNet(
-        classes, depth=34, widening=10, channels=channels, normalisation=normalisation
+        classes, depth=34, widening=10, channels=channels, normalization=normalization
     )

@@ -8,18 +8,19 @@ from typing import Any
 
 import torch
 
+from core import __version__
 from core.distillation.reporting.warnings import warnings
 from core.distillation.run_state import RunState
 from core.jobspec.data import DatasetDescription
-from core.jobspec.job import EvaluationJobSpec, SubmittedSpec
+from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedSpec
 from core.reportspec.report import DataFacts, Environment, NetworkFacts, Report
 
-PACKAGES = ("distill", "torch", "torchvision", "timm", "numpy", "safetensors")
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "safetensors")
 SELECTION = "best: the epoch with the highest PGD-10 accuracy on held-out training images; last: the last epoch"
 
 
 def report(
-    spec: SubmittedSpec,
+    spec: ResolvedSpec,
     state: RunState,
     dataset: DatasetDescription,
     network: NetworkFacts,
@@ -29,7 +30,7 @@ def report(
     energy_of: str | None,
 ) -> Report:
     """``energy_of`` names what the joules were counted by."""
-    training_seed = {} if isinstance(spec, EvaluationJobSpec) else {"training": spec.seed}
+    training_seed = {} if isinstance(spec, ResolvedEvaluationJobSpec) else {"training": spec.seed}
     return Report.model_validate(
         {
             "schema": "distill-report-2",
@@ -69,7 +70,7 @@ def environment(device: torch.device, energy_of: str | None) -> Environment:
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
-        packages={name: version(name) for name in PACKAGES},
+        packages={"distill": __version__} | {name: version(name) for name in PACKAGES},
         device=str(device),
         hardware=torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         threads=torch.get_num_threads(),

@@ -8,15 +8,22 @@ from core.jobspec.data import DatasetDescription
 from core.jobspec.defaults import usual_step_size
 from core.jobspec.evaluation import (
     STANDARD_QUERIES,
-    Analysis,
     AutoAttack,
     CwAttack,
-    Evaluation,
     GradientMasking,
     PgdAttack,
     RadiusSweep,
 )
-from core.jobspec.job import EvaluationJobSpec, SubmittedSpec, TrainingSpec
+from core.jobspec.resolved import (
+    ResolvedAnalysis,
+    ResolvedAutoAttack,
+    ResolvedCwAttack,
+    ResolvedEvaluation,
+    ResolvedEvaluationJobSpec,
+    ResolvedPgdAttack,
+    ResolvedSpec,
+    ResolvedTrainingSpec,
+)
 from core.reportspec.measures import title_of
 from core.summary_statistics import standard_error, wilson
 
@@ -39,7 +46,7 @@ Measured = dict[str, dict[str, dict[str, Any]]]
 
 
 def warnings(
-    spec: SubmittedSpec, state: RunState, dataset: DatasetDescription, images: dict[str, int]
+    spec: ResolvedSpec, state: RunState, dataset: DatasetDescription, images: dict[str, int]
 ) -> list[str]:
     """``images``: how many of each part (training, held_out, test) were used."""
     evaluation = spec.evaluation
@@ -48,13 +55,13 @@ def warnings(
         found += _of_the_analysis(analysis)
     found += (
         [UNKNOWN_CHOICE]
-        if isinstance(spec, EvaluationJobSpec)
+        if isinstance(spec, ResolvedEvaluationJobSpec)
         else _of_the_training(spec, state, dataset, images)
     )
     return [
         *found,
         *_of_the_results(state.measured),
-        *([] if isinstance(spec, EvaluationJobSpec) else [ONE_SEED]),
+        *([] if isinstance(spec, ResolvedEvaluationJobSpec) else [ONE_SEED]),
     ]
 
 
@@ -72,7 +79,7 @@ def _of_the_test_images(used: int, dataset: DatasetDescription) -> Iterator[str]
 # -- attacks
 
 
-def _of_the_attacks(spec: SubmittedSpec) -> Iterator[str]:
+def _of_the_attacks(spec: ResolvedSpec) -> Iterator[str]:
     evaluation = spec.evaluation
     if not any(
         isinstance(attack, AutoAttack) and attack.norm == "linf" for attack in evaluation.attacks
@@ -86,11 +93,11 @@ def _of_the_attacks(spec: SubmittedSpec) -> Iterator[str]:
     yield from _of_the_radii(spec, evaluation)
 
 
-def _of_the_radii(spec: SubmittedSpec, evaluation: Evaluation) -> Iterator[str]:
-    radius = spec.radius if isinstance(spec, EvaluationJobSpec) else spec.adversary.radius
+def _of_the_radii(spec: ResolvedSpec, evaluation: ResolvedEvaluation) -> Iterator[str]:
+    radius = spec.radius if isinstance(spec, ResolvedEvaluationJobSpec) else spec.adversary.radius
     where = (
         "this evaluation is of"
-        if isinstance(spec, EvaluationJobSpec)
+        if isinstance(spec, ResolvedEvaluationJobSpec)
         else "the student was trained at"
     )
     for attack in evaluation.attacks:
@@ -98,7 +105,7 @@ def _of_the_radii(spec: SubmittedSpec, evaluation: Evaluation) -> Iterator[str]:
             yield f"{attack.name} was run at radius {attack.radius:.4g}, {where} {radius:.4g}."
 
 
-def _of_autoattack(attack: AutoAttack) -> Iterator[str]:
+def _of_autoattack(attack: ResolvedAutoAttack) -> Iterator[str]:
     if attack.is_standard:
         return
     less = [] if len(attack.stages) == 4 else [f"stages {', '.join(attack.stages)}"]
@@ -111,18 +118,17 @@ def _of_autoattack(attack: AutoAttack) -> Iterator[str]:
     yield f"AutoAttack was not the standard version: {'; '.join(less or ['another order of stages'])}."
 
 
-def _of_steps(attack: PgdAttack | CwAttack) -> Iterator[str]:
+def _of_steps(attack: ResolvedPgdAttack | ResolvedCwAttack) -> Iterator[str]:
     title, usual = ("PGD", 20) if isinstance(attack, PgdAttack) else ("CW", 30)
     if attack.steps < usual:
         yield f"{title} was run with {attack.steps} steps; {usual} are usual."
-    assert attack.radius is not None
     if attack.step_size != (step := usual_step_size(attack.name, attack.radius)):
         yield f"{title} was run with a step of {attack.step_size:.4g}; {step:.4g} is usual at its radius."
     if isinstance(attack, CwAttack) and attack.confidence != CwAttack().confidence:
         yield f"CW was run with a confidence of {attack.confidence:g}; {CwAttack().confidence:g} is usual."
 
 
-def _of_the_analysis(analysis: Analysis) -> Iterator[str]:
+def _of_the_analysis(analysis: ResolvedAnalysis) -> Iterator[str]:
     if isinstance(analysis, RadiusSweep) and analysis.steps < RadiusSweep().steps:
         yield f"The radius sweep's PGD had {analysis.steps} steps; {RadiusSweep().steps} are usual."
     if isinstance(analysis, GradientMasking) and analysis.queries < GradientMasking().queries:
@@ -133,7 +139,7 @@ def _of_the_analysis(analysis: Analysis) -> Iterator[str]:
 
 
 def _of_the_training(
-    spec: TrainingSpec, state: RunState, dataset: DatasetDescription, images: dict[str, int]
+    spec: ResolvedTrainingSpec, state: RunState, dataset: DatasetDescription, images: dict[str, int]
 ) -> Iterator[str]:
     if images["training"] + images["held_out"] < dataset.train_images:
         yield f"Only {images['training'] + images['held_out']} of {dataset.train_images} training images were used."
@@ -144,7 +150,7 @@ def _of_the_training(
     yield from _of_the_choice(spec, state, images["held_out"])
 
 
-def _of_the_choice(spec: TrainingSpec, state: RunState, held_out: int) -> Iterator[str]:
+def _of_the_choice(spec: ResolvedTrainingSpec, state: RunState, held_out: int) -> Iterator[str]:
     judged = {
         epoch["epoch"]: epoch["held_out_robust"]
         for epoch in state.history

@@ -16,6 +16,6 @@ def kl(p_logits_BK: Tensor, q_logits_BK: Tensor) -> Tensor:
     return (p_log_BK.exp() * (p_log_BK - q_log_BK)).sum(dim=1)
 
 
-def reduced(divergence_B: Tensor, reduction: Reduction, *, classes: int) -> Tensor:
+def reduce_divergence(divergence_B: Tensor, reduction: Reduction, *, classes: int) -> Tensor:
     """A divergence per example -> scalar: its mean over the batch, and for "mean" over the classes as well."""
     return divergence_B.mean() / (classes if reduction == "mean" else 1)

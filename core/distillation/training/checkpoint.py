@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from core.distillation.run_state import RunState
 from core.errors import DistillError, JobFailed
-from core.jobspec.job import parse
+from core.jobspec.resolved import parse
 
 FORMAT = "distill-checkpoint-2"
 
@@ -27,7 +27,7 @@ TENSORS = ("best", "average")
 _state: TypeAdapter[RunState] = TypeAdapter(RunState)
 
 
-def to_bytes(
+def serialize(
     state: RunState,
     student: nn.Module,
     heads: nn.Module,
@@ -35,8 +35,8 @@ def to_bytes(
     spec: str,
 ) -> bytes:
     """``spec`` is the job's spec as JSON: a checkpoint of another job is refused by it. No optimizer where nothing is trained."""
-    tensors = _prefixed("student", student.state_dict()) | _prefixed("heads", heads.state_dict())
-    tensors |= _prefixed("best", state.best) | _prefixed("average", state.average)
+    tensors = _add_prefix("student", student.state_dict()) | _add_prefix("heads", heads.state_dict())
+    tensors |= _add_prefix("best", state.best) | _add_prefix("average", state.average)
     for index, values in (optimizer.state_dict()["state"] if optimizer is not None else {}).items():
         if values.get("momentum_buffer") is not None:
             tensors[f"momentum.{index}"] = values["momentum_buffer"]
@@ -74,18 +74,18 @@ def load(
                 "infrastructure",
                 "The checkpoint was written by another job or version.",
             )
-        state = _numbers(header["state"])
-        state.best, state.average = _part(tensors, "best"), _part(tensors, "average")
-        _load_weights(student, _part(tensors, "student"))
-        _load_weights(heads, _part(tensors, "heads"))
-        _same(
+        state = _parse_state(header["state"])
+        state.best, state.average = _select_prefix(tensors, "best"), _select_prefix(tensors, "average")
+        _load_weights(student, _select_prefix(tensors, "student"))
+        _load_weights(heads, _select_prefix(tensors, "heads"))
+        _require_equal(
             {key for key in tensors if key.startswith("momentum.")},
             set(json.loads(header["momentum"])),
         )
         if optimizer is not None:
-            _load_momentum(optimizer, _part(tensors, "momentum"))
-        _fits(state.best, student.state_dict() if state.best_epoch is not None else {})
-        _fits(state.average, dict(student.named_parameters()) if state.averaged else {})
+            _load_momentum(optimizer, _select_prefix(tensors, "momentum"))
+        _require_same_tensors(state.best, student.state_dict() if state.best_epoch is not None else {})
+        _require_same_tensors(state.average, dict(student.named_parameters()) if state.averaged else {})
     except (KeyError, IndexError, RuntimeError, ValueError, SafetensorError, DistillError) as error:
         raise JobFailed(
             "incomplete_checkpoint", "infrastructure", f"The checkpoint is incomplete: {error}."
@@ -93,31 +93,31 @@ def load(
     return state
 
 
-def _numbers(text: str) -> RunState:
+def _parse_state(text: str) -> RunState:
     """A state without its tensors. A field that is missing would be taken for one at its beginning."""
     found = json.loads(text)
-    _same(set(found), {it.name for it in fields(RunState)} - set(TENSORS))
+    _require_equal(set(found), {it.name for it in fields(RunState)} - set(TENSORS))
     state = _state.validate_json(text)
-    _same(set(state.seconds), set(state.joules))  # both are counted by the same phases
+    _require_equal(set(state.seconds), set(state.joules))  # both are counted by the same phases
     return state
 
 
 def _load_weights(network: nn.Module, values: dict[str, Tensor]) -> None:
-    _fits(
+    _require_same_tensors(
         values, network.state_dict()
     )  # a strict load alone would make up a missing num_batches_tracked
     network.load_state_dict(values)
 
 
-def _fits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def _require_same_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     """By name, shape and type."""
-    _same(
+    _require_equal(
         {(name, it.shape, it.dtype) for name, it in found.items()},
         {(name, it.shape, it.dtype) for name, it in wanted.items()},
     )
 
 
-def _same(found: set[Any], wanted: set[Any]) -> None:
+def _require_equal(found: set[Any], wanted: set[Any]) -> None:
     if found != wanted:
         raise ValueError(f"these are there, or should be: {sorted(map(str, found ^ wanted))[:5]}")
 
@@ -126,18 +126,18 @@ def _load_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor])
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for key, buffer in buffers.items():
         parameter = parameters[int(key)]
-        _fits({key: buffer}, {key: parameter})
+        _require_same_tensors({key: buffer}, {key: parameter})
         # Laid out in memory as its parameter is (channels last on CUDA), as a fused optimizer demands.
         optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(
             parameter, requires_grad=False
         ).copy_(buffer)
 
 
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _add_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{key}": value for key, value in tensors.items()}
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _select_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {
         key.removeprefix(f"{prefix}."): value
         for key, value in tensors.items()

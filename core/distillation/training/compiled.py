@@ -10,11 +10,11 @@ from torch import Tensor
 from core.distillation.models.network import Classifier
 from core.errors import JobFailed
 
-MOST_GRAPHS = 32
+MAX_GRAPHS = 32
 """Of one network: train and eval mode, with and without gradients of weights and images. Beyond, torch falls back in silence."""
 
 
-class CompiledPasses:
+class CompiledForward:
     """``with passes:`` the networks' features come from compiled code; outside they are as ever, for evaluation and export.
 
     The first step in it compiles, for a minute or so. Raises JobFailed (no_compiler) where there is no C++ compiler.
@@ -28,7 +28,7 @@ class CompiledPasses:
                 "schedule.compile needs a C++ compiler on the worker, such as g++; there is none.",
             )
         torch._dynamo.config.recompile_limit = max(
-            torch._dynamo.config.recompile_limit, MOST_GRAPHS
+            torch._dynamo.config.recompile_limit, MAX_GRAPHS
         )
         self.features: list[tuple[Classifier, Callable[[Tensor], Tensor]]] = [
             (network, torch.compile(network.features, dynamic=False)) for network in networks

@@ -8,7 +8,7 @@ from torch import nn
 
 from core.jobspec.training.schedule import OneCycle, Schedule
 
-START_SHARE, END_SHARE = 1 / 25, 1 / 25e4
+START_SHARE, END_FRACTION = 1 / 25, 1 / 25e4
 """One cycle's first and last rate, as shares of the highest: torch.optim.lr_scheduler.OneCycleLR's defaults."""
 LOW_MOMENTUM, HIGH_MOMENTUM = 0.85, 0.95
 
@@ -24,7 +24,7 @@ def make_optimizer(schedule: Schedule, parameters: Iterable[nn.Parameter]) -> to
     )
 
 
-def set_rates(
+def apply_schedule(
     optimizer: torch.optim.Optimizer,
     schedule: Schedule,
     step: int,
@@ -33,7 +33,7 @@ def set_rates(
 ) -> float:
     """Set what the next step, number ``step`` from 0 of ``steps``, is to use; returns the learning rate."""
     rate, momentum = (
-        learning_rate(schedule, step, steps, steps_per_epoch),
+        learning_rate_at(schedule, step, steps, steps_per_epoch),
         momentum_at(schedule, step, steps),
     )
     for group in optimizer.param_groups:
@@ -41,11 +41,11 @@ def set_rates(
     return rate
 
 
-def learning_rate(schedule: Schedule, step: int, steps: int, steps_per_epoch: int) -> float:
+def learning_rate_at(schedule: Schedule, step: int, steps: int, steps_per_epoch: int) -> float:
     """The rate of step ``step``, from 0, of ``steps``."""
     highest, decay = schedule.learning_rate, schedule.decay
     if decay.name == "one_cycle":
-        return _cycle(decay, step, steps, highest * START_SHARE, highest, highest * END_SHARE)
+        return _cycle(decay, step, steps, highest * START_SHARE, highest, highest * END_FRACTION)
     if decay.name == "multi_step":
         passed = sum(step >= milestone * steps_per_epoch for milestone in decay.milestones)
         return highest * decay.factor**passed

@@ -17,17 +17,17 @@ from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import Finding, measure
 from core.distillation.forward import convolutions_in, mode
 from core.distillation.metering.stopwatch import Stopwatch
-from core.distillation.methods import Batch, Method, Outcome, When
+from core.distillation.methods import Batch, Method, MethodLoss, TrainingPosition
 from core.distillation.run_state import RunState
 from core.distillation.training import checkpoint
-from core.distillation.training.averaging import Average
-from core.distillation.training.compiled import CompiledPasses
-from core.distillation.training.optimization import make_optimizer, set_rates
+from core.distillation.training.averaging import WeightAverage
+from core.distillation.training.compiled import CompiledForward
+from core.distillation.training.optimization import make_optimizer, apply_schedule
 from core.distillation.training.weight_perturbation import perturbed
 from core.errors import JobFailed
-from core.job_folder import EpochDone, Metrics, Progress
-from core.jobspec.evaluation import SELECTION_STEPS, PgdAttack
-from core.jobspec.job import TrainingSpec
+from core.job_folder import EpochCompleted, Metrics, Progress
+from core.jobspec.evaluation import SELECTION_STEPS
+from core.jobspec.resolved import ResolvedPgdAttack, ResolvedTrainingSpec
 
 CURVE_POINTS = 2000
 PROGRESS_SECONDS = 0.5
@@ -36,7 +36,7 @@ STATISTICS_BATCHES = 64
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class SerializedCheckpoint:
     """Yielded where one is due: ``data`` holds everything needed to go on from here."""
 
     number: int
@@ -45,7 +45,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Stopped:
+class TrainingStopped:
     """Yielded last, after a checkpoint, when the job was asked to stop."""
 
     step: int
@@ -59,7 +59,7 @@ class Trainer:
 
     def __init__(
         self,
-        spec: TrainingSpec,
+        spec: ResolvedTrainingSpec,
         method: Method,
         batches: Batches,
         held_out: ImageSource,
@@ -73,14 +73,14 @@ class Trainer:
         schedule = spec.schedule
         self.steps_per_epoch = batches.steps_per_epoch
         self.steps = self.steps_per_epoch * schedule.epochs
-        self.figure_every = max(1, self.steps // CURVE_POINTS)
+        self.metrics_interval = max(1, self.steps // CURVE_POINTS)
         self.optimizer = make_optimizer(
             schedule, [*self.student.parameters(), *method.heads.parameters()]
         )
         self.state = RunState()
-        self.average = None if spec.averaging is None else Average(spec.averaging, self.student)
-        self.passes = CompiledPasses(*method.networks) if schedule.compile else nullcontext()
-        self.figures = Figures()
+        self.average = None if spec.averaging is None else WeightAverage(spec.averaging, self.student)
+        self.passes = CompiledForward(*method.networks) if schedule.compile else nullcontext()
+        self.figures = RunningMetrics()
         self.watch, self.told = watch, time.monotonic()
 
     # -- checkpoints
@@ -90,7 +90,7 @@ class Trainer:
             path, self.student, self.method.heads, self.optimizer, self.spec.model_dump_json()
         )
         self.check_history()
-        self.figures = Figures(
+        self.figures = RunningMetrics(
             {
                 name: torch.tensor(total, dtype=torch.float64)
                 for name, total in self.state.sums.items()
@@ -100,64 +100,64 @@ class Trainer:
             self.average.weights = {
                 name: weight.to(self.device) for name, weight in self.state.average.items()
             }
-            self.average.count = self.state.averaged
+            self.average.updates = self.state.averaged
 
     def check_history(self) -> None:
         """Raise JobFailed where it does not tell of every epoch that is over; the last may not have been judged yet."""
         epochs, step = len(self.state.history), self.state.step
-        told = [entry.get("epoch") for entry in self.state.history] == list(range(1, epochs + 1))
-        if not told or not 0 <= step - epochs * self.steps_per_epoch <= self.steps_per_epoch:
+        last_progress = [entry.get("epoch") for entry in self.state.history] == list(range(1, epochs + 1))
+        if not last_progress or not 0 <= step - epochs * self.steps_per_epoch <= self.steps_per_epoch:
             message = f"The checkpoint is incomplete: it has {epochs} epochs of {self.steps_per_epoch} steps at step {step}."
             raise JobFailed("incomplete_checkpoint", "infrastructure", message)
 
-    def save(self) -> Checkpoint:
-        self.look()
-        self.watch.count(self.state, "training" if self.state.step < self.steps else "evaluating")
+    def serialize_checkpoint(self) -> SerializedCheckpoint:
+        self.check_finite()
+        self.watch.record_phase(self.state, "training" if self.state.step < self.steps else "evaluating")
         self.state.saves += 1
         self.state.sums = self.figures.totals()
         if self.average is not None:
-            self.state.average, self.state.averaged = self.average.weights, self.average.count
-        data = checkpoint.to_bytes(
+            self.state.average, self.state.averaged = self.average.weights, self.average.updates
+        data = checkpoint.serialize(
             self.state, self.student, self.method.heads, self.optimizer, self.spec.model_dump_json()
         )
-        self.watch.note_saved()
-        return Checkpoint(self.state.saves, self.state.step, data)
+        self.watch.restart_checkpoint_interval()
+        return SerializedCheckpoint(self.state.saves, self.state.step, data)
 
-    def save_due(self) -> bool:
-        return self.watch.save_due(self.spec.schedule.checkpoint_seconds)
+    def checkpoint_due(self) -> bool:
+        return self.watch.checkpoint_due(self.spec.schedule.checkpoint_seconds)
 
     # -- the loop
 
     def train(
         self, stop: Callable[[], bool]
-    ) -> Iterator[Metrics | EpochDone | Progress | Checkpoint | Stopped]:
+    ) -> Iterator[Metrics | EpochCompleted | Progress | SerializedCheckpoint | TrainingStopped]:
         """Until all epochs are done, or ``stop`` says so between two steps."""
         first_step, first_time = self.state.step, time.monotonic()
         while True:
             if stop():
-                yield self.save()
-                yield Stopped(self.state.step)
+                yield self.serialize_checkpoint()
+                yield TrainingStopped(self.state.step)
                 return
             if self.state.step == self.steps_per_epoch * (len(self.state.history) + 1):
-                yield self.judge_epoch()
+                yield self.validate_epoch()
             elif self.state.step == self.steps:
-                self.watch.count(self.state, "training")
+                self.watch.record_phase(self.state, "training")
                 return
             else:
                 yield from self.train_step()
-                yield from self.tell(first_step, first_time)
-            if self.save_due():
-                yield self.save()
+                yield from self.progress_events(first_step, first_time)
+            if self.checkpoint_due():
+                yield self.serialize_checkpoint()
 
     def train_step(self) -> Iterator[Metrics]:
         step, schedule = self.state.step, self.spec.schedule
-        rate = set_rates(self.optimizer, schedule, step, self.steps, self.steps_per_epoch)
+        rate = apply_schedule(self.optimizer, schedule, step, self.steps, self.steps_per_epoch)
         with convolutions_in(schedule.precision), self.passes:
-            batch, adversarial_BCHW = self.attacked_batch(step)
+            batch, adversarial_BCHW = self.adversarial_batch(step)
             self.student.train()
-            with self.adversarial_weights(batch, adversarial_BCHW):
+            with self.weight_perturbation(batch, adversarial_BCHW):
                 outcome = self.method.outer(batch, adversarial_BCHW)
-                loss = outcome.loss
+                loss = outcome.total
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
             # A fused optimizer leaves everything as it is where found_inf is 1, without telling the host.
@@ -167,19 +167,19 @@ class Trainer:
         if self.average is not None:
             self.average.after_step()
         self.state.step += 1
-        if self.state.step % self.figure_every == 0 or self.device.type == "cpu":
-            self.look()
-        if self.state.step % self.figure_every == 0:
+        if self.state.step % self.metrics_interval == 0 or self.device.type == "cpu":
+            self.check_finite()
+        if self.state.step % self.metrics_interval == 0:
             yield Metrics(
                 step=self.state.step, values=self.figures.last_values() | {"learning_rate": rate}
             )
 
-    def attacked_batch(self, step: int) -> tuple[Batch, Tensor]:
+    def adversarial_batch(self, step: int) -> tuple[Batch, Tensor]:
         """The step's batch and its adversarial images: a function of the seed, the step and the student."""
         torch.manual_seed(seeds.derive(self.spec.seed, "network", step))
         images_BCHW, labels_B = self.batches.at(step)
-        batch = self.method.begin(
-            images_BCHW, labels_B, When(step, self.steps_per_epoch, self.spec.schedule.epochs)
+        batch = self.method.prepare_batch(
+            images_BCHW, labels_B, TrainingPosition(step, self.steps_per_epoch, self.spec.schedule.epochs)
         )
         with mode(self.student, self.spec.adversary.student_mode):
             generator = seeds.generator(self.device, self.spec.seed, "adversary", step)
@@ -187,32 +187,32 @@ class Trainer:
                 self.spec.adversary, self.method.inner(batch), batch.images_BCHW, generator
             )
 
-    def adversarial_weights(
+    def weight_perturbation(
         self, batch: Batch, adversarial_BCHW: Tensor
     ) -> AbstractContextManager[None]:
         awp = self.spec.awp
-        if awp is None or batch.when.epoch < awp.begin:
+        if awp is None or batch.position.epoch < awp.begin:
             return nullcontext()
         return perturbed(
-            self.student, awp.gamma, lambda: self.method.outer(batch, adversarial_BCHW).loss
+            self.student, awp.gamma, lambda: self.method.outer(batch, adversarial_BCHW).total
         )
 
-    def look(self) -> None:
+    def check_finite(self) -> None:
         """Raise JobFailed if a step since the last look had a loss or gradient that is not finite."""
-        bad = self.figures.first_bad_step()
+        bad = self.figures.first_non_finite_step()
         if bad is None:
             return
         # No step was taken from there on: the student is what it was, and so is the step's loss.
         with convolutions_in(self.spec.schedule.precision):
-            batch, adversarial_BCHW = self.attacked_batch(bad)
+            batch, adversarial_BCHW = self.adversarial_batch(bad)
             self.student.train()
-            raise self.non_finite(self.method.outer(batch, adversarial_BCHW), bad + 1)
+            raise self.diagnose_non_finite(self.method.outer(batch, adversarial_BCHW), bad + 1)
 
-    def non_finite(self, outcome: Outcome, step: int) -> JobFailed:
+    def diagnose_non_finite(self, outcome: MethodLoss, step: int) -> JobFailed:
         """The failure that names the first term that is no longer a number, or whose gradient is not, though the term is."""
         for name, term in outcome.terms.items():
             if not term.value.isfinite():
-                return failure(f"The loss term {name} became {term.value.item()}", step)
+                return non_finite_error(f"The loss term {name} became {term.value.item()}", step)
         parameters = [
             each
             for group in self.optimizer.param_groups
@@ -224,14 +224,14 @@ class Trainer:
                 term.value, parameters, retain_graph=True, allow_unused=True
             )
             if not all(gradient.isfinite().all() for gradient in found if gradient is not None):
-                return failure(f"The gradient of the loss term {name} is not finite", step)
-        return failure("The sum of the loss terms' gradients is not finite", step)
+                return non_finite_error(f"The gradient of the loss term {name} is not finite", step)
+        return non_finite_error("The sum of the loss terms' gradients is not finite", step)
 
     # -- between epochs
 
-    def judge_epoch(self) -> EpochDone:
+    def validate_epoch(self) -> EpochCompleted:
         """Close the epoch: mean loss terms and, when it is due, accuracy on the held-out images, which chooses the best."""
-        self.look()
+        self.check_finite()
         epoch = len(self.state.history) + 1
         if self.average is not None:
             self.average.after_epoch(epoch)
@@ -240,35 +240,35 @@ class Trainer:
         }
         due = epoch % self.spec.evaluation.every_epochs == 0 or epoch == self.spec.schedule.epochs
         if due:
-            with self.candidate():
+            with self.averaged_weights():
                 clean, robust = (
-                    self.accuracy_on_held_out(None),
-                    self.accuracy_on_held_out(self.selection_attack()),
+                    self.held_out_accuracy(None),
+                    self.held_out_accuracy(self.selection_attack()),
                 )
                 values |= {"held_out_clean": clean, "held_out_robust": robust}
                 if (robust, clean) >= self.state.best_score:
                     self.state.best_score, self.state.best_epoch = (robust, clean), epoch
-                    self.state.best = self.weights()
+                    self.state.best = self.copy_weights()
         self.state.history.append({"epoch": epoch, **values})
-        self.figures = Figures()
+        self.figures = RunningMetrics()
         self.state.sums = {}
-        return EpochDone(epoch=epoch, step=self.state.step, values=values)
+        return EpochCompleted(epoch=epoch, step=self.state.step, values=values)
 
-    def candidate(self) -> AbstractContextManager[None]:
+    def averaged_weights(self) -> AbstractContextManager[None]:
         """The student that would be published: the average of its weights, where one is kept."""
         if self.average is None:
             return nullcontext()
         steps = range(min(self.steps_per_epoch, STATISTICS_BATCHES))
-        return self.average.in_place(self.batches.at(step)[0] for step in steps)
+        return self.average.applied(self.batches.at(step)[0] for step in steps)
 
-    def weights(self) -> dict[str, Tensor]:
+    def copy_weights(self) -> dict[str, Tensor]:
         return {key: value.detach().clone() for key, value in self.student.state_dict().items()}
 
-    def selection_attack(self) -> PgdAttack:
+    def selection_attack(self) -> ResolvedPgdAttack:
         radius = self.spec.adversary.radius
-        return PgdAttack(radius=radius, step_size=radius / 4, steps=SELECTION_STEPS)
+        return ResolvedPgdAttack(radius=radius, step_size=radius / 4, steps=SELECTION_STEPS)
 
-    def accuracy_on_held_out(self, attack: PgdAttack | None) -> float:
+    def held_out_accuracy(self, attack: ResolvedPgdAttack | None) -> float:
         size, seed = self.spec.evaluation.batch_size, self.spec.seed
         *_, result = measure(
             self.student, self.held_out, attack, classes=self.classes, batch_size=size, seed=seed
@@ -277,7 +277,7 @@ class Trainer:
         assert result.value is not None
         return result.value
 
-    def tell(self, first_step: int, first_time: float) -> Iterator[Progress]:
+    def progress_events(self, first_step: int, first_time: float) -> Iterator[Progress]:
         now = time.monotonic()
         if now - self.told < PROGRESS_SECONDS:
             return
@@ -295,15 +295,15 @@ class Trainer:
         )
 
 
-class Figures:
+class RunningMetrics:
     """Sums of an epoch's figures, and whether all was finite: kept on the device, read when somebody asks."""
 
     def __init__(self, sums: dict[str, Tensor] | None = None) -> None:
         self.sums = sums or {}
         self.last: dict[str, Tensor] = {}
-        self.bad_step: Tensor | None = None
+        self.non_finite_step: Tensor | None = None
 
-    def add(self, step: int, outcome: Outcome, loss: Tensor, gradient_norm: Tensor) -> Tensor:
+    def add(self, step: int, outcome: MethodLoss, loss: Tensor, gradient_norm: Tensor) -> Tensor:
         """1.0 where loss or gradient of this step, or of one before it, is not finite; else 0.0.
 
         A figure that is not finite adds nothing to its sum.
@@ -311,7 +311,7 @@ class Figures:
         terms = {f"loss_{name}": term.value for name, term in outcome.terms.items()}
         self.last = {
             name: value.detach()
-            for name, value in ({"loss": loss} | terms | outcome.watched).items()
+            for name, value in ({"loss": loss} | terms | outcome.metrics).items()
         }
         for name, value in self.last.items():
             finite = (
@@ -323,13 +323,13 @@ class Figures:
                 self.sums[name].to(loss.device) + finite if name in self.sums else finite
             )
         bad = ~(loss.detach().isfinite() & gradient_norm.isfinite())
-        if self.bad_step is None:
-            self.bad_step = torch.full((), -1, device=loss.device)
-        self.bad_step = torch.where((self.bad_step < 0) & bad, step, self.bad_step)
-        return (self.bad_step >= 0).float()
+        if self.non_finite_step is None:
+            self.non_finite_step = torch.full((), -1, device=loss.device)
+        self.non_finite_step = torch.where((self.non_finite_step < 0) & bad, step, self.non_finite_step)
+        return (self.non_finite_step >= 0).float()
 
-    def first_bad_step(self) -> int | None:
-        step = -1 if self.bad_step is None else int(self.bad_step)
+    def first_non_finite_step(self) -> int | None:
+        step = -1 if self.non_finite_step is None else int(self.non_finite_step)
         return step if step >= 0 else None
 
     def totals(self) -> dict[str, float]:
@@ -357,7 +357,7 @@ def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:
     )
 
 
-def failure(what: str, step: int) -> JobFailed:
+def non_finite_error(what: str, step: int) -> JobFailed:
     advice = "A lower learning rate, or a smaller weight of the term, may help."
     return JobFailed(
         "non_finite_loss", "user", f"{what} at step {step}; that step was not taken. {advice}"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from core.jobspec.base import Spec
+from core.jobspec.base import EpochCount, Spec
 from core.jobspec.training.starship import StarshipSettings
 
 Reduction = Literal["batch_mean", "mean"]
@@ -36,7 +36,7 @@ class IadSettings(Spec):
     """That softens the teacher's prediction and the student's in the first term."""
     exponent: float = Field(default=0.1, ge=0, le=10)
     """Trust is the teacher's probability of the label on the adversarial image, to this power."""
-    begin: int | None = Field(default=None, ge=0, le=10_000)
+    begin: EpochCount | None = None
     """Epochs before the student's introspection joins in. Default: 30 % of all, 60 of 200."""
     weigh_teacher: bool = False
     """Weigh the teacher's term by trust as well: as the paper prints it, not as its code does."""

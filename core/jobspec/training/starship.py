@@ -10,6 +10,9 @@ MOST_DIMENSIONS = 128
 """Of projected features, where a job does not say; wider than the student's own they cost accuracy (docs/starship.md)."""
 
 
+HeadDimension = Annotated[int, Field(ge=2, le=2048)]
+
+
 class Frobenius(Spec):
     """Squared Frobenius norm of the difference."""
 
@@ -63,9 +66,9 @@ class ProjectionHeads(Spec):
 
     kind: Literal["linear", "mlp"] = "linear"
     """linear: one linear layer; mlp: linear, batch norm, ReLU, linear."""
-    dimension: int | None = Field(default=None, ge=2, le=2048)
+    dimension: HeadDimension | None = None
     """d: covariances are 2d x 2d. Default: half of the student's features, at most 128."""
-    normalise: bool = True
+    normalize: bool = True
     """Scale each view's projected features to unit length before Eq. 5."""
     teacher: Literal["trained", "frozen"] = "frozen"
     """trained: both heads are, as Eq. 7 is printed, and shrink together to one direction (see the effective ranks);
@@ -77,8 +80,8 @@ class ProjectionHeads(Spec):
     cosine_weight: float = Field(default=1.0, ge=0, le=100)
     """Weight of Eq. 7's (1 - cosine)^2 beside FCA; both are multiplied by FCA's own weight, alpha_1."""
 
-    def width(self, student_features: int) -> int:
-        """d, for a student with so many features."""
+    def dimension_for(self, student_features: int) -> int:
+        """Return d for a student with this many penultimate features."""
         return self.dimension or min(MOST_DIMENSIONS, max(2, student_features // 2))
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from core.jobspec.base import Spec
+from core.jobspec.base import EpochCount, Spec
 
 
 class EmaSettings(Spec):
@@ -19,7 +19,7 @@ class SwaSettings(Spec):
     """Stochastic weight averaging: the plain mean of the weights after every epoch from `begin` on."""
 
     name: Literal["swa"] = "swa"
-    begin: int | None = Field(default=None, ge=0, le=10_000)
+    begin: EpochCount | None = None
     """Epochs before the first that counts. Default: three quarters of all."""
 
 

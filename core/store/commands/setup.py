@@ -3,14 +3,14 @@
 import sys
 
 from core.errors import WrongSchema
-from core.settings import settings
+from core.settings import load_settings
 from core.store import keys
 from core.store.database.engine import make_engine, migrate
 from core.store.database.tables import DEFAULT_PROJECT
 
 
 def main() -> int:
-    setup = settings()
+    setup = load_settings()
     try:
         migrate(setup.resolved_database_url)
     except WrongSchema as error:

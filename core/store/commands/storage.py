@@ -13,22 +13,22 @@ from pathlib import Path
 from sqlalchemy import Engine, make_url
 
 from core.errors import DistillError, NotFound
-from core.settings import Settings, settings
+from core.settings import Settings, embedded_environment, load_settings
 from core.store.database.engine import make_engine, require_schema
 from core.store.objects.collector import Collector
 from core.store.objects.store import Objects
 from core.store.objects.verification import verify
 
-PATIENCE_SECONDS = 120.0
+STATEMENT_TIMEOUT_SECONDS = 120.0
 """A job with a million metric points takes a while to be deleted."""
 
 
 def main() -> int:
     arguments = parser().parse_args()
     if arguments.data is not None:
-        os.environ |= embedded(arguments.data)
+        os.environ |= embedded_environment(arguments.data)
     try:
-        setup = settings()
+        setup = load_settings()
         engine, objects = open_database(setup), Objects.from_settings(setup)
         if arguments.command == "gc":
             return gc(setup, engine, objects, arguments.dry_run, arguments.json)
@@ -53,22 +53,12 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def embedded(data: Path) -> dict[str, str]:
-    """The environment of the embedded service in a folder."""
-    return {
-        "DISTILL_HOME": str(data.absolute()),
-        "DISTILL_DATABASE_URL": "",
-        "DISTILL_OBJECTS_URL": "",
-        "DISTILL_SCRATCH_FOLDER": str(data.absolute() / "scratch"),
-    }
-
-
 def open_database(setup: Settings) -> Engine:
     """Raises NotFound rather than make one, and WrongSchema for one of another program."""
     url = make_url(setup.resolved_database_url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         raise NotFound(f"There is no database at {url.database}.")
-    engine = make_engine(setup.resolved_database_url, patience_seconds=PATIENCE_SECONDS)
+    engine = make_engine(setup.resolved_database_url, timeout_seconds=STATEMENT_TIMEOUT_SECONDS)
     require_schema(engine)
     return engine
 
@@ -89,7 +79,7 @@ def check(engine: Engine, objects: Objects, as_json: bool) -> int:
     count, size, wrong = 0, 0, []
     for verified in verify(engine, objects):
         count, size = count + 1, size + verified.file.size
-        if verified.wrong is not None:
+        if verified.problem is not None:
             wrong.append(verified)
     if as_json:
         found = [{**asdict(it.file), "wrong": it.wrong, "found": it.found} for it in wrong]

@@ -26,7 +26,7 @@ from core.errors import Invalid, Unavailable
 from core.store.database import schema
 from core.store.database.clock import database_now
 
-__all__ = ["database_now", "make_engine", "migrate", "reading", "require_schema", "writing"]
+__all__ = ["database_now", "make_engine", "migrate", "read_session", "require_schema", "write_session"]
 
 SQLITE_BUSY_SECONDS = 30.0
 CONNECT_SHARE, PING_SHARE, SILENCE_SHARE = 0.8, 0.4, 1.2
@@ -38,18 +38,18 @@ AnySession = TypeVar("AnySession", bound=Session)
 _MIGRATION_LOCK = 0x646973_74696C6C
 
 
-def make_engine(url: str, *, patience_seconds: float = 5.0) -> Engine:
+def make_engine(url: str, *, timeout_seconds: float = 5.0) -> Engine:
     """An engine for ``sqlite:///path`` or ``postgresql://…`` (psycopg 3).
 
     ``patience_seconds``: Postgres gives up a statement after so long, and whatever else happens, a caller waits a fifth
     longer at most: a database that is down, frozen or cut off never hangs anybody. Nor does a caller that is frozen or
     cut off inside a transaction hang others: after twice as long Postgres ends it, and its locks are free.
     """
-    return _engine(make_url(url), patience_seconds=patience_seconds)
+    return _engine(make_url(url), timeout_seconds=timeout_seconds)
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Session]:
+def read_session(engine: Engine) -> Iterator[Session]:
     """One consistent look at the database. On Postgres each statement is a look of its own, in autocommit: BEGIN and ROLLBACK
     would be two more ways there and back, and change nothing.
 
@@ -60,27 +60,27 @@ def reading(engine: Engine) -> Iterator[Session]:
         if engine.dialect.name == "postgresql"
         else engine
     )
-    with _translated_errors(), _Look(plain, expire_on_commit=False) as session:
+    with _translated_errors(), _ReadSession(plain, expire_on_commit=False) as session:
         yield session
 
 
-class _Look(Session):
+class _ReadSession(Session):
     """In autocommit whatever it wrote would stay."""
 
 
-@event.listens_for(_Look, "before_flush")
+@event.listens_for(_ReadSession, "before_flush")
 def _refuse_to_flush(*_: object) -> None:
     raise RuntimeError("Reading writes nothing.")
 
 
-@event.listens_for(_Look, "do_orm_execute")
+@event.listens_for(_ReadSession, "do_orm_execute")
 def _refuse_to_write(asked: ORMExecuteState) -> None:
     if asked.is_insert or asked.is_update or asked.is_delete:
         raise RuntimeError("Reading writes nothing.")
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Session]:
+def write_session(engine: Engine) -> Iterator[Session]:
     """One transaction, committed at the end and rolled back on any error. On SQLite it waits for its turn FIRST
     (BEGIN IMMEDIATE): a transaction that reads and then asks to write may be refused at once, or lose an update.
 
@@ -91,10 +91,10 @@ def writing(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
-def transaction(engine: Engine, kind: type[AnySession]) -> Iterator[AnySession]:
+def transaction(engine: Engine, session_class: type[AnySession]) -> Iterator[AnySession]:
     """As ``writing``, in a session of another kind."""
     immediate = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-    with _translated_errors(), kind(immediate, expire_on_commit=False) as session, session.begin():
+    with _translated_errors(), session_class(immediate, expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -105,12 +105,12 @@ def migrate(url: str) -> None:
     that is newer than this program.
     """
     target, config = make_url(url), schema.configuration()
-    engine = _engine(target, patience_seconds=None, foreign_keys=False)
+    engine = _engine(target, timeout_seconds=None, foreign_keys=False)
     try:
         with _translated_errors(), _folder_lock(target), engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-            schema.refuse_newer(schema.present(connection))
+            schema.refuse_newer(schema.current_revision(connection))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     finally:
@@ -123,8 +123,8 @@ def require_schema(engine: Engine) -> None:
     A database that does not answer yet is asked again later: by ``/readyz``, by each heartbeat and in each claim.
     """
     try:
-        with reading(engine) as session:
-            schema.check(session)
+        with read_session(engine) as session:
+            schema.require_current(session)
     except Unavailable:
         return
 
@@ -145,12 +145,12 @@ def _folder_lock(url: URL) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _engine(url: URL, *, patience_seconds: float | None, foreign_keys: bool = True) -> Engine:
+def _engine(url: URL, *, timeout_seconds: float | None, foreign_keys: bool = True) -> Engine:
     match url.get_backend_name():
         case "sqlite":
             return _sqlite(url, foreign_keys)
         case "postgresql":
-            return _postgresql(url, patience_seconds)
+            return _postgresql(url, timeout_seconds)
         case other:
             raise ValueError(
                 f"A database URL begins with sqlite:/// or postgresql://, not with {other}."
@@ -184,7 +184,7 @@ def _sqlite(url: URL, foreign_keys: bool) -> Engine:
 class _ImpatientConnection(psycopg.Connection[Any]):
     """Gives up on a server that is connected but silent: statement_timeout is of no use when the server is frozen."""
 
-    patience_seconds: float | None = None
+    timeout_seconds: float | None = None
     silence_share = SILENCE_SHARE
     heard_at = 0.0
 
@@ -207,7 +207,7 @@ class _ImpatientConnection(psycopg.Connection[Any]):
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> Any:
         # psycopg's own limit is in whole seconds, and never less than two.
-        give_up_at = time.monotonic() + CONNECT_SHARE * (cls.patience_seconds or math.inf)
+        give_up_at = time.monotonic() + CONNECT_SHARE * (cls.timeout_seconds or math.inf)
         connecting = super()._connect_gen(conninfo)
         asked = next(connecting)
         while True:
@@ -221,7 +221,7 @@ class _ImpatientConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         limit = timeout or (
-            None if self.patience_seconds is None else self.silence_share * self.patience_seconds
+            None if self.timeout_seconds is None else self.silence_share * self.timeout_seconds
         )
         began = time.monotonic()
         try:
@@ -234,15 +234,15 @@ class _ImpatientConnection(psycopg.Connection[Any]):
             raise
 
 
-def _postgresql(url: URL, patience_seconds: float | None) -> Engine:
+def _postgresql(url: URL, timeout_seconds: float | None) -> Engine:
     arguments: dict[str, Any] = {
         "connect_timeout": round(UNHURRIED_SECONDS),
         "application_name": "distill",
     }
-    if patience_seconds is not None:
+    if timeout_seconds is not None:
         limits = {
-            "statement_timeout": patience_seconds,
-            "idle_in_transaction_session_timeout": 2 * patience_seconds,
+            "statement_timeout": timeout_seconds,
+            "idle_in_transaction_session_timeout": 2 * timeout_seconds,
         }
         arguments["options"] = " ".join(
             f"-c {name}={round(1000 * seconds)}" for name, seconds in limits.items()
@@ -254,15 +254,15 @@ def _postgresql(url: URL, patience_seconds: float | None) -> Engine:
         pool_size=10,
         max_overflow=30,
         pool_timeout=UNHURRIED_SECONDS
-        if patience_seconds is None
-        else CONNECT_SHARE * patience_seconds,
+        if timeout_seconds is None
+        else CONNECT_SHARE * timeout_seconds,
         json_deserializer=from_json,
     )
 
     class Impatient(_ImpatientConnection):
         pass
 
-    Impatient.patience_seconds = patience_seconds
+    Impatient.timeout_seconds = timeout_seconds
 
     @event.listens_for(engine, "do_connect")
     def connect(

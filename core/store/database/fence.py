@@ -8,5 +8,5 @@ rows ask for a ``Fenced`` session, which the type checker holds every caller to.
 from sqlalchemy.orm import Session
 
 
-class Fenced(Session):
+class FencedSession(Session):
     """Made by ``Attempt.writing``, and by the sweep for an attempt whose lease has run out; by nobody else."""

@@ -15,7 +15,7 @@ from typing import Any
 from core.errors import JobFailed
 from core.settings import Settings
 from core.store.database.clock import after
-from core.store.database.fence import Fenced
+from core.store.database.fence import FencedSession
 from core.store.database.tables import JobRow
 from core.store.lifecycle.transitions import PAUSED_BY_USER, transition
 
@@ -37,17 +37,17 @@ class RetryPolicy:
     room_seconds: float = 60.0
 
     @classmethod
-    def of(cls, settings: Settings) -> "RetryPolicy":
+    def from_settings(cls, settings: Settings) -> "RetryPolicy":
         return cls(
             settings.max_attempts,
             settings.max_timeouts,
             settings.backoff_seconds,
-            settings.room_seconds,
+            settings.storage_retry_seconds,
         )
 
 
 def apply_retry_policy(
-    session: Fenced, job: JobRow, error: JobFailed, patience: RetryPolicy
+    session: FencedSession, job: JobRow, error: JobFailed, policy: RetryPolicy
 ) -> None:
     """Carry a held job to the state that the failure leads to. One that was being cancelled or paused gets what was asked for."""
     if job.status == "cancelling":
@@ -70,7 +70,7 @@ def apply_retry_policy(
             reason,
             worker=None,
             pending_reason=reason,
-            not_before=after(patience.room_seconds),
+            not_before=after(policy.room_seconds),
         )
     elif error.failure_class == "user":
         transition(session, job, "failed", error.message, failure=_document(job, error))
@@ -78,13 +78,13 @@ def apply_retry_policy(
         again = JobFailed(error.code, "user", f"{error.message} {MEMORY_ADVICE}")
         transition(session, job, "failed", again.message, failure=_document(job, again))
     else:
-        _try_again(session, job, error, patience)
+        _try_again(session, job, error, policy)
 
 
-def _try_again(session: Fenced, job: JobRow, error: JobFailed, patience: RetryPolicy) -> None:
+def _try_again(session: FencedSession, job: JobRow, error: JobFailed, policy: RetryPolicy) -> None:
     is_timeout = error.failure_class == "timeout"
     count = (job.timeouts if is_timeout else job.infrastructure_failures) + 1
-    limit = patience.max_timeouts if is_timeout else patience.max_attempts
+    limit = policy.max_timeouts if is_timeout else policy.max_attempts
     counted: dict[str, Any] = {"timeouts" if is_timeout else "infrastructure_failures": count}
     if error.code == "out_of_memory":
         counted["memory_failures"] = job.memory_failures + 1
@@ -96,7 +96,7 @@ def _try_again(session: Fenced, job: JobRow, error: JobFailed, patience: RetryPo
         )
         transition(session, job, "failed", last.message, failure=_document(job, last), **counted)
     else:
-        wait_seconds = min(2 ** (count - 1), LONGEST_PAUSE) * patience.backoff_seconds
+        wait_seconds = min(2 ** (count - 1), LONGEST_PAUSE) * policy.backoff_seconds
         transition(
             session,
             job,

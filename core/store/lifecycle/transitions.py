@@ -31,7 +31,7 @@ def transition(
     fails. Raises Conflict for a move that the table does not have.
     """
     return (
-        move_by_id(
+        transition_by_id(
             session,
             job.id,
             job.status,
@@ -45,7 +45,7 @@ def transition(
     )
 
 
-def move_by_id(
+def transition_by_id(
     session: Session,
     job_id: str | ScalarSelect[str],
     old: Status,
@@ -79,7 +79,7 @@ def move_by_id(
     return job
 
 
-def begin(session: Session, job: JobRow) -> None:
+def enqueue(session: Session, job: JobRow) -> None:
     """A new job's first state, and the first event of its history."""
     job.status = "queued"
     job.event_seq = 1
@@ -90,7 +90,7 @@ def begin(session: Session, job: JobRow) -> None:
 
 def history(session: Session, job_id: str) -> list[EventRow]:
     """Every change of status, in order; ``data`` is ``{"from", "to", "reason"}``."""
-    return events.of_type(session, job_id, "status")
+    return events.list_of_type(session, job_id, "status")
 
 
 def _say(

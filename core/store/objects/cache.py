@@ -13,7 +13,7 @@ def folder(settings: Settings) -> Path:
     return settings.resolved_scratch_folder / "cache"
 
 
-def superfluous(settings: Settings) -> Iterator[tuple[Path, int]]:
+def list_evictable(settings: Settings) -> Iterator[tuple[Path, int]]:
     """Files, with their bytes, that can go: half-fetched ones of workers that were killed, and beyond ``cache_bytes`` those
     whose last use is the longest ago."""
     kept = 0

@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 
 from core.settings import Settings
 from core.store.database.clock import database_now
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.tables import ArtifactRow, AuditRow, DatasetRow, JobRow, ModelRow
 from core.store.objects import cache, references
-from core.store.objects.store import FOLDERS, Objects, Stored, upload_key
+from core.store.objects.store import FOLDERS, Objects, StoredObject, upload_key
 
 BATCH = 500
 Table = type[JobRow] | type[ModelRow] | type[DatasetRow]
@@ -41,7 +41,7 @@ class Collector:
         self, settings: Settings, engine: Engine, objects: Objects, *, dry_run: bool = False
     ) -> None:
         self.settings, self.engine, self.objects, self.dry_run = settings, engine, objects, dry_run
-        with reading(engine) as session:
+        with read_session(engine) as session:
             self.now = session.scalars(select(database_now())).one()
         self.unnamed_before = self.now - round(settings.orphan_grace_hours * 3_600_000)
 
@@ -53,7 +53,7 @@ class Collector:
                 ~table.live(),
                 table.deleted_at < self._days_ago(self.settings.retain_deleted_days),
             )
-        for table in references.UPLOADED:
+        for table in references.UPLOAD_TABLES:
             last_seen = func.coalesce(table.upload_seen_at, table.created_at)
             never_sent = last_seen < self._days_ago(self.settings.retain_uploads_days)
             yield from self._rows(table, table.status == "awaiting_upload", never_sent)
@@ -63,7 +63,7 @@ class Collector:
         yield from self._audit()
 
     def _rows(self, table: Table, *over: ColumnElement[bool]) -> Iterator[Removed]:
-        with reading(self.engine) as session:
+        with read_session(self.engine) as session:
             found = session.scalars(select(table.id).where(*over)).all()
         for row_id in found:
             removed = self._remove(table, row_id, *over)
@@ -72,7 +72,7 @@ class Collector:
 
     def _remove(self, table: Table, row_id: str, *over: ColumnElement[bool]) -> Removed | None:
         """The row with all that hangs on it; after the commit its objects. None where it was restored, or another's prey."""
-        with writing(self.engine) as session:
+        with write_session(self.engine) as session:
             statement: Select[Any] = (
                 select(table).where(table.id == row_id, *over).with_for_update(skip_locked=True)
             )
@@ -96,40 +96,40 @@ class Collector:
             while batch := list(islice(old, BATCH)):
                 yield from self._unnamed(batch)
 
-    def _unnamed(self, batch: list[Stored]) -> Iterator[Removed]:
-        with reading(self.engine) as session:
-            named = references.named(session, [stored.key for stored in batch])
+    def _unnamed(self, batch: list[StoredObject]) -> Iterator[Removed]:
+        with read_session(self.engine) as session:
+            named = references.referenced_keys(session, [stored.key for stored in batch])
         for stored in batch:
             if stored.key not in named and (self.dry_run or self._delete_unnamed([stored.key])):
                 yield Removed("object", stored.key, stored.size)
 
     def _delete_unnamed(self, keys: Collection[str]) -> set[str]:
         """Those that were deleted. A student's object is its job's as well: it goes with whichever of the two is the last."""
-        with reading(self.engine) as session:
-            unnamed = set(keys) - references.named(session, keys)
+        with read_session(self.engine) as session:
+            unnamed = set(keys) - references.referenced_keys(session, keys)
         for key in unnamed:
             self.objects.delete(key)
         return unnamed
 
     def _unfinished(self) -> Iterator[Removed]:
-        for left in self.objects.list_unfinished(self.unnamed_before):
+        for left in self.objects.list_unfinished_writes(self.unnamed_before):
             if not self.dry_run:
-                self.objects.remove_unfinished(left)
+                self.objects.remove_unfinished_write(left)
             yield Removed("unfinished object", left.key, left.size)
 
     def _cached(self) -> Iterator[Removed]:
-        for path, size in cache.superfluous(self.settings):
+        for path, size in cache.list_evictable(self.settings):
             if not self.dry_run:
                 path.unlink(missing_ok=True)
             yield Removed("cached input", path.name, size)
 
     def _audit(self) -> Iterator[Removed]:
         old = AuditRow.at < self._days_ago(self.settings.retain_audit_days)
-        with reading(self.engine) as session:
+        with read_session(self.engine) as session:
             count = session.scalar(select(func.count()).select_from(AuditRow).where(old)) or 0
         if count:
             if not self.dry_run:
-                with writing(self.engine) as session:
+                with write_session(self.engine) as session:
                     session.execute(delete(AuditRow).where(old))
             yield Removed("audit lines", str(count))
 

@@ -18,12 +18,12 @@ REQUEST_SECONDS = 30.0
 EMPTY = hashlib.sha256(b"").hexdigest()
 
 
-class NoAnswer(Exception):
+class BucketUnavailable(Exception):
     """The store does not answer, or not with what was asked for."""
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class MultipartUpload:
     key: str
     upload_id: str
 
@@ -39,14 +39,14 @@ class Bucket:
     access_key_id: str
     secret_access_key: str
 
-    def unfinished(self) -> Iterator[Unfinished]:
+    def list_uploads(self) -> Iterator[MultipartUpload]:
         """Every unfinished upload. Raises NoAnswer."""
         before = f"{self.folder}/" if self.folder else ""
         query = {"uploads": "", "prefix": before}
         while True:
             page = _parsed(self._send("GET", "", query))
             for upload in page.iterfind("{*}Upload"):
-                yield Unfinished(
+                yield MultipartUpload(
                     upload.findtext("{*}Key", "").removeprefix(before),
                     upload.findtext("{*}UploadId", ""),
                 )
@@ -57,7 +57,7 @@ class Bucket:
                 "upload-id-marker": page.findtext("{*}NextUploadIdMarker", ""),
             }
 
-    def abort(self, upload: Unfinished) -> None:
+    def abort(self, upload: MultipartUpload) -> None:
         """Its parts are gone; also where it is not there any more. Raises NoAnswer."""
         self._send(
             "DELETE",
@@ -67,7 +67,7 @@ class Bucket:
 
     def _send(self, method: str, path: str, query: dict[str, str]) -> bytes:
         url = f"{self.endpoint}/{self.name}{quote(path)}?{_canonical(query)}"
-        headers = self.signed(method, url, datetime.now(UTC))
+        headers = self.sign(method, url, datetime.now(UTC))
         request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:  # noqa: S310
@@ -75,11 +75,11 @@ class Bucket:
         except urllib.error.HTTPError as error:
             if error.code == 404 and method == "DELETE":
                 return b""
-            raise NoAnswer(f"The object store answered {error.code}.") from error
+            raise BucketUnavailable(f"The object store answered {error.code}.") from error
         except (OSError, HTTPException) as error:
-            raise NoAnswer(f"The object store does not answer: {error}") from error
+            raise BucketUnavailable(f"The object store does not answer: {error}") from error
 
-    def signed(self, method: str, url: str, when: datetime) -> dict[str, str]:
+    def sign(self, method: str, url: str, when: datetime) -> dict[str, str]:
         """The headers of a request without a body, with its signature."""
         parts, at = urlsplit(url), when.strftime("%Y%m%dT%H%M%SZ")
         scope = f"{at[:8]}/{self.region}/s3/aws4_request"
@@ -106,7 +106,7 @@ def _parsed(text: bytes) -> ET.Element:
     try:
         return ET.fromstring(text)  # noqa: S314 - of a store that the operator chose
     except ET.ParseError as error:
-        raise NoAnswer(f"The object store's answer cannot be read: {error}.") from error
+        raise BucketUnavailable(f"The object store's answer cannot be read: {error}.") from error
 
 
 def _canonical(query: dict[str, str]) -> str:

@@ -4,9 +4,9 @@ import structlog
 from sqlalchemy import Engine
 
 from core.jobspec.status import HELD
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.database.tables import DatasetRow, JobRow, ModelRow
-from core.store.objects.multipart import NoAnswer
+from core.store.objects.multipart import BucketUnavailable
 from core.store.objects.store import Objects
 
 log = structlog.get_logger()
@@ -19,22 +19,22 @@ def remove(engine: Engine, objects: Objects) -> list[str]:
     attempt still holds the job, of a caller's whether the model or data set still awaits it. A bucket that cannot be asked
     needs a rule of its own (AbortIncompleteMultipartUpload).
     """
-    removed, bucket = objects.remove_parts(), objects.bucket()
+    removed, bucket = objects.remove_partial_writes(), objects.bucket()
     if bucket is None:
         return removed
     try:
-        for upload in bucket.unfinished():
+        for upload in bucket.list_uploads():
             if not _is_awaited(engine, upload.key):
                 bucket.abort(upload)
                 removed.append(upload.key)
-    except NoAnswer as error:
+    except BucketUnavailable as error:
         log.warning("unfinished uploads were not removed", error=str(error))
     return removed
 
 
 def _is_awaited(engine: Engine, key: str) -> bool:
     """By the store's own naming of keys (``core.store.objects.store``); what has another name is somebody else's, and left alone."""
-    with reading(engine) as session:
+    with read_session(engine) as session:
         match key.split("/"):
             case ["jobs", job_id, attempt, *_]:
                 job = session.get(JobRow, job_id)

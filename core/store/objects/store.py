@@ -18,7 +18,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from core.atomic_files import atomic_write, read_chunks, remove_partial_files
 from core.errors import CorruptObject, NotFound, RangeUnsatisfiable, TooLarge, Unavailable
-from core.settings import Settings, inside
+from core.settings import Settings, resolve_inside
 from core.store.objects.multipart import Bucket
 
 _PART_BYTES = 8 * 2**20
@@ -56,7 +56,7 @@ FOLDERS = ("jobs", "models", "datasets", "uploads")
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredObject:
     key: str
     size: int
     modified_at: int
@@ -149,7 +149,7 @@ class Objects:
     # -- reading
 
     def open(
-        self, key: str, start: int = 0, end: int | None = None, stored: int | None = None
+        self, key: str, start: int = 0, end: int | None = None, expected_size: int | None = None
     ) -> Iterator[bytes]:
         """Bytes ``start`` up to ``end`` (not included), a part at a time.
 
@@ -157,20 +157,20 @@ class Objects:
         size; Unavailable at any time.
         """
         size = self.size(key)
-        if stored is not None and size != stored:
-            raise CorruptObject(f"Object {key} has {size} bytes; {stored} were stored.")
+        if expected_size is not None and size != expected_size:
+            raise CorruptObject(f"Object {key} has {size} bytes; {expected_size} were stored.")
         end = size if end is None else min(end, size)
         if start < 0 or start > end or start >= size > 0:
             raise RangeUnsatisfiable(f"There are no bytes {start} to {end}: the object has {size}.")
         return self._parts(key, start, end)
 
-    def verified(self, key: str, size: int, sha256: str) -> Iterator[bytes]:
+    def open_verified(self, key: str, size: int, sha256: str) -> Iterator[bytes]:
         """All of the object, a part at a time, if it is what was stored.
 
         Raises CorruptObject: before the first part where its size is another, before the LAST where its SHA-256 is: whoever
         passes the parts on has not passed on all of it. NotFound, before the first, and Unavailable.
         """
-        return _verified(key, self.open(key, stored=size), sha256)
+        return _verified(key, self.open(key, expected_size=size), sha256)
 
     def fetch(
         self, key: str, path: Path, size: int, sha256: str, check: Callable[[], None] = lambda: None
@@ -182,7 +182,7 @@ class Objects:
         """
         try:
             with atomic_write(path) as file:
-                for part in self.verified(key, size, sha256):
+                for part in self.open_verified(key, size, sha256):
                     check()
                     file.write(part)
         except NotFound as error:
@@ -201,12 +201,12 @@ class Objects:
             return False
         return True
 
-    def list_objects(self, prefix: str) -> Iterator[Stored]:
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """Every object in the folder ``prefix``, in no order, one page in memory at a time. Raises Unavailable."""
         with _translated_errors(prefix):
             for batch in obstore.list(self._client(), prefix):
                 for entry in batch:
-                    yield Stored(
+                    yield StoredObject(
                         entry["path"],
                         int(entry["size"]),
                         round(entry["last_modified"].timestamp() * 1000),
@@ -216,7 +216,7 @@ class Objects:
         """Every key in the folder ``prefix``, in no order."""
         return (stored.key for stored in self.list_objects(prefix))
 
-    def list_unfinished(self, before: int) -> Iterator[Stored]:
+    def list_unfinished_writes(self, before: int) -> Iterator[StoredObject]:
         """What killed writers of an older program, which wrote folders through obstore, have left in one, unchanged since
         ``before`` (milliseconds since the epoch). What this one's leave is removed by ``core.store.objects.orphaned_uploads``.
         """
@@ -230,13 +230,13 @@ class Objects:
             with suppress(FileNotFoundError):
                 found = path.stat()
                 if found.st_mtime * 1000 < before:
-                    yield Stored(
+                    yield StoredObject(
                         path.relative_to(self._path).as_posix(),
                         found.st_size,
                         round(found.st_mtime * 1000),
                     )
 
-    def remove_unfinished(self, stored: Stored) -> None:
+    def remove_unfinished_write(self, stored: StoredObject) -> None:
         (Path(self._path) / stored.key).unlink(missing_ok=True)
 
     def signed_url(self, key: str, seconds: int) -> str | None:
@@ -252,7 +252,7 @@ class Objects:
                 )
             )
 
-    def remove_parts(self) -> list[str]:
+    def remove_partial_writes(self) -> list[str]:
         """Remove what killed processes have left half written in a folder; its names. Other stores have no such thing."""
         return remove_partial_files(self._staging) if self._scheme == "file" else []
 
@@ -313,7 +313,7 @@ class Objects:
         """A link that somebody has planted in the folder leads to no object."""
         if self._scheme != "file":
             return
-        if inside(Path(self._path), key) is None:
+        if resolve_inside(Path(self._path), key) is None:
             raise NotFoundError("a link that leads out of the store")
 
     def _put_in_folder(self, key: str, stream: Iterable[bytes]) -> None:

@@ -8,31 +8,31 @@ from typing import Literal
 from sqlalchemy import Engine
 
 from core.errors import NotFound
-from core.store.database.engine import reading
+from core.store.database.engine import read_session
 from core.store.objects import references
-from core.store.objects.references import File
+from core.store.objects.references import StoredFile
 from core.store.objects.store import Objects
 
-Wrong = Literal["missing", "size", "sha256"]
+Problem = Literal["missing", "size", "sha256"]
 
 
 @dataclass(frozen=True)
 class Verified:
-    file: File
-    wrong: Wrong | None
-    found: str = ""
+    file: StoredFile
+    problem: Problem | None
+    actual: str = ""
     """The size or SHA-256 that was found instead."""
 
 
 def verify(engine: Engine, objects: Objects) -> Iterator[Verified]:
     """Every file that a row names. Raises Unavailable."""
-    for file in references.every(engine):
+    for file in references.list_files(engine):
         verified = _verify(objects, file)
-        if verified.wrong is None or _named(engine, file.key):
+        if verified.problem is None or _named(engine, file.key):
             yield verified
 
 
-def _verify(objects: Objects, file: File) -> Verified:
+def _verify(objects: Objects, file: StoredFile) -> Verified:
     try:
         size = objects.size(file.key)
         if size != file.size:
@@ -51,5 +51,5 @@ def _verify(objects: Objects, file: File) -> Verified:
 
 def _named(engine: Engine, key: str) -> bool:
     """Meanwhile it may have been replaced, and rightly be gone."""
-    with reading(engine) as session:
-        return bool(references.named(session, [key]))
+    with read_session(engine) as session:
+        return bool(references.referenced_keys(session, [key]))

@@ -5,11 +5,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select
 
 from api.http import audit_trail
-from api.http.audit_trail import Refusals, address_of
+from api.http.audit_trail import RefusalCounter, client_address
 from core.errors import JobFailed
 from core.settings import Settings
 from core.store import jobs
-from core.store.database.engine import make_engine, reading, writing
+from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, AuditRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.api.conftest import make_key
@@ -143,10 +143,10 @@ def test_an_import_that_a_worker_refused_leaves_a_line(client: TestClient, engin
     sent = client.put(
         "/v1/models/m/content", content=(8).to_bytes(8, "little") + b"{}      "
     ).json()
-    with reading(engine) as session:
+    with read_session(engine) as session:
         job = jobs.get(session, DEFAULT_PROJECT, sent["import_job_id"])
     attempt = an_attempt(engine, job)
-    with attempt.writing() as (session, running):
+    with attempt.fenced_session() as (session, running):
         apply_retry_policy(
             session, running, JobFailed("unsafe_checkpoint", "user", "m"), RetryPolicy()
         )
@@ -159,15 +159,15 @@ def test_refusals_are_counted_for_an_hour_and_all_of_them_together_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
-    refusals = Refusals(lambda: now[0])
+    refusals = RefusalCounter(lambda: now[0])
     assert [refusals.count("a", "x") for _ in range(5)] == [1, 2, None, 4, None]
     assert refusals.count("a", "y") == refusals.count("b", "x") == 1
     now[0] = audit_trail.WINDOW_SECONDS + 1
     assert refusals.count("a", "x") == 1
     counted = [refusals.count(f"address {number}", "x") for number in range(5000)]
-    assert counted.count(1) == audit_trail.LINES_AT_ONCE - 1
+    assert counted.count(1) == audit_trail.MAX_LINES_AT_ONCE - 1
     monkeypatch.setattr(audit_trail, "MOST_KINDS", 10)
-    few = Refusals(lambda: now[0])
+    few = RefusalCounter(lambda: now[0])
     for number in range(50):
         few.count(f"address {number}", "x")
     assert len(few._seen) == 10
@@ -187,16 +187,16 @@ def test_of_an_ipv6_address_the_network_is_the_caller(host: str, address: str) -
     class Asked:
         client = type("Client", (), {"host": host})
 
-    assert address_of(Asked()) == address  # type: ignore[arg-type]
+    assert client_address(Asked()) == address  # type: ignore[arg-type]
 
 
 def test_on_postgres_it_is_the_same(postgres_url: str, settings: Settings) -> None:
     engine = make_engine(postgres_url)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         audit_trail.audit.record(
             session, action="GET \0", target="a\0b" * 200, status=404, request_id="r", times=3
         )
-    with reading(engine) as session:
+    with read_session(engine) as session:
         row = session.scalars(select(AuditRow)).one()
     engine.dispose()
     assert (row.action, len(row.target or ""), row.times) == ("GET ?", 200, 3)

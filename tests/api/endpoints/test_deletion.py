@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from core.settings import Settings
 from core.store import models
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects.store import Objects
 from tests.api.builders import SAFETENSORS, a_finished_job
@@ -95,7 +95,7 @@ def test_an_upload_whose_model_is_deleted_under_way_ends_and_leaves_nothing(
 
     def body() -> Any:
         yield SAFETENSORS
-        with writing(engine) as session:  # the service has found it awaiting by now
+        with write_session(engine) as session:  # the service has found it awaiting by now
             models.delete(session, DEFAULT_PROJECT, "mine")
         yield b" " * 2**20
 

@@ -33,7 +33,7 @@ def test_a_running_job_is_pausing_until_its_trainer_has_ended(
     assert client.post(f"/v1/jobs/{attempt.job_id}/pause").json()["status"] == "pausing"
     early = client.post(f"/v1/jobs/{attempt.job_id}/resume")
     assert (early.status_code, early.json()["code"]) == (409, "job_pausing")
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         attempts.release(session, job, "its trainer has ended behind a checkpoint")
     found = client.get(f"/v1/jobs/{attempt.job_id}").json()
     assert [change["status"] for change in found["status_history"]] == [
@@ -50,7 +50,7 @@ def test_what_has_ended_can_only_be_tried_again(
     client: TestClient, engine: Engine, action: str
 ) -> None:
     attempt = an_attempt(engine)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         apply_retry_policy(
             session,
             job,
@@ -69,7 +69,7 @@ def test_what_has_ended_can_only_be_tried_again(
 
 def test_a_job_that_succeeded_is_not_tried_again(client: TestClient, engine: Engine) -> None:
     attempt = an_attempt(engine)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job)
     refused = client.post(f"/v1/jobs/{attempt.job_id}/retry")
     assert (refused.status_code, refused.json()["code"]) == (409, "job_succeeded")
@@ -87,7 +87,7 @@ def test_a_failed_job_of_a_sweep_is_tried_again_in_its_place(
     ][0]
     attempt = attempts.claim(engine, first["id"], "worker-1", 30)
     assert attempt is not None
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         apply_retry_policy(
             session, job, JobFailed("non_finite_loss", "user", "It diverged."), RetryPolicy()
         )

@@ -139,7 +139,7 @@ def test_hostile_filters_are_refused(client: TestClient, query: str) -> None:
 
 def test_a_failed_job_says_whose_fault_it_was(client: TestClient, engine: Engine) -> None:
     attempt = an_attempt(engine)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         apply_retry_policy(
             session, job, JobFailed("loss_not_finite", "user", "The loss is NaN."), RetryPolicy()
         )
@@ -175,7 +175,7 @@ def test_a_running_job_is_cancelling_until_its_worker_obeys(
 
 def test_a_finished_job_cannot_be_cancelled(client: TestClient, engine: Engine) -> None:
     attempt = an_attempt(engine)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job)
     answer = client.post(f"/v1/jobs/{attempt.job_id}/cancel")
     assert (answer.status_code, answer.json()["code"]) == (409, "job_succeeded")

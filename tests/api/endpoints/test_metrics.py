@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from core.store import metrics
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from tests.builders import a_job
 
 
@@ -18,7 +18,7 @@ def job_id(engine: Engine) -> str:
     rows = [
         (step, {"loss": 100.0 if step == 777 else 1 / step, "rate": 0.1}) for step in range(1, 2001)
     ]
-    with writing(engine) as session:
+    with write_session(engine) as session:
         metrics.record_many(session, job.id, 1, rows)
     return job.id
 

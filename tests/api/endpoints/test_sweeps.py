@@ -31,7 +31,7 @@ def finish(engine: Engine, job_id: str, **best: float) -> None:
     """As a worker that measured these numbers."""
     attempt = attempts.claim(engine, job_id, "worker", 30)
     assert attempt is not None
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job, results={"best": best})
 
 

@@ -5,14 +5,14 @@ from sqlalchemy import Engine
 
 from core.jobspec.status import PROTOCOL
 from core.store import jobs, workers
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.api.conftest import STRANGERS_KEY, bearer, make_key
 from tests.builders import a_job, an_attempt
 
 
 def register(engine: Engine, name: str, protocol: int = PROTOCOL) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         workers.register(
             session, name, version="0.1.0", protocol=protocol, slots=2, lease_seconds=300
         )
@@ -65,7 +65,7 @@ def test_a_waiting_job_says_that_no_worker_could_take_it_and_its_etag_changes_wi
     client: TestClient, engine: Engine
 ) -> None:
     job = a_job(engine)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         jobs.get(session, DEFAULT_PROJECT, job.id).protocol = PROTOCOL + 1
     nobody = client.get(f"/v1/jobs/{job.id}")
     assert nobody.json()["pending_reason"] == "No worker is alive."

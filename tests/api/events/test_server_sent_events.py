@@ -54,7 +54,7 @@ def a_run(engine: Engine, epochs: int = 3) -> str:
     """A job that has succeeded, with an event for each epoch: queued, running, phase, epochs, succeeded."""
     attempt = an_attempt(engine)
     enter(attempt, "training")
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         for epoch in range(1, epochs + 1):
             events.append(session, job, "epoch", {"epoch": epoch})
         attempts.succeed(session, job)
@@ -172,7 +172,7 @@ def test_a_live_stream_tells_of_progress_and_events_as_they_happen_and_ends_with
         seconds=5,
     )
     began = time.monotonic()
-    with attempt.writing() as (session, row):
+    with attempt.fenced_session() as (session, row):
         attempts.succeed(session, row)
     listener.thread.join(10)
     assert time.monotonic() - began < 5
@@ -189,10 +189,10 @@ def test_many_streams_of_many_jobs_all_hear_everything_once(
     wait_until(lambda: all(listener.found for listener in listeners), what="every stream")
     for epoch in range(5):
         for attempt in attempts_:
-            with attempt.writing() as (session, job):
+            with attempt.fenced_session() as (session, job):
                 events.append(session, job, "epoch", {"epoch": epoch})
     for attempt in attempts_:
-        with attempt.writing() as (session, job):
+        with attempt.fenced_session() as (session, job):
             attempts.succeed(session, job)
     for listener in listeners:
         listener.thread.join(10)
@@ -225,7 +225,7 @@ def test_a_reconnecting_caller_misses_nothing_over_a_restart(
     wait_until(lambda: bool(before.found), what="the stream")
     first.terminate()
     before.thread.join(5)
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         events.append(session, job, "epoch", {"epoch": 1})
         attempts.succeed(session, job)
     last = [message.id for message in before.found if message.id][-1]
@@ -242,21 +242,21 @@ def test_a_silent_stream_is_kept_alive_by_comments(
 ) -> None:
     monkeypatch.setattr(server_sent_events, "COMMENT_SECONDS", 0.2)
     attempt = an_attempt(engine)
-    looked, look = itertools.count(1), server_sent_events._Look.next
+    looked, look = itertools.count(1), server_sent_events._EventCursor.next
     often = threading.Event()
 
-    def counted(self: server_sent_events._Look) -> list[bytes]:
+    def counted(self: server_sent_events._EventCursor) -> list[bytes]:
         if (
             next(looked) == 6
         ):  # between two looks there is news, of which there is little, or a comment
             often.set()
         return look(self)
 
-    monkeypatch.setattr(server_sent_events._Look, "next", counted)
+    monkeypatch.setattr(server_sent_events._EventCursor, "next", counted)
 
     def end() -> None:
         often.wait(60)
-        with attempt.writing() as (session, job):
+        with attempt.fenced_session() as (session, job):
             attempts.succeed(session, job)
 
     thread = threading.Thread(target=end)

@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select
 
 from core import queue
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.tables import IdempotencyRow
 from tests.api.conftest import Service, make_key
 from tests.builders import distillation_body, training_body
@@ -88,7 +88,7 @@ def test_a_secret_is_not_stored_for_a_replay(client: TestClient, engine: Engine)
     first, again = post(client, "k", body, "/v1/keys"), post(client, "k", body, "/v1/keys")
     assert first.json()["secret"].startswith("dk_")
     assert again.json() == {**first.json(), "secret": None}
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert first.json()["secret"] not in str(
             session.scalars(select(IdempotencyRow.response_body)).all()
         )
@@ -96,7 +96,7 @@ def test_a_secret_is_not_stored_for_a_replay(client: TestClient, engine: Engine)
 
 def test_a_request_that_is_still_running_is_a_conflict(client: TestClient, engine: Engine) -> None:
     post(client, "k")
-    with writing(engine) as session:
+    with write_session(engine) as session:
         session.scalars(select(IdempotencyRow)).one().status = "running"
     answer = post(client, "k")
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_in_progress")

@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from api.app import create_app
 from api.http import rate_limits
-from api.http.rate_limits import Buckets
+from api.http.rate_limits import TokenBuckets
 from core.settings import Settings
 from tests.api.conftest import KEY, STRANGERS_KEY, bearer
 
@@ -20,7 +20,7 @@ class Clock:
 
 def test_a_bucket_is_emptied_by_asking_and_filled_by_time() -> None:
     clock = Clock()
-    buckets = Buckets(2.0, 3.0, clock)
+    buckets = TokenBuckets(2.0, 3.0, clock)
     assert [buckets.take("a") for _ in range(4)] == [True, True, True, False]
     assert buckets.take("b")
     assert buckets.refusal("a").retry_seconds == 1
@@ -34,14 +34,14 @@ def test_a_bucket_is_emptied_by_asking_and_filled_by_time() -> None:
 
 def test_of_many_callers_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limits, "MOST_CALLERS", 2)
-    buckets = Buckets(0.001, 1.0, Clock())
+    buckets = TokenBuckets(0.001, 1.0, Clock())
     assert all(buckets.take(caller) for caller in "abc")
     assert not buckets.take("c")
     assert buckets.take("a")
 
 
 def test_without_a_limit_nothing_is_counted() -> None:
-    buckets = Buckets(0, 0)
+    buckets = TokenBuckets(0, 0)
     assert all(buckets.take("a") for _ in range(1000))
     assert buckets.quota("a") is None
 

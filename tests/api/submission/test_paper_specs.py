@@ -8,12 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
-from client import jobfile
 from core.jobspec.data import DatasetDescription
 from core.jobspec.network import ModelDescription
 from core.store import datasets, models
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
+from distill_client import spec_file
 from tests.builders import SHA256
 
 SPECS = Path(__file__).parents[3] / "docs" / "paper"
@@ -50,7 +50,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(autouse=True)
 def data_and_teachers(engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         for name, facts in DATASETS.items():
             names = tuple(map(str, range(facts["classes"])))
             row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
@@ -86,7 +86,7 @@ CASES = [(path, changes) for path in sorted(SPECS.glob("*.yaml")) for changes in
     ids=lambda it: it.stem if isinstance(it, Path) else " ".join(it) or "-",
 )
 def test_a_spec_of_the_paper_can_be_run(client: TestClient, path: Path, changes: list[str]) -> None:
-    answer = client.post("/v1/sweeps?dry_run=true", json=jobfile.load(path, changes))
+    answer = client.post("/v1/sweeps?dry_run=true", json=spec_file.load(path, changes))
     assert answer.status_code == 200, answer.json()["detail"]
     assert len(answer.json()["jobs"]) >= 2
 

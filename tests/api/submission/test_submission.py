@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from core import queue
 from core.store import datasets, models
-from core.store.database.engine import writing
+from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 from tests.api.conftest import STRANGER
 from tests.builders import (
@@ -87,7 +87,7 @@ def test_a_dry_run_refuses_what_a_submission_would_refuse(client: TestClient) ->
 
 
 def test_a_known_architecture_has_its_size_estimated(client: TestClient, engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         row = datasets.create(session, DEFAULT_PROJECT, "colour", "folder")
         from tests.builders import dataset_description
 
@@ -110,7 +110,7 @@ def test_a_job_may_name_its_data_set_by_id_and_its_teacher_by_name_id_or_job(
 ) -> None:
     teacher = a_teacher(engine)
     maker = an_attempt(engine)
-    with maker.writing() as (session, job):
+    with maker.fenced_session() as (session, job):
         student = models.publish(
             session, job, model_description(), object_key="k", size=1, sha256="0" * 64
         )
@@ -135,7 +135,7 @@ def test_an_unknown_data_set_and_an_unknown_teacher_are_both_named(client: TestC
 
 
 def test_what_is_not_ready_is_refused_with_its_state(client: TestClient, engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         datasets.create(session, DEFAULT_PROJECT, "coming", "upload", status="awaiting_upload")
         models.create(session, DEFAULT_PROJECT, "half", model_description())
     answer = client.post(

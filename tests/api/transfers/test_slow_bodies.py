@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from api.http import authenticated_route
-from api.http.problems import TooSlow
+from api.http.problems import RequestTimeout
 from api.transfers import uploads
 from core.settings import Settings
 
@@ -29,19 +29,19 @@ async def read_all(slow: Request) -> int:
 
 def test_a_json_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(authenticated_route, "BODY_SECONDS", 0.2)
-    with pytest.raises(TooSlow, match="did not arrive"):
+    with pytest.raises(RequestTimeout, match="did not arrive"):
         asyncio.run(authenticated_route._read(request(*[0.06] * 9)))
 
 
 def test_an_upload_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.1)
-    with pytest.raises(TooSlow, match="Nothing arrived"):
+    with pytest.raises(RequestTimeout, match="Nothing arrived"):
         asyncio.run(read_all(request(0, 5)))
 
 
 def test_an_upload_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.1)
-    with pytest.raises(TooSlow, match="slower than"):
+    with pytest.raises(RequestTimeout, match="slower than"):
         asyncio.run(read_all(request(*[0.03] * 100)))
 
 

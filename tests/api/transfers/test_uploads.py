@@ -10,10 +10,11 @@ from sqlalchemy import Engine
 
 from api.app import create_app
 from core import queue
-from core.jobspec.job import ImportDatasetSpec, ImportModelSpec, parse
+from core.jobspec.job import ImportDatasetSpec, ImportModelSpec
+from core.jobspec.resolved import parse
 from core.settings import Settings
 from core.store import datasets, jobs, models
-from core.store.database.engine import reading, writing
+from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects.store import Objects, upload_key
 from tests.api.builders import SAFETENSORS, sha256
@@ -77,7 +78,7 @@ def test_an_upload_is_stored_and_a_job_is_queued_to_open_it(
     )
     assert hinted == [row["import_job_id"]]
     assert b"".join(objects.open(upload_key(row_id))) == content
-    with reading(engine) as session:
+    with read_session(engine) as session:
         job = jobs.get(session, DEFAULT_PROJECT, row["import_job_id"])
         spec = parse(job.spec)
     if isinstance(spec, ImportModelSpec):
@@ -266,7 +267,7 @@ def test_what_is_ready_can_be_downloaded_and_nothing_else(
     early = client.get(f"/v1/{kind}/{row_id}/content")
     assert (early.status_code, early.json()["code"]) == (409, f"{kind[:-1]}_not_ready")
     size, digest = objects.put_stream("ready", iter([b"content"]), 100)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         if kind == "models":
             model = models.get(session, DEFAULT_PROJECT, row_id)
             models.mark_ready(
@@ -296,7 +297,7 @@ def test_what_is_ready_can_be_downloaded_and_nothing_else(
 def test_what_was_refused_says_why(client: TestClient, engine: Engine, kind: str) -> None:
     row_id = announce(client, kind)
     problem = {"code": "unreadable_checkpoint", "detail": "It is not what it seems."}
-    with writing(engine) as session:
+    with write_session(engine) as session:
         owner: Any = models if kind == "models" else datasets
         owner.mark_refused(session, owner.get(session, DEFAULT_PROJECT, row_id), problem)
     found = client.get(f"/v1/{kind}/{row_id}").json()
@@ -424,7 +425,7 @@ def test_how_a_data_set_is_to_be_read_is_said_first_and_reaches_the_import(
 
 
 def ready(engine: Engine, name: str, **changes: Any) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
         datasets.mark_ready(
             session, row, dataset_description(**changes), object_key=name, size=1, sha256="0" * 64

@@ -135,7 +135,7 @@ def write_files(root: Path, files: dict[str, bytes]) -> Path:
 
 def import_job(path: Path, **changes) -> JobFolder:
     folder = JobFolder(path)
-    folder.lay_out(ImportDatasetSpec(**{"dataset_id": "d1", "source": "upload"} | changes))
+    folder.create(ImportDatasetSpec(**{"dataset_id": "d1", "source": "upload"} | changes))
     return folder
 
 

@@ -6,23 +6,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.distillation.evaluation.attacks import correct, margin_loss, survives
+from core.distillation.evaluation.attacks import is_correct, margin_loss, survives
 from core.distillation.models.network import Classifier
 from core.jobspec.evaluation import CwAttack, PgdAttack
+from core.jobspec.resolved import ResolvedCwAttack, ResolvedPgdAttack
 
 
 class Plane(Classifier):
     """Two classes on either side of w . x + b = 0; images [B, D, 1, 1]."""
 
     def __init__(self, weight: list[float], bias: float) -> None:
-        super().__init__(channels=len(weight), normalisation="none")
+        super().__init__(channels=len(weight), normalization="none")
         self.weight, self.bias = (
             nn.Parameter(torch.tensor(weight)),
             nn.Parameter(torch.tensor(bias)),
         )
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        return normalised_BCHW
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        return normalized_BCHW
 
     def classify(self, features_BD: Tensor) -> Tensor:
         score = features_BD @ self.weight + self.bias
@@ -33,10 +34,10 @@ class Trap(Classifier):
     """Class 1 where the pixel is above 0.55, else class 0, and flat everywhere: only the random start can find the trap."""
 
     def __init__(self) -> None:
-        super().__init__(channels=1, normalisation="none")
+        super().__init__(channels=1, normalization="none")
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        return normalised_BCHW
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        return normalized_BCHW
 
     def classify(self, features_BD: Tensor) -> Tensor:
         trapped = (features_BD[:, 0] > 0.55).float()
@@ -49,9 +50,9 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 RADIUS = 0.1
 ATTACKS = [
-    PgdAttack(radius=RADIUS, step_size=0.03),
-    CwAttack(radius=RADIUS, step_size=0.03),
-    PgdAttack(radius=RADIUS, step_size=0.03, restarts=3),
+    ResolvedPgdAttack(radius=RADIUS, step_size=0.03),
+    ResolvedCwAttack(radius=RADIUS, step_size=0.03),
+    ResolvedPgdAttack(radius=RADIUS, step_size=0.03, restarts=3),
 ]
 
 
@@ -61,7 +62,7 @@ def batch_of_pixels(pixels: list[list[float]]) -> Tensor:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_on_a_linear_classifier_an_image_survives_where_its_margin_exceeds_radius_times_the_1_norm(
-    attack: PgdAttack | CwAttack,
+    attack: ResolvedPgdAttack | ResolvedCwAttack,
 ) -> None:
     network = Plane([3.0, -1.0], -1.0).eval()
     pixels = [
@@ -86,7 +87,7 @@ def test_on_a_linear_classifier_an_image_survives_where_its_margin_exceeds_radiu
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_the_ball_is_clipped_to_0_to_1(attack: PgdAttack | CwAttack) -> None:
+def test_the_ball_is_clipped_to_0_to_1(attack: ResolvedPgdAttack | ResolvedCwAttack) -> None:
     # Class 1 above 0.04: from 0.06 the attack gets below it, from 0.2 it does not.
     network = Plane([1.0], -0.04).eval()
     found = survives(
@@ -102,13 +103,16 @@ def test_the_ball_is_clipped_to_0_to_1(attack: PgdAttack | CwAttack) -> None:
 
 
 @pytest.mark.parametrize(
-    "attack", [PgdAttack(radius=0.0, step_size=0.0), CwAttack(radius=0.0, step_size=0.0)]
+    "attack",
+    [ResolvedPgdAttack(radius=0.0, step_size=0.0), ResolvedCwAttack(radius=0.0, step_size=0.0)],
 )
-def test_at_radius_zero_what_is_correct_survives(attack: PgdAttack | CwAttack) -> None:
+def test_at_radius_zero_what_is_correct_survives(
+    attack: ResolvedPgdAttack | ResolvedCwAttack,
+) -> None:
     network, labels = Plane([1.0], -0.5).eval(), torch.tensor([1, 0, 1, 0])
     images = batch_of_pixels([[0.6], [0.6], [0.4], [0.4]])
     assert torch.equal(
-        survives(attack, network, images, labels, seeded()), correct(network, images, labels)
+        survives(attack, network, images, labels, seeded()), is_correct(network, images, labels)
     )
 
 
@@ -119,10 +123,14 @@ def test_an_image_survives_restarts_if_it_survives_every_one_of_them() -> None:
         torch.zeros(64, dtype=torch.long),
     )
     many = survives(
-        PgdAttack(radius=RADIUS, step_size=0.01, restarts=4), network, images, labels, seeded(5)
+        ResolvedPgdAttack(radius=RADIUS, step_size=0.01, restarts=4),
+        network,
+        images,
+        labels,
+        seeded(5),
     )
     generator = seeded(5)
-    single = PgdAttack(radius=RADIUS, step_size=0.01)
+    single = ResolvedPgdAttack(radius=RADIUS, step_size=0.01)
     runs = torch.stack([survives(single, network, images, labels, generator) for _ in range(4)])
     assert torch.equal(many, runs.all(dim=0))
     # A quarter of all starts fall into the trap: 0.75 of the images survive one, 0.32 four.
@@ -131,10 +139,14 @@ def test_an_image_survives_restarts_if_it_survives_every_one_of_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "attack", [PgdAttack(radius=RADIUS, step_size=0.01), CwAttack(radius=RADIUS, step_size=0.01)]
+    "attack",
+    [
+        ResolvedPgdAttack(radius=RADIUS, step_size=0.01),
+        ResolvedCwAttack(radius=RADIUS, step_size=0.01),
+    ],
 )
 def test_both_attacks_start_uniformly_in_the_ball_by_their_generator(
-    attack: PgdAttack | CwAttack,
+    attack: ResolvedPgdAttack | ResolvedCwAttack,
 ) -> None:
     network, images, labels = (
         Trap().eval(),
@@ -150,7 +162,9 @@ def test_both_attacks_start_uniformly_in_the_ball_by_their_generator(
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_leaves_no_gradient_on_parameters(attack: PgdAttack | CwAttack) -> None:
+def test_an_attack_leaves_no_gradient_on_parameters(
+    attack: ResolvedPgdAttack | ResolvedCwAttack,
+) -> None:
     network = Plane([3.0, -1.0], -1.0).eval()
     survives(attack, network, batch_of_pixels([[0.5, 0.5]]), torch.tensor([1]), seeded())
     assert all(
@@ -161,9 +175,9 @@ def test_an_attack_leaves_no_gradient_on_parameters(attack: PgdAttack | CwAttack
 class Watching(Plane):
     """A plane that keeps the last images it was asked about."""
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        self.last = normalised_BCHW.detach()
-        return normalised_BCHW
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        self.last = normalized_BCHW.detach()
+        return normalized_BCHW
 
 
 def test_cw_climbs_to_its_own_confidence() -> None:
@@ -175,7 +189,7 @@ def test_cw_climbs_to_its_own_confidence() -> None:
     )
     highest = {}
     for confidence in (0.0, 50.0):
-        attack = CwAttack(radius=0.1, step_size=0.02, confidence=confidence)
+        attack = ResolvedCwAttack(radius=0.1, step_size=0.02, confidence=confidence)
         assert not survives(attack, network, images, labels, seeded()).any()
         highest[confidence] = network.last.max().item()
     assert 0.48 < highest[0.0] < 0.5
@@ -189,11 +203,11 @@ class Fixed(Classifier):
     """Says the same of every batch."""
 
     def __init__(self, logits: list[list[float]]) -> None:
-        super().__init__(channels=1, normalisation="none")
+        super().__init__(channels=1, normalization="none")
         self.logits = torch.tensor(logits)
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        return normalised_BCHW
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        return normalized_BCHW
 
     def classify(self, features_BD: Tensor) -> Tensor:
         return self.logits + 0 * features_BD
@@ -214,13 +228,16 @@ def test_logits_that_are_not_finite_are_never_correct() -> None:
         torch.full((5, 1, 1, 1), 0.5),
         torch.ones(5, dtype=torch.long),
     )
-    assert correct(network, images, labels).tolist() == [True, False, False, False, False]
+    assert is_correct(network, images, labels).tolist() == [True, False, False, False, False]
 
 
 @pytest.mark.parametrize(
-    "attack", [PgdAttack(radius=0.1, step_size=0.1), CwAttack(radius=0.1, step_size=0.1)]
+    "attack",
+    [ResolvedPgdAttack(radius=0.1, step_size=0.1), ResolvedCwAttack(radius=0.1, step_size=0.1)],
 )
-def test_logits_that_are_not_finite_survive_no_attack(attack: PgdAttack | CwAttack) -> None:
+def test_logits_that_are_not_finite_survive_no_attack(
+    attack: ResolvedPgdAttack | ResolvedCwAttack,
+) -> None:
     network, images, labels = (
         Fixed(NOT_FINITE).eval(),
         torch.full((5, 1, 1, 1), 0.5),

@@ -11,13 +11,13 @@ from foolbox.attacks import LinfProjectedGradientDescentAttack
 from torch import Tensor
 
 from core.distillation.evaluation.attacks import survives
-from core.jobspec.evaluation import CwAttack, PgdAttack
+from core.jobspec.resolved import ResolvedCwAttack, ResolvedPgdAttack
 from tests.distillation.evaluation.robust import robust_network, some_images
 
 IMAGES = 200
 RADIUS = 0.15
-PGD = PgdAttack(radius=RADIUS, step_size=RADIUS / 4)
-CW = CwAttack(radius=RADIUS, step_size=0.003 / (8 / 255) * RADIUS)
+PGD = ResolvedPgdAttack(radius=RADIUS, step_size=RADIUS / 4)
+CW = ResolvedCwAttack(radius=RADIUS, step_size=0.003 / (8 / 255) * RADIUS)
 
 
 class Cw(LinfProjectedGradientDescentAttack):  # type: ignore[misc]
@@ -39,7 +39,9 @@ KINDS = [(LinfProjectedGradientDescentAttack, PGD), (Cw, CW)]
 
 
 def theirs(
-    kind: type[LinfProjectedGradientDescentAttack], settings: PgdAttack | CwAttack, seed: int
+    kind: type[LinfProjectedGradientDescentAttack],
+    settings: ResolvedPgdAttack | ResolvedCwAttack,
+    seed: int,
 ) -> Tensor:
     """Which images survive. Foolbox draws its start of torch's global generator as we do of ours: one seed, one start."""
     images, labels = some_images(IMAGES).batch(torch.arange(IMAGES))
@@ -52,7 +54,7 @@ def theirs(
     return ~broken
 
 
-def ours(settings: PgdAttack | CwAttack, seed: int) -> Tensor:
+def ours(settings: ResolvedPgdAttack | ResolvedCwAttack, seed: int) -> Tensor:
     images, labels = some_images(IMAGES).batch(torch.arange(IMAGES))
     return survives(settings, robust_network(), images, labels, torch.Generator().manual_seed(seed))
 
@@ -60,7 +62,9 @@ def ours(settings: PgdAttack | CwAttack, seed: int) -> Tensor:
 @pytest.mark.parametrize(("kind", "settings"), KINDS)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_from_the_same_starts_the_same_images_survive_but_for_one_in_200(
-    kind: type[LinfProjectedGradientDescentAttack], settings: PgdAttack | CwAttack, seed: int
+    kind: type[LinfProjectedGradientDescentAttack],
+    settings: ResolvedPgdAttack | ResolvedCwAttack,
+    seed: int,
 ) -> None:
     mine, other = ours(settings, seed), theirs(kind, settings, seed)
     assert 0.3 < mine.float().mean() < 0.9
@@ -69,7 +73,7 @@ def test_from_the_same_starts_the_same_images_survive_but_for_one_in_200(
 
 @pytest.mark.parametrize(("kind", "settings"), KINDS)
 def test_from_other_starts_as_many_survive_but_for_one_in_200(
-    kind: type[LinfProjectedGradientDescentAttack], settings: PgdAttack | CwAttack
+    kind: type[LinfProjectedGradientDescentAttack], settings: ResolvedPgdAttack | ResolvedCwAttack
 ) -> None:
     """On average: from one start to the next the number changes by more than that."""
     mine = sum(int(ours(settings, seed).sum()) for seed in range(10))

@@ -9,7 +9,8 @@ from core.distillation.evaluation import Finding
 from core.distillation.evaluation.accuracy import measure
 from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.models.network import Classifier
-from core.jobspec.evaluation import STANDARD_STAGES, AutoAttack, CwAttack, PgdAttack, Stage
+from core.jobspec.evaluation import STANDARD_STAGES, Stage
+from core.jobspec.resolved import ResolvedAutoAttack, ResolvedCwAttack, ResolvedPgdAttack
 
 SIDE, CLASSES = 8, 4
 REACH = {"linf": 0.06, "l2": 0.24}
@@ -27,10 +28,10 @@ class TwoOfFour(Classifier):
     """Class 0 where the score is above 0, else class 1; classes 2 and 3 are far behind."""
 
     def __init__(self) -> None:
-        super().__init__(channels=1, normalisation="none")
+        super().__init__(channels=1, normalization="none")
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        return normalised_BCHW.flatten(1)[:, :, None, None]
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        return normalized_BCHW.flatten(1)[:, :, None, None]
 
     def classify(self, features_BD: Tensor) -> Tensor:
         score_B = self.score(features_BD)
@@ -93,7 +94,10 @@ def in_and_out_of_reach(
 
 def kept(network: Classifier, images: Images, norm: str, stages: tuple[Stage, ...]) -> list[bool]:
     """Which images stand, one at a time."""
-    settings, found = AutoAttack(norm=norm, radius=REACH[norm], stages=stages, queries=3000), []
+    settings, found = (
+        ResolvedAutoAttack(norm=norm, radius=REACH[norm], stages=stages, queries=3000),
+        [],
+    )
     for place in range(len(images)):
         one = images.subset(torch.tensor([place]))
         *_, finding = autoattack(network, one, settings, classes=CLASSES, batch_size=1, seed=0)
@@ -114,10 +118,10 @@ def test_autoattack_breaks_exactly_what_is_within_reach(
     assert kept(network, images, norm, stages) == expected
 
 
-@pytest.mark.parametrize("attack", [PgdAttack, CwAttack])
+@pytest.mark.parametrize("attack", [ResolvedPgdAttack, ResolvedCwAttack])
 @pytest.mark.parametrize("kind", ["plane", "cube"])
 def test_pgd_and_cw_break_exactly_what_is_within_reach(
-    attack: type[PgdAttack | CwAttack], kind: str
+    attack: type[ResolvedPgdAttack | ResolvedCwAttack], kind: str
 ) -> None:
     network = Plane("linf") if kind == "plane" else Cube()
     images, expected = in_and_out_of_reach(network, "linf", 0.95)

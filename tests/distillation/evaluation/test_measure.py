@@ -11,23 +11,23 @@ from core.distillation.data.images import Images
 from core.distillation.evaluation import Finding, Step, accuracy, measure
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
-from core.jobspec.evaluation import CwAttack, PgdAttack
+from core.jobspec.resolved import ResolvedCwAttack, ResolvedPgdAttack
 from core.summary_statistics import wilson
 
 RADIUS = 20 / 255
-PGD = PgdAttack(radius=RADIUS, step_size=RADIUS / 4)
-CW = CwAttack(radius=RADIUS, step_size=RADIUS / 4)
+PGD = ResolvedPgdAttack(radius=RADIUS, step_size=RADIUS / 4)
+CW = ResolvedCwAttack(radius=RADIUS, step_size=RADIUS / 4)
 
 
 class Threshold(Classifier):
     """Of images of one pixel: class 1 above 127.5 / 255, else class 0; of a third class it never speaks."""
 
     def __init__(self) -> None:
-        super().__init__(channels=1, normalisation="none")
+        super().__init__(channels=1, normalization="none")
         self.slope = nn.Parameter(torch.tensor(10.0))
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        return normalised_BCHW
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        return normalized_BCHW
 
     def classify(self, features_BD: Tensor) -> Tensor:
         score = self.slope * (features_BD[:, 0] - 0.5)
@@ -38,10 +38,10 @@ class Trap(Classifier):
     """Class 1 where the pixel is above 0.52, and flat everywhere: only the random start decides."""
 
     def __init__(self) -> None:
-        super().__init__(channels=1, normalisation="none")
+        super().__init__(channels=1, normalization="none")
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        return normalised_BCHW
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        return normalized_BCHW
 
     def classify(self, features_BD: Tensor) -> Tensor:
         trapped = (features_BD[:, 0] > 0.52).float()
@@ -91,11 +91,11 @@ def test_clean_accuracy_is_the_share_of_all_images_and_of_each_class(batch_size:
 
 
 @pytest.mark.parametrize(
-    "attack", [PGD, CW, PgdAttack(radius=RADIUS, step_size=RADIUS / 4, restarts=3)]
+    "attack", [PGD, CW, ResolvedPgdAttack(radius=RADIUS, step_size=RADIUS / 4, restarts=3)]
 )
 @pytest.mark.parametrize("batch_size", [4, 100])
 def test_robust_accuracy_counts_correct_under_attack_over_all_images(
-    attack: PgdAttack | CwAttack, batch_size: int
+    attack: ResolvedPgdAttack | ResolvedCwAttack, batch_size: int
 ) -> None:
     images = pixels(VALUES, LABELS)
     found = result(measure(Threshold(), images, attack, classes=3, batch_size=batch_size, seed=0))
@@ -103,7 +103,7 @@ def test_robust_accuracy_counts_correct_under_attack_over_all_images(
 
 
 def test_an_attack_of_radius_zero_gives_the_clean_accuracy() -> None:
-    nothing = PgdAttack(radius=0.0, step_size=0.0)
+    nothing = ResolvedPgdAttack(radius=0.0, step_size=0.0)
     assert (
         result(
             measure(Threshold(), pixels(VALUES, LABELS), nothing, classes=3, batch_size=5, seed=0)
@@ -118,7 +118,7 @@ def test_robust_accuracy_falls_with_the_radius() -> None:
             measure(
                 Threshold(),
                 pixels(VALUES, LABELS),
-                PgdAttack(radius=value / 255, step_size=value / 1020),
+                ResolvedPgdAttack(radius=value / 255, step_size=value / 1020),
                 classes=3,
                 batch_size=100,
                 seed=0,
@@ -136,7 +136,7 @@ def test_progress_is_the_number_of_images_done_after_every_batch_and_the_accurac
     *steps, last = measure(
         Threshold(), pixels(VALUES, LABELS), None, classes=3, batch_size=4, seed=0
     )
-    assert [(step.done, step.of) for step in steps if isinstance(step, Step)] == [
+    assert [(step.completed, step.total) for step in steps if isinstance(step, Step)] == [
         (4, 14),
         (8, 14),
         (12, 14),
@@ -146,7 +146,7 @@ def test_progress_is_the_number_of_images_done_after_every_batch_and_the_accurac
 
 
 def test_a_measure_goes_on_from_any_of_its_steps_to_the_same_accuracy() -> None:
-    attack = PgdAttack(radius=0.1, step_size=0.01)
+    attack = ResolvedPgdAttack(radius=0.1, step_size=0.01)
     images = pixels([127 + each for each in range(-20, 20)], [0, 1] * 20)
     common = {"classes": 3, "batch_size": 7, "seed": 4}
     *steps, whole = measure(Trap(), images, attack, **common)
@@ -190,7 +190,7 @@ def random_images(count: int = 30) -> Images:
 
 @pytest.mark.parametrize("attack", [None, PGD, CW])
 def test_the_result_does_not_depend_on_the_mode_before_and_the_mode_is_restored(
-    attack: PgdAttack | CwAttack | None,
+    attack: ResolvedPgdAttack | ResolvedCwAttack | None,
 ) -> None:
     network = network_with_batch_norm()
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}
@@ -228,7 +228,7 @@ def test_the_mode_is_restored_where_the_measurement_is_given_up_half_way() -> No
 
 def survivors(seed: int, index: int = 0, batch_size: int = 50, count: int = 200) -> float:
     images = pixels([127] * count, [0] * count)
-    attack = PgdAttack(radius=RADIUS, step_size=RADIUS / 4, steps=1)
+    attack = ResolvedPgdAttack(radius=RADIUS, step_size=RADIUS / 4, steps=1)
     return result(
         measure(Trap(), images, attack, classes=2, batch_size=batch_size, seed=seed, index=index)
     ).value

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.distillation.__main__ import job as build
+from core.distillation.__main__ import create_run as build
 from core.distillation.jobs.dataset_import import import_dataset
 from core.job_folder import Ended, FileReady, JobFolder, Measured
 from core.jobspec.compatibility import held_out_images, problems, steps_per_epoch
@@ -56,7 +56,7 @@ def laid_out(path: Path, stored: JobFolder, **changes: Any) -> JobFolder:
     folder, dataset = JobFolder(path), stored.read_dataset()
     spec = AdversarialTrainingSpec.model_validate(BODY | changes)
     assert problems(spec, dataset, None) == []
-    folder.lay_out(resolve(spec, dataset), dataset=dataset)
+    folder.create(resolve(spec, dataset), dataset=dataset)
     os.link(stored.dataset_file, folder.dataset_file)
     return folder
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from core.distillation.models import from_description, weights
+from core.distillation.models import from_description
+from core.distillation.models.safetensors_weights import serialize_weights
 from core.job_folder import JobFolder, Measured
 from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
@@ -33,7 +34,7 @@ def folder_of(path: Path, **changes: Any) -> JobFolder:
         **changes,
     }
     folder = JobFolder(path)
-    folder.lay_out(
+    folder.create(
         resolve(EvaluationJobSpec.model_validate(body), DIGITS),
         model=TEACHER,
         teacher=TEACHER,
@@ -44,7 +45,7 @@ def folder_of(path: Path, **changes: Any) -> JobFolder:
     with torch.no_grad():
         network.linear.bias.zero_()
     for place in (folder.model_weights, folder.teacher_weights):
-        place.write_bytes(weights.to_bytes(network, {}))
+        place.write_bytes(serialize_weights(network, {}))
     return folder
 
 

@@ -3,7 +3,7 @@ import errno
 import pytest
 import torch
 
-from core.distillation.jobs.failures import diagnosis
+from core.distillation.jobs.failures import classify_failure
 
 
 def raised_by_torch_for_too_large_a_tensor() -> RuntimeError:
@@ -13,7 +13,7 @@ def raised_by_torch_for_too_large_a_tensor() -> RuntimeError:
 
 
 def test_out_of_memory_on_a_cpu_is_called_that() -> None:
-    ended = diagnosis(raised_by_torch_for_too_large_a_tensor())
+    ended = classify_failure(raised_by_torch_for_too_large_a_tensor())
     assert (ended.code, ended.failure_class) == ("out_of_memory", "infrastructure")
 
 
@@ -55,6 +55,6 @@ def test_out_of_memory_on_a_cpu_is_called_that() -> None:
 def test_whose_fault_an_unforeseen_exception_is(
     error: Exception, code: str, failure_class: str
 ) -> None:
-    ended = diagnosis(error)
+    ended = classify_failure(error)
     assert (ended.outcome, ended.code, ended.failure_class) == ("failed", code, failure_class)
     assert ended.message

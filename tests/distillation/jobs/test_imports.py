@@ -32,7 +32,7 @@ def test_an_import_that_nobody_stops_succeeds(folder: JobFolder) -> None:
 
 @pytest.mark.parametrize("reason", ["cancel", "release"])
 def test_an_import_looks_for_a_request_to_stop(folder: JobFolder, reason: str) -> None:
-    folder.ask_to_stop(reason)
+    folder.request_stop(reason)
     assert run(folder, threading.Event()) == Ended(
         outcome="stopped", message=f"Stopped on request ({reason})."
     )

@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from core.atomic_files import sha256_of
 from core.distillation.jobs.model_import import import_model
-from core.distillation.models import build, weights
+from core.distillation.models import build
+from core.distillation.models.safetensors_weights import load_weights, serialize_weights
 from core.errors import CorruptObject, Refused
 from core.job_folder import FileReady, Imported, JobFolder
 from core.jobspec.job import ImportModelSpec
@@ -23,7 +24,7 @@ DESCRIPTION = ModelDescription(
 @pytest.fixture
 def folder(tmp_path: Path) -> JobFolder:
     folder = JobFolder(tmp_path / "job")
-    folder.lay_out(ImportModelSpec(model_id="model-1", description=DESCRIPTION))
+    folder.create(ImportModelSpec(model_id="model-1", description=DESCRIPTION))
     return folder
 
 
@@ -60,9 +61,9 @@ def test_a_refused_upload_publishes_nothing(folder):
 
 
 def test_weights_written_and_read_again_are_the_same_bits(small, tmp_path, images):
-    (tmp_path / "weights").write_bytes(weights.to_bytes(small, {"description": "{}"}))
+    (tmp_path / "weights").write_bytes(serialize_weights(small, {"description": "{}"}))
     target = build("small_cnn", 10, width=4).eval()
-    weights.read(target, tmp_path / "weights")
+    load_weights(target, tmp_path / "weights")
     assert all(
         torch.equal(tensor, small.state_dict()[key]) for key, tensor in target.state_dict().items()
     )
@@ -71,9 +72,9 @@ def test_weights_written_and_read_again_are_the_same_bits(small, tmp_path, image
 
 
 def test_weights_in_another_memory_layout_or_format_give_the_same_file(small):
-    plain = weights.to_bytes(small)
-    assert weights.to_bytes(small.to(memory_format=torch.channels_last)) == plain
-    assert weights.to_bytes(small.double()) == plain
+    plain = serialize_weights(small)
+    assert serialize_weights(small.to(memory_format=torch.channels_last)) == plain
+    assert serialize_weights(small.double()) == plain
 
 
 @pytest.mark.parametrize("change", ["a key less", "a key more", "another shape", "cut short"])
@@ -89,4 +90,4 @@ def test_a_weight_file_that_is_not_exactly_this_network_s_is_corrupt(change, sma
     if change == "cut short":
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CorruptObject, match="does not hold the weights of a SmallCnn"):
-        weights.read(small, path)
+        load_weights(small, path)

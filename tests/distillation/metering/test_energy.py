@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.distillation.metering import energy
-from core.distillation.metering.energy import Counter, Meter, gpu_counter, meter
+from core.distillation.metering.energy import Counter, Meter, gpu_counter, make_meter
 from core.distillation.metering.stopwatch import Stopwatch
 from core.distillation.run_state import RunState
 
@@ -35,43 +35,43 @@ def test_packages_are_added_up_and_their_parts_are_not_counted_twice(powercap: P
         zone(powercap, "intel-rapl:1", 100),
         zone(powercap, "intel-rapl:0:0", 5),
     )
-    it = meter(CPU)
+    it = make_meter(CPU)
     (
         zone(powercap, "intel-rapl:0", 12),
         zone(powercap, "intel-rapl:1", 103),
         zone(powercap, "intel-rapl:0:0", 900),
     )
-    assert it.taken() == pytest.approx(5)
+    assert it.read_and_reset() == pytest.approx(5)
     assert it.source == "2 processor packages (RAPL)"
-    assert it.taken() == 0
+    assert it.read_and_reset() == 0
 
 
 def test_a_counter_that_begins_again_at_0_loses_nothing(powercap: Path) -> None:
     zone(powercap, "intel-rapl:0", 990, most=1000)
-    it = meter(CPU)
+    it = make_meter(CPU)
     for joules, total in ((995, 5), (3, 13), (3, 13), (10, 20)):
         zone(powercap, "intel-rapl:0", joules, most=1000)
-        it.look()
+        it.sample()
         assert it.sum == pytest.approx(total)
 
 
 def test_a_machine_without_counters_knows_nothing(powercap: Path) -> None:
-    it = meter(CPU)
-    assert (it.taken(), it.source) == (None, None)
+    it = make_meter(CPU)
+    assert (it.read_and_reset(), it.source) == (None, None)
 
 
 def test_a_counter_that_may_not_be_read_is_no_counter(powercap: Path) -> None:
     (zone(powercap, "intel-rapl:0", 1) / "energy_uj").unlink()
-    assert meter(CPU).taken() is None
+    assert make_meter(CPU).read_and_reset() is None
 
 
 def test_a_counter_that_is_gone_half_way_makes_the_sum_unknown(powercap: Path) -> None:
     made = zone(powercap, "intel-rapl:0", 1)
-    it = meter(CPU)
+    it = make_meter(CPU)
     (made / "energy_uj").unlink()
-    assert it.taken() is None
+    assert it.read_and_reset() is None
     zone(powercap, "intel-rapl:0", 2)
-    assert it.taken() is None
+    assert it.read_and_reset() is None
 
 
 def test_a_long_phase_is_looked_at_in_between(
@@ -80,11 +80,11 @@ def test_a_long_phase_is_looked_at_in_between(
     """The counter turns over twice, which one reading at the end could not tell."""
     monkeypatch.setattr(energy, "LOOK_SECONDS", 0.0)
     zone(powercap, "intel-rapl:0", 900)
-    watch, state = Stopwatch(meter(CPU)), RunState()
+    watch, state = Stopwatch(make_meter(CPU)), RunState()
     for joules in (100, 900, 100):
         zone(powercap, "intel-rapl:0", joules)
-        assert not watch.save_due(1000)
-    watch.count(state, "training")
+        assert not watch.checkpoint_due(1000)
+    watch.record_phase(state, "training")
     assert state.joules == {"training": pytest.approx(200 + 800 + 200)}
 
 
@@ -92,11 +92,11 @@ def test_attempts_add_up_and_one_that_does_not_know_makes_the_sum_unknown() -> N
     values = iter([0.0, 5.0, 9.0, 0.0, 1.0])
     state, counter = RunState(), Counter(lambda: next(values))
     first = Stopwatch(Meter([counter], "a counter"))
-    first.count(state, "training")
-    first.count(state, "evaluating")
-    Stopwatch(Meter([counter], "a counter")).count(state, "evaluating")
+    first.record_phase(state, "training")
+    first.record_phase(state, "evaluating")
+    Stopwatch(Meter([counter], "a counter")).record_phase(state, "evaluating")
     assert state.joules == {"training": 5.0, "evaluating": 5.0}
-    Stopwatch(Meter([], None)).count(state, "evaluating")
+    Stopwatch(Meter([], None)).record_phase(state, "evaluating")
     assert state.joules == {"training": 5.0, "evaluating": None}
 
 
@@ -124,7 +124,7 @@ def test_a_gpu_is_found_by_its_uuid_and_counts_in_millijoules() -> None:
     nvml: Any = FakeNvml()
     it = Meter([gpu_counter(nvml, "GPU-1")], "the GPU (NVML)")
     nvml.millijoules = 6500
-    assert (it.taken(), nvml.asked_for) == (1.5, b"GPU-1")
+    assert (it.read_and_reset(), nvml.asked_for) == (1.5, b"GPU-1")
 
 
 def test_a_gpu_that_does_not_count_is_an_error_of_the_library() -> None:
@@ -135,12 +135,12 @@ def test_a_gpu_that_does_not_count_is_an_error_of_the_library() -> None:
 
 @pytest.mark.gpu
 def test_a_gpu_counts_what_it_takes() -> None:
-    it = meter(torch.device("cuda"))
+    it = make_meter(torch.device("cuda"))
     square = torch.ones(4096, 4096, device="cuda")
     for _ in range(200):
         square = square @ square / 4096
     torch.cuda.synchronize()
-    joules = it.taken()
+    joules = it.read_and_reset()
     assert it.source is not None
     assert "NVML" in it.source
     assert joules is not None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.distillation.methods import Method, Outcome
+from core.distillation.methods import Method, MethodLoss
 from core.distillation.models.small_cnn import SmallCnn
 
 Network = Callable[[Tensor], Tensor]
@@ -38,13 +38,13 @@ def gradients(network: SmallCnn) -> dict[str, Tensor]:
 
 
 def assert_descends(
-    outcome: Outcome, student: SmallCnn, plain_student: SmallCnn, expected: Tensor
+    outcome: MethodLoss, student: SmallCnn, plain_student: SmallCnn, expected: Tensor
 ) -> None:
     """The loss has the value ``expected``, and its gradient with respect to the student."""
     torch.testing.assert_close(
-        outcome.loss.detach().double(), expected.detach(), rtol=1e-4, atol=1e-7
+        outcome.total.detach().double(), expected.detach(), rtol=1e-4, atol=1e-7
     )
-    outcome.loss.backward()
+    outcome.total.backward()
     expected.backward()
     found, wanted = gradients(student), gradients(plain_student)
     assert set(found) == set(wanted)
@@ -63,7 +63,7 @@ def assert_climbs(
 ) -> None:
     """The adversary's objective has the value and the gradient that ``formula`` has of images in double precision."""
     method.student.eval()
-    objective = method.inner(method.begin(images, labels))
+    objective = method.inner(method.prepare_batch(images, labels))
     x, plain = adversarial.clone().requires_grad_(), adversarial.double().requires_grad_()
     value, expected = objective(x), formula(plain)
     assert value.shape == (len(images),)

@@ -29,7 +29,7 @@ def test_eq_4_has_beta_on_the_adversarial_term(
         in_double(student, training=True),
         in_double(teacher, training=False),
     )
-    outcome = method.outer(method.begin(images, labels), adversarial)
+    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
 
     x, x_hat = images.double(), adversarial.double()
     clean = kl(plain_teacher(x), plain_student(x)).sum() / 6
@@ -43,9 +43,9 @@ def test_eq_4_has_beta_on_the_adversarial_term(
         attacked.item(), rel=1e-4
     )
     loss = (1 - beta) * clean + beta * attacked
-    assert outcome.loss.item() == pytest.approx(loss.item(), rel=1e-4)
+    assert outcome.total.item() == pytest.approx(loss.item(), rel=1e-4)
 
-    outcome.loss.backward()
+    outcome.total.backward()
     loss.backward()
     expected = gradients(plain_student)
     assert set(gradients(student)) == set(expected)
@@ -63,7 +63,7 @@ def test_eq_2_climbs_the_kl_from_the_teachers_clean_prediction(
 ) -> None:
     student.eval()
     method = Arkd(Settings(), student, teacher)
-    objective = method.inner(method.begin(images, labels))
+    objective = method.inner(method.prepare_batch(images, labels))
     x_hat = adversarial.clone().requires_grad_()
     value = objective(x_hat)
     (gradient,) = torch.autograd.grad(value.sum(), x_hat)
@@ -85,7 +85,7 @@ def test_eq_3_climbs_through_both_networks(
 ) -> None:
     student.eval()
     method = Arkd(Settings(adaptive=True), student, teacher)
-    objective = method.inner(method.begin(images, labels))
+    objective = method.inner(method.prepare_batch(images, labels))
     x_hat = adversarial.clone().requires_grad_()
     value = objective(x_hat)
     (gradient,) = torch.autograd.grad(value.sum(), x_hat)
@@ -119,7 +119,7 @@ def test_the_adversary_leaves_no_gradient_on_any_parameter_and_no_trace_in_runni
     with mode(student, "eval"):
         found = attack(
             PgdSettings(radius=0.1, step_size=0.05, steps=3),
-            method.inner(method.begin(images, labels)),
+            method.inner(method.prepare_batch(images, labels)),
             images,
             seeded(),
         )
@@ -129,7 +129,7 @@ def test_the_adversary_leaves_no_gradient_on_any_parameter_and_no_trace_in_runni
         assert all(parameter.grad is None for parameter in network.parameters())
         assert all(torch.equal(buffer, kept[name]) for name, buffer in network.named_buffers())
     assert not found.requires_grad
-    objective = method.inner(method.begin(images, labels))
+    objective = method.inner(method.prepare_batch(images, labels))
     with mode(student, "eval"):
         assert objective(found).sum() > objective(images).sum()
 
@@ -144,7 +144,7 @@ def test_the_adversaries_of_eq_2_and_eq_3_differ(
         found.append(
             attack(
                 PgdSettings(radius=0.1, step_size=0.05, steps=3),
-                method.inner(method.begin(images, labels)),
+                method.inner(method.prepare_batch(images, labels)),
                 images,
                 seeded(),
             )
@@ -162,7 +162,7 @@ def test_no_gradient_reaches_the_teacher(
     adaptive: bool,
 ) -> None:
     method = Arkd(Settings(adaptive=adaptive), student, teacher)
-    method.outer(method.begin(images, labels), adversarial).loss.backward()
+    method.outer(method.prepare_batch(images, labels), adversarial).total.backward()
     assert all(
         parameter.grad is None and not parameter.requires_grad for parameter in teacher.parameters()
     )
@@ -179,7 +179,7 @@ def test_the_teacher_is_put_into_eval_mode_and_its_running_statistics_stay(
 ) -> None:
     before = running_statistics(teacher)
     method = Arkd(Settings(), student, teacher.train())
-    method.outer(method.begin(images, labels), adversarial)
+    method.outer(method.prepare_batch(images, labels), adversarial)
     assert not teacher.training
     assert all(torch.equal(buffer, before[name]) for name, buffer in teacher.named_buffers())
 
@@ -191,7 +191,7 @@ def test_the_outer_step_takes_the_clean_and_the_adversarial_batchs_statistics_ap
     running = student.bn1.running_mean.clone()
     for batch in (images, adversarial):
         running = 0.9 * running + 0.1 * student.conv1(batch).mean(dim=(0, 2, 3))
-    method.outer(method.begin(images, labels), adversarial)
+    method.outer(method.prepare_batch(images, labels), adversarial)
     torch.testing.assert_close(student.bn1.running_mean, running)
     assert student.bn1.num_batches_tracked.item() == 2
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.distillation.methods import When
+from core.distillation.methods import TrainingPosition
 from core.distillation.methods.at_prm import AtPrm, MixedBatch, cutmix, mixup
 from core.distillation.models.small_cnn import SmallCnn
 from core.jobspec.training.methods import AtPrmSettings as Settings
@@ -24,7 +24,7 @@ def test_without_masks_and_mixing_it_is_pgd_at(
 ) -> None:
     plain = in_double(patched, True)
     method = AtPrm(Settings(masked=0, **PLAIN), patched)
-    outcome = method.outer(method.begin(images, labels), adversarial)
+    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
     assert_descends(
         outcome, patched, plain, cross_entropy(plain(adversarial.double()), labels).mean()
     )
@@ -35,18 +35,21 @@ def test_the_share_of_masked_patches_falls_to_nothing_over_the_first_epochs(
 ) -> None:
     method = AtPrm(Settings(masked=0.8, ramp_epochs=5), patched)
     rates = [
-        method.rate(When(step, steps_per_epoch=10, epochs=20)) for step in (0, 25, 49, 50, 150)
+        method.rate(TrainingPosition(step, steps_per_epoch=10, epochs=20))
+        for step in (0, 25, 49, 50, 150)
     ]
     assert rates == pytest.approx([0.8, 0.4, 0.8 / 50, 0, 0])
-    assert AtPrm(Settings(ramp_epochs=0), patched).rate(When()) == 0
+    assert AtPrm(Settings(ramp_epochs=0), patched).rate(TrainingPosition()) == 0
 
 
 def test_masked_patches_are_clean_and_all_others_attacked(
     patched: SmallCnn, images: Tensor, adversarial: Tensor
 ) -> None:
     method = AtPrm(Settings(masked=1.0, ramp_epochs=2, **PLAIN), patched)
-    batch = method.begin(
-        images, torch.zeros(6, dtype=torch.long), When(step=10, steps_per_epoch=10, epochs=2)
+    batch = method.prepare_batch(
+        images,
+        torch.zeros(6, dtype=torch.long),
+        TrainingPosition(step=10, steps_per_epoch=10, epochs=2),
     )  # half of them
     torch.manual_seed(0)
     mixed = method.masked(batch, adversarial)
@@ -56,8 +59,10 @@ def test_masked_patches_are_clean_and_all_others_attacked(
     )
     assert (clean | attacked).all()
     assert 0.3 < clean.float().mean() < 0.7
-    everything = method.begin(
-        images, torch.zeros(6, dtype=torch.long), When(step=0, steps_per_epoch=10, epochs=2)
+    everything = method.prepare_batch(
+        images,
+        torch.zeros(6, dtype=torch.long),
+        TrainingPosition(step=0, steps_per_epoch=10, epochs=2),
     )
     assert torch.equal(method.masked(everything, adversarial), images)
 
@@ -67,7 +72,7 @@ def test_images_and_labels_are_mixed_with_those_of_the_reversed_batch(
 ) -> None:
     method = AtPrm(Settings(masked=0, mixup=0.8, cutmix=0, label_smoothing=0.1), patched)
     torch.manual_seed(4)
-    batch = method.begin(images, labels)
+    batch = method.prepare_batch(images, labels)
     assert isinstance(batch, MixedBatch)
     assert 0 < batch.share < 1
     torch.testing.assert_close(

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.distillation.methods import When, build
+from core.distillation.methods import TrainingPosition, build
 from core.distillation.models.small_cnn import SmallCnn
+from core.jobspec.resolved import ResolvedIadSettings
 from core.jobspec.training import methods as spec
 from tests.distillation.methods.plain import (
     assert_climbs,
@@ -21,7 +22,7 @@ CLASSES = 4
 
 @pytest.mark.parametrize(
     "settings",
-    [spec.ArdSettings(), spec.IadSettings(begin=0), spec.AkdSettings()],
+    [spec.ArdSettings(), ResolvedIadSettings(begin=0), spec.AkdSettings()],
     ids=lambda it: it.name,
 )
 def test_ard_iad_and_akd_climb_the_cross_entropy_of_the_student(
@@ -81,7 +82,7 @@ def test_ard_follows_the_teachers_clean_prediction_softened(
 ) -> None:
     plain, asked, t = in_double(student, True), in_double(teacher, False), settings.temperature
     method = build(settings, student, teacher)
-    outcome = method.outer(method.begin(images, labels), adversarial)
+    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
     target = asked(images.double()).detach()
     distilled = t * t * kl(target / t, plain(adversarial.double()) / t).sum() / 6 / divisor
     expected = settings.alpha * distilled
@@ -105,14 +106,15 @@ def test_iad_adds_introspection_where_the_teacher_is_not_trusted(
 ) -> None:
     plain, asked = in_double(student, True), in_double(teacher, False)
     method = build(
-        spec.IadSettings(
+        ResolvedIadSettings(
             begin=2, temperature=temperature, weigh_teacher=weigh_teacher, exponent=0.5
         ),
         student,
         teacher,
     )
     outcome = method.outer(
-        method.begin(images, labels, When(step=20, steps_per_epoch=10, epochs=5)), adversarial
+        method.prepare_batch(images, labels, TrainingPosition(step=20, steps_per_epoch=10, epochs=5)),
+        adversarial,
     )
     target, x_hat = asked(images.double()).detach(), adversarial.double()
     trust = probabilities(asked(x_hat).detach())[torch.arange(6), labels] ** 0.5
@@ -121,7 +123,7 @@ def test_iad_adds_introspection_where_the_teacher_is_not_trusted(
     first = (trust * followed if weigh_teacher else followed).mean()
     # The student's own clean prediction is not detached.
     second = ((1 - trust) * kl(plain(images.double()), plain(x_hat))).mean()
-    assert outcome.watched["trust"].item() == pytest.approx(trust.mean().item(), rel=1e-4)
+    assert outcome.metrics["trust"].item() == pytest.approx(trust.mean().item(), rel=1e-4)
     assert_descends(outcome, student, plain, first + second)
 
 
@@ -129,9 +131,10 @@ def test_before_its_time_iad_only_follows_the_teacher(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     plain, asked = in_double(student, True), in_double(teacher, False)
-    method = build(spec.IadSettings(begin=2), student, teacher)
+    method = build(ResolvedIadSettings(begin=2), student, teacher)
     outcome = method.outer(
-        method.begin(images, labels, When(step=19, steps_per_epoch=10, epochs=5)), adversarial
+        method.prepare_batch(images, labels, TrainingPosition(step=19, steps_per_epoch=10, epochs=5)),
+        adversarial,
     )
     assert list(outcome.terms) == ["distillation"]
     assert_descends(
@@ -163,7 +166,7 @@ def test_rslad_follows_the_teachers_clean_prediction_on_both_images(
 ) -> None:
     plain, target = in_double(student, True), in_double(teacher, False)(images.double()).detach()
     method = build(settings, student, teacher)
-    outcome = method.outer(method.begin(images, labels), adversarial)
+    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
     both = (1 - clean) * kl(target, plain(adversarial.double())) + clean * kl(
         target, plain(images.double())
     )
@@ -181,7 +184,7 @@ def test_akd_descends_the_cross_entropy_against_mixed_labels(
 ) -> None:
     plain, asked = in_double(student, True), in_double(teacher, False)
     method = build(spec.AkdSettings(alpha=alpha), student, teacher)
-    outcome = method.outer(method.begin(images, labels), adversarial)
+    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
     target = (
         alpha * probabilities(asked(adversarial.double())).detach()
         + (1 - alpha) * torch.eye(4, dtype=torch.float64)[labels]
@@ -211,7 +214,7 @@ def test_adaad_follows_the_teacher_where_it_is_attacked(
 ) -> None:
     plain, asked = in_double(student, True), in_double(teacher, False)
     method = build(settings, student, teacher)
-    outcome = method.outer(method.begin(images, labels), adversarial)
+    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
     expected = (
         settings.alpha
         * kl(asked(adversarial.double()).detach(), plain(adversarial.double())).mean()
@@ -232,7 +235,7 @@ def test_score_takes_squared_errors_of_probabilities(
 ) -> None:
     plain = in_double(student, True)
     method = build(spec.ScoreSettings(beta=2.0), student, None)
-    outcome = method.outer(method.begin(images, labels), adversarial)
+    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
     clean, attacked = (
         probabilities(plain(images.double())),
         probabilities(plain(adversarial.double())),
@@ -257,7 +260,7 @@ def test_n_fgsm_training_climbs_and_descends_cross_entropy(
 ) -> None:
     plain = in_double(student, True)
     method = build(spec.NFgsmAtSettings(), student, None)
-    outcome = method.outer(method.begin(images, labels), adversarial)
+    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
     assert_descends(
         outcome, student, plain, cross_entropy(plain(adversarial.double()), labels).mean()
     )

@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.distillation.methods import METHODS, Method, Outcome, Term, build
+from core.distillation.methods import METHODS, LossTerm, Method, MethodLoss, build
 from core.distillation.models.small_cnn import SmallCnn
+from core.jobspec.defaults import resolve_starship
+from core.jobspec.resolved import ResolvedDistillationMethodSettings, ResolvedIadSettings
 from core.jobspec.training import methods as spec
 from core.jobspec.training.presets import REFERENCE
+from core.jobspec.training.starship import StarshipSettings
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "methods.md"
 
@@ -26,10 +29,10 @@ def test_every_method_has_settings_a_file_and_a_line_in_both_tables() -> None:
 
 
 DISTILLATION = [
-    spec.StarshipSettings(),
+    resolve_starship(StarshipSettings(), student_features=16),
     spec.ArkdSettings(),
     spec.ArdSettings(),
-    spec.IadSettings(begin=1),
+    ResolvedIadSettings(begin=1),
     spec.RsladSettings(),
     spec.AkdSettings(),
     spec.AdaAdSettings(),
@@ -38,7 +41,7 @@ DISTILLATION = [
 
 @pytest.mark.parametrize("settings", DISTILLATION, ids=lambda it: it.name)
 def test_a_distillation_method_is_built_around_student_and_teacher(
-    settings: spec.DistillationMethodSettings, student: SmallCnn, teacher: SmallCnn
+    settings: ResolvedDistillationMethodSettings, student: SmallCnn, teacher: SmallCnn
 ) -> None:
     method = build(settings, student, teacher)
     assert type(method) is METHODS[settings.name]
@@ -60,11 +63,11 @@ def test_a_training_method_needs_no_teacher_and_trains_nothing_beside_the_studen
 
 def test_the_loss_is_the_sum_of_weights_times_values() -> None:
     terms = {
-        "one": Term(0.5, torch.tensor(4.0, requires_grad=True)),
-        "two": Term(3.0, torch.tensor(-1.0, requires_grad=True)),
-        "none": Term(0.0, torch.tensor(7.0, requires_grad=True)),
+        "one": LossTerm(0.5, torch.tensor(4.0, requires_grad=True)),
+        "two": LossTerm(3.0, torch.tensor(-1.0, requires_grad=True)),
+        "none": LossTerm(0.0, torch.tensor(7.0, requires_grad=True)),
     }
-    loss = Outcome(terms, {"watched": torch.tensor(100.0)}).loss
+    loss = MethodLoss(terms, {"watched": torch.tensor(100.0)}).total
     loss.backward()
     assert loss.item() == 0.5 * 4 - 3
     assert [term.value.grad.item() for term in terms.values()] == [0.5, 3.0, 0.0]

@@ -3,9 +3,10 @@
 import pytest
 from torch import Tensor
 
-from core.distillation.methods import When, build
+from core.distillation.methods import TrainingPosition, build
 from core.distillation.methods.igdm import Igdm
 from core.distillation.models.small_cnn import SmallCnn
+from core.jobspec.defaults import resolve_starship
 from core.jobspec.training.methods import ArkdSettings, RsladSettings
 from core.jobspec.training.methods import IgdmSettings as Settings
 from core.jobspec.training.starship import StarshipSettings
@@ -19,7 +20,8 @@ def test_the_change_of_logits_along_the_perturbation_is_matched_with_the_teacher
     settings = Settings(weight=6.0, forward=0.5, backward=0.25)
     method = build(RsladSettings(clean_weight=0), student, teacher, igdm=settings)
     outcome = method.outer(
-        method.begin(images, labels, When(step=25, steps_per_epoch=10, epochs=4)), adversarial
+        method.prepare_batch(images, labels, TrainingPosition(step=25, steps_per_epoch=10, epochs=4)),
+        adversarial,
     )
     x, d = images.double(), adversarial.double() - images.double()
     theirs = (asked(x + 0.5 * d) - asked(x - 0.25 * d)).detach()
@@ -42,8 +44,13 @@ def test_the_adversary_is_the_other_methods(
 def test_the_other_methods_terms_figures_and_heads_stay(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    method = build(StarshipSettings(), student, teacher, igdm=Settings())
-    outcome = method.outer(method.begin(images, labels), adversarial)
+    method = build(
+        resolve_starship(StarshipSettings(), student.feature_dimension),
+        student,
+        teacher,
+        igdm=Settings(),
+    )
+    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
     assert {"arkd_clean", "arkd_adversarial", "fca", "pgm", "igdm"} <= outcome.terms.keys()
-    assert "effective_rank_student" in outcome.watched
+    assert "effective_rank_student" in outcome.metrics
     assert list(method.heads.parameters())

@@ -11,19 +11,22 @@ from torch import Tensor
 from core.distillation.adversaries import attack
 from core.distillation.forward import mode
 from core.distillation.methods.arkd import Arkd
-from core.distillation.methods.method import Outcome
+from core.distillation.methods.method import MethodLoss
 from core.distillation.methods.starship import Starship
 from core.distillation.models.small_cnn import SmallCnn
+from core.jobspec.resolved import (
+    ResolvedCovarianceAlignment,
+    ResolvedProjectionHeads,
+    ResolvedStarshipSettings,
+)
 from core.jobspec.training.adversary import PgdSettings
 from core.jobspec.training.methods import ArkdSettings
 from core.jobspec.training.starship import (
-    CovarianceAlignment,
     Frobenius,
     GramMatching,
     MaxExp,
     NormalKl,
     PowerEuclidean,
-    ProjectionHeads,
     SubmatrixAlignment,
 )
 from core.jobspec.training.starship import StarshipSettings as Settings
@@ -41,13 +44,15 @@ def settings_with(
     heads: dict[str, Any] | None = None,
     submatrices: dict[str, Any] | None = None,
     **changes: Any,
-) -> Settings:
+) -> ResolvedStarshipSettings:
     """STARSHIP with small heads, both trained unless ``heads`` says otherwise."""
-    return Settings(
-        covariance=CovarianceAlignment(
+    return ResolvedStarshipSettings(
+        covariance=ResolvedCovarianceAlignment(
             weight=alpha[0],
             distance=distance,
-            heads=ProjectionHeads(**{"dimension": DIMENSION, "teacher": "trained"} | (heads or {})),
+            heads=ResolvedProjectionHeads(
+                **{"dimension": DIMENSION, "teacher": "trained"} | (heads or {})
+            ),
         ),
         gram=GramMatching(
             weight=alpha[1], distance=distance if pgm_distance is None else pgm_distance
@@ -57,7 +62,9 @@ def settings_with(
     )
 
 
-def starship(settings: Settings, student: SmallCnn, teacher: SmallCnn, seed: int = 0) -> Starship:
+def starship(
+    settings: ResolvedStarshipSettings, student: SmallCnn, teacher: SmallCnn, seed: int = 0
+) -> Starship:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Starship(settings, student, teacher)
@@ -153,7 +160,7 @@ class Plain:
         clean, adversarial = (
             f @ weights["layers.weight"].T + weights["layers.bias"] for f in features
         )
-        if self.settings.covariance.heads.normalise:
+        if self.settings.covariance.heads.normalize:
             clean, adversarial = (
                 p / (p**2).sum(1, keepdim=True).sqrt() for p in (clean, adversarial)
             )
@@ -174,7 +181,7 @@ class Plain:
     def perturbation(
         self, theirs: tuple[Tensor, Tensor], features: tuple[Tensor, Tensor]
     ) -> dict[str, Tensor]:
-        """Equal steps along the normalised gradient, up to kappa ||W||_F for each weight tensor."""
+        """Equal steps along the normalized gradient, up to kappa ||W||_F for each weight tensor."""
         heads, own = self.settings.covariance.heads, self.heads["student"]
         theirs = (theirs[0].detach(), theirs[1].detach())
         features = (features[0].detach(), features[1].detach())
@@ -243,9 +250,9 @@ def gradients(method: Starship) -> dict[str, Tensor]:
     return {name: gradient for name, gradient in found.items() if gradient is not None}
 
 
-def answer(method: Starship, images: Tensor, adversarial: Tensor, labels: Tensor) -> Outcome:
+def answer(method: Starship, images: Tensor, adversarial: Tensor, labels: Tensor) -> MethodLoss:
     method.student.train()
-    return method.outer(method.begin(images, labels), adversarial)
+    return method.outer(method.prepare_batch(images, labels), adversarial)
 
 
 CASES = {
@@ -254,10 +261,10 @@ CASES = {
     "another distance for each matrix": settings_with(
         distance=NormalKl(ridge=0.05), pgm_distance=Frobenius()
     ),
-    "features as long as they are": settings_with(heads={"normalise": False}),
+    "features as long as they are": settings_with(heads={"normalize": False}),
     "kl in nats": settings_with(distance=NormalKl(ridge=0.05, per_dimension=False)),
     "kl of features as long as they are": settings_with(
-        distance=NormalKl(ridge=0.05), heads={"normalise": False}
+        distance=NormalKl(ridge=0.05), heads={"normalize": False}
     ),
     "a frozen teacher head": settings_with(heads={"teacher": "frozen"}),
     "a wide ball": settings_with(heads={"perturbation": 0.3}),
@@ -291,9 +298,9 @@ def test_every_term_its_weight_its_value_and_the_gradient_of_their_sum_are_those
             value.item(), rel=2e-3, abs=1e-7
         ), name
     loss = sum(weight * value for weight, value in expected.values())
-    assert outcome.loss.item() == pytest.approx(loss.item(), rel=1e-3)
+    assert outcome.total.item() == pytest.approx(loss.item(), rel=1e-3)
 
-    outcome.loss.backward()
+    outcome.total.backward()
     loss.backward()
     found, wanted = gradients(method), plain.gradients()
     assert set(found) == set(wanted)
@@ -330,10 +337,10 @@ def test_the_terms_by_name_and_weight(
             "omega_gram": 0.75,
         }
     )
-    assert outcome.loss.item() == pytest.approx(
+    assert outcome.total.item() == pytest.approx(
         sum(term.weight * term.value.item() for term in outcome.terms.values())
     )
-    assert set(outcome.watched) == {"effective_rank_teacher", "effective_rank_student"}
+    assert set(outcome.metrics) == {"effective_rank_teacher", "effective_rank_student"}
 
 
 # -- what may go wrong unseen
@@ -360,7 +367,7 @@ def test_the_perturbation_is_gone_after_the_step(
 ) -> None:
     method = starship(settings_with(heads={"perturbation": 0.5}), student, teacher)
     before = {name: weight.detach().clone() for name, weight in method.heads.named_parameters()}
-    answer(method, images, adversarial, labels).loss.backward()
+    answer(method, images, adversarial, labels).total.backward()
     assert all(
         torch.equal(weight, before[name]) for name, weight in method.heads.named_parameters()
     )
@@ -369,7 +376,7 @@ def test_the_perturbation_is_gone_after_the_step(
 def test_the_kl_of_covariances_takes_the_means_with_it(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    heads = {"perturbation": 0.0, "normalise": False}
+    heads = {"perturbation": 0.0, "normalize": False}
     method = starship(settings_with(distance=NormalKl(), heads=heads), student, teacher)
     before = answer(method, images, adversarial, labels).terms
     with torch.no_grad():
@@ -390,7 +397,7 @@ def test_no_other_distance_of_covariances_sees_the_means(
     adversarial: Tensor,
     labels: Tensor,
 ) -> None:
-    heads = {"perturbation": 0.0, "normalise": False}
+    heads = {"perturbation": 0.0, "normalize": False}
     method = starship(settings_with(distance=distance, heads=heads), student, teacher)
     before = answer(method, images, adversarial, labels).terms["fca"].value.item()
     with torch.no_grad():
@@ -415,7 +422,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn_but_omega(
     method = starship(settings_with(), student, teacher)
     method.student_head.load_state_dict(method.teacher_head.state_dict())
     student.eval()
-    terms = method.outer(method.begin(images, labels), adversarial).terms
+    terms = method.outer(method.prepare_batch(images, labels), adversarial).terms
     for name in ("arkd_clean", "arkd_adversarial", "cosine", "fca", "pgm"):
         assert terms[name].value.item() == pytest.approx(0, abs=1e-3), name
     assert terms["arkd_clean"].value.item() == pytest.approx(0, abs=1e-6)
@@ -450,8 +457,8 @@ def test_a_weight_of_zero_leaves_its_part_out(
     assert set(outcome.terms) == {"arkd_clean", "arkd_adversarial"} | terms
     needs_heads = bool(terms & {"cosine", "fca", "omega_covariance"})
     assert set(method.heads) == ({"teacher", "student"} if needs_heads else set())
-    assert bool(outcome.watched) is needs_heads
-    outcome.loss.backward()
+    assert bool(outcome.metrics) is needs_heads
+    outcome.total.backward()
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -469,10 +476,10 @@ def test_with_all_weights_zero_it_is_arkd(
     )
     arkd = Arkd(ArkdSettings(adaptive=adaptive, beta=0.7), other, teacher)
     assert list(method.heads.parameters()) == []
-    outcome, expected = (m.outer(m.begin(images, labels), adversarial) for m in (method, arkd))
-    assert torch.equal(outcome.loss, expected.loss)
-    outcome.loss.backward()
-    expected.loss.backward()
+    outcome, expected = (m.outer(m.prepare_batch(images, labels), adversarial) for m in (method, arkd))
+    assert torch.equal(outcome.total, expected.total)
+    outcome.total.backward()
+    expected.total.backward()
     for one, same in zip(student.parameters(), other.parameters(), strict=True):
         assert torch.equal(one.grad, same.grad)
 
@@ -491,7 +498,7 @@ def test_its_adversary_is_arkds(
         Starship(settings_with(adaptive=adaptive), student, teacher),
         Arkd(ArkdSettings(adaptive=adaptive), student, teacher),
     )
-    one, same = (m.inner(m.begin(images, labels))(adversarial) for m in methods)
+    one, same = (m.inner(m.prepare_batch(images, labels))(adversarial) for m in methods)
     assert torch.equal(one, same)
 
 
@@ -502,7 +509,7 @@ def test_gradients_reach_the_student_and_both_heads_and_never_the_teacher(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     method = starship(settings_with(), student, teacher)
-    answer(method, images, adversarial, labels).loss.backward()
+    answer(method, images, adversarial, labels).total.backward()
     trained = [
         *student.parameters(),
         *method.teacher_head.parameters(),
@@ -522,7 +529,7 @@ def test_a_frozen_teacher_head_gets_no_gradient_and_changes_no_value(
 ) -> None:
     trained = starship(settings_with(), copy.deepcopy(student), teacher)
     frozen = starship(settings_with(heads={"teacher": "frozen"}), student, teacher)
-    losses = [answer(method, images, adversarial, labels).loss for method in (trained, frozen)]
+    losses = [answer(method, images, adversarial, labels).total for method in (trained, frozen)]
     assert torch.equal(*losses)
     for loss in losses:
         loss.backward()
@@ -537,7 +544,7 @@ def test_the_mlp_head_works_too(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     method = starship(settings_with(heads={"kind": "mlp"}), student, teacher)
-    loss = answer(method, images, adversarial, labels).loss
+    loss = answer(method, images, adversarial, labels).total
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in method.heads.parameters())
@@ -549,7 +556,7 @@ def test_gradients_are_numbers_where_all_images_are_alike(
 ) -> None:
     alike = images[:1].expand(BATCH, -1, -1, -1)
     method = starship(settings_with(distance=distance), student, teacher)
-    loss = answer(method, alike, alike, labels).loss
+    loss = answer(method, alike, alike, labels).total
     loss.backward()
     assert loss.isfinite()
     assert all(gradient.isfinite().all() for gradient in gradients(method).values())
@@ -567,7 +574,7 @@ def test_the_attack_in_eval_mode_leaves_running_statistics_and_the_outer_step_in
 ) -> None:
     method = starship(settings_with(), student.train(), teacher)
     before = running_statistics(student)
-    batch = method.begin(images, labels)
+    batch = method.prepare_batch(images, labels)
     with mode(student, "eval"):
         found = attack(
             PgdSettings(steps=2), method.inner(batch), images, torch.Generator().manual_seed(0)
@@ -597,7 +604,7 @@ def test_watched_are_the_effective_ranks_of_both_covariances_at_the_unperturbed_
 ) -> None:
     method = starship(settings_with(heads={"perturbation": 0.5}), student, teacher)
     plain = Plain(method)
-    watched = answer(method, images, adversarial, labels).watched
+    watched = answer(method, images, adversarial, labels).metrics
     x, x_hat = images.double(), adversarial.double()
     for owner, network in (("teacher", plain.teacher), ("student", plain.student)):
         sigma = plain_covariance(

@@ -23,7 +23,7 @@ def test_trades_descends_cross_entropy_of_clean_images_and_beta_times_the_kl_to_
 ) -> None:
     plain = in_double(student, training=True)
     method = Trades(TradesSettings(beta=beta), student)
-    outcome = method.outer(method.begin(images, labels), adversarial)
+    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
     clean, attacked = plain(images.double()), plain(adversarial.double())
     accuracy, smoothness = cross_entropy(clean, labels).sum() / 6, kl(clean, attacked).sum() / 6
     assert {name: term.weight for name, term in outcome.terms.items()} == {
@@ -32,7 +32,7 @@ def test_trades_descends_cross_entropy_of_clean_images_and_beta_times_the_kl_to_
     }
     assert outcome.terms["cross_entropy"].value.item() == pytest.approx(accuracy.item(), rel=1e-4)
     assert outcome.terms["smoothness"].value.item() == pytest.approx(smoothness.item(), rel=1e-4)
-    assert outcome.loss.item() == pytest.approx((accuracy + beta * smoothness).item(), rel=1e-4)
+    assert outcome.total.item() == pytest.approx((accuracy + beta * smoothness).item(), rel=1e-4)
 
 
 def test_the_clean_target_of_trades_is_not_detached_in_the_outer_step(
@@ -40,7 +40,7 @@ def test_the_clean_target_of_trades_is_not_detached_in_the_outer_step(
 ) -> None:
     plain, detached = in_double(student, training=True), in_double(student, training=True)
     method = Trades(TradesSettings(beta=6.0), student)
-    method.outer(method.begin(images, labels), adversarial).loss.backward()
+    method.outer(method.prepare_batch(images, labels), adversarial).total.backward()
     for network, target in ((plain, lambda z: z), (detached, Tensor.detach)):
         clean, attacked = network(images.double()), network(adversarial.double())
         (cross_entropy(clean, labels).mean() + 6 * kl(target(clean), attacked).mean()).backward()
@@ -54,7 +54,7 @@ def test_the_clean_target_of_trades_is_a_constant_while_the_adversary_climbs(
     student.eval()
     plain = in_double(student, training=False)
     method = Trades(TradesSettings(), student)
-    objective = method.inner(method.begin(images, labels))
+    objective = method.inner(method.prepare_batch(images, labels))
     value = objective(adversarial)
     target = plain(images.double())
     torch.testing.assert_close(
@@ -73,7 +73,7 @@ def test_the_gradient_of_trades_adversary_is_zero_at_the_clean_image(
     student.eval()
     method = Trades(TradesSettings(), student)
     x = images.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(method.inner(method.begin(images, labels))(x).sum(), x)
+    (gradient,) = torch.autograd.grad(method.inner(method.prepare_batch(images, labels))(x).sum(), x)
     assert gradient.abs().max() < 1e-5
 
 
@@ -82,12 +82,12 @@ def test_pgd_at_climbs_and_descends_the_cross_entropy_of_adversarial_images(
 ) -> None:
     plain = in_double(student, training=True)
     method = PgdAt(PgdAtSettings(), student)
-    batch = method.begin(images, labels)
+    batch = method.prepare_batch(images, labels)
     outcome = method.outer(batch, adversarial)
     expected = cross_entropy(plain(adversarial.double()), labels)
     assert {name: term.weight for name, term in outcome.terms.items()} == {"cross_entropy": 1.0}
-    assert outcome.loss.item() == pytest.approx(expected.mean().item(), rel=1e-4)
-    outcome.loss.backward()
+    assert outcome.total.item() == pytest.approx(expected.mean().item(), rel=1e-4)
+    outcome.total.backward()
     expected.mean().backward()
     assert farthest(gradients(student), gradients(plain)) < 1e-4
 
@@ -109,7 +109,7 @@ def test_in_eval_mode_the_adversarys_objective_leaves_running_statistics_as_they
     running_statistics: Callable[[SmallCnn], dict[str, Tensor]],
 ) -> None:
     method, before = make(student.eval()), running_statistics(student)
-    method.inner(method.begin(images, labels))(adversarial)
+    method.inner(method.prepare_batch(images, labels))(adversarial)
     assert all(torch.equal(buffer, before[name]) for name, buffer in student.named_buffers())
 
 

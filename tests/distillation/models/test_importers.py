@@ -29,7 +29,7 @@ WRAPPERS = {
         "normalize.std": STD,
         **prefixed("model.", weights),
     },
-    "Sequential with a normaliser": lambda weights: {
+    "Sequential with a normalizer": lambda weights: {
         "0.mean": MEAN,
         "0.std": STD,
         **prefixed("1.", weights),
@@ -132,7 +132,7 @@ def test_the_report_names_every_key_that_was_renamed_or_dropped(small, save):
         **prefixed("1.", small.state_dict()),
         "epoch": 4,
     }
-    report = load(build("small_cnn", 10, width=4, normalisation="cifar10"), save(weights))
+    report = load(build("small_cnn", 10, width=4, normalization="cifar10"), save(weights))
     assert report.renamed == {f"1.{key}": key for key in small.state_dict()}
     assert report.dropped == ["0.mean", "0.std", "n_averaged", "epoch"]
     assert report.to_dict() == {
@@ -183,9 +183,9 @@ def test_other_number_formats_become_fp32_and_are_reported(dtype, small, save):
     assert "bn1.num_batches_tracked" not in report.converted
 
 
-def test_a_normaliser_that_is_not_the_network_s_is_remarked_on(small, save):
+def test_a_normalizer_that_is_not_the_network_s_is_remarked_on(small, save):
     path = save({"0.mean": MEAN, "0.std": STD, **prefixed("1.", small.state_dict())})
-    assert load(build("small_cnn", 10, width=4, normalisation="cifar10"), path).remarks == []
+    assert load(build("small_cnn", 10, width=4, normalization="cifar10"), path).remarks == []
     remarks = load(build("small_cnn", 10, width=4), path).remarks
     assert len(remarks) == 2
     assert "0.mean = 0.4914, 0.4822, 0.4465" in remarks[0]

@@ -37,7 +37,7 @@ def test_keys_and_answers_are_the_library_s_own(architecture, images, live_in):
         name for name, _ in theirs.named_parameters()
     ]
     theirs.load_state_dict(ours.state_dict())
-    torch.testing.assert_close(ours(images), theirs(ours.normalise(images)))
+    torch.testing.assert_close(ours(images), theirs(ours.normalize(images)))
 
 
 def test_vit_b_has_timm_s_keys_and_shapes():
@@ -65,8 +65,8 @@ def test_features_of_a_transformer_are_its_class_token_after_the_norm(images):
     theirs = LIBRARY["deit_s"]().eval()
     ours = build("deit_s", 10).eval()
     ours.load_state_dict(theirs.state_dict())
-    normalised = ours.normalise(images)
-    expected = theirs.forward_head(theirs.forward_features(normalised), pre_logits=True)
+    normalized = ours.normalize(images)
+    expected = theirs.forward_head(theirs.forward_features(normalized), pre_logits=True)
     torch.testing.assert_close(ours.features(images), expected)
 
 
@@ -83,7 +83,7 @@ def test_the_maps_of_a_transformer_are_what_its_last_attention_reads_of_each_pat
 
 
 def test_a_map_s_place_is_the_patch_s_place_in_the_image():
-    network = VisionTransformer(10, width=16, depth=1, heads=2, normalisation="none").eval()
+    network = VisionTransformer(10, width=16, depth=1, heads=2, normalization="none").eval()
     black, dotted = torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32)
     dotted[..., 4 * 5 + 1, 4 * 2 + 3] = 1
     changed = (network.feature_maps(dotted) != network.feature_maps(black)).any(1)[0]
@@ -101,7 +101,7 @@ def test_a_transformer_takes_images_of_its_own_size_only(tiny):
 @pytest.mark.parametrize("architecture", ["imagenet_resnet18", "imagenet_mobilenet_v2"])
 def test_torchvision_s_networks_are_for_colour_images(architecture):
     with pytest.raises(ValueError, match="3 channels, not 1"):
-        build(architecture, 10, channels=1, normalisation="none")
+        build(architecture, 10, channels=1, normalization="none")
 
 
 def maps_side(network: Classifier, side: int) -> int:

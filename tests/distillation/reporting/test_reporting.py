@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 from playwright.sync_api import Page, sync_playwright
 
-from api.endpoints.results import INERT
+from api.endpoints.results import REPORT_CONTENT_POLICY
 from core import figures
 from core.distillation.evaluation.analyses import ANALYSES
 from core.distillation.reporting import analysis_tables, rendering
@@ -175,7 +175,7 @@ def test_under_the_services_policy_a_browser_draws_all_of_it(
     """The API sends it with a policy that forbids everything but inline style and inline images."""
     trouble: list[str] = []
     opened.on("console", lambda message: trouble.append(message.text))
-    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": INERT}
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": REPORT_CONTENT_POLICY}
     body = (folder.output / "report.html").read_text()
     opened.route(
         "http://service.test/report", lambda route: route.fulfill(body=body, headers=headers)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.distillation.training.averaging import Average, refresh_statistics
+from core.distillation.training.averaging import WeightAverage, recompute_batch_norm
 from core.distillation.training.weight_perturbation import perturbed
-from core.job_folder import EpochDone
-from core.jobspec.training.weights import EmaSettings, SwaSettings
+from core.job_folder import EpochCompleted
+from core.jobspec.resolved import ResolvedSwaSettings
+from core.jobspec.training.weights import EmaSettings
 from tests.distillation.folders import distillation, laid_out, run, training
 from tests.distillation.training.test_resume import StopAfter, assert_same
 
@@ -21,10 +22,10 @@ def one_weight(value: float) -> nn.Linear:
     return layer
 
 
-def averages(settings: EmaSettings | SwaSettings, values: list[float]) -> list[float]:
+def averages(settings: EmaSettings | ResolvedSwaSettings, values: list[float]) -> list[float]:
     """The average after each of the weight's values, one a step and an epoch."""
     layer, found = one_weight(0.0), []
-    average = Average(settings, layer)
+    average = WeightAverage(settings, layer)
     for epoch, value in enumerate(values, start=1):
         layer.weight.data.fill_(value)
         average.after_step()
@@ -42,7 +43,7 @@ def test_ema_forgets_its_first_weights_soon_and_then_has_its_own_decay() -> None
 
 
 def test_swa_is_the_plain_mean_of_the_epochs_from_its_beginning_on() -> None:
-    found = averages(SwaSettings(begin=2), [10.0, 20.0, 1.0, 2.0, 6.0])
+    found = averages(ResolvedSwaSettings(begin=2), [10.0, 20.0, 1.0, 2.0, 6.0])
     assert found[2:] == pytest.approx([1.0, 1.5, 3.0])
     assert torch.tensor(found[:2]).isnan().all()
 
@@ -54,7 +55,7 @@ def test_fresh_statistics_are_the_plain_mean_over_the_batches_and_forget_all_bef
         torch.full((2, 1, 1, 1), value) + torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
         for value in (1.0, 5.0)
     ]
-    refresh_statistics(norm.eval(), batches)
+    recompute_batch_norm(norm.eval(), batches)
     assert norm.running_mean.item() == pytest.approx(3.0)
     assert norm.running_var.item() == pytest.approx(2.0)
     assert norm.momentum == 0.3
@@ -63,13 +64,13 @@ def test_fresh_statistics_are_the_plain_mean_over_the_batches_and_forget_all_bef
 
 def test_in_place_of_the_student_and_afterwards_it_is_as_it_was() -> None:
     student = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
-    average = Average(EmaSettings(decay=0.5), student)
+    average = WeightAverage(EmaSettings(decay=0.5), student)
     average.after_step()
     before = copy.deepcopy(student.state_dict())
     with torch.no_grad():
         student[0].weight.add_(1.0)
     moved = copy.deepcopy(student.state_dict())
-    with average.in_place([torch.rand(4, 1, 2, 2)]):
+    with average.applied([torch.rand(4, 1, 2, 2)]):
         assert torch.equal(student[0].weight, before["0.weight"])
         assert not torch.equal(student[1].running_mean, before["1.running_mean"])
     assert all(torch.equal(value, moved[name]) for name, value in student.state_dict().items())
@@ -102,7 +103,7 @@ def test_what_is_selected_and_published_is_the_average(tmp_path: Path) -> None:
         run(folder)
     said = [folder.read_events()[0] for folder in folders]
     plain, averaged = (
-        [it.values["held_out_clean"] for it in events if isinstance(it, EpochDone)]
+        [it.values["held_out_clean"] for it in events if isinstance(it, EpochCompleted)]
         for events in said
     )
     assert plain != averaged
@@ -144,5 +145,5 @@ def test_awp_and_igdm_go_with_starship(tmp_path: Path) -> None:
     )
     folder = laid_out(tmp_path / "job", spec)
     assert run(folder).outcome == "succeeded"
-    losses = [event.values for event in folder.read_events()[0] if isinstance(event, EpochDone)]
+    losses = [event.values for event in folder.read_events()[0] if isinstance(event, EpochCompleted)]
     assert "loss_igdm" in losses[0]

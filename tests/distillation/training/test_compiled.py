@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from core.distillation.models.small_cnn import SmallCnn
-from core.distillation.training.compiled import CompiledPasses
+from core.distillation.training.compiled import CompiledForward
 from core.errors import JobFailed
 from tests.distillation.folders import distillation, laid_out, run
 
@@ -42,7 +42,7 @@ def test_features_are_compiled_inside_and_the_networks_own_outside() -> None:
     network = SmallCnn(10, width=2, channels=1).eval()
     images, own = torch.rand(2, 1, 8, 8), network.features
     expected = own(images)
-    with CompiledPasses(network):
+    with CompiledForward(network):
         assert network.features != own
         torch.testing.assert_close(network.features(images), expected)
     assert network.features == own
@@ -52,4 +52,4 @@ def test_features_are_compiled_inside_and_the_networks_own_outside() -> None:
 def test_without_a_compiler_the_job_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(JobFailed, match=r"schedule\.compile needs a C\+\+ compiler"):
-        CompiledPasses(SmallCnn(10, width=2, channels=1))
+        CompiledForward(SmallCnn(10, width=2, channels=1))

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.distillation.models import from_description, weights
+from core.distillation.models import from_description
 from core.distillation.models.small_cnn import SmallCnn
+from core.distillation.models.safetensors_weights import serialize_weights
 from core.job_folder import JobFolder
 from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
@@ -53,9 +54,9 @@ def evaluated(path: Path, monkeypatch: pytest.MonkeyPatch, *, every: int) -> dic
     monkeypatch.setattr(SmallCnn, "classify", classify)
     folder = JobFolder(path)
     spec = resolve(EvaluationJobSpec.model_validate(SPEC), DIGITS)
-    folder.lay_out(spec, model=TEACHER, teacher=TEACHER, dataset=DIGITS)
+    folder.create(spec, model=TEACHER, teacher=TEACHER, dataset=DIGITS)
     torch.manual_seed(7)
-    content = weights.to_bytes(from_description(TEACHER), {})
+    content = serialize_weights(from_description(TEACHER), {})
     folder.model_weights.write_bytes(content)
     folder.teacher_weights.write_bytes(content)
     assert run(folder).outcome == "succeeded"

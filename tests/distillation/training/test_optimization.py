@@ -9,10 +9,10 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from core.distillation.training.optimization import (
-    learning_rate,
+    learning_rate_at,
     make_optimizer,
     momentum_at,
-    set_rates,
+    apply_schedule,
 )
 from core.jobspec.training.schedule import Constant, Cosine, MultiStep, OneCycle, Schedule
 
@@ -46,7 +46,7 @@ def test_one_cycle_is_torchs_at_every_step(steps: int, rise: float, cycle_moment
         optimizer, max_lr=0.1, total_steps=steps, pct_start=rise, cycle_momentum=cycle_momentum
     )
     for step, (rate, momentum) in enumerate(rates_of(optimizer, scheduler, steps)):
-        assert learning_rate(schedule, step, steps, steps_per_epoch=1) == pytest.approx(
+        assert learning_rate_at(schedule, step, steps, steps_per_epoch=1) == pytest.approx(
             rate, rel=1e-9
         )
         assert momentum_at(schedule, step, steps) == pytest.approx(momentum, rel=1e-9)
@@ -55,7 +55,7 @@ def test_one_cycle_is_torchs_at_every_step(steps: int, rise: float, cycle_moment
 def test_one_cycle_by_hand() -> None:
     # 101 steps, rise of 51 / 101: from 1/25 of the rate up to it in 50 steps, down to 1/250000 in 50 more.
     schedule = Schedule(learning_rate=1.0, decay=OneCycle(rise=51 / 101))
-    found = [learning_rate(schedule, step, 101, 1) for step in (0, 25, 50, 75, 100)]
+    found = [learning_rate_at(schedule, step, 101, 1) for step in (0, 25, 50, 75, 100)]
     assert found == pytest.approx([0.04, 0.52, 1.0, (1 + 4e-6) / 2, 4e-6])
     assert [momentum_at(schedule, step, 101) for step in (0, 50, 100)] == pytest.approx(
         [0.95, 0.85, 0.95]
@@ -66,7 +66,7 @@ def test_one_cycle_by_hand() -> None:
 def test_one_cycle_whose_rise_is_a_single_step_begins_at_the_top(steps: int, rise: float) -> None:
     # torch divides by zero here.
     schedule = Schedule(learning_rate=0.1, decay=OneCycle(rise=rise))
-    rates = [learning_rate(schedule, step, steps, 1) for step in range(steps)]
+    rates = [learning_rate_at(schedule, step, steps, 1) for step in range(steps)]
     assert rates[0] == pytest.approx(0.1)
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(0.1 / 25e4)
@@ -76,7 +76,7 @@ def test_one_cycle_whose_rise_is_a_single_step_begins_at_the_top(steps: int, ris
 def test_one_cycle_of_a_single_step_uses_the_highest_rate() -> None:
     # torch would use the last, which is 0 as good as.
     schedule = Schedule(learning_rate=0.1, decay=OneCycle())
-    assert learning_rate(schedule, 0, 1, 1) == pytest.approx(0.1)
+    assert learning_rate_at(schedule, 0, 1, 1) == pytest.approx(0.1)
     assert momentum_at(schedule, 0, 1) == pytest.approx(0.85)
 
 
@@ -86,14 +86,14 @@ def test_multi_step_is_torchs_stepped_once_an_epoch(milestones: tuple[int, ...])
     optimizer = plain_sgd(schedule)
     scheduler = MultiStepLR(optimizer, milestones=list(milestones), gamma=0.2)
     for step, (rate, momentum) in enumerate(rates_of(optimizer, scheduler, steps=24, every=4)):
-        assert learning_rate(schedule, step, 24, steps_per_epoch=4) == pytest.approx(rate, rel=1e-9)
+        assert learning_rate_at(schedule, step, 24, steps_per_epoch=4) == pytest.approx(rate, rel=1e-9)
         assert momentum_at(schedule, step, 24) == momentum
 
 
 def test_multi_step_falls_with_the_first_step_after_the_milestones_epoch() -> None:
     schedule = Schedule(learning_rate=0.1, decay=MultiStep(milestones=(100, 150)))
     rates = [
-        learning_rate(schedule, step, 2000, steps_per_epoch=10)
+        learning_rate_at(schedule, step, 2000, steps_per_epoch=10)
         for step in (999, 1000, 1499, 1500, 1999)
     ]
     assert rates == pytest.approx([0.1, 0.01, 0.01, 0.001, 0.001])
@@ -105,20 +105,20 @@ def test_cosine_is_torchs_at_every_step(steps: int) -> None:
     optimizer = plain_sgd(schedule)
     scheduler = CosineAnnealingLR(optimizer, T_max=steps)
     for step, (rate, _) in enumerate(rates_of(optimizer, scheduler, steps)):
-        assert learning_rate(schedule, step, steps, 1) == pytest.approx(rate, rel=1e-9)
+        assert learning_rate_at(schedule, step, steps, 1) == pytest.approx(rate, rel=1e-9)
         assert momentum_at(schedule, step, steps) == 0.9
 
 
 def test_constant_is_constant() -> None:
     schedule = Schedule(learning_rate=0.05, momentum=0.8, decay=Constant())
-    assert {learning_rate(schedule, step, 20, 5) for step in range(20)} == {0.05}
+    assert {learning_rate_at(schedule, step, 20, 5) for step in range(20)} == {0.05}
     assert {momentum_at(schedule, step, 20) for step in range(20)} == {0.8}
 
 
 @pytest.mark.parametrize("decay", [OneCycle(), MultiStep(milestones=(2,)), Cosine(), Constant()])
 def test_no_rate_is_negative_or_above_the_highest(decay: Any) -> None:
     schedule = Schedule(learning_rate=0.1, decay=decay)
-    rates = [learning_rate(schedule, step, 30, 10) for step in range(30)]
+    rates = [learning_rate_at(schedule, step, 30, 10) for step in range(30)]
     assert min(rates) > 0
     assert max(rates) <= 0.1 + 1e-15
 
@@ -127,8 +127,8 @@ def test_set_rates_sets_every_group_and_returns_the_rate() -> None:
     schedule = Schedule(learning_rate=0.1, decay=OneCycle())
     parameters = [{"params": [nn.Parameter(torch.zeros(1))]} for _ in range(2)]
     optimizer = torch.optim.SGD(parameters, lr=1.0, momentum=0.0)
-    rate = set_rates(optimizer, schedule, step=3, steps=40, steps_per_epoch=4)
-    assert rate == learning_rate(schedule, 3, 40, 4)
+    rate = apply_schedule(optimizer, schedule, step=3, steps=40, steps_per_epoch=4)
+    assert rate == learning_rate_at(schedule, 3, 40, 4)
     for group in optimizer.param_groups:
         assert group["lr"] == rate
         assert group["momentum"] == momentum_at(schedule, 3, 40)
@@ -152,7 +152,7 @@ def test_three_steps_on_a_parabola_by_hand() -> None:
     optimizer = make_optimizer(schedule, [x])
     found = []
     for step in range(3):
-        set_rates(optimizer, schedule, step, steps=3, steps_per_epoch=1)
+        apply_schedule(optimizer, schedule, step, steps=3, steps_per_epoch=1)
         optimizer.zero_grad()
         (x.square() / 2).sum().backward()
         optimizer.step()

@@ -215,7 +215,7 @@ def test_momentum_is_laid_out_in_memory_as_its_parameter_is(tmp_path: Path) -> N
     optimizer.step()
     path = tmp_path / "checkpoint.safetensors"
     spec = distillation().model_dump_json()
-    path.write_bytes(checkpoint.to_bytes(RunState(), student, torch.nn.Identity(), optimizer, spec))
+    path.write_bytes(checkpoint.serialize(RunState(), student, torch.nn.Identity(), optimizer, spec))
     checkpoint.load(path, student, torch.nn.Identity(), optimizer, spec)
     strides = {
         name: (it.stride(), optimizer.state[it]["momentum_buffer"].stride())

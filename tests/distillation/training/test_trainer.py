@@ -14,7 +14,7 @@ import torch
 from core.atomic_files import sha256_of
 from core.distillation import methods
 from core.errors import JobFailed
-from core.job_folder import Ended, EpochDone, FileReady, JobFolder, Metrics, PhaseBegan
+from core.job_folder import Ended, EpochCompleted, FileReady, JobFolder, Metrics, PhaseStarted
 from tests.distillation.folders import distillation, laid_out, run, training
 
 
@@ -96,7 +96,7 @@ def test_training_makes_the_loss_fall_and_the_student_better_than_chance(tmp_pat
     folder = laid_out(tmp_path / "job", training(schedule=schedule, student=student, data=data))
     summary = run(folder).summary
     losses = [
-        event.values["loss"] for event in folder.read_events()[0] if isinstance(event, EpochDone)
+        event.values["loss"] for event in folder.read_events()[0] if isinstance(event, EpochCompleted)
     ]
     assert losses[-1] < 0.8 * losses[0]
     assert summary["accuracy"]["best"]["clean"] > 0.5
@@ -142,10 +142,10 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_term(tmp_
     folder = laid_out(tmp_path / "job", training())
 
     class Broken(methods.METHODS["trades"]):  # type: ignore[misc]
-        def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.Outcome:
+        def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.MethodLoss:
             outcome = super().outer(batch, adversarial_BCHW)
-            bad = methods.Term(1.0, outcome.terms["smoothness"].value * float("nan"))
-            return methods.Outcome(outcome.terms | {"smoothness": bad}, {})
+            bad = methods.LossTerm(1.0, outcome.terms["smoothness"].value * float("nan"))
+            return methods.MethodLoss(outcome.terms | {"smoothness": bad}, {})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(methods.METHODS, "trades", Broken)
@@ -161,11 +161,11 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step_and_names_the_term(
     folder = laid_out(tmp_path / "job", training())
 
     class Steep(methods.METHODS["trades"]):  # type: ignore[misc]
-        def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.Outcome:
+        def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.MethodLoss:
             outcome = super().outer(batch, adversarial_BCHW)
             zero = outcome.terms["smoothness"].value * 0
-            return methods.Outcome(
-                outcome.terms | {"smoothness": methods.Term(1.0, zero.sqrt())}, {}
+            return methods.MethodLoss(
+                outcome.terms | {"smoothness": methods.LossTerm(1.0, zero.sqrt())}, {}
             )
 
     with pytest.MonkeyPatch.context() as patch:
@@ -180,7 +180,7 @@ def test_the_process_says_how_it_ended_and_leaves_whole_files(tmp_path: Path) ->
     folder = laid_out(tmp_path / "job", distillation())
     assert process(folder).wait(120) == 0
     events, _ = folder.read_events()
-    assert [event.phase for event in events if isinstance(event, PhaseBegan)] == [
+    assert [event.phase for event in events if isinstance(event, PhaseStarted)] == [
         "preparing",
         "training",
         "evaluating",

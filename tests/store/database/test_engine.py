@@ -10,43 +10,43 @@ from sqlalchemy import Engine, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from core.errors import Invalid, Unavailable
-from core.store.database.engine import database_now, make_engine, reading, writing
+from core.store.database.engine import database_now, make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow, ProjectRow
 from tests.builders import a_job
 from tests.servers import Postgres, free_port
 
 
 def test_the_database_tells_the_time_in_milliseconds(engine: Engine) -> None:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         now = session.scalar(select(database_now()))
     assert isinstance(now, int)
     assert abs(now - time.time() * 1000) < 2000
 
 
 def test_a_write_is_there_afterwards_and_readable_after_its_session(engine: Engine) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         project = ProjectRow(id="prj_other", name="other")
         session.add(project)
     assert project.created_at > 0
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert session.get(ProjectRow, "prj_other") is not None
 
 
 def test_an_error_undoes_the_whole_transaction(engine: Engine) -> None:
     def fail() -> None:
-        with writing(engine) as session:
+        with write_session(engine) as session:
             session.add(ProjectRow(id="prj_other", name="other"))
             session.flush()
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert session.get(ProjectRow, "prj_other") is None
 
 
 def test_a_reading_session_never_writes(engine: Engine) -> None:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         session.add(ProjectRow(id="prj_other", name="other"))
         with pytest.raises(RuntimeError, match="writes nothing"):
             session.flush()
@@ -54,9 +54,9 @@ def test_a_reading_session_never_writes(engine: Engine) -> None:
         insert(ProjectRow).values(id="prj_other", name="other"),
         update(ProjectRow).values(name="other"),
     ):
-        with pytest.raises(RuntimeError, match="writes nothing"), reading(engine) as session:
+        with pytest.raises(RuntimeError, match="writes nothing"), read_session(engine) as session:
             session.execute(statement)
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert [(project.id, project.name) for project in session.scalars(select(ProjectRow))] == [
             (DEFAULT_PROJECT, "default")
         ]
@@ -67,23 +67,23 @@ def test_300_concurrent_read_modify_writes_lose_nothing_on_sqlite(sqlite_url: st
     job = a_job(engine)
 
     def once(_: int) -> None:
-        with writing(engine) as session:
+        with write_session(engine) as session:
             attempt = session.scalars(select(JobRow.attempt).where(JobRow.id == job.id)).one()
             session.execute(update(JobRow).where(JobRow.id == job.id).values(attempt=attempt + 1))
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(once, range(300)))
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert session.scalar(select(JobRow.attempt)) == 300
 
 
 def test_sqlite_readers_do_not_wait_for_a_writer(sqlite_url: str) -> None:
     engine = make_engine(sqlite_url)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         session.add(ProjectRow(id="prj_other", name="other"))
         session.flush()
         began = time.monotonic()
-        with reading(engine) as other:
+        with read_session(engine) as other:
             assert other.get(ProjectRow, DEFAULT_PROJECT) is not None
         assert time.monotonic() - began < 1
 
@@ -91,32 +91,32 @@ def test_sqlite_readers_do_not_wait_for_a_writer(sqlite_url: str) -> None:
 def test_sqlite_keeps_foreign_keys(sqlite_url: str) -> None:
     with (
         pytest.raises(DBAPIError, match="FOREIGN KEY"),
-        writing(make_engine(sqlite_url)) as session,
+        write_session(make_engine(sqlite_url)) as session,
     ):
         session.execute(text("INSERT INTO labels VALUES ('p', 'k', 'v', 'job_none', 1)"))
 
 
 def test_a_mistake_in_a_statement_is_not_taken_for_an_outage(engine: Engine) -> None:
-    with pytest.raises(DBAPIError), reading(engine) as session:
+    with pytest.raises(DBAPIError), read_session(engine) as session:
         session.execute(text("SELECT nothing FROM nowhere"))
 
 
 def test_a_value_that_does_not_fit_is_the_callers_fault(postgres_url: str) -> None:
-    with pytest.raises(Invalid), writing(make_engine(postgres_url)) as session:
+    with pytest.raises(Invalid), write_session(make_engine(postgres_url)) as session:
         session.add(ProjectRow(id="prj_other", name="a\0b"))
 
 
 def test_a_sqlite_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
     with (
         pytest.raises(Unavailable),
-        reading(make_engine(f"sqlite:///{tmp_path}/missing/folder.db")) as session,
+        read_session(make_engine(f"sqlite:///{tmp_path}/missing/folder.db")) as session,
     ):
         session.get(ProjectRow, DEFAULT_PROJECT)
 
 
 def test_postgres_that_is_down_is_unavailable_within_3_seconds() -> None:
     engine = make_engine(f"postgresql://postgres@127.0.0.1:{free_port()}/postgres")
-    for enter in (reading, writing):
+    for enter in (read_session, write_session):
         began = time.monotonic()
         with pytest.raises(Unavailable), enter(engine) as session:
             session.get(ProjectRow, DEFAULT_PROJECT)
@@ -127,23 +127,23 @@ def test_postgres_that_is_frozen_is_unavailable_and_comes_back() -> None:
     server = Postgres()
     server.start()
     try:
-        engine = make_engine(server.url("postgres"), patience_seconds=1)
-        with reading(engine) as session:
+        engine = make_engine(server.url("postgres"), timeout_seconds=1)
+        with read_session(engine) as session:
             session.execute(text("SELECT 1"))
         server.freeze()
         for _ in range(2):  # first on a connection from the pool, then on a new one
             began = time.monotonic()
-            with pytest.raises(Unavailable), reading(engine) as session:
+            with pytest.raises(Unavailable), read_session(engine) as session:
                 session.execute(text("SELECT 1"))
             assert time.monotonic() - began < 4
         server.thaw()
-        with reading(engine) as session:
+        with read_session(engine) as session:
             assert session.scalar(text("SELECT 1")) == 1
         server.kill()
-        with pytest.raises(Unavailable), reading(engine) as session:
+        with pytest.raises(Unavailable), read_session(engine) as session:
             session.execute(text("SELECT 1"))
         server.start()
-        with reading(engine) as session:
+        with read_session(engine) as session:
             assert session.scalar(text("SELECT 1")) == 1
     finally:
         server.close()
@@ -154,7 +154,7 @@ def test_a_connection_that_was_killed_between_two_uses_is_replaced(
 ) -> None:
     engine = make_engine(postgres_url)
     for _ in range(3):
-        with reading(engine) as session:
+        with read_session(engine) as session:
             assert session.scalar(text("SELECT 1")) == 1
         postgres_server.end_connections()
 
@@ -163,7 +163,7 @@ def test_a_connection_that_is_killed_in_use_is_unavailable(
     postgres_server: Postgres, postgres_url: str
 ) -> None:
     def use() -> None:
-        with writing(make_engine(postgres_url)) as session:
+        with write_session(make_engine(postgres_url)) as session:
             session.scalar(text("SELECT 1"))
             postgres_server.end_connections()
             session.scalar(text("SELECT 1"))
@@ -173,9 +173,9 @@ def test_a_connection_that_is_killed_in_use_is_unavailable(
 
 
 def test_a_statement_that_takes_too_long_is_given_up(postgres_url: str) -> None:
-    engine = make_engine(postgres_url, patience_seconds=0.3)
+    engine = make_engine(postgres_url, timeout_seconds=0.3)
     began = time.monotonic()
-    with pytest.raises(Unavailable), reading(engine) as session:
+    with pytest.raises(Unavailable), read_session(engine) as session:
         session.execute(text("SELECT pg_sleep(5)"))
     assert time.monotonic() - began < 2
 
@@ -184,7 +184,7 @@ def test_too_many_callers_at_once_are_told_so(postgres_url: str) -> None:
     engine = make_engine(postgres_url)
     with ExitStack() as held:
         for _ in range(40):
-            held.enter_context(reading(engine)).execute(text("SELECT 1"))
-        with pytest.raises(Unavailable, match="Too many"), reading(engine) as session:
+            held.enter_context(read_session(engine)).execute(text("SELECT 1"))
+        with pytest.raises(Unavailable, match="Too many"), read_session(engine) as session:
             session.execute(text("SELECT 1"))
     engine.dispose()

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, inspect
 from core.errors import Unavailable
 from core.jobspec.data import DIGITS
 from core.store import datasets
-from core.store.database.engine import make_engine, migrate, reading
+from core.store.database.engine import make_engine, migrate, read_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, Base, ProjectRow
 from tests.servers import Postgres, free_port
 
@@ -34,7 +34,7 @@ def test_constraints_are_called_as_the_tables_call_them(engine: Engine) -> None:
 
 
 def test_a_new_database_has_the_default_project_and_the_digits(engine: Engine) -> None:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert session.get(ProjectRow, DEFAULT_PROJECT) is not None
         digits = datasets.get(session, "any project", "digits")
     assert (digits.id, digits.status, digits.project_id) == (DIGITS_ID, "ready", None)
@@ -43,7 +43,7 @@ def test_a_new_database_has_the_default_project_and_the_digits(engine: Engine) -
 
 def test_migrating_again_changes_nothing(database_url: str, engine: Engine) -> None:
     migrate(database_url)
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert len(datasets.list_datasets(session, DEFAULT_PROJECT)[0]) == 1
 
 
@@ -68,7 +68,7 @@ def test_processes_that_start_together_migrate_once(
         for thread in threads:
             thread.join()
         assert failures == []
-        with reading(make_engine(url)) as session:
+        with read_session(make_engine(url)) as session:
             assert session.get(ProjectRow, DEFAULT_PROJECT) is not None
 
 

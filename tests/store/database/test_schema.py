@@ -21,7 +21,7 @@ from tests.builders import a_job
 from tests.servers import free_port
 from tests.store.database.test_upgrades import contents
 
-OWN, OLDER = schema.known()[:2]
+OWN, OLDER = schema.known_revisions()[:2]
 NEWER = "9999"
 CELERY = (
     "-m",
@@ -115,7 +115,7 @@ def test_api_and_worker_refuse_a_database_that_is_older_or_empty_and_name_the_co
 def test_no_schema_is_taken_back(engine: Engine) -> None:
     before = contents(engine)
     config = schema.configuration()
-    for target in (*schema.known()[1:], "base"):
+    for target in (*schema.known_revisions()[1:], "base"):
         with engine.connect() as connection:
             config.attributes["connection"] = connection
             with pytest.raises(

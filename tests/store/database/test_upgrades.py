@@ -16,19 +16,19 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, inspect, make_url
 
 from api.app import VERSION, create_app
-from client import Distill
-from core.jobspec.job import parse
+from core.jobspec.resolved import parse
 from core.settings import Settings
 from core.store import attempts
 from core.store.database import schema
-from core.store.database.engine import make_engine, migrate, reading
+from core.store.database.engine import make_engine, migrate, read_session
 from core.store.database.tables import Base
 from core.store.lifecycle.retry_policy import RetryPolicy
 from core.store.objects.store import Objects
+from distill_client import Distill
 from tests.builders import distillation_body, training_body
 from tests.embedded.test_service import Embedded
 from tests.servers import Postgres
-from tests.worker.service import look, until
+from tests.worker.service import get_job, wait_for
 from worker.supervisor import Supervisor
 
 RELEASED = Path(__file__).parent / "released"
@@ -125,7 +125,7 @@ def names(engine: Engine) -> dict[str, Any]:
 
 
 def test_every_schema_but_the_present_one_has_data_to_be_upgraded() -> None:
-    assert {release[:4] for release in RELEASES} == set(schema.known()[1:])
+    assert {release[:4] for release in RELEASES} == set(schema.known_revisions()[1:])
 
 
 def test_an_upgrade_keeps_every_value_and_ends_with_the_schema_of_a_new_database(
@@ -219,16 +219,16 @@ def test_jobs_of_a_released_program_are_claimed_and_those_of_its_lost_workers_ar
     upgraded: Upgraded,
 ) -> None:
     by_name = {job["name"]: job["id"] for job in upgraded.before["jobs"]}
-    swept = attempts.sweep(upgraded.engine, RetryPolicy(backoff_seconds=0))
+    swept = attempts.reclaim_expired(upgraded.engine, RetryPolicy(backoff_seconds=0))
     assert set(swept) == {by_name["running"], by_name["cancelling"]}
-    with reading(upgraded.engine) as session:
-        waiting = attempts.next_queued(session)
+    with read_session(upgraded.engine) as session:
+        waiting = attempts.list_claimable(session)
     queued = {job["id"] for job in upgraded.before["jobs"] if job["status"] == "queued"}
     assert set(waiting) == queued | {by_name["running"]}
     for job_id in waiting:
         attempt = attempts.claim(upgraded.engine, job_id, "worker", 30)
         assert attempt is not None
-        with attempt.writing() as (_, job):
+        with attempt.fenced_session() as (_, job):
             assert parse(job.spec).kind == job.kind
 
 
@@ -243,7 +243,7 @@ def test_a_job_that_the_first_program_took_in_is_carried_out_by_this_one(
         settings, upgraded.engine, Objects.from_settings(settings), threading.Event()
     )
     assert supervisor.run()
-    job = look(upgraded.engine, job_id)
+    job = get_job(upgraded.engine, job_id)
     assert (job.status, job.failure) == ("succeeded", None)
     assert job.results is not None
     assert job.results["best"].keys() >= {"clean", "pgd"}
@@ -258,7 +258,7 @@ def test_the_embedded_service_brings_its_folder_up_to_date_by_itself(tmp_path: P
     try:
         with Distill(service.ready().url, "dk_released_0003") as distill:
             assert {job.status for job in distill.jobs()} >= {"succeeded", "failed", "cancelled"}
-            (worker,) = until(lambda: list(distill.workers()), 30, "the worker's row")
+            (worker,) = wait_for(lambda: list(distill.workers()), 30, "the worker's row")
             assert (worker.version, worker.alive) == (VERSION, True)
     finally:
         service.end()

@@ -5,7 +5,7 @@ from sqlalchemy import Engine
 
 from core.errors import JobFailed
 from core.store import attempts, jobs
-from core.store.database.engine import database_now, reading, writing
+from core.store.database.engine import database_now, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.builders import a_job, an_attempt
@@ -20,19 +20,19 @@ AT_ONCE = RetryPolicy(backoff_seconds=0.0)
 
 def fail(engine: Engine, job: JobRow, error: JobFailed, patience: RetryPolicy = AT_ONCE) -> JobRow:
     """One attempt at the job, which fails; the job afterwards."""
-    with an_attempt(engine, job).writing() as (session, held):
+    with an_attempt(engine, job).fenced_session() as (session, held):
         apply_retry_policy(session, held, error, patience)
     return reread(engine, job)
 
 
 def reread(engine: Engine, job: JobRow) -> JobRow:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         return jobs.get(session, DEFAULT_PROJECT, job.id)
 
 
 def ask(engine: Engine, job: JobRow, action: str) -> None:
-    with writing(engine) as session:
-        jobs.request(session, DEFAULT_PROJECT, job.id, action)
+    with write_session(engine) as session:
+        jobs.apply_action(session, DEFAULT_PROJECT, job.id, action)
 
 
 def test_a_users_failure_is_the_end_at_the_first_attempt(engine: Engine) -> None:
@@ -82,7 +82,7 @@ def test_pauses_double_up_to_36_times_the_first(engine: Engine) -> None:
     job = a_job(engine)
     for wanted in (10, 20, 40, 80, 160, 320, 360, 360):
         attempt = an_attempt(engine, job)
-        with attempt.writing() as (session, held):
+        with attempt.fenced_session() as (session, held):
             before = session.scalar(database_now().select())
             apply_retry_policy(
                 session, held, BROKEN, RetryPolicy(max_attempts=99, backoff_seconds=10)
@@ -90,7 +90,7 @@ def test_pauses_double_up_to_36_times_the_first(engine: Engine) -> None:
             after = session.scalar(database_now().select())
         assert before is not None
         assert after is not None
-        with writing(engine) as session:
+        with write_session(engine) as session:
             held = jobs.get(session, DEFAULT_PROJECT, job.id)
             assert held.not_before is not None
             assert before + 1000 * wanted <= held.not_before <= after + 1000 * wanted
@@ -117,7 +117,7 @@ def test_a_full_disk_pauses_the_job_until_there_may_be_room(engine: Engine) -> N
     assert job.pending_reason is not None
     assert "disk of the worker is full" in job.pending_reason
     assert attempts.resume_due(engine) == []
-    with writing(engine) as session:
+    with write_session(engine) as session:
         jobs.get(session, DEFAULT_PROJECT, job.id).not_before = database_now() - 1
     assert attempts.resume_due(engine) == [job.id]
     assert attempts.resume_due(engine) == []
@@ -146,7 +146,7 @@ def test_a_pausing_job_whose_attempt_fails_is_paused_and_stays_so(
     job = a_job(engine)
     attempt = an_attempt(engine, job)
     ask(engine, job, "pause")
-    with attempt.writing() as (session, held):
+    with attempt.fenced_session() as (session, held):
         apply_retry_policy(
             session, held, error, RetryPolicy(max_attempts=1, max_timeouts=1, room_seconds=0)
         )
@@ -158,7 +158,7 @@ def test_a_pausing_job_that_cannot_be_done_fails(engine: Engine) -> None:
     job = a_job(engine)
     attempt = an_attempt(engine, job)
     ask(engine, job, "pause")
-    with attempt.writing() as (session, held):
+    with attempt.fenced_session() as (session, held):
         apply_retry_policy(session, held, DIVERGED, AT_ONCE)
     assert reread(engine, job).status == "failed"
 
@@ -168,7 +168,7 @@ def test_a_cancelling_job_that_fails_is_cancelled(engine: Engine, error: JobFail
     job = a_job(engine)
     attempt = an_attempt(engine, job)
     ask(engine, job, "cancel")
-    with attempt.writing() as (session, held):
+    with attempt.fenced_session() as (session, held):
         apply_retry_policy(session, held, error, AT_ONCE)
     job = reread(engine, job)
     assert (job.status, job.failure) == ("cancelled", None)

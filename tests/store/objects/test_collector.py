@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, select, update
 
 from core.settings import Settings
 from core.store import artifacts, attempts, datasets, jobs, metrics, models
-from core.store.database.engine import make_engine, reading, writing
+from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import (
     DEFAULT_PROJECT,
     DIGITS_ID,
@@ -70,7 +70,7 @@ def keys(objects: Objects) -> set[str]:
 
 
 def count(engine: Engine, table: type[Base]) -> int:
-    with reading(engine) as session:
+    with read_session(engine) as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
@@ -79,7 +79,7 @@ def a_published_job(engine: Engine, objects: Objects) -> tuple[str, ModelRow]:
     attempt = an_attempt(engine, a_job(engine, metadata={"a": "b"}))
     best = an_artifact(engine, objects, attempt, "best.safetensors", b"best")
     an_artifact(engine, objects, attempt, "report.json", b"{}", "report")
-    with attempt.writing() as (session, job):
+    with attempt.fenced_session() as (session, job):
         metrics.record(session, job.id, attempt.number, 1, {"loss": 1.0})
         facts = {"object_key": best.object_key, "size": best.size, "sha256": best.sha256}
         student = models.publish(session, job, model_description(), **facts)  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ def test_a_deleted_job_goes_with_all_that_hangs_on_it_but_its_student_stays(
         table: count(engine, table)
         for table in (JobRow, EventRow, ArtifactRow, MetricRow, JobLabelRow)
     }
-    with writing(engine) as session:
+    with write_session(engine) as session:
         jobs.delete(session, DEFAULT_PROJECT, job_id)
     assert (
         collect(engine, objects, tmp_path, orphan_grace_hours=0) == []
@@ -104,7 +104,7 @@ def test_a_deleted_job_goes_with_all_that_hangs_on_it_but_its_student_stays(
     would = collect(engine, objects, tmp_path, dry_run=True, **AT_ONCE)
     assert (would, count(engine, JobRow)) == ([Removed("job", job_id, 6)], before[JobRow])
     assert collect(engine, objects, tmp_path, **AT_ONCE) == would
-    with writing(engine) as session:
+    with write_session(engine) as session:
         assert jobs.find(session, DEFAULT_PROJECT, kept.job_id) is not None
         for table in (EventRow, ArtifactRow, MetricRow, JobLabelRow):
             assert (
@@ -125,11 +125,11 @@ def test_a_students_object_stays_for_its_job_when_the_student_goes_first(
     engine: Engine, objects: Objects, tmp_path: Path
 ) -> None:
     job_id, student = a_published_job(engine, objects)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         models.delete(session, DEFAULT_PROJECT, student.id)
     assert [removed.kind for removed in collect(engine, objects, tmp_path, **AT_ONCE)] == ["model"]
     assert student.object_key in keys(objects)
-    with reading(engine) as session:
+    with read_session(engine) as session:
         assert jobs.get(session, DEFAULT_PROJECT, job_id).model_id == student.id
 
 
@@ -137,7 +137,7 @@ def test_a_teacher_and_a_data_set_go_although_jobs_that_have_ended_used_them(
     engine: Engine, objects: Objects, tmp_path: Path
 ) -> None:
     teacher = a_teacher(engine)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         row = datasets.create(session, DEFAULT_PROJECT, "mine", "upload")
         size, digest = a_file(objects, f"datasets/{row.id}/data")
         datasets.mark_ready(
@@ -151,7 +151,7 @@ def test_a_teacher_and_a_data_set_go_although_jobs_that_have_ended_used_them(
         job = jobs.submit(
             session, DEFAULT_PROJECT, distillation_spec(), dataset_id=row.id, teacher_id=teacher.id
         )
-        jobs.request(session, DEFAULT_PROJECT, job.id, "cancel")
+        jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")
         models.delete(session, DEFAULT_PROJECT, teacher.id)
         datasets.delete(session, DEFAULT_PROJECT, row.id)
     assert {removed.kind for removed in collect(engine, objects, tmp_path, **AT_ONCE)} == {
@@ -159,7 +159,7 @@ def test_a_teacher_and_a_data_set_go_although_jobs_that_have_ended_used_them(
         "data set",
     }
     assert keys(objects) == set()
-    with reading(engine) as session:
+    with read_session(engine) as session:
         found = jobs.get(session, DEFAULT_PROJECT, job.id)
         assert (found.teacher_id, found.dataset_id) == (teacher.id, row.id)
         assert datasets.get(session, DEFAULT_PROJECT, DIGITS_ID).name == "digits"
@@ -174,7 +174,7 @@ def test_an_object_that_no_row_names_goes_after_its_grace_and_no_sooner(
         artifact_key(finished.job_id, 0, "stale"),
         artifact_key(finished.job_id, 1, "not-yet-named"),
     )
-    with writing(engine) as session:
+    with write_session(engine) as session:
         refused = models.create(session, DEFAULT_PROJECT, "refused", model_description())
         models.mark_refused(session, refused, {"code": "unsafe_checkpoint", "detail": "."})
         awaiting = models.create(
@@ -235,7 +235,7 @@ def test_a_bucket_is_collected_as_a_folder_is(
 def test_an_upload_that_never_came_goes_and_one_that_moves_stays(
     engine: Engine, objects: Objects, tmp_path: Path
 ) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         made = [
             models.create(
                 session, DEFAULT_PROJECT, name, model_description(), status="awaiting_upload"
@@ -248,14 +248,14 @@ def test_an_upload_that_never_came_goes_and_one_that_moves_stays(
             .where(ModelRow.name != "new")
             .values(created_at=ModelRow.created_at - OLD)
         )
-        models.library.touch(session, made[1].id)
+        models.library.renew_upload(session, made[1].id)
     assert collect(engine, objects, tmp_path) == [Removed("model", made[0].id)]
 
 
 def test_old_audit_lines_and_inputs_not_used_for_long_go(
     engine: Engine, objects: Objects, tmp_path: Path
 ) -> None:
-    with writing(engine) as session:
+    with write_session(engine) as session:
         for number, at in enumerate((0, 1, 2**50)):
             session.add(AuditRow(id=f"aud_{number}", at=at, action="x", status=200, request_id="r"))
     cache = tmp_path / "scratch" / "cache"
@@ -285,7 +285,7 @@ def test_every_named_file_is_read_again_and_what_is_wrong_is_named(
 ) -> None:
     a_published_job(engine, objects)
     finished = a_finished_job(engine, objects)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         sent = models.create(
             session, DEFAULT_PROJECT, "sent", model_description(), status="awaiting_upload"
         )
@@ -295,7 +295,7 @@ def test_every_named_file_is_read_again_and_what_is_wrong_is_named(
     assert sorted(it.file.key for it in found) == sorted(
         keys(objects)
     )  # a student's once, though two rows name it
-    assert [it for it in found if it.wrong] == []
+    assert [it for it in found if it.problem] == []
     best, report, page = (
         artifact_key(finished.job_id, 1, f"{name}")
         for name in ("best.safetensors", "report.json", "report.md")
@@ -306,13 +306,13 @@ def test_every_named_file_is_read_again_and_what_is_wrong_is_named(
     (folder / best).write_bytes(flipped)
     (folder / report).unlink()
     (folder / page).write_bytes(b"")
-    wrong: dict[str, Verified] = {it.file.key: it for it in verify(engine, objects) if it.wrong}
-    assert {key: it.wrong for key, it in wrong.items()} == {
+    wrong: dict[str, Verified] = {it.file.key: it for it in verify(engine, objects) if it.problem}
+    assert {key: it.problem for key, it in wrong.items()} == {
         best: "sha256",
         report: "missing",
         page: "size",
     }
-    assert (wrong[page].found, len(wrong[best].found)) == ("0", 64)
+    assert (wrong[page].actual, len(wrong[best].actual)) == ("0", 64)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -323,8 +323,8 @@ def test_a_file_is_never_whole_in_memory_while_it_is_verified(
     attempt = an_attempt(engine)
     key = artifact_key(attempt.job_id, 1, "large")
     size, digest = objects.put_stream(key, (b"x" * 2**20 for _ in range(100)), size)
-    with writing(engine) as session:
-        artifacts.put(
+    with write_session(engine) as session:
+        artifacts.record(
             session,
             attempt.job_id,
             name="large",
@@ -336,7 +336,7 @@ def test_a_file_is_never_whole_in_memory_while_it_is_verified(
         )
     tracemalloc.start()
     try:
-        assert [it.wrong for it in verify(engine, objects)] == [None]
+        assert [it.problem for it in verify(engine, objects)] == [None]
         assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
     finally:
         tracemalloc.stop()
@@ -348,7 +348,7 @@ def test_more_files_than_a_page_are_each_verified_once(
     monkeypatch.setattr(references, "PAGE_ROWS", 3)
     for _ in range(3):
         a_published_job(engine, objects)
-    assert [file.key for file in references.every(engine)] == sorted(keys(objects))
+    assert [file.key for file in references.list_files(engine)] == sorted(keys(objects))
 
 
 # -- the command
@@ -363,7 +363,7 @@ def home(sqlite_url: str, tmp_path: Path) -> Path:
     engine, objects = make_engine(f"sqlite:///{home}/distill.db"), Objects(f"file://{home}/objects")
     a_finished_job(engine, objects)
     deleted = a_finished_job(engine, objects)
-    with writing(engine) as session:
+    with write_session(engine) as session:
         jobs.delete(session, DEFAULT_PROJECT, deleted.job_id)
     engine.dispose()
     return home
@@ -379,7 +379,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_collects_and_verifies_a_folder(home: Path) -> None:
     data = ("--data", str(home))
-    would = run("client.main", "storage", "gc", "--dry-run", *data)
+    would = run("distill_client.main", "storage", "gc", "--dry-run", *data)
     assert (would.returncode, would.stdout.count("\n"), would.stdout[:5]) == (0, 1, "job  "), (
         would.stderr
     )

@@ -10,7 +10,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from core.settings import Settings
-from core.store.objects.multipart import EMPTY, Bucket, NoAnswer
+from core.store.objects.multipart import EMPTY, Bucket, BucketUnavailable
 from core.store.objects.store import Objects
 
 WHEN = datetime(2026, 1, 31, 12, 34, 56, tzinfo=UTC)
@@ -32,7 +32,7 @@ def test_a_request_is_signed_as_another_implementation_signs_it(
     bucket = Bucket(
         url.split("/bucket", maxsplit=1)[0], "bucket", "some/prefix", "eu-west-1", "id", "secret"
     )
-    found = bucket.signed("DELETE", url, WHEN)
+    found = bucket.sign("DELETE", url, WHEN)
     assert found["Authorization"] == expected.headers["Authorization"]
     assert found["host"] == urllib.parse.urlsplit(url).netloc
 
@@ -41,11 +41,11 @@ def test_a_store_that_is_not_there_or_refuses_gives_no_answer(s3: dict[str, Any]
     for wrong in ({"s3_endpoint": "http://127.0.0.1:1"}, {"s3_secret_access_key": "wrong"}):
         bucket = Objects.from_settings(Settings(**{**s3, **wrong})).bucket()
         assert bucket is not None
-        with pytest.raises(NoAnswer):
-            list(bucket.unfinished())
+        with pytest.raises(BucketUnavailable):
+            list(bucket.list_uploads())
 
 
 def test_only_a_bucket_whose_credentials_are_known_is_asked(s3: dict[str, Any]) -> None:
     assert Objects("memory:///").bucket() is None
     assert Objects.from_settings(Settings(**{**s3, "s3_access_key_id": ""})).bucket() is None
-    assert list(Objects.from_settings(Settings(**s3)).bucket().unfinished()) == []  # type: ignore[union-attr]
+    assert list(Objects.from_settings(Settings(**s3)).bucket().list_uploads()) == []  # type: ignore[union-attr]

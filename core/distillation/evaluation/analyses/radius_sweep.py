@@ -1,70 +1,66 @@
-"""Robust accuracy at many radii (Fig. 3b of the paper): each a measurement of its own."""
+"""Robust accuracy at many radii (Fig. 3b of the paper), each measured by itself."""
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from core.distillation.evaluation.accuracy import measure
-from core.distillation.evaluation.steps import Finding, Step, begun
+from core.distillation.evaluation.accuracy import accuracy
+from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
 from core.distillation.evaluation.target import EvaluationTarget
-from core.jobspec.evaluation import PgdAttack, RadiusSweep
+from core.jobspec.resolved import ResolvedPgdAttack, ResolvedRadiusSweep
 from core.summary_statistics import wilson
 
-RISE = 0.01
-"""Random starts alone make accuracy rise and fall by less than this."""
+MAX_RISE = 0.01
+"""Random starts alone make accuracy rise and fall by less than this share."""
 
 
 def radius_sweep(
-    settings: RadiusSweep, subject: EvaluationTarget, state: dict[str, Any] | None = None
+    target: EvaluationTarget, settings: ResolvedRadiusSweep, state: MeasureState | None = None
 ) -> Iterator[Step | Finding]:
-    """PGD with a uniform start and a step of a quarter of the radius; at radius 0 the clean accuracy."""
-    assert settings.radii is not None
-    state = begun(state, accuracy=[], inner=None)
+    """Measure PGD accuracy at each radius: uniform start, steps of a quarter of the radius.
+
+    At radius 0 it is the clean accuracy.
+    """
+    state = resume_state(state, accuracy=[], inner=None)
     accuracies: list[float] = list(state["accuracy"])
-    images, all_images = len(subject.images), len(subject.images) * len(settings.radii)
+    inner_state = state["inner"]
+    images = len(target.images)
     for index in range(len(accuracies), len(settings.radii)):
-        radius, inner = settings.radii[index], state["inner"]
-        attack = (
-            PgdAttack(radius=radius, step_size=radius / 4, steps=settings.steps)
-            if radius > 0
-            else None
-        )
-        steps = measure(
-            subject.network,
-            subject.images,
-            attack,
-            classes=subject.classes,
-            batch_size=subject.batch_size,
-            seed=subject.seed,
-            state=inner,
-        )
-        for found in steps:
-            if isinstance(found, Step):
-                yield Step(
-                    index * images + found.done,
-                    all_images,
-                    {"accuracy": accuracies, "inner": found.state},
-                )
+        attack = _attack(settings.radii[index], settings.steps)
+        for step in accuracy(target, attack, inner_state):
+            if isinstance(step, Finding):
+                accuracies = [*accuracies, step.require_value()]
             else:
-                assert found.value is not None
-                accuracies = [*accuracies, found.value]
-        state = {"accuracy": accuracies, "inner": None}
-    intervals = [list(wilson(share, images)) for share in accuracies]
+                completed = index * images + step.completed
+                resume_from = {"accuracy": accuracies, "inner": step.state}
+                yield Step(completed, images * len(settings.radii), resume_from)
+        inner_state = None
     data = {
         "radii": list(settings.radii),
         "accuracy": accuracies,
-        "intervals": intervals,
+        "intervals": [list(wilson(share, images)) for share in accuracies],
         "images": images,
+        "warnings": rise_warnings(settings.radii, accuracies),
     }
-    yield Finding(None, data={**data, "warnings": rises(settings.radii, accuracies)})
+    yield Finding(None, data=data)
 
 
-def rises(radii: Sequence[float], accuracies: Sequence[float]) -> list[str]:
-    """A larger ball holds the smaller one: accuracy that rises in it was not found where it is lowest."""
-    steps = itertools.pairwise(sorted(zip(radii, accuracies, strict=True)))
+def _attack(radius: float, steps: int) -> ResolvedPgdAttack | None:
+    if radius == 0:
+        return None
+    return ResolvedPgdAttack(radius=radius, step_size=radius / 4, steps=steps)
+
+
+def rise_warnings(radii: Sequence[float], accuracies: Sequence[float]) -> list[str]:
+    """Return a warning for each rise of the accuracy from one radius to the next larger one.
+
+    The larger ball contains the smaller one, so the accuracy in it cannot truly be higher: the
+    attack missed adversarial images.
+    """
+    pairs = itertools.pairwise(sorted(zip(radii, accuracies, strict=True)))
     return [
-        f"Accuracy rises from {100 * earlier:.2f} % at radius {radius:.4g} to {100 * later:.2f} % at {larger:.4g}: "
-        "the attack misses what is there, as it does where gradients are masked."
-        for (radius, earlier), (larger, later) in steps
-        if later - earlier > RISE
+        f"Accuracy rises from {100 * before:.2f} % at radius {radius:.4g} to "
+        f"{100 * after:.2f} % at {larger:.4g}: the attack misses adversarial images in the larger "
+        "ball, as happens where gradients are masked."
+        for (radius, before), (larger, after) in pairs
+        if after - before > MAX_RISE
     ]

@@ -1,58 +1,63 @@
-"""Accuracy on adversarial images that were made for another network, beside the accuracy on those made for the network itself."""
+"""Accuracy under adversarial images made for the reference network, and under the network's own."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from core.distillation.evaluation.accuracy import accuracy
-from core.distillation.evaluation.analyses.attacked import attacked, batches
-from core.distillation.evaluation.attacks import correct
-from core.distillation.evaluation.masks import mask, share, text
-from core.distillation.evaluation.steps import Finding, Step, begun
+from core.distillation.evaluation.accuracy import accuracy_finding
+from core.distillation.evaluation.analyses.adversarial_batches import batches, pgd20_images
+from core.distillation.evaluation.attacks import is_correct
+from core.distillation.evaluation.masks import mask_to_text, share_of_ones, text_to_mask
+from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
 from core.distillation.evaluation.target import EvaluationTarget
 from core.distillation.forward import convolutions_in, mode
 from core.jobspec.evaluation import Transfer
 
 
 def transfer(
-    settings: Transfer, subject: EvaluationTarget, state: dict[str, Any] | None = None
+    target: EvaluationTarget, settings: Transfer, state: MeasureState | None = None
 ) -> Iterator[Step | Finding]:
-    """PGD-20 against the reference, and against the network. Raises ValueError where there is no reference.
+    """Attack with PGD-20 made for the reference, and with PGD-20 made for the network.
 
-    State and data have the images that stand: the network's under either attack, the reference's under its own.
+    The state has masks of the images that stay correct: the network's under the reference's
+    adversarial images (``transferred``) and under its ``own``, the ``reference``'s under its own.
+    Raises ValueError without a reference.
     """
-    if subject.reference is None:
-        raise ValueError("A transfer attack needs a reference network to be made for.")
-    network, reference = subject.network, subject.reference
-    standing = begun(state, transferred="", own="", reference="")
+    if target.reference is None:
+        raise ValueError("A transfer attack needs a reference network.")
+    network = target.network
+    reference = target.reference
+    masks = resume_state(state, transferred="", own="", reference="")
     with mode(network, "eval"), mode(reference, "eval"), convolutions_in("fp32"):
-        for end, images_BCHW, labels_B in batches(subject, len(standing["transferred"])):
-            theirs_BCHW = attacked(reference, subject, images_BCHW, labels_B, end, "transfer")
-            ours_BCHW = attacked(network, subject, images_BCHW, labels_B, end, "transfer")
-            found = {
-                "transferred": correct(network, theirs_BCHW, labels_B),
-                "own": correct(network, ours_BCHW, labels_B),
-                "reference": correct(reference, theirs_BCHW, labels_B),
+        for end, images_BCHW, labels_B in batches(target, len(masks["transferred"])):
+            # The attack's seed is the same for both networks, so they share their random starts.
+            transferred_BCHW = pgd20_images(
+                reference, target, images_BCHW, labels_B, end, "transfer"
+            )
+            own_BCHW = pgd20_images(network, target, images_BCHW, labels_B, end, "transfer")
+            correct = {
+                "transferred": is_correct(network, transferred_BCHW, labels_B),
+                "own": is_correct(network, own_BCHW, labels_B),
+                "reference": is_correct(reference, transferred_BCHW, labels_B),
             }
-            standing = {
-                name: standing[name] + text(standing_B) for name, standing_B in found.items()
-            }
-            yield Step(end, len(subject.images), standing)
-    yield finding(standing, subject)
+            masks = {name: masks[name] + mask_to_text(mask_B) for name, mask_B in correct.items()}
+            yield Step(end, len(target.images), masks)
+    yield finding(masks, target)
 
 
-def finding(standing: dict[str, str], subject: EvaluationTarget) -> Finding:
-    found = accuracy(mask(standing["transferred"]), subject.images.labels_N.cpu(), subject.classes)
-    assert found.value is not None
-    own = share(standing["own"])
+def finding(masks: dict[str, str], target: EvaluationTarget) -> Finding:
+    correct_N = text_to_mask(masks["transferred"])
+    transferred = accuracy_finding(correct_N, target.images.labels_N.cpu(), target.classes)
+    accuracy = transferred.require_value()
+    own_accuracy = share_of_ones(masks["own"])
     warnings = []
-    if found.value < own:
+    if accuracy < own_accuracy:
         warnings.append(
-            f"Images made for the reference leave {100 * found.value:.2f} % standing, images made for the network itself "
-            f"{100 * own:.2f} %: its own gradients mislead the attack."
+            f"Accuracy is {100 * accuracy:.2f} % under adversarial images made for the reference, "
+            f"and {100 * own_accuracy:.2f} % under those made for the network itself: "
+            "its own gradients mislead the attack."
         )
     data = {
-        "own_accuracy": own,
-        "reference_accuracy": share(standing["reference"]),
+        "own_accuracy": own_accuracy,
+        "reference_accuracy": share_of_ones(masks["reference"]),
         "warnings": warnings,
     }
-    return Finding(found.value, data={**found.data, **data})
+    return Finding(accuracy, data={**transferred.data, **data})

@@ -1,8 +1,11 @@
-"""How much variances change under attack, against robust accuracy (Figs. 1 and 5 of the paper). N images, D features, K classes.
+"""How much variances change under attack, against robust accuracy (Figs. 1 and 5 of the paper).
 
-The gap, in %, is the mean over channels of |var_adv - var_clean| / var_clean. Its channels are the penultimate features; and, for
-the Gram matrices P P' / K of each batch's predictions, the matrix's columns: an image's inner products with all others. That
-second reading is a guess: the paper says "variances of prediction score-based gram matrices".
+The gap, in %, is the mean over channels of |var_adv - var_clean| / var_clean. Its channels are the
+penultimate features; and, for the Gram matrices P P' / K of each batch's predictions, the matrix's
+columns: an image's inner products with all others. That second reading is a guess: the paper says
+"variances of prediction score-based gram matrices".
+
+N images, B batch, D features, K classes.
 """
 
 from collections.abc import Iterator
@@ -12,112 +15,112 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.distillation.evaluation.analyses.attacked import attacked, batches, networks
-from core.distillation.evaluation.steps import Finding, Step, begun
+from core.distillation.evaluation.analyses.adversarial_batches import (
+    batches,
+    networks,
+    pgd20_images,
+)
+from core.distillation.evaluation.analyses.network_outputs import (
+    features_and_probabilities,
+    finite_in_all,
+    omission_warnings,
+)
+from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
 from core.distillation.evaluation.target import EvaluationTarget
-from core.distillation.forward import convolutions_in, forward, mode
+from core.distillation.forward import convolutions_in, mode
 from core.distillation.models.network import Classifier
-from core.jobspec.evaluation import VarianceGap
+from core.jobspec.resolved import ResolvedVarianceGap
 from core.summary_statistics import fitted
 
-SMALLEST = 1e-12
-"""A channel whose clean variance is below this says nothing, and is left out."""
+MIN_VARIANCE = 1e-12
+"""A channel with a smaller clean variance is left out: its relative change means nothing."""
 KINDS = ("features", "gram")
 
 Point = dict[str, float | None]
-"""One network at one radius: radius, accuracy (a share), the gaps of features and Gram matrices in %, channels and images left
-out. An image is left out where its features or probabilities, clean or attacked, are not finite; it counts as not robust."""
+"""One network at one radius: radius, accuracy (a share), the gaps of features and of Gram matrices
+in %, channels left out, images left out. An image is left out where its features or probabilities,
+clean or adversarial, are not finite; it counts as misclassified."""
 
 
 def variance_gap(
-    settings: VarianceGap, subject: EvaluationTarget, state: dict[str, Any] | None = None
+    target: EvaluationTarget, settings: ResolvedVarianceGap, state: MeasureState | None = None
 ) -> Iterator[Step | Finding]:
-    """At each radius, the subject's own among them, and for each network, attacked for itself.
+    """Measure the gap at each radius, the target's included, for network and reference.
 
-    Gone on with from the last radius that is complete: sums of features would be a large state.
+    Each network is attacked with images made for itself. The state has complete points only, so a
+    radius that was interrupted starts anew: sums of features would make a large state.
     """
-    assert settings.radii is not None
-    every, radii = networks(subject), sorted({*settings.radii, subject.radius})
-    points: dict[str, list[Point]] = {
-        name: list(found) for name, found in begun(state, **{name: [] for name in every}).items()
-    }
-    images, done = len(subject.images), sum(map(len, points.values()))
-    for name, network in every.items():
+    evaluated = networks(target)
+    radii = sorted({*settings.radii, target.radius})
+    stored = resume_state(state, **{name: [] for name in evaluated})
+    points: dict[str, list[Point]] = {name: list(stored[name]) for name in stored}
+    images = len(target.images)
+    total = len(evaluated) * len(radii) * images
+    for name, network in evaluated.items():
         for radius in radii[len(points[name]) :]:
-            for found in gap_at(network, subject, radius):
-                if isinstance(found, int):
-                    yield Step(
-                        done * images + found, len(every) * len(radii) * images, _copied(points)
-                    )
+            completed = images * sum(map(len, points.values()))
+            for item in gap_at(network, target, radius):
+                if isinstance(item, int):
+                    copies = {name: list(column) for name, column in points.items()}
+                    yield Step(completed + item, total, copies)
                 else:
-                    points[name].append(found)
-            done += 1
-    data = {name: summary(its_points, subject.radius) for name, its_points in points.items()}
-    gaps_found = {f"variance_gap_{kind}": data["network"][kind] for kind in KINDS}
-    values = {name: gap for name, gap in gaps_found.items() if gap is not None}
-    missing = max(
-        int(point["images_left_out"] or 0) for found in points.values() for point in found
-    )
-    yield Finding(
-        None, values=values, data={**data, "images": images, "warnings": left_out(missing)}
-    )
+                    points[name].append(item)
+    yield finding(points, target)
 
 
-def left_out(images: int) -> list[str]:
-    return (
-        [f"{images} images had features or probabilities that are not finite and were left out."]
-        if images
-        else []
-    )
+def finding(points: dict[str, list[Point]], target: EvaluationTarget) -> Finding:
+    data: dict[str, Any] = {name: summary(column, target.radius) for name, column in points.items()}
+    gaps_of_network = {f"variance_gap_{kind}": data["network"][kind] for kind in KINDS}
+    values = {name: gap for name, gap in gaps_of_network.items() if gap is not None}
+    omitted = max(int(point["images_left_out"] or 0) for column in points.values() for point in column)
+    data |= {"images": len(target.images), "warnings": omission_warnings(omitted)}
+    return Finding(None, values=values, data=data)
 
 
-def _copied(points: dict[str, list[Point]]) -> dict[str, list[Point]]:
-    return {name: list(found) for name, found in points.items()}
-
-
-def gap_at(network: Classifier, subject: EvaluationTarget, radius: float) -> Iterator[int | Point]:
-    """After each batch how many images are done; in the end the point."""
-    clean, adversarial = Moments(), Moments()
-    gram: list[float] = []
-    standing = missing = 0
+def gap_at(network: Classifier, target: EvaluationTarget, radius: float) -> Iterator[int | Point]:
+    """Yield the number of completed images after each batch and, last, the point."""
+    clean = Moments()
+    adversarial = Moments()
+    gram_gaps: list[float] = []
+    correct = omitted = 0
     with mode(network, "eval"), convolutions_in("fp32"):
-        for end, images_BCHW, labels_B in batches(subject):
-            adversarial_BCHW = attacked(
-                network, subject, images_BCHW, labels_B, end, "variance_gap", radius
+        for end, images_BCHW, labels_B in batches(target):
+            adversarial_BCHW = pgd20_images(
+                network, target, images_BCHW, labels_B, end, "variance_gap", radius
             )
-            clean_BD, clean_BK, adversarial_BD, adversarial_BK = views = (
-                *seen(network, images_BCHW),
-                *seen(network, adversarial_BCHW),
-            )
-            finite_B = finite(*views)
+            clean_BD, clean_BK = features_and_probabilities(network, images_BCHW)
+            adversarial_BD, adversarial_BK = features_and_probabilities(network, adversarial_BCHW)
+            finite_B = finite_in_all(clean_BD, clean_BK, adversarial_BD, adversarial_BK)
             clean.add(clean_BD[finite_B])
             adversarial.add(adversarial_BD[finite_B])
-            gram += gaps(
-                gram_variances(clean_BK[finite_B]), gram_variances(adversarial_BK[finite_B])
-            ).tolist()
-            standing += int(((adversarial_BK.argmax(dim=1) == labels_B) & finite_B).sum())
-            missing += int((~finite_B).sum())
+            clean_gram_B = gram_variances(clean_BK[finite_B])
+            gram_gaps += gaps(clean_gram_B, gram_variances(adversarial_BK[finite_B])).tolist()
+            correct += int(((adversarial_BK.argmax(dim=1) == labels_B) & finite_B).sum())
+            omitted += int((~finite_B).sum())
             yield end
-    by_channel = gaps(clean.variance(), adversarial.variance())
+    feature_gaps_D = gaps(clean.variance(), adversarial.variance())
     yield {
         "radius": radius,
-        "accuracy": standing / len(subject.images),
-        "features": mean(by_channel),
-        "gram": mean(torch.tensor(gram)),
-        "channels_left_out": len(clean.variance()) - len(by_channel),
-        "images_left_out": missing,
+        "accuracy": correct / len(target.images),
+        "features": mean(feature_gaps_D),
+        "gram": mean(torch.tensor(gram_gaps)),
+        "channels_left_out": len(clean.variance()) - len(feature_gaps_D),
+        "images_left_out": omitted,
     }
 
 
 def summary(points: list[Point], radius: float) -> dict[str, Any]:
-    """The gaps at the subject's radius, all points, and by kind the line of accuracy in % over the gap in %, with its r."""
+    """Return the gaps at the target's radius, all points, and a fitted line by kind.
+
+    The line is that of accuracy in % over the gap in %, with its r; None where none can be fitted.
+    """
     (own,) = (point for point in points if point["radius"] == radius)
     lines = {}
     for kind in KINDS:
         pairs = [
             (gap, 100 * share)
-            for it in points
-            if (gap := it[kind]) is not None and (share := it["accuracy"]) is not None
+            for point in points
+            if (gap := point[kind]) is not None and (share := point["accuracy"]) is not None
         ]
         line = fitted([gap for gap, _ in pairs], [accuracy for _, accuracy in pairs])
         lines[kind] = None if line is None else asdict(line)
@@ -128,7 +131,9 @@ class Moments:
     """Sums of features and of their squares, in double precision."""
 
     def __init__(self) -> None:
-        self.count, self.total, self.squares = 0, torch.zeros(()), torch.zeros(())
+        self.count = 0
+        self.total = torch.zeros(())
+        self.squares = torch.zeros(())
 
     def add(self, features_BD: Tensor) -> None:
         features_BD = features_BD.double().cpu()
@@ -137,39 +142,27 @@ class Moments:
         self.squares = self.squares + features_BD.square().sum(dim=0)
 
     def variance(self) -> Tensor:
-        """[D], divided by N."""
+        """Return the variance of each feature, [D], divided by N."""
         count = max(1, self.count)
         return (self.squares / count - (self.total / count).square()).clamp_min(0)
 
 
-def seen(network: Classifier, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Features [B, D] and probabilities [B, K]."""
-    with torch.no_grad():
-        found = forward(network, images_BCHW)
-    return found.features_BD, found.probabilities_BK
-
-
-def finite(*views_BX: Tensor) -> Tensor:
-    """Which images are finite in every view, [B] bool."""
-    return torch.stack([view_BX.isfinite().all(dim=1) for view_BX in views_BX]).all(dim=0)
-
-
 def gram_variances(probabilities_BK: Tensor) -> Tensor:
-    """Of each column of P P' / K, [B]."""
+    """Return the variance of each column of P P' / K, [B]."""
     if not len(probabilities_BK):
         return torch.zeros(0)
     probabilities_BK = probabilities_BK.double().cpu()
-    return (probabilities_BK @ probabilities_BK.T / probabilities_BK.shape[1]).var(
-        dim=0, correction=0
-    )
+    gram_BB = probabilities_BK @ probabilities_BK.T / probabilities_BK.shape[1]
+    return gram_BB.var(dim=0, correction=0)
 
 
 def mean(gaps_D: Tensor) -> float | None:
-    """None where no channel says anything."""
+    """Return None where every channel was left out."""
     return float(gaps_D.mean()) if len(gaps_D) else None
 
 
 def gaps(clean_D: Tensor, adversarial_D: Tensor) -> Tensor:
-    """In %, of the channels whose clean variance says something."""
-    kept_D = clean_D > SMALLEST
-    return 100 * (adversarial_D[kept_D] - clean_D[kept_D]).abs() / clean_D[kept_D]
+    """Return relative changes of variances in %, of the channels that are not left out."""
+    usable_D = clean_D > MIN_VARIANCE
+    change_D = adversarial_D[usable_D] - clean_D[usable_D]
+    return 100 * change_D.abs() / clean_D[usable_D]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from core.distillation import seeds
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation.accuracy import accuracy
-from core.distillation.evaluation.attacks import wrong
+from core.distillation.evaluation.attacks import is_misclassified
 from core.distillation.evaluation.autoattack.apgd import Apgd
 from core.distillation.evaluation.autoattack.fab import Fab
 from core.distillation.evaluation.autoattack.losses import (
@@ -25,12 +25,13 @@ from core.distillation.evaluation.autoattack.losses import (
 from core.distillation.evaluation.autoattack.norms import Norm
 from core.distillation.evaluation.autoattack.rows import Rows, Standing
 from core.distillation.evaluation.autoattack.square import Square
-from core.distillation.evaluation.masks import mask, share, text
-from core.distillation.evaluation.steps import Finding, Step, begun
+from core.distillation.evaluation.masks import mask_to_text, share_of_ones, text_to_mask
+from core.distillation.evaluation.steps import Finding, Step, resume_state
 from core.distillation.forward import convolutions_in, mode
-from core.distillation.models.folding import folded
+from core.distillation.models.inference_network import prepare_for_inference
 from core.distillation.models.network import Classifier
-from core.jobspec.evaluation import AutoAttack, Stage
+from core.jobspec.evaluation import Stage
+from core.jobspec.resolved import ResolvedAutoAttack
 
 MOST_TARGETS = 9
 FEWEST_CLASSES_FOR_DLR = 4
@@ -63,7 +64,7 @@ class State:
 def autoattack(
     network: Classifier,
     images: ImageSource,
-    settings: AutoAttack,
+    settings: ResolvedAutoAttack,
     *,
     classes: int,
     batch_size: int,
@@ -75,13 +76,13 @@ def autoattack(
     The random starts are a function of ``seed``, the stage and the batch: another ``batch_size`` draws others.
     """
     run = Run(
-        folded(network),
+        prepare_for_inference(network),
         images,
         settings,
         classes,
         batch_size,
         seed,
-        State(**begun(state, **vars(State()))),
+        State(**resume_state(state, **vars(State()))),
     )
     with mode(network, "eval"), convolutions_in("fp32"):
         yield from run.clean()
@@ -96,7 +97,7 @@ class Run:
 
     network: nn.Module
     images: ImageSource
-    settings: AutoAttack
+    settings: ResolvedAutoAttack
     classes: int
     batch_size: int
     seed: int
@@ -108,7 +109,6 @@ class Run:
 
     @property
     def radius(self) -> float:
-        assert self.settings.radius is not None
         return self.settings.radius
 
     @property
@@ -129,18 +129,18 @@ class Run:
             images_BCHW, labels_B = self.images.batch(indices.to(self.device))
             with torch.no_grad():
                 logits_BK = self.network(images_BCHW)
-            self.state.standing += text(~wrong(logits_BK, labels_B))
+            self.state.standing += mask_to_text(~is_misclassified(logits_BK, labels_B))
             self.note_non_finite(indices, ~logits_BK.isfinite().all(dim=1))
             yield self.step()
         if self.state.clean is None:
-            self.state.clean = share(self.state.standing)
+            self.state.clean = share_of_ones(self.state.standing)
             self.state.stage, self.state.before = 0, self.state.standing
 
     def attack(self, index: int, stage: Stage) -> Iterator[Step]:
         """One stage, batch by batch of the images that stood when it began."""
         if index < self.state.stage:
             return
-        entrants = mask(self.state.before).nonzero().flatten()
+        entrants = text_to_mask(self.state.before).nonzero().flatten()
         for number, indices in enumerate(torch.split(entrants, self.batch_size)):
             if number < self.state.batch:
                 continue
@@ -150,9 +150,9 @@ class Run:
             generator = seeds.generator(images_BCHW.device, self.seed, "autoattack", stage, number)
             for _ in self.search(stage, images_BCHW, labels_B, standing, generator):
                 yield self.step()
-            whole = mask(self.state.standing)
+            whole = text_to_mask(self.state.standing)
             whole[indices[standing.broken_B.cpu()]] = False
-            self.state.standing = text(whole)
+            self.state.standing = mask_to_text(whole)
             self.state.batch = number + 1
             self.state.seconds = spent + time.monotonic() - began
             self.note_non_finite(indices, standing.non_finite_B)
@@ -160,9 +160,9 @@ class Run:
         self.close(index, stage)
 
     def close(self, index: int, stage: Stage) -> None:
-        standing, before = mask(self.state.standing), mask(self.state.before)
+        standing, before = text_to_mask(self.state.standing), text_to_mask(self.state.before)
         self.state.stages[stage] = {
-            "standing": share(self.state.standing),
+            "standing": share_of_ones(self.state.standing),
             "broken": int(before.sum() - standing.sum()),
             "seconds": round(self.state.seconds, 3),
         }
@@ -251,12 +251,12 @@ class Run:
         )
 
     def finding(self) -> Finding:
-        found = accuracy(mask(self.state.standing), self.images.labels_N.cpu(), self.classes)
+        found = accuracy(text_to_mask(self.state.standing), self.images.labels_N.cpu(), self.classes)
         data = {
             "clean": self.state.clean,
             "stages": self.state.stages,
             "standing": base64.b64encode(
-                np.packbits(mask(self.state.standing).numpy()).tobytes()
+                np.packbits(text_to_mask(self.state.standing).numpy()).tobytes()
             ).decode(),
             "settings": self.settings.model_dump(mode="json"),
             "non_finite": len(self.state.non_finite),

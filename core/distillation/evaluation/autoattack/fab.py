@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.distillation.evaluation.attacks import wrong
+from core.distillation.evaluation.attacks import is_misclassified
 from core.distillation.evaluation.autoattack.norms import Norm, length
 from core.distillation.evaluation.autoattack.rows import Rows, Standing
 
@@ -64,7 +64,7 @@ class Fab:
         ahead = ahead.clamp(0, 1)
         with torch.no_grad():
             logits_RK = self.network(ahead)
-        crossed_R = wrong(logits_RK, it.labels_R)
+        crossed_R = is_misclassified(logits_RK, it.labels_R)
         inside_R = length(ahead - it.images_RCHW, self.norm).flatten() <= self.radius
         standing.break_rows(it, crossed_R & inside_R, logits_RK)
         back = it.images_RCHW + BACK * (ahead - it.images_RCHW)

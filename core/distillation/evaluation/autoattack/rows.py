@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from core.distillation.evaluation.attacks import wrong
+from core.distillation.evaluation.attacks import is_misclassified
 
 LEAVE_EVERY = 5
 """Iterations between two looks at who may leave: each costs a wait for the device."""
@@ -43,7 +43,7 @@ class Standing:
 
     def judge(self, rows: Rows, logits_RK: Tensor) -> None:
         """An image with a row that is classified as something else, or as nothing, is broken."""
-        self.break_rows(rows, wrong(logits_RK, rows.labels_R), logits_RK)
+        self.break_rows(rows, is_misclassified(logits_RK, rows.labels_R), logits_RK)
 
     def break_rows(self, rows: Rows, broken_R: Tensor, logits_RK: Tensor) -> None:
         non_finite_R = ~logits_RK.isfinite().all(dim=1)

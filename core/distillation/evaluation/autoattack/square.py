@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.distillation.evaluation.attacks import wrong
+from core.distillation.evaluation.attacks import is_misclassified
 from core.distillation.evaluation.autoattack.norms import TINY, Norm, length, steepest
 from core.distillation.evaluation.autoattack.rows import Rows, Standing
 
@@ -84,7 +84,7 @@ class Square:
             return replace(best, query_R=next_R), 1.0
         proposed_PCHW = proposals.at(query_P, best.images_RCHW[row_P], best.found_RCHW[row_P])
         logits_PK, labels_P = self.look(proposed_PCHW), best.labels_R[row_P]
-        lead_P, wrong_P = lead(logits_PK, labels_P), wrong(logits_PK, labels_P)
+        lead_P, wrong_P = lead(logits_PK, labels_P), is_misclassified(logits_PK, labels_P)
         first_R = first_of_each_row((lead_P < best.lead_R[row_P]) | wrong_P, row_P, len(next_R))
         taken_R, at_R = first_R < len(row_P), first_R.clamp_max(len(row_P) - 1)
         standing.break_rows(

@@ -24,7 +24,7 @@ MOST_DIMENSIONS = 64
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredTensor:
     """A tensor that a file says it holds."""
 
     dtype: torch.dtype
@@ -32,14 +32,14 @@ class Declared:
 
 
 @dataclass(frozen=True)
-class Storage:
+class DeclaredStorage:
     """A run of numbers in the file, which tensors are views of."""
 
     dtype: torch.dtype
     elements: int
 
     @classmethod
-    def of(cls, dtype: torch.dtype, elements: Any, held_bytes: int) -> "Storage":
+    def declare(cls, dtype: torch.dtype, elements: Any, held_bytes: int) -> "DeclaredStorage":
         """Raises ValueError for nonsense, Refused where the file holds fewer bytes than that."""
         require(isinstance(elements, int) and elements >= 0)
         if elements * dtype.itemsize > held_bytes:
@@ -47,15 +47,15 @@ class Storage:
         return cls(dtype, elements)
 
 
-def tensor(
+def declare_tensor(
     storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: Any, hooks: Any
-) -> Declared:
+) -> DeclaredTensor:
     """What torch._utils._rebuild_tensor_v2 would build of these arguments.
 
     Raises ValueError for nonsense, Refused where it would be larger than its storage, be it by strides of 0.
     """
     require(
-        isinstance(storage, Storage)
+        isinstance(storage, DeclaredStorage)
         and isinstance(shape, tuple)
         and isinstance(strides, tuple)
         and hooks == {}
@@ -70,7 +70,7 @@ def tensor(
     )
     if elements > 0 and max(elements, reach) > storage.elements:
         raise _overdeclared(max(elements, reach), storage.elements)
-    return Declared(storage.dtype, shape)
+    return DeclaredTensor(storage.dtype, shape)
 
 
 def _overdeclared(needed: int, held: int) -> Refused:

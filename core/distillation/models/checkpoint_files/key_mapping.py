@@ -5,19 +5,19 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "0.", "1.")
-"""What DataParallel and weight averaging, RobustBench, torch.compile and Sequential(normalise, network) put before every key."""
+"""What DataParallel and weight averaging, RobustBench, torch.compile and Sequential(normalize, network) put before every key."""
 MOST_WRAPPERS = 16
-NORMALISATION = re.compile(r"(^|\.)(mean|std|mu|sigma)$")
-UNUSED = re.compile(r"(^|\.)(sub_block1\..*|n_averaged)$")
+NORMALIZATION = re.compile(r"(^|\.)(mean|std|mu|sigma)$")
+UNUSED_KEY = re.compile(r"(^|\.)(sub_block1\..*|n_averaged)$")
 """A copy of the first block that TRADES' networks carry and never use, and the counter of averaged models."""
-COUNTER = "num_batches_tracked"
+BATCH_NORM_COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
 class KeyMatch:
     """How a file's keys answer to a network's."""
 
-    old: dict[str, str]
+    file_keys: dict[str, str]
     """The file's key, by the network's."""
     dropped: list[str]
     """The file's keys that no network uses."""
@@ -30,25 +30,25 @@ class KeyMatch:
 
     @property
     def renamed(self) -> dict[str, str]:
-        return {old: new for new, old in self.old.items() if old != new}
+        return {old: new for new, old in self.file_keys.items() if old != new}
 
 
-def match(found: Iterable[str], wanted: Collection[str]) -> KeyMatch:
+def match_keys(found: Iterable[str], wanted: Collection[str]) -> KeyMatch:
     found = sorted(found)
     dropped = [
         key
         for key in found
-        if key not in wanted and (NORMALISATION.search(key) or UNUSED.search(key))
+        if key not in wanted and (NORMALIZATION.search(key) or UNUSED_KEY.search(key))
     ]
     kept = [key for key in found if key not in set(dropped)]
     prefix = _common_wrapping(kept, wanted)
     old = {key.removeprefix(prefix): key for key in kept}
     absent = [key for key in wanted if key not in old]
     return KeyMatch(
-        old={new: old[new] for new in wanted if new in old},
+        file_keys={new: old[new] for new in wanted if new in old},
         dropped=dropped,
-        filled=[key for key in absent if key.endswith(COUNTER)],
-        missing=[key for key in absent if not key.endswith(COUNTER)],
+        filled=[key for key in absent if key.endswith(BATCH_NORM_COUNTER)],
+        missing=[key for key in absent if not key.endswith(BATCH_NORM_COUNTER)],
         unexpected=[key for new, key in old.items() if new not in wanted],
     )
 

@@ -1,4 +1,4 @@
-"""Normalisation that a file brings along: ours lives in the network and is not loaded, so the two had better be the same."""
+"""Normalization that a file brings along: ours lives in the network and is not loaded, so the two had better be the same."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from core.jobspec.network import Normalization
 TOLERANCE = 0.005
 
 
-def remarks(ours: Normalization, theirs: dict[str, Tensor]) -> list[str]:
+def normalization_remarks(ours: Normalization, theirs: dict[str, Tensor]) -> list[str]:
     """A sentence for each mean or standard deviation of a file that differs from the network's."""
     mean, std = MEAN_AND_STD[ours] or ((0.0,), (1.0,))
     found = []
@@ -18,8 +18,8 @@ def remarks(ours: Normalization, theirs: dict[str, Tensor]) -> list[str]:
         values = tensor.flatten()[:3].float()
         if tensor.numel() not in (1, 3) or not torch.allclose(values, expected, atol=TOLERANCE):
             found.append(
-                f"The file brings its own normalisation, {key} = {_rounded(values)}, which is not that of {ours!r}, "
-                f"{_rounded(expected)}: if the accuracy is too low, import it with another normalisation."
+                f"The file brings its own normalization, {key} = {_rounded(values)}, which is not that of {ours!r}, "
+                f"{_rounded(expected)}: if the accuracy is too low, import it with another normalization."
             )
     return found
 

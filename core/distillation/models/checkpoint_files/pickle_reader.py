@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.distillation.models.checkpoint_files import declared_tensors
-from core.distillation.models.checkpoint_files.declared_tensors import DTYPES, Storage, require
+from core.distillation.models.checkpoint_files.declared_tensors import DTYPES, DeclaredStorage, require
 from core.errors import Refused
 
 ADVICE = (
@@ -20,23 +20,23 @@ ADVICE = (
 
 
 @dataclass(frozen=True)
-class _Name:
+class _GlobalName:
     """``module name``, as the stream has it. Never looked up."""
 
     text: str
 
 
-class _Inert:
+class _IgnoredValue:
     """A value that has nothing to do with weights."""
 
 
-def survey(stream: bytes, storages: Mapping[str, int]) -> Any:
+def scan_pickle(stream: bytes, storages: Mapping[str, int]) -> Any:
     """What the stream describes, with a Declared for each tensor. ``storages``: bytes that the file holds, by storage's key.
 
     Raises Refused: unsafe_checkpoint where unpickling would call or import something that weights do not need,
     unreadable_checkpoint where the stream is damaged or declares more than the file holds.
     """
-    walk = _Walk(storages)
+    walk = _PickleScanner(storages)
     try:
         for instruction, argument, _ in pickletools.genops(stream):
             walk.step(instruction.name, argument)
@@ -48,7 +48,7 @@ def survey(stream: bytes, storages: Mapping[str, int]) -> Any:
     return result
 
 
-class _Walk:
+class _PickleScanner:
     """The stack and memo of one walk through a stream, which stand as they would while it is unpickled."""
 
     def __init__(self, storages: Mapping[str, int]) -> None:
@@ -96,16 +96,16 @@ class _Walk:
                 f"Opening the checkpoint would use {text.replace(' ', '.')[:100]!r}, which weights do not need. {ADVICE}",
                 code="unsafe_checkpoint",
             )
-        self.push(_Inert() if text in INERT else _Name(text))
+        self.push(_IgnoredValue() if text in INERT else _GlobalName(text))
 
     def storage(self) -> None:
         kind, storage_type, key, _location, elements = self.stack.pop()
-        require(kind == "storage" and isinstance(storage_type, _Name) and isinstance(key, str))
-        self.push(Storage.of(DTYPES[storage_type.text], elements, self.storages[key]))
+        require(kind == "storage" and isinstance(storage_type, _GlobalName) and isinstance(key, str))
+        self.push(DeclaredStorage.declare(DTYPES[storage_type.text], elements, self.storages[key]))
 
     def call(self) -> None:
         function, arguments = self.pop(2)
-        require(isinstance(function, _Name) and isinstance(arguments, tuple))
+        require(isinstance(function, _GlobalName) and isinstance(arguments, tuple))
         self.push(CALLS[function.text](*arguments))
 
     def build(self) -> None:
@@ -124,20 +124,20 @@ def _ordered_dict() -> dict[str | int, Any]:
     return {}
 
 
-def _inert(*_arguments: Any) -> _Inert:
-    return _Inert()
+def _inert(*_arguments: Any) -> _IgnoredValue:
+    return _IgnoredValue()
 
 
 CALLS: dict[str, Callable[..., Any]] = {
     "collections OrderedDict": _ordered_dict,
-    "torch._utils _rebuild_tensor_v2": declared_tensors.tensor,
+    "torch._utils _rebuild_tensor_v2": declared_tensors.declare_tensor,
     "torch._utils _rebuild_parameter": _parameter,
     "torch Size": _inert,
     "torch device": _inert,
 }
 INERT = {str(dtype).replace(".", " ") for dtype in DTYPES.values()}
 
-INSTRUCTIONS: dict[str, Callable[[_Walk, Any], None]] = {
+INSTRUCTIONS: dict[str, Callable[[_PickleScanner, Any], None]] = {
     "PROTO": lambda walk, _: None,
     "STOP": lambda walk, _: None,
     **dict.fromkeys(

@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from core.distillation.models.checkpoint_files.declared_tensors import Declared
+from core.distillation.models.checkpoint_files.declared_tensors import DeclaredTensor
 from core.errors import Refused
 
 DTYPES = {
@@ -41,7 +41,7 @@ class SafetensorsFile:
             with safe_open(path, framework="pt") as file:
                 slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - not a dict
                 self.declared = {
-                    key: Declared(DTYPES[part.get_dtype()], tuple(part.get_shape()))
+                    key: DeclaredTensor(DTYPES[part.get_dtype()], tuple(part.get_shape()))
                     for key, part in slices.items()
                 }
         except KeyError as error:

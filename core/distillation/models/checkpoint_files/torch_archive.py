@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from core.distillation.models.checkpoint_files.declared_tensors import Declared
-from core.distillation.models.checkpoint_files.pickle_reader import ADVICE, survey
+from core.distillation.models.checkpoint_files.declared_tensors import DeclaredTensor
+from core.distillation.models.checkpoint_files.pickle_reader import ADVICE, scan_pickle
 from core.errors import Refused
 
 T = TypeVar("T")
@@ -24,14 +24,14 @@ END = struct.Struct("<4s36xQ8x 4s4xQ4x 4s8xL4xH")
 and its end record (signature, bytes of directory, bytes of comment). Small zips may have the last alone."""
 
 
-class Archive:
+class TorchArchive:
     """A checkpoint that was looked through: what it declares is there, and reading it runs nothing."""
 
     def __init__(self, path: Path) -> None:
         """Raises Refused: unsafe_checkpoint or unreadable_checkpoint."""
         self.path = path
-        described = unwrap(_described(path))
-        self.declared = _of_type(described, Declared)
+        described = find_state_dict(_described(path))
+        self.declared = _of_type(described, DeclaredTensor)
         self.others = sorted(str(key) for key in described if key not in self.declared)
         """Keys beside the tensors, with values of other kinds."""
 
@@ -42,15 +42,15 @@ class Archive:
                 tree = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:
             raise _unreadable("PyTorch cannot read it") from error
-        tensors = _of_type(unwrap(tree), Tensor)
+        tensors = _of_type(find_state_dict(tree), Tensor)
         if {
-            key: Declared(tensor.dtype, tuple(tensor.shape)) for key, tensor in tensors.items()
+            key: DeclaredTensor(tensor.dtype, tuple(tensor.shape)) for key, tensor in tensors.items()
         } != self.declared:
             raise _unreadable("PyTorch reads other tensors from it than it declares")
         return tensors
 
 
-def unwrap(tree: Any) -> dict[Any, Any]:
+def find_state_dict(tree: Any) -> dict[Any, Any]:
     """The state dict inside what a training script saved; empty where there is none."""
     seen: set[int] = set()
     while isinstance(tree, dict) and id(tree) not in seen:
@@ -84,7 +84,7 @@ def _described(path: Path) -> Any:
     if damaged is not None:
         raise _unreadable("the bytes of a tensor are not those that were saved")
     folder = f"{root}/data/"
-    return survey(
+    return scan_pickle(
         pickle,
         {
             name.removeprefix(folder): entry.file_size

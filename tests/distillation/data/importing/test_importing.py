@@ -13,7 +13,7 @@ from core.distillation.data import load
 from core.distillation.data.importing import torchvision_download as download
 from core.distillation.jobs import import_progress
 from core.distillation.jobs.dataset_import import import_dataset
-from core.distillation.jobs.import_progress import ImportProgress, Stopped
+from core.distillation.jobs.import_progress import ImportProgress, ImportStopped
 from core.errors import JobFailed, Refused
 from core.job_folder import FileReady, Imported, JobFolder, Progress
 from core.jobspec.job import ImportModelSpec
@@ -67,7 +67,7 @@ def test_a_long_import_says_how_far_it_is(tmp_path: Path):
 @pytest.mark.parametrize("looks", [0, 1, 4])
 def test_an_import_stops_where_it_is_when_it_is_asked_to(tmp_path: Path, looks: int):
     job, asked = uploaded(tmp_path), iter([False] * looks)
-    with pytest.raises(Stopped):
+    with pytest.raises(ImportStopped):
         import_dataset(job, ImportProgress(job, lambda: next(asked, True), 3600))
     assert list(job.output.iterdir()) == []
 
@@ -93,7 +93,7 @@ def test_a_download_can_be_stopped_while_it_waits_for_its_server(
     monkeypatch.setattr("torchvision.datasets.CIFAR10", silent)
     monkeypatch.setattr(download, "LOOK_SECONDS", 0.01)
     job = import_job(tmp_path / "job", source="download", download="cifar10")
-    with pytest.raises(Stopped):
+    with pytest.raises(ImportStopped):
         import_dataset(job, ImportProgress(job, called.is_set, 3600))
     let_go.set()
 

@@ -17,11 +17,12 @@ from core.distillation.evaluation.analyses.variance_gap import Moments, gaps
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
 from core.jobspec import evaluation as spec
+from core.jobspec.resolved import ResolvedRadiusSweep, ResolvedVarianceGap
 from tests.distillation.evaluation.robust import robust_network, some_images
 
 SETTINGS: dict[str, Any] = {
-    "radius_sweep": spec.RadiusSweep(radii=(0.0, 0.1, 0.3, 1.0), steps=5),
-    "variance_gap": spec.VarianceGap(radii=(0.06, 0.24)),
+    "radius_sweep": ResolvedRadiusSweep(radii=(0.0, 0.1, 0.3, 1.0), steps=5),
+    "variance_gap": ResolvedVarianceGap(radii=(0.06, 0.24)),
     "spectra": spec.Spectra(),
     "grad_cam": spec.GradCam(images=3),
     "calibration": spec.Calibration(),
@@ -55,7 +56,7 @@ def test_from_every_step_an_analysis_goes_on_to_the_same_finding(name: str) -> N
     *steps, whole = ANALYSES[name](SETTINGS[name], it, None)
     assert isinstance(whole, Finding)
     assert steps
-    assert all(isinstance(step, Step) and 0 < step.done <= step.of for step in steps)
+    assert all(isinstance(step, Step) and 0 < step.completed <= step.total for step in steps)
     for state in {json.dumps(step.state) for step in steps}:
         assert found(name, it, json.loads(state) or None) == whole
     json.dumps(whole.data, allow_nan=False)
@@ -142,7 +143,7 @@ def test_a_gap_is_found_at_every_radius_with_the_line_that_accuracy_follows() ->
 
 
 def test_two_radii_make_no_line() -> None:
-    settings = spec.VarianceGap(radii=(0.06, 0.12))
+    settings = ResolvedVarianceGap(radii=(0.06, 0.12))
     *_, last = ANALYSES["variance_gap"](settings, subject(), None)
     assert isinstance(last, Finding)
     assert last.data["network"]["lines"] == {"features": None, "gram": None}
@@ -182,12 +183,12 @@ class OneCorner(Classifier):
     """Only the upper left quarter of the image counts, for class 1."""
 
     def __init__(self) -> None:
-        super().__init__(channels=1, normalisation="none")
+        super().__init__(channels=1, normalization="none")
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
         corner = torch.zeros(8, 8)
         corner[:4, :4] = 1
-        return normalised_BCHW * corner
+        return normalized_BCHW * corner
 
     def classify(self, features_BD: Tensor) -> Tensor:
         return torch.cat([0 * features_BD, features_BD], dim=1)
@@ -206,10 +207,10 @@ class Saturated(Classifier):
     """The robust network's own decisions, but as logits without a slope: gradients say nothing."""
 
     def __init__(self) -> None:
-        super().__init__(channels=1, normalisation="none")
+        super().__init__(channels=1, normalization="none")
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        return normalised_BCHW.flatten(1)[:, :, None, None]
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        return normalized_BCHW.flatten(1)[:, :, None, None]
 
     def classify(self, features_BD: Tensor) -> Tensor:
         logits = robust_network()(features_BD.view(-1, 1, 8, 8))

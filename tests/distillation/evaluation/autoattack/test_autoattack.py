@@ -22,7 +22,8 @@ from core.distillation.evaluation.autoattack.square import (
     side_of,
 )
 from core.distillation.models.network import Classifier
-from core.jobspec.evaluation import STANDARD_STAGES, AutoAttack, Stage
+from core.jobspec.evaluation import STANDARD_STAGES, Stage
+from core.jobspec.resolved import ResolvedAutoAttack
 from tests.distillation.evaluation.robust import robust_network, some_images
 
 
@@ -30,11 +31,11 @@ class Linear(Classifier):
     """Logits W x + b of 8x8 images."""
 
     def __init__(self, weight_KD: Tensor, bias_K: Tensor) -> None:
-        super().__init__(channels=1, normalisation="none")
+        super().__init__(channels=1, normalization="none")
         self.weight, self.bias = nn.Parameter(weight_KD), nn.Parameter(bias_K)
 
-    def maps_of(self, normalised_BCHW: Tensor) -> Tensor:
-        return normalised_BCHW.flatten(1)[:, :, None, None]
+    def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
+        return normalized_BCHW.flatten(1)[:, :, None, None]
 
     def classify(self, features_BD: Tensor) -> Tensor:
         return features_BD @ self.weight.T + self.bias
@@ -47,7 +48,7 @@ def images_of(count: int, classes: int, seed: int = 0) -> Images:
 
 
 def result(network: Classifier, images: Images, classes: int, **changes: Any) -> Finding:
-    settings = AutoAttack(**{"radius": 0.05, "queries": 100, "iterations": 20, **changes})
+    settings = ResolvedAutoAttack(**{"radius": 0.05, "queries": 100, "iterations": 20, **changes})
     *_, found = autoattack(network, images, settings, classes=classes, batch_size=32, seed=0)
     assert isinstance(found, Finding)
     return found
@@ -134,7 +135,7 @@ def timeless(finding: Finding) -> Any:
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_from_every_step_it_goes_on_to_the_same_finding(norm: str) -> None:
     network, images = robust_network(), some_images(50)
-    settings = AutoAttack(
+    settings = ResolvedAutoAttack(
         norm=norm, radius={"linf": 0.15, "l2": 0.7}[norm], queries=30, iterations=10
     )
     common: dict[str, Any] = {"classes": 10, "batch_size": 20, "seed": 5}
@@ -142,9 +143,9 @@ def test_from_every_step_it_goes_on_to_the_same_finding(norm: str) -> None:
     assert isinstance(whole, Finding)
     states = {json.dumps(step.state): step for step in steps if isinstance(step, Step)}
     assert len(states) > 10
-    done = [step.done for step in steps if isinstance(step, Step)]
+    done = [step.completed for step in steps if isinstance(step, Step)]
     assert done == sorted(done)
-    assert done[-1] <= steps[-1].of  # type: ignore[union-attr]
+    assert done[-1] <= steps[-1].total  # type: ignore[union-attr]
     for text in states:
         *_, again = autoattack(network, images, settings, **common, state=json.loads(text))
         assert isinstance(again, Finding)
@@ -153,7 +154,7 @@ def test_from_every_step_it_goes_on_to_the_same_finding(norm: str) -> None:
 
 def test_a_seed_repeats_itself_and_the_mask_is_the_accuracy() -> None:
     network, images = robust_network(), some_images(60)
-    settings = AutoAttack(radius=0.15, queries=30, iterations=10)
+    settings = ResolvedAutoAttack(radius=0.15, queries=30, iterations=10)
     one, two = (
         next(
             it
@@ -169,7 +170,7 @@ def test_a_seed_repeats_itself_and_the_mask_is_the_accuracy() -> None:
 
 
 def test_the_batch_size_matters_to_fab_not_at_all() -> None:
-    settings = AutoAttack(radius=0.15, stages=("fab-t",), iterations=15)
+    settings = ResolvedAutoAttack(radius=0.15, stages=("fab-t",), iterations=15)
     values = set()
     for batch_size in (7, 60):
         *_, found = autoattack(

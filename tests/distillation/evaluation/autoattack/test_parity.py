@@ -8,7 +8,8 @@ from torch import Tensor
 from core.distillation.evaluation import Finding
 from core.distillation.evaluation.autoattack import apgd, autoattack
 from core.distillation.evaluation.autoattack.norms import Norm, length
-from core.jobspec.evaluation import STANDARD_STAGES, AutoAttack, Stage
+from core.jobspec.evaluation import STANDARD_STAGES, Stage
+from core.jobspec.resolved import ResolvedAutoAttack
 from tests.distillation.evaluation.robust import robust_network, some_images
 
 IMAGES = 200
@@ -18,7 +19,7 @@ RADII = {"linf": 0.12, "l2": 0.6}
 
 
 def ours(norm: str, stages: tuple[Stage, ...], seed: int) -> Finding:
-    settings = AutoAttack(norm=norm, radius=RADII[norm], stages=stages, queries=QUERIES)
+    settings = ResolvedAutoAttack(norm=norm, radius=RADII[norm], stages=stages, queries=QUERIES)
     *_, found = autoattack(
         robust_network(), some_images(IMAGES), settings, classes=10, batch_size=IMAGES, seed=seed
     )

@@ -1,0 +1,477 @@
+"""The service as an object, with one method for each request."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+from pydantic import BaseModel
+
+from distill_client import downloads, events
+from distill_client.credentials import default_api_key, default_url, validate_url
+from distill_client.errors import ClientError
+from distill_client.events import OnUpdate
+from distill_client.responses import (
+    Architecture,
+    Artifact,
+    AuditEntry,
+    Dataset,
+    DryRun,
+    Event,
+    ItemT,
+    Job,
+    Key,
+    Method,
+    Metrics,
+    Model,
+    NewKey,
+    NewProject,
+    Page,
+    Project,
+    Sweep,
+    SweepDryRun,
+    SweepTable,
+    Worker,
+    parse_response,
+)
+from distill_client.transport import Params, Transport
+from distill_client.uploads import UploadCollection
+
+PAGE_SIZE = 100
+
+Spec = Mapping[str, Any] | BaseModel
+"""A request body: a mapping as in the YAML files, or a pydantic model that serializes to one."""
+
+
+class Distill:
+    """A client of one service.
+
+    ``url`` and ``api_key`` default to DISTILL_URL and DISTILL_API_KEY, and those to the embedded
+    service of this machine, whose folder is DISTILL_HOME or ./distill-data. ``timeout`` is in
+    seconds, for one response. A request that fails for a passing reason is retried up to
+    ``retries`` times, after pauses that begin at ``backoff_seconds`` and double, or that are as
+    long as the service asks for.
+
+    Every method raises DistillProblem if the service refuses the request, and Unreachable if it
+    does not respond.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 30.0,
+        retries: int = 4,
+        backoff_seconds: float = 0.5,
+    ) -> None:
+        self.url = validate_url(url or default_url())
+        key = api_key or default_api_key(self.url)
+        self.transport = Transport(
+            self.url, key, timeout=timeout, retries=retries, backoff_seconds=backoff_seconds
+        )
+        self._models = UploadCollection(self.transport, "models", Model)
+        self._datasets = UploadCollection(self.transport, "datasets", Dataset)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.transport.http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- jobs
+
+    def submit(self, spec: Spec) -> Job:
+        """Submit a job."""
+        return parse_response(Job, self.transport.post("jobs", _body(spec)))
+
+    def dry_run(self, spec: Spec) -> DryRun:
+        """Validate a job and estimate its cost, without submitting it."""
+        return parse_response(DryRun, self.transport.post("jobs", _body(spec), {"dry_run": True}))
+
+    def job(self, job_id: str) -> Job:
+        """Return one job."""
+        return events.get_job(self.transport, job_id)
+
+    def jobs(
+        self, *, metadata: Mapping[str, str] | None = None, **filters: str | list[str] | None
+    ) -> Iterator[Job]:
+        """Iterate over jobs.
+
+        Filters: status (one or several), kind, method, student, dataset, sweep. ``sort``:
+        -created_at, the default, or created_at.
+        """
+        params = {name: value for name, value in filters.items() if value}
+        params |= {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
+        return self._pages("jobs", Page[Job], params)
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job."""
+        return parse_response(Job, self.transport.post(f"{_job_path(job_id)}/cancel"))
+
+    def pause(self, job_id: str) -> Job:
+        """Pause a job after its next checkpoint."""
+        return parse_response(Job, self.transport.post(f"{_job_path(job_id)}/pause"))
+
+    def resume(self, job_id: str) -> Job:
+        """Resume a paused job from its last checkpoint."""
+        return parse_response(Job, self.transport.post(f"{_job_path(job_id)}/resume"))
+
+    def retry(self, job_id: str) -> Job:
+        """Retry a failed or cancelled job from its last checkpoint."""
+        return parse_response(Job, self.transport.post(f"{_job_path(job_id)}/retry"))
+
+    def delete(self, job_id: str) -> Job:
+        """Delete a job that has ended, with its files. Its student is kept."""
+        return parse_response(Job, self.transport.send("DELETE", _job_path(job_id)))
+
+    def restore(self, job_id: str) -> Job:
+        """Undo ``delete``, as long as the service still has the job."""
+        return parse_response(Job, self.transport.post(f"{_job_path(job_id)}/restore"))
+
+    def clone(self, job_id: str, changes: Mapping[str, Any] | None = None) -> Job:
+        """Submit a job with the spec of another; ``changes`` is a JSON merge patch on it."""
+        body = dict(changes) if changes else None
+        return parse_response(Job, self.transport.post(f"{_job_path(job_id)}/clone", body))
+
+    def events(self, job_id: str, after: int = 0) -> Iterator[Event | Job]:
+        """Iterate over every event after number ``after``, each once, until the job ends.
+
+        Also yields the job whenever its progress has changed.
+        """
+        return events.stream_events(self.transport, job_id, after)
+
+    def wait(self, job_id: str, on_update: OnUpdate = lambda _: None) -> Job:
+        """Return the job once it has ended, in whichever status.
+
+        ``on_update`` is called with each change.
+        """
+        return events.wait_for_job(self.transport, job_id, on_update)
+
+    # -- sweeps
+
+    def submit_sweep(self, sweep: Spec) -> Sweep:
+        """Submit many jobs at once: a base, rows and axes, as the body of POST /v1/sweeps."""
+        return parse_response(Sweep, self.transport.post("sweeps", _body(sweep)))
+
+    def dry_run_sweep(self, sweep: Spec) -> SweepDryRun:
+        """Validate every job of a sweep, without submitting any."""
+        response = self.transport.post("sweeps", _body(sweep), {"dry_run": True})
+        return parse_response(SweepDryRun, response)
+
+    def sweep(self, sweep_id: str) -> Sweep:
+        """Return one sweep."""
+        return parse_response(Sweep, self.transport.get(_sweep_path(sweep_id)))
+
+    def sweeps(self) -> Iterator[Sweep]:
+        """Iterate over all sweeps."""
+        return self._pages("sweeps", Page[Sweep])
+
+    def wait_sweep(
+        self, sweep_id: str, on_update: Callable[[Sweep], None] = lambda _: None
+    ) -> Sweep:
+        """Return the sweep once all of its jobs have ended.
+
+        ``on_update`` is called with the sweep every few seconds.
+        """
+        while True:
+            sweep = self.sweep(sweep_id)
+            on_update(sweep)
+            if sweep.terminal:
+                return sweep
+            time.sleep(events.POLL_SECONDS)
+
+    def cancel_sweep(self, sweep_id: str) -> Sweep:
+        """Cancel every job of a sweep that has not ended."""
+        return parse_response(Sweep, self.transport.post(f"{_sweep_path(sweep_id)}/cancel"))
+
+    def table(self, sweep_id: str, network: str = "best") -> SweepTable:
+        """Return mean and standard deviation over the seeds, a line for each combination.
+
+        Jobs that have not succeeded yet are left out.
+        """
+        params = {"network": network}
+        response = self.transport.get(f"{_sweep_path(sweep_id)}/table", params)
+        return parse_response(SweepTable, response)
+
+    def table_text(self, sweep_id: str, format: str, network: str = "best") -> str:
+        """Return the same table as text, in the format md or csv."""
+        params = {"network": network, "format": format}
+        return self.transport.get(f"{_sweep_path(sweep_id)}/table", params).text
+
+    # -- results
+
+    def metrics(self, job_id: str, names: Sequence[str] = (), points: int | None = None) -> Metrics:
+        """Return a job's training metrics, at most ``points`` of each series."""
+        params: dict[str, str | int | bool | list[str]] = {}
+        if names:
+            params["names"] = ",".join(names)
+        if points is not None:
+            params["points"] = points
+        return parse_response(Metrics, self.transport.get(f"{_job_path(job_id)}/metrics", params))
+
+    def report(self, job_id: str) -> dict[str, Any]:
+        """Return a job's report, as described by its JSON Schema in the service's API document."""
+        response = self.transport.get(f"{_job_path(job_id)}/report", {"format": "json"})
+        report: dict[str, Any] = response.json()
+        return report
+
+    def report_page(self, job_id: str, format: Literal["md", "html", "json"]) -> str:
+        """Return a job's report as text; the HTML has its figures inside."""
+        response = self.transport.get(f"{_job_path(job_id)}/report", {"format": format})
+        return response.content.decode("utf-8")
+
+    def artifacts(self, job_id: str) -> list[Artifact]:
+        """Return the list of files that a job has published."""
+        return list(self._pages(f"{_job_path(job_id)}/artifacts", Page[Artifact]))
+
+    def download(
+        self, job_id: str, folder: Path | str, names: Sequence[str] | None = None
+    ) -> list[Path]:
+        """Download the job's files, or those of ``names``; without names, no checkpoints.
+
+        A file that is already in the folder is not fetched again; a partial one is resumed. Also
+        raises CorruptDownload.
+        """
+        artifacts = {artifact.name: artifact for artifact in self.artifacts(job_id)}
+        if names is None:
+            names = [name for name, artifact in artifacts.items() if artifact.kind != "checkpoint"]
+        missing = [name for name in names if name not in artifacts]
+        if missing:
+            available = ", ".join(artifacts) or "no files yet"
+            raise ClientError(f"{job_id} has no {', '.join(missing)}; it has {available}.")
+        path = f"{_job_path(job_id)}/artifacts"
+        return [
+            downloads.download(self.transport, f"{path}/{name}", artifacts[name], Path(folder))
+            for name in names
+        ]
+
+    # -- models
+
+    def upload_model(
+        self,
+        path: Path | str,
+        name: str,
+        network: Spec,
+        classes: int,
+        *,
+        channels: int = 3,
+        height: int = 32,
+        width: int = 32,
+    ) -> Model:
+        """Upload a checkpoint (safetensors, or written by torch.save) to be imported.
+
+        ``network`` is written as in a job's spec: ``{"architecture": "resnet18"}``.
+        """
+        body = {
+            "name": name,
+            "network": _body(network),
+            "classes": classes,
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "sha256": downloads.sha256_of(Path(path)),
+        }
+        return self._models.upload(body, Path(path))
+
+    def model(self, reference: str) -> Model:
+        """Return one model, by id or name."""
+        return self._models.get(reference)
+
+    def wait_model(self, reference: str) -> Model:
+        """Return the model once it is ready. Raises DistillProblem if it was refused."""
+        return self._models.wait(reference)
+
+    def models(self) -> Iterator[Model]:
+        """Iterate over all models."""
+        return self._pages("models", Page[Model])
+
+    def delete_model(self, reference: str) -> Model:
+        """Delete a model, by id or name."""
+        return self._models.delete(reference)
+
+    def restore_model(self, model_id: str) -> Model:
+        """Undo ``delete_model``, as long as the service still has the model."""
+        return self._models.restore(model_id)
+
+    # -- data sets
+
+    def upload_dataset(
+        self,
+        path: Path | str,
+        name: str,
+        *,
+        image_size: int | None = None,
+        classes: Sequence[str] | None = None,
+        every: int | None = None,
+    ) -> Dataset:
+        """Upload an archive of images, or an .npz, to be imported.
+
+        With ``image_size`` the images stay encoded until they are used. ``classes`` lists the
+        classes to keep, in the order of their labels (of an .npz: their names); ``every=10`` keeps
+        the 1st, 11th, 21st, ... of the sorted list.
+        """
+        body = {"name": name, "sha256": downloads.sha256_of(Path(path))}
+        return self._datasets.upload(
+            body | _reading_options(image_size, classes, every), Path(path)
+        )
+
+    def add_dataset(
+        self,
+        name: str,
+        *,
+        folder: str | None = None,
+        download: str | None = None,
+        image_size: int | None = None,
+        classes: Sequence[str] | None = None,
+        every: int | None = None,
+    ) -> Dataset:
+        """Import an entry of the operator's data folder, or have cifar10 or cifar100 downloaded.
+
+        The other options are those of ``upload_dataset``.
+        """
+        body = {"name": name, "folder": folder, "download": download}
+        response = self.transport.post(
+            "datasets", body | _reading_options(image_size, classes, every)
+        )
+        return parse_response(Dataset, response)
+
+    def dataset(self, reference: str) -> Dataset:
+        """Return one data set, by id or name."""
+        return self._datasets.get(reference)
+
+    def wait_dataset(self, reference: str) -> Dataset:
+        """Return the data set once it is ready. Raises DistillProblem if it was refused."""
+        return self._datasets.wait(reference)
+
+    def datasets(self) -> Iterator[Dataset]:
+        """Iterate over all data sets."""
+        return self._pages("datasets", Page[Dataset])
+
+    def delete_dataset(self, reference: str) -> Dataset:
+        """Delete a data set, by id or name."""
+        return self._datasets.delete(reference)
+
+    def restore_dataset(self, dataset_id: str) -> Dataset:
+        """Undo ``delete_dataset``, as long as the service still has the data set."""
+        return self._datasets.restore(dataset_id)
+
+    # -- the catalogue
+
+    def architectures(self) -> list[Architecture]:
+        """Return every network architecture."""
+        return parse_response(Page[Architecture], self.transport.get("architectures")).data
+
+    def methods(self) -> list[Method]:
+        """Return every training method."""
+        return parse_response(Page[Method], self.transport.get("methods")).data
+
+    # -- workers: only with a key of scope operator
+
+    def workers(self) -> Iterator[Worker]:
+        """Iterate over all workers."""
+        return self._pages("workers", Page[Worker])
+
+    def drain(self, worker: str) -> Worker:
+        """Let a worker finish its jobs and claim no more, while it keeps running."""
+        return parse_response(Worker, self.transport.post(f"{_worker_path(worker)}/drain"))
+
+    def undrain(self, worker: str) -> Worker:
+        """Let a worker claim jobs again."""
+        return parse_response(Worker, self.transport.post(f"{_worker_path(worker)}/undrain"))
+
+    # -- API keys
+
+    def keys(self) -> Iterator[Key]:
+        """Iterate over all API keys, without their secrets."""
+        return self._pages("keys", Page[Key])
+
+    def create_key(
+        self, name: str, scopes: Sequence[str], expires_in_days: int | None = None
+    ) -> NewKey:
+        """Create an API key. Raises ClientError if its secret was lost on the way."""
+        body = {"name": name, "scopes": list(scopes), "expires_in_days": expires_in_days}
+        key = parse_response(NewKey, self.transport.post("keys", body))
+        if key.secret is None:
+            raise ClientError(
+                f"Key {key.id} was created, but its secret was lost on the way: "
+                "revoke it and create another."
+            )
+        return key
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke an API key."""
+        self.transport.send("DELETE", f"keys/{quote(key_id, safe='')}")
+
+    # -- projects and the audit log
+
+    def projects(self) -> Iterator[Project]:
+        """Iterate over all projects."""
+        return self._pages("projects", Page[Project])
+
+    def create_project(self, name: str) -> NewProject:
+        """Create a project with its first key. Raises ClientError if its secret was lost."""
+        project = parse_response(NewProject, self.transport.post("projects", {"name": name}))
+        if project.key.secret is None:
+            raise ClientError(
+                f"Project {project.id} was created, but the secret of its key was lost on the way."
+            )
+        return project
+
+    def audit(self, **filters: str | None) -> Iterator[AuditEntry]:
+        """Iterate over the audit log, newest entries first.
+
+        Filters: action, such as "POST /v1/jobs"; key, an id; since, a time in RFC 3339.
+        """
+        params = {name: value for name, value in filters.items() if value}
+        return self._pages("audit", Page[AuditEntry], params)
+
+    def _pages(
+        self, path: str, model: type[Page[ItemT]], params: Params | None = None
+    ) -> Iterator[ItemT]:
+        """Yield the items of every page, fetching each page when it is needed."""
+        query = {**(params or {}), "limit": PAGE_SIZE}
+        while True:
+            page = parse_response(model, self.transport.get(path, query))
+            yield from page.data
+            if page.next_cursor is None:
+                return
+            query["after"] = page.next_cursor
+
+
+def _job_path(job_id: str) -> str:
+    return f"jobs/{quote(job_id, safe='')}"
+
+
+def _sweep_path(sweep_id: str) -> str:
+    return f"sweeps/{quote(sweep_id, safe='')}"
+
+
+def _worker_path(name: str) -> str:
+    return f"workers/{quote(name, safe='')}"
+
+
+def _reading_options(
+    image_size: int | None, classes: Sequence[str] | None, every: int | None
+) -> dict[str, Any]:
+    """Return the fields of a request that say how a data set's files are read."""
+    return {
+        "image_size": image_size,
+        "classes": None if classes is None else list(classes),
+        "every": every,
+    }
+
+
+def _body(spec: Spec) -> dict[str, Any]:
+    return spec.model_dump(mode="json") if isinstance(spec, BaseModel) else dict(spec)

@@ -1,0 +1,82 @@
+"""The YAML file of a job or a sweep, and changes to it such as ``schedule.epochs=5``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from distill_client.errors import ClientError
+
+
+def load(path: Path, changes: list[str]) -> dict[str, Any]:
+    """Return the spec in a file, changed, as a request body.
+
+    Raises ClientError if the file is not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ClientError(f"{path} is not a text file in UTF-8.") from error
+    spec = parse_yaml(text, str(path))
+    if not isinstance(spec, dict):
+        raise ClientError(f"{path} does not hold a mapping of names to values, as a spec must.")
+    for change in changes:
+        apply_change(spec, change)
+    try:
+        json.dumps(spec, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ClientError(
+            f"{path} holds a value that JSON does not have ({error}); write it in quotes."
+        ) from error
+    return spec
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Parse YAML 1.2, in which 1e-3 is a number and `no` is a word.
+
+    ``source`` names the text in the error.
+    """
+    try:
+        # Only the pure parser reads YAML 1.2; the C one reads 1.1.
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ClientError(f"{source} is not YAML: {error}") from error
+
+
+def apply_change(spec: dict[str, Any], change: str) -> None:
+    """Set the value at a path such as ``evaluation.attacks.0.steps``.
+
+    Mappings that are missing on the way are created.
+    """
+    path, equals, text = change.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys):
+        raise ClientError(f"{change!r} is not a change such as schedule.epochs=5.")
+    container: Any = spec
+    for number, key in enumerate(keys[:-1]):
+        if isinstance(container, dict):
+            container = container.setdefault(key, {})
+        else:
+            container = container[list_index(container, key, change)]
+        if not isinstance(container, dict | list):
+            parent = ".".join(keys[: number + 1])
+            raise ClientError(
+                f"{change!r} leads into {parent}, which is {container!r} and has no fields."
+            )
+    value = parse_yaml(text, f"The value in {change!r}")
+    if isinstance(container, dict):
+        container[keys[-1]] = value
+    else:
+        container[list_index(container, keys[-1], change)] = value
+
+
+def list_index(items: list[Any], key: str, change: str) -> int:
+    """Return the key as an index of the list. Raises ClientError if it is not one."""
+    if not key.isdecimal() or int(key) >= len(items):
+        raise ClientError(
+            f"{change!r} uses {key!r} as an index into a list of {len(items)}; "
+            "an index counts from 0."
+        )
+    return int(key)

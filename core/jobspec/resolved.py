@@ -1,0 +1,201 @@
+"""Specs with every default written out: what `defaults.resolve` returns, and what is stored.
+
+Each class narrows the fields that may be None in what a caller submits; everything else is inherited, so the JSON is the
+same. The API stores resolved specs, the worker writes them into the job folder, and the trainer and its checkpoints
+read nothing else.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from core.jobspec.base import EpochCount, PixelDistance, Radius
+from core.jobspec.data import Augmentation, Data
+from core.jobspec.evaluation import (
+    AutoAttack,
+    Calibration,
+    CwAttack,
+    Evaluation,
+    GapRadii,
+    GradCam,
+    GradientMasking,
+    PgdAttack,
+    RadiusSweep,
+    Spectra,
+    SweepRadii,
+    Transfer,
+    VarianceGap,
+)
+from core.jobspec.job import (
+    AdversarialTrainingSpec,
+    DistillationSpec,
+    EvaluationJobSpec,
+    ImportSpec,
+)
+from core.jobspec.training.methods import (
+    AdaAdSettings,
+    AkdSettings,
+    ArdSettings,
+    ArkdSettings,
+    IadSettings,
+    RsladSettings,
+    TrainingMethodSettings,
+)
+from core.jobspec.training.starship import (
+    CovarianceAlignment,
+    HeadDimension,
+    ProjectionHeads,
+    StarshipSettings,
+)
+from core.jobspec.training.weights import EmaSettings, SwaSettings
+from core.jobspec.upgrades import upgrade
+
+
+class ResolvedPgdAttack(PgdAttack):
+    """PGD at a known radius."""
+
+    radius: PixelDistance
+    step_size: PixelDistance
+
+
+class ResolvedCwAttack(CwAttack):
+    """CW-infinity at a known radius."""
+
+    radius: PixelDistance
+    step_size: PixelDistance
+
+
+class ResolvedAutoAttack(AutoAttack):
+    """AutoAttack at a known radius."""
+
+    radius: Radius
+
+
+ResolvedAttack = Annotated[
+    ResolvedPgdAttack | ResolvedCwAttack | ResolvedAutoAttack, Field(discriminator="name")
+]
+
+
+class ResolvedRadiusSweep(RadiusSweep):
+    """A radius sweep over known radii."""
+
+    radii: SweepRadii
+
+
+class ResolvedVarianceGap(VarianceGap):
+    """The variance gap at known radii."""
+
+    radii: GapRadii
+
+
+ResolvedAnalysis = Annotated[
+    ResolvedRadiusSweep
+    | ResolvedVarianceGap
+    | Spectra
+    | GradCam
+    | Calibration
+    | Transfer
+    | GradientMasking,
+    Field(discriminator="name"),
+]
+
+
+class ResolvedEvaluation(Evaluation):
+    """An evaluation whose attacks and analyses are resolved."""
+
+    attacks: tuple[ResolvedAttack, ...] = Field(strict=False, max_length=8)
+    analyses: tuple[ResolvedAnalysis, ...] = Field(default=(), strict=False, max_length=8)
+
+
+class ResolvedData(Data):
+    """Training data with a known augmentation."""
+
+    augmentation: Augmentation
+
+
+class ResolvedIadSettings(IadSettings):
+    """IAD-I with a known first epoch of introspection."""
+
+    begin: EpochCount
+
+
+class ResolvedProjectionHeads(ProjectionHeads):
+    """Projection heads of a known dimension."""
+
+    dimension: HeadDimension
+
+
+class ResolvedCovarianceAlignment(CovarianceAlignment):
+    """FCA behind heads of a known dimension."""
+
+    heads: ResolvedProjectionHeads
+
+
+class ResolvedStarshipSettings(StarshipSettings):
+    """STARSHIP with heads of a known dimension."""
+
+    covariance: ResolvedCovarianceAlignment
+
+
+ResolvedDistillationMethodSettings = Annotated[
+    ResolvedStarshipSettings
+    | ArkdSettings
+    | ArdSettings
+    | ResolvedIadSettings
+    | RsladSettings
+    | AkdSettings
+    | AdaAdSettings,
+    Field(discriminator="name"),
+]
+ResolvedMethodSettings = ResolvedDistillationMethodSettings | TrainingMethodSettings
+
+
+class ResolvedSwaSettings(SwaSettings):
+    """SWA with a known first epoch."""
+
+    begin: EpochCount
+
+
+ResolvedAveragingSettings = Annotated[
+    EmaSettings | ResolvedSwaSettings, Field(discriminator="name")
+]
+
+
+class ResolvedAdversarialTrainingSpec(AdversarialTrainingSpec):
+    """An adversarial training with every default written out."""
+
+    evaluation: ResolvedEvaluation
+    data: ResolvedData
+    averaging: ResolvedAveragingSettings | None = None
+
+
+class ResolvedDistillationSpec(DistillationSpec):
+    """A distillation with every default written out."""
+
+    evaluation: ResolvedEvaluation
+    data: ResolvedData
+    averaging: ResolvedAveragingSettings | None = None
+    method: ResolvedDistillationMethodSettings
+
+
+class ResolvedEvaluationJobSpec(EvaluationJobSpec):
+    """An evaluation job with every default written out."""
+
+    evaluation: ResolvedEvaluation
+
+
+ResolvedTrainingSpec = ResolvedAdversarialTrainingSpec | ResolvedDistillationSpec
+ResolvedSpec = Annotated[
+    ResolvedAdversarialTrainingSpec | ResolvedDistillationSpec | ResolvedEvaluationJobSpec,
+    Field(discriminator="kind"),
+]
+"""A submitted spec after `defaults.resolve`."""
+JobSpec = Annotated[ResolvedSpec | ImportSpec, Field(discriminator="kind")]
+"""What is stored for a job: in the database, in its job folder and in its checkpoints."""
+
+_job_spec: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)
+
+
+def parse(data: dict[str, Any]) -> JobSpec:
+    """Validate a stored spec, which an earlier program may have written."""
+    return _job_spec.validate_python(upgrade(data))
