@@ -1,4 +1,4 @@
-"""``python -m api``: one process, on uvloop."""
+"""``python -m api``: the REST service in one process, on uvloop."""
 
 import gc
 import sys
@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from api.app import create_app
 from api.http.protocol import BoundedProtocol
 from core.errors import Unavailable, WrongSchema
-from core.settings import is_loopback, split_commas, load_settings
+from core.settings import Settings, is_loopback, load_settings, split_commas
 from core.store import keys
 from core.store.database.engine import make_engine, read_session, require_schema
 
@@ -18,29 +18,37 @@ GRACE_SECONDS = 5
 
 
 def main() -> int:
-    setup = load_settings()
-    engine = make_engine(setup.resolved_database_url)
+    """Serve until a signal. Return 1 for a wrong database schema, 2 where API keys are missing."""
+    settings = load_settings()
+    engine = make_engine(settings.resolved_database_url)
     try:
         require_schema(engine)
-        has_key = bool(setup.bootstrap_key) or is_loopback(setup.host) or _has_key(engine)
+        is_protected = (
+            bool(settings.bootstrap_key) or is_loopback(settings.host) or _has_key(engine)
+        )
     except WrongSchema as error:
         print(error, file=sys.stderr)
         return 1
     finally:
         engine.dispose()
-    if not has_key:
+    if not is_protected:
         print(
-            f"Others can reach {setup.host}, and there is no API key yet. Set DISTILL_BOOTSTRAP_KEY and run "
-            "`python -m core.store.commands.setup` first.",
+            f"Other machines can reach {settings.host}, and there is no API key yet. "
+            "Set DISTILL_BOOTSTRAP_KEY and run `python -m core.store.commands.setup` first.",
             file=sys.stderr,
         )
         return 2
-    proxies = split_commas(setup.trusted_proxies)
+    _serve(settings)
+    return 0
+
+
+def _serve(settings: Settings) -> None:
+    proxies = split_commas(settings.trusted_proxies)
     uvicorn.run(
         create_frozen_app,
         factory=True,
-        host=setup.host,
-        port=setup.port,
+        host=settings.host,
+        port=settings.port,
         loop="uvloop",
         http=BoundedProtocol,
         ws="none",
@@ -51,12 +59,12 @@ def main() -> int:
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_level="warning",
     )
-    return 0
 
 
 def create_frozen_app() -> FastAPI:
-    """The application, out of the garbage collector's sight: to look through all of it takes a tenth of a second, for which
-    nobody is answered.
+    """Create the application and exempt it from garbage collection.
+
+    To traverse all of its objects takes a tenth of a second, in which no request is served.
     """
     app = create_app()
     gc.collect()
@@ -65,7 +73,7 @@ def create_frozen_app() -> FastAPI:
 
 
 def _has_key(engine: Engine) -> bool:
-    """Also where the database does not answer: until it does, nobody is let in."""
+    """Also True where the database is unavailable: until it is back, every request is refused."""
     try:
         with read_session(engine) as session:
             return keys.any_exist(session)

@@ -30,17 +30,31 @@ from api.http.middleware import RequestMiddleware
 from api.http.rate_limits import RateLimits
 from api.http.telemetry import Telemetry
 from api.openapi import docs_page, document
-from core import logs
-from core.settings import Settings
-from core.settings import load_settings as from_environment
+from core import __version__, logs
+from core.settings import Settings, load_settings
 from core.store.database.engine import make_engine
 from core.store.objects.store import Objects
 
-VERSION = "0.1.0"
+ROUTERS = (
+    jobs.router,
+    results.router,
+    metrics.router,
+    sweeps.router,
+    models.router,
+    datasets.router,
+    catalogue.router,
+    workers.router,
+    keys.router,
+    projects.router,
+    audit.router,
+    health.router,
+    docs_page.router,
+    health.open_router,
+)
+"""In the order of the documentation page."""
 MAX_CONCURRENT_UPLOADS = 16
-"""In threads of their own: slow uploads must not take those that other requests need."""
 DATABASE_TIMEOUT_SECONDS = 1.5
-"""A database that does not answer is a 503 within 2 s."""
+"""A database that does not respond becomes a 503 within 2 s."""
 CROSS_ORIGIN: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
     "allow_headers": [
@@ -60,64 +74,55 @@ CROSS_ORIGIN: dict[str, Any] = {
         "X-Request-Id",
     ],
 }
-"""What a page of an allowed origin may send and read. There are no cookies to allow."""
-
-
-def operation_id(route: APIRoute) -> str:
-    """The function's name; HEAD shares the function of GET."""
-    return f"head_{route.name}" if route.methods == {"HEAD"} else route.name
+"""What a page of an allowed origin may send and read; no credentials, as there are no cookies."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Settings default to those of the environment. The database must have been migrated."""
-    setup = settings or from_environment()
-    telemetry = Telemetry()
+    """Create the application; ``settings`` default to those of the environment.
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        logs.configure(setup)
-        state = app.state
-        state.settings, state.telemetry, state.limits = setup, telemetry, RateLimits(setup)
-        state.engine = make_engine(
-            setup.resolved_database_url, timeout_seconds=DATABASE_TIMEOUT_SECONDS
-        )
-        state.objects = Objects.from_settings(setup)
-        state.upload_threads = CapacityLimiter(MAX_CONCURRENT_UPLOADS)
-        state.watch = JobChanges(state.engine)
-        async with polling(state.watch):
-            yield
-        state.engine.dispose()
-
+    The database must have been migrated.
+    """
+    settings = settings or load_settings()
     app = FastAPI(
         title="distill",
-        version=VERSION,
-        lifespan=lifespan,
+        version=__version__,
+        lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=operation_id,
+        generate_unique_id_function=_operation_id,
     )
-    origins = AllowedOrigins(setup)
+    app.state.settings = settings
+    app.state.telemetry = Telemetry()
+    origins = AllowedOrigins(settings)
     if origins.pages:
         app.add_middleware(CORSMiddleware, allow_origins=list(origins.pages), **CROSS_ORIGIN)
-    app.add_middleware(RequestMiddleware, telemetry=telemetry, origins=origins)
+    app.add_middleware(RequestMiddleware, telemetry=app.state.telemetry, origins=origins)
     problems.install(app)
     document.install(app)
-    for module in (
-        jobs,
-        results,
-        metrics,
-        sweeps,
-        models,
-        datasets,
-        catalogue,
-        workers,
-        keys,
-        projects,
-        audit,
-        health,
-        docs_page,
-    ):
-        app.include_router(module.router)
-    app.include_router(health.open_router)
+    for router in ROUTERS:
+        app.include_router(router)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open and close what endpoints find in ``app.state``, with the server's process."""
+    state = app.state
+    settings: Settings = state.settings
+    logs.configure(settings)
+    state.engine = make_engine(
+        settings.resolved_database_url, timeout_seconds=DATABASE_TIMEOUT_SECONDS
+    )
+    state.objects = Objects.from_settings(settings)
+    state.limits = RateLimits(settings)
+    state.upload_threads = CapacityLimiter(MAX_CONCURRENT_UPLOADS)
+    state.job_changes = JobChanges(state.engine)
+    async with polling(state.job_changes):
+        yield
+    state.engine.dispose()
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Return the endpoint's name; HEAD shares the endpoint of GET."""
+    return f"head_{route.name}" if route.methods == {"HEAD"} else route.name

@@ -1,35 +1,24 @@
-"""What endpoints ask for, as Annotated aliases: who calls, the database, the objects, the settings."""
+"""What endpoints depend on, as Annotated aliases: the caller, the unit of work, the application's
+database, objects and settings, and strictly parsed query parameters."""
 
 import re
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from pydantic import BeforeValidator
 from sqlalchemy import Engine
 
-from api.http.authentication import Principal
-from core.errors import Forbidden
+from api.events.job_changes import JobChanges
+from api.http.authentication import Principal, require_scope
+from api.http.telemetry import Telemetry
+from api.http.unit_of_work import IdempotencyKey, UnitOfWork
 from core.settings import Settings
 from core.store.objects.store import Objects
 
-
-def _needs(scope: str) -> Callable[[Request], Coroutine[Any, Any, Principal]]:
-    async def principal(request: Request) -> Principal:
-        found: Principal = request.state.principal
-        if scope not in found.scopes:
-            raise Forbidden(
-                f"This key lacks the scope {scope!r}; it has {', '.join(sorted(found.scopes))}."
-            )
-        return found
-
-    return principal
-
-
-Reader = Annotated[Principal, Depends(_needs("read"))]
-Submitter = Annotated[Principal, Depends(_needs("submit"))]
-Admin = Annotated[Principal, Depends(_needs("admin"))]
-Operator = Annotated[Principal, Depends(_needs("operator"))]
+Reader = Annotated[Principal, Depends(require_scope("read"))]
+Submitter = Annotated[Principal, Depends(require_scope("submit"))]
+Admin = Annotated[Principal, Depends(require_scope("admin"))]
+Operator = Annotated[Principal, Depends(require_scope("operator"))]
 
 
 async def _engine(request: Request) -> Engine:
@@ -47,28 +36,52 @@ async def _settings(request: Request) -> Settings:
     return settings
 
 
+async def _job_changes(request: Request) -> JobChanges:
+    job_changes: JobChanges = request.app.state.job_changes
+    return job_changes
+
+
+async def _telemetry(request: Request) -> Telemetry:
+    telemetry: Telemetry = request.app.state.telemetry
+    return telemetry
+
+
+async def _unit_of_work(request: Request) -> UnitOfWork:
+    return UnitOfWork(request)
+
+
+async def _idempotent_work(request: Request, idempotency_key: IdempotencyKey = None) -> UnitOfWork:
+    return UnitOfWork(request, idempotency_key)
+
+
 Database = Annotated[Engine, Depends(_engine)]
 ObjectStore = Annotated[Objects, Depends(_objects)]
 ServiceSettings = Annotated[Settings, Depends(_settings)]
+Changes = Annotated[JobChanges, Depends(_job_changes)]
+RequestTelemetry = Annotated[Telemetry, Depends(_telemetry)]
+Work = Annotated[UnitOfWork, Depends(_unit_of_work)]
+"""For PUT and DELETE, which are idempotent by themselves."""
+IdempotentWork = Annotated[UnitOfWork, Depends(_idempotent_work)]
+"""For POST, which takes an Idempotency-Key."""
 
 
-def _flag(text: Any) -> Any:
+def _parse_bool(text: Any) -> Any:
     if text not in {True, False, "true", "false"}:
         raise ValueError("true or false is needed")
     return text in {True, "true"}
 
 
-def _whole(text: Any) -> Any:
+def _parse_int(text: Any) -> Any:
     if isinstance(text, str) and not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise ValueError("a whole number is needed")
     return int(text)
 
 
-# Stricter than pydantic's own reading of query strings, which takes "yes", "1.0" and "1_000".
-QueryBool = Annotated[bool, BeforeValidator(_flag)]
-QueryInt = Annotated[int, BeforeValidator(_whole)]
+# Stricter than pydantic's own parsing of query strings, which takes "yes", "1.0" and "1_000".
+QueryBool = Annotated[bool, BeforeValidator(_parse_bool)]
+QueryInt = Annotated[int, BeforeValidator(_parse_int)]
 
-Limit = Annotated[QueryInt, Query(ge=1, le=200, description="How many, at most.")]
+Limit = Annotated[QueryInt, Query(ge=1, le=200, description="Maximum number of items on the page.")]
 After = Annotated[
-    str | None, Query(max_length=200, description="The `next_cursor` of the page before.")
+    str | None, Query(max_length=200, description="The `next_cursor` of the previous page.")
 ]

@@ -1,7 +1,7 @@
 """Time our AutoAttack beside the reference implementation (pyautoattack), in one run.
 
     python benchmarks/autoattack_time.py [--images 200] [--queries 5000] [--repeats 3]
-                                         [--networks grey coloured] [--out DIR]
+                                         [--networks gray color] [--out DIR]
 
 Both attack the same images of two small, adversarially trained CNNs: digits as they are, where a
 forward pass costs little more than its overhead, and digits as color images of CIFAR's size, where
@@ -30,6 +30,7 @@ from core.distillation.data.images import Images, ImageSource
 from core.distillation.evaluation import Step
 from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.evaluation.masks import text_to_mask
+from core.distillation.evaluation.target import EvaluationTarget
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
 from core.jobspec.evaluation import STANDARD_STAGES
@@ -65,10 +66,10 @@ def colorize(images: ImageSource, seed: int) -> Images:
 
 
 CASES = {
-    "grey": Case(
+    "gray": Case(
         "8x8, gray: scikit-learn's digits", 1, lambda images, _: images, 0.2, 0.15, 15, True
     ),
-    "coloured": Case(
+    "color": Case(
         "3x32x32: the same digits enlarged, each in two colors of its own",
         3,
         colorize,
@@ -129,9 +130,12 @@ def run_project(
 ) -> dict[str, StageResult]:
     """The first stage includes what happens once: clean accuracy and compilation."""
     settings = ResolvedAutoAttack(radius=radius, queries=queries)
+    target = EvaluationTarget(
+        network, None, images, classes=10, batch_size=len(images), seed=0, radius=radius
+    )
     results: dict[str, StageResult] = {stage: StageResult(0, 0, 0) for stage in STANDARD_STAGES}
     start = clocks()
-    for step in autoattack(network, images, settings, classes=10, batch_size=len(images), seed=0):
+    for step in autoattack(target, settings):
         if isinstance(step, Step):
             result = results[STANDARD_STAGES[max(0, step.state["stage"])]]
             wall, cpu = elapsed(start)

@@ -15,7 +15,7 @@ from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
 from core.jobspec.job import AdversarialTrainingSpec
 from core.jobspec.status import PROTOCOL, TERMINAL
-from core.store.database.pagination import encode
+from core.store.database.pagination import encode_cursor
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 
 FIRST_CREATED_AT_MS = 1_700_000_000_000
@@ -84,7 +84,7 @@ def fill(url: str, jobs: int, points: int, seed: int = 0) -> FilledDatabase:
     return FilledDatabase(
         jobs,
         jobs_with_metrics * len(METRICS) * STEPS,
-        encode(_time(half), job_id(half)),
+        encode_cursor(_time(half), job_id(half)),
         [job_id(rng.randrange(jobs)) for _ in range(200)],
         [job_id(n) for n in rng.sample(queued, min(50, len(queued)))],
         [job_id(rng.randrange(jobs_with_metrics)) for _ in range(50)],

@@ -19,11 +19,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from load_claims import claims
-from load_lists import large, rate
-from load_report import markdown
-from load_streams import streams
-from load_uploads import uploads
+from load_rows.claims import claims
+from load_rows.lists import large, rate
+from load_rows.report import markdown
+from load_rows.streams import streams
+from load_rows.uploads import uploads
 from result_files import stamp, write
 from service_processes import Database
 

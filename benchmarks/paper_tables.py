@@ -37,12 +37,12 @@ from core.jobspec.compatibility import steps_per_epoch
 from core.jobspec.data import DIGITS, DatasetDescription
 from core.jobspec.defaults import resolve
 from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec, ImportDatasetSpec
-from core.jobspec.merge_patch import merged
+from core.jobspec.merge_patch import merge
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedDistillationSpec, ResolvedTrainingSpec
-from core.jobspec.sweep import SweepPoint, SweepSpec, points
-from core.reportspec.measures import heading
-from core.reportspec.table import Outcome, Table, tabulate
+from core.jobspec.sweep import SweepPoint, SweepSpec, expand
+from core.reportspec.measures import column_heading
+from core.reportspec.table import JobOutcome, Table, tabulate
 from distill_client import spec_file
 
 SPECS = Path(__file__).parents[1] / "docs" / "paper"
@@ -91,7 +91,7 @@ class Scale:
             "teacher": "teacher",
             "adversary": self.adversary(spec["base"]["adversary"]),
         }
-        base = merged(merged(spec["base"], self.changes), own, tags=("architecture",))
+        base = merge(merge(spec["base"], self.changes), own, tags=("architecture",))
         rows = [row for row in spec["rows"] if not row_names or row["name"] in row_names]
         return SweepSpec.model_validate(
             {"base": base, "rows": rows, "axes": {"seed": list(range(seeds))}}
@@ -115,7 +115,7 @@ class Scale:
             "method": {"name": "trades"},
             "adversary": adversary,
         }
-        return dict(merged({"seed": TEACHER_SEED, **own}, self.changes))
+        return dict(merge({"seed": TEACHER_SEED, **own}, self.changes))
 
 
 def small(arguments: argparse.Namespace) -> Scale:
@@ -289,7 +289,7 @@ def student_runs(
     weights = work / "teacher" / "output" / "best.safetensors"
     return [
         (point, Run(scale, work / folder_name(point), point.body, weights, teacher_network))
-        for point in points(sweep)
+        for point in expand(sweep)
     ]
 
 
@@ -308,7 +308,7 @@ def run_students(
         results = future.result()
         if results is not None:
             results[SHARE] = run.share(results[SPEED], rate)
-        students.append({"line": point.line, "seed": point.settings["seed"], "results": results})
+        students.append({"line": point.line_name, "seed": point.settings["seed"], "results": results})
     return students
 
 
@@ -360,7 +360,7 @@ def markdown(data: dict[str, Any]) -> str:
         + (f" Measured matrix rate: {data['matrix_flops'] / 1e12:.3g} TFLOP/s." if speeds else ""),
         "",
         "| row | seeds | "
-        + " | ".join(TITLES.get(name) or heading(name) for name in measures)
+        + " | ".join(TITLES.get(name) or column_heading(name) for name in measures)
         + " |",
         "|" + "---|" * (len(measures) + 2),
         "| teacher | 1 | " + " | ".join(teacher_cell(data, name) for name in measures) + " |",
@@ -368,9 +368,9 @@ def markdown(data: dict[str, Any]) -> str:
     return "\n".join([*lines, *rows(table, measures)]) + "\n"
 
 
-def outcomes(data: dict[str, Any]) -> Iterator[Outcome]:
+def outcomes(data: dict[str, Any]) -> Iterator[JobOutcome]:
     for each in data["students"]:
-        yield Outcome(each["line"], each["results"] is not None, {"best": each["results"] or {}})
+        yield JobOutcome(each["line"], each["results"] is not None, {"best": each["results"] or {}})
 
 
 def teacher_cell(data: dict[str, Any], measure: str) -> str:

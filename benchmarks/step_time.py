@@ -23,7 +23,8 @@ from torch import Tensor
 
 from core.distillation.adversaries import pgd
 from core.distillation.forward import NetworkOutput
-from core.distillation.methods import Method, build
+from core.distillation.methods import Method, MethodLoss, build
+from core.distillation.methods.method import OutputPair
 from core.distillation.methods.starship import Starship
 from core.distillation.models import build as build_model
 from core.jobspec.defaults import resolve_starship
@@ -54,7 +55,7 @@ class StepClock:
 
 
 def step(
-    method: Method, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor
+    method: Method[Any], optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor
 ) -> dict[str, float]:
     """Run one training step as core.distillation.training.trainer does; seconds by part."""
     clock = StepClock(images.device)
@@ -88,18 +89,16 @@ def statistics_alone(method: Starship, images: Tensor, labels: Tensor, repeats: 
     The networks' passes are not included.
     """
     with torch.no_grad():
-        teacher = (method.teacher_output(images), method.teacher_output(images.flip(3)))
-        student = (method.student_output(images), method.student_output(images.flip(3)))
+        teacher = OutputPair(method.teacher_output(images), method.teacher_output(images.flip(3)))
+        student = OutputPair(method.student_output(images), method.student_output(images.flip(3)))
     times = []
     for _ in range(repeats):
-        student_leaves = (as_leaves(student[0]), as_leaves(student[1]))
+        student_leaves = OutputPair(as_leaves(student.clean), as_leaves(student.adversarial))
         clock = StepClock(images.device)
         with clock.part("all"):
-            terms: dict[str, Any] = {}
-            method.covariances(teacher, student_leaves, terms, {})
-            method.grams(teacher, student_leaves, terms)
-            loss = torch.stack([term.weight * term.value for term in terms.values()]).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
+            terms = method.feature_loss(teacher, student_leaves).terms
+            terms |= method.prediction_terms(teacher, student_leaves)
+            MethodLoss(terms).total.backward()  # type: ignore[no-untyped-call]
         times.append(clock.seconds["all"])
     return statistics.median(times)
 
@@ -117,7 +116,7 @@ def measure(device: torch.device, teacher_name: str, batch: int, steps: int) -> 
     labels = torch.randint(0, 10, (batch,), device=device)
     layout: Any = torch.channels_last if device.type == "cuda" else torch.contiguous_format
     teacher = build_model(teacher_name, 10).to(device).to(memory_format=layout)
-    methods: dict[str, Method] = {}
+    methods: dict[str, Method[Any]] = {}
     for name, settings in (
         ("ARKD", ArkdSettings()),
         ("STARSHIP", resolve_starship(StarshipSettings(), student_features=512)),

@@ -124,7 +124,9 @@ def read_chunks(path: Path, size: int = 2**20) -> Iterator[bytes]:
             yield chunk
 
 
-def sha256_of(path: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> str:
+def sha256_of(
+    path: Path, progress: Callable[[int, int], None] = lambda bytes_read, size: None
+) -> str:
     """Return a file's SHA-256 in hexadecimal.
 
     ``progress`` is called after each chunk with the bytes read so far and the file's size.

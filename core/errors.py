@@ -1,20 +1,24 @@
-"""Every error the service raises on purpose, as sentences; each knows its HTTP status.
+"""Every error the service raises on purpose. Each has a sentence, a code and an HTTP status.
 
 DistillError
-├── Invalid            422  the request does not say something that can be done (one FieldError per field)
-├── Refused            422  an upload's contents cannot be used
-├── Malformed          400  the request itself cannot be read
-├── Unauthenticated    401  no key, or none that is valid
-├── Forbidden          403  a key without the needed scope
+├── Invalid            422  the request asks for something impossible (one FieldError per field)
+├── Refused            422  the contents of an upload cannot be used
+├── Malformed          400  the request cannot be parsed
+├── Unauthenticated    401  no API key, or an invalid one
+├── Forbidden          403  the API key lacks the scope
 ├── NotFound           404
-├── Conflict           409  the thing is in another state than the request needs
+├── Conflict           409  the state of a job, model or data set does not allow the request
 ├── TooLarge           413
 ├── RangeUnsatisfiable 416
 ├── Unavailable        503  try again later
-├── WrongSchema        503  the database's schema is older or newer than this program
-├── LeaseLost          409  this attempt no longer owns its job: stop, write nothing
-├── CorruptObject      500  stored bytes are not those that were written
-└── JobFailed          500  a job cannot go on; says whose fault it is
+├── WrongSchema        503  the database's schema is older or newer than this program's
+├── LeaseLost          409  the attempt no longer owns its job: it must stop and write nothing
+└── CorruptObject      500  stored bytes are not those that were written
+
+JobFailed                   why an attempt at a job failed, and through whose fault
+
+A docstring ends with the codes that its error may have, in addition to the class's own. A test
+compares these lists with the code.
 """
 
 import re
@@ -26,14 +30,20 @@ FailureClass = Literal["user", "infrastructure", "timeout"]
 
 @dataclass(frozen=True)
 class FieldError:
-    """One field that is wrong: its path in the body (``["schedule", "epochs"]``) and a sentence."""
+    """A wrong field: its path in the body, such as ``("schedule", "epochs")``, and a sentence."""
 
     path: tuple[str | int, ...]
     message: str
 
 
 class DistillError(Exception):
-    """Base of all; ``code`` is stable and meant for programs, the message is a sentence for people."""
+    """Base class. ``code`` is stable and meant for programs, ``message`` is a sentence for people.
+
+    The API has subclasses of its own, for what only HTTP knows (``api.http.problems``).
+
+    Codes: head_too_large, rate_limited, request_timeout, unsupported_media_type, wrong_host,
+    wrong_origin.
+    """
 
     status = 500
     code = "internal_error"
@@ -47,6 +57,12 @@ class DistillError(Exception):
 
 
 class Invalid(DistillError):
+    """The request is well-formed, but asks for something impossible.
+
+    Codes: idempotency_key_reused, invalid_cursor, job_cannot_run, sweep_cannot_run,
+    too_many_parameters, unknown_parameter.
+    """
+
     status = 422
     code = "invalid_request"
     title = "The request cannot be carried out as written"
@@ -59,14 +75,18 @@ class Invalid(DistillError):
 
     @classmethod
     def field(cls, *path: str | int, message: str, code: str | None = None) -> "Invalid":
-        """The common case: one field is wrong."""
+        """Return the error of one wrong field."""
         return cls(message, [FieldError(path, message)], code=code)
 
 
 class Refused(DistillError):
-    """Codes: unsafe_checkpoint, unreadable_checkpoint, missing_keys, misshaped_keys, unexpected_keys,
-    non_finite_weights, unsafe_dataset, corrupt_archive, unreadable_image, empty_class, unknown_format, too_large,
-    hash_mismatch, mixed_sizes, too_small, too_few_classes, no_test_images, download_failed."""
+    """The contents of an upload cannot be used.
+
+    Codes: corrupt_archive, download_failed, empty_class, hash_mismatch, misshaped_keys,
+    missing_keys, mixed_sizes, no_test_images, non_finite_weights, too_few_classes, too_large,
+    too_small, unexpected_keys, unfitting_classes, unfitting_image_size, unknown_format,
+    unreadable_checkpoint, unreadable_image, unsafe_checkpoint, unsafe_dataset, unusable_array.
+    """
 
     status = 422
     code = "refused_upload"
@@ -74,73 +94,120 @@ class Refused(DistillError):
 
 
 class Malformed(DistillError):
+    """The request cannot be parsed.
+
+    Codes: malformed_json, nested_too_deeply.
+    """
+
     status = 400
     code = "malformed_request"
     title = "The request cannot be read"
 
 
 class Unauthenticated(DistillError):
+    """The request has no API key, or an invalid one."""
+
     status = 401
     code = "unauthenticated"
     title = "A valid API key is needed"
 
 
 class Forbidden(DistillError):
+    """The API key lacks the scope that the request needs."""
+
     status = 403
     code = "forbidden"
     title = "This key may not do that"
 
 
 class NotFound(DistillError):
+    """Nothing of this name or id exists in the key's project.
+
+    Codes: no_report_yet.
+    """
+
     status = 404
     code = "not_found"
     title = "No such thing"
 
 
 class Conflict(DistillError):
+    """The state of a job, model or data set does not allow the request.
+
+    Codes: built_in, dataset_built_in, dataset_not_ready, idempotency_in_progress, illegal_move,
+    importing, in_use, input_deleted, job_cancelled, job_cancelling, job_failed, job_not_ended,
+    job_paused, job_pausing, job_running, job_succeeded, model_not_ready, name_taken,
+    not_awaiting_upload, not_clonable, not_retryable, upload_in_progress.
+    """
+
     status = 409
     code = "conflict"
     title = "Not possible in the present state"
 
 
 class TooLarge(DistillError):
+    """The body of the request is larger than the service accepts."""
+
     status = 413
     code = "too_large"
     title = "Too large"
 
 
 class RangeUnsatisfiable(DistillError):
+    """The byte range lies outside the file."""
+
     status = 416
     code = "range_not_satisfiable"
     title = "No such byte range"
 
 
 class Unavailable(DistillError):
+    """The database or the object store cannot be used at the moment.
+
+    Codes: storage_full, storage_refused.
+    """
+
     status = 503
     code = "unavailable"
     title = "Not available at the moment"
 
 
 class WrongSchema(DistillError):
+    """The database's schema is older or newer than this program's."""
+
     status = 503
     code = "wrong_schema"
     title = "Program and database are of different versions"
 
 
 class LeaseLost(DistillError):
+    """The attempt no longer owns its job: it must stop and write nothing."""
+
     status = 409
     code = "lease_lost"
     title = "This attempt no longer owns its job"
 
 
 class CorruptObject(DistillError):
+    """The bytes of a stored object are not those that were written."""
+
     code = "corrupt_object"
     title = "Stored bytes are not those that were written"
 
 
 @dataclass
 class JobFailed(Exception):
-    """A job cannot go on. ``failure_class`` decides whether another attempt makes sense (infrastructure) or not."""
+    """Why an attempt at a job failed.
+
+    ``failure_class`` says through whose fault, and so whether another attempt makes sense:
+    ``user`` (no), ``infrastructure`` (yes) or ``timeout`` (once). An import job also fails with
+    the codes of ``Refused``.
+
+    Codes: accelerator_error, corrupt_input, corrupt_object, export_differs, foreign_checkpoint,
+    incomplete_checkpoint, io_error, machine_error, missing_input, no_compiler, no_such_folder,
+    non_finite_loss, out_of_memory, storage_full, timeout, too_large, trainer_died, trainer_error,
+    trainer_hung, trainer_stopped, unreadable_dataset, worker_error, worker_lost.
+    """
 
     code: str
     failure_class: FailureClass
@@ -152,5 +219,8 @@ class JobFailed(Exception):
 
 
 def strip_paths(message: str) -> str:
-    """What libraries say often names files of this machine: of their absolute paths only the last part is for callers."""
+    """Replace each absolute path in the text by its last part.
+
+    Messages of libraries often name files of this machine, which are not for callers.
+    """
     return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+(?=[^\s/'\":])", "", message)

@@ -312,7 +312,7 @@ class JobFolder:
         *,
         media_type: str = "application/octet-stream",
         step: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Callable[[int, int], None] = lambda bytes_read, size: None,
     ) -> FileReady:
         """Emit the FileReady event of output/NAME, which the caller has written.
 

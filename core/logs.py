@@ -1,7 +1,8 @@
-"""Logs of the serving processes: structured, on standard error, and without secrets.
+"""Logs of API and worker: structured, on standard error, without secrets.
 
-Every text passes ``redacted`` on its way out: structlog's as the last thing, those of the libraries when they are made,
-with their tracebacks, whatever handler they go to.
+Every text passes through ``redact``: those of structlog in the last processor, those of libraries
+when their log record is made, with the traceback, so that it does not matter which handler they go
+to.
 """
 
 import json
@@ -11,7 +12,6 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -22,7 +22,7 @@ from core.settings import Settings
 
 REDACTED = "[redacted]"
 MIN_SECRET_LENGTH = 6
-"""What is shorter cannot be told from ordinary text."""
+"""Shorter texts are not treated as secrets: they would match ordinary words."""
 _PATTERNS = (
     (re.compile(r"\bdk_[A-Za-z0-9_-]{6,}"), f"dk_{REDACTED}"),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}"), rf"\1{REDACTED}"),
@@ -41,17 +41,18 @@ _PATTERNS = (
     ),
 )
 _SECRET_NAME = re.compile(r"(?i)secret|passw|token|api_?key|access_?key|bootstrap_?key|credential")
-_known: set[str] = set()
-"""Secrets of this process, in every form in which a log may hold them."""
+_secrets: set[str] = set()
+"""The secrets of this process, in every form in which a log may contain them."""
 
 
 def configure(settings: Settings) -> None:
-    _remember(settings)
-    renderer = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=False)
-    )
+    """Set up structlog, the logging module and the printing of uncaught exceptions."""
+    _register_secrets(settings)
+    renderer: structlog.typing.Processor
+    if settings.log_format == "json":
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -59,60 +60,68 @@ def configure(settings: Settings) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
-            _redact,
+            _redact_rendered,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.setLogRecordFactory(_record)
-    sys.excepthook = _last_words
-    threading.excepthook = lambda it: _last_words(it.exc_type, it.exc_value, it.exc_traceback)
+    logging.setLogRecordFactory(_RedactedRecord)
+    sys.excepthook = _print_exception
+    threading.excepthook = lambda args: _print_exception(
+        args.exc_type, args.exc_value, args.exc_traceback
+    )
 
 
 def redact(text: str) -> str:
-    """Without API keys, passwords in URLs, signatures, Authorization headers, and the secrets of this process's own setup."""
-    for secret in _known:
+    """Replace API keys, passwords in URLs, signatures, Authorization headers, and every secret
+    among the settings and environment variables of this process.
+    """
+    for secret in _secrets:
         text = text.replace(secret, REDACTED)
-    for pattern, shown in _PATTERNS:
-        text = pattern.sub(shown, text)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
     return text
 
 
-def _redact(logger: object, name: str, rendered: Any) -> str:
-    """A processor, behind the one that makes the text."""
+def _redact_rendered(logger: object, name: str, rendered: Any) -> str:
+    """Redact a rendered line: a structlog processor that follows the renderer."""
     return redact(rendered)
 
 
-def _remember(settings: Settings) -> None:
-    environment = (value for name, value in os.environ.items() if _SECRET_NAME.search(name))
-    for secret in {part for value in (*settings.secrets, *environment) for part in _parts(value)}:
-        _known.update(
-            {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
-        )
+def _register_secrets(settings: Settings) -> None:
+    environment = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
+    for value in (*settings.secrets, *environment):
+        for secret in _secret_parts(value):
+            _secrets.update(
+                {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+            )
 
 
-def _parts(secret: str) -> Iterable[str]:
-    """Of a URL its password alone: the rest of it is worth reading."""
-    parts = urlsplit(secret) if "://" in secret else None
-    found = [secret] if parts is None else [parts.password or "", unquote(parts.password or "")]
-    return [part for part in found if len(part) >= MIN_SECRET_LENGTH]
+def _secret_parts(value: str) -> list[str]:
+    """Return what is secret in a value: of a URL only the password, so that logs show the rest."""
+    secrets = [value]
+    if "://" in value:
+        password = urlsplit(value).password or ""
+        secrets = [password, unquote(password)]
+    return [secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH]
 
 
-class _record(logging.LogRecord):  # noqa: N801 - called as a function
-    """A library's record, made of redacted text before any handler sees it."""
+class _RedactedRecord(logging.LogRecord):
+    """A log record of a library, redacted before any handler gets it."""
 
     def getMessage(self) -> str:
         return redact(super().getMessage())
 
-    def __init__(self, *arguments: object, **more: object) -> None:
-        super().__init__(*arguments, **more)  # type: ignore[arg-type]
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         if self.exc_info and self.exc_info[0] is not None:
             self.exc_text = redact("".join(traceback.format_exception(*self.exc_info)).rstrip())
             self.exc_info = None
 
 
-def _last_words(
+def _print_exception(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
+    """Print an uncaught exception, redacted."""
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))

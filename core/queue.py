@@ -1,6 +1,7 @@
-"""Hints to the workers that a job is waiting: Celery messages holding a job id and nothing else.
+"""Wake-ups: Celery messages, of a job id and nothing else, that tell workers of a queued job.
 
-A hint may be lost, late or doubled: the row is the truth, and the sweeper hints again. Without a broker workers poll.
+A wake-up may be lost, late or duplicated. Whether a job is queued is what its row says, and each
+worker's reconciler sends wake-ups again. Without a broker, workers poll the database.
 """
 
 import time
@@ -18,10 +19,10 @@ TASK = "distill.run"
 QUEUE = "distill"
 BROKER_TIMEOUT_SECONDS = 1.0
 BROKER_BACKOFF_SECONDS = 5.0
-"""After a failure the broker is left alone so long: no caller waits for it twice."""
+"""Pause after a failure in which nothing is sent: not every caller is to wait for a timeout."""
 
 MAX_RETRY_SECONDS = 5
-"""A worker that has lost the broker looks for it so often, however long it was away; Celery's own pauses grow to 30 s."""
+"""Longest pause between a worker's attempts to reconnect to the broker; Celery's grow to 30 s."""
 
 log = structlog.get_logger()
 _failed_at: float | None = None
@@ -29,7 +30,10 @@ _failed_at: float | None = None
 
 @lru_cache
 def make_app(broker_url: str) -> "Celery":
-    """The Celery application of producer and worker alike. Imported only where a broker is set: it costs memory."""
+    """Return the Celery application of producers and workers.
+
+    Celery is imported here, so that a process without a broker does not pay for its memory.
+    """
     from celery import Celery
     from kombu.connection import Connection
 
@@ -65,8 +69,11 @@ def make_app(broker_url: str) -> "Celery":
 
 
 def wake_workers(settings: Settings, job_id: str) -> bool:
-    """Tell the workers of a queued job; False if the broker cannot be reached, which costs about a second at most."""
-    global _failed_at  # noqa: PLW0603 - one memory of the broker's failure in each process
+    """Send a wake-up for a queued job; return False if the broker cannot be reached.
+
+    Finding that out takes about a second, and is then remembered for BROKER_BACKOFF_SECONDS.
+    """
+    global _failed_at  # noqa: PLW0603 - the broker's last failure is a fact of the process
     if not settings.broker_url:
         return True
     if _failed_at is not None and time.monotonic() - _failed_at < BROKER_BACKOFF_SECONDS:
@@ -75,12 +82,10 @@ def wake_workers(settings: Settings, job_id: str) -> bool:
         make_app(settings.broker_url).send_task(
             TASK, args=[job_id], retry=False, ignore_result=True
         )
-    except (
-        Exception
-    ) as error:  # whatever the broker's client raises: the job is queued all the same
+    except Exception as error:  # whatever the broker's client raises: the job is queued already
         _failed_at = time.monotonic()
         log.warning(
-            "the broker cannot be reached; the job waits for the sweeper",
+            "the broker cannot be reached; the job waits for the reconciler",
             job=job_id,
             error=type(error).__name__,
         )

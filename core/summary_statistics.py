@@ -8,7 +8,7 @@ Z_95 = 1.959964
 """95 % of a normal distribution lie within so many standard deviations."""
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
     """The 95 % interval of a share that was found among ``count`` (Wilson, 1927): right for shares near 0 and 1, too."""
     spread = Z_95**2 / count
     centre = (share + spread / 2) / (1 + spread)
@@ -18,12 +18,12 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 def standard_error(share: float, count: int) -> float:
     """Of a share that was found among ``count``: that of Wilson's interval, which is not 0 where nothing was found."""
-    low, high = wilson(share, count)
+    low, high = wilson_interval(share, count)
     return (high - low) / (2 * Z_95)
 
 
 @dataclass(frozen=True)
-class Line:
+class FittedLine:
     """y = slope x + intercept by least squares; ``r`` is Pearson's correlation."""
 
     slope: float
@@ -31,7 +31,7 @@ class Line:
     r: float
 
 
-def fitted(xs: Sequence[float], ys: Sequence[float]) -> Line | None:
+def fit_line(xs: Sequence[float], ys: Sequence[float]) -> FittedLine | None:
     """None of fewer than three points, and where all have one x or one y."""
     if len(xs) < 3:
         return None
@@ -42,4 +42,4 @@ def fitted(xs: Sequence[float], ys: Sequence[float]) -> Line | None:
     if xx <= 0 or yy <= 0:
         return None
     slope = xy / xx
-    return Line(slope, y_mean - slope * x_mean, max(-1.0, min(1.0, xy / math.sqrt(xx * yy))))
+    return FittedLine(slope, y_mean - slope * x_mean, max(-1.0, min(1.0, xy / math.sqrt(xx * yy))))

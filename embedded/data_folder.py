@@ -1,4 +1,4 @@
-"""The embedded service's folder: who may use it, the first key in it, and where the service says that it is."""
+"""The data folder of the embedded service: its lock, its admin key, and its address."""
 
 import fcntl
 import os
@@ -8,78 +8,78 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from core.atomic_files import remove_partial_files, write_atomically
 from core.errors import Unauthenticated
 from core.store import keys
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 
-NAME = "embedded-admin"
+KEY_NAME = "embedded-admin"
+OWNER_ONLY = 0o600
 
 
 class FolderInUse(Exception):
-    pass
+    """Another embedded service uses the folder."""
 
 
 class DataFolder:
+    """Paths of one data folder, and the few files in it that the embedded service writes itself."""
+
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self.key = self.path / "admin.key"
-        self.url = self.path / "url"
-        self.logs = self.path / "logs"
+        self.key_file = self.path / "admin.key"
+        self.url_file = self.path / "url"
+        self.logs_folder = self.path / "logs"
 
-    def make(self) -> None:
+    def create(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.logs.mkdir(exist_ok=True)
+        self.logs_folder.mkdir(exist_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else's while this is open; the kernel lets go of it however this process ends. Raises InUse."""
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Keep other services out of the folder. Raises FolderInUse.
+
+        The kernel releases the lock however this process ends.
+        """
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
+            owner = os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
             os.close(descriptor)
-            raise FolderInUse(
-                f"{self.path} is in use by another embedded service (process {holder})."
-            ) from error
+            message = f"{self.path} is in use by another embedded service (process {owner})."
+            raise FolderInUse(message) from error
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            remove_partial_files(self.path)
             yield
         finally:
-            self.url.unlink(missing_ok=True)
+            self.url_file.unlink(missing_ok=True)
             os.close(descriptor)
 
+    def save_url(self, url: str) -> None:
+        """Save the address of the running service, for clients on this machine."""
+        write_atomically(self.url_file, f"{url}\n".encode(), mode=OWNER_ONLY)
+
     def ensure_key(self, engine: Engine) -> None:
-        """A key with every scope that works, in a file that only its owner can read."""
-        if (known := self._working_key(engine)) is not None:
-            keys.ensure(
-                engine, DEFAULT_PROJECT, NAME, keys.SCOPES, known
-            )  # an older program's key had fewer
-            self.key.chmod(0o600)
+        """Make sure that the key file holds a valid key with every scope, for its owner only."""
+        secret = self._read_valid_key(engine)
+        if secret is not None:
+            # A key that an older program made may lack scopes that there are now.
+            keys.ensure(engine, DEFAULT_PROJECT, KEY_NAME, keys.SCOPES, secret)
+            self.key_file.chmod(OWNER_ONLY)
             return
         with write_session(engine) as session:
-            _, secret = keys.create(session, DEFAULT_PROJECT, NAME, keys.SCOPES)
-            # Inside the transaction: a key that could not be written down is never made.
-            write_private(self.key, f"{secret}\n")
+            _, secret = keys.create(session, DEFAULT_PROJECT, KEY_NAME, keys.SCOPES)
+            # Within the transaction: no key is created that could not be saved.
+            write_atomically(self.key_file, f"{secret}\n".encode(), mode=OWNER_ONLY)
 
-    def _working_key(self, engine: Engine) -> str | None:
-        """The file's, where it is an admin's of this project."""
+    def _read_valid_key(self, engine: Engine) -> str | None:
+        """Return the key in the file; None unless it is an admin's of the default project."""
         try:
-            secret = self.key.read_text().strip()
+            secret = self.key_file.read_text().strip()
             key = keys.authenticate(engine, secret)
         except (FileNotFoundError, UnicodeDecodeError, Unauthenticated):
             return None
         return secret if "admin" in key.scopes and key.project_id == DEFAULT_PROJECT else None
-
-
-def write_private(path: Path, text: str) -> None:
-    """All of it or nothing, and readable by its owner only from its first moment on."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -1,4 +1,4 @@
-"""Bring the folder up to date, start API and worker on it, keep them running, end them."""
+"""The embedded service: it migrates the database, and runs API and worker until it is stopped."""
 
 import os
 import sys
@@ -7,39 +7,44 @@ import time
 import urllib.request
 from http import HTTPStatus
 
-from core.settings import Settings
+from core.settings import embedded_environment, load_settings
 from core.store.database.engine import make_engine, migrate
-from embedded.data_folder import DataFolder, write_private
+from embedded.data_folder import DataFolder
 from embedded.processes import Child, terminate_all
 
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 START_SECONDS = 60.0
-FALLS_AT_START = 3
-BEYOND_GRACE_SECONDS = 10.0
+MAX_CRASHES_AT_START = 3
+TERMINATION_SECONDS = 10.0
+"""Time for the children to end, in addition to the grace period of their trainers."""
 
 
 class StartupError(Exception):
-    pass
+    """The service cannot start; the message says why."""
 
 
 class Service:
+    """API and worker on one data folder, as children of this process."""
+
     def __init__(
         self, folder: DataFolder, host: str, port: int, device: str | None, stop: threading.Event
     ) -> None:
-        self.folder, self.stop = folder, stop
-        self.environment = environment(folder, host, port, device)
-        self.url = f"http://{reachable(host)}:{port}"
-        # No proxy: the question is whether this machine answers.
+        self.folder = folder
+        self.stop = stop
+        self.environment = service_environment(folder, host, port, device)
+        self.url = f"http://{connectable_host(host)}:{port}"
+        # Without a proxy: only this machine's own answer counts.
         self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def run(self) -> None:
-        """Until ``stop``. Raises CannotStart when the API does not come up."""
+        """Serve until ``stop`` is set. Raises StartupError if the API does not come up."""
         os.environ |= self.environment
-        settings = Settings()
+        settings = load_settings()
         self.prepare(settings.resolved_database_url)
+        logs = self.folder.logs_folder
         children = [
-            Child("API", "api", self.environment, self.folder.logs / "api.log"),
-            Child("worker", "worker.polling", self.environment, self.folder.logs / "worker.log"),
+            Child("API", "api", self.environment, logs / "api.log"),
+            Child("worker", "worker.polling", self.environment, logs / "worker.log"),
         ]
         try:
             self.supervise(children, until_ready=True)
@@ -47,9 +52,10 @@ class Service:
                 self.announce()
             self.supervise(children)
         finally:
-            terminate_all(children, settings.grace_seconds + BEYOND_GRACE_SECONDS)
+            terminate_all(children, settings.grace_seconds + TERMINATION_SECONDS)
 
     def prepare(self, database_url: str) -> None:
+        """Migrate the database, and make sure that there is an admin key."""
         migrate(database_url)
         engine = make_engine(database_url)
         try:
@@ -58,52 +64,64 @@ class Service:
             engine.dispose()
 
     def supervise(self, children: list[Child], *, until_ready: bool = False) -> None:
-        begun = time.monotonic()
-        while not self.stop.wait(LOOK_SECONDS):
+        """Restart children that end, until ``stop`` is set.
+
+        ``until_ready``: return as soon as the API is ready. Raises StartupError if it is not in
+        time, or if a child keeps ending.
+        """
+        start = time.monotonic()
+        while not self.stop.wait(POLL_SECONDS):
             for child in children:
-                if fall := child.poll():
-                    print(fall, file=sys.stderr, flush=True)
-                if until_ready and child.crashes >= FALLS_AT_START:
+                if sentence := child.poll():
+                    print(sentence, file=sys.stderr, flush=True)
+                if until_ready and child.crashes >= MAX_CRASHES_AT_START:
                     raise StartupError(f"The {child.name} does not start:\n{child.log_tail()}")
             if until_ready and self.is_ready():
                 return
-            if until_ready and time.monotonic() - begun > START_SECONDS:
+            if until_ready and time.monotonic() - start > START_SECONDS:
                 raise StartupError(
-                    f"The API was not ready within {START_SECONDS:.0f} s; {children[0].log} may say why."
+                    f"The API was not ready within {START_SECONDS:.0f} s; "
+                    f"{children[0].log} may say why."
                 )
 
     def is_ready(self) -> bool:
         try:
-            with self.opener.open(f"{self.url}/readyz", timeout=2) as answer:
-                return bool(answer.status == HTTPStatus.OK)
+            with self.opener.open(f"{self.url}/readyz", timeout=2) as response:
+                return bool(response.status == HTTPStatus.OK)
         except OSError:
             return False
 
     def announce(self) -> None:
-        write_private(self.folder.url, f"{self.url}\n")
+        """Save the service's address, and print it."""
+        self.folder.save_url(self.url)
         print(
-            f"distill is ready at {self.url} (data in {self.folder.path}, key in {self.folder.key}, "
+            f"distill is ready at {self.url} "
+            f"(data in {self.folder.path}, key in {self.folder.key_file}, "
             f"API documentation at {self.url}/docs)",
             flush=True,
         )
 
 
-def environment(folder: DataFolder, host: str, port: int, device: str | None) -> dict[str, str]:
-    """What the children are told. Everything is kept in the folder, whatever else this shell is set up for."""
-    ours = {
-        "DISTILL_HOME": str(folder.path),
+def service_environment(
+    folder: DataFolder, host: str, port: int, device: str | None
+) -> dict[str, str]:
+    """Return the environment of API and worker: this process's own, with the folder's settings."""
+    environment = {
+        **os.environ,
+        **embedded_environment(folder.path),
         "DISTILL_HOST": host,
         "DISTILL_PORT": str(port),
-        "DISTILL_DATABASE_URL": "",
-        "DISTILL_BROKER_URL": "",
-        "DISTILL_OBJECTS_URL": "",
-        "DISTILL_SCRATCH_FOLDER": str(folder.path / "scratch"),
         "PYTHONUNBUFFERED": "1",
     }
-    return {**os.environ, **ours, **({"DISTILL_DEVICE": device} if device else {})}
+    if device:
+        environment["DISTILL_DEVICE"] = device
+    return environment
 
 
-def reachable(host: str) -> str:
-    """The address to connect to, for the one that is listened at."""
-    plain = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"[{plain}]" if ":" in plain else plain
+def connectable_host(host: str) -> str:
+    """Return the host part of a URL under which this machine reaches a server listening at host.
+
+    A server at 0.0.0.0 or :: listens at every address, but nobody can connect to those.
+    """
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{address}]" if ":" in address else address

@@ -1,4 +1,7 @@
-"""Alembic's entry: runs the migrations on the connection, and in the transaction, that ``core.store.database.engine.migrate`` hands it."""
+"""Alembic's entry point.
+
+Runs the migrations in the transaction that ``core.store.database.engine.migrate`` has opened.
+"""
 
 from alembic import context
 

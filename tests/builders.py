@@ -1,23 +1,40 @@
-"""Things with defaults, so that a test states only what matters to it. Tiny: digits, a small CNN, one epoch."""
+"""Builders with defaults: a test states only what matters. Digits, a small CNN, one epoch."""
 
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, and_, select, update
 
+from core.errors import JobFailed
 from core.jobspec.data import DIGITS, DatasetDescription
 from core.jobspec.defaults import resolve
-from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec
+from core.jobspec.job import (
+    AdversarialTrainingSpec,
+    DistillationSpec,
+    ImportDatasetSpec,
+    ImportModelSpec,
+)
 from core.jobspec.network import ModelDescription, SmallCnn
 from core.jobspec.resolved import ResolvedAdversarialTrainingSpec, ResolvedDistillationSpec
 from core.jobspec.status import Phase
 from core.reportspec.report import Report
-from core.store import attempts, events, jobs, models
+from core.store import attempts, events, jobs, models, uploaded_items
 from core.store.attempts import Attempt
-from core.store.database.engine import write_session
-from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow, ModelRow
-from core.store.objects.store import model_key
+from core.store.database.engine import transaction, write_session
+from core.store.database.fence import FencedSession
+from core.store.database.tables import (
+    DEFAULT_PROJECT,
+    DIGITS_ID,
+    DatasetRow,
+    JobRow,
+    ModelRow,
+)
+from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
+from core.store.objects.store import Objects, artifact_key
+from core.store.uploaded_items import Row
 
 SHA256 = "0" * 64
+FAR_FUTURE = 2**50
+"""In milliseconds since the epoch."""
 
 
 def _training_body(**changes: Any) -> dict[str, Any]:
@@ -41,7 +58,7 @@ def _training_body(**changes: Any) -> dict[str, Any]:
 
 
 def training_body(**changes: Any) -> dict[str, Any]:
-    """A job's JSON body; ``changes`` replace whole fields."""
+    """A training job's JSON body; ``changes`` replace top-level fields."""
     return {
         "kind": "adversarial_training",
         "method": {"name": "trades"},
@@ -95,21 +112,23 @@ def dataset_description(**changes: Any) -> DatasetDescription:
     )
 
 
-def a_report(**changes: Any) -> dict[str, Any]:
-    """The JSON of a training job's report; ``changes`` replace whole parts."""
-    network = {
-        "description": model_description().model_dump(mode="json"),
-        "parameters": 100,
-        "best_epoch": 1,
-    }
-    environment = {
-        "python": "3.11",
-        "platform": "Linux",
-        "packages": {},
-        "device": "cpu",
-        "hardware": "a CPU",
-        "threads": 1,
-    }
+NETWORK_FACTS = {
+    "description": model_description().model_dump(mode="json"),
+    "parameters": 100,
+    "best_epoch": 1,
+}
+ENVIRONMENT = {
+    "python": "3.11",
+    "platform": "Linux",
+    "packages": {},
+    "device": "cpu",
+    "hardware": "a CPU",
+    "threads": 1,
+}
+
+
+def report_json(**changes: Any) -> dict[str, Any]:
+    """The JSON of a training job's report; ``changes`` replace top-level fields."""
     report = Report.model_validate(
         {
             "schema": "distill-report-2",
@@ -120,7 +139,7 @@ def a_report(**changes: Any) -> dict[str, Any]:
                 }
             },
             "warnings": [],
-            "network": network,
+            "network": NETWORK_FACTS,
             "reference": None,
             "data": {
                 "dataset": "digits",
@@ -131,7 +150,7 @@ def a_report(**changes: Any) -> dict[str, Any]:
             "seeds": {"training": 0},
             "history": [],
             "seconds": {"training": 1.0},
-            "environment": environment,
+            "environment": ENVIRONMENT,
             "spec": training_spec().model_dump(mode="json"),
             **changes,
         }
@@ -139,48 +158,99 @@ def a_report(**changes: Any) -> dict[str, Any]:
     return report.as_json()
 
 
-def a_job(engine: Engine, project_id: str = DEFAULT_PROJECT, **changes: Any) -> JobRow:
+def create_job(engine: Engine, project_id: str = DEFAULT_PROJECT, **changes: Any) -> JobRow:
     """A queued training job; ``changes`` are those of ``training_spec``."""
     with write_session(engine) as session:
         return jobs.submit(session, project_id, training_spec(**changes), dataset_id=DIGITS_ID)
 
 
-def an_attempt(
+def create_attempt(
     engine: Engine,
     job: JobRow | None = None,
     *,
     worker: str = "worker-1",
     lease_seconds: float = 30.0,
 ) -> Attempt:
-    """A running job's attempt."""
-    attempt = attempts.claim(engine, (job or a_job(engine)).id, worker, lease_seconds)
+    """Claim a job and return its attempt."""
+    attempt = claim_job(engine, (job or create_job(engine)).id, worker, lease_seconds)
     assert attempt is not None
     return attempt
 
 
-def a_teacher(engine: Engine, name: str = "teacher", project_id: str = DEFAULT_PROJECT) -> ModelRow:
-    """A ready model, of which there are no bytes."""
+def claim_job(
+    engine: Engine, job_id: str, worker: str = "worker-1", lease_seconds: float = 30.0
+) -> Attempt | None:
+    """Claim this job as a worker claims the oldest: the others are held back meanwhile.
+
+    Return None where no worker could claim it.
+    """
+    is_other = and_(JobRow.status == "queued", JobRow.id != job_id)
     with write_session(engine) as session:
+        others = session.execute(select(JobRow.id, JobRow.not_before).where(is_other)).all()
+        session.execute(update(JobRow).where(is_other).values(not_before=FAR_FUTURE))
+    attempt = attempts.claim(engine, worker, lease_seconds)
+    with write_session(engine) as session:
+        for other_id, not_before in others:
+            statement = update(JobRow).where(JobRow.id == other_id).values(not_before=not_before)
+            session.execute(statement)
+    return attempt
+
+
+def create_teacher(
+    engine: Engine, name: str = "teacher", project_id: str = DEFAULT_PROJECT
+) -> ModelRow:
+    """A ready model whose weights are not stored."""
+    with transaction(engine, FencedSession) as session:
         model = models.create(session, project_id, name, model_description())
         return models.mark_ready(
             session,
             model,
             model_description(),
-            object_key=model_key(model.id),
+            object_key=weights_key(model.id),
             size=1,
             sha256=SHA256,
             parameters=100,
         )
 
 
-def enter(attempt: Attempt, phase: Phase) -> None:
-    """Its job begins a phase."""
+def refuse_upload(
+    engine: Engine,
+    row: Row,
+    code: str = "unsafe_checkpoint",
+    message: str = "It is a pickle.",
+) -> None:
+    """Refuse the upload that ``row`` awaits: its import job fails, which refuses the row."""
+    with write_session(engine) as session:
+        job = jobs.submit(session, row.project_id or "", _import_spec(row))
+        uploaded_items.begin_import(session, row, job.id)
+    with create_attempt(engine, job).fenced_session() as (fenced_session, running):
+        apply_retry_policy(fenced_session, running, JobFailed(code, "user", message), RetryPolicy())
+
+
+def _import_spec(row: ModelRow | DatasetRow) -> ImportModelSpec | ImportDatasetSpec:
+    if isinstance(row, ModelRow):
+        return ImportModelSpec(model_id=row.id, description=models.describe(row))
+    return ImportDatasetSpec(dataset_id=row.id, source="upload")
+
+
+def weights_key(owner_id: str) -> str:
+    """Where tests store the object of a model or data set that no job made."""
+    return artifact_key(owner_id, 0, "best.safetensors")
+
+
+def stored_keys(objects: Objects, folder: str) -> list[str]:
+    """Every key in the folder, sorted."""
+    return sorted(stored.key for stored in objects.list_objects(folder))
+
+
+def start_phase(attempt: Attempt, phase: Phase) -> None:
+    """Record that the attempt's job starts a phase."""
     with attempt.fenced_session() as (session, job):
         job.phase = phase
         events.append(session, job, "phase", {"phase": phase})
 
 
-def get_to(attempt: Attempt, progress: dict[str, Any]) -> None:
-    """Its job is so far."""
+def set_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
+    """Record the progress of the attempt's job."""
     with attempt.fenced_session() as (_, job):
         job.progress = progress

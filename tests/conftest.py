@@ -1,4 +1,4 @@
-"""Databases, brokers and object stores for every test that asks: migrated, empty, and its own."""
+"""Fixtures: a migrated, empty database, a broker and an object store of each test's own."""
 
 import os
 import shutil
@@ -14,19 +14,19 @@ from sqlalchemy import Engine
 from core.settings import Settings, load_settings
 from core.store.database.engine import make_engine, migrate
 from core.store.objects.store import Objects
-from tests.measured import pytest_terminal_summary
+from tests.measurements import pytest_terminal_summary
 from tests.servers import S3, Postgres, Redis
 
 __all__ = ["pytest_terminal_summary"]
 
 _TEMPLATE = "distill_template"
 
-# A shell's background job ignores SIGINT, and whatever it starts would, too: also what a test interrupts.
+# A background job of a shell ignores SIGINT, and so do its children, which tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without a CUDA device the tests marked ``gpu`` are deselected: pytest counts them in its last line."""
+    """Deselect the tests marked ``gpu`` where there is no CUDA device; pytest counts them."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
@@ -43,9 +43,8 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith("DISTILL_"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv(
-        "DISTILL_ALLOWED_HOSTS", "testserver"
-    )  # which starlette's TestClient calls every service
+    # The host name that starlette's TestClient uses.
+    monkeypatch.setenv("DISTILL_ALLOWED_HOSTS", "testserver")
     load_settings.cache_clear()
     yield
     load_settings.cache_clear()
@@ -53,7 +52,7 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
-    """Shared by the tests of one process. A test that kills or freezes it starts a ``Postgres()`` of its own."""
+    """Shared by the tests of one process. A test that kills or freezes it starts its own."""
     server = Postgres()
     server.start()
     migrate(server.create_database(_TEMPLATE))
@@ -105,7 +104,7 @@ def redis_server() -> Iterator[Redis]:
 
 @pytest.fixture
 def redis_url(redis_server: Redis) -> str:
-    redis_server.empty()
+    redis_server.flush()
     return redis_server.url
 
 

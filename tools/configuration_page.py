@@ -17,16 +17,16 @@ PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 INTRODUCTION = """\
 # Configuration
 
-Every setting of the service is an environment variable, read once by each process. The defaults are
-those of one machine without servers. Give all processes of an installation the same values, unless a
-variable belongs to one worker, such as its name or its device.
+Every setting of the service is an environment variable, read once by each process. The defaults
+are those of one machine without servers. Give all processes of an installation the same values,
+unless a variable belongs to one worker, such as its name or its device.
 
 This page is written by `./run docs` from `core/settings.py`.
 """
 OTHER_VARIABLES = {
     "Client and command": {
-        "DISTILL_URL": "URL of the service. Default: that of the embedded service of this folder.",
-        "DISTILL_API_KEY": "API key. Default: the first key of the embedded service of this folder.",
+        "DISTILL_URL": "URL of the service. Default: that of this folder's embedded service.",
+        "DISTILL_API_KEY": "API key. Default: the first key of this folder's embedded service.",
     },
     "docker-compose.yml": {
         "DISTILL_PUBLISH": "Address and port of the host that the API is published on. Default: "

@@ -1,7 +1,7 @@
-"""The Celery worker: ``celery --app worker.app worker --pool threads --concurrency 1``.
+"""A Celery worker: ``celery --app worker.app worker --pool threads --concurrency 1``.
 
-Threads, because a supervisor only watches a child process: nothing is forked, and one slot is one trainer.
-SIGTERM: give the jobs back and end. SIGUSR1: finish them, claim no more, and end.
+It uses threads because a supervisor only watches a child process: nothing is forked, and each slot
+is one trainer. SIGTERM: release the jobs and exit. SIGUSR1: finish them, claim no more, and exit.
 """
 
 import signal
@@ -20,26 +20,28 @@ from core.store.objects.store import Objects
 from worker import reconciler, sandbox
 from worker.supervisor import Supervisor
 
-setup = load_settings()
-logs.configure(setup)
-app = make_app(setup.broker_url)
+settings = load_settings()
+logs.configure(settings)
+app = make_app(settings.broker_url)
 app.conf.broker_transport = "worker.wakeups:Transport"
 shutdown = threading.Event()
-engine = make_engine(setup.resolved_database_url)
-supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
+engine = make_engine(settings.resolved_database_url)
+supervisor = Supervisor(settings, engine, Objects.from_settings(settings), shutdown)
 
 
 @app.task(name=TASK)  # type: ignore[untyped-decorator]
 def run(job_id: str) -> None:
-    """A job waits. Which one is claimed is the table's matter: the oldest, so that one that was given back does not wait
-    behind whatever was submitted since.
+    """Run a job after a wake-up.
+
+    It is not necessarily the job of the wake-up, but the oldest in the queue: one that was
+    released is not to wait behind those submitted since.
     """
     supervisor.run()
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _prepare(**_: Any) -> None:
-    sandbox.disable_core_inspection()
+    sandbox.make_undumpable()
     try:
         require_schema(engine)
     except WrongSchema as error:
@@ -47,26 +49,28 @@ def _prepare(**_: Any) -> None:
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def _begin(sender: Any, **_: Any) -> None:
-    """``sender`` is the consumer of the queue. SIGUSR1 is taken from Celery, which would only print its threads' stacks."""
-    signal.signal(signal.SIGUSR1, lambda *_: supervisor.registration.leave())
-    supervisor.registration.on_change = partial(_listen, sender)
-    supervisor.registration.start(shutdown, supervisor.at_rest)
-    reconciler.start(setup, supervisor)
+def _start(sender: Any, **_: Any) -> None:
+    """Start the worker's threads. ``sender``: the consumer of the queue.
+
+    Celery would use SIGUSR1 to print the stacks of its threads.
+    """
+    signal.signal(signal.SIGUSR1, lambda *_: supervisor.registration.request_exit())
+    supervisor.registration.on_change = partial(_on_blocked, sender)
+    supervisor.registration.start(shutdown, supervisor.is_idle)
+    reconciler.start(settings, supervisor)
 
 
-def _listen(consumer: Any, closed: str | None) -> None:
-    """Hints are left to the other workers as long as this one claims nothing."""
-    consumer.call_soon(
-        consumer.add_task_queue if closed is None else consumer.cancel_task_queue, QUEUE
-    )
+def _on_blocked(consumer: Any, blocked_reason: str | None) -> None:
+    """Leave wake-ups to other workers while this one claims nothing."""
+    action = consumer.add_task_queue if blocked_reason is None else consumer.cancel_task_queue
+    consumer.call_soon(action, QUEUE)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
-def _give_back(**_: Any) -> None:
+def _release_jobs(**_: Any) -> None:
     shutdown.set()
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]
-def _end(**_: Any) -> None:
-    supervisor.registration.end()
+def _deregister(**_: Any) -> None:
+    supervisor.registration.deregister()

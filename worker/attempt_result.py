@@ -1,4 +1,6 @@
-"""How an attempt ends: one fenced write that moves the job to its last state, or back to the queue."""
+"""Saving how an attempt ended: one fenced transaction, after which the job has ended, is paused or
+waits for another attempt.
+"""
 
 import shutil
 from dataclasses import replace
@@ -7,183 +9,191 @@ import structlog
 
 from core.errors import JobFailed, Unavailable, strip_paths
 from core.job_folder import StopReason
-from core.jobspec.job import (
-    ImportDatasetSpec,
-    ImportModelSpec,
-)
+from core.jobspec.job import ImportDatasetSpec, ImportModelSpec, ImportSpec
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedTrainingSpec, parse
 from core.jobspec.status import TERMINAL
 from core.settings import Settings
-from core.store import attempts, datasets, models
+from core.store import attempts, models, uploaded_items
 from core.store.attempts import Attempt
 from core.store.database.fence import FencedSession
-from core.store.database.tables import JobRow
+from core.store.database.tables import DatasetRow, JobRow, ModelRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from core.store.objects.store import Objects, upload_key
+from worker.inputs import import_target_id
 from worker.outputs import Outputs
 from worker.trainer_process import TrainerProcess
 
-LEAST_ROOM_BYTES = 64 * 2**10
-REASONS: dict[StopReason, str] = {
+MIN_FREE_BYTES = 64 * 2**10
+"""With less free space than this the disk is full, also for a trainer's last event."""
+RELEASE_REASONS: dict[StopReason, str] = {
     "cancel": "its trainer has ended",
-    "pause": "its trainer has ended behind a checkpoint",
-    "release": "Its worker was shut down; it goes on from its last checkpoint.",
+    "pause": "its trainer has saved a checkpoint and ended",
+    "release": "Its worker was shut down; it continues from its last checkpoint.",
 }
 log = structlog.get_logger()
 
 
 class AttemptResult:
+    """Saves the result of one attempt, whose outputs have been published."""
+
     def __init__(
         self, settings: Settings, objects: Objects, attempt: Attempt, outputs: Outputs
     ) -> None:
-        self.settings, self.objects, self.attempt, self.outputs = (
-            settings,
-            objects,
-            attempt,
-            outputs,
-        )
+        self.settings = settings
+        self.objects = objects
+        self.attempt = attempt
+        self.outputs = outputs
 
     def save(
         self,
         trainer: TrainerProcess | None,
-        asked: StopReason | None,
-        hung: JobFailed | None = None,
+        stop_reason: StopReason | None,
+        hang: JobFailed | None = None,
     ) -> None:
-        """By what the trainer said last; by how it died where it said nothing. Without a trainer: stopped while preparing.
+        """Save what the trainer's last event says, or without one, what its exit tells.
 
-        ``asked``: what it was asked to stop for; ``hung``: why it was ended without being asked.
+        ``trainer``: None if the attempt was stopped before one was started. ``stop_reason``: why
+        it was asked to stop; None if it was not. ``hang``: the failure of a trainer that was ended
+        because it was hanging.
         """
         ended = self.outputs.ended_event
+        failure = None if ended is None else ended.failure
         if ended is not None and ended.outcome == "succeeded":
             self.save_success()
-        elif asked == "cancel":
-            self.save_release(REASONS[asked])
-        elif ended is not None and ended.outcome == "failed":
-            assert ended.failure_class is not None
-            self.save_failure(
-                JobFailed(
-                    ended.code or "trainer_error",
-                    ended.failure_class,
-                    ended.message or "It failed.",
-                )
-            )
-        elif hung is not None:
-            self.save_failure(hung)
-        elif asked is not None:
-            self.save_release(REASONS[asked])
+        elif stop_reason == "cancel":
+            self.save_release(RELEASE_REASONS[stop_reason])
+        elif failure is not None:
+            self.save_failure(failure)
+        elif hang is not None:
+            self.save_failure(hang)
+        elif stop_reason is not None:
+            self.save_release(RELEASE_REASONS[stop_reason])
         elif ended is not None:
-            self.save_failure(
-                JobFailed(
-                    "trainer_stopped",
-                    "infrastructure",
-                    "The trainer was told to stop by somebody else.",
-                )
-            )
+            message = "The trainer was stopped by a signal that its worker had not sent."
+            self.save_failure(JobFailed("trainer_stopped", "infrastructure", message))
         else:
-            self.save_failure(self._death(trainer))
+            self.save_failure(self._failure_without_event(trainer))
 
     def save_success(self) -> None:
+        """Move the job to ``succeeded``, with what it has made."""
         with self.attempt.fenced_session() as (session, job):
             spec = parse(job.spec)
-            if isinstance(spec, ImportModelSpec | ImportDatasetSpec):
-                self._imported(session, job, spec)
-                model_id = None
-            elif isinstance(spec, ResolvedEvaluationJobSpec):
-                model_id = None
-            else:
+            model_id = None
+            if isinstance(spec, ImportModelSpec):
+                self._save_imported_model(session, job, spec)
+            elif isinstance(spec, ImportDatasetSpec):
+                self._save_imported_dataset(session, job, spec)
+            elif not isinstance(spec, ResolvedEvaluationJobSpec):
                 model_id = self._publish_student(session, job, spec)
             attempts.succeed(session, job, results=job.results, model_id=model_id)
-        self._leave_nothing_uploaded(job)
+        self._delete_upload(job)
         log.info("job succeeded")
 
     def save_release(self, reason: str) -> None:
+        """Let go of the job without a failure: it is cancelled, paused or queued again."""
         with self.attempt.fenced_session() as (session, job):
             attempts.release(session, job, reason)
-        self._leave_nothing_uploaded(job)
-        log.info("job let go", status=job.status, reason=reason)
+        self._delete_upload(job)
+        log.info("job released", status=job.status, reason=reason)
 
     def save_failure(self, error: JobFailed) -> None:
+        """Apply the retry policy to the job."""
         log.warning(
             "attempt failed",
             code=error.code,
             failure_class=error.failure_class,
             message=error.message,
         )
+        public_error = replace(error, message=strip_paths(error.message))
+        policy = RetryPolicy.from_settings(self.settings)
         with self.attempt.fenced_session() as (session, job):
-            apply_retry_policy(
-                session,
-                job,
-                replace(error, message=strip_paths(error.message)),
-                RetryPolicy.from_settings(self.settings),
-            )
-        self._leave_nothing_uploaded(job)
+            apply_retry_policy(session, job, public_error, policy)
+        self._delete_upload(job)
 
-    def _death(self, trainer: TrainerProcess | None) -> JobFailed:
-        """A trainer that could not even say why: on a full disk it cannot."""
+    def _failure_without_event(self, trainer: TrainerProcess | None) -> JobFailed:
+        """Return the failure of a trainer that did not even emit its end."""
         if trainer is None:
-            return JobFailed("trainer_died", "infrastructure", "It was never started.")
-        if shutil.disk_usage(self.settings.resolved_scratch_folder).free < LEAST_ROOM_BYTES:
+            return JobFailed("trainer_died", "infrastructure", "The trainer was never started.")
+        if shutil.disk_usage(self.settings.resolved_scratch_folder).free < MIN_FREE_BYTES:
             return JobFailed("storage_full", "infrastructure", "The disk of the worker is full.")
-        return JobFailed("trainer_died", "infrastructure", trainer.how_it_died())
+        return JobFailed("trainer_died", "infrastructure", trainer.describe_exit())
 
-    # -- what a finished job leaves behind
-
-    def _publish_student(self, session: FencedSession, job: JobRow, spec: ResolvedTrainingSpec) -> str:
-        """The best checkpoint's weights become a model, named for its job."""
-        key, size, digest = self.outputs.published["best.safetensors"]
-        dataset = datasets.get(session, job.project_id, job.dataset_id or "").description or {}
-        shape = {name: dataset[name] for name in ("classes", "channels", "height", "width")}
+    def _publish_student(
+        self, session: FencedSession, job: JobRow, spec: ResolvedTrainingSpec
+    ) -> str:
+        """Publish the best checkpoint's weights as a model; return its id."""
+        weights = self.outputs.files["best.safetensors"]
+        ended = self.outputs.ended_event
+        dataset = uploaded_items.get(session, DatasetRow, job.project_id, job.dataset_id or "")
+        facts = dataset.description or {}
+        shape = {name: facts[name] for name in ("classes", "channels", "height", "width")}
         description = ModelDescription.model_validate(
             {"network": spec.student.model_dump(), **shape}
         )
-        summary = self.outputs.ended_event.summary if self.outputs.ended_event is not None else {}
-        row = models.publish(
+        model = models.publish(
             session,
             job,
             description=description,
-            parameters=summary.get("parameters"),
-            object_key=key,
-            size=size,
-            sha256=digest,
+            parameters=None if ended is None else ended.summary.get("parameters"),
+            object_key=weights.object_key,
+            size=weights.size,
+            sha256=weights.sha256,
         )
-        return row.id
+        return model.id
 
-    def _imported(
-        self, session: FencedSession, job: JobRow, spec: ImportModelSpec | ImportDatasetSpec
+    def _save_imported_model(
+        self, session: FencedSession, job: JobRow, spec: ImportModelSpec
     ) -> None:
-        """The opened and rewritten upload becomes the model or data set it was for."""
-        found = self.outputs.import_event
-        assert found is not None
-        if isinstance(spec, ImportModelSpec):
-            key, size, digest = self.outputs.published["model.safetensors"]
-            model = models.get(session, job.project_id, spec.model_id)
-            models.mark_ready(
-                session,
-                model,
-                spec.description,
-                parameters=found.parameters,
-                report=found.report,
-                object_key=key,
-                size=size,
-                sha256=digest,
-            )
-        else:
-            assert found.dataset is not None
-            key, size, digest = self.outputs.published["dataset.safetensors"]
-            dataset = datasets.get(session, job.project_id, spec.dataset_id)
-            datasets.mark_ready(
-                session, dataset, found.dataset, object_key=key, size=size, sha256=digest
-            )
+        """Make the model ready whose upload the job has opened and rewritten."""
+        weights = self.outputs.files["model.safetensors"]
+        imported = self.outputs.import_event
+        if imported is None:
+            raise _missing_import_event()
+        models.mark_ready(
+            session,
+            uploaded_items.get(session, ModelRow, job.project_id, spec.model_id),
+            spec.description,
+            parameters=imported.parameters,
+            report=imported.report,
+            object_key=weights.object_key,
+            size=weights.size,
+            sha256=weights.sha256,
+        )
 
-    def _leave_nothing_uploaded(self, job: JobRow) -> None:
-        """After the commit: the bytes as they were sent are of no use once their import has ended; a refused file is not kept."""
+    def _save_imported_dataset(
+        self, session: FencedSession, job: JobRow, spec: ImportDatasetSpec
+    ) -> None:
+        """Make the data set ready that the job has decoded and rewritten."""
+        images = self.outputs.files["dataset.safetensors"]
+        imported = self.outputs.import_event
+        if imported is None or imported.dataset is None:
+            raise _missing_import_event()
+        uploaded_items.mark_ready(
+            session,
+            uploaded_items.get(session, DatasetRow, job.project_id, spec.dataset_id),
+            imported.dataset,
+            object_key=images.object_key,
+            size=images.size,
+            sha256=images.sha256,
+        )
+
+    def _delete_upload(self, job: JobRow) -> None:
+        """Delete the uploaded bytes of an import that has ended, after the commit.
+
+        They are of no use any more: the import has rewritten or refused them.
+        """
+        if job.status not in TERMINAL:
+            return
         spec = parse(job.spec)
-        if job.status not in TERMINAL or not isinstance(spec, ImportModelSpec | ImportDatasetSpec):
+        if not isinstance(spec, ImportSpec):
             return
         try:
-            self.objects.delete(
-                upload_key(spec.model_id if isinstance(spec, ImportModelSpec) else spec.dataset_id)
-            )
+            self.objects.delete(upload_key(import_target_id(spec)))
         except Unavailable:
-            log.warning("an upload could not be removed after its import", job=job.id)
+            log.warning("an upload could not be deleted after its import", job=job.id)
+
+
+def _missing_import_event() -> JobFailed:
+    message = "The import ended without reporting its result."
+    return JobFailed("worker_error", "infrastructure", message)

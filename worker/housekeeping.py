@@ -1,11 +1,11 @@
-"""Now and then: what nobody needs any more is removed, from the store and from this machine's cache."""
+"""Now and then: removing what nobody needs any more, from the store and this machine's cache."""
 
 import random
 import threading
 
 import structlog
 
-from core.errors import DistillError
+from core.periodic import PeriodicThread
 from core.settings import Settings
 from core.store.commands.storage import open_database
 from core.store.objects.collector import Collector
@@ -14,8 +14,11 @@ from core.store.objects.store import Objects
 log = structlog.get_logger()
 
 
-def collect_once(settings: Settings) -> None:
-    """With a connection of its own: a long job's rows take longer to delete than a worker waits for anything else."""
+def collect(settings: Settings) -> None:
+    """Run the collector on a database connection of its own.
+
+    Deleting the rows of a long job takes longer than a worker waits for any other statement.
+    """
     engine = open_database(settings)
     try:
         for removed in Collector(settings, engine, Objects.from_settings(settings)).collect():
@@ -24,21 +27,18 @@ def collect_once(settings: Settings) -> None:
         engine.dispose()
 
 
-def collect_forever(settings: Settings, shutdown: threading.Event) -> None:
-    """The first time soon: a service that runs for less than ``collect_seconds`` at a time is tidied, too."""
-    pause = settings.collect_seconds * random.uniform(0.05, 0.15)  # noqa: S311 - workers that start together do not look together
-    while not shutdown.wait(pause):
-        try:
-            collect_once(settings)
-        except DistillError as error:
-            log.warning("collecting failed; it is tried again", error=str(error))
-        except Exception:
-            log.exception("collecting failed; it is tried again")
-        pause = settings.collect_seconds
-
-
 def start(settings: Settings, shutdown: threading.Event) -> None:
-    """A thread of its own: the sweeper must not wait for it."""
-    threading.Thread(
-        target=collect_forever, args=(settings, shutdown), name="collector", daemon=True
+    """Collect every ``collect_seconds``, in a thread of its own.
+
+    The first time comes early, so that a service that is never up for that long is tidied, too,
+    and at a random moment, so that workers started together do not collect together.
+    """
+    jitter = random.uniform(0.05, 0.15)  # noqa: S311 - not for cryptography
+    PeriodicThread(
+        "collector",
+        lambda: collect(settings),
+        settings.collect_seconds,
+        shutdown,
+        failure="the collector failed; trying again",
+        first_delay_seconds=settings.collect_seconds * jitter,
     ).start()

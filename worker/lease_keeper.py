@@ -1,60 +1,57 @@
-"""Holding on to a job from claim to conclusion, in a thread of its own: whatever else takes long, the lease is kept,
-a request to stop is heard and carried out, and a trainer that hangs is ended.
+"""Holding the lease of a job from claim to end, in a thread of its own.
+
+Whatever else takes long, the lease is renewed, and requests to stop are noticed.
 """
 
-import signal
 import threading
 import time
 
 import structlog
 
-from core.errors import JobFailed, LeaseLost, NotFound, Unavailable
-from core.job_folder import JobFolder, StopReason
+from core.errors import LeaseLost, NotFound, Unavailable
+from core.job_folder import StopReason
+from core.periodic import PeriodicThread
 from core.settings import Settings
 from core.store import jobs
 from core.store.attempts import Attempt
 from core.store.database.engine import read_session
 from core.store.database.tables import JobRow
-from worker.trainer_process import TrainerProcess
-from worker.watchdog import HangDetector
 
-LOOK_SECONDS = 0.2
+CHECK_SECONDS = 0.2
 STATUS_SECONDS = 1.0
-WEIGHT: dict[StopReason | None, int] = {None: 0, "release": 1, "pause": 2, "cancel": 3}
-"""Of two requests to stop the heavier one counts."""
+"""Time between two readings of the job's status, which tells of requests to cancel or pause it."""
+STOP_PRIORITY: dict[StopReason | None, int] = {None: 0, "release": 1, "pause": 2, "cancel": 3}
+"""Of two requests to stop, the one of higher priority counts."""
 log = structlog.get_logger()
 
 
-class Stopping(Exception):
-    """Raised out of a preparation that need not go on: the job is to be cancelled, paused or given back."""
+class StopRequested(Exception):
+    """Raised while a job is prepared: it is to be cancelled, paused or released."""
 
 
 class LeaseKeeper:
-    """``asked``: why the trainer is to stop, if it is. ``lost``: the job belongs to somebody else, or must be taken to.
+    """Renews an attempt's lease between ``__enter__`` and ``__exit__``.
 
-    ``failure``: why the trainer was ended, where that was nobody's wish.
+    ``stop_reason``: why the attempt is to stop; None while it is not. ``lease_lost``: whether the
+    job belongs to another attempt, or must be assumed to.
     """
 
-    def __init__(
-        self, settings: Settings, attempt: Attempt, folder: JobFolder, shutdown: threading.Event
-    ) -> None:
-        self.settings, self.attempt, self.folder, self.shutdown = (
-            settings,
-            attempt,
-            folder,
-            shutdown,
-        )
-        self.asked: StopReason | None = None
-        self.lost = False
-        self.failure: JobFailed | None = None
-        self.trainer: TrainerProcess | None = None
-        self.watchdog = HangDetector(folder, settings.hang_seconds)
+    def __init__(self, settings: Settings, attempt: Attempt, shutdown: threading.Event) -> None:
+        self.settings = settings
+        self.attempt = attempt
+        self.shutdown = shutdown
+        self.stop_reason: StopReason | None = None
+        self.lease_lost = False
         self._renewed_at = time.monotonic()
-        self._told_at: float | None = None
-        self._next_status = self._next_heartbeat = 0.0
-        self._done = threading.Event()
-        self._thread = threading.Thread(
-            target=self._keep, name=f"keeper-{attempt.job_id}", daemon=True
+        self._next_heartbeat = 0.0
+        self._next_status = 0.0
+        self._stop = threading.Event()
+        self._thread = PeriodicThread(
+            f"lease-{attempt.job_id}",
+            self._check,
+            CHECK_SECONDS,
+            self._stop,
+            failure="renewing the lease failed unexpectedly; trying again",
         )
 
     def __enter__(self) -> "LeaseKeeper":
@@ -62,113 +59,73 @@ class LeaseKeeper:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._done.set()
+        self._stop.set()
         self._thread.join()
 
-    def check_ours(self) -> None:
+    def check_held(self) -> None:
         """Raises LeaseLost."""
-        if self.lost:
+        if self.lease_lost:
             raise LeaseLost("the lease was lost")
 
-    def check(self) -> None:
-        """Raises LeaseLost or Stopping where it is of no use to go on preparing."""
-        self.check_ours()
-        if self.asked is not None:
-            raise Stopping
+    def check_may_prepare(self) -> None:
+        """Raises LeaseLost, and StopRequested if the trainer need not be started any more."""
+        self.check_held()
+        if self.stop_reason is not None:
+            raise StopRequested
 
-    def check_lease(self) -> None:
-        """To be asked before anything is published. Raises LeaseLost, and Unavailable while the lease may have run out: by this
-        machine's own count, from before the last renewal was sent, so that it is never believed in for too long.
+    def check_may_publish(self) -> None:
+        """Raises LeaseLost, and Unavailable while the lease may have expired.
+
+        To be called before anything is published. The lease's age is counted by this machine's
+        clock from before the last renewal was sent, so it is never taken to last too long.
         """
-        self.check_ours()
+        self.check_held()
         if time.monotonic() - self._renewed_at > self.settings.lease_seconds:
             raise Unavailable(
-                "The lease may have run out; nothing is published until it is renewed."
+                "The lease may have expired; nothing is published until it is renewed."
             )
 
-    def _keep(self) -> None:
-        while not self._done.wait(LOOK_SECONDS):
-            try:
-                self._beat()
-            except Unavailable:
-                if self._isolated():
-                    log.warning(
-                        "the database could not be reached for too long; the attempt is given up"
-                    )
-                    self._lose()
-                    return
-            except (LeaseLost, NotFound):
-                self._lose()
-                return
-            except Exception:  # without this thread the lease would run out
-                log.exception("keeping the lease failed in an unforeseen way; trying again")
-            if self.shutdown.is_set():
-                self._ask("release")
-            self._stop_trainer()
-            self._watch_trainer()
+    def _check(self) -> None:
+        if self.shutdown.is_set():
+            self._request_stop("release")
+        try:
+            self._poll_job()
+        except Unavailable:
+            if self._is_isolated():
+                log.warning("the database was out of reach for too long; the attempt is given up")
+                self._mark_lost()
+        except (LeaseLost, NotFound):
+            self._mark_lost()
 
-    def _beat(self) -> None:
+    def _poll_job(self) -> None:
+        """Renew the lease if a heartbeat is due, or read the job's status if that is."""
         now = time.monotonic()
         if now >= self._next_heartbeat:
-            self._obey(self.attempt.renew())
+            self._apply_status(self.attempt.renew())
             self._renewed_at = now
-            self._next_heartbeat, self._next_status = (
-                now + self.settings.heartbeat_seconds,
-                now + STATUS_SECONDS,
-            )
+            self._next_heartbeat = now + self.settings.heartbeat_seconds
+            self._next_status = now + STATUS_SECONDS
         elif now >= self._next_status:
             with read_session(self.attempt.engine) as session:
-                self._obey(jobs.get(session, self.attempt.project_id, self.attempt.job_id))
+                job = jobs.get(session, self.attempt.project_id, self.attempt.job_id)
+                self._apply_status(job)
             self._next_status = now + STATUS_SECONDS
 
-    def _obey(self, job: JobRow) -> None:
+    def _apply_status(self, job: JobRow) -> None:
         if job.status == "cancelling":
-            self._ask("cancel")
+            self._request_stop("cancel")
         elif job.status == "pausing":
-            self._ask("pause")
+            self._request_stop("pause")
 
-    def _ask(self, reason: StopReason) -> None:
-        if WEIGHT[reason] > WEIGHT[self.asked]:
-            self.asked = reason
+    def _request_stop(self, reason: StopReason) -> None:
+        if STOP_PRIORITY[reason] > STOP_PRIORITY[self.stop_reason]:
+            self.stop_reason = reason
 
-    def _isolated(self) -> bool:
-        """Whether the database has been out of reach for longer than a trainer may go on without it."""
-        return time.monotonic() - self._renewed_at > max(
-            self.settings.isolation_seconds, self.settings.lease_seconds
-        )
+    def _is_isolated(self) -> bool:
+        """Return whether the database has been out of reach for longer than a trainer may run."""
+        limit_seconds = max(self.settings.isolation_seconds, self.settings.lease_seconds)
+        return time.monotonic() - self._renewed_at > limit_seconds
 
-    def _lose(self) -> None:
-        self.lost = True
-        if self.trainer is not None:
-            self.trainer.send(signal.SIGKILL)
-
-    def _stop_trainer(self) -> None:
-        """First kindly, then by SIGTERM, then by SIGKILL. A cancelled job has no checkpoint to wait for."""
-        if self.asked is None or self.trainer is None or self.trainer.exit_status() is not None:
-            return
-        if self._told_at is None:
-            self._told_at = time.monotonic()
-            try:
-                self.folder.request_stop(self.asked)
-            except OSError:  # no room for even that
-                self.trainer.send(signal.SIGTERM)
-        waited = time.monotonic() - self._told_at
-        patience = self.settings.grace_seconds * (0.25 if self.asked == "cancel" else 1.0)
-        if waited > patience * 1.25:
-            self.trainer.send(signal.SIGKILL)
-        elif waited > patience:
-            self.trainer.send(signal.SIGTERM)
-
-    def _watch_trainer(self) -> None:
-        if (
-            self.trainer is None
-            or self.trainer.exit_status() is not None
-            or self.failure is not None
-        ):
-            return
-        if self.watchdog.is_hanging():
-            silent = round(self.watchdog.silent_seconds)
-            message = f"The trainer got nowhere for {silent} s, though its worker was well, and was ended."
-            self.failure = JobFailed("trainer_hung", "timeout", message)
-            log.warning("the trainer hangs and is ended", silent_seconds=silent)
-            self.trainer.send(signal.SIGKILL)
+    def _mark_lost(self) -> None:
+        self.lease_lost = True
+        self._stop.set()

@@ -1,10 +1,9 @@
-"""Publishing what a trainer says: object first, row second, every row fenced by the attempt number."""
+"""Publishing what a trainer emits: object first, row second, every row fenced by the attempt."""
 
 import os
 from collections.abc import Callable
 from contextlib import suppress
-
-import structlog
+from typing import NamedTuple
 
 from core.errors import Unavailable
 from core.job_folder import (
@@ -27,14 +26,20 @@ from core.store.database.fence import FencedSession
 from core.store.database.tables import JobRow
 from core.store.objects.store import Objects, artifact_key, checkpoint_key
 
-log = structlog.get_logger()
+
+class PublishedFile(NamedTuple):
+    """A file in the object store. ``size`` in bytes."""
+
+    object_key: str
+    size: int
+    sha256: str
 
 
 class Outputs:
-    """Follows one job folder's events. ``published`` remembers the files by name, ``imported`` an import's result.
+    """Publishes the events and files of one job folder.
 
-    Of the checkpoints the ``keep`` furthest are kept. Every one holds the best student so far beside the present one, so the
-    best is never lost with a checkpoint that goes.
+    ``files``: those published so far, by name. ``import_event`` and ``ended_event``: the latest
+    event of that type.
     """
 
     def __init__(
@@ -42,80 +47,82 @@ class Outputs:
         objects: Objects,
         attempt: Attempt,
         folder: JobFolder,
-        keep: int,
+        keep_checkpoints: int,
         check: Callable[[], None],
     ) -> None:
-        """``check`` is called before anything is stored, and for every part of a file; it raises where that must not be."""
-        self.objects, self.attempt, self.folder, self.keep, self.check = (
-            objects,
-            attempt,
-            folder,
-            keep,
-            check,
-        )
-        self.offset = 0
-        self.published: dict[str, tuple[str, int, str]] = {}
-        self.stale: list[str] = []
-        """Keys of objects that no row names any longer, to be deleted after the commit."""
+        """``keep_checkpoints``: how many stay stored, those of the highest steps. Each also holds
+        the best student so far, so that none is lost with an older checkpoint.
+
+        ``check`` is called before anything is stored, and for every part of a file. It raises if
+        nothing may be stored.
+        """
+        self.objects = objects
+        self.attempt = attempt
+        self.folder = folder
+        self.keep_checkpoints = keep_checkpoints
+        self.check = check
+        self.files: dict[str, PublishedFile] = {}
         self.import_event: Imported | None = None
         self.ended_event: Ended | None = None
+        self._offset = 0
+        self._unreferenced_keys: list[str] = []
+        """Keys of objects that no row refers to any more, to be deleted after the commit."""
 
     def publish_new_events(self) -> None:
-        """Publish every event that is new; nothing is forgotten if the store cannot be reached: it is tried again."""
-        said, offset = self.folder.read_events(self.offset)
-        if not said:
+        """Publish every event since the last call.
+
+        If the store cannot be reached, the next call starts with the same events.
+        """
+        new_events, offset = self.folder.read_events(self._offset)
+        if not new_events:
             return
         self.check()
-        for file in worth_uploading(said):
+        for file in files_to_upload(new_events):
             self._upload(file)
-        self.stale = []
+        self._unreferenced_keys = []
         with self.attempt.fenced_session() as (session, job):
-            for event in said:
+            for event in new_events:
                 self._record(session, job, event)
-            self.stale += artifacts.prune_checkpoints(session, self.attempt.job_id, self.keep)
-        self.offset = offset
-        self.ended_event = next((event for event in said if isinstance(event, Ended)), self.ended_event)
-        for key in self.stale:
+            self._unreferenced_keys += artifacts.prune_checkpoints(
+                session, self.attempt.job_id, self.keep_checkpoints
+            )
+        self._offset = offset
+        for key in self._unreferenced_keys:
             with suppress(Unavailable):
                 self.objects.delete(key)
 
     def _upload(self, event: FileReady) -> None:
-        if event.name in self.published:
+        if event.name in self.files:
             return
-        held = self.folder.path / f"uploading-{event.name}"
+        # The trainer may remove an old checkpoint at any time: a hard link keeps its bytes.
+        link = self.folder.path / f"uploading-{event.name}"
         try:
-            os.link(
-                self.folder.output / event.name, held
-            )  # the trainer may remove an old checkpoint at any time
+            os.link(self.folder.output / event.name, link)
         except FileNotFoundError:
             return
+        make_key = checkpoint_key if event.kind == "checkpoint" else artifact_key
+        key = make_key(self.attempt.job_id, self.attempt.number, event.name)
         try:
-            make_key = checkpoint_key if event.kind == "checkpoint" else artifact_key
-            key = make_key(self.attempt.job_id, self.attempt.number, event.name)
-            size, digest = self.objects.put_file(key, held, self.check)
+            size, sha256 = self.objects.put_file(key, link, self.check)
         finally:
-            held.unlink()
-        if (size, digest) != (event.size, event.sha256):
+            link.unlink()
+        if (size, sha256) != (event.size, event.sha256):
             raise OSError(f"{event.name} changed after it was announced")
-        self.published[event.name] = (key, size, digest)
+        self.files[event.name] = PublishedFile(key, size, sha256)
 
     def _record(self, session: FencedSession, job: JobRow, event: Event) -> None:
         match event:
             case PhaseStarted():
-                job.phase, job.progress = event.phase, None
+                job.phase = event.phase
+                job.progress = None
                 events.append(session, job, "phase", {"phase": event.phase})
             case Progress():
                 job.progress = event.model_dump(exclude={"type"}, exclude_none=True)
             case Metrics():
                 metrics.record(session, job.id, self.attempt.number, event.step, event.values)
             case EpochCompleted():
-                metrics.record(
-                    session,
-                    job.id,
-                    self.attempt.number,
-                    event.step,
-                    {f"epoch_{k}": v for k, v in event.values.items()},
-                )
+                values = {f"epoch_{name}": value for name, value in event.values.items()}
+                metrics.record(session, job.id, self.attempt.number, event.step, values)
                 events.append(session, job, "epoch", event.model_dump(exclude={"type"}))
             case FileReady():
                 self._record_file(session, job, event)
@@ -126,36 +133,38 @@ class Outputs:
                 events.append(session, job, "measured", event.model_dump(exclude={"type"}))
             case Imported():
                 self.import_event = event
+            case Ended():
+                self.ended_event = event
             case Resumed() | Note():
                 events.append(session, job, event.type, event.model_dump(exclude={"type"}))
-            case Ended():
-                pass
 
     def _record_file(self, session: FencedSession, job: JobRow, event: FileReady) -> None:
-        if event.name not in self.published:
+        file = self.files.get(event.name)
+        if file is None:
             return
-        if event.kind == "model" or event.kind == "dataset":  # noqa: PLR1714 - the type checker follows this form
-            return  # an import's result is no artifact of the job, but the model or data set itself
-        key, size, digest = self.published[event.name]
-        _, replaced = artifacts.record(
+        # Not written as ``in {...}``, which the type checker does not follow. An import's result
+        # is no artifact of the job, but the model or data set itself.
+        if event.kind == "model" or event.kind == "dataset":  # noqa: PLR1714
+            return
+        _, replaced_key = artifacts.record(
             session,
             job.id,
             attempt=self.attempt.number,
             name=event.name,
             kind=event.kind,
-            object_key=key,
-            size=size,
-            sha256=digest,
+            object_key=file.object_key,
+            size=file.size,
+            sha256=file.sha256,
             media_type=event.media_type,
             step=event.step,
         )
-        if replaced is not None:
-            self.stale.append(replaced)
+        if replaced_key is not None:
+            self._unreferenced_keys.append(replaced_key)
         events.append(session, job, "file", event.model_dump(exclude={"type"}))
 
 
-def worth_uploading(said: list[Event]) -> list[FileReady]:
-    """Every file but the checkpoints that a newer one has replaced already."""
-    files = [event for event in said if isinstance(event, FileReady)]
+def files_to_upload(new_events: list[Event]) -> list[FileReady]:
+    """Return the files of these events, but of several checkpoints only the newest."""
+    files = [event for event in new_events if isinstance(event, FileReady)]
     checkpoints = [event for event in files if event.kind == "checkpoint"]
     return [event for event in files if event.kind != "checkpoint" or event is checkpoints[-1]]

@@ -1,4 +1,4 @@
-"""``python -m worker.polling``: the embedded front door. The same supervisor, fed by polling the jobs table, without a broker."""
+"""``python -m worker.polling``: a worker without a broker, which polls the jobs table instead."""
 
 import signal
 import sys
@@ -7,7 +7,8 @@ import threading
 import structlog
 
 from core import logs
-from core.errors import DistillError, WrongSchema
+from core.errors import WrongSchema
+from core.periodic import PeriodicThread
 from core.settings import load_settings
 from core.store.database.engine import make_engine, require_schema
 from core.store.objects.store import Objects
@@ -17,50 +18,47 @@ from worker.supervisor import Supervisor
 log = structlog.get_logger()
 
 
-def poll(supervisor: Supervisor) -> None:
-    """Claim and run one job after another until shutdown."""
-    shutdown, pause = supervisor.shutdown, supervisor.settings.poll_seconds
-    while not shutdown.is_set():
-        try:
-            worked = supervisor.run()
-        except DistillError as error:
-            log.warning("looking for work failed; trying again", error=str(error))
-            worked = False
-        except Exception:  # a slot that ends is a worker that works no more
-            log.exception("an attempt failed in an unforeseen way; its lease will run out")
-            worked = False
-        if not worked:
-            shutdown.wait(pause)
-
-
 def serve(supervisor: Supervisor) -> None:
-    setup, registry = supervisor.settings, supervisor.registration
-    registry.start(supervisor.shutdown, supervisor.at_rest)
-    reconciler.start(setup, supervisor)
+    """Run jobs, as many at a time as there are slots, until shutdown."""
+    settings = supervisor.settings
+    registration = supervisor.registration
+    registration.start(supervisor.shutdown, supervisor.is_idle)
+    reconciler.start(settings, supervisor)
     slots = [
-        threading.Thread(target=poll, args=(supervisor,), name=f"slot-{number}")
-        for number in range(setup.slots)
+        PeriodicThread(
+            f"slot-{number}",
+            supervisor.run,
+            settings.poll_seconds,
+            supervisor.shutdown,
+            failure="claiming or running a job failed; trying again",
+            first_delay_seconds=0.0,
+            daemon=False,
+        )
+        for number in range(settings.slots)
     ]
-    log.info("worker ready", worker=registry.name, slots=setup.slots)
+    log.info("worker ready", worker=registration.name, slots=settings.slots)
     for slot in slots:
         slot.start()
     for slot in slots:
         slot.join()
-    registry.end()
-    log.info("worker ended", worker=registry.name)
+    registration.deregister()
+    log.info("worker ended", worker=registration.name)
 
 
 def main() -> int:
-    """SIGTERM and SIGINT: give the jobs back and end. SIGUSR1: finish them, claim no more, and end."""
-    setup = load_settings()
-    logs.configure(setup)
-    sandbox.disable_core_inspection()
+    """Serve until a signal.
+
+    SIGTERM, SIGINT: release the jobs and exit. SIGUSR1: finish them, claim no more, and exit.
+    """
+    settings = load_settings()
+    logs.configure(settings)
+    sandbox.make_undumpable()
     shutdown = threading.Event()
-    engine = make_engine(setup.resolved_database_url)
-    supervisor = Supervisor(setup, engine, Objects.from_settings(setup), shutdown)
+    engine = make_engine(settings.resolved_database_url)
+    supervisor = Supervisor(settings, engine, Objects.from_settings(settings), shutdown)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shutdown.set())
-    signal.signal(signal.SIGUSR1, lambda *_: supervisor.registration.leave())
+    signal.signal(signal.SIGUSR1, lambda *_: supervisor.registration.request_exit())
     try:
         require_schema(engine)
     except WrongSchema as error:

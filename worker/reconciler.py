@@ -1,7 +1,8 @@
-"""Every few seconds: jobs whose worker was lost go back to the queue, waiting jobs are hinted at again, scratch is cleared."""
+"""Every few seconds: queueing jobs again whose worker was lost, waking workers for queued jobs, and
+clearing this machine's scratch folder.
+"""
 
 import shutil
-import threading
 import time
 
 import structlog
@@ -9,7 +10,8 @@ from sqlalchemy import Engine
 
 from core.atomic_files import remove_partial_files
 from core.errors import DistillError
-from core.jobspec.status import HELD
+from core.jobspec.status import LEASED
+from core.periodic import PeriodicThread
 from core.queue import wake_workers
 from core.settings import Settings
 from core.store import attempts, idempotency
@@ -20,68 +22,91 @@ from core.store.objects import orphaned_uploads
 from worker import housekeeping
 from worker.supervisor import Supervisor
 
-HINTS_AT_ONCE = 64
-FORGET_SECONDS = 3600.0
+MAX_WAKEUPS = 64
+"""Jobs for which wake-ups are sent in one pass."""
+HOURLY_SECONDS = 3600.0
 log = structlog.get_logger()
 
 
-def reconcile_once(settings: Settings, engine: Engine, *, hinting: bool = True) -> list[str]:
-    """Ids of the jobs that were taken from a lost worker. ``hinting``: whether waiting jobs are to be hinted at again."""
-    lost = attempts.reclaim_expired(engine, RetryPolicy.from_settings(settings))
-    for job_id in lost:
-        log.warning("a job was taken back from a lost worker", job=job_id)
-    for job_id in attempts.resume_due(engine):
-        log.info("a job that was paused for want of room is queued again", job=job_id)
-    if settings.broker_url and hinting:
-        with read_session(engine) as session:
-            waiting = attempts.list_claimable(session, limit=HINTS_AT_ONCE)
-        for job_id in waiting:
-            if not wake_workers(settings, job_id):
+class Reconciler:
+    """Brings the jobs table back in line with the workers that are alive."""
+
+    def __init__(self, settings: Settings, supervisor: Supervisor) -> None:
+        self.settings = settings
+        self.supervisor = supervisor
+        self.engine = supervisor.engine
+        self._not_before = 0.0
+        self._next_hourly = 0.0
+
+    def run(self) -> None:
+        """Make one pass, unless the database was out of reach less than a lease ago.
+
+        After an outage every lease has expired, and the workers must be able to renew theirs
+        first.
+        """
+        in_trouble = self.supervisor.registration.trouble is not None
+        if in_trouble or time.monotonic() < self._not_before:
+            return
+        try:
+            self._run()
+        except DistillError:
+            self._not_before = time.monotonic() + self.settings.lease_seconds
+            raise
+
+    def _run(self) -> None:
+        reclaimed = self._requeue_jobs()
+        # A worker that claims nothing would leave the wake-ups in the broker, where they pile up.
+        if self.settings.broker_url and self.supervisor.can_claim():
+            self._wake_workers()
+        clear_scratch(self.settings, self.engine)
+        is_hourly_due = time.monotonic() >= self._next_hourly
+        if reclaimed or is_hourly_due:
+            orphaned_uploads.remove(self.engine, self.supervisor.objects)
+        if is_hourly_due:
+            with write_session(self.engine) as session:
+                idempotency.delete_expired(session)
+            self._next_hourly = time.monotonic() + HOURLY_SECONDS
+
+    def _requeue_jobs(self) -> list[str]:
+        """Take jobs back from lost workers and resume due ones; return the ids of the former."""
+        reclaimed = attempts.reclaim_expired(self.engine, RetryPolicy.from_settings(self.settings))
+        for job_id in reclaimed:
+            log.warning("a job was taken back from a lost worker", job=job_id)
+        for job_id in attempts.resume_due(self.engine):
+            log.info("a job that was paused for lack of space is queued again", job=job_id)
+        return reclaimed
+
+    def _wake_workers(self) -> None:
+        """Send wake-ups for queued jobs again: the first ones may have been lost."""
+        with read_session(self.engine) as session:
+            job_ids = attempts.list_claimable(session, limit=MAX_WAKEUPS)
+        for job_id in job_ids:
+            if not wake_workers(self.settings, job_id):
                 break
-    return lost
 
 
 def clear_scratch(settings: Settings, engine: Engine) -> None:
-    """Remove what killed workers of this machine left: folders whose attempt no longer holds its job, inputs half fetched."""
+    """Remove what killed workers of this machine have left.
+
+    That is job folders whose attempt no longer holds its job, and partly fetched inputs.
+    """
     for folder in (settings.resolved_scratch_folder / "jobs").glob("job_*-*"):
         job_id, _, number = folder.name.rpartition("-")
         with read_session(engine) as session:
             job = session.get(JobRow, job_id)
-        # A job that this database does not know is another installation's.
-        if job is not None and (job.status not in HELD or str(job.attempt) != number):
+        # A job that this database does not have belongs to another installation.
+        if job is not None and (job.status not in LEASED or str(job.attempt) != number):
             shutil.rmtree(folder, ignore_errors=True)
     remove_partial_files(settings.resolved_scratch_folder / "cache")
 
 
-def sweep_forever(settings: Settings, supervisor: Supervisor) -> None:
-    """After an outage of the database every lease has run out: no sweep before the workers could renew theirs.
-
-    Hints only while this worker has a free slot: nobody else's hints are read here, and they would pile up.
-    """
-    engine, not_before, forget_at = supervisor.engine, 0.0, 0.0
-    while not supervisor.shutdown.wait(settings.reconcile_seconds):
-        if time.monotonic() < not_before or supervisor.registration.trouble is not None:
-            continue
-        try:
-            lost = reconcile_once(settings, engine, hinting=supervisor.idle())
-            clear_scratch(settings, engine)
-            if lost or time.monotonic() >= forget_at:
-                orphaned_uploads.remove(engine, supervisor.objects)
-            if time.monotonic() >= forget_at:
-                with write_session(engine) as session:
-                    idempotency.delete_expired(session)
-                forget_at = time.monotonic() + FORGET_SECONDS
-        except DistillError as error:
-            log.warning("the sweep failed; it is tried again", error=str(error))
-            not_before = time.monotonic() + settings.lease_seconds
-        except Exception:
-            log.exception("the sweep failed; it is tried again")
-
-
-def start(settings: Settings, supervisor: Supervisor) -> threading.Thread:
-    thread = threading.Thread(
-        target=sweep_forever, args=(settings, supervisor), name="sweeper", daemon=True
-    )
-    thread.start()
+def start(settings: Settings, supervisor: Supervisor) -> None:
+    """Start the threads of the reconciler and of the collector."""
+    PeriodicThread(
+        "reconciler",
+        Reconciler(settings, supervisor).run,
+        settings.reconcile_seconds,
+        supervisor.shutdown,
+        failure="reconciling failed; trying again",
+    ).start()
     housekeeping.start(settings, supervisor.shutdown)
-    return thread

@@ -1,4 +1,6 @@
-"""One worker's place in the table ``workers``: it says every heartbeat that it is there, and hears whether it is to drain."""
+"""A worker's row in the table ``workers``: it is renewed with every heartbeat, and tells the worker
+whether it is to drain.
+"""
 
 import os
 import signal
@@ -13,93 +15,108 @@ from sqlalchemy import Engine
 from core import __version__
 from core.errors import DistillError, WrongSchema
 from core.jobspec.status import PROTOCOL
+from core.periodic import PeriodicThread
 from core.settings import Settings
 from core.store import workers
 from core.store.database import schema
 from core.store.database.engine import read_session, write_session
 
-LOOK_SECONDS = 0.2
-DRAINING = "it drains"
+CHECK_SECONDS = 0.2
+DRAINING = "it is draining"
 log = structlog.get_logger()
 
 
 def worker_name(settings: Settings) -> str:
-    """Of this process. Containers may all be process 1, but each has a host name of its own."""
+    """Return the name of this process's worker.
+
+    In containers every worker may be process 1, but each container has a host name of its own.
+    """
     return (settings.worker_name or f"{socket.gethostname()}-{os.getpid()}")[:200]
 
 
 class Registration:
-    """``closed``: why this worker claims nothing at present; None where it may. ``on_change`` is told of each change."""
+    """Keeps the worker's row, and knows whether the worker may claim jobs.
+
+    ``blocked_reason``: why it may not; None if it may. ``on_change`` is called with each new value.
+    ``trouble``: that the database has another schema; None if it does not.
+    """
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
-        self.settings, self.engine, self.name = settings, engine, worker_name(settings)
-        self.closed: str | None = None
+        self.settings = settings
+        self.engine = engine
+        self.name = worker_name(settings)
+        self.blocked_reason: str | None = None
         self.trouble: str | None = None
-        """The database is of another schema."""
-        self.leaving = False
+        self.exit_requested = False
         self.on_change: Callable[[str | None], object] = lambda _: None
         self._registered = False
-        self._ended = False
+        self._deregistered = False
+        self._terminated = False
+        self._next_heartbeat = 0.0
         self._lock = threading.Lock()
 
-    def leave(self) -> None:
-        """Drain, and end when no job is left. For a signal's handler: it only leaves a note."""
-        self.leaving = True
+    def request_exit(self) -> None:
+        """Claim no more jobs, and end the process when the last one has ended.
 
-    def start(self, shutdown: threading.Event, at_rest: Callable[[], bool]) -> None:
-        threading.Thread(
-            target=self._keep, args=(shutdown, at_rest), name="registry", daemon=True
+        For the handler of a signal: it only sets a flag.
+        """
+        self.exit_requested = True
+
+    def start(self, shutdown: threading.Event, is_idle: Callable[[], bool]) -> None:
+        """Send heartbeats until ``shutdown``. ``is_idle``: whether the worker has no job."""
+        PeriodicThread(
+            "registration",
+            lambda: self._check(is_idle),
+            CHECK_SECONDS,
+            shutdown,
+            failure="the worker's heartbeat failed; trying again",
+            first_delay_seconds=0.0,
         ).start()
 
-    def end(self) -> None:
-        """Nobody need wait for this worker's lease to run out."""
+    def deregister(self) -> None:
+        """Remove the row, so that nobody waits for the worker's lease to expire."""
         with self._lock:
-            self._ended = True
+            self._deregistered = True
             try:
                 with write_session(self.engine) as session:
                     workers.remove(session, self.name)
             except DistillError as error:
-                log.warning("this worker could not say that it ends", error=str(error))
+                log.warning("the worker's row could not be removed", error=str(error))
 
-    def beat(self) -> None:
-        """The schema first: where it is not this program's own, the rest may fail."""
-        with self._lock:
-            if self._ended:
-                return
+    def _check(self, is_idle: Callable[[], bool]) -> None:
+        """Exit if that was requested and no job is left; send a heartbeat if one is due."""
+        if self.exit_requested and not self._terminated and is_idle():
+            self._terminated = True
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        is_first_after_request = self.exit_requested and self.blocked_reason is None
+        if time.monotonic() >= self._next_heartbeat or is_first_after_request:
             try:
-                self._look()
-                self._become(DRAINING if self._say() or self.leaving else self.trouble)
-            except DistillError as error:
-                log.warning(
-                    "this worker could not say that it is there; it tries again", error=str(error)
-                )
-            except Exception:
-                log.exception("this worker could not say that it is there; it tries again")
+                self._send_heartbeat()
+            finally:
+                self._next_heartbeat = time.monotonic() + self.settings.heartbeat_seconds
 
-    def _keep(self, shutdown: threading.Event, at_rest: Callable[[], bool]) -> None:
-        """Until ``shutdown``. A worker that leaves, once it is ``at_rest``, ends as if by SIGTERM."""
-        next_beat = 0.0
-        while not shutdown.is_set():
-            if time.monotonic() >= next_beat or (self.leaving and self.closed is None):
-                self.beat()
-                next_beat = time.monotonic() + self.settings.heartbeat_seconds
-            if self.leaving and at_rest():
-                os.kill(os.getpid(), signal.SIGTERM)
+    def _send_heartbeat(self) -> None:
+        with self._lock:
+            if self._deregistered:
                 return
-            shutdown.wait(LOOK_SECONDS)
+            # The schema first: if it is not this program's, the other statements may fail.
+            self._check_schema()
+            draining = self._renew_row()
+            self._set_blocked(DRAINING if draining or self.exit_requested else self.trouble)
 
-    def _look(self) -> None:
+    def _check_schema(self) -> None:
         try:
             with read_session(self.engine) as session:
                 schema.require_current(session)
         except WrongSchema as error:
             self.trouble = error.message
-            self._become(self.closed or self.trouble)
+            self._set_blocked(self.blocked_reason or self.trouble)
         else:
             self.trouble = None
 
-    def _say(self) -> bool:
-        """Whether the table says to drain."""
+    def _renew_row(self) -> bool:
+        """Renew or insert the row; return whether it says that the worker is to drain."""
         lease_seconds = self.settings.lease_seconds
         with write_session(self.engine) as session:
             draining = None
@@ -108,7 +125,7 @@ class Registration:
                     session,
                     self.name,
                     lease_seconds=lease_seconds,
-                    shutting_down=self.leaving,
+                    shutting_down=self.exit_requested,
                     trouble=self.trouble,
                 )
             if draining is None:
@@ -124,12 +141,12 @@ class Registration:
         self._registered = True
         return bool(draining)
 
-    def _become(self, closed: str | None) -> None:
-        if closed == self.closed:
+    def _set_blocked(self, reason: str | None) -> None:
+        if reason == self.blocked_reason:
             return
-        self.closed = closed
-        if closed is None:
+        self.blocked_reason = reason
+        if reason is None:
             log.info("this worker claims jobs again", worker=self.name)
         else:
-            log.warning("this worker claims no more jobs", worker=self.name, reason=closed)
-        self.on_change(closed)
+            log.warning("this worker claims no more jobs", worker=self.name, reason=reason)
+        self.on_change(reason)

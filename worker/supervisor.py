@@ -1,6 +1,7 @@
-"""One attempt at one job: claim, lay out the folder, start the trainer, publish what it says, conclude.
+"""One attempt at one job: claim it, prepare its folder, start the trainer, publish its outputs and
+save its result.
 
-It never imports torch, and outlives whatever the trainer does.
+The supervisor never imports torch, and outlives whatever happens to the trainer.
 """
 
 import errno
@@ -20,52 +21,58 @@ from core.store.attempts import Attempt
 from core.store.objects.store import Objects
 from worker.attempt_result import AttemptResult
 from worker.inputs import Inputs
-from worker.lease_keeper import LOOK_SECONDS, LeaseKeeper, Stopping
+from worker.lease_keeper import LeaseKeeper, StopRequested
 from worker.outputs import Outputs
 from worker.registration import Registration
 from worker.trainer_process import TrainerProcess
+from worker.watchdog import Watchdog
 
+PUBLISH_SECONDS = 0.2
+"""Pause between two looks for new events of a trainer."""
 RETRY_SECONDS = 1.0
 log = structlog.get_logger()
 
 
 class Supervisor:
-    """Runs attempts for one worker. ``shutdown``: when set, running jobs are checkpointed and given back."""
+    """Runs the attempts of one worker. Once ``shutdown`` is set, running jobs are released."""
 
     def __init__(
         self, settings: Settings, engine: Engine, objects: Objects, shutdown: threading.Event
     ) -> None:
-        self.settings, self.engine, self.objects, self.shutdown = (
-            settings,
-            engine,
-            objects,
-            shutdown,
-        )
+        self.settings = settings
+        self.engine = engine
+        self.objects = objects
+        self.shutdown = shutdown
         self.registration = Registration(settings, engine)
         self._slots = threading.Semaphore(settings.slots)
 
-    def idle(self) -> bool:
-        """Whether it would take a job: only then are waiting ones worth a look, and other workers' hints worth repeating."""
-        return self.registration.closed is None and self._free_slots(1) == 1
+    def can_claim(self) -> bool:
+        """Return whether it would take a job now.
 
-    def at_rest(self) -> bool:
-        """Whether it has no job at all."""
-        return self._free_slots(self.settings.slots) == self.settings.slots
+        Only then does it send wake-ups again: some of them reach this worker, and it must be able
+        to act on them.
+        """
+        return self.registration.blocked_reason is None and self._count_free_slots(1) == 1
 
-    def _free_slots(self, most: int) -> int:
-        taken = sum(self._slots.acquire(blocking=False) for _ in range(most))
-        if taken:
-            self._slots.release(taken)
-        return taken
+    def is_idle(self) -> bool:
+        """Return whether it has no job at all."""
+        return self._count_free_slots(self.settings.slots) == self.settings.slots
+
+    def _count_free_slots(self, limit: int) -> int:
+        """Return the number of free slots, or ``limit`` if there are more."""
+        free = sum(self._slots.acquire(blocking=False) for _ in range(limit))
+        if free:
+            self._slots.release(free)
+        return free
 
     def run(self) -> bool:
-        """One attempt at the oldest job that waits; False at once if there is nothing to claim."""
+        """Make one attempt at the oldest queued job; return False if none can be claimed."""
         if self.shutdown.is_set() or not self._slots.acquire(blocking=False):
             return False
         try:
-            if self.registration.closed is not None or self.registration.leaving:
+            if self.registration.blocked_reason is not None or self.registration.exit_requested:
                 return False
-            attempt = attempts.claim_next(
+            attempt = attempts.claim(
                 self.engine, self.registration.name, self.settings.lease_seconds
             )
             if attempt is None:
@@ -73,7 +80,7 @@ class Supervisor:
             with structlog.contextvars.bound_contextvars(
                 job=attempt.job_id, attempt=attempt.number
             ):
-                log.info("attempt begun")
+                log.info("attempt started")
                 AttemptRunner(self, attempt).run()
             return True
         finally:
@@ -81,86 +88,81 @@ class Supervisor:
 
 
 class AttemptRunner:
+    """Runs one claimed attempt."""
+
     def __init__(self, supervisor: Supervisor, attempt: Attempt) -> None:
-        self.settings, self.objects, self.shutdown = (
-            supervisor.settings,
-            supervisor.objects,
-            supervisor.shutdown,
-        )
+        self.settings = supervisor.settings
+        self.objects = supervisor.objects
+        self.shutdown = supervisor.shutdown
         self.attempt = attempt
-        self.folder = JobFolder(
-            self.settings.resolved_scratch_folder / "jobs" / f"{attempt.job_id}-{attempt.number}"
-        )
-        self.keeper = LeaseKeeper(self.settings, attempt, self.folder, self.shutdown)
+        jobs_folder = self.settings.resolved_scratch_folder / "jobs"
+        self.folder = JobFolder(jobs_folder / f"{attempt.job_id}-{attempt.number}")
+        self.keeper = LeaseKeeper(self.settings, attempt, self.shutdown)
         self.outputs = Outputs(
             self.objects,
             attempt,
             self.folder,
             self.settings.keep_checkpoints,
-            self.keeper.check_lease,
+            self.keeper.check_may_publish,
         )
-        self.conclusion = AttemptResult(self.settings, self.objects, attempt, self.outputs)
-        self.trainer: TrainerProcess | None = None
+        self.result = AttemptResult(self.settings, self.objects, attempt, self.outputs)
 
     def run(self) -> None:
-        """From a claimed job to whatever comes of it; nothing of the attempt is left on this machine."""
+        """Take a claimed job to its result, and leave nothing of the attempt on this machine."""
         try:
             with self.keeper:
                 try:
-                    self.carry_out()
+                    self._run()
                 except LeaseLost:
-                    log.warning("this attempt no longer owns its job; it ends without a trace")
+                    _log_lease_lost()
                 except JobFailed as error:
-                    self.give_up(error)
+                    self._fail(error)
                 except (OSError, CorruptObject) as error:
                     log.warning("the attempt cannot go on", error=str(error))
-                    self.give_up(failure_of(error))
+                    self._fail(failure_from(error))
                 except Exception as error:
                     log.exception("the supervisor failed")
-                    self.give_up(
-                        JobFailed(
-                            "worker_error",
-                            "infrastructure",
-                            f"The worker failed with {type(error).__name__}.",
-                        )
-                    )
+                    message = f"The worker failed with {type(error).__name__}."
+                    self._fail(JobFailed("worker_error", "infrastructure", message))
         finally:
-            self.end_trainer()
             shutil.rmtree(self.folder.path, ignore_errors=True)
 
-    def carry_out(self) -> None:
+    def _run(self) -> None:
         try:
-            self.persist(self.prepare)
-            self.keeper.check()
-        except Stopping:
-            self.persist(lambda: self.conclusion.save(None, self.keeper.asked))
+            self._retry_until_available(self._prepare)
+            self.keeper.check_may_prepare()
+        except StopRequested:
+            self._retry_until_available(lambda: self.result.save(None, self.keeper.stop_reason))
             return
-        self.trainer = self.keeper.trainer = TrainerProcess(self.folder.path, self.settings)
-        self.watch(self.trainer)
-        self.end_trainer()
-        if self.persist(self.publish):
-            self.persist(
-                lambda: self.conclusion.save(
-                    self.trainer, self.keeper.asked, self.keeper.failure
-                )
+        with TrainerProcess(self.folder, self.settings) as trainer:
+            hang = self._publish_until_exit(trainer)
+        if self._retry_until_available(self._publish):
+            self._retry_until_available(
+                lambda: self.result.save(trainer, self.keeper.stop_reason, hang)
             )
 
-    def prepare(self) -> None:
+    def _prepare(self) -> None:
         shutil.rmtree(self.folder.path, ignore_errors=True)
-        Inputs(self.settings, self.objects, self.attempt, self.folder, self.keeper.check).prepare()
+        check = self.keeper.check_may_prepare
+        Inputs(self.settings, self.objects, self.attempt, self.folder, check).prepare()
 
-    def watch(self, trainer: TrainerProcess) -> None:
-        """Publish until the trainer has ended. The keeper sees to the lease and to requests to stop."""
-        while trainer.exit_status() is None and not self.keeper.lost:
-            try:
-                self.publish()
-            except Unavailable as error:
-                log.warning("the store cannot be reached; training goes on", error=str(error))
-                time.sleep(RETRY_SECONDS)
-            time.sleep(LOOK_SECONDS)
+    def _publish_until_exit(self, trainer: TrainerProcess) -> JobFailed | None:
+        """Publish what the trainer emits until it has ended; return a failure if it hung."""
+        with Watchdog(self.settings, self.folder, trainer, self.keeper) as watchdog:
+            while trainer.exit_status() is None and not self.keeper.lease_lost:
+                try:
+                    self._publish()
+                except Unavailable as error:
+                    log.warning("the store cannot be reached; training goes on", error=str(error))
+                    time.sleep(RETRY_SECONDS)
+                time.sleep(PUBLISH_SECONDS)
+        return watchdog.failure
 
-    def publish(self) -> None:
-        """A full store is the end of the attempt: the job is paused until there may be room. Raises Unavailable, JobFailed."""
+    def _publish(self) -> None:
+        """Publish new events. Raises Unavailable, or JobFailed if the store is full.
+
+        The latter ends the attempt, and the job is paused until there may be space again.
+        """
         try:
             self.outputs.publish_new_events()
         except Unavailable as error:
@@ -168,15 +170,16 @@ class AttemptRunner:
                 raise
             raise JobFailed("storage_full", "infrastructure", error.message) from error
 
-    def persist(self, write: Callable[[], None]) -> bool:
-        """Try until the store can be reached. False where the worker must shut down first: the lease's end then frees the job.
+    def _retry_until_available(self, action: Callable[[], None]) -> bool:
+        """Call ``action`` until the store can be reached; return False if the worker shuts down.
 
-        Raises LeaseLost where it could not be reached for so long that the job must be taken to be somebody else's.
+        In that case the job is freed when its lease expires. Raises LeaseLost if the store is out
+        of reach for so long that another attempt must be assumed to have the job.
         """
         while True:
-            self.keeper.check_ours()
+            self.keeper.check_held()
             try:
-                write()
+                action()
             except Unavailable as error:
                 log.warning("the store cannot be reached; trying again", error=str(error))
                 if self.shutdown.wait(RETRY_SECONDS):
@@ -184,25 +187,26 @@ class AttemptRunner:
             else:
                 return True
 
-    def give_up(self, error: JobFailed) -> None:
-        """Say why and let go; if even that cannot be written, the lease runs out and the sweeper takes over."""
-        self.end_trainer()
+    def _fail(self, error: JobFailed) -> None:
+        """Save a failure. If that is impossible, the lease expires and a reconciler takes over."""
         try:
-            self.persist(lambda: self.conclusion.save_failure(error))
+            self._retry_until_available(lambda: self.result.save_failure(error))
         except LeaseLost:
-            log.warning("this attempt no longer owns its job; it ends without a trace")
-
-    def end_trainer(self) -> None:
-        if self.trainer is not None:
-            self.trainer.end()
+            _log_lease_lost()
 
 
-def failure_of(error: OSError | CorruptObject) -> JobFailed:
-    """What went wrong on this machine. An OSError's whole text may name a file of it; what it says is enough."""
+def _log_lease_lost() -> None:
+    log.warning("this attempt no longer owns its job; it ends without saving a result")
+
+
+def failure_from(error: OSError | CorruptObject) -> JobFailed:
+    """Return the failure of an attempt through an error on this machine.
+
+    Its message has only the system's words for an OSError: the whole text may name local files.
+    """
     if isinstance(error, CorruptObject):
         return JobFailed("corrupt_object", "infrastructure", error.message)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return JobFailed("storage_full", "infrastructure", "The disk of the worker is full.")
-    return JobFailed(
-        "worker_error", "infrastructure", f"The worker could not go on: {error.strerror or error}."
-    )
+    message = f"The worker could not go on: {error.strerror or error}."
+    return JobFailed("worker_error", "infrastructure", message)

@@ -1,6 +1,7 @@
-"""One trainer: a fresh interpreter, in a process group of its own, on one job folder, without the service's credentials.
+"""One trainer: a fresh interpreter on one job folder, in a process group of its own, without the
+service's credentials.
 
-One that opens what a stranger sent has no network either, and bounded memory, files and time.
+A trainer that opens an upload has no network either, and limited memory, files and time.
 """
 
 import os
@@ -16,98 +17,119 @@ from core.jobspec.job import ImportDatasetSpec, ImportModelSpec
 from core.jobspec.resolved import JobSpec
 from core.settings import Settings
 
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONHASHSEED")
-PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "TORCH_")
-WAY_OUT_PREFIXES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT")
-"""For downloads alone: a proxy's address may hold a password."""
-LARGEST_IMPORTED_BYTES = 32 * 2**30
-"""Of one file that an import writes; what it unpacks is bounded by half of this."""
-MOST_IMPORT_FILES = 256
-"""Open at once."""
+INHERITED_VARIABLES = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "PYTHONHASHSEED",
+)
+INHERITED_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "TORCH_")
+DOWNLOAD_PREFIXES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT")
+"""Inherited by downloads only: the URL of a proxy may contain a password."""
+MAX_IMPORTED_FILE_BYTES = 32 * 2**30
+"""Of one file that an import writes. What it unpacks is limited to half of this."""
+MAX_OPEN_IMPORT_FILES = 256
 
 
 def trainer_environment(folder: Path, settings: Settings, spec: JobSpec) -> dict[str, str]:
-    """What the trainer may know: no database, no broker, no object store, and nobody's home."""
-    downloads = isinstance(spec, ImportDatasetSpec) and spec.source == "download"
-    prefixes = PASSED_ON_PREFIXES + (WAY_OUT_PREFIXES if downloads else ())
-    passed = {
+    """Return the trainer's environment: without database, broker, object store and home."""
+    is_download = isinstance(spec, ImportDatasetSpec) and spec.source == "download"
+    prefixes = INHERITED_PREFIXES + (DOWNLOAD_PREFIXES if is_download else ())
+    environment = {
         name: value
         for name, value in os.environ.items()
-        if name in PASSED_ON or name.upper().startswith(prefixes)
+        if name in INHERITED_VARIABLES or name.upper().startswith(prefixes)
     }
-    if site.ENABLE_USER_SITE:  # what is installed in the home is found all the same
-        passed["PYTHONUSERBASE"] = site.getuserbase()
-    ours = {
+    if site.ENABLE_USER_SITE:  # packages installed in the real home are found all the same
+        environment["PYTHONUSERBASE"] = site.getuserbase()
+    environment |= {
         "HOME": str(folder),
         "DISTILL_DEVICE": settings.device,
         "DISTILL_IMPORT_SECONDS": str(settings.import_seconds),
         "PYTHONUNBUFFERED": "1",
     }
-    return passed | ours | ({"DISTILL_THREADS": str(settings.threads)} if settings.threads else {})
+    if settings.threads:
+        environment["DISTILL_THREADS"] = str(settings.threads)
+    return environment
 
 
 def sandbox_options(spec: JobSpec, settings: Settings) -> list[str]:
-    """How the trainer is confined, as options of ``worker.sandbox``."""
+    """Return the restrictions of the trainer, as options of ``worker.sandbox``."""
     limits = {"CORE": 0}
     memory_bytes = settings.trainer_memory_bytes
     if isinstance(spec, ImportModelSpec | ImportDatasetSpec):
         memory_bytes = settings.import_memory_bytes
-        limits["NOFILE"] = MOST_IMPORT_FILES
+        limits["NOFILE"] = MAX_OPEN_IMPORT_FILES
     if memory_bytes:
         limits["DATA"] = memory_bytes
-    strangers = isinstance(spec, ImportModelSpec) or (
+    opens_upload = isinstance(spec, ImportModelSpec) or (
         isinstance(spec, ImportDatasetSpec) and spec.source == "upload"
     )
-    if strangers:
-        limits["FSIZE"] = LARGEST_IMPORTED_BYTES
+    if opens_upload:
+        limits["FSIZE"] = MAX_IMPORTED_FILE_BYTES
     return [
-        *(["--offline"] if strangers else []),
+        *(["--offline"] if opens_upload else []),
         *(f"--limit={name}={number}" for name, number in limits.items()),
     ]
 
 
 class TrainerProcess:
-    """Started at once; ends with its supervisor, because it holds the other end of its standard input."""
+    """A running trainer: the constructor starts it, ``__exit__`` kills what is left of it.
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self.errors = folder / "stderr.txt"
-        spec = JobFolder(folder).read_spec()
+    It also ends when its supervisor does, which holds the other end of its standard input.
+    """
+
+    def __init__(self, folder: JobFolder, settings: Settings) -> None:
+        self.stderr = folder.stderr
+        spec = folder.read_spec()
         python = (sys.executable, "-P", "-m")
-        confined = (*python, "worker.sandbox", *sandbox_options(spec, settings))
-        with self.errors.open("wb") as errors:
+        sandbox = (*python, "worker.sandbox", *sandbox_options(spec, settings))
+        with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [*confined, *python, "core.distillation", str(folder), "--supervised"],
+                [*sandbox, *python, "core.distillation", str(folder.path), "--supervised"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env=trainer_environment(folder, settings, spec),
-                cwd=folder,
+                stderr=stderr,
+                env=trainer_environment(folder.path, settings, spec),
+                cwd=folder.path,
                 start_new_session=True,
             )
 
+    def __enter__(self) -> "TrainerProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
     def exit_status(self) -> int | None:
+        """Return its exit status, negative for a signal; None while it runs."""
         return self.process.poll()
 
-    def send(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to its whole process group."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
-    def end(self) -> None:
-        """Make sure that nothing of the group is left."""
-        self.send(signal.SIGKILL)
+    def kill(self) -> None:
+        """Kill whatever is left of its process group, and wait for its end."""
+        self.send_signal(signal.SIGKILL)
         self.process.wait()
         if self.process.stdin is not None:
             self.process.stdin.close()
 
-    def last_words(self) -> str:
-        """The last line of its standard error, at most 500 characters."""
-        lines = self.errors.read_text(errors="replace").strip().splitlines()
-        return lines[-1][-500:] if lines else ""
-
-    def how_it_died(self) -> str:
+    def describe_exit(self) -> str:
+        """Return a sentence that says how it ended, with the last line of its standard error."""
         status = self.process.returncode
         if status is not None and status < 0:
             return f"The trainer was killed by {signal.Signals(-status).name}."
-        return f"The trainer ended with status {status} without a word." + (
-            f" {self.last_words()}" if self.last_words() else ""
-        )
+        sentence = f"The trainer exited with status {status} without reporting a failure."
+        last_line = self._last_error_line()
+        return f"{sentence} {last_line}" if last_line else sentence
+
+    def _last_error_line(self) -> str:
+        """Return at most 500 characters."""
+        lines = self.stderr.read_text(errors="replace").strip().splitlines()
+        return lines[-1][-500:] if lines else ""

@@ -1,8 +1,9 @@
 """What a worker takes from the broker: job ids, and nothing else.
 
-Whoever reaches the broker may put anything there, and a message that kombu or Celery cannot read ends the worker that read
-it, which first puts it back for the next one. So every message is looked at before Celery sees it. One that is no hint is
-dropped. Of a hint only the job's id is kept: no date, no reply address, no other task to be called afterwards.
+Whoever can reach the broker may put anything there, and a message that kombu or Celery cannot read
+ends the worker, which first returns the message to the queue for the next one. So every message is
+checked before Celery sees it. One that is no wake-up is dropped. Of a wake-up only the job id is
+used: no date, no reply address, no further task.
 """
 
 import base64
@@ -17,49 +18,50 @@ from core.queue import TASK
 from core.store.database.ids import is_id
 
 log = structlog.get_logger()
-_NO_HINT = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
-"""What reading a message raises that is none of ours."""
+_PARSE_ERRORS = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
+"""What reading a message of any other form raises."""
 
 
 class Channel(redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
-        except (ValueError, RecursionError):  # it is no JSON
-            drop()
+        except (ValueError, RecursionError):  # not JSON
+            log_dropped_message()
             return True
 
 
 class Transport(redis.Transport):
-    """Celery's ``broker_transport`` of a worker."""
+    """A worker's transport: its ``broker_transport`` in Celery's settings."""
 
     Channel = Channel
-    driver_type = "hints"
-    """Not redis, with which workers would greet each other over the broker, and listen to whoever answers."""
+    driver_type = "wakeups"
+    """Not ``redis``: with that type workers exchange events, and trust whoever answers."""
 
     def _deliver(self, message: Any, queue: str) -> None:
-        job_id = job_hinted_at(message)
+        job_id = parse_job_id(message)
         if job_id is None:
-            drop()
+            log_dropped_message()
         else:
-            super()._deliver(fresh(job_id, queue), queue)  # type: ignore[no-untyped-call]
+            super()._deliver(make_message(job_id, queue), queue)  # type: ignore[no-untyped-call]
 
 
-def job_hinted_at(message: Any) -> str | None:
-    """The job's id; None where the message is anything but a hint as ``core.queue`` sends it."""
+def parse_job_id(message: Any) -> str | None:
+    """Return the job id of a wake-up as ``core.queue`` sends it; None for any other message."""
     try:
         body = message["body"]
         if message["properties"]["body_encoding"] == "base64":
             body = base64.b64decode(body, validate=True)
         (job_id,), arguments, _ = json.loads(body)
-        ours = message["headers"]["task"] == TASK and message["content-type"] == "application/json"
-        return job_id if ours and arguments == {} and is_id(job_id) else None
-    except _NO_HINT:
+        if message["headers"]["task"] != TASK or message["content-type"] != "application/json":
+            return None
+        return job_id if arguments == {} and is_id(job_id) else None
+    except _PARSE_ERRORS:
         return None
 
 
-def fresh(job_id: str, queue: str) -> dict[str, Any]:
-    """The hint as a message of our own making."""
+def make_message(job_id: str, queue: str) -> dict[str, Any]:
+    """Return a new wake-up in the form in which kombu delivers messages."""
     tag = str(uuid.uuid4())
     return {
         "body": base64.b64encode(json.dumps([[job_id], {}, {}]).encode()).decode(),
@@ -74,5 +76,5 @@ def fresh(job_id: str, queue: str) -> dict[str, Any]:
     }
 
 
-def drop() -> None:
-    log.warning("a message that is no hint was dropped")
+def log_dropped_message() -> None:
+    log.warning("dropped a message that is not a wake-up")

@@ -1,15 +1,15 @@
-"""What there is to choose from: architectures and methods, with their settings as JSON Schema."""
+"""The architectures and methods to choose from, with their settings as JSON Schema."""
 
 from functools import cache
-from typing import Any, get_args
+from typing import get_args
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from api.dependencies import After, Limit, Reader
-from api.http import pagination
 from api.http.authenticated_route import AuthenticatedRoute
 from api.representation import schemas
+from api.representation.pagination import paginate
 from core.jobspec.network import ARCHITECTURES
 from core.jobspec.training.methods import METHODS, TrainingMethodSettings
 from core.reportspec.report import Report
@@ -21,15 +21,16 @@ class SchemaResponse(JSONResponse):
     media_type = "application/schema+json"
 
 
-_TRAINING = get_args(get_args(TrainingMethodSettings)[0])
+TRAINING_METHODS = get_args(get_args(TrainingMethodSettings)[0])
+"""Settings classes of the methods without a teacher: the members of an annotated union."""
 
 
 @router.get("/architectures")
 def list_architectures(
     caller: Reader, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.ArchitectureResponse]:
-    """Networks that can be students, or teachers."""
-    return pagination.paginate(_architectures(), after, limit)
+    """List the networks that can be students or teachers."""
+    return paginate(_architectures(), after, limit)
 
 
 @cache
@@ -37,14 +38,14 @@ def _architectures() -> list[schemas.ArchitectureResponse]:
     return [
         schemas.ArchitectureResponse(
             name=name,
-            title=facts.title,
-            channels=list(facts.channels),
-            smallest_side=facts.smallest_side,
-            features=facts.features,
-            parameters_10_classes=facts.parameters(10),
-            settings=facts.settings.model_json_schema(),
+            title=architecture.title,
+            channels=list(architecture.channels),
+            smallest_side=architecture.min_side,
+            features=architecture.fixed_feature_width,
+            parameters_10_classes=architecture.count_parameters(10),
+            settings=architecture.settings.model_json_schema(),
         )
-        for name, facts in ARCHITECTURES.items()
+        for name, architecture in ARCHITECTURES.items()
     ]
 
 
@@ -53,8 +54,8 @@ def _architectures() -> list[schemas.ArchitectureResponse]:
     response_class=SchemaResponse,
     responses={200: {"content": {SchemaResponse.media_type: {"schema": {"type": "object"}}}}},
 )
-def get_report_schema(caller: Reader) -> Any:
-    """The JSON Schema (2020-12) of `report.json`."""
+def get_report_schema(caller: Reader) -> SchemaResponse:
+    """Get the JSON Schema (draft 2020-12) of `report.json`."""
     return SchemaResponse(Report.json_schema())
 
 
@@ -62,8 +63,8 @@ def get_report_schema(caller: Reader) -> Any:
 def list_methods(
     caller: Reader, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.MethodResponse]:
-    """Ways to train a student, from a teacher or without one."""
-    return pagination.paginate(_methods(), after, limit)
+    """List the methods to train a student, with or without a teacher."""
+    return paginate(_methods(), after, limit)
 
 
 @cache
@@ -71,7 +72,7 @@ def _methods() -> list[schemas.MethodResponse]:
     return [
         schemas.MethodResponse(
             name=name,
-            kind="adversarial_training" if settings in _TRAINING else "distillation",
+            kind="adversarial_training" if settings in TRAINING_METHODS else "distillation",
             summary=(settings.__doc__ or "").strip().split("\n")[0],
             settings=settings.model_json_schema(),
         )

@@ -1,51 +1,66 @@
-"""Data sets: uploaded as an archive, taken from the operator's data folder, or downloaded by a worker; then imported."""
+"""Data sets: uploaded as an archive, read from the operator's data folder, or downloaded by a
+worker; then imported by a job."""
 
-from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from api.dependencies import After, Database, Limit, Reader, ServiceSettings, ObjectStore, Submitter
+from api.dependencies import (
+    After,
+    Database,
+    IdempotentWork,
+    Limit,
+    Reader,
+    ServiceSettings,
+    Submitter,
+    Work,
+)
 from api.http.authenticated_route import AuthenticatedRoute
-from api.http.idempotency import OnceOnly
-from api.openapi.responses import DATASET_EXAMPLES, DOWNLOAD_RESPONSES, UPLOAD_BODY, created, problems
+from api.openapi.responses import (
+    DATASET_EXAMPLES,
+    DOWNLOAD_RESPONSES,
+    UPLOAD_BODY,
+    created,
+    problems,
+)
 from api.representation import from_rows, schemas
-from api.submission import prepare
-from api.transfers import downloads, import_upload
-from core import queue
-from core.errors import Conflict, Invalid
+from api.transfers.downloads import DirectDownload
+from api.transfers.uploaded_items import UploadedItems, enqueue_import
+from core.errors import Invalid
 from core.jobspec import file_signature
-from core.jobspec.data import Reading
+from core.jobspec.data import ImportOptions
 from core.jobspec.job import ImportDatasetSpec
 from core.settings import Settings, resolve_inside
 from core.store import datasets
-from core.store.database import tables
-from core.store.database.engine import read_session, write_session
+from core.store.database.tables import DatasetRow
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=AuthenticatedRoute)
+
+
+def _import_spec(row: DatasetRow) -> ImportDatasetSpec:
+    return ImportDatasetSpec(dataset_id=row.id, source="upload", **(row.reading or {}))
+
+
+_datasets = UploadedItems(
+    DatasetRow, "dataset", from_rows.dataset, file_signature.detect_archive_format, _import_spec
+)
 
 
 @router.get("")
 def list_datasets(
     caller: Reader, engine: Database, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.DatasetResponse]:
-    """Data sets of the project and those that everyone may use, the newest first."""
-    with read_session(engine) as session:
-        rows, cursor = datasets.list_datasets(session, caller.project_id, after=after, limit=limit)
-    return schemas.Page(
-        data=[from_rows.dataset(row) for row in rows],
-        has_more=cursor is not None,
-        next_cursor=cursor,
-    )
+    """List the project's data sets and those shared by all projects, newest first."""
+    return _datasets.list_page(engine, caller.project_id, after, limit)
 
 
 @router.post(
     "",
     status_code=201,
     response_model=schemas.DatasetResponse,
-    openapi_extra={"x-most-values": 12_000},  # the classes may be 10,000
+    openapi_extra={"x-most-values": 12_000},  # ``classes`` may have 10,000 entries
     responses={
         **created(
             "/v1/datasets/{id}", "reference", "get_dataset", "upload_dataset", "download_dataset"
@@ -57,12 +72,16 @@ def create_dataset(
     body: Annotated[schemas.CreateDatasetRequest, Body(openapi_examples=DATASET_EXAMPLES)],
     caller: Submitter,
     settings: ServiceSettings,
-    once: OnceOnly,
-) -> Any:
-    """With `folder` or `download` a worker fetches it; with neither, PUT an archive to /v1/datasets/{id}/content."""
-    source, wanted = _source(body, settings), Reading.of(body)
+    work: IdempotentWork,
+) -> Response:
+    """Create a data set. With `folder` or `download` a worker fetches and imports it.
 
-    def act(session: Session) -> tuple[int, schemas.DatasetResponse]:
+    With neither, PUT an archive to /v1/datasets/{id}/content.
+    """
+    source = _source(body, settings)
+    options = ImportOptions.copy_from(body)
+
+    def create(session: Session) -> tuple[int, schemas.DatasetResponse]:
         row = datasets.create(
             session,
             caller.project_id,
@@ -70,7 +89,7 @@ def create_dataset(
             source,
             status="awaiting_upload",
             sha256=body.sha256,
-            wanted=wanted,
+            import_options=options,
         )
         if source != "upload":
             spec = ImportDatasetSpec(
@@ -78,56 +97,88 @@ def create_dataset(
                 source=source,
                 folder=body.folder,
                 download=body.download,
-                **wanted.model_dump(),
+                **options.model_dump(),
             )
-            job = prepare.submit_import(session, caller.project_id, spec, row.name)
-            row = datasets.begin_import(session, row, job.id)
-            once.afterwards(partial(queue.wake_workers, settings, job.id))
+            row = enqueue_import(session, work, caller.project_id, row, spec)
         return 201, from_rows.dataset(row)
 
-    return once.carry_out(act, location="/v1/datasets/{id}")
+    return work.commit(create, location="/v1/datasets/{id}")
+
+
+def _source(body: schemas.CreateDatasetRequest, settings: Settings) -> datasets.Source:
+    """Return where the data set comes from. Raises Invalid if this service allows it not."""
+    if body.folder is not None and body.download is not None:
+        message = "A data set has one source: a folder or a download, not both."
+        raise Invalid.field("download", message=message)
+    if body.folder is not None:
+        _check_folder(body.folder, settings)
+        return "folder"
+    if body.download is not None:
+        _check_download(body, settings)
+        return "download"
+    return "upload"
+
+
+def _check_folder(name: str, settings: Settings) -> None:
+    if settings.data_folder is None:
+        message = "This service has no data folder; upload an archive instead."
+        raise Invalid.field("folder", message=message)
+    path = resolve_inside(settings.data_folder, name)
+    # The data folder may be mounted on the workers' machines only; then they report a missing
+    # entry, and the API accepts any name.
+    is_mounted = settings.data_folder.is_dir()
+    if path is None or (is_mounted and not path.exists()):
+        message = f"There is no {name!r} in the service's data folder."
+        raise Invalid.field("folder", message=message)
+
+
+def _check_download(body: schemas.CreateDatasetRequest, settings: Settings) -> None:
+    if not settings.allow_downloads:
+        message = "This service downloads no data sets; upload an archive instead."
+        raise Invalid.field("download", message=message)
+    if body.image_size is not None:
+        message = "image_size is for image files, but CIFAR's images are decoded already."
+        raise Invalid.field("image_size", message=message)
 
 
 @router.get("/{reference}", responses=problems(404))
 def get_dataset(reference: str, caller: Reader, engine: Database) -> schemas.DatasetResponse:
-    """By id or by name."""
-    with read_session(engine) as session:
-        return from_rows.dataset(datasets.get(session, caller.project_id, reference))
+    """Get a data set by id or name."""
+    return _datasets.get(engine, caller.project_id, reference)
 
 
-@router.delete("/{reference}", responses=problems(404, 409))
-def delete_dataset(reference: str, caller: Submitter, engine: Database) -> schemas.DatasetResponse:
-    """By id or by name. Jobs that have used it keep their results; its name is free again. It can be restored for some days."""
-    with write_session(engine) as session:
-        return from_rows.dataset(datasets.delete(session, caller.project_id, reference))
+@router.delete("/{reference}", response_model=schemas.DatasetResponse, responses=problems(404, 409))
+def delete_dataset(reference: str, caller: Submitter, work: Work) -> Response:
+    """Delete a data set by id or name, which frees its name. For some days it can be restored.
+
+    Jobs that have used it keep their results.
+    """
+    return _datasets.delete(work, caller.project_id, reference)
 
 
 @router.post(
     "/{dataset_id}/restore", response_model=schemas.DatasetResponse, responses=problems(404, 409)
 )
-def restore_dataset(dataset_id: str, caller: Submitter, once: OnceOnly) -> Any:
-    """Undo a deletion, by id, as long as what was deleted is still there."""
-
-    def act(session: Session) -> tuple[int, schemas.DatasetResponse]:
-        return 200, from_rows.dataset(datasets.restore(session, caller.project_id, dataset_id))
-
-    return once.carry_out(act)
+def restore_dataset(dataset_id: str, caller: Submitter, work: IdempotentWork) -> Response:
+    """Undo the deletion of a data set, by id, as long as its file has not been removed."""
+    return _datasets.restore(work, caller.project_id, dataset_id)
 
 
 @router.put(
     "/{reference}/content",
     status_code=202,
+    response_model=schemas.DatasetResponse,
     openapi_extra=UPLOAD_BODY,
     responses=problems(404, 408, 409, 413, 415, 507),
 )
 async def upload_dataset(
-    reference: str, request: Request, caller: Submitter
-) -> schemas.DatasetResponse:
-    """The archive itself (zip, tar, tar.gz, tar.xz, tar.bz2), or an .npz. A worker then opens it where it can do no harm."""
-    row = await import_upload.receive_import(
-        request, caller, datasets.library, reference, file_signature.archive_format, _import
-    )
-    return from_rows.dataset(row)
+    reference: str, request: Request, caller: Submitter, work: Work
+) -> Response:
+    """Upload the archive itself (zip, tar, tar.gz, tar.xz, tar.bz2), or an .npz file.
+
+    A worker then opens it in a sandbox, and the data set becomes `ready` or `refused`.
+    """
+    return await _datasets.upload(request, work, caller.project_id, reference)
 
 
 @router.get(
@@ -141,64 +192,7 @@ async def upload_dataset(
     responses={**DOWNLOAD_RESPONSES, **problems(409)},
 )
 def download_dataset(
-    reference: str,
-    request: Request,
-    caller: Reader,
-    engine: Database,
-    objects: ObjectStore,
-    direct: downloads.DirectDownload = False,
-) -> Any:
-    """Images, decoded or as they came, and labels, as safetensors."""
-    with read_session(engine) as session:
-        row = datasets.get(session, caller.project_id, reference)
-    if row.status != "ready":
-        raise Conflict(
-            f"Data set {row.name!r} is {row.status}; there is nothing to download.",
-            code="dataset_not_ready",
-        )
-    if row.object_key is None or row.size is None or row.sha256 is None:
-        raise Conflict(
-            f"Data set {row.name!r} comes with the program; there is no file of it.",
-            code="dataset_built_in",
-        )
-    file = downloads.StoredFile(row.object_key, f"{row.name}.safetensors", row.size, row.sha256)
-    return downloads.serve(request, objects, file, direct=direct)
-
-
-def _source(
-    body: schemas.CreateDatasetRequest, settings: Settings
-) -> Literal["upload", "folder", "download"]:
-    """Where the data set comes from, if this service takes any from there. Raises Invalid."""
-    if body.folder is not None and body.download is not None:
-        raise Invalid.field(
-            "download", message="A data set has one source: a folder or a download, not both."
-        )
-    if body.folder is not None:
-        offered = settings.data_folder
-        if offered is None:
-            raise Invalid.field(
-                "folder", message="This service has no data folder; upload an archive instead."
-            )
-        # The folder may be mounted on the workers' machines only: then theirs is the last word.
-        path = resolve_inside(offered, body.folder)
-        if path is None or (offered.is_dir() and not path.exists()):
-            raise Invalid.field(
-                "folder", message=f"There is no {body.folder!r} in the service's data folder."
-            )
-        return "folder"
-    if body.download is not None:
-        if not settings.allow_downloads:
-            raise Invalid.field(
-                "download",
-                message="This service downloads no data sets; upload an archive instead.",
-            )
-        if body.image_size is not None:
-            raise Invalid.field(
-                "image_size", message="image_size is for image files; CIFAR's images come decoded."
-            )
-        return "download"
-    return "upload"
-
-
-def _import(row: tables.DatasetRow) -> ImportDatasetSpec:
-    return ImportDatasetSpec(dataset_id=row.id, source="upload", **(row.reading or {}))
+    reference: str, request: Request, caller: Reader, direct: DirectDownload = False
+) -> Response:
+    """Download images (decoded or encoded, as they were imported) and labels, as safetensors."""
+    return _datasets.download(request, caller.project_id, reference, direct=direct)

@@ -1,12 +1,9 @@
-"""Is it alive, is it ready, and how is it doing."""
+"""Liveness, readiness and metrics of the service."""
 
-from typing import Annotated
+from fastapi import APIRouter, Response
 
-from fastapi import APIRouter, Depends, Request, Response
-
-from api.dependencies import Database, Operator, ObjectStore
+from api.dependencies import Changes, Database, ObjectStore, Operator, RequestTelemetry
 from api.http.authenticated_route import AuthenticatedRoute
-from api.http.telemetry import Telemetry
 from api.openapi.responses import any_body
 from api.representation import schemas
 from core.store import jobs
@@ -14,46 +11,45 @@ from core.store.database import schema
 from core.store.database.engine import read_session
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-NEVER_STORED = "uploads/readiness/probe"
+PROBE_KEY = "uploads/readiness/probe"
+"""Nothing is ever stored under it: asking for it only shows that the object store responds."""
 
 open_router = APIRouter(tags=["service"])
+"""What needs no API key."""
 router = APIRouter(tags=["service"], route_class=AuthenticatedRoute)
-
-
-async def _telemetry(request: Request) -> Telemetry:
-    telemetry: Telemetry = request.app.state.telemetry
-    return telemetry
 
 
 @open_router.get("/healthz")
 async def alive() -> schemas.Health:
-    """The process answers."""
+    """Report that the process responds."""
     return schemas.Health(status="ok")
 
 
 @open_router.get("/readyz")
 def ready(engine: Database, objects: ObjectStore) -> schemas.Readiness:
-    """The database is of this program's schema and answers, and so does the object store; 503 otherwise."""
+    """Report whether database and object store respond; 503 otherwise.
+
+    The database must have the schema of this version of the program.
+    """
     with read_session(engine) as session:
         schema.require_current(session)
-    objects.exists(NEVER_STORED)
+    objects.exists(PROBE_KEY)
     return schemas.Readiness(status="ready", database="ok", objects="ok")
-
-
-TelemetryOf = Annotated[Telemetry, Depends(_telemetry)]
 
 
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: any_body("Prometheus' text format", "text/plain")},
+    responses={200: any_body("Metrics in Prometheus' text format", "text/plain")},
 )
 def metrics(
-    request: Request, caller: Operator, engine: Database, telemetry: TelemetryOf
+    caller: Operator, engine: Database, telemetry: RequestTelemetry, changes: Changes
 ) -> Response:
-    """Request counters and latencies by route, jobs by status, open event streams; of all projects, so for operators."""
+    """Get request counts and latencies by route, jobs by status, and open event streams.
+
+    They cover all projects, so this is for operators.
+    """
     with read_session(engine) as session:
         counts = jobs.count_by_status(session)
-    return Response(
-        telemetry.render(counts, request.app.state.watch.streams), media_type=CONTENT_TYPE
-    )
+    text = telemetry.render(counts, changes.subscription_count)
+    return Response(text, media_type=CONTENT_TYPE)

@@ -1,25 +1,33 @@
-"""A job's metrics: thinned to their shape, or every value as a stream."""
+"""A job's metrics: thinned series, or every value as a stream."""
 
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
-from api.dependencies import Database, Reader, QueryInt
+from api.dependencies import Database, QueryInt, Reader
 from api.http.authenticated_route import AuthenticatedRoute
 from api.openapi.responses import problems
 from api.representation import schemas
+from api.representation.json_response import json_response
 from core.store import jobs, metrics
 from core.store.database.engine import read_session
 
-LINES_AT_ONCE = 1000
-router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["results"], route_class=AuthenticatedRoute)
+LINES_PER_CHUNK = 1000
+MAX_NAMES = 200
+router = APIRouter(
+    prefix="/v1/jobs/{job_id}/metrics", tags=["results"], route_class=AuthenticatedRoute
+)
 
-Names = Annotated[str | None, Query(max_length=4000, description="Comma-separated; default: all.")]
+MetricValue = tuple[str, int, float]
+"""Name, step, value."""
+Names = Annotated[
+    str | None, Query(max_length=4000, description="Metric names, comma-separated. Default: all.")
+]
 
 
 @router.get(
@@ -27,7 +35,7 @@ Names = Annotated[str | None, Query(max_length=4000, description="Comma-separate
     response_model=schemas.MetricsResponse,
     responses={
         200: {
-            "description": "By name; with `format=raw` or `csv` every value, streamed",
+            "description": "Series by name; with `format=raw` or `csv` every value, streamed",
             "content": {
                 "application/x-ndjson": {"schema": {"type": "string"}},
                 "text/csv": {"schema": {"type": "string"}},
@@ -43,60 +51,60 @@ def get_metrics(
     names: Names = None,
     points: Annotated[
         QueryInt,
-        Query(ge=4, le=100_000, description="About how many of each, at most; no spike is lost."),
+        Query(
+            ge=4,
+            le=100_000,
+            description="Approximate maximum number of points per series. Spikes are preserved.",
+        ),
     ] = 1000,
     format: Annotated[
         Literal["series", "raw", "csv"],
-        Query(description="raw: one JSON object a line; csv: name, step, value."),
+        Query(description="raw: one JSON object per line; csv: name, step, value."),
     ] = "series",
-) -> Any:
-    """Values of training steps by metric name, thinned to their shape, or all of them as a stream."""
+) -> Response:
+    """Get values of training steps by metric name, thinned, or all of them as a stream."""
+    selected = None
+    if names is not None:
+        selected = [name for name in names.split(",") if name and "\0" not in name][:MAX_NAMES]
     with read_session(engine) as session:
-        jobs.get(session, caller.project_id, job_id)
-        wanted = (
-            None
-            if names is None
-            else [name for name in names.split(",") if name and "\0" not in name][:200]
-        )
+        jobs.get(session, caller.project_id, job_id)  # raises NotFound
         if format == "series":
-            found = metrics.series(session, job_id, wanted, points)
+            values_by_name = metrics.load_series(session, job_id, selected, points)
             series = [
-                schemas.MetricSeries(name=name, points=values) for name, values in found.items()
+                schemas.MetricSeries(name=name, points=values)
+                for name, values in values_by_name.items()
             ]
-            return Response(
-                schemas.MetricsResponse(series=series).model_dump_json(),
-                media_type="application/json",
-            )
-    lines = metrics.stream(engine, job_id, wanted)
+            return json_response(schemas.MetricsResponse(series=series))
+    values = metrics.stream_values(engine, job_id, selected)
     if format == "csv":
-        return StreamingResponse(_csv(lines), media_type="text/csv")
-    return StreamingResponse(_ndjson(lines), media_type="application/x-ndjson")
+        return StreamingResponse(_csv(values), media_type="text/csv")
+    return StreamingResponse(_ndjson(values), media_type="application/x-ndjson")
 
 
-def _ndjson(values: Iterable[tuple[str, int, float]]) -> Iterator[bytes]:
-    lines = (
+def _ndjson(values: Iterable[MetricValue]) -> Iterator[bytes]:
+    return _chunks(
         to_json({"name": name, "step": step, "value": value}) + b"\n"
         for name, step, value in values
     )
-    return _gathered(lines)
 
 
-def _csv(values: Iterable[tuple[str, int, float]]) -> Iterator[bytes]:
-    def line(*cells: object) -> bytes:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
-        return text.getvalue().encode()
-
-    yield line("name", "step", "value")
-    yield from _gathered(line(*value) for value in values)
+def _csv(values: Iterable[MetricValue]) -> Iterator[bytes]:
+    yield _csv_line("name", "step", "value")
+    yield from _chunks(_csv_line(*value) for value in values)
 
 
-def _gathered(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Many lines a chunk: each chunk costs a change of thread."""
-    held: list[bytes] = []
+def _csv_line(*cells: object) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Join many lines per chunk: each chunk costs a switch between threads."""
+    chunk: list[bytes] = []
     for line in lines:
-        held.append(line)
-        if len(held) == LINES_AT_ONCE:
-            yield b"".join(held)
-            held.clear()
-    yield b"".join(held)
+        chunk.append(line)
+        if len(chunk) == LINES_PER_CHUNK:
+            yield b"".join(chunk)
+            chunk.clear()
+    yield b"".join(chunk)

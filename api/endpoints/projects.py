@@ -1,20 +1,18 @@
-"""Projects, for operators: each has its own jobs, models, data sets and keys."""
+"""Projects, for operators: each has its own jobs, models, data sets and API keys."""
 
-from typing import Any
-
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
-from api.dependencies import After, Database, Limit, Operator
+from api.dependencies import After, Database, IdempotentWork, Limit, Operator
 from api.endpoints.keys import without_secret
 from api.http.authenticated_route import AuthenticatedRoute
-from api.http.idempotency import OnceOnly
 from api.openapi.responses import created, problems
 from api.representation import from_rows, schemas
+from api.representation.pagination import page_of
 from core.store import keys, projects
 from core.store.database.engine import read_session
 
-FIRST_SCOPES = ("read", "submit", "admin")
+FIRST_KEY_SCOPES = ("read", "submit", "admin")
 router = APIRouter(prefix="/v1/projects", tags=["projects"], route_class=AuthenticatedRoute)
 
 
@@ -22,14 +20,10 @@ router = APIRouter(prefix="/v1/projects", tags=["projects"], route_class=Authent
 def list_projects(
     caller: Operator, engine: Database, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.ProjectResponse]:
-    """All projects of this installation, the newest first."""
+    """List all projects of this installation, newest first."""
     with read_session(engine) as session:
-        rows, cursor = projects.list_projects(session, after=after, limit=limit)
-    return schemas.Page(
-        data=[from_rows.project(row) for row in rows],
-        has_more=cursor is not None,
-        next_cursor=cursor,
-    )
+        rows, next_cursor = projects.list_projects(session, after=after, limit=limit)
+    return page_of([from_rows.project(row) for row in rows], next_cursor)
 
 
 @router.post(
@@ -38,18 +32,19 @@ def list_projects(
     response_model=schemas.NewProjectResponse,
     responses={**created("/v1/projects", "id"), **problems(409)},
 )
-def create_project(body: schemas.CreateProjectRequest, caller: Operator, once: OnceOnly) -> Any:
-    """A new project with its first admin key. Keep the key's secret: it cannot be had again."""
+def create_project(
+    body: schemas.CreateProjectRequest, caller: Operator, work: IdempotentWork
+) -> Response:
+    """Create a project and its first admin key. Save the key's secret: it is not shown again."""
 
-    def act(session: Session) -> tuple[int, schemas.NewProjectResponse]:
+    def create(session: Session) -> tuple[int, schemas.NewProjectResponse]:
         project = projects.create(session, body.name)
-        key, secret = keys.create(session, project.id, "first", FIRST_SCOPES)
-        return 201, schemas.NewProjectResponse(
-            **from_rows.project(project).model_dump(), key=from_rows.new_key(key, secret)
-        )
+        key, secret = keys.create(session, project.id, "first", FIRST_KEY_SCOPES)
+        fields = from_rows.project(project).model_dump()
+        return 201, schemas.NewProjectResponse(**fields, key=from_rows.new_key(key, secret))
 
-    return once.carry_out(act, location="/v1/projects", keep=_without_secret)
+    return work.commit(create, location="/v1/projects", redact=_without_secret)
 
 
-def _without_secret(answer: schemas.NewProjectResponse) -> schemas.NewProjectResponse:
-    return answer.model_copy(update={"key": without_secret(answer.key)})
+def _without_secret(response: schemas.NewProjectResponse) -> schemas.NewProjectResponse:
+    return response.model_copy(update={"key": without_secret(response.key)})

@@ -1,34 +1,35 @@
-"""What a job has to show: events, report, checkpoints and other files."""
+"""What a job has produced: events, report, checkpoints and other files."""
 
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
 
-from api.dependencies import After, Database, Limit, Reader, ObjectStore, QueryInt
-from api.events import server_sent_events
-from api.http import pagination
+from api.dependencies import After, Changes, Database, Limit, ObjectStore, QueryInt, Reader
+from api.events.server_sent_events import stream_events
 from api.http.authenticated_route import AuthenticatedRoute
-from api.http.authentication import Principal
 from api.http.negotiation import preferred_media_type
 from api.openapi.responses import DOWNLOAD_RESPONSES, NOT_MODIFIED, problems
 from api.representation import from_rows, schemas
+from api.representation.pagination import page_of, paginate
 from api.transfers import downloads
 from core.errors import NotFound
 from core.reportspec.report import Report
 from core.store import artifacts, events, jobs
-from core.store.database import tables
 from core.store.database.engine import read_session
+from core.store.database.tables import ArtifactRow, EventRow
 
 REPORT = PurePath("report.json")
-REPORT_FORMS = {"application/json": "json", "text/html": "html", "text/markdown": "md"}
+REPORT_FORMATS = {"application/json": "json", "text/html": "html", "text/markdown": "md"}
 REPORT_CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
-"""A report shows what callers named; whatever it holds, a browser runs nothing of it."""
-RUNNABLE = ("text/html", "image/svg")
-"""A browser that opened one at the object store's own address would not be told to run nothing of it."""
+"""A report shows names that callers chose. With this policy a browser runs no script in it."""
+ACTIVE_MEDIA_TYPES = ("text/html", "image/svg")
+"""May hold scripts, so they are never redirected: the object store does not send the API's
+Content-Security-Policy."""
+MAX_EVENT_ID_DIGITS = 15
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=AuthenticatedRoute)
 
 
@@ -37,7 +38,8 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=Aut
     response_model=schemas.Page[schemas.EventResponse],
     responses={
         200: {
-            "description": "A page of events; with `Accept: text/event-stream` a stream of them, with the job as `event: job`",
+            "description": "A page of events; with `Accept: text/event-stream` a stream of events, "
+            "and of the job itself as `event: job`",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         **problems(404),
@@ -48,32 +50,36 @@ async def list_events(
     request: Request,
     caller: Reader,
     engine: Database,
-    after: Annotated[QueryInt, Query(ge=0, le=2**53, description="Events with a greater `seq`.")] = 0,
+    changes: Changes,
+    after: Annotated[
+        QueryInt, Query(ge=0, le=2**53, description="Only events with a greater `seq`.")
+    ] = 0,
     limit: Annotated[QueryInt, Query(ge=1, le=200)] = 50,
     last_event_id: Annotated[
         str | None,
         Header(
-            alias="Last-Event-ID", max_length=100, description="Where a stream is taken up again."
+            alias="Last-Event-ID",
+            max_length=100,
+            description="Id of the last event received, to continue a stream.",
         ),
     ] = None,
-) -> Any:
-    """What happened to the job, in order. As a stream it goes on until the job has ended, with a comment every 15 s."""
-    wanted = "text/event-stream" in request.headers.get("accept", "")
-    found = await run_in_threadpool(_events, engine, caller, job_id, after, limit + 1)
-    if wanted:
-        resumed = (
-            int(last_event_id)
-            if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 16
-            else after
-        )
-        return server_sent_events.stream_events(
-            request.app.state.watch, caller.project_id, job_id, resumed
-        )
-    more = len(found) > limit
-    data = [from_rows.event(row) for row in found[:limit]]
-    return schemas.Page[schemas.EventResponse](
-        data=data, has_more=more, next_cursor=str(data[-1].seq) if more else None
-    )
+) -> schemas.Page[schemas.EventResponse] | StreamingResponse:
+    """List the events of a job, in order.
+
+    A stream of them lasts until the job has ended, with a comment every 15 s.
+    """
+    rows = await run_in_threadpool(_events, engine, caller.project_id, job_id, after, limit + 1)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        start = _parse_event_id(last_event_id)
+        return stream_events(changes, caller.project_id, job_id, after if start is None else start)
+    data = [from_rows.event(row) for row in rows[:limit]]
+    return page_of(data, str(data[-1].seq) if len(rows) > limit else None)
+
+
+def _parse_event_id(event_id: str | None) -> int | None:
+    if not event_id or not event_id.isdecimal() or len(event_id) > MAX_EVENT_ID_DIGITS:
+        return None
+    return int(event_id)
 
 
 @router.get(
@@ -81,7 +87,7 @@ async def list_events(
     response_class=Response,
     responses={
         200: {
-            "description": "The report: for programs, or for people as Markdown or one self-contained HTML file",
+            "description": "The report as JSON, as Markdown, or as one self-contained HTML file",
             "model": Report,
             "content": {
                 "text/markdown": {"schema": {"type": "string"}},
@@ -100,13 +106,17 @@ def get_report(
     objects: ObjectStore,
     form: Annotated[
         Literal["json", "md", "html"] | None,
-        Query(alias="format", description="Default: what `Accept` asks for, or JSON."),
+        Query(alias="format", description="Default: as the Accept header prefers, or JSON."),
     ] = None,
-) -> Any:
-    """The robustness report of a job that has been evaluated. Its JSON Schema alone is at `/v1/schemas/report`."""
-    ending = form or REPORT_FORMS[preferred_media_type(request, list(REPORT_FORMS))]
-    row = _artifact(engine, caller, job_id, REPORT.with_suffix(f".{ending}").name)
-    response = downloads.serve(request, objects, _file(row), direct=True, inline=True)
+) -> Response:
+    """Get the robustness report of an evaluated job.
+
+    The JSON Schema of a report is at `/v1/schemas/report`.
+    """
+    extension = form or REPORT_FORMATS[preferred_media_type(request, list(REPORT_FORMATS))]
+    name = REPORT.with_suffix(f".{extension}").name
+    file = _stored_file(_artifact(engine, caller.project_id, job_id, name))
+    response = downloads.serve(request, objects, file, direct=True, inline=True)
     response.headers["Content-Security-Policy"] = REPORT_CONTENT_POLICY
     response.headers["Vary"] = "Accept"
     return response
@@ -116,8 +126,8 @@ def get_report(
 def list_checkpoints(
     job_id: str, caller: Reader, engine: Database, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.ArtifactResponse]:
-    """The checkpoints that are kept, by name."""
-    return _artifacts(engine, caller, job_id, "checkpoint", after, limit)
+    """List the stored checkpoints of a job, by name."""
+    return paginate(_artifacts(engine, caller.project_id, job_id, "checkpoint"), after, limit)
 
 
 @router.get("/artifacts", responses=problems(404))
@@ -129,8 +139,8 @@ def list_artifacts(
     limit: Limit = 50,
     after: After = None,
 ) -> schemas.Page[schemas.ArtifactResponse]:
-    """The job's files, by name."""
-    return _artifacts(engine, caller, job_id, kind, after, limit)
+    """List the files of a job, by name."""
+    return paginate(_artifacts(engine, caller.project_id, job_id, kind), after, limit)
 
 
 @router.get("/artifacts/{name}", response_class=StreamingResponse, responses=DOWNLOAD_RESPONSES)
@@ -143,50 +153,39 @@ def download_artifact(
     engine: Database,
     objects: ObjectStore,
     direct: downloads.DirectDownload = False,
-) -> Any:
-    """One file, or the range of it that is asked for. Its ETag and Repr-Digest are its SHA-256."""
-    row = _artifact(engine, caller, job_id, name)
-    runs = row.media_type.startswith(RUNNABLE)
-    return downloads.serve(request, objects, _file(row), direct=direct or runs)
+) -> Response:
+    """Download a file of a job, or a range of it. Its ETag and Repr-Digest are its SHA-256."""
+    row = _artifact(engine, caller.project_id, job_id, name)
+    is_active = row.media_type.startswith(ACTIVE_MEDIA_TYPES)
+    return downloads.serve(request, objects, _stored_file(row), direct=direct or is_active)
 
 
-def _events(
-    engine: Engine, caller: Principal, job_id: str, after: int, limit: int
-) -> list[tables.EventRow]:
+def _events(engine: Engine, project_id: str, job_id: str, after: int, limit: int) -> list[EventRow]:
     with read_session(engine) as session:
-        jobs.get(session, caller.project_id, job_id)
+        jobs.get(session, project_id, job_id)  # raises NotFound
         return events.list_after(session, job_id, after, limit)
 
 
 def _artifacts(
-    engine: Engine,
-    caller: Principal,
-    job_id: str,
-    kind: artifacts.ArtifactKind | None,
-    after: str | None,
-    limit: int,
-) -> schemas.Page[schemas.ArtifactResponse]:
+    engine: Engine, project_id: str, job_id: str, kind: artifacts.ArtifactKind | None
+) -> list[schemas.ArtifactResponse]:
     with read_session(engine) as session:
-        jobs.get(session, caller.project_id, job_id)
-        return pagination.paginate(
-            [from_rows.artifact(row) for row in artifacts.list_artifacts(session, job_id, kind)],
-            after,
-            limit,
-        )
+        jobs.get(session, project_id, job_id)  # raises NotFound
+        rows = artifacts.list_artifacts(session, job_id, kind)
+    return [from_rows.artifact(row) for row in rows]
 
 
-def _artifact(engine: Engine, caller: Principal, job_id: str, name: str) -> tables.ArtifactRow:
+def _artifact(engine: Engine, project_id: str, job_id: str, name: str) -> ArtifactRow:
     with read_session(engine) as session:
-        job = jobs.get(session, caller.project_id, job_id)
+        job = jobs.get(session, project_id, job_id)
         try:
             return artifacts.get(session, job_id, name)
         except NotFound:
             if PurePath(name).stem != REPORT.stem:
                 raise
-            raise NotFound(
-                f"Job {job_id} is {job.status} and has no report yet.", code="no_report_yet"
-            ) from None
+            message = f"Job {job_id} is {job.status} and has no report yet."
+            raise NotFound(message, code="no_report_yet") from None
 
 
-def _file(row: tables.ArtifactRow) -> downloads.StoredFile:
+def _stored_file(row: ArtifactRow) -> downloads.StoredFile:
     return downloads.StoredFile(row.object_key, row.name, row.size, row.sha256, row.media_type)

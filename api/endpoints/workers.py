@@ -1,16 +1,14 @@
-"""The installation's workers: who they are, and draining them. They serve every project, and belong to the operator."""
+"""The installation's workers, for operators: list them, and drain them. They serve all projects."""
 
-from typing import Any
-
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
-from api.dependencies import After, Database, Limit, Operator
+from api.dependencies import After, Database, IdempotentWork, Limit, Operator
 from api.http.authenticated_route import AuthenticatedRoute
-from api.http.idempotency import OnceOnly
-from api.http.pagination import paginate
+from api.http.unit_of_work import UnitOfWork
 from api.openapi.responses import problems
 from api.representation import from_rows, schemas
+from api.representation.pagination import paginate
 from core.store import workers
 from core.store.database.engine import read_session
 
@@ -21,10 +19,10 @@ router = APIRouter(prefix="/v1/workers", tags=["workers"], route_class=Authentic
 def list_workers(
     caller: Operator, engine: Database, limit: Limit = 50, after: After = None
 ) -> schemas.Page[schemas.WorkerResponse]:
-    """Workers by name: those that are alive, and those that were lost within a day. They serve all projects, so for operators."""
+    """List workers by name: those that are alive, and those lost within the last day."""
     with read_session(engine) as session:
-        found = workers.list_workers(session)
-    return paginate([from_rows.worker(worker) for worker in found], after, limit)
+        states = workers.list_workers(session)
+    return paginate([from_rows.worker(state) for state in states], after, limit)
 
 
 @router.post(
@@ -33,9 +31,12 @@ def list_workers(
     response_model=schemas.WorkerResponse,
     responses=problems(404, 409),
 )
-def drain_worker(worker: str, caller: Operator, once: OnceOnly) -> Any:
-    """From now on it claims no job. It finishes those that it has, and stays until it is undrained or told to end."""
-    return once.carry_out(lambda session: _drained(session, worker, True))
+def drain_worker(worker: str, caller: Operator, work: IdempotentWork) -> Response:
+    """Let a worker claim no more jobs.
+
+    It finishes those that it runs, and stays alive until it is undrained or stopped.
+    """
+    return _set_draining(work, worker, True)
 
 
 @router.post(
@@ -44,10 +45,13 @@ def drain_worker(worker: str, caller: Operator, once: OnceOnly) -> Any:
     response_model=schemas.WorkerResponse,
     responses=problems(404, 409),
 )
-def undrain_worker(worker: str, caller: Operator, once: OnceOnly) -> Any:
-    """It claims jobs again, from its next heartbeat on."""
-    return once.carry_out(lambda session: _drained(session, worker, False))
+def undrain_worker(worker: str, caller: Operator, work: IdempotentWork) -> Response:
+    """Let a worker claim jobs again, from its next heartbeat on."""
+    return _set_draining(work, worker, False)
 
 
-def _drained(session: Session, name: str, draining: bool) -> tuple[int, schemas.WorkerResponse]:
-    return 202, from_rows.worker(workers.drain(session, name, draining))
+def _set_draining(work: UnitOfWork, name: str, draining: bool) -> Response:
+    def set_draining(session: Session) -> tuple[int, schemas.WorkerResponse]:
+        return 202, from_rows.worker(workers.drain(session, name, draining))
+
+    return work.commit(set_draining)

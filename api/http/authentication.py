@@ -1,17 +1,20 @@
-"""Who calls: the API key of a request, and the project and scopes that it gives."""
+"""Who calls: the API key of a request, its project, and the scopes it grants."""
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request
 from sqlalchemy import Engine
 
-from core.errors import Unauthenticated
+from core.errors import Forbidden, Unauthenticated
 from core.store import keys
+from core.store.keys import Scope
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who calls: a key, and the one project that it opens."""
+    """The caller: an API key, and the one project that it belongs to."""
 
     key_id: str
     project_id: str
@@ -19,14 +22,30 @@ class Principal:
 
 
 def bearer_token(request: Request) -> str:
-    """The key in ``Authorization: Bearer <key>``; nothing else, such as a cookie, says who calls. Raises Unauthenticated."""
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
+    """Return the API key in ``Authorization: Bearer <key>``; cookies and the like are ignored.
+
+    Raises Unauthenticated.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("Send an API key: Authorization: Bearer <key>.")
-    return secret.strip()
+    return token.strip()
 
 
 def authenticate(engine: Engine, secret: str) -> Principal:
-    """The principal that a key belongs to. Raises Unauthenticated."""
+    """Return the principal that an API key's secret belongs to. Raises Unauthenticated."""
     key = keys.authenticate(engine, secret)
     return Principal(key.id, key.project_id, frozenset(key.scopes))
+
+
+def require_scope(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Principal]]:
+    """Make the dependency that returns the caller. It raises Forbidden without ``scope``."""
+
+    async def principal(request: Request) -> Principal:
+        caller: Principal = request.state.principal
+        if scope not in caller.scopes:
+            scopes = ", ".join(sorted(caller.scopes))
+            raise Forbidden(f"This API key lacks the scope {scope!r}; it has {scopes}.")
+        return caller
+
+    return principal

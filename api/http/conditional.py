@@ -1,12 +1,10 @@
-"""Conditional requests: is what the caller has still what there is?"""
+"""Conditional requests (RFC 9110, section 13): is the caller's copy still the current one?"""
 
 from fastapi import Request
 
 
 def is_not_modified(request: Request, etag: str) -> bool:
-    """Whether If-None-Match names ``etag``; weak and strong ones are compared alike, as RFC 9110 says."""
-    given = [
-        tag.strip().removeprefix("W/")
-        for tag in request.headers.get("if-none-match", "").split(",")
-    ]
-    return "*" in given or etag.removeprefix("W/") in given
+    """Whether If-None-Match lists ``etag``; weak and strong tags compare alike, as it requires."""
+    header = request.headers.get("if-none-match", "")
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return "*" in tags or etag.removeprefix("W/") in tags

@@ -1,4 +1,4 @@
-"""Around every request: its id, the security headers, the counters, and the answer to what nobody foresaw."""
+"""Around every request: its id, security headers, metrics, audit entry, and unexpected errors."""
 
 import re
 import time
@@ -29,14 +29,16 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-CHANGING = ("PUT", "PATCH", "DELETE")
-"""Every POST that changes something goes through ``api.http.idempotency``, and leaves its line there."""
 log = structlog.get_logger()
 
 
 class RequestMiddleware:
+    """ASGI middleware: the outermost code that is the service's own."""
+
     def __init__(self, app: ASGIApp, telemetry: Telemetry, origins: AllowedOrigins) -> None:
-        self.app, self.telemetry, self.origins = app, telemetry, origins
+        self.app = app
+        self.telemetry = telemetry
+        self.origins = origins
         self.refusals = RefusalCounter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,76 +46,82 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
-        given = request.headers.get("x-request-id", "")
-        request.state.request_id = given if REQUEST_ID.fullmatch(given) else new_id("req")
-        answer = _Answer(send, request)
-        began = time.perf_counter()
+        request_id = request.headers.get("x-request-id", "")
+        request.state.request_id = request_id if REQUEST_ID.fullmatch(request_id) else new_id("req")
+        sender = _ResponseSender(send, request)
+        start = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request=request.state.request_id):
             try:
-                refusal = _too_large(request) or self.origins.rejection(request)
-                app = self.app if refusal is None else problems.problem_response(request, refusal)
-                await app(scope, receive, answer.send)
+                error = _head_too_large(request) or self.origins.rejection(request)
+                app = self.app if error is None else problems.problem_response(request, error)
+                await app(scope, receive, sender.send)
             except ClientDisconnect:
-                pass  # nobody is left to be answered
+                pass  # nobody is left to respond to
             except Exception:
                 log.exception("request failed", method=scope["method"], path=scope["path"])
-                if not answer.status:
-                    await problems.internal_error_response(request)(scope, receive, answer.send)
+                if not sender.status:
+                    await problems.internal_error_response(request)(scope, receive, sender.send)
                 else:
-                    raise  # half an answer is out: only cutting the connection tells the caller
+                    raise  # half a response is sent: only a closed connection tells the caller
             finally:
-                self.telemetry.observe(
-                    scope["method"], route_path(request), answer.status, time.perf_counter() - began
-                )
-                await self.note(request, answer.status)
+                seconds = time.perf_counter() - start
+                self.telemetry.observe(scope["method"], route_path(request), sender.status, seconds)
+                await self.record_refusal(request, sender.status)
 
-    async def note(self, request: Request, status: int) -> None:
-        """A refusal, or a change, goes into the audit log, unless its transaction has written it there."""
-        line = audit_trail.audit_values(request)
-        if 400 <= status < 500:
-            code = getattr(request.state, "problem", None)
-            times = self.refusals.count(line["key_id"] or line["address"], code or str(status))
-            line |= {"code": code, "times": times}
-        elif (
-            status in range(200, 300)
-            and request.method in CHANGING
-            and not getattr(request.state, "once", False)
-        ):
-            times = 1
-        else:
+    async def record_refusal(self, request: Request, status: int) -> None:
+        """Write a 4xx to the audit log. Changes are written by ``api.http.unit_of_work``."""
+        if not 400 <= status < 500:
             return
+        values = audit_trail.audit_values(request)
+        code = getattr(request.state, "problem", None)
+        times = self.refusals.count(values["key_id"] or values["address"], code or str(status))
         if times is not None:
-            line |= {"status": status, "target": audit_trail.request_target(request)}
-            await run_in_threadpool(partial(audit_trail.record_line, request.app.state.engine, **line))
+            record = partial(
+                audit_trail.record_entry,
+                request.app.state.engine,
+                **values,
+                status=status,
+                code=code,
+                times=times,
+                target=audit_trail.request_target(request),
+            )
+            await run_in_threadpool(record)
 
 
-class _Answer:
+class _ResponseSender:
+    """Wraps ``send``: remembers the status, and adds the headers that every response has."""
+
     def __init__(self, send: Send, request: Request) -> None:
-        self._send, self.request = send, request
+        self._send = send
+        self.request = request
         self.status = 0
+        """0 until the response has begun."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self.request.state.request_id
-            for name, value in SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
-            if self.request.scope["scheme"] == "https":
-                headers["Strict-Transport-Security"] = "max-age=31536000"
-            quota: Quota | None = getattr(self.request.state, "quota", None)
-            for name, value in (quota.headers() if quota is not None else {}).items():
-                headers[name] = value
-            headers.setdefault(
-                "Cache-Control", "private, no-cache" if "etag" in headers else "no-store"
-            )
+            self._add_headers(MutableHeaders(scope=message))
         await self._send(message)
 
+    def _add_headers(self, headers: MutableHeaders) -> None:
+        headers["X-Request-Id"] = self.request.state.request_id
+        for name, value in SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+        if self.request.scope["scheme"] == "https":
+            headers["Strict-Transport-Security"] = "max-age=31536000"
+        quota: Quota | None = getattr(self.request.state, "quota", None)
+        if quota is not None:
+            headers.update(quota.headers())
+        # With an ETag a copy may be stored, as long as it is revalidated before every use.
+        headers.setdefault(
+            "Cache-Control", "private, no-cache" if "etag" in headers else "no-store"
+        )
 
-def _too_large(request: Request) -> DistillError | None:
-    """What ``api.http.protocol`` has marked."""
+
+def _head_too_large(request: Request) -> DistillError | None:
+    """Return the error for a request that ``api.http.protocol`` has marked."""
     if not getattr(request.state, "head_too_large", False):
         return None
     return HeadTooLarge(
-        "The address and the headers of a request are at most 32 kB, in at most 100 headers."
+        "The address and the headers of a request are limited to 32 kB and 100 headers."
     )

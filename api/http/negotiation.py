@@ -1,4 +1,4 @@
-"""Which of several forms of one thing a caller would rather have: RFC 9110's Accept."""
+"""Content negotiation (RFC 9110, section 12): which representation a caller prefers."""
 
 from collections.abc import Sequence
 
@@ -6,26 +6,28 @@ from fastapi import Request
 
 
 def preferred_media_type(request: Request, offered: Sequence[str]) -> str:
-    """One of ``offered`` media types, the first where the caller does not care, or wants none of them."""
-    wanted = _wanted(request.headers.get("accept", "*/*"))
-    qualities = {kind: _quality(kind, wanted) for kind in offered}
-    return max(offered, key=lambda kind: qualities[kind])
+    """Return the one of ``offered`` that Accept rates highest.
+
+    The first where several are rated alike, none is accepted, or there is no such header.
+    """
+    accepted = _parse_accept(request.headers.get("accept", "*/*"))
+    return max(offered, key=lambda media_type: _quality(media_type, accepted))
 
 
-def _wanted(accept: str) -> dict[str, float]:
-    """{"text/html": 1.0, "*/*": 0.8}; what cannot be read is left out."""
-    found = {}
-    for part in accept.lower().split(","):
-        kind, *parameters = (piece.strip() for piece in part.split(";"))
-        given = next((it[2:] for it in parameters if it.startswith("q=")), "1")
+def _parse_accept(header: str) -> dict[str, float]:
+    """Return qualities by media range: {"text/html": 1.0, "*/*": 0.8}, without malformed parts."""
+    qualities = {}
+    for part in header.lower().split(","):
+        media_range, *parameters = (piece.strip() for piece in part.split(";"))
+        quality = next((text[2:] for text in parameters if text.startswith("q=")), "1")
         try:
-            found[kind] = float(given)
+            qualities[media_range] = float(quality)
         except ValueError:
             continue
-    return found
+    return qualities
 
 
-def _quality(kind: str, wanted: dict[str, float]) -> float:
-    """Of the most specific range that takes it in."""
-    ranges = (kind, f"{kind.partition('/')[0]}/*", "*/*")
-    return next((wanted[each] for each in ranges if each in wanted), 0.0)
+def _quality(media_type: str, accepted: dict[str, float]) -> float:
+    """Return the quality of the most specific range that matches ``media_type``; 0 if none does."""
+    media_ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    return next((accepted[name] for name in media_ranges if name in accepted), 0.0)

@@ -1,7 +1,7 @@
-"""Every answer that is not the one hoped for: application/problem+json, RFC 9457, made in one place."""
+"""Every error response is made here, as application/problem+json (RFC 9457)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +14,15 @@ from starlette.routing import Match
 
 from api.http.validation import invalid_request
 from api.representation import schemas
-from core.errors import DistillError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
+from core.errors import (
+    DistillError,
+    FieldError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from core.logs import redact
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,36 +34,40 @@ log = structlog.get_logger()
 
 
 class UnsupportedMediaType(DistillError):
-    """The body is of another media type than the endpoint reads."""
+    """The body has a media type that the endpoint does not read."""
 
     status = 415
     code = "unsupported_media_type"
-    title = "The body's media type is not supported"
+    title = "Unsupported media type"
 
 
 class RequestTimeout(DistillError):
-    """The body did not arrive in time."""
+    """The request's head or body did not arrive in time."""
 
     status = 408
     code = "request_timeout"
-    title = "The request took too long to arrive"
+    title = "Request timeout"
 
 
 class WrongOrigin(DistillError):
-    """The request was sent to another name than the service's, or by a page that may not call it."""
+    """The Host header is not one of the service's names, or the Origin header is not allowed."""
 
     status = 403
     code = "wrong_origin"
-    title = "The request comes from elsewhere"
+    title = "Host or origin not allowed"
 
 
 class HeadTooLarge(DistillError):
+    """The request line and headers together exceed the bounds of ``api.http.protocol``."""
+
     status = 431
     code = "head_too_large"
-    title = "The request's head is too large"
+    title = "Request header fields too large"
 
 
 class RateLimited(DistillError):
+    """The caller must wait ``retry_seconds``, at least 1, before the next request."""
+
     status = 429
     code = "rate_limited"
     title = "Too many requests"
@@ -66,6 +78,7 @@ class RateLimited(DistillError):
 
 
 def install(app: FastAPI) -> None:
+    """Register the handlers that turn exceptions into problem documents."""
     app.add_exception_handler(DistillError, _on_distill_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -74,24 +87,27 @@ def install(app: FastAPI) -> None:
 def problem_response(
     request: Request, error: DistillError, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The problem document of an error; ``headers`` are added to those that its status asks for."""
+    """Make the problem document of an error; ``headers`` are added to those its type requires.
+
+    The message of an internal error goes to the log only: it may hold paths or addresses.
+    """
+    detail = error.message
     if error.status >= 500 and not isinstance(error, Unavailable):
         log.error("request failed", code=error.code, error=str(error), path=request.scope["path"])
+        detail = "The service failed; its log says why."
     return _document(
         request,
         _STATUS_OF_CODE.get(error.code, error.status),
         error.code,
         error.title,
-        error.message
-        if error.status < 500 or isinstance(error, Unavailable)
-        else "The service failed; its log says why.",
+        detail,
         errors=error.errors if isinstance(error, Invalid) else [],
         headers={**_headers(error), **(headers or {})},
     )
 
 
 def internal_error_response(request: Request) -> JSONResponse:
-    """What nobody foresaw: no trace and no reason in it."""
+    """Make the response to an unexpected exception; it reveals neither reason nor traceback."""
     return problem_response(request, DistillError("unexpected"))
 
 
@@ -116,7 +132,7 @@ def _document(
     title: str,
     detail: str,
     *,
-    errors: Any = (),
+    errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     fields = [
@@ -134,11 +150,16 @@ def _document(
         errors=fields,
     )
     request.state.problem = code
-    # ASCII only: what a caller sent may hold half a surrogate pair, which UTF-8 cannot say.
-    return _AsciiJson(problem.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
+    return _AsciiJsonResponse(problem.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
 
 
-class _AsciiJson(JSONResponse):
+class _AsciiJsonResponse(JSONResponse):
+    """JSON with every other character escaped, and without secrets.
+
+    A problem may quote what the caller sent, such as half a surrogate pair, which UTF-8 cannot
+    encode.
+    """
+
     def render(self, content: Any) -> bytes:
         return redact(json.dumps(content, ensure_ascii=True, separators=(",", ":"))).encode()
 
@@ -154,7 +175,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
-    """What the framework itself refuses: an unknown path or method."""
+    """Answer what the framework itself rejects: an unknown path or method."""
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.NOT_FOUND:
@@ -163,14 +184,16 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = _allowed_methods(request)
         headers["Allow"] = ", ".join(allowed)
-        detail = f"{request.method[:20]} is not possible here; {' and '.join(allowed)} are."
+        detail = (
+            f"{request.method[:20]} is not allowed at this address; use {' or '.join(allowed)}."
+        )
     phrase = HTTPStatus(error.status_code).phrase
     code = _CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
     return _document(request, error.status_code, code, phrase, detail, headers=headers)
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Of every route at this path: the framework names those of the first one only."""
+    """List the methods of all routes at this path; the framework names those of the first only."""
     routes = request.app.routes
     scopes = {method: {**request.scope, "method": method} for method in METHODS}
     return [

@@ -1,4 +1,7 @@
-"""How often a caller may ask: token buckets. Each API process counts for itself, so several of them together allow more."""
+"""Rate limits: a token bucket for each API key, and one for wrong keys from each address.
+
+Each API process counts for itself, so several of them together allow more.
+"""
 
 import math
 import time
@@ -14,13 +17,13 @@ from core.errors import Unauthenticated
 from core.settings import Settings
 
 MAX_CALLERS = 10_000
-"""Of more than these the one that was not heard of for the longest is forgotten: it begins anew, with a full bucket."""
+"""Beyond these, the least recently seen caller is forgotten: it starts with a full bucket."""
 BURST_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Quota:
-    """What a caller has left, as whole requests, and the seconds until it has everything again."""
+    """How many requests a caller has left, and the seconds until its bucket is full again."""
 
     limit: int
     remaining: int
@@ -35,38 +38,47 @@ class Quota:
 
 
 class TokenBuckets:
-    """A bucket of ``burst`` tokens for each caller, filled with ``per_second``. Both 0: none is ever empty. Not for threads."""
+    """A bucket of ``burst`` tokens for each caller, refilled at ``per_second``.
+
+    With both 0 there is no limit. Not thread-safe.
+    """
 
     def __init__(
         self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.per_second, self.burst, self.clock = per_second, burst, clock
-        self._seen: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self.per_second = per_second
+        self.burst = burst
+        self.clock = clock
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """Tokens of each caller, and the time of that level; least recently seen first."""
 
     def available(self, caller: str) -> float:
+        """Return how many tokens the caller has, fractions included."""
         if not self.burst:
             return math.inf
-        left, at = self._seen.get(caller, (self.burst, self.clock()))
-        return min(self.burst, left + (self.clock() - at) * self.per_second)
+        tokens, since = self._levels.get(caller, (self.burst, self.clock()))
+        return min(self.burst, tokens + (self.clock() - since) * self.per_second)
 
     def take(self, caller: str) -> bool:
-        """A token, if there is a whole one."""
-        left = self.available(caller)
-        if self.burst and left >= 1:
-            self._seen[caller] = (left - 1, self.clock())
-            self._seen.move_to_end(caller)
-            if len(self._seen) > MAX_CALLERS:
-                self._seen.popitem(last=False)
-        return left >= 1
+        """Take one token; False where there is no whole one."""
+        tokens = self.available(caller)
+        if self.burst and tokens >= 1:
+            self._levels[caller] = (tokens - 1, self.clock())
+            self._levels.move_to_end(caller)
+            if len(self._levels) > MAX_CALLERS:
+                self._levels.popitem(last=False)
+        return tokens >= 1
 
     def quota(self, caller: str) -> Quota | None:
-        """None without a limit."""
+        """Return the caller's quota; None without a limit."""
         if not self.burst:
             return None
-        left = self.available(caller)
-        return Quota(int(self.burst), int(left), math.ceil((self.burst - left) / self.per_second))
+        tokens = self.available(caller)
+        reset_seconds = math.ceil((self.burst - tokens) / self.per_second)
+        return Quota(int(self.burst), int(tokens), reset_seconds)
 
-    def refusal(self, caller: str) -> RateLimited:
+    def rejection(self, caller: str) -> RateLimited:
+        """Make the error that tells the caller when there will be a token."""
         return RateLimited(
             "Too many requests; try again a little later.",
             math.ceil((1 - self.available(caller)) / self.per_second),
@@ -74,7 +86,11 @@ class TokenBuckets:
 
 
 class RateLimits:
-    """Requests by key, and wrong keys by address: whoever guesses too often is not heard for a while, right guess or wrong."""
+    """Limits requests by API key, and wrong API keys by address.
+
+    An address with too many wrong keys is locked out for a while, even with a right one: otherwise
+    the response would tell a guesser which guess was right.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.requests = TokenBuckets(
@@ -86,10 +102,10 @@ class RateLimits:
 
     @contextmanager
     def checking_key(self, request: Request, address: str) -> Iterator[None]:
-        """Around the look at a key. Raises RateLimited."""
+        """Count an Unauthenticated error in its body against ``address``. Raises RateLimited."""
         if self.wrong_keys.available(address) < 1:
             request.state.quota = self.wrong_keys.quota(address)
-            raise self.wrong_keys.refusal(address)
+            raise self.wrong_keys.rejection(address)
         try:
             yield
         except Unauthenticated:
@@ -97,8 +113,8 @@ class RateLimits:
             raise
 
     def charge(self, request: Request, key_id: str) -> None:
-        """One request of the key; the answer will say how many are left. Raises RateLimited."""
+        """Count one request of an API key; its response will name the quota. Raises RateLimited."""
         granted = self.requests.take(key_id)
         request.state.quota = self.requests.quota(key_id)
         if not granted:
-            raise self.requests.refusal(key_id)
+            raise self.requests.rejection(key_id)

@@ -13,11 +13,14 @@ from prometheus_client import (
 from core.jobspec.status import STATUSES, Status
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0)
+_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0)
 
 
 class Telemetry:
-    """One registry an application, so that several can live in one process."""
+    """The metrics of one application, in a registry of their own.
+
+    So several applications can live in one process.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -25,15 +28,15 @@ class Telemetry:
         PlatformCollector(registry=self.registry)
         self._requests = Counter(
             "distill_http_requests",
-            "Answers, by route",
+            "Responses, by route",
             ["method", "route", "status"],
             registry=self.registry,
         )
         self._seconds = Histogram(
             "distill_http_request_seconds",
-            "Time to the end of the answer, by route",
+            "Time until the end of the response, by route",
             ["method", "route"],
-            buckets=_SECONDS,
+            buckets=_BUCKETS_SECONDS,
             registry=self.registry,
         )
         self._jobs = Gauge(
@@ -47,6 +50,7 @@ class Telemetry:
         self._seconds.labels(method, route).observe(seconds)
 
     def render(self, jobs: dict[Status, int], streams: int) -> bytes:
+        """Return all metrics in Prometheus' text format."""
         for status in STATUSES:
             self._jobs.labels(status).set(jobs.get(status, 0))
         self._streams.set(streams)

@@ -1,79 +1,88 @@
-"""What pydantic found wrong, as one sentence per field with the path that the caller wrote."""
+"""Pydantic's errors as one sentence per field, with the path of the field in the caller's body."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
 from core.errors import FieldError, Invalid
-from core.jobspec.upgrades import RENAMED_FIELDS
 
 MAX_ERRORS = 50
 MAX_VALUE_LENGTH = 60
 MAX_STEP_LENGTH = 200
 _DISCRIMINATORS = ("kind", "name", "architecture")
-_SILENT = {"missing", "extra_forbidden", "json_invalid", "union_tag_not_found", "union_tag_invalid"}
-"""Kinds of error whose sentence needs no value: there is none, or it may be anything."""
+_WITHOUT_VALUE = {
+    "missing",
+    "extra_forbidden",
+    "json_invalid",
+    "union_tag_not_found",
+    "union_tag_invalid",
+}
+"""Types of error whose sentence does not quote the value: there is none, or it may be anything."""
 
 
 def invalid_body(errors: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
-    """Pydantic's errors, whose locations begin inside ``body``, as one refusal."""
-    return _summed_up(
-        [_field(error, tuple(error["loc"]), body) for error in islice(errors, MAX_ERRORS)]
+    """Make one Invalid of pydantic's errors, whose locations begin inside ``body``."""
+    return _summarize(
+        [_field_error(error, tuple(error["loc"]), body) for error in islice(errors, MAX_ERRORS)]
     )
 
 
 def invalid_request(errors: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
-    """The same for FastAPI's errors, whose locations begin with body, query, path or header."""
-    found = [
-        _field(error, tuple(error["loc"])[1:], body if error["loc"][0] == "body" else None)
-        for error in islice(errors, MAX_ERRORS)
-    ]
-    return _summed_up(found)
+    """Make one Invalid of FastAPI's errors: locations begin with body, query, path or header."""
+    field_errors = []
+    for error in islice(errors, MAX_ERRORS):
+        source, *location = error["loc"]
+        field_errors.append(
+            _field_error(error, tuple(location), body if source == "body" else None)
+        )
+    return _summarize(field_errors)
 
 
-def _summed_up(found: list[FieldError]) -> Invalid:
-    first = found[0]
-    where = ".".join(map(str, first.path)) or "body"
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return Invalid(f"{where}: {first.message}{more}", found)
+def _summarize(errors: list[FieldError]) -> Invalid:
+    first = errors[0]
+    path = ".".join(map(str, first.path)) or "body"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return Invalid(f"{path}: {first.message}{more}", errors)
 
 
-def _field(error: Mapping[str, Any], location: tuple[str | int, ...], body: Any) -> FieldError:
-    return FieldError(_path(location, body), _sentence(error))
+def _field_error(
+    error: Mapping[str, Any], location: tuple[str | int, ...], body: Any
+) -> FieldError:
+    return FieldError(_body_path(location, body), _sentence(error))
 
 
-def _path(location: tuple[str | int, ...], body: Any) -> tuple[str | int, ...]:
-    """Pydantic names the chosen member of a union as a step of its own, and marks a key as ``[key]``: neither is in the body."""
+def _body_path(location: tuple[str | int, ...], body: Any) -> tuple[str | int, ...]:
+    """Translate pydantic's location into a path of the body.
+
+    Pydantic inserts the chosen member of a union as a step of its own, and marks a dictionary's key
+    as ``[key]``; neither exists in the body.
+    """
     path: list[str | int] = []
-    here = body
+    value = body
     for step in location:
         if step == "[key]":
             continue
-        if isinstance(here, dict):
-            if step not in here and any(here.get(name) == step for name in _DISCRIMINATORS):
+        if isinstance(value, dict):
+            if step not in value and any(value.get(name) == step for name in _DISCRIMINATORS):
                 continue
-            here = here.get(step)
-        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
-            here = here[step]
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
         else:
-            here = None
+            value = None
         path.append(step[:MAX_STEP_LENGTH] if isinstance(step, str) else step)
     return tuple(path)
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden" and error["loc"][-1] in RENAMED_FIELDS:
-        return f"This field is called {RENAMED_FIELDS[error['loc'][-1]]}."
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[:1].upper() + message[1:]
     value = error.get("input")
-    shown = ""
-    if error["type"] not in _SILENT and isinstance(value, str | int | float | None):
-        shown = _shown(value)
-    return f"{message.rstrip('.')}{shown}."
+    quotable = error["type"] not in _WITHOUT_VALUE and isinstance(value, str | int | float | None)
+    return f"{message.rstrip('.')}{_quote(value) if quotable else ''}."
 
 
-def _shown(value: str | float | None) -> str:
+def _quote(value: str | float | None) -> str:
     try:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits

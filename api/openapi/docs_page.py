@@ -1,4 +1,4 @@
-"""/docs: Swagger UI without the internet and without a line of inline script."""
+"""/docs: Swagger UI, served without any other server and without inline scripts."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,9 +8,10 @@ from fastapi.responses import FileResponse, HTMLResponse
 
 from core.errors import NotFound
 
-HERE = Path(__file__).parent / "static"
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+STATIC_FOLDER = Path(__file__).parent / "static"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 PAGE = """<!doctype html>
@@ -31,25 +32,29 @@ PAGE = """<!doctype html>
 router = APIRouter(prefix="/docs", include_in_schema=False)
 
 
-def _assets() -> dict[str, tuple[Path, str]]:
-    """The package is looked up, not imported: only its files are wanted."""
+def _find_assets() -> dict[str, tuple[Path, str]]:
+    """Return path and media type of each asset by name.
+
+    The package ``fastapi_offline`` is located, not imported: only its files are needed.
+    """
     spec = find_spec("fastapi_offline")
-    package = Path(spec.origin).parent / "static" if spec is not None and spec.origin else HERE
+    package_folder = STATIC_FOLDER
+    if spec is not None and spec.origin:
+        package_folder = Path(spec.origin).parent / "static"
     return {
-        "docs.js": (HERE / "docs.js", "text/javascript"),
-        "swagger-ui-bundle.js": (package / "swagger-ui-bundle.js", "text/javascript"),
-        "swagger-ui.css": (package / "swagger-ui.css", "text/css"),
+        "docs.js": (STATIC_FOLDER / "docs.js", "text/javascript"),
+        "swagger-ui-bundle.js": (package_folder / "swagger-ui-bundle.js", "text/javascript"),
+        "swagger-ui.css": (package_folder / "swagger-ui.css", "text/css"),
     }
 
 
-ASSETS = _assets()
+ASSETS = _find_assets()
 
 
 @router.get("")
 async def page() -> HTMLResponse:
-    return HTMLResponse(
-        PAGE, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-    )
+    headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"}
+    return HTMLResponse(PAGE, headers=headers)
 
 
 @router.get("/assets/{name}")
@@ -57,6 +62,5 @@ async def asset(name: str) -> FileResponse:
     if name not in ASSETS or not ASSETS[name][0].is_file():
         raise NotFound("There is nothing at this address.")
     path, media_type = ASSETS[name]
-    return FileResponse(
-        path, media_type=media_type, headers={"Cache-Control": "public, max-age=3600"}
-    )
+    headers = {"Cache-Control": "public, max-age=3600"}
+    return FileResponse(path, media_type=media_type, headers=headers)

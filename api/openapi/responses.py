@@ -1,4 +1,4 @@
-"""What openapi.json says beside the types: problems, headers, examples."""
+"""What openapi.json says in addition to the types: problems, headers, links, examples."""
 
 from http import HTTPStatus
 from typing import Any
@@ -8,44 +8,48 @@ from api.http.problems import MEDIA_TYPE
 Responses = dict[int | str, dict[str, Any]]
 
 _WHEN = {
-    400: "The request cannot be read: not JSON, or nested too deeply",
-    401: "No API key, or none that is valid",
-    403: "The key lacks the scope",
-    404: "No such thing in the key's project",
-    405: "Another method is needed",
+    400: "The request is malformed: its body is not JSON, or is nested too deeply",
+    401: "The API key is missing or not valid",
+    403: "The API key lacks the required scope",
+    404: "The API key's project has no such resource",
+    405: "The method is not allowed at this address",
     408: "The body did not arrive in time",
-    409: "Not possible in the present state",
+    409: "The current state does not allow the request",
     413: "The body is too large",
-    415: "The body is of another media type",
-    416: "No such byte range",
-    429: "More requests than the key may send; try again after `Retry-After` seconds",
-    422: "It cannot be carried out as written: `errors` has one entry per field",
+    415: "The media type of the body is not supported",
+    416: "The file has no such byte range",
+    422: "The request is invalid: `errors` has one entry per field",
+    429: "Too many requests; try again after `Retry-After` seconds",
     500: "The service failed",
-    503: "A part of the service does not answer; try again after `Retry-After` seconds",
+    503: "A part of the service is unavailable; try again after `Retry-After` seconds",
     507: "The disk of the object store is full",
 }
 ETAG = {"ETag": {"schema": {"type": "string"}}}
 
 
 def problems(*statuses: int) -> Responses:
-    """The problem documents that an endpoint can answer with, beyond those that all can."""
+    """Describe the problems of an endpoint beyond those that every endpoint has."""
     return {status: problem(status) for status in statuses}
 
 
 def problem(status: int) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    """Describe the problem document of one status."""
+    response: dict[str, Any] = {
         "description": _WHEN.get(status, HTTPStatus(status).phrase),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     if status in {429, 503}:
-        found["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "required": True}}
+        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "required": True}}
     if status == 401:
-        found["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
-    return found
+        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
+    return response
 
 
 def created(location: str, parameter: str, *operations: str) -> Responses:
-    """A 201 with its Location; ``operations`` take the new thing's id as their path ``parameter``."""
+    """Describe a 201 with its Location.
+
+    ``operations`` are linked: they take the new resource's id as their path ``parameter``.
+    """
     header = {"schema": {"type": "string"}, "description": location, "required": True}
     links = {
         name: {"operationId": name, "parameters": {parameter: "$response.body#/id"}}
@@ -53,40 +57,41 @@ def created(location: str, parameter: str, *operations: str) -> Responses:
     }
     replayed = {
         "schema": {"type": "string"},
-        "description": "`true` where the Idempotency-Key had been used: nothing was done",
+        "description": "`true` if the Idempotency-Key was used before: this response is a replay, "
+        "and nothing was done",
     }
     headers = {"Location": header, "Idempotency-Replayed": replayed}
     return {201: {"description": "Created", "headers": headers, "links": links}}
 
 
 def any_body(description: str, *media_types: str) -> dict[str, Any]:
-    """A body of any kind."""
+    """Describe a body of any schema."""
     return {"description": description, "content": {media_type: {} for media_type in media_types}}
 
 
 NOT_MODIFIED: Responses = {
-    304: {"description": "It is still what If-None-Match names", "headers": ETAG}
+    304: {"description": "Not modified: If-None-Match names the current ETag", "headers": ETAG}
 }
 
 DOWNLOAD_RESPONSES: Responses = {
     200: {
-        **any_body("The whole file", "*/*"),
+        **any_body("The complete file", "*/*"),
         "headers": {
             **ETAG,
             "Accept-Ranges": {"schema": {"type": "string"}},
             "Repr-Digest": {
                 "schema": {"type": "string"},
-                "description": "RFC 9530: sha-256 of the whole file",
+                "description": "SHA-256 of the complete file (RFC 9530)",
             },
             "Content-Disposition": {"schema": {"type": "string"}},
         },
     },
     206: {
-        **any_body("The part that Range asks for", "*/*"),
+        **any_body("The part of the file that Range requests", "*/*"),
         "headers": {"Content-Range": {"schema": {"type": "string"}}},
     },
     307: {
-        "description": "The object store has it, at Location",
+        "description": "The file is at the object store, at Location",
         "headers": {"Location": {"schema": {"type": "string"}}},
     },
     **NOT_MODIFIED,
@@ -106,7 +111,8 @@ METADATA_FILTER: dict[str, Any] = {
     "required": False,
     "style": "deepObject",
     "explode": True,
-    "description": "`metadata[key]=value`: jobs with this entry in their metadata; several must all be there.",
+    "description": "`metadata[key]=value`: jobs with this entry in their metadata. "
+    "With several, jobs that have all of them.",
     "schema": {
         "type": "object",
         "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,64}$"},
@@ -142,7 +148,7 @@ JOB_EXAMPLES: Any = {
     },
 }
 JOB_EXAMPLES["evaluation"] = {
-    "summary": "AutoAttack on a network that is there already",
+    "summary": "AutoAttack on an existing model",
     "value": {
         "kind": "evaluation",
         "model": "wrn-34-10-trades",
@@ -168,7 +174,7 @@ SWEEP_EXAMPLES: Any = {
         },
     },
     "rows": {
-        "summary": "Rows by name, for what differs in more than one place",
+        "summary": "Named rows, for jobs that differ in more than one field",
         "value": {
             "base": {
                 "kind": "distillation",
@@ -189,22 +195,23 @@ SWEEP_EXAMPLES: Any = {
 }
 DATASET_EXAMPLES: Any = {
     "archive": {
-        "summary": "An archive of class folders, or an .npz, that will be uploaded",
+        "summary": "An archive of class folders, or an .npz file, to be uploaded",
         "value": {"name": "birds"},
     },
     "imagenet-100": {
-        "summary": "Every tenth class of the operator's ImageNet, kept encoded and used at 224 pixels",
+        "summary": "Every tenth class of the operator's ImageNet, stored encoded, used at 224 "
+        "pixels",
         "value": {"name": "imagenet-100", "folder": "imagenet", "image_size": 224, "every": 10},
     },
     "chosen classes": {
-        "summary": "Two classes, labelled in this order",
+        "summary": "Two classes, labeled in this order",
         "value": {"name": "pets", "folder": "animals", "classes": ["dog", "cat"]},
     },
 }
 CLONE_EXAMPLES: Any = {
     "another seed": {"value": {"name": "second run", "seed": 1}},
     "another method": {
-        "summary": "An object that becomes another kind of thing is replaced",
+        "summary": "An object that changes its kind is replaced, not merged",
         "value": {"method": {"name": "arkd"}},
     },
 }

@@ -1,4 +1,4 @@
-"""Rows of the store -> what a caller reads."""
+"""Rows of the store as response bodies."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -14,72 +14,72 @@ from core.store import jobs, sweeps, workers
 from core.store.database import tables
 from core.store.lifecycle import transitions
 
-_summaries = TypeAdapter(list[schemas.JobSummaryResponse])
+_job_summaries = TypeAdapter(list[schemas.JobSummaryResponse])
 
 
 class QueueState(NamedTuple):
-    """What of a job changes without the job: whoever is before it in the queue, and who there is to take it."""
+    """What changes about a waiting job without its row: the jobs before it and the workers."""
 
     position: int | None
+    """1: next; None unless queued."""
     reason: str | None
+    """Why it waits: what its last attempt left behind, and whether any worker can take it now."""
 
 
 def queue_state(session: Session, row: tables.JobRow) -> QueueState:
-    """``reason``: what its last attempt left behind, and whether there is any worker for it at this moment."""
-    reason = (
-        " ".join(it for it in (row.pending_reason, workers.explain_waiting(session, row)) if it) or None
-    )
-    return QueueState(jobs.queue_position(session, row), reason)
+    reasons = (row.pending_reason, workers.explain_waiting(session, row))
+    joined = " ".join(reason for reason in reasons if reason)
+    return QueueState(jobs.queue_position(session, row), joined or None)
 
 
-def job(session: Session, row: tables.JobRow, waits: QueueState | None = None) -> schemas.JobResponse:
-    """``waits``: as ``waiting`` has found it, where that was asked before."""
-    waits = waits or queue_state(session, row)
+def job(
+    session: Session, row: tables.JobRow, state: QueueState | None = None
+) -> schemas.JobResponse:
+    """``state``: the job's ``queue_state``, where the caller has read it already."""
+    state = state or queue_state(session, row)
     history = [
         schemas.StatusChange(status=event.data["to"], at=event.at, reason=event.data.get("reason"))
         for event in transitions.history(session, row.id)
     ]
-    summary = _summary(
-        {
-            "labels": row.labels,
-            **_columns(row, schemas.JobSummaryResponse),
-            "pending_reason": waits.reason,
-        }
-    )
+    columns = _shared_columns(row, schemas.JobSummaryResponse)
+    summary = _job_fields({**columns, "labels": row.labels, "pending_reason": state.reason})
     return schemas.JobResponse(
-        **summary, spec=row.spec, queue_position=waits.position, status_history=history
+        **summary, spec=row.spec, queue_position=state.position, status_history=history
     )
 
 
 def job_summaries(rows: Sequence[Row[Any]]) -> list[schemas.JobSummaryResponse]:
-    """Of the lines of a list, all at once: one by one they take as long as the query."""
-    return _summaries.validate_python([_summary(row._asdict()) for row in rows])
+    """Validate all rows of a page in one call: one by one they take as long as the query."""
+    return _job_summaries.validate_python([_job_fields(row._asdict()) for row in rows])
 
 
-def _summary(columns: dict[str, Any]) -> dict[str, Any]:
-    failure, attempt = columns["failure"], columns["attempt"]
-    return columns | {
+def _job_fields(columns: dict[str, Any]) -> dict[str, Any]:
+    """Add the fields that are derived from columns of other names."""
+    failure = columns["failure"]
+    if failure is not None:
+        retryable = failure.get("class") != "user"
+        failure = {"retryable": retryable, "attempt": columns["attempt"], **failure}
+    return {
+        **columns,
         "metadata": columns["labels"],
         "terminal": columns["status"] in TERMINAL,
-        "failure": failure
-        and {"retryable": failure.get("class") != "user", "attempt": attempt, **failure},
+        "failure": failure,
     }
 
 
 def sweep(row: tables.SweepRow, counts: sweeps.StatusCounts) -> schemas.SweepResponse:
-    return schemas.SweepResponse(**_sweep(row, counts), spec=row.spec)
+    return schemas.SweepResponse(**_sweep_fields(row, counts), spec=row.spec)
 
 
-def sweep_summary(row: tables.SweepRow, counts: sweeps.StatusCounts) -> schemas.SweepSummaryResponse:
-    return schemas.SweepSummaryResponse(**_sweep(row, counts))
+def sweep_summary(
+    row: tables.SweepRow, counts: sweeps.StatusCounts
+) -> schemas.SweepSummaryResponse:
+    return schemas.SweepSummaryResponse(**_sweep_fields(row, counts))
 
 
-def _sweep(row: tables.SweepRow, counts: sweeps.StatusCounts) -> dict[str, Any]:
-    return {
-        **_columns(row, schemas.SweepSummaryResponse),
-        "jobs": counts,
-        "terminal": set(counts) <= TERMINAL,
-    }
+def _sweep_fields(row: tables.SweepRow, counts: sweeps.StatusCounts) -> dict[str, Any]:
+    columns = _shared_columns(row, schemas.SweepSummaryResponse)
+    return {**columns, "jobs": counts, "terminal": set(counts) <= TERMINAL}
 
 
 def event(row: tables.EventRow) -> schemas.EventResponse:
@@ -89,50 +89,49 @@ def event(row: tables.EventRow) -> schemas.EventResponse:
 
 
 def artifact(row: tables.ArtifactRow) -> schemas.ArtifactResponse:
-    return schemas.ArtifactResponse(
-        **_columns(row, schemas.ArtifactResponse), url=f"/v1/jobs/{row.job_id}/artifacts/{row.name}"
-    )
+    columns = _shared_columns(row, schemas.ArtifactResponse)
+    return schemas.ArtifactResponse(**columns, url=f"/v1/jobs/{row.job_id}/artifacts/{row.name}")
 
 
 def model(row: tables.ModelRow) -> schemas.ModelResponse:
-    return schemas.ModelResponse(**_columns(row, schemas.ModelResponse))
+    return schemas.ModelResponse(**_shared_columns(row, schemas.ModelResponse))
 
 
 def dataset(row: tables.DatasetRow) -> schemas.DatasetResponse:
-    return schemas.DatasetResponse(
-        **{"report": None, **_columns(row, schemas.DatasetResponse), **(row.reading or {})}
-    )
+    columns = _shared_columns(row, schemas.DatasetResponse)
+    return schemas.DatasetResponse(**{"report": None, **columns, **(row.reading or {})})
 
 
-def worker(seen: workers.WorkerState) -> schemas.WorkerResponse:
-    return schemas.WorkerResponse(
-        **_columns(seen.row, schemas.WorkerResponse), alive=seen.alive, running=seen.running
-    )
+def worker(state: workers.WorkerState) -> schemas.WorkerResponse:
+    columns = _shared_columns(state.row, schemas.WorkerResponse)
+    return schemas.WorkerResponse(**columns, alive=state.alive, running=state.running)
 
 
 def key(row: tables.ApiKeyRow) -> schemas.KeyResponse:
-    return schemas.KeyResponse(**_columns(row, schemas.KeyResponse))
+    return schemas.KeyResponse(**_shared_columns(row, schemas.KeyResponse))
 
 
 def new_key(row: tables.ApiKeyRow, secret: str) -> schemas.NewKeyResponse:
-    return schemas.NewKeyResponse(**_columns(row, schemas.NewKeyResponse), secret=secret)
+    columns = _shared_columns(row, schemas.NewKeyResponse)
+    return schemas.NewKeyResponse(**columns, secret=secret)
 
 
 def project(row: tables.ProjectRow) -> schemas.ProjectResponse:
-    return schemas.ProjectResponse(**_columns(row, schemas.ProjectResponse))
+    return schemas.ProjectResponse(**_shared_columns(row, schemas.ProjectResponse))
 
 
-def audit_line(row: tables.AuditRow) -> schemas.AuditLineResponse:
-    return schemas.AuditLineResponse(**_columns(row, schemas.AuditLineResponse))
+def audit_entry(row: tables.AuditRow) -> schemas.AuditEntryResponse:
+    return schemas.AuditEntryResponse(**_shared_columns(row, schemas.AuditEntryResponse))
 
 
-def _columns(row: tables.Base, answer: type[schemas.ResponseBody]) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in _shared(type(row), answer)}
+def _shared_columns(row: tables.Base, response: type[schemas.ResponseBody]) -> dict[str, Any]:
+    """Return the row's values for the fields that are columns of the same name."""
+    return {name: getattr(row, name) for name in _shared_names(type(row), response)}
 
 
 @cache
-def _shared(table: type[tables.Base], answer: type[schemas.ResponseBody]) -> tuple[str, ...]:
-    """What is called the same in the table and in the answer."""
-    return tuple(
-        column.key for column in inspect(table).column_attrs if column.key in answer.model_fields
-    )
+def _shared_names(
+    table: type[tables.Base], response: type[schemas.ResponseBody]
+) -> tuple[str, ...]:
+    columns = inspect(table).column_attrs
+    return tuple(column.key for column in columns if column.key in response.model_fields)

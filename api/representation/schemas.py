@@ -1,4 +1,4 @@
-"""What a caller reads back. What a caller sends is core.jobspec itself, or one of the small bodies at the end."""
+"""Response bodies, and at the end the request bodies that ``core.jobspec`` does not define."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from core.errors import FailureClass
-from core.jobspec.data import ClassName, DatasetDescription, Reading
+from core.jobspec.data import ClassName, DatasetDescription, ImportOptions
 from core.jobspec.network import ModelDescription, Network
 from core.jobspec.resolved import JobSpec, ResolvedSpec
 from core.jobspec.status import Phase, Status
@@ -16,33 +16,35 @@ from core.store.keys import Scope
 
 
 class ResponseBody(BaseModel):
+    """Base of all response bodies. The docstring below a field is its description."""
+
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 @lru_cache(maxsize=2**14)
 def rfc3339(milliseconds: int | str | None) -> str | None:
-    """Milliseconds since the epoch -> 2026-01-31T12:34:56.789Z."""
+    """Format milliseconds since the epoch as 2026-01-31T12:34:56.789Z; text is returned as is."""
     if not isinstance(milliseconds, int):
         return milliseconds
-    return (
-        datetime.fromtimestamp(milliseconds / 1000, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 Time = Annotated[str, BeforeValidator(rfc3339), Field(json_schema_extra={"format": "date-time"})]
 
 Item = TypeVar("Item")
+JobKind = Literal[
+    "distillation", "adversarial_training", "evaluation", "import_model", "import_dataset"
+]
 
 
 class Page(ResponseBody, Generic[Item]):
     data: list[Item]
     has_more: bool
     next_cursor: str | None
-    """Send it as `after` for the next page."""
+    """Send it as `after` to get the next page."""
     total: int | None = None
-    """Only with `include_total=true`."""
+    """Number of items on all pages; only with `include_total=true`."""
 
 
 class FieldProblem(ResponseBody):
@@ -51,7 +53,7 @@ class FieldProblem(ResponseBody):
 
 
 class Problem(ResponseBody):
-    """RFC 9457."""
+    """An error response: a problem document (RFC 9457)."""
 
     type: str
     title: str
@@ -59,7 +61,7 @@ class Problem(ResponseBody):
     detail: str
     instance: str
     code: str
-    """Stable, for programs."""
+    """Identifies the problem to programs; it does not change between versions."""
     param: str | None = None
     """Path of the first field that is wrong."""
     request_id: str
@@ -69,13 +71,14 @@ class Problem(ResponseBody):
 class JobProgress(ResponseBody):
     phase: Phase | None = None
     step: int | None = None
-    """Training steps; units of the measure's own while evaluating."""
+    """Training steps, or steps of the measure during an evaluation."""
     of: int | None = None
     epoch: int | None = None
     epochs: int | None = None
     network: str | None = None
-    """While evaluating: which one is measured, and how."""
+    """During an evaluation: the network that is being evaluated."""
     measure: str | None = None
+    """During an evaluation: the measure that is being evaluated."""
     eta_seconds: float | None = None
 
 
@@ -94,12 +97,10 @@ class StatusChange(ResponseBody):
 
 
 class JobSummaryResponse(ResponseBody):
-    """A job as lists show it."""
+    """A job in a list, without its spec and status history."""
 
     id: str
-    kind: Literal[
-        "distillation", "adversarial_training", "evaluation", "import_model", "import_dataset"
-    ]
+    kind: JobKind
     name: str | None
     metadata: dict[str, str]
     status: Status
@@ -107,43 +108,45 @@ class JobSummaryResponse(ResponseBody):
     phase: Phase | None
     progress: JobProgress | None
     pending_reason: str | None
-    """Why a queued job waits, beyond its turn, or a paused one; that no worker can take it is said for a single job only."""
+    """Why a queued job waits beyond its turn, or why a job is paused. Whether any worker can take
+    it is only reported for a single job."""
     attempt: int
     worker: str | None
     student: str | None
-    """Architecture."""
+    """Architecture of the student."""
     method: str | None
     dataset: str | None
-    """As it was named at submission."""
+    """Id or name, as in the submitted spec."""
     dataset_id: str | None
     teacher_id: str | None
     results: dict[str, dict[str, float]] | None
-    """By network (best, last; model, of an evaluation) and measure, as far as measured: accuracies in [0, 1] (clean, pgd, cw,
-    autoattack, held_out_robust), and numbers of analyses in units of their own."""
+    """By network (best and last; model for an evaluation) and by measure, as far as evaluated:
+    accuracies in [0, 1] (clean, pgd, cw, autoattack, held_out_robust), and findings of analyses in
+    units of their own."""
     failure: Failure | None
     model_id: str | None
-    """The published student (the best checkpoint), ready to be a teacher."""
+    """The published student (the best checkpoint), which can be used as a teacher."""
     sweep_id: str | None
-    """The sweep that it is part of."""
+    """The sweep that the job belongs to."""
     sweep_line: str | None
-    """Its line in that one's table."""
+    """The job's line in the table of the sweep."""
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
     deleted_at: Time | None = None
-    """Only in the answer to a DELETE."""
+    """Only in the response to a DELETE."""
 
 
 class JobResponse(JobSummaryResponse):
     queue_position: int | None
-    """1: next; null unless queued."""
+    """1 for the job that is next; null unless queued."""
     spec: JobSpec
-    """Fully resolved."""
+    """With all defaults resolved."""
     status_history: list[StatusChange]
 
 
 class Estimate(ResponseBody):
-    """None where nothing is trained."""
+    """What a job will cost, as far as its spec tells. Null where nothing is trained."""
 
     steps_per_epoch: int | None = None
     steps: int | None = None
@@ -153,14 +156,15 @@ class Estimate(ResponseBody):
     student_parameters: int | None = None
     checkpoint_bytes: int | None = None
     network_passes: int
-    """About how many forward passes of student or teacher on one image, over the whole job: the measure of its cost."""
+    """Approximate number of forward passes of one image through student or teacher, over the whole
+    job: the unit of its cost."""
 
 
 class DryRunResponse(ResponseBody):
-    """What POST /v1/jobs?dry_run=true answers: nothing is stored."""
+    """The response to POST /v1/jobs?dry_run=true, which stores nothing."""
 
     spec: ResolvedSpec
-    """Fully resolved."""
+    """With all defaults resolved."""
     dataset_id: str
     teacher_id: str | None
     estimate: Estimate
@@ -170,34 +174,35 @@ class SweepSummaryResponse(ResponseBody):
     id: str
     name: str | None
     size: int
-    """How many jobs it has."""
+    """Number of jobs."""
     jobs: dict[Status, int]
-    """How many of them are in each state."""
+    """Number of jobs by status."""
     terminal: bool
-    """Whether all of them have ended."""
+    """Whether all jobs have ended."""
     created_at: Time
 
 
 class SweepResponse(SweepSummaryResponse):
     spec: SweepSpec
-    """As it was sent; the jobs' own specs are fully resolved."""
+    """As submitted; the specs of its jobs have all defaults resolved."""
 
 
 class SweepDryRunJob(ResponseBody):
     line: str
-    """Its line in the table."""
+    """The job's line in the table of the sweep."""
     title: str
     """Line and seed."""
     spec: ResolvedSpec
-    """Fully resolved."""
+    """With all defaults resolved."""
 
 
 class SweepDryRunResponse(ResponseBody):
-    """What POST /v1/sweeps?dry_run=true answers: nothing is stored."""
+    """The response to POST /v1/sweeps?dry_run=true, which stores nothing."""
 
     jobs: list[SweepDryRunJob]
     network_passes: int
-    """Of all jobs: forward passes of one image through one network, the measure of the cost."""
+    """Approximate number of forward passes of one image through one network, over all jobs: the
+    unit of their cost."""
 
 
 class EventResponse(ResponseBody):
@@ -212,7 +217,7 @@ class EventResponse(ResponseBody):
 class MetricSeries(ResponseBody):
     name: str
     points: list[tuple[int, float]]
-    """(step, value), by step."""
+    """Pairs (step, value), in order of step."""
 
 
 class MetricsResponse(ResponseBody):
@@ -228,7 +233,7 @@ class ArtifactResponse(ResponseBody):
     step: int | None
     created_at: Time
     url: str
-    """Where to download it: this API's path."""
+    """Path of this API from which to download it."""
 
 
 class ModelResponse(ResponseBody):
@@ -239,16 +244,17 @@ class ModelResponse(ResponseBody):
     description: ModelDescription
     parameters: int | None
     problem: dict[str, Any] | None
-    """Why it was refused: code and detail."""
+    """Why the import was refused: code and detail."""
     report: dict[str, Any] | None
-    """What the importer renamed and dropped."""
+    """What the import renamed and dropped."""
     source_job_id: str | None
+    """The job whose student it is."""
     import_job_id: str | None
     size: int | None
     sha256: str | None
     created_at: Time
     deleted_at: Time | None = None
-    """Only in the answer to a DELETE."""
+    """Only in the response to a DELETE."""
 
 
 class DatasetResponse(ResponseBody):
@@ -258,17 +264,18 @@ class DatasetResponse(ResponseBody):
     source: str
     description: DatasetDescription | None
     image_size: int | None = None
-    """As it was asked for, like `classes` and `every`."""
+    """As requested, like `classes` and `every`."""
     classes: list[ClassName] | None = None
     every: int | None = None
     problem: dict[str, Any] | None
+    """Why the import was refused: code and detail."""
     report: dict[str, Any] | None
     import_job_id: str | None
     size: int | None
     sha256: str | None
     created_at: Time
     deleted_at: Time | None = None
-    """Only in the answer to a DELETE."""
+    """Only in the response to a DELETE."""
 
 
 class ArchitectureResponse(ResponseBody):
@@ -278,8 +285,9 @@ class ArchitectureResponse(ResponseBody):
     smallest_side: int
     features: int | None
     parameters_10_classes: int | None
+    """Number of parameters with 10 classes."""
     settings: dict[str, Any]
-    """JSON Schema."""
+    """JSON Schema of the architecture's settings."""
 
 
 class MethodResponse(ResponseBody):
@@ -287,27 +295,28 @@ class MethodResponse(ResponseBody):
     kind: Literal["distillation", "adversarial_training"]
     summary: str
     settings: dict[str, Any]
-    """JSON Schema."""
+    """JSON Schema of the method's settings."""
 
 
 class WorkerResponse(ResponseBody):
     name: str
     version: str
-    """Of the program."""
+    """Version of the program."""
     protocol: int
-    """It takes no job of a newer one."""
+    """The worker claims no job of a newer protocol."""
     slots: int
-    """How many jobs it runs at a time, at most."""
+    """Maximum number of jobs that it runs at a time."""
     running: int
-    """How many it holds now, of all projects."""
+    """Number of jobs that it runs now, of all projects."""
     draining: bool
-    """It claims nothing until it is undrained."""
+    """Whether it has been told to claim no jobs."""
     trouble: str | None
-    """Why it claims nothing though it is not draining."""
+    """Why it claims no jobs although it is not draining."""
     alive: bool
-    """It was seen within its lease."""
+    """Whether its last heartbeat is more recent than its lease is long."""
     started_at: Time
     seen_at: Time
+    """Time of its last heartbeat."""
 
 
 class KeyResponse(ResponseBody):
@@ -322,7 +331,8 @@ class KeyResponse(ResponseBody):
 
 class NewKeyResponse(KeyResponse):
     secret: str | None
-    """Shown once: null where the answer to a repeated request is replayed."""
+    """The API key itself. It is shown once: null where the response is a replay of an earlier
+    one."""
 
 
 class ProjectResponse(ResponseBody):
@@ -333,29 +343,29 @@ class ProjectResponse(ResponseBody):
 
 class NewProjectResponse(ProjectResponse):
     key: NewKeyResponse
-    """Its first key, with every scope in it."""
+    """Its first API key, with the scopes read, submit and admin."""
 
 
-class AuditLineResponse(ResponseBody):
-    """A change, or a request that was refused."""
+class AuditEntryResponse(ResponseBody):
+    """An entry of the audit log: a change, or a request that was refused."""
 
     id: str
     at: Time
     key_id: str | None
-    """Null where no valid key was sent, and for what a worker refused."""
+    """Null where no valid API key was sent, and for an import that a worker refused."""
     action: str
-    """Method and route, or the kind of import that a worker refused."""
+    """Method and route of the request, or the kind of import that a worker refused."""
     target: str | None
-    """What it was about: an id, or the path where there is none."""
+    """Id or name of what the request was about, or the path where it names nothing."""
     status: int
     code: str | None
-    """Of the problem document."""
+    """Code of the problem document."""
     address: str | None
-    """The caller's; of IPv6 the network."""
+    """IP address of the caller; for IPv6 its /64 network."""
     request_id: str
-    """Of an import: its job."""
+    """For an import that a worker refused: the id of its job."""
     times: int
-    """How many alike there had been within the hour: many refusals leave few lines."""
+    """Number of equal refusals within the hour: only the 1st, 2nd, 4th, 8th … get an entry."""
 
 
 class Health(ResponseBody):
@@ -368,10 +378,12 @@ class Readiness(ResponseBody):
     objects: Literal["ok"]
 
 
-# -- small bodies
+# -- request bodies
 
 
 class RequestBody(BaseModel):
+    """Base of request bodies: unknown fields and converted types are errors."""
+
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
@@ -394,7 +406,7 @@ class CreateProjectRequest(RequestBody):
 
 
 class CreateModelRequest(RequestBody):
-    """A network whose weights will be uploaded to /v1/models/{id}/content."""
+    """Describes a model whose weights will be uploaded to /v1/models/{id}/content."""
 
     name: Name
     network: Network
@@ -403,16 +415,17 @@ class CreateModelRequest(RequestBody):
     height: int = Field(default=32, ge=8, le=512)
     width: int = Field(default=32, ge=8, le=512)
     sha256: Sha256 | None = None
-    """Of the file that will be uploaded; checked while it streams in."""
+    """SHA-256 of the file that will be uploaded, checked as it arrives."""
 
 
-class CreateDatasetRequest(Reading):
-    """A data set from the operator's data folder, one that the worker downloads, or (with neither) one whose archive
-    will be uploaded to /v1/datasets/{id}/content."""
+class CreateDatasetRequest(ImportOptions):
+    """A data set from the operator's data folder (`folder`), one that a worker downloads
+    (`download`), or, with neither, one whose archive will be uploaded to
+    /v1/datasets/{id}/content."""
 
     name: Name
     folder: Name | None = None
     """Name of an entry in the operator's data folder."""
     download: Literal["cifar10", "cifar100"] | None = None
     sha256: Sha256 | None = None
-    """Of the archive that will be uploaded; checked while it streams in."""
+    """SHA-256 of the archive that will be uploaded, checked as it arrives."""

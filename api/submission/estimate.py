@@ -1,109 +1,86 @@
-"""What a job will cost, as far as its spec tells: steps, images, and passes of the networks, which depend on no machine."""
+"""Estimate what a job will cost: steps, images, and passes of the networks.
+
+None of these depends on the machine. What a method, an attack or an analysis costs is declared by
+its settings (core/jobspec).
+"""
 
 from api.representation import schemas
 from api.submission.prepare import PreparedJob
 from core.jobspec import compatibility
-from core.jobspec.evaluation import (
-    SELECTION_STEPS,
-    Analysis,
-    AutoAttack,
-    Calibration,
-    Evaluation,
-    GradientMasking,
-    RadiusSweep,
-    Transfer,
-    VarianceGap,
-)
-from core.jobspec.job import DistillationSpec, EvaluationJobSpec, TrainingSpec
+from core.jobspec.evaluation import SELECTION_STEPS
 from core.jobspec.network import ARCHITECTURES
-from core.jobspec.training.adversary import PgdSettings
+from core.jobspec.resolved import (
+    ResolvedDistillationSpec,
+    ResolvedEvaluation,
+    ResolvedEvaluationJobSpec,
+    ResolvedTrainingSpec,
+)
 
 COPIES_IN_CHECKPOINT = 3
 """Student, best student so far, momentum: each as large as the network."""
-PGD_20 = 20
-"""Passes of the attack that most analyses are taken under."""
+BYTES_PER_PARAMETER = 4
 
 
-def estimate_cost(ready: PreparedJob) -> schemas.Estimate:
-    """What the job will cost, as far as its spec tells."""
-    spec, data = ready.spec, ready.description
-    test_images = min(spec.evaluation.limit or data.test_images, data.test_images)
-    final = _attack_passes(spec.evaluation, test_images)
-    analyses = _analysis_passes(spec.evaluation, test_images)
-    if isinstance(spec, EvaluationJobSpec):
-        return schemas.Estimate(test_images=test_images, network_passes=final + analyses)
-    steps, held_out = (
-        compatibility.steps_per_epoch(spec, data),
-        compatibility.held_out_images(spec, data),
+def estimate_cost(job: PreparedJob) -> schemas.Estimate:
+    spec = job.spec
+    dataset = job.dataset
+    test_images = min(spec.evaluation.limit or dataset.test_images, dataset.test_images)
+    attack_passes = _attack_passes(spec.evaluation, test_images)
+    analysis_passes = _analysis_passes(spec.evaluation, test_images)
+    if isinstance(spec, ResolvedEvaluationJobSpec):
+        return schemas.Estimate(
+            test_images=test_images, network_passes=attack_passes + analysis_passes
+        )
+    steps_per_epoch = compatibility.steps_per_epoch(spec, dataset)
+    held_out = compatibility.held_out_images(spec, dataset)
+    train_images = min(spec.data.limit or dataset.train_images, dataset.train_images) - held_out
+    architecture = ARCHITECTURES[spec.student.architecture]
+    parameters = architecture.count_parameters(dataset.classes, spec.student)
+    checkpoint_bytes = None
+    if parameters is not None:
+        checkpoint_bytes = parameters * BYTES_PER_PARAMETER * COPIES_IN_CHECKPOINT
+    # The attacks run on two networks: the student of the best epoch and that of the last.
+    passes = (
+        _training_passes(spec, steps_per_epoch)
+        + _selection_passes(spec, held_out)
+        + 2 * attack_passes
+        + analysis_passes
     )
-    parameters = ARCHITECTURES[spec.student.architecture].parameters(data.classes, spec.student)
     return schemas.Estimate(
-        steps_per_epoch=steps,
-        steps=steps * spec.schedule.epochs,
-        training_images=min(spec.data.limit or data.train_images, data.train_images) - held_out,
+        steps_per_epoch=steps_per_epoch,
+        steps=steps_per_epoch * spec.schedule.epochs,
+        training_images=train_images,
         held_out_images=held_out,
         test_images=test_images,
         student_parameters=parameters,
-        checkpoint_bytes=None if parameters is None else parameters * 4 * COPIES_IN_CHECKPOINT,
-        network_passes=_training_passes(spec, steps)
-        + _selection_passes(spec, held_out)
-        + 2 * final
-        + analyses,
+        checkpoint_bytes=checkpoint_bytes,
+        network_passes=passes,
     )
 
 
-def _training_passes(spec: TrainingSpec, steps_per_epoch: int) -> int:
-    """The adversary's, and those of the loss: the distillation methods differ by one or two of these."""
-    adversary = spec.adversary.steps if isinstance(spec.adversary, PgdSettings) else 1
-    through_both = spec.method.name == "adaad" or getattr(spec.method, "adaptive", False)
-    loss = (
-        5
-        if isinstance(spec, DistillationSpec)
-        else 3
-        if spec.method.name in {"trades", "score"}
-        else 1
-    )
-    passes = adversary * (2 if through_both else 1) + loss
-    passes += 4 if isinstance(spec, DistillationSpec) and spec.igdm is not None else 0
-    passes += 2 if spec.awp is not None else 0
+def _training_passes(spec: ResolvedTrainingSpec, steps_per_epoch: int) -> int:
+    """Return the passes of the adversary and of the loss."""
+    attacked_networks = 2 if spec.method.attacks_teacher else 1
+    passes = spec.adversary.gradient_steps * attacked_networks + spec.method.loss_passes
+    if isinstance(spec, ResolvedDistillationSpec) and spec.igdm is not None:
+        passes += spec.igdm.loss_passes
+    if spec.awp is not None:
+        passes += spec.awp.loss_passes
     return passes * spec.schedule.epochs * steps_per_epoch * spec.schedule.batch_size
 
 
-def _selection_passes(spec: TrainingSpec, held_out: int) -> int:
-    times = -(-spec.schedule.epochs // spec.evaluation.every_epochs)
-    return times * held_out * (SELECTION_STEPS + 2)
+def _selection_passes(spec: ResolvedTrainingSpec, held_out: int) -> int:
+    """Return the passes of the attacks on held-out images that choose the best epoch."""
+    evaluations = -(-spec.schedule.epochs // spec.evaluation.every_epochs)
+    return evaluations * held_out * (SELECTION_STEPS + 2)
 
 
-def _attack_passes(evaluation: Evaluation, test_images: int) -> int:
-    """Of one network; AutoAttack's as if every image stood to the end."""
-    passes = 1
-    for attack in evaluation.attacks:
-        if isinstance(attack, AutoAttack):
-            gradients = {"apgd-ce": 1, "apgd-t": 9, "fab-t": 9, "square": 0}
-            passes += sum(gradients[stage] * attack.iterations for stage in attack.stages)
-            passes += attack.queries if "square" in attack.stages else 0
-        else:
-            passes += attack.steps * getattr(attack, "restarts", 1) + 1
-    return test_images * passes
+def _attack_passes(evaluation: ResolvedEvaluation, test_images: int) -> int:
+    """Return the passes on one network, as if no attack broke an image before its end."""
+    clean = 1
+    return test_images * (clean + sum(attack.network_passes for attack in evaluation.attacks))
 
 
-def _analysis_passes(evaluation: Evaluation, test_images: int) -> int:
-    """Of the network and, where one is compared with, of the reference: counted as if there were one."""
-    return test_images * sum(_passes_of(analysis) for analysis in evaluation.analyses)
-
-
-def _passes_of(analysis: Analysis) -> int:
-    """On each test image; Grad-CAM and the spectra look at a fixed few."""
-    match analysis:
-        case RadiusSweep(radii=radii, steps=steps):
-            return len(radii or ()) * (steps + 1)
-        case VarianceGap(radii=radii):
-            return 2 * len(radii or ()) * (PGD_20 + 2)
-        case Calibration():
-            return PGD_20 + 2
-        case Transfer():
-            return 2 * PGD_20 + 3
-        case GradientMasking(queries=queries):
-            return queries + 12 * PGD_20
-        case _:
-            return 0
+def _analysis_passes(evaluation: ResolvedEvaluation, test_images: int) -> int:
+    """Return the passes on the network and its reference, as if there always were a reference."""
+    return test_images * sum(analysis.network_passes for analysis in evaluation.analyses)

@@ -1,45 +1,43 @@
-"""From what a caller sent to a job that a worker can carry out, or to every reason why none could."""
+"""From a submitted spec to a job that a worker can run, or to every reason why none could."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from api.http.idempotency import Once
 from api.http.validation import invalid_body
-from core import queue
 from core.errors import FieldError, Invalid, NotFound
 from core.jobspec import compatibility, defaults
 from core.jobspec.data import DatasetDescription
 from core.jobspec.job import (
     DistillationSpec,
     EvaluationJobSpec,
-    ImportDatasetSpec,
-    ImportModelSpec,
     SubmittedSpec,
     TrainingSpec,
     parse_submitted,
 )
 from core.jobspec.resolved import ResolvedSpec
-from core.settings import Settings
-from core.store import datasets, jobs, models
+from core.store import datasets, models, uploaded_items
 from core.store.database import tables
 
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """A job that fits together, fully resolved."""
+    """A spec whose parts fit together, fully resolved, and the ids of the inputs that it names."""
 
     spec: ResolvedSpec
     dataset_id: str
     teacher_id: str | None
-    description: DatasetDescription
+    """Of the reference, for an evaluation."""
+    dataset: DatasetDescription
 
 
 def validate_spec(body: dict[str, Any]) -> SubmittedSpec:
-    """A body that no endpoint has checked yet, as a spec. Raises Invalid with the fields that are wrong, as they are in it."""
+    """Validate a body that no endpoint's signature has validated.
+
+    Raises Invalid, with the path of every wrong field.
+    """
     try:
         return parse_submitted(body)
     except ValidationError as error:
@@ -47,131 +45,105 @@ def validate_spec(body: dict[str, Any]) -> SubmittedSpec:
 
 
 def prepare_job(session: Session, project_id: str, spec: SubmittedSpec) -> PreparedJob:
-    """Look up what the spec names and check that all of it fits. Raises Invalid with every field that is wrong."""
-    wrong: list[FieldError] = []
-    found = InputResolver(session, project_id, wrong)
-    dataset = found.dataset(spec.data.dataset, ("data", "dataset"))
-    description = None if dataset is None else datasets.describe(dataset)
+    """Look up the inputs that the spec names, check that all parts fit, and resolve its defaults.
+
+    Raises Invalid (code ``job_cannot_run``) with everything that is wrong.
+    """
+    inputs = InputResolver(session, project_id)
+    row = inputs.dataset(spec.data.dataset, ("data", "dataset"))
+    dataset = None if row is None else datasets.describe(row)
     if isinstance(spec, EvaluationJobSpec):
-        spec, teacher_id = _prepare_evaluation(found, spec, description)
+        spec, teacher_id = _prepare_evaluation(inputs, spec, dataset)
     else:
-        spec, teacher_id = _prepare_training(found, spec, description)
-    if wrong or dataset is None or description is None:
-        raise Invalid(
-            "This job could not run: " + " ".join(error.message for error in wrong),
-            wrong,
-            code="job_cannot_run",
-        )
-    return PreparedJob(defaults.resolve(spec, description), dataset.id, teacher_id, description)
+        spec, teacher_id = _prepare_training(inputs, spec, dataset)
+    if inputs.errors or row is None or dataset is None:
+        message = "This job could not run: " + " ".join(error.message for error in inputs.errors)
+        raise Invalid(message, inputs.errors, code="job_cannot_run")
+    return PreparedJob(defaults.resolve(spec, dataset), row.id, teacher_id, dataset)
 
 
 class InputResolver:
-    """What a spec names, by the project's rows; what is not there, or not ready, is added to ``wrong``."""
+    """Looks up models and data sets by the names in a spec, and collects errors of any kind."""
 
-    def __init__(self, session: Session, project_id: str, wrong: list[FieldError]) -> None:
-        self.session, self.project_id, self.wrong = session, project_id, wrong
+    def __init__(self, session: Session, project_id: str) -> None:
+        self.session = session
+        self.project_id = project_id
+        self.errors: list[FieldError] = []
 
-    def dataset(self, name: str, path: tuple[str, ...]) -> tables.DatasetRow | None:
+    def dataset(self, reference: str, path: tuple[str, ...]) -> tables.DatasetRow | None:
+        """Return the ready data set; otherwise add an error for ``path`` and return None."""
         try:
-            row = datasets.get(self.session, self.project_id, name)
+            row = uploaded_items.get(self.session, tables.DatasetRow, self.project_id, reference)
         except NotFound as error:
-            self.wrong.append(FieldError(path, error.message))
+            self.errors.append(FieldError(path, error.message))
             return None
         if row.status != "ready":
-            message = f"Data set {row.name!r} cannot be used: it is {row.status.replace('_', ' ')}."
-            self.wrong.append(FieldError(path, message))
+            status = row.status.replace("_", " ")
+            message = f"Data set {row.name!r} cannot be used: it is {status}."
+            self.errors.append(FieldError(path, message))
             return None
         return row
 
-    def model(self, name: str | None, field: str) -> tables.ModelRow | None:
-        if name is None:
+    def model(self, reference: str | None, field: str) -> tables.ModelRow | None:
+        """Return the ready model; otherwise add an error for ``field`` and return None.
+
+        A reference of None names no model, which is no error.
+        """
+        if reference is None:
             return None
         try:
-            return models.usable(self.session, self.project_id, name, field)
+            return models.find_usable(self.session, self.project_id, reference, field)
         except Invalid as error:
-            self.wrong += error.errors
+            self.errors += error.errors
             return None
 
 
 def _prepare_training(
-    found: InputResolver, spec: TrainingSpec, dataset: DatasetDescription | None
+    inputs: InputResolver, spec: TrainingSpec, dataset: DatasetDescription | None
 ) -> tuple[TrainingSpec, str | None]:
-    """The spec with the ids of what it names beside teacher and data set, and the teacher's id."""
-    teacher = found.model(spec.teacher, "teacher") if isinstance(spec, DistillationSpec) else None
-    start = found.model(spec.start_from, "start_from")
-    extra = (
-        None
-        if spec.data.extra is None
-        else found.dataset(spec.data.extra.dataset, ("data", "extra", "dataset"))
-    )
+    """Return the spec with the ids of its extra data set and start model, and the teacher's id."""
+    teacher = inputs.model(spec.teacher, "teacher") if isinstance(spec, DistillationSpec) else None
+    start = inputs.model(spec.start_from, "start_from")
+    extra = None
+    if spec.data.extra is not None:
+        extra = inputs.dataset(spec.data.extra.dataset, ("data", "extra", "dataset"))
     if dataset is not None:
-        found.wrong += compatibility.problems(
+        inputs.errors += compatibility.training_problems(
             spec, dataset, None if teacher is None else models.describe(teacher)
         )
         if start is not None:
-            found.wrong += compatibility.start_misfits(spec, dataset, models.describe(start))
+            inputs.errors += compatibility.start_from_problems(
+                spec, dataset, models.describe(start)
+            )
         if extra is not None:
-            found.wrong += compatibility.extra_misfits(
+            inputs.errors += compatibility.extra_data_problems(
                 spec.data.dataset, dataset, extra.name, datasets.describe(extra)
             )
     if extra is not None and spec.data.extra is not None:
-        named = spec.data.extra.model_copy(update={"dataset": extra.id})
-        spec = spec.model_copy(update={"data": spec.data.model_copy(update={"extra": named})})
+        extra_data = spec.data.extra.model_copy(update={"dataset": extra.id})
+        data = spec.data.model_copy(update={"extra": extra_data})
+        spec = spec.model_copy(update={"data": data})
     if start is not None:
         spec = spec.model_copy(update={"start_from": start.id})
     return spec, None if teacher is None else teacher.id
 
 
 def _prepare_evaluation(
-    found: InputResolver, spec: EvaluationJobSpec, dataset: DatasetDescription | None
+    inputs: InputResolver, spec: EvaluationJobSpec, dataset: DatasetDescription | None
 ) -> tuple[EvaluationJobSpec, str | None]:
-    """The spec with the model's id, and the reference's id."""
-    model, reference = found.model(spec.model, "model"), found.model(spec.reference, "reference")
+    """Return the spec with the id of its model, and the reference's id."""
+    model = inputs.model(spec.model, "model")
+    reference = inputs.model(spec.reference, "reference")
     if dataset is not None:
         for row, field in ((model, "model"), (reference, "reference")):
             if row is not None:
-                found.wrong += compatibility.model_misfits(
+                inputs.errors += compatibility.model_problems(
                     spec.data.dataset, dataset, models.describe(row), (field,)
                 )
-        found.wrong += compatibility.test_misfits(spec.data.dataset, dataset)
-    found.wrong += compatibility.evaluation_misfits(
+        inputs.errors += compatibility.missing_test_image_problems(spec.data.dataset, dataset)
+    inputs.errors += compatibility.evaluation_problems(
         spec.evaluation, spec.radius, spec.reference is not None
     )
     if model is not None:
         spec = spec.model_copy(update={"model": model.id})
     return spec, None if reference is None else reference.id
-
-
-def submit(
-    session: Session, once: Once, settings: Settings, project_id: str, spec: SubmittedSpec
-) -> tables.JobRow:
-    """Checked and queued."""
-    return queue_job(session, once, settings, project_id, prepare_job(session, project_id, spec))
-
-
-def queue_job(
-    session: Session,
-    once: Once,
-    settings: Settings,
-    project_id: str,
-    ready: PreparedJob,
-    place: jobs.SweepPosition | None = None,
-) -> tables.JobRow:
-    """A queued job; the workers hear of it after the commit."""
-    job = jobs.submit(
-        session,
-        project_id,
-        ready.spec,
-        dataset_id=ready.dataset_id,
-        teacher_id=ready.teacher_id,
-        position=place,
-    )
-    once.afterwards(partial(queue.wake_workers, settings, job.id))
-    return job
-
-
-def submit_import(
-    session: Session, project_id: str, spec: ImportModelSpec | ImportDatasetSpec, name: str
-) -> tables.JobRow:
-    """The job that opens an upload, in the transaction of the row that it is for. Hint after the commit."""
-    return jobs.submit(session, project_id, spec, name=f"import {name}")

@@ -1,4 +1,4 @@
-"""Large bodies on their way to the object store: looked at, counted, hashed and passed on, never held."""
+"""Large bodies, streamed to the object store: checked, counted and hashed, never all in memory."""
 
 import math
 import threading
@@ -15,12 +15,13 @@ from core.errors import Conflict, Refused, TooLarge, Unavailable
 from core.store.objects.store import Objects, upload_key
 
 SIGNATURE_BYTES = 512
+"""Enough to recognize the format by."""
 PATIENCE_SECONDS = 60.0
 MIN_BYTES_PER_SECOND = 10_000
-"""After ``PATIENCE_SECONDS``, on average over the whole upload."""
+"""On average over the whole upload, after ``PATIENCE_SECONDS``."""
 PROGRESS_SECONDS = 60.0
 
-_under_way: set[str] = set()
+_active_uploads: set[str] = set()
 _lock = threading.Lock()
 
 
@@ -31,66 +32,73 @@ async def store_body(
     *,
     limit: int,
     sha256: str | None,
-    sniff: Callable[[bytes], object],
-    moves: Callable[[], None],
+    check_signature: Callable[[bytes], object],
+    on_progress: Callable[[], None],
 ) -> tuple[int, str]:
-    """Store the body under ``owner_id``'s upload key; its size and SHA-256. ``moves`` is told each minute that it does.
+    """Store the body under the upload key of ``owner_id``; return its size in bytes and SHA-256.
 
-    Raises, with nothing kept: Refused for a format that ``sniff`` refuses, for no content, and for another SHA-256 than the
-    declared one; TooLarge, TooSlow, Unsupported; Conflict while another upload of the same thing runs here.
+    ``limit`` in bytes; ``sha256``: the declared one; ``check_signature`` is given the first bytes;
+    ``on_progress`` is called about once a minute while bytes arrive.
+
+    Raises, and stores nothing: Refused for a format that ``check_signature`` refuses, for an empty
+    body, and for a SHA-256 other than the declared one; TooLarge; RequestTimeout;
+    UnsupportedMediaType; Conflict while this process receives another upload of the same owner.
     """
     _check_headers(request, limit)
-    with _alone(owner_id):
-        first, rest = await _beginning(_chunks(request))
-        sniff(first[:SIGNATURE_BYTES])
+    with _exclusive(owner_id):
+        first, remaining = await _read_signature(_chunks(request))
+        check_signature(first[:SIGNATURE_BYTES])
         key = upload_key(owner_id)
         size, digest = await to_thread.run_sync(
             objects.put_stream,
             key,
-            _telling(moves, _from_thread(first, rest)),
+            _reporting(on_progress, _chunks_in_thread(first, remaining)),
             limit,
+            # Threads of their own: slow uploads must not take those that other requests need.
             limiter=request.app.state.upload_threads,
         )
         if sha256 is not None and digest != sha256:
             await to_thread.run_sync(objects.delete, key)
-            message = f"The bytes that arrived have SHA-256 {digest}; {sha256} was declared. Nothing was kept."
-            raise Refused(message, code="hash_mismatch")
+            raise Refused(
+                f"The bytes that arrived have SHA-256 {digest}, but {sha256} was declared. "
+                "Nothing was stored.",
+                code="hash_mismatch",
+            )
     return size, digest
 
 
 def _check_headers(request: Request, limit: int) -> None:
-    kind = (
-        request.headers.get("content-type", "application/octet-stream")
-        .partition(";")[0]
-        .strip()
-        .lower()
-    )
-    if kind != "application/octet-stream":
+    header = request.headers.get("content-type", "application/octet-stream")
+    media_type = header.partition(";")[0].strip().lower()
+    if media_type != "application/octet-stream":
         raise UnsupportedMediaType(
-            f"The body must be application/octet-stream; Content-Type says {kind[:100]!r}."
+            "The body must be application/octet-stream; "
+            f"the Content-Type header is {media_type[:100]!r}."
         )
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) > limit:
-        raise TooLarge(f"The upload has {declared[:20]} bytes; at most {limit} are taken.")
+        raise TooLarge(f"The upload has {declared[:20]} bytes; at most {limit} are allowed.")
 
 
 @contextmanager
-def _alone(owner_id: str) -> Iterator[None]:
-    """Two uploads at once would each replace the other's bytes."""
+def _exclusive(owner_id: str) -> Iterator[None]:
+    """Raises Conflict: two uploads at once would each replace the other's bytes."""
     with _lock:
-        if owner_id in _under_way:
+        if owner_id in _active_uploads:
             raise Conflict(
                 "Another upload of the same content is under way.", code="upload_in_progress"
             )
-        _under_way.add(owner_id)
+        _active_uploads.add(owner_id)
     try:
         yield
     finally:
-        _under_way.discard(owner_id)
+        _active_uploads.discard(owner_id)
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    began, had = time.monotonic(), 0
+    """Yield the body's chunks. Raises RequestTimeout where it stalls or is too slow on average."""
+    start = time.monotonic()
+    received = 0
     stream = request.stream()
     while True:
         try:
@@ -100,15 +108,17 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
             return
         except TimeoutError as error:
             raise RequestTimeout(f"Nothing arrived for {PATIENCE_SECONDS:.0f} s.") from error
-        had += len(chunk)
-        if had < (time.monotonic() - began - PATIENCE_SECONDS) * MIN_BYTES_PER_SECOND:
-            raise RequestTimeout(f"The upload is slower than {MIN_BYTES_PER_SECOND} bytes per second.")
+        received += len(chunk)
+        if received < (time.monotonic() - start - PATIENCE_SECONDS) * MIN_BYTES_PER_SECOND:
+            raise RequestTimeout(
+                f"The upload is slower than {MIN_BYTES_PER_SECOND} bytes per second."
+            )
         if chunk:
             yield chunk
 
 
-async def _beginning(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
-    """Enough bytes to tell the format by, and the rest."""
+async def _read_signature(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """Return at least ``SIGNATURE_BYTES``, where there are so many, and the remaining chunks."""
     first = b""
     async for chunk in chunks:
         first += chunk
@@ -117,24 +127,25 @@ async def _beginning(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator
     return first, chunks
 
 
-def _from_thread(first: bytes, rest: AsyncIterator[bytes]) -> Iterator[bytes]:
-    """The same chunks for the thread that stores them; each is fetched only when it is wanted."""
+def _chunks_in_thread(first: bytes, remaining: AsyncIterator[bytes]) -> Iterator[bytes]:
+    """Yield the chunks in the thread that stores them; each is read only when it is asked for."""
     if first:
         yield first
-    while chunk := from_thread.run(_next, rest):
+    while chunk := from_thread.run(_next_chunk, remaining):
         yield chunk
 
 
-def _telling(moves: Callable[[], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
-    told_at = -math.inf
-    for chunk in chunks:
-        if time.monotonic() - told_at >= PROGRESS_SECONDS:
-            with suppress(Unavailable):
-                moves()
-            told_at = time.monotonic()
-        yield chunk
-
-
-async def _next(chunks: AsyncIterator[bytes]) -> bytes:
-    """Empty at the end."""
+async def _next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
+    """Return the next chunk; an empty one at the end."""
     return await anext(chunks, b"")
+
+
+def _reporting(on_progress: Callable[[], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    reported_at = -math.inf
+    for chunk in chunks:
+        if time.monotonic() - reported_at >= PROGRESS_SECONDS:
+            # An upload outlasts an outage of the database: the next report says the same.
+            with suppress(Unavailable):
+                on_progress()
+            reported_at = time.monotonic()
+        yield chunk

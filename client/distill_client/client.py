@@ -222,7 +222,7 @@ class Distill:
         return parse_response(Metrics, self.transport.get(f"{_job_path(job_id)}/metrics", params))
 
     def report(self, job_id: str) -> dict[str, Any]:
-        """Return a job's report, as described by its JSON Schema in the service's API document."""
+        """Return a job's report, whose JSON Schema is at /v1/schemas/report."""
         response = self.transport.get(f"{_job_path(job_id)}/report", {"format": "json"})
         report: dict[str, Any] = response.json()
         return report

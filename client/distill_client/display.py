@@ -1,10 +1,10 @@
-"""How answers look on a terminal: tables, and one bar for each job that is watched."""
+"""Output on a terminal: text, tables, JSON, and a progress bar for each watched job."""
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -15,8 +15,10 @@ from rich.table import Table
 from distill_client.events import OnUpdate
 from distill_client.responses import Job
 
-WIDE = 240
-"""Columns where nobody looks: lines in a pipe or a log are not folded."""
+PIPE_COLUMNS = 240
+"""Width of tables in a pipe or a log, whose lines are not folded."""
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -26,126 +28,157 @@ def console(*, stderr: bool = False) -> Console:
         markup=False,
         emoji=False,
         highlight=False,
-        width=None if stream.isatty() else WIDE,
+        width=None if stream.isatty() else PIPE_COLUMNS,
     )
 
 
-def say(text: str) -> None:
-    print(clean(text))
+def echo(text: str) -> None:
+    """Print a result to standard output."""
+    print(printable(text))
 
 
-def tell(text: str) -> None:
-    """Beside the result: to standard error."""
-    print(clean(text), file=sys.stderr)
+def echo_stderr(text: str) -> None:
+    """Print a message that is not a result to standard error."""
+    print(printable(text), file=sys.stderr)
 
 
-def clean(text: str) -> str:
-    """Without characters that could steer the terminal."""
+def printable(text: str) -> str:
+    """Replace characters that could control the terminal."""
     return "".join(
-        letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text
+        character if character.isprintable() or character == "\n" else "\ufffd"
+        for character in text
     )
 
 
-def show_json(answer: BaseModel | Iterable[BaseModel]) -> None:
-    if isinstance(answer, BaseModel):
-        print(json.dumps(answer.model_dump(mode="json", by_alias=True), indent=2))
+# -- responses
+
+
+def show_json(responses: BaseModel | Iterable[BaseModel]) -> None:
+    value: Any
+    if isinstance(responses, BaseModel):
+        value = responses.model_dump(mode="json", by_alias=True)
     else:
-        print(
-            json.dumps([each.model_dump(mode="json", by_alias=True) for each in answer], indent=2)
-        )
+        value = [response.model_dump(mode="json", by_alias=True) for response in responses]
+    print(json.dumps(value, indent=2))
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    table = Table(
-        *(clean(column) for column in columns), box=None, pad_edge=False, padding=(0, 3, 0, 0)
-    )
+    headings = (printable(column) for column in columns)
+    table = Table(*headings, box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for row in rows:
-        table.add_row(*("" if cell is None else clean(str(cell)) for cell in row))
+        table.add_row(*("" if cell is None else printable(str(cell)) for cell in row))
     console().print(table)
 
 
-def show_markdown(text: str) -> None:
-    """As a page on a terminal, as it is where nobody looks."""
-    if sys.stdout.isatty():
-        console().print(Markdown(clean(text)))
+def show_list(
+    responses: Iterable[ModelT],
+    columns: Sequence[str],
+    row: Callable[[ModelT], Sequence[object]],
+    *,
+    as_json: bool,
+) -> None:
+    """Print responses as JSON, or as a table with a ``row`` for each."""
+    if as_json:
+        show_json(responses)
     else:
-        say(text)
+        show_table(columns, map(row, responses))
+
+
+def show_markdown(text: str) -> None:
+    """Render Markdown on a terminal; print it unchanged into a pipe."""
+    if sys.stdout.isatty():
+        console().print(Markdown(printable(text)))
+    else:
+        echo(text)
 
 
 def show_fields(fields: Mapping[str, object]) -> None:
-    """One `name  value` a line; what is not known is left out."""
+    """Print a line ``name  value`` for each field that is not None."""
     width = max(map(len, fields))
     for name, value in fields.items():
         if value is not None:
-            say(f"{name:<{width}}   {value}")
+            echo(f"{name:<{width}}   {value}")
 
 
-def percent(share: float | None) -> str:
+# -- values
+
+
+def format_percent(share: float | None) -> str:
+    """Return a share in [0, 1] as a percentage with two decimals."""
     return "" if share is None else f"{100 * share:.2f}"
 
 
-def minute(time: str | None) -> str:
-    """2026-01-31T12:34:56.789Z -> 2026-01-31 12:34."""
+def format_minute(time: str | None) -> str:
+    """Return a time to the minute: 2026-01-31T12:34:56.789Z -> 2026-01-31 12:34."""
     return "" if time is None else time[:16].replace("T", " ")
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units: 1 h 5 min, 3 min 20 s, 40 s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes} min"
-        if hours
-        else f"{minutes} min {rest} s"
-        if minutes
-        else f"{rest} s"
-    )
+    if hours:
+        return f"{hours} h {minutes} min"
+    if minutes:
+        return f"{minutes} min {rest} s"
+    return f"{rest} s"
 
 
-def shape(description: Mapping[str, Any] | None) -> str:
-    """Channels x height x width."""
-    return (
-        "x".join(str(description.get(key, "?")) for key in ("channels", "height", "width"))
-        if description
-        else ""
-    )
+def format_shape(description: Mapping[str, Any] | None) -> str | None:
+    """Return the shape of images, channels x height x width; None if it is not known."""
+    if not description:
+        return None
+    return "x".join(str(description.get(key, "?")) for key in ("channels", "height", "width"))
 
 
-# -- a job as it goes
+# -- progress
 
 
-def stage(job: Job) -> str:
-    """One line: what the job is doing."""
+def describe_status(job: Job) -> str:
+    """Return what a job is doing, in one line."""
     if job.status == "queued":
-        place = f"queued, number {job.queue_position} in line" if job.queue_position else "queued"
-        return f"{place}: {job.pending_reason}" if job.pending_reason else place
+        return _describe_queued(job)
     if job.status != "running" or job.phase is None:
         return job.status
     progress = job.progress
     if progress is None:
         return job.phase
-    epoch = (
-        f" epoch {progress.epoch}/{progress.epochs}," if progress.epoch and progress.epochs else ""
-    )
-    unit = " step" if epoch else ""
-    step = (
-        f"{unit} {progress.step}/{progress.of}" if progress.step is not None and progress.of else ""
-    )
-    left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
-    return f"{job.phase}{epoch}{step}{left}"
+    position = []
+    if progress.epoch and progress.epochs:
+        position.append(f"epoch {progress.epoch}/{progress.epochs}")
+    if progress.step is not None and progress.of:
+        unit = "step " if position else ""
+        position.append(f"{unit}{progress.step}/{progress.of}")
+    text = f"{job.phase} {', '.join(position)}".rstrip()
+    if progress.eta_seconds is not None:
+        text += f", {format_duration(progress.eta_seconds)} left"
+    return text
 
 
-class Watching:
-    """While open, every job that is followed has a bar; where there is no terminal, a line for each change of phase."""
+def _describe_queued(job: Job) -> str:
+    text = "queued"
+    if job.queue_position:
+        text += f", number {job.queue_position} in line"
+    if job.pending_reason:
+        text += f": {job.pending_reason}"
+    return text
+
+
+class ProgressDisplay:
+    """While open, shows a progress bar for each job.
+
+    Where standard error is not a terminal, prints a line for each change of phase instead.
+    """
 
     def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
+        self.is_terminal = sys.stderr.isatty()
         self.bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[stage]}", markup=False),
+            TextColumn("{task.fields[status]}", markup=False),
             console=console(stderr=True),
             transient=True,
-            disable=not self.live,
+            disable=not self.is_terminal,
         )
 
     def __enter__(self) -> Self:
@@ -160,23 +193,28 @@ class Watching:
     ) -> None:
         self.bars.stop()
 
-    def follow(self, title: str) -> OnUpdate:
-        """What to tell of every change of one job."""
-        bar = self.bars.add_task(clean(title), total=None, stage="")
-        seen = ""
+    def add(self, title: str) -> OnUpdate:
+        """Add a bar, and return the function that updates it from a job."""
+        bar = self.bars.add_task(printable(title), total=None, status="")
+        last_phase = ""
 
         def update(job: Job) -> None:
-            nonlocal seen
-            progress = job.progress
-            done, total = (
-                (progress.step or 0, progress.of) if progress else (0, 1 if job.terminal else None)
-            )
-            self.bars.update(
-                bar, completed=1 if job.terminal else done, total=total, stage=clean(stage(job))
-            )
-            now = job.phase or job.status
-            if not self.live and now != seen:
-                tell(f"{title}: {now}")
-            seen = now
+            nonlocal last_phase
+            completed, total = _progress_of(job)
+            status = printable(describe_status(job))
+            self.bars.update(bar, completed=completed, total=total, status=status)
+            phase = job.phase or job.status
+            if not self.is_terminal and phase != last_phase:
+                echo_stderr(f"{title}: {phase}")
+            last_phase = phase
 
         return update
+
+
+def _progress_of(job: Job) -> tuple[int, int | None]:
+    """Return completed and total units of a job's bar; the total is None if it is not known."""
+    if job.terminal:
+        return 1, 1
+    if job.progress is None:
+        return 0, None
+    return job.progress.step or 0, job.progress.of

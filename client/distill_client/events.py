@@ -61,10 +61,6 @@ def stream_events(transport: Transport, job_id: str, after: int = 0) -> Iterator
             if not backoff.wait(retry_after(error.response)):
                 require_success(error.response)
             continue
-        except httpx2.SSEError as error:
-            raise UnexpectedResponse(
-                f"The events of {job_id} are not an event stream: {error}"
-            ) from error
         except httpx2.TransportError as error:
             if not is_transient(error) or not backoff.wait():
                 raise transport.unreachable(error) from error
@@ -99,24 +95,27 @@ def _connect(transport: Transport, job_id: str, last: int) -> Iterator[Event | J
             response.read()
             raise _BusyError(response)
         require_success(response)
+        for item in _parse_stream(response, job_id):
+            if isinstance(item, Event):
+                if item.seq <= last:
+                    continue
+                last = item.seq
+            yield item
+
+
+def _parse_stream(response: httpx2.Response, job_id: str) -> Iterator[Event | Job]:
+    try:
         for message in httpx2.EventSource(response, max_event_size=None):
             # A message without data only says how long to wait before reconnecting.
-            if not message.data:
-                continue
-            item = _parse_message(message.event, message.data, job_id)
-            if isinstance(item, Job):
-                yield item
-            elif item.seq > last:
-                last = item.seq
-                yield item
-
-
-def _parse_message(event: str, data: str, job_id: str) -> Event | Job:
-    model = Job if event == "job" else Event
-    try:
-        return model.model_validate_json(data)
+            if message.data:
+                model = Job if message.event == "job" else Event
+                yield model.model_validate_json(message.data)
     except ValidationError as error:
         raise UnexpectedResponse(f"This client cannot read an event of {job_id}.") from error
+    except httpx2.SSEError as error:
+        raise UnexpectedResponse(
+            f"The events of {job_id} are not an event stream: {error}"
+        ) from error
 
 
 def wait_for_job(transport: Transport, job_id: str, on_update: OnUpdate) -> Job:

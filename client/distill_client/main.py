@@ -1,7 +1,7 @@
 """The ``distill`` command.
 
-Exit status: 0 done; 1 a watched job failed or was cancelled; 2 bad usage, or a request that was refused; 3 no answer from
-the service; 130 detached from a job that goes on.
+Exit status: 0 success; 1 a watched job failed or was cancelled; 2 wrong usage, or a request that
+the service refused; 3 no response from the service; 130 stopped watching a job that goes on.
 """
 
 from typing import Any
@@ -25,12 +25,15 @@ from distill_client.commands import (
     workers,
 )
 from distill_client.credentials import home
-from distill_client.display import tell
+from distill_client.display import echo_stderr
 from distill_client.errors import ClientError, DistillProblem, Unreachable
 
+EXIT_REFUSED = 2
+EXIT_UNREACHABLE = 3
 
-class OneEdge(TyperGroup):
-    """Every error becomes a sentence and an exit status here, and nowhere else."""
+
+class CommandGroup(TyperGroup):
+    """The only place where errors become a sentence and an exit status."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -38,31 +41,38 @@ class OneEdge(TyperGroup):
         except BrokenPipeError:
             raise
         except Unreachable as error:
-            tell(f"{error}\n`distill up` starts one on this machine; DISTILL_URL names another.")
-            raise typer.Exit(3) from error
+            echo_stderr(str(error))
+            echo_stderr(
+                "`distill up` starts a service on this machine; "
+                "DISTILL_URL is the address of another."
+            )
+            raise typer.Exit(EXIT_UNREACHABLE) from error
         except (ClientError, OSError) as error:
-            tell(str(error))
+            echo_stderr(str(error))
             if isinstance(error, DistillProblem):
-                explain(error)
-            raise typer.Exit(2) from error
+                print_advice(error)
+            raise typer.Exit(EXIT_REFUSED) from error
 
 
-def explain(problem: DistillProblem) -> None:
+def print_advice(problem: DistillProblem) -> None:
+    """Print what a user can do about a problem, where that is known."""
     if problem.status == 401:
-        tell(
-            f"The key is DISTILL_API_KEY, or for a service on this machine that in {home() / 'admin.key'} (see DISTILL_HOME)."
+        echo_stderr(
+            "The API key is taken from DISTILL_API_KEY or, for a service on this machine, from "
+            f"{home() / 'admin.key'} (see DISTILL_HOME)."
         )
     if problem.status >= 500 and problem.request_id:
-        tell(f"The service's log has more under {problem.request_id}.")
+        echo_stderr(f"The service's log has details under the request id {problem.request_id}.")
 
 
 app = typer.Typer(
-    cls=OneEdge,
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Adversarially robust knowledge distillation as a service. DISTILL_URL and DISTILL_API_KEY say which service; "
-    "without them it is the one that `distill up` started here.",
+    help="Adversarially robust knowledge distillation as a service. DISTILL_URL and "
+    "DISTILL_API_KEY select the service; the default is the one that `distill up` has started on "
+    "this machine.",
 )
 app.command()(up.up)
 app.command()(backup.backup)

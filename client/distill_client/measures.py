@@ -17,12 +17,14 @@ ACCURACIES = {
 }
 """Measures whose value is a share of all images, in [0, 1]."""
 
+TITLES = {**ACCURACIES, "grad_cam": "Grad-CAM", "per_class": "Class by class"}
+
 _OCCURRENCE = re.compile(r"_([0-9]+)$")
 """A job that runs an attack twice has the measures ``pgd`` and ``pgd_2``."""
 
 
 @dataclass(frozen=True)
-class Quantity:
+class MeasureUnit:
     """Title and unit of a number that is not an accuracy.
 
     ``scale`` converts the value in the response into ``unit``.
@@ -36,17 +38,17 @@ class Quantity:
         return f"{self.scale * value:.4g} {self.unit}".rstrip()
 
 
-QUANTITIES = {
-    "variance_gap_features": Quantity("Variance gap of features", "%"),
-    "variance_gap_gram": Quantity("Variance gap of Gram matrices", "%"),
-    "effective_rank_features": Quantity("Effective rank of the joint covariance"),
-    "effective_rank_gram": Quantity("Effective rank of the Gram matrix"),
-    "grad_cam_shift": Quantity("Change of Grad-CAM under attack, 0 to 1"),
-    "ece": Quantity("Expected calibration error, clean"),
-    "ece_adversarial": Quantity("Expected calibration error under PGD-20"),
-    "masking_square_drop": Quantity("What Square takes beyond APGD", "points", 100),
-    "masking_large_radius": Quantity("Accuracy at the largest radius", "%", 100),
-    "training_seconds_per_epoch": Quantity("Training time per epoch", "s"),
+NUMBERS = {
+    "variance_gap_features": MeasureUnit("Variance gap of features", "%"),
+    "variance_gap_gram": MeasureUnit("Variance gap of Gram matrices", "%"),
+    "effective_rank_features": MeasureUnit("Effective rank of the joint covariance"),
+    "effective_rank_gram": MeasureUnit("Effective rank of the Gram matrix"),
+    "grad_cam_shift": MeasureUnit("Change of Grad-CAM under attack, 0 to 1"),
+    "ece": MeasureUnit("Expected calibration error, clean"),
+    "ece_adversarial": MeasureUnit("Expected calibration error under PGD-20"),
+    "masking_square_drop": MeasureUnit("What Square takes beyond APGD", "points", 100),
+    "masking_large_radius": MeasureUnit("Accuracy at the largest radius", "%", 100),
+    "training_seconds_per_epoch": MeasureUnit("Training time per epoch", "s"),
 }
 
 
@@ -54,30 +56,30 @@ def is_accuracy(measure: str) -> bool:
     return _OCCURRENCE.sub("", measure) in ACCURACIES
 
 
-def title_of(measure: str) -> str:
+def measure_title(measure: str) -> str:
     """Return the title of a measure: pgd -> PGD, pgd_2 -> PGD 2, radius_sweep -> Radius sweep."""
     base = _OCCURRENCE.sub("", measure)
     occurrence = _OCCURRENCE.search(measure)
-    title = ACCURACIES.get(base, base.replace("_", " ").capitalize())
+    title = TITLES.get(base, base.replace("_", " ").capitalize())
     return f"{title} {occurrence.group(1)}" if occurrence else title
 
 
-def quantity_of(measure: str) -> Quantity:
+def unit_of(measure: str) -> MeasureUnit:
     """Return title and unit of a measure that is not an accuracy."""
-    return QUANTITIES.get(measure, Quantity(title_of(measure)))
+    return NUMBERS.get(measure, MeasureUnit(measure_title(measure)))
 
 
-def heading_of(measure: str) -> str:
+def column_heading(measure: str) -> str:
     """Return the heading of a measure's column, with the unit: ``PGD %``."""
     if is_accuracy(measure):
-        return f"{title_of(measure)} %"
-    quantity = quantity_of(measure)
+        return f"{measure_title(measure)} %"
+    quantity = unit_of(measure)
     return f"{quantity.title} {quantity.unit}".rstrip()
 
 
 def scale_of(measure: str) -> float:
     """Return the factor that converts a value into the unit of the measure's heading."""
-    return 100.0 if is_accuracy(measure) else quantity_of(measure).scale
+    return 100.0 if is_accuracy(measure) else unit_of(measure).scale
 
 
 def format_mean(measure: str, mean: float, sd: float | None) -> str:

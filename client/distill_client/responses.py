@@ -164,7 +164,7 @@ class Sweep(ResponseModel):
     spec: dict[str, Any] = {}
 
 
-class SweepJob(ResponseModel):
+class SweepDryRunJob(ResponseModel):
     """One job that a sweep would submit."""
 
     title: str
@@ -176,7 +176,7 @@ class SweepJob(ResponseModel):
 class SweepDryRun(ResponseModel):
     """The result of validating a sweep without submitting it."""
 
-    jobs: list[SweepJob]
+    jobs: list[SweepDryRunJob]
     network_passes: int
     """Forward passes of one image through one network, over all jobs."""
 

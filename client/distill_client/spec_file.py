@@ -75,8 +75,5 @@ def apply_change(spec: dict[str, Any], change: str) -> None:
 def list_index(items: list[Any], key: str, change: str) -> int:
     """Return the key as an index of the list. Raises ClientError if it is not one."""
     if not key.isdecimal() or int(key) >= len(items):
-        raise ClientError(
-            f"{change!r} uses {key!r} as an index into a list of {len(items)}; "
-            "an index counts from 0."
-        )
+        raise ClientError(f"{change!r} needs an index below {len(items)} in place of {key!r}.")
     return int(key)

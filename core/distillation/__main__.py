@@ -1,7 +1,8 @@
-"""``python -m core.distillation FOLDER``: runs the job in that folder, with or without the service around it.
+"""``python -m core.distillation FOLDER`` runs the job in a folder, with or without the service.
 
-Exit status: 0 succeeded, 1 failed, 2 stopped on request; the last line of events.jsonl says more.
-With ``--supervised`` it ends at once when its standard input closes, that is, when its supervisor has died.
+Exit status: 0 succeeded, 1 failed, 2 stopped on request. The last line of events.jsonl has details.
+With ``--supervised`` it exits with status 3 as soon as its standard input closes: then its
+supervisor has died.
 """
 
 import argparse
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 DEFAULT_IMPORT_SECONDS = 3600.0
 EXIT_STATUS = {"succeeded": 0, "failed": 1, "stopped": 2}
+SUPERVISOR_DIED = 3
+"""The exit status without an outcome."""
 
 
 def main() -> int:
@@ -38,27 +41,27 @@ def main() -> int:
         prog="python -m core.distillation", description="Run the job in a folder."
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--supervised", action="store_true", help="end when standard input closes")
+    parser.add_argument("--supervised", action="store_true", help="exit when standard input closes")
     arguments = parser.parse_args()
     if arguments.supervised:
         threading.Thread(target=exit_with_supervisor, daemon=True).start()
-    signalled = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: signalled.set())
+    terminated = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     with contextlib.suppress(ValueError, KeyError):
         torch.set_num_threads(int(os.environ["DISTILL_THREADS"]))
     folder = JobFolder(arguments.folder)
-    ended = run(folder, signalled)
+    ended = run(folder, terminated)
     folder.emit(ended)
     if ended.message:
         print(ended.message, file=sys.stderr)
     return EXIT_STATUS[ended.outcome]
 
 
-def run(folder: JobFolder, signalled: threading.Event) -> Ended:
-    """The job's end, whatever happens in it."""
+def run(folder: JobFolder, terminated: threading.Event) -> Ended:
+    """Run the job, and return its last event whatever happens."""
     try:
         folder.output.mkdir(exist_ok=True)
-        return run_spec(folder, lambda: signalled.is_set() or folder.stop_reason() is not None)
+        return run_job(folder, lambda: terminated.is_set() or folder.stop_reason() is not None)
     except ImportStopped:
         return folder.stopped_event()
     except Refused as error:
@@ -70,13 +73,13 @@ def run(folder: JobFolder, signalled: threading.Event) -> Ended:
         return classify_failure(error)
 
 
-def run_spec(folder: JobFolder, stop: Callable[[], bool]) -> Ended:
+def run_job(folder: JobFolder, stop: Callable[[], bool]) -> Ended:
+    """Run the job until it succeeds, or until ``stop()`` is true. Raises what goes wrong."""
     spec = folder.read_spec()
     if not isinstance(spec, ImportModelSpec | ImportDatasetSpec):
         return create_run(folder, spec, stop).run()
-    progress = ImportProgress(
-        folder, stop, float(os.environ.get("DISTILL_IMPORT_SECONDS", DEFAULT_IMPORT_SECONDS))
-    )
+    seconds = float(os.environ.get("DISTILL_IMPORT_SECONDS", DEFAULT_IMPORT_SECONDS))
+    progress = ImportProgress(folder, stop, seconds)
     if isinstance(spec, ImportModelSpec):
         import_model(folder, progress)
     else:
@@ -85,25 +88,22 @@ def run_spec(folder: JobFolder, stop: Callable[[], bool]) -> Ended:
 
 
 def create_run(folder: JobFolder, spec: ResolvedSpec, stop: Callable[[], bool]) -> "JobRun":
-    """A job at work in its folder."""
-    from core.distillation.jobs.evaluation import (
-        EvaluationRun,  # here: half a second, which no import should cost
-    )
+    """Return the run of a job that trains or evaluates."""
+    # Imported here: they take half a second to import, which import jobs should not pay.
+    from core.distillation.jobs.evaluation import EvaluationRun
     from core.distillation.jobs.training import TrainingRun
 
-    return (
-        EvaluationRun(folder, spec, stop)
-        if isinstance(spec, ResolvedEvaluationJobSpec)
-        else TrainingRun(folder, spec, stop)
-    )
+    if isinstance(spec, ResolvedEvaluationJobSpec):
+        return EvaluationRun(folder, spec, stop)
+    return TrainingRun(folder, spec, stop)
 
 
 def exit_with_supervisor() -> None:
-    """Standard input is a pipe that only the supervisor holds open."""
+    """Exit when standard input closes: it is a pipe whose other end only the supervisor holds."""
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
-    os._exit(3)
+    os._exit(SUPERVISOR_DIED)
 
 
 if __name__ == "__main__":

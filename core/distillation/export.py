@@ -1,4 +1,7 @@
-"""A network in formats that other programs read: ONNX and torch.export, each checked against the network itself."""
+"""Networks in formats that other programs read, ONNX and torch.export.
+
+Every file is checked against the network. B batch, C channels, H height, W width, K classes.
+"""
 
 import contextlib
 import copy
@@ -20,85 +23,88 @@ from core.jobspec.job import ExportFormat
 from core.jobspec.network import ModelDescription
 
 TOLERANCE = 1e-4
-"""Largest difference of a logit."""
-CHECKED_BATCHES = (1, 3, 8)
-INPUT, OUTPUT = "images", "logits"
+"""Largest allowed difference of a logit."""
+CHECKED_BATCH_SIZES = (1, 3, 8)
+MAX_BATCH_SIZE = 65_536
+EXAMPLE_BATCH_SIZE = 2
+"""Images with which the network is traced. The batch dimension is dynamic, so any size would do."""
+INPUT_NAME = "images"
+OUTPUT_NAME = "logits"
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedFile:
+    """One exported file. ``max_difference`` is the largest difference of a logit that was found."""
+
     name: str
     content: bytes
     media_type: str
-    difference: float
-    """The largest of a logit, over batches of random images."""
+    max_difference: float
 
 
-def export(
+def export_network(
     network: Classifier, description: ModelDescription, formats: tuple[ExportFormat, ...]
-) -> Iterator[Exported]:
-    """Files that take images [B, C, H, W] in [0, 1], any B, and give logits [B, K]; normalization is inside.
+) -> Iterator[ExportedFile]:
+    """Yield files that take images [B, C, H, W] in [0, 1] and return logits [B, K].
 
-    The network is left as it is. Raises JobFailed (export_differs) where a file's logits differ by more than ``TOLERANCE``.
+    B is dynamic, and normalization is part of the network. The network itself is not changed.
+    Raises JobFailed (export_differs) if a logit differs by more than ``TOLERANCE``.
     """
     if not formats:
         return
-    copied = (
-        copy.deepcopy(network)
-        .cpu()
-        .to(memory_format=torch.contiguous_format)
-        .eval()
-        .requires_grad_(False)
-    )
-    for each in formats:
-        with _quietly():
-            file = FORMATS[each](copied, description)
-        yield file  # outside: whoever asked may talk
+    exported_copy = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)
+    exported_copy.eval().requires_grad_(False)
+    for export_format in formats:
+        with _suppressed_output():
+            file = EXPORTERS[export_format](exported_copy, description)
+        yield file  # outside the block: the caller's own output is not suppressed
 
 
-def _onnx(network: Classifier, description: ModelDescription) -> Exported:
-    import onnxruntime  # here: seconds, which a job that exports nothing should not cost
+def _export_onnx(network: Classifier, description: ModelDescription) -> ExportedFile:
+    import onnxruntime  # takes seconds, which only jobs that export to ONNX should pay
 
-    batch = torch.export.Dim("batch", min=1, max=65_536)
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH_SIZE)
     program = torch.onnx.export(
         network,
-        (_images(description, 2),),
+        (_random_images(description, EXAMPLE_BATCH_SIZE),),
         dynamo=True,
-        input_names=[INPUT],
-        output_names=[OUTPUT],
+        input_names=[INPUT_NAME],
+        output_names=[OUTPUT_NAME],
         dynamic_shapes=({0: batch},),
         verbose=False,
     )
-    assert program is not None
+    if not isinstance(program, torch.onnx.ONNXProgram):
+        raise TypeError("torch.onnx.export with dynamo=True did not return a program.")
     program.model.metadata_props.update(metadata(description))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         program.save(path, external_data=False)
         content = path.read_bytes()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    difference = _difference(
-        network,
-        description,
-        lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0]),
-        "ONNX",
-    )
-    return Exported("student.onnx", content, "application/octet-stream", difference)
+
+    def run(images_BCHW: Tensor) -> Tensor:
+        (logits_BK,) = session.run([OUTPUT_NAME], {INPUT_NAME: images_BCHW.numpy()})
+        return torch.from_numpy(logits_BK)
+
+    difference = _max_difference(network, description, run, "ONNX")
+    return ExportedFile("student.onnx", content, "application/octet-stream", difference)
 
 
-def _torch_export(network: Classifier, description: ModelDescription) -> Exported:
-    batch = torch.export.Dim("batch", min=1, max=65_536)
-    program = torch.export.export(network, (_images(description, 2),), dynamic_shapes=({0: batch},))
+def _export_torch(network: Classifier, description: ModelDescription) -> ExportedFile:
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH_SIZE)
+    images_BCHW = _random_images(description, EXAMPLE_BATCH_SIZE)
+    program = torch.export.export(network, (images_BCHW,), dynamic_shapes=({0: batch},))
     buffer = io.BytesIO()
-    torch.export.save(
-        program, buffer, extra_files={"metadata.json": json.dumps(metadata(description))}
-    )
-    reloaded = torch.export.load(io.BytesIO(buffer.getvalue())).module()
-    difference = _difference(network, description, reloaded, "torch.export")
-    return Exported("student.pt2", buffer.getvalue(), "application/octet-stream", difference)
+    extra_files = {"metadata.json": json.dumps(metadata(description))}
+    torch.export.save(program, buffer, extra_files=extra_files)
+    content = buffer.getvalue()
+    reloaded = torch.export.load(io.BytesIO(content)).module()
+    difference = _max_difference(network, description, reloaded, "torch.export")
+    return ExportedFile("student.pt2", content, "application/octet-stream", difference)
 
 
 def metadata(description: ModelDescription) -> dict[str, str]:
-    """What an exported file says of itself."""
+    """Return the metadata that is written into every exported file."""
     return {
         "classes": str(description.classes),
         "input_range": "[0, 1]",
@@ -107,41 +113,45 @@ def metadata(description: ModelDescription) -> dict[str, str]:
     }
 
 
-FORMATS: dict[ExportFormat, Callable[[Classifier, ModelDescription], Exported]] = {
-    "onnx": _onnx,
-    "torch_export": _torch_export,
+EXPORTERS: dict[ExportFormat, Callable[[Classifier, ModelDescription], ExportedFile]] = {
+    "onnx": _export_onnx,
+    "torch_export": _export_torch,
 }
 
 
-def _difference(
+def _max_difference(
     network: Classifier,
     description: ModelDescription,
     exported: Callable[[Tensor], Tensor],
     title: str,
 ) -> float:
+    """Return the largest difference of a logit, over batches of random images.
+
+    Raises JobFailed (export_differs) if it is more than ``TOLERANCE``.
+    """
     largest = 0.0
-    for size in CHECKED_BATCHES:
-        images_BCHW = _images(description, size)
+    for batch_size in CHECKED_BATCH_SIZES:
+        images_BCHW = _random_images(description, batch_size)
         with torch.no_grad():
-            largest = max(
-                largest, float((exported(images_BCHW) - network(images_BCHW)).abs().max())
-            )
-    if not largest <= TOLERANCE:
-        message = f"The network exported to {title} differs by {largest:.2g} in a logit; {TOLERANCE} is allowed."
+            differences_BK = (exported(images_BCHW) - network(images_BCHW)).abs()
+        largest = max(largest, float(differences_BK.max()))
+    if largest > TOLERANCE:
+        message = (
+            f"The network exported to {title} differs from the original by {largest:.2g} in a "
+            f"logit; at most {TOLERANCE} is allowed."
+        )
         raise JobFailed("export_differs", "user", message)
     return largest
 
 
-def _images(description: ModelDescription, size: int) -> Tensor:
-    generator = torch.Generator().manual_seed(size)
-    return torch.rand(
-        size, description.channels, description.height, description.width, generator=generator
-    )
+def _random_images(description: ModelDescription, batch_size: int) -> Tensor:
+    shape = (batch_size, description.channels, description.height, description.width)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(batch_size))
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporters talk a lot."""
+def _suppressed_output() -> Iterator[None]:
+    """Suppress output, warnings and log messages: the exporters write a great deal."""
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),

@@ -1,4 +1,7 @@
-"""The state of a run beside its networks and optimizer: what a checkpoint holds as JSON and as named tensors."""
+"""The state of a job beside its networks and optimizer: the part of a checkpoint that is JSON.
+
+Field names are the keys in checkpoints.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -11,42 +14,46 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_
 
 @dataclass(frozen=True)
 class MeasurementInProgress:
-    """A measure that is under way."""
+    """A measure that has begun and has no result yet."""
 
     __pydantic_config__: ClassVar = STRICT
     network: str
+    """best, last, or model."""
     name: str
+    """Of the measure."""
     seconds: float
-    """Spent on it so far."""
+    """Spent on it so far, over all attempts."""
     state: dict[str, Any]
-    """What it goes on from."""
+    """From which the measure resumes."""
 
 
 @dataclass
 class RunState:
-    """Where a job stands, beside its networks and optimizer."""
+    """How far a job has got."""
 
     __pydantic_config__: ClassVar = STRICT
     step: int = 0
-    """Training steps done."""
+    """Completed training steps."""
     saves: int = 0
-    """Checkpoints written, this one included: no two of a job's have one name."""
+    """Checkpoints of the job so far, this one included; their names are numbered by it."""
     history: list[dict[str, float]] = field(default_factory=list)
-    """One entry for each epoch that is complete and judged."""
+    """One entry per completed epoch: mean metrics and, where it was validated, accuracies."""
     sums: dict[str, float] = field(default_factory=dict)
-    """Sums over the steps of the present epoch."""
+    """Metrics of the current epoch, summed over its steps."""
     best_epoch: int | None = None
+    """From 1; None until an epoch has been validated."""
     best_score: tuple[float, float] = (-1.0, -1.0)
+    """Robust and clean held-out accuracy of the best epoch, in [0, 1]."""
     best: dict[str, Tensor] = field(default_factory=dict)
-    """The best student's weights so far."""
+    """Weights of the best epoch's student."""
     average: dict[str, Tensor] = field(default_factory=dict)
-    """The average of the student's weights so far, where one is kept."""
+    """The average of the student's weights so far; empty without averaging."""
     averaged: int = 0
-    """How many weights are in it."""
+    """Updates of the average so far."""
     measured: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    """Results of the final evaluation that are complete, by network and measure."""
+    """Complete results of the final evaluation, by network and measure."""
     measuring: MeasurementInProgress | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent so far, over all attempts, by phase."""
+    """Time used so far, by phase, over all attempts."""
     joules: dict[str, float | None] = field(default_factory=dict)
-    """Energy taken so far, over all attempts, by phase; None where any of it is not known."""
+    """Energy used so far, by phase, over all attempts; None if any of it is unknown."""

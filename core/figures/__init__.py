@@ -5,12 +5,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from core.figures.comparisons import Point, curves, scatter_with_fit
-from core.figures.drawing import files, styled
+from core.figures.drawing import render_files, apply_style
 from core.figures.networks import calibration, grad_cam, spectra, variance_gap
 from core.figures.plots import gradient_masking, per_class, radius_sweep, training, transfer
 
-__all__ = ["PLOTS", "Point", "curves", "draw", "scatter_with_fit"]
+__all__ = ["PLOTS", "draw"]
 
 PLOTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "radius_sweep": radius_sweep,
@@ -31,12 +30,12 @@ def draw(
 ) -> dict[str, bytes]:
     """Every figure that one network's results, and its training's history, give: ``{"radius_sweep.svg": …, …}``."""
     drawn: dict[str, bytes] = {}
-    with styled():
+    with apply_style():
         if history:
-            drawn |= files("training", training(history))
+            drawn |= render_files("training", training(history))
         if any(entry.get("per_class") for entry in results.values()):
-            drawn |= files("per_class", per_class(results, class_names))
+            drawn |= render_files("per_class", per_class(results, class_names))
         for name, plot in PLOTS.items():
             if name in results:
-                drawn |= files(name, plot(results[name]))
+                drawn |= render_files(name, plot(results[name]))
     return drawn

@@ -9,23 +9,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from core.figures.comparisons import draw_line
-from core.figures.drawing import BLUE, GREEN, GREY, ORANGE, figure
-from core.summary_statistics import Line
+from core.figures.drawing import BLUE, GRAY, GREEN, ORANGE, draw_line, new_figure
+from core.summary_statistics import FittedLine
 
-SMALLEST_SHARE = 1e-9
+MIN_EIGENVALUE_SHARE = 1e-9
 """Smaller eigenvalues are rounding errors."""
-OF = {"network": ("network", BLUE), "reference": ("teacher or reference", ORANGE)}
+NETWORK_STYLES = {"network": ("network", BLUE), "reference": ("teacher or reference", ORANGE)}
 
 
 def variance_gap(found: dict[str, Any]) -> Figure:
     """Robust accuracy over the gap, a point for each radius, with the fitted line and r (Figs. 1 and 5 of the paper)."""
-    made, every = figure(columns=2, width=8.4)
+    made, every = new_figure(columns=2, width=8.4)
     for axes, (key, label) in zip(
         every, (("features", "features"), ("gram", "Gram matrices")), strict=True
     ):
-        for name in (name for name in OF if name in found):
-            title, colour = OF[name]
+        for name in (name for name in NETWORK_STYLES if name in found):
+            title, colour = NETWORK_STYLES[name]
             points = [point for point in found[name]["points"] if point[key] is not None]
             gaps, line = [point[key] for point in points], found[name]["lines"][key]
             r = "" if line is None else f", r = {line['r']:.2f}"
@@ -38,7 +37,7 @@ def variance_gap(found: dict[str, Any]) -> Figure:
                 label=f"{title}{r}",
             )
             if line is not None:
-                draw_line(axes, Line(**line), gaps, colour, "")
+                draw_line(axes, FittedLine(**line), gaps, colour, "")
         axes.set(
             title=label, xlabel="variance gap, %", ylabel="accuracy under PGD-20, %", ylim=(0, 105)
         )
@@ -47,18 +46,18 @@ def variance_gap(found: dict[str, Any]) -> Figure:
 
 
 def spectra(found: dict[str, Any]) -> Figure:
-    made, every = figure(columns=2, width=8.4)
+    made, every = new_figure(columns=2, width=8.4)
     for axes, (key, label) in zip(
         every, (("features", "joint covariance"), ("gram", "Gram matrix")), strict=True
     ):
-        for name in (name for name in OF if found.get(name, {}).get(key, {}).get("eigenvalues")):
+        for name in (name for name in NETWORK_STYLES if found.get(name, {}).get(key, {}).get("eigenvalues")):
             values = np.asarray(found[name][key]["eigenvalues"])
             rank = found[name][key]["effective_rank"]
             share = values / max(values.sum(), 1e-30)
-            share = share[share > SMALLEST_SHARE]
-            title = f"{OF[name][0]}, rank {rank:.1f}"
+            share = share[share > MIN_EIGENVALUE_SHARE]
+            title = f"{NETWORK_STYLES[name][0]}, rank {rank:.1f}"
             axes.semilogy(
-                np.arange(1, len(share) + 1), share, ".-", ms=3, color=OF[name][1], label=title
+                np.arange(1, len(share) + 1), share, ".-", ms=3, color=NETWORK_STYLES[name][1], label=title
             )
         axes.set(title=label, xlabel="eigenvalue, the largest first", ylabel="share of the trace")
         if axes.lines:
@@ -67,13 +66,13 @@ def spectra(found: dict[str, Any]) -> Figure:
 
 
 def calibration(found: dict[str, Any]) -> Figure:
-    made, every = figure(columns=2, width=8.4)
+    made, every = new_figure(columns=2, width=8.4)
     for axes, (key, label) in zip(
         every, (("clean", "clean"), ("adversarial", "under PGD-20")), strict=True
     ):
         bins = found[key]
         kept = [index for index, count in enumerate(bins["count"]) if count]
-        axes.plot([0, 1], [0, 1], "--", color=GREY, lw=1)
+        axes.plot([0, 1], [0, 1], "--", color=GRAY, lw=1)
         axes.bar(
             [bins["confidence"][index] for index in kept],
             [bins["accuracy"][index] for index in kept],
@@ -99,15 +98,15 @@ def grad_cam(found: dict[str, Any]) -> Figure:
         for name in names
         for kind in ("clean", "attacked")
     ]
-    made, every = figure(len(titles), len(rows), width=1.7 * len(titles), height=1.75 * len(rows))
+    made, every = new_figure(len(titles), len(rows), width=1.7 * len(titles), height=1.75 * len(rows))
     for index, row in enumerate(rows):
         cells = every[index * len(titles) : (index + 1) * len(titles)]
-        _picture(cells[0], row["png_clean"], None, None)
+        _draw_image(cells[0], row["png_clean"], None, None)
         for number, name in enumerate(names):
             it = row[name]
             right = [it[f"predicted_{kind}"] == row["label"] for kind in ("clean", "adversarial")]
-            _picture(cells[1 + 2 * number], row["png_clean"], it["png_map_clean"], right[0])
-            _picture(
+            _draw_image(cells[1 + 2 * number], row["png_clean"], it["png_map_clean"], right[0])
+            _draw_image(
                 cells[2 + 2 * number], it["png_adversarial"], it["png_map_adversarial"], right[1]
             )
     for axes, title in zip(every, titles, strict=False):
@@ -115,12 +114,12 @@ def grad_cam(found: dict[str, Any]) -> Figure:
     return made
 
 
-def _picture(axes: Axes, png: str, heat: str | None, right: bool | None) -> None:
-    image = _pixels(png)
+def _draw_image(axes: Axes, png: str, heat: str | None, right: bool | None) -> None:
+    image = _decode_png(png)
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, 1, 0, 1))
     if heat is not None:
         axes.imshow(
-            _pixels(heat),
+            _decode_png(heat),
             cmap="inferno",
             alpha=0.55,
             vmin=0,
@@ -137,5 +136,5 @@ def _picture(axes: Axes, png: str, heat: str | None, right: bool | None) -> None
         spine.set_linewidth(2.5)
 
 
-def _pixels(png: str) -> Any:
+def _decode_png(png: str) -> Any:
     return imread(io.BytesIO(base64.b64decode(png)), format="png")

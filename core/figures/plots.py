@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from core.figures.drawing import BLUE, GREEN, GREY, ORANGE, PALETTE, figure
-from core.reportspec.measures import title_of
+from core.figures.drawing import BLUE, GREEN, GRAY, ORANGE, PALETTE, new_figure
+from core.reportspec.measures import measure_title
 
-MOST_CLASSES = 30
+MAX_CLASSES = 30
 
 
 def training(history: list[dict[str, float]]) -> Figure:
-    made, (accuracy, loss) = figure(columns=2, width=8.4)
+    made, (accuracy, loss) = new_figure(columns=2, width=8.4)
     judged = [epoch for epoch in history if "held_out_robust" in epoch]
     for key, label, colour in (
         ("held_out_clean", "clean", BLUE),
@@ -30,7 +30,7 @@ def training(history: list[dict[str, float]]) -> Figure:
         )
     accuracy.set(xlabel="epoch", ylabel="held-out accuracy, %", ylim=(0, 100))
     accuracy.legend()
-    loss.plot([it["epoch"] for it in history], [it["loss"] for it in history], ".-", color=GREY)
+    loss.plot([it["epoch"] for it in history], [it["loss"] for it in history], ".-", color=GRAY)
     loss.set(xlabel="epoch", ylabel="mean loss")
     for axes in (accuracy, loss):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -38,18 +38,18 @@ def training(history: list[dict[str, float]]) -> Figure:
 
 
 def per_class(results: dict[str, dict[str, Any]], class_names: tuple[str, ...]) -> Figure:
-    shown = class_names[:MOST_CLASSES]
+    shown = class_names[:MAX_CLASSES]
     series = {name: entry["per_class"] for name, entry in results.items() if entry.get("per_class")}
-    made, (axes,) = figure(width=max(5.2, 0.36 * len(shown) + 1.6))
+    made, (axes,) = new_figure(width=max(5.2, 0.36 * len(shown) + 1.6))
     width = 0.8 / len(series)
-    palette = (GREY, *PALETTE[:-1])
+    palette = (GRAY, *PALETTE[:-1])
     for index, (name, values) in enumerate(series.items()):
-        heights = [100 * (value or 0) for value in values[:MOST_CLASSES]]
+        heights = [100 * (value or 0) for value in values[:MAX_CLASSES]]
         axes.bar(
             np.arange(len(shown)) + index * width,
             heights,
             width,
-            label=title_of(name),
+            label=measure_title(name),
             color=palette[index % len(palette)],
         )
     axes.set(ylabel="accuracy, %", ylim=(0, 100))
@@ -64,7 +64,7 @@ def per_class(results: dict[str, dict[str, Any]], class_names: tuple[str, ...]) 
 
 def radius_sweep(found: dict[str, Any]) -> Figure:
     """With the 95 % interval of each accuracy."""
-    made, (axes,) = figure()
+    made, (axes,) = new_figure()
     radii = [255 * radius for radius in found["radii"]]
     low, high = ([100 * interval[side] for interval in found["intervals"]] for side in (0, 1))
     axes.fill_between(radii, low, high, color=BLUE, alpha=0.18, lw=0, label="95 % interval")
@@ -76,13 +76,13 @@ def radius_sweep(found: dict[str, Any]) -> Figure:
 
 def transfer(found: dict[str, Any]) -> Figure:
     """An honest network stands other networks' adversarial images better than its own."""
-    made, (axes,) = figure(height=2.6)
+    made, (axes,) = new_figure(height=2.6)
     bars = {
         "network,\nmade for the reference": (found["value"], BLUE),
         "network,\nmade for itself": (found["own_accuracy"], BLUE),
         "reference,\nmade for itself": (found["reference_accuracy"], ORANGE),
     }
-    _shares(
+    _draw_bars(
         axes,
         list(bars),
         [share for share, _ in bars.values()],
@@ -93,7 +93,7 @@ def transfer(found: dict[str, Any]) -> Figure:
 
 def gradient_masking(found: dict[str, Any]) -> Figure:
     """From the weakest change of the images to the strongest: the bars of an honest network fall."""
-    made, (axes,) = figure(height=3.0)
+    made, (axes,) = new_figure(height=3.0)
     titles = {
         "clean": "clean",
         "noise": "random noise",
@@ -105,11 +105,11 @@ def gradient_masking(found: dict[str, Any]) -> Figure:
     passed = {check["name"]: check["passed"] for check in found["checks"]}
     checks = {"noise": "noise", "square": "square", "large": "large_radius"}
     colours = [GREEN if passed.get(checks.get(name, ""), True) else ORANGE for name in titles]
-    _shares(axes, list(titles.values()), [found["share"][name] for name in titles], colours)
+    _draw_bars(axes, list(titles.values()), [found["share"][name] for name in titles], colours)
     return made
 
 
-def _shares(
+def _draw_bars(
     axes: Axes, names: Sequence[str], shares: Sequence[float], colours: Sequence[str]
 ) -> None:
     """Lying bars, the first on top, each with its number."""

@@ -1,4 +1,4 @@
-"""What every part of a spec has in common: frozen, unknown fields refused, finite numbers, "8/255" as a radius."""
+"""The base class of every part of a spec, and the number types that several parts share."""
 
 import re
 from fractions import Fraction
@@ -8,47 +8,54 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 
 class Spec(BaseModel):
-    """Strict: a string is not a number, an unknown field is an error. Never edited after it was checked."""
+    """A frozen, strictly validated model: no coercion, no unknown fields, finite numbers only."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
 
-FRACTION = r"^[0-9]{1,4}(\.[0-9]{1,6})?/[1-9][0-9]{0,4}$"
+FRACTION_PATTERN = r"^[0-9]{1,4}(\.[0-9]{1,6})?/[1-9][0-9]{0,4}$"
 
 
-def _number_or_fraction(value: Any) -> Any:
-    if isinstance(value, str):
-        if not re.match(FRACTION, value):
-            raise ValueError('a number or a fraction such as "8/255" is needed')
-        return float(Fraction(value.split("/")[0]) / int(value.split("/")[1]))
-    return value
+def _parse_fraction(value: Any) -> Any:
+    """Return "8/255" as a float, and anything that is not a string as it is."""
+    if not isinstance(value, str):
+        return value
+    if not re.match(FRACTION_PATTERN, value):
+        raise ValueError('expected a number or a fraction such as "8/255"')
+    numerator, denominator = value.split("/")
+    return float(Fraction(numerator) / int(denominator))
 
 
-def _schema(what: str, **bounds: float) -> WithJsonSchema:
-    """Of a number with these bounds, or a fraction."""
-    kinds = [{"type": "number", **bounds}, {"type": "string", "pattern": FRACTION}]
+def _number_or_fraction_schema(description: str, **bounds: float) -> WithJsonSchema:
+    """Return the JSON Schema of a number with these bounds, or of a fraction."""
+    alternatives = [{"type": "number", **bounds}, {"type": "string", "pattern": FRACTION_PATTERN}]
     return WithJsonSchema(
-        {"anyOf": kinds, "description": f'{what}, as a number or a fraction such as "8/255"'},
+        {
+            "anyOf": alternatives,
+            "description": f'{description}, as a number or a fraction such as "8/255"',
+        },
         mode="validation",
     )
 
 
 PixelDistance = Annotated[
     float,
-    BeforeValidator(_number_or_fraction),
+    BeforeValidator(_parse_fraction),
     Field(ge=0, le=1),
-    _schema("a distance between pixel values in [0, 1]", minimum=0, maximum=1),
+    _number_or_fraction_schema("a distance between pixel values in [0, 1]", minimum=0, maximum=1),
 ]
-
-EpochCount = Annotated[int, Field(ge=0, le=10_000)]
+"""A distance in L-infinity: pixels are in [0, 1]."""
 
 Radius = Annotated[
     float,
-    BeforeValidator(_number_or_fraction),
+    BeforeValidator(_parse_fraction),
     Field(gt=0, le=64),
-    _schema(
+    _number_or_fraction_schema(
         "a distance above 0 between images with pixels in [0, 1]", exclusiveMinimum=0, maximum=64
     ),
 ]
+"""A distance in L-infinity or, over the whole image, in L2."""
+
+EpochCount = Annotated[int, Field(ge=0, le=10_000)]

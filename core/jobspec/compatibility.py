@@ -1,205 +1,258 @@
-"""Whether the parts of a job fit together. Checked once, at submission."""
+"""Whether the parts of a job fit together. Checked once, at submission.
+
+Each function returns its problems as FieldErrors: the field to change, and a sentence.
+"""
 
 from core.errors import FieldError
 from core.jobspec.data import DatasetDescription
-from core.jobspec.evaluation import (
-    NEEDS_REFERENCE,
-    Evaluation,
-)
+from core.jobspec.evaluation import NEEDS_REFERENCE, Evaluation
 from core.jobspec.job import DistillationSpec, TrainingSpec
-from core.jobspec.network import ARCHITECTURES, ModelDescription, Network, exact_side
+from core.jobspec.network import (
+    ARCHITECTURES,
+    Architecture,
+    ModelDescription,
+    Network,
+    required_image_size,
+)
+
+FieldPath = tuple[str, ...]
 
 
 def held_out_images(spec: TrainingSpec, dataset: DatasetDescription) -> int:
-    """How many training images model selection gets: at least one."""
+    """Return the number of training images held out for model selection: at least one."""
     return max(1, round(_used_images(spec, dataset) * spec.data.held_out))
 
 
 def steps_per_epoch(spec: TrainingSpec, dataset: DatasetDescription) -> int:
-    """Complete batches in an epoch; 0 where the batch is larger than the training set."""
-    return (
-        _used_images(spec, dataset) - held_out_images(spec, dataset)
-    ) // spec.schedule.batch_size
+    """Return the number of complete batches; 0 where a batch is larger than the training set."""
+    training_images = _used_images(spec, dataset) - held_out_images(spec, dataset)
+    return training_images // spec.schedule.batch_size
 
 
 def _used_images(spec: TrainingSpec, dataset: DatasetDescription) -> int:
     return min(spec.data.limit or dataset.train_images, dataset.train_images)
 
 
-def problems(
+def training_problems(
     spec: TrainingSpec, dataset: DatasetDescription, teacher: ModelDescription | None
 ) -> list[FieldError]:
-    """Every reason why this job could not run, with the field to change; empty where it can."""
+    """Return every reason why this job cannot run; empty where it can."""
+    is_distillation = isinstance(spec, DistillationSpec)
     name = spec.data.dataset
-    found = network_misfits(
-        spec.student, dataset.channels, dataset.height, dataset.width, ("student",), name
-    )
-    found += test_misfits(name, dataset) + augmentation_misfits(spec, dataset)
-    if steps_per_epoch(spec, dataset) < 1:
-        held_out = held_out_images(spec, dataset)
-        images = f"{_used_images(spec, dataset) - held_out} training images left after {held_out} are held out"
-        message = f"A batch of {spec.schedule.batch_size} is more than the {images}."
-        found.append(FieldError(("schedule", "batch_size"), message))
-    found += contradictions(spec) + evaluation_misfits(
-        spec.evaluation, spec.adversary.radius, isinstance(spec, DistillationSpec)
-    )
-    if teacher is not None and isinstance(spec, DistillationSpec):
-        found += model_misfits(name, dataset, teacher, ("teacher",))
-    return found
+    shape = (dataset.channels, dataset.height, dataset.width)
+    problems = network_problems(spec.student, *shape, ("student",), name)
+    problems += missing_test_image_problems(name, dataset)
+    problems += augmentation_problems(spec, dataset)
+    problems += _batch_size_problems(spec, dataset)
+    problems += setting_problems(spec)
+    problems += evaluation_problems(spec.evaluation, spec.adversary.radius, is_distillation)
+    if teacher is not None and is_distillation:
+        problems += model_problems(name, dataset, teacher, ("teacher",))
+    return problems
 
 
-def contradictions(spec: TrainingSpec) -> list[FieldError]:
+def _batch_size_problems(spec: TrainingSpec, dataset: DatasetDescription) -> list[FieldError]:
+    if steps_per_epoch(spec, dataset) >= 1:
+        return []
+    held_out = held_out_images(spec, dataset)
+    remaining = _used_images(spec, dataset) - held_out
+    message = (
+        f"A batch of {spec.schedule.batch_size} is larger than the {remaining} training images "
+        f"that remain when {held_out} are held out."
+    )
+    return [FieldError(("schedule", "batch_size"), message)]
+
+
+def setting_problems(spec: TrainingSpec) -> list[FieldError]:
     """Settings of one job that exclude each other."""
-    found, epochs = [], spec.schedule.epochs
+    problems = []
+    epochs = spec.schedule.epochs
     if spec.method.name == "n_fgsm" and spec.adversary.name != "n_fgsm":
-        message = f"Method n_fgsm trains against its own adversary, not {spec.adversary.name!r}; pgd_at trains against that."
-        found.append(FieldError(("adversary", "name"), message))
+        message = (
+            f"Method n_fgsm trains against its own adversary, not {spec.adversary.name!r}; "
+            "use pgd_at for that one."
+        )
+        problems.append(FieldError(("adversary", "name"), message))
     if spec.method.name == "at_prm" and not hasattr(spec.student, "patch_size"):
-        message = f"Method at_prm masks the patches of a vision transformer; {spec.student.architecture} has none."
-        found.append(FieldError(("method", "name"), message))
+        message = (
+            "Method at_prm masks the patches of a vision transformer; "
+            f"{spec.student.architecture} has none."
+        )
+        problems.append(FieldError(("method", "name"), message))
     if spec.schedule.decay.name == "multi_step":
         late = [milestone for milestone in spec.schedule.decay.milestones if milestone >= epochs]
         if late:
-            message = f"After epoch {late[0]} of {epochs} there is no step left for the rate to change; leave the milestone out."
-            found.append(FieldError(("schedule", "decay", "milestones"), message))
-    begins = {("method",): spec.method, ("averaging",): spec.averaging, ("awp",): spec.awp}
-    for path, part in begins.items():
+            message = (
+                f"No step is left for a new rate after epoch {late[0]} of {epochs}; "
+                "remove this milestone."
+            )
+            problems.append(FieldError(("schedule", "decay", "milestones"), message))
+    parts = {"method": spec.method, "averaging": spec.averaging, "awp": spec.awp}
+    for field, part in parts.items():
         begin = getattr(part, "begin", None)
         if begin is not None and begin >= epochs:
-            found.append(
-                FieldError(
-                    (*path, "begin"), f"It would begin after {begin} epochs; there are {epochs}."
-                )
-            )
-    return found
+            message = f"This would begin after {begin} epochs; the job has {epochs}."
+            problems.append(FieldError((field, "begin"), message))
+    return problems
 
 
-def evaluation_misfits(
+def evaluation_problems(
     evaluation: Evaluation, radius: float, has_reference: bool
 ) -> list[FieldError]:
-    """Measures that cannot be taken: ``radius`` is the one that attacks take over."""
-    found = []
+    """Attacks and analyses that cannot run; ``radius`` is that of attacks without their own."""
+    problems = []
     for index, attack in enumerate(evaluation.attacks):
         if attack.name == "autoattack" and attack.radius is None and radius == 0:
-            message = "AutoAttack needs a radius above 0; give it one of its own."
-            found.append(FieldError(("evaluation", "attacks", index, "radius"), message))
+            message = "AutoAttack needs a radius above 0; set its own."
+            problems.append(FieldError(("evaluation", "attacks", index, "radius"), message))
     for index, analysis in enumerate(evaluation.analyses):
+        path = ("evaluation", "analyses", index, "name")
         if analysis.name in NEEDS_REFERENCE and not has_reference:
-            message = f"{analysis.name} compares with another network, and this job has no teacher or reference."
-            found.append(FieldError(("evaluation", "analyses", index, "name"), message))
+            message = (
+                f"{analysis.name} compares with another network, "
+                "and this job has no teacher or reference."
+            )
+            problems.append(FieldError(path, message))
         if analysis.name == "gradient_masking" and radius == 0:
-            message = "gradient_masking attacks at the training adversary's radius, or an evaluation's, which must be above 0."
-            found.append(FieldError(("evaluation", "analyses", index, "name"), message))
-    return found
+            message = (
+                "gradient_masking attacks at the radius of the training adversary, or of the "
+                "evaluation, which must be above 0."
+            )
+            problems.append(FieldError(path, message))
+    return problems
 
 
-def network_misfits(
+def network_problems(
     network: Network,
     channels: int,
     height: int,
     width: int,
-    path: tuple[str, ...],
+    path: FieldPath,
     images: str = "the input",
 ) -> list[FieldError]:
-    """Why a network cannot take such images; ``path`` leads to the network in the body, ``images`` names them."""
-    facts, found = ARCHITECTURES[network.architecture], []
-    if channels not in facts.channels:
-        wanted = " or ".join(map(str, facts.channels))
-        message = f"{facts.title} takes images of {wanted} channels; {images} has {channels}."
-        found.append(FieldError((*path, "architecture"), message))
-    elif channels != 3 and network.normalization != "none":
-        message = f"Normalization {network.normalization!r} is for colour images; {images} has {channels} channels."
-        found.append(FieldError((*path, "normalization"), message))
-    if min(height, width) < facts.smallest_side:
-        least = f"{facts.smallest_side}x{facts.smallest_side}"
-        message = (
-            f"{facts.title} takes images of at least {least} pixels; {images} has {height}x{width}."
-        )
-        found.append(FieldError((*path, "architecture"), message))
-    side = exact_side(network)
+    """Return why a network cannot take such images.
+
+    ``path`` leads to the network in the request's body; ``images`` names the images in sentences.
+    """
+    architecture = ARCHITECTURES[network.architecture]
+    title = architecture.title
+    problems = _channel_problems(network, architecture, channels, path, images)
+    if min(height, width) < architecture.min_side:
+        least = f"{architecture.min_side}x{architecture.min_side}"
+        message = f"{title} takes images of at least {least} pixels; {images} has {height}x{width}."
+        problems.append(FieldError((*path, "architecture"), message))
+    side = required_image_size(network)
     if side is not None and (height, width) != (side, side):
-        message = f"{facts.title} with image_size {side} takes images of {side}x{side} pixels; {images} has {height}x{width}."
-        found.append(FieldError((*path, "image_size"), message))
-    return found
+        message = (
+            f"{title} with image_size {side} takes images of {side}x{side} pixels; "
+            f"{images} has {height}x{width}."
+        )
+        problems.append(FieldError((*path, "image_size"), message))
+    return problems
 
 
-def model_misfits(
+def _channel_problems(
+    network: Network, architecture: Architecture, channels: int, path: FieldPath, images: str
+) -> list[FieldError]:
+    if channels not in architecture.channels:
+        supported = " or ".join(map(str, architecture.channels))
+        message = (
+            f"{architecture.title} takes images of {supported} channels; {images} has {channels}."
+        )
+        return [FieldError((*path, "architecture"), message)]
+    if channels != 3 and network.normalization != "none":
+        message = (
+            f"Normalization {network.normalization!r} is for color images; "
+            f"{images} has {channels} channels."
+        )
+        return [FieldError((*path, "normalization"), message)]
+    return []
+
+
+def model_problems(
     name: str,
     dataset: DatasetDescription,
     model: ModelDescription,
-    path: tuple[str, ...],
+    path: FieldPath,
     *,
-    classes: bool = True,
+    compare_classes: bool = True,
 ) -> list[FieldError]:
-    """Why a stored model does not go with a data set; ``path`` is the field that names the model, such as ("teacher",)."""
-    found, role = [], path[-1].replace("_", " ")
-    if classes and model.classes != dataset.classes:
-        message = f"The {role} tells {model.classes} classes apart; {name} has {dataset.classes}."
-        found.append(FieldError(path, message))
-    ours, theirs = (f"{it.channels}x{it.height}x{it.width}" for it in (dataset, model))
-    if ours != theirs:
+    """Return why a stored model does not fit a data set.
+
+    ``path`` is the field that names the model, such as ("teacher",).
+    """
+    problems = []
+    role = path[-1].replace("_", " ")
+    if compare_classes and model.classes != dataset.classes:
+        message = f"The {role} distinguishes {model.classes} classes; {name} has {dataset.classes}."
+        problems.append(FieldError(path, message))
+    if _shape(model) != _shape(dataset):
         message = (
-            f"The {role} takes images of {theirs} (channels, height, width); {name} has {ours}."
+            f"The {role} takes images of {_shape(model)} (channels, height, width); "
+            f"{name} has {_shape(dataset)}."
         )
-        found.append(FieldError(path, message))
-    return found
+        problems.append(FieldError(path, message))
+    return problems
 
 
-def test_misfits(name: str, dataset: DatasetDescription) -> list[FieldError]:
+def _shape(description: DatasetDescription | ModelDescription) -> str:
+    return f"{description.channels}x{description.height}x{description.width}"
+
+
+def missing_test_image_problems(name: str, dataset: DatasetDescription) -> list[FieldError]:
     """A data set without test images can only be extra training data."""
     if dataset.test_images > 0:
         return []
-    return [
-        FieldError(
-            ("data", "dataset"), f"{name} has no test images: it can only be extra training data."
-        )
-    ]
+    message = f"{name} has no test images: it can only be extra training data."
+    return [FieldError(("data", "dataset"), message)]
 
 
-def augmentation_misfits(spec: TrainingSpec, dataset: DatasetDescription) -> list[FieldError]:
-    """Images that were decoded to one size have nothing left to cut a box from."""
+def augmentation_problems(spec: TrainingSpec, dataset: DatasetDescription) -> list[FieldError]:
+    """Only encoded images can get a resized crop: others were decoded to one size."""
     augmentation = spec.data.augmentation
     if dataset.source == "encoded" or augmentation is None or augmentation.resized_crop is None:
         return []
-    message = f"resized_crop is for data sets of encoded images; {spec.data.dataset} is {dataset.source}: crop_padding is for it."
+    message = (
+        f"resized_crop is for data sets of encoded images; {spec.data.dataset} is "
+        f"{dataset.source}: use crop_padding."
+    )
     return [FieldError(("data", "augmentation", "resized_crop"), message)]
 
 
-def extra_misfits(
+def extra_data_problems(
     name: str, dataset: DatasetDescription, extra_name: str, extra: DatasetDescription
 ) -> list[FieldError]:
-    """Why further training images do not go with a data set."""
-    path, found = ("data", "extra", "dataset"), []
-    ours, theirs = (f"{it.channels}x{it.height}x{it.width}" for it in (dataset, extra))
-    if ours != theirs:
-        found.append(
-            FieldError(
-                path,
-                f"{extra_name} has images of {theirs} (channels, height, width); {name} has {ours}.",
-            )
+    """Return why extra training images do not fit a data set."""
+    messages = []
+    if _shape(extra) != _shape(dataset):
+        messages.append(
+            f"{extra_name} has images of {_shape(extra)} (channels, height, width); "
+            f"{name} has {_shape(dataset)}."
         )
     if extra.classes > dataset.classes:
-        message = (
+        messages.append(
             f"{extra_name} has labels of {extra.classes} classes; {name} has {dataset.classes}."
         )
-        found.append(FieldError(path, message))
     if extra.source != "packed":
-        kind = {"digits": "is built in", "encoded": "has encoded images"}[extra.source]
-        found.append(
-            FieldError(
-                path,
-                f"{extra_name} {kind}; extra images come from an imported data set of decoded ones.",
-            )
+        reason = {"digits": "is built in", "encoded": "has encoded images"}[extra.source]
+        messages.append(
+            f"{extra_name} {reason}; extra images come from an imported data set of decoded ones."
         )
-    return found
+    return [FieldError(("data", "extra", "dataset"), message) for message in messages]
 
 
-def start_misfits(
-    spec: TrainingSpec, dataset: DatasetDescription, start: ModelDescription
+def start_from_problems(
+    spec: TrainingSpec, dataset: DatasetDescription, model: ModelDescription
 ) -> list[FieldError]:
-    """Why first weights cannot be taken from a stored model. Other classes are no reason: the classifier is then drawn anew."""
+    """Return why the student cannot start from a stored model's weights.
+
+    Other classes are no problem: the classifier then starts from random weights.
+    """
     path = ("start_from",)
-    if start.network != spec.student:
-        message = f"The student is to be {spec.student!r}, and start_from is {start.network!r}: they must be the same network."
+    if model.network != spec.student:
+        message = (
+            f"The student is {spec.student!r}, and start_from is {model.network!r}: "
+            "they must be the same network."
+        )
         return [FieldError(path, message)]
-    return model_misfits(spec.data.dataset, dataset, start, path, classes=False)
+    return model_problems(spec.data.dataset, dataset, model, path, compare_classes=False)

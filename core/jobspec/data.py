@@ -1,4 +1,4 @@
-"""Which images a job trains on, and what is known of a data set without opening it."""
+"""The images that a job trains on, and what is known of a data set without opening it."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -8,110 +8,120 @@ from core.jobspec.base import Spec
 
 
 class ResizedCrop(Spec):
-    """A box of random area, shape and place, scaled to the size of the images: how ImageNet is trained on."""
+    """A crop of random area, shape and position, scaled to the image size, as for ImageNet."""
 
     scale: tuple[float, float] = Field(default=(0.08, 1.0), strict=False)
     """Least and largest share of the image's area."""
     ratio: tuple[float, float] = Field(default=(3 / 4, 4 / 3), strict=False)
-    """Narrowest and widest box, as width / height."""
+    """Least and largest width / height."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(
-                f"scale goes from above 0 to at most 1, the smaller share first; {self.scale} does not"
+                f"scale is two shares above 0 and at most 1, the smaller first; {self.scale} is not"
             )
         if not 0.01 <= self.ratio[0] <= self.ratio[1] <= 100:
             raise ValueError(
-                f"ratio goes from 0.01 to 100, the narrower first; {self.ratio} does not"
+                f"ratio is two numbers from 0.01 to 100, the smaller first; {self.ratio} is not"
             )
         return self
 
 
 class Augmentation(Spec):
-    """How training images are varied from epoch to epoch."""
+    """Random changes of the training images."""
 
     crop_padding: int = Field(default=4, ge=0, le=64)
-    """Random crop after zero padding by so many pixels; 0: none, as beside `resized_crop`."""
+    """Pixels of zero padding around the image before a random crop. 0: no crop; the default beside
+    `resized_crop`."""
     resized_crop: ResizedCrop | None = None
-    """In place of the padded crop, for data sets of encoded images."""
+    """A resized crop in place of the padded one, for data sets of encoded images."""
     flip: bool = True
     """Random horizontal flip."""
 
     @model_validator(mode="before")
     @classmethod
-    def _one_crop(cls, body: Any) -> Any:
+    def _default_to_one_crop(cls, body: Any) -> Any:
         resized = isinstance(body, dict) and body.get("resized_crop") is not None
         return {"crop_padding": 0, **body} if resized else body
 
     @model_validator(mode="after")
-    def _not_two_crops(self) -> Self:
+    def _check_one_crop(self) -> Self:
         if self.resized_crop is not None and self.crop_padding:
             raise ValueError("images are cropped once: by crop_padding or by resized_crop")
         return self
 
 
 class ExtraData(Spec):
-    """More training images, such as synthetic ones (Table 5 of the paper): a data set without test images will do."""
+    """More training images, such as synthetic ones (Table 5 of the STARSHIP paper)."""
 
     dataset: str = Field(min_length=1, max_length=100)
-    """Id or name of a data set with images of the same shape, and no more classes."""
+    """Id or name of a data set with images of the same shape, and no more classes. It needs no test
+    images."""
     ratio: float = Field(default=0.7, gt=0, lt=1)
-    """Their share of every batch."""
+    """Share of extra images in every batch."""
 
 
-class Data(Spec):
-    """A data set, the part of its training images held out for model selection, and the augmentation."""
+class TrainingData(Spec):
+    """The training images: data set, held-out part and augmentation."""
 
     dataset: str = Field(min_length=1, max_length=100)
     """Id or name of a data set."""
     held_out: float = Field(default=0.02, gt=0, le=0.5)
-    """Share of the training images kept from training, to choose the best checkpoint by. The test images never are."""
+    """Share of the training images that is held out to choose the best checkpoint by. Test images
+    are never used for it."""
     limit: int | None = Field(default=None, ge=1, le=100_000_000)
-    """Use only so many training images (the report says so)."""
+    """Use at most this many training images. The report says so."""
     extra: ExtraData | None = None
-    """Further training images, mixed into every batch."""
+    """More training images, mixed into every batch."""
     augmentation: Augmentation | None = None
-    """Default: by the data set. Colour images: crop with an eighth of the side as padding, and flip; grey ones: none.
-    Encoded images are cropped by `resized_crop` instead."""
+    """Default: color images are cropped with an eighth of the side as padding, and flipped; gray
+    images are not changed. Encoded images get `resized_crop` in place of the padded crop."""
 
 
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00/]+$")]
 
 
-class Reading(Spec):
-    """How somebody's files are to become a data set."""
+class ImportOptions(Spec):
+    """How uploaded files become a data set."""
 
     image_size: int | None = Field(default=None, ge=8, le=512)
-    """Images stay encoded (JPEG, PNG, ...) and become so many pixels high and wide when they are used; None: they are decoded
-    once, and must all have one size."""
+    """Keep the images encoded (JPEG, PNG, ...) and scale them to this height and width, in pixels,
+    when they are used. None: decode them once; all must have one size."""
     classes: tuple[ClassName, ...] | None = Field(
         default=None, strict=False, min_length=2, max_length=10_000
     )
-    """Class folders to keep, in the order of their labels; of an .npz: the names of its labels."""
+    """Class folders to use, in the order of their labels. Of an .npz: the names of its labels."""
     every: int | None = Field(default=None, ge=2, le=10_000)
-    """10 keeps the 1st, 11th, 21st, ... class of the sorted list, which makes an ImageNet-100 of ImageNet's 1000."""
+    """Use every n-th class of the sorted list: 10 takes the 1st, 11th, 21st, ..., which makes an
+    ImageNet-100 of ImageNet's 1000 classes."""
 
     @classmethod
-    def of(cls, whole: "Reading") -> "Reading":
-        """These settings alone, of something that has more."""
-        return Reading(image_size=whole.image_size, classes=whole.classes, every=whole.every)
+    def copy_from(cls, source: "ImportOptions") -> "ImportOptions":
+        """Return the options alone of a larger model, such as a request's body."""
+        return ImportOptions(
+            image_size=source.image_size, classes=source.classes, every=source.every
+        )
 
     @model_validator(mode="after")
-    def _one_choice(self) -> Self:
+    def _check_class_choice(self) -> Self:
         if self.classes is not None and self.every is not None:
             raise ValueError("classes are chosen by a list or by every, not by both")
-        seen: set[str] = set()
+        names: set[str] = set()
         for name in self.classes or ():
-            if name in seen:
+            if name in names:
                 raise ValueError(f"classes has {name!r} twice")
-            seen.add(name)
+            names.add(name)
         return self
 
 
 class DatasetDescription(Spec):
-    """What the import job found. `digits` comes with the program; of every other data set there is one file: of decoded images
-    of one size (packed), or of images as they came (encoded), which become `height` x `width` pixels when they are used."""
+    """What an import job learned of a data set.
+
+    `digits` comes with the program. Every other data set is one file: of decoded images of one size
+    (packed), or of encoded images, which are scaled to `height` x `width` pixels when they are
+    used.
+    """
 
     source: Literal["digits", "packed", "encoded"]
     classes: int = Field(ge=2, le=100_000)
@@ -121,7 +131,7 @@ class DatasetDescription(Spec):
     width: int = Field(ge=8, le=512)
     train_images: int = Field(ge=1)
     test_images: int = Field(ge=0)
-    """0: it can only be extra training data."""
+    """0: the data set can only be extra training data."""
 
 
 DIGITS = DatasetDescription(
@@ -134,4 +144,4 @@ DIGITS = DatasetDescription(
     train_images=1437,
     test_images=360,
 )
-"""scikit-learn's handwritten digits: every fifth image is a test image."""
+"""scikit-learn's handwritten digits. Every fifth image is a test image."""

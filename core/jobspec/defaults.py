@@ -1,8 +1,11 @@
-"""Write out the defaults that depend on other fields of a job or on its data set. Run once, at submission."""
+"""Write out the defaults that depend on other fields of a job or on its data set.
+
+This happens once, at submission.
+"""
 
 from typing import Any, Literal, overload
 
-from core.jobspec.data import Augmentation, Data, DatasetDescription, ResizedCrop
+from core.jobspec.data import Augmentation, DatasetDescription, ResizedCrop, TrainingData
 from core.jobspec.evaluation import (
     Analysis,
     Attack,
@@ -26,26 +29,26 @@ from core.jobspec.resolved import (
     ResolvedAttack,
     ResolvedAutoAttack,
     ResolvedAveragingSettings,
-    ResolvedCovarianceAlignment,
+    ResolvedCovarianceAlignmentSettings,
     ResolvedCwAttack,
-    ResolvedData,
     ResolvedDistillationMethodSettings,
     ResolvedDistillationSpec,
     ResolvedEvaluation,
     ResolvedEvaluationJobSpec,
     ResolvedIadSettings,
     ResolvedPgdAttack,
-    ResolvedProjectionHeads,
+    ResolvedProjectionHeadSettings,
     ResolvedRadiusSweep,
     ResolvedSpec,
     ResolvedStarshipSettings,
     ResolvedSwaSettings,
+    ResolvedTrainingData,
     ResolvedTrainingSpec,
     ResolvedVarianceGap,
 )
+from core.jobspec.training.averaging import AveragingSettings, EmaSettings
 from core.jobspec.training.methods import DistillationMethodSettings, IadSettings
 from core.jobspec.training.starship import StarshipSettings
-from core.jobspec.training.weights import AveragingSettings, EmaSettings
 
 CW_STEP_PER_RADIUS = 0.003 / (8 / 255)
 SWEEP_STEPS = 16
@@ -69,7 +72,7 @@ def resolve(spec: SubmittedSpec, dataset: DatasetDescription) -> ResolvedSpec: .
 
 
 def resolve(spec: SubmittedSpec, dataset: DatasetDescription) -> ResolvedSpec:
-    """Return the same job with every default written out that depends on another field or on the data set."""
+    """Return the job with every default that depends on other fields or the data set."""
     fields = dict(spec)
     if isinstance(spec, EvaluationJobSpec):
         fields["evaluation"] = _resolve_evaluation(spec.evaluation, spec.radius)
@@ -100,18 +103,22 @@ def resolve_starship(method: StarshipSettings, student_features: int) -> Resolve
     """Return STARSHIP's settings for a student with this many penultimate features."""
     heads = method.covariance.heads
     dimension = heads.dimension_for(student_features)
-    resolved_heads = ResolvedProjectionHeads(**{**dict(heads), "dimension": dimension})
-    covariance = ResolvedCovarianceAlignment(**{**dict(method.covariance), "heads": resolved_heads})
+    resolved_heads = ResolvedProjectionHeadSettings(**{**dict(heads), "dimension": dimension})
+    covariance = ResolvedCovarianceAlignmentSettings(
+        **{**dict(method.covariance), "heads": resolved_heads}
+    )
     return ResolvedStarshipSettings(**{**dict(method), "covariance": covariance})
 
 
-def _resolve_data(data: Data, dataset: DatasetDescription) -> ResolvedData:
+def _resolve_data(data: TrainingData, dataset: DatasetDescription) -> ResolvedTrainingData:
     augmentation = data.augmentation or default_augmentation(dataset)
-    return ResolvedData(**{**dict(data), "augmentation": augmentation})
+    return ResolvedTrainingData(**{**dict(data), "augmentation": augmentation})
 
 
 def default_augmentation(dataset: DatasetDescription) -> Augmentation:
-    """Color images: crop with an eighth of the side as padding, and flip; gray ones: none. Encoded ones: a resized crop."""
+    """Return a crop with an eighth of the side as padding and flips for color images, nothing for
+    gray ones, and a resized crop for encoded ones.
+    """
     color = dataset.channels == 3
     if dataset.source == "encoded":
         return Augmentation(resized_crop=ResizedCrop(), flip=color)
@@ -150,7 +157,7 @@ def _resolve_attack(attack: Attack, training_radius: float) -> ResolvedAttack:
 
 
 def usual_step_size(attack: Literal["pgd", "cw"], radius: float) -> float:
-    """2/255 and 0.003 at radius 8/255, in proportion elsewhere."""
+    """Return 2/255 (PGD) or 0.003 (CW) at radius 8/255, in proportion elsewhere."""
     return min(1.0, radius * (0.25 if attack == "pgd" else CW_STEP_PER_RADIUS))
 
 
@@ -166,5 +173,5 @@ def _resolve_analysis(analysis: Analysis, training_radius: float) -> ResolvedAna
 
 
 def _radii(training_radius: float, steps: int) -> tuple[float, ...]:
-    """From 0 to twice the training radius, in equal steps."""
+    """Return equally spaced radii from 0 to twice the training radius."""
     return tuple(min(1.0, 2 * training_radius * step / steps) for step in range(steps + 1))

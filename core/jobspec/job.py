@@ -1,125 +1,136 @@
-"""What a job is. The body of POST /v1/jobs IS one of these; stored resolved (resolved.py)."""
+"""What a caller submits: the body of POST /v1/jobs is one of these specs. Also, the import jobs.
+
+What is stored is the resolved form (resolved.py), so that a changed default changes no old job.
+"""
 
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from core.jobspec.base import PixelDistance, Spec
-from core.jobspec.data import Data, Reading
+from core.jobspec.data import ImportOptions, TrainingData
 from core.jobspec.evaluation import Evaluation
 from core.jobspec.network import ModelDescription, Network
-from core.jobspec.training.adversary import AdversarySettings, PgdSettings
+from core.jobspec.training.adversary import AdversarySettings, PgdAdversarySettings
+from core.jobspec.training.averaging import AveragingSettings
 from core.jobspec.training.methods import (
     DistillationMethodSettings,
     IgdmSettings,
     TradesSettings,
     TrainingMethodSettings,
 )
-from core.jobspec.training.presets import Preset, complete
+from core.jobspec.training.presets import Preset, apply_preset
 from core.jobspec.training.schedule import Schedule
 from core.jobspec.training.starship import StarshipSettings
-from core.jobspec.training.weights import AveragingSettings, AwpSettings
+from core.jobspec.training.weight_perturbation import AwpSettings
 
-Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+ShortText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
+LabelKey = Annotated[
+    str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+]
 
 
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-"""Id or name of a model, or id of a succeeded job, whose student is meant."""
 ExportFormat = Literal["onnx", "torch_export"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 
-class _Submitted(Spec):
-    name: Text | None = None
-    """For people; need not be unique."""
-    metadata: dict[Label, Text] = Field(default_factory=dict, max_length=32)
-    """Labels of your own, to filter by."""
+class _SubmittedSpec(Spec):
+    name: ShortText | None = None
+    """A name for people. It need not be unique."""
+    metadata: dict[LabelKey, ShortText] = Field(default_factory=dict, max_length=32)
+    """Labels of your own, by which jobs can be filtered."""
     evaluation: Evaluation = Evaluation()
-    """How the network is measured once it is there."""
+    """How the network is evaluated."""
 
 
-class _Training(_Submitted):
+class _TrainingSpec(_SubmittedSpec):
     preset: Preset | None = None
-    """reference: what the method's authors' own code did, wherever this body says nothing itself."""
+    """reference: use the settings of the method's authors' own code wherever this body has none."""
     student: Network
-    """The network to be trained."""
+    """The network to train."""
     start_from: ModelName | None = None
-    """A model of the student's architecture to take first weights from; its classifier only if the classes are as many."""
-    data: Data
+    """Id or name of a model whose weights the student starts from. It must have the student's
+    architecture; its classifier is used only if the number of classes is the same."""
+    data: TrainingData
     """The images to train on."""
-    adversary: AdversarySettings = PgdSettings()
+    adversary: AdversarySettings = PgdAdversarySettings()
     """How training images are attacked."""
     schedule: Schedule = Schedule()
-    """How long and how fast."""
+    """How long and at what rate the student is trained."""
     averaging: AveragingSettings | None = None
-    """The average of the weights, with fresh batch norm statistics, is what is selected, evaluated and published."""
+    """Average the weights over the training. The average, with fresh batch norm statistics, is what
+    is selected, evaluated and published."""
     awp: AwpSettings | None = None
     """Adversarial weight perturbation of the student."""
     export: tuple[ExportFormat, ...] = Field(default=EXPORT_FORMATS, strict=False, max_length=2)
     """Formats of the student beside safetensors."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    """Of the weights, the order of images, augmentation and adversary."""
+    """Seed of first weights, image order, augmentation and adversary."""
 
     @model_validator(mode="before")
     @classmethod
-    def _complete(cls, body: Any) -> Any:
-        return complete(body) if isinstance(body, dict) else body
+    def _apply_preset(cls, body: Any) -> Any:
+        return apply_preset(body) if isinstance(body, dict) else body
 
 
-class AdversarialTrainingSpec(_Training):
-    """Makes a robust network from scratch: a teacher for later."""
+class AdversarialTrainingSpec(_TrainingSpec):
+    """Train a robust network from scratch, such as a teacher for later jobs."""
 
     kind: Literal["adversarial_training"] = "adversarial_training"
     method: TrainingMethodSettings = TradesSettings()
-    """What the network descends."""
+    """The training method: what the network minimizes."""
 
 
-class DistillationSpec(_Training):
-    """Distils a robust teacher into a student."""
+class DistillationSpec(_TrainingSpec):
+    """Distill a robust teacher into a student."""
 
     kind: Literal["distillation"] = "distillation"
     teacher: ModelName
-    """Id or name of a model, or id of a succeeded job, whose student is meant."""
+    """Id or name of a model, or id of a succeeded job, whose student is the teacher."""
     method: DistillationMethodSettings = StarshipSettings()
-    """What the student descends, and the adversary climbs."""
+    """The distillation method: what the student minimizes, and the adversary maximizes."""
     igdm: IgdmSettings | None = None
-    """IGDM's term beside the method's own."""
+    """Add IGDM's term to the method's own."""
 
 
-class EvaluatedData(Spec):
+class EvaluationData(Spec):
     """The data set whose test images are used."""
 
     dataset: str = Field(min_length=1, max_length=100)
-    """Id or name of a data set: its test images are used."""
+    """Id or name of a data set. Its test images are used."""
 
 
-class EvaluationJobSpec(_Submitted):
-    """Measures a network that is there already: an uploaded one, or a job's student."""
+class EvaluationJobSpec(_SubmittedSpec):
+    """Evaluate a network that exists: an uploaded one, or the student of a job."""
 
     kind: Literal["evaluation"] = "evaluation"
     model: ModelName
-    """Id or name of a model, or id of a succeeded job, whose student is meant."""
+    """Id or name of a model, or id of a succeeded job, whose student is evaluated."""
     reference: ModelName | None = None
-    """A network beside it, such as its teacher, for the analyses that compare two."""
-    data: EvaluatedData
-    """The images to measure it on."""
+    """A second network, such as the teacher, for the analyses that compare two."""
+    data: EvaluationData
+    """The images to evaluate it on."""
     radius: PixelDistance = 8 / 255
-    """Where an attack does not say its own: perturbation radius in L-infinity, on pixels in [0, 1]."""
+    """Perturbation radius in L-infinity, on pixels in [0, 1], of attacks without one of their
+    own."""
     export: tuple[ExportFormat, ...] = Field(default=(), strict=False, max_length=2)
     """Formats to export the model to."""
 
 
 class ImportModelSpec(Spec):
-    """Opens an uploaded checkpoint where it can do no harm. Made by POST /v1/models, never sent by a caller."""
+    """Open an uploaded checkpoint in a sandbox. Made by POST /v1/models, never by a caller."""
 
     kind: Literal["import_model"] = "import_model"
     model_id: str
     description: ModelDescription
 
 
-class ImportDatasetSpec(Reading):
-    """Opens an uploaded archive, or a folder that the operator offers. Made by POST /v1/datasets, never sent by a caller."""
+class ImportDatasetSpec(ImportOptions):
+    """Open an uploaded archive, a folder of the operator's, or a download, in a sandbox.
+
+    Made by POST /v1/datasets, never by a caller.
+    """
 
     kind: Literal["import_dataset"] = "import_dataset"
     dataset_id: str

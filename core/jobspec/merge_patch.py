@@ -1,33 +1,35 @@
-"""JSON merge patch, RFC 7396, as it is of use on a spec."""
+"""JSON merge patch (RFC 7396) for specs."""
 
 from typing import Any
 
-TAGS = ("name", "architecture")
+DISCRIMINATORS = ("name", "architecture")
+"""Fields that say of what kind an object is."""
 
 
-def changed(spec: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """``spec`` with ``patch`` applied: objects are merged, null removes a field, anything else replaces.
+def apply_patch(spec: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """Return ``spec`` with ``patch`` merged in.
 
-    One rule is added: an object inside that becomes another kind of thing (``{"method": {"name": "arkd"}}``) is replaced
-    whole, for the old one's settings mean nothing to the new one.
+    Objects are merged, null removes a field, anything else replaces. One rule is not the RFC's: an
+    object whose kind changes (``{"method": {"name": "arkd"}}``) is replaced as a whole, since the
+    settings of the former kind mean nothing to the new one.
     """
-    kept = {key: value for key, value in spec.items() if key not in patch}
-    return kept | {
-        key: merged(spec.get(key), value, tags=() if key == "metadata" else TAGS)
+    unchanged = {key: value for key, value in spec.items() if key not in patch}
+    return unchanged | {
+        key: merge(spec.get(key), value, discriminators=() if key == "metadata" else DISCRIMINATORS)
         for key, value in patch.items()
         if value is not None
     }
 
 
-def merged(target: Any, patch: Any, *, tags: tuple[str, ...] = ()) -> Any:
+def merge(target: Any, patch: Any, *, discriminators: tuple[str, ...] = ()) -> Any:
     if not isinstance(patch, dict):
         return patch
     base = target if isinstance(target, dict) else {}
-    if any(tag in patch and tag in base and patch[tag] != base[tag] for tag in tags):
+    if any(key in patch and key in base and patch[key] != base[key] for key in discriminators):
         base = {}
-    kept = {key: value for key, value in base.items() if key not in patch}
-    return kept | {
-        key: merged(base.get(key), value, tags=tags)
+    unchanged = {key: value for key, value in base.items() if key not in patch}
+    return unchanged | {
+        key: merge(base.get(key), value, discriminators=discriminators)
         for key, value in patch.items()
         if value is not None
     }

@@ -1,8 +1,7 @@
 """Specs with every default written out: what `defaults.resolve` returns, and what is stored.
 
-Each class narrows the fields that may be None in what a caller submits; everything else is inherited, so the JSON is the
-same. The API stores resolved specs, the worker writes them into the job folder, and the trainer and its checkpoints
-read nothing else.
+Each class narrows fields that may be None in what a caller submits, and inherits everything else,
+so that the JSON has the same form. The database, job folders and checkpoints hold resolved specs.
 """
 
 from typing import Annotated, Any
@@ -10,8 +9,9 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from core.jobspec.base import EpochCount, PixelDistance, Radius
-from core.jobspec.data import Augmentation, Data
+from core.jobspec.data import Augmentation, TrainingData
 from core.jobspec.evaluation import (
+    ANALYSIS_STEPS,
     AutoAttack,
     Calibration,
     CwAttack,
@@ -32,6 +32,7 @@ from core.jobspec.job import (
     EvaluationJobSpec,
     ImportSpec,
 )
+from core.jobspec.training.averaging import EmaSettings, SwaSettings
 from core.jobspec.training.methods import (
     AdaAdSettings,
     AkdSettings,
@@ -42,12 +43,11 @@ from core.jobspec.training.methods import (
     TrainingMethodSettings,
 )
 from core.jobspec.training.starship import (
-    CovarianceAlignment,
+    CovarianceAlignmentSettings,
     HeadDimension,
-    ProjectionHeads,
+    ProjectionHeadSettings,
     StarshipSettings,
 )
-from core.jobspec.training.weights import EmaSettings, SwaSettings
 from core.jobspec.upgrades import upgrade
 
 
@@ -81,11 +81,21 @@ class ResolvedRadiusSweep(RadiusSweep):
 
     radii: SweepRadii
 
+    @property
+    def network_passes(self) -> int:
+        """Passes of the network on one image."""
+        return len(self.radii) * (self.steps + 1)
+
 
 class ResolvedVarianceGap(VarianceGap):
     """The variance gap at known radii."""
 
     radii: GapRadii
+
+    @property
+    def network_passes(self) -> int:
+        """Passes of network and reference on one image."""
+        return 2 * len(self.radii) * (ANALYSIS_STEPS + 2)
 
 
 ResolvedAnalysis = Annotated[
@@ -107,7 +117,7 @@ class ResolvedEvaluation(Evaluation):
     analyses: tuple[ResolvedAnalysis, ...] = Field(default=(), strict=False, max_length=8)
 
 
-class ResolvedData(Data):
+class ResolvedTrainingData(TrainingData):
     """Training data with a known augmentation."""
 
     augmentation: Augmentation
@@ -119,22 +129,22 @@ class ResolvedIadSettings(IadSettings):
     begin: EpochCount
 
 
-class ResolvedProjectionHeads(ProjectionHeads):
+class ResolvedProjectionHeadSettings(ProjectionHeadSettings):
     """Projection heads of a known dimension."""
 
     dimension: HeadDimension
 
 
-class ResolvedCovarianceAlignment(CovarianceAlignment):
+class ResolvedCovarianceAlignmentSettings(CovarianceAlignmentSettings):
     """FCA behind heads of a known dimension."""
 
-    heads: ResolvedProjectionHeads
+    heads: ResolvedProjectionHeadSettings
 
 
 class ResolvedStarshipSettings(StarshipSettings):
     """STARSHIP with heads of a known dimension."""
 
-    covariance: ResolvedCovarianceAlignment
+    covariance: ResolvedCovarianceAlignmentSettings
 
 
 ResolvedDistillationMethodSettings = Annotated[
@@ -165,7 +175,7 @@ class ResolvedAdversarialTrainingSpec(AdversarialTrainingSpec):
     """An adversarial training with every default written out."""
 
     evaluation: ResolvedEvaluation
-    data: ResolvedData
+    data: ResolvedTrainingData
     averaging: ResolvedAveragingSettings | None = None
 
 
@@ -173,7 +183,7 @@ class ResolvedDistillationSpec(DistillationSpec):
     """A distillation with every default written out."""
 
     evaluation: ResolvedEvaluation
-    data: ResolvedData
+    data: ResolvedTrainingData
     averaging: ResolvedAveragingSettings | None = None
     method: ResolvedDistillationMethodSettings
 

@@ -1,10 +1,16 @@
-"""A job's life: its states, the moves between them, and what a user may ask for. Code and documentation share these tables."""
+"""A job's states, the transitions between them, and the actions that a user may take.
+
+Code and documentation share these tables: a test holds docs/architecture.md to them.
+"""
 
 from typing import Literal, get_args
 
 PROTOCOL = 3
-"""What API and workers must agree about: spec, states, tables, job folder. Raised when an older worker could not carry out
-what a newer API takes in. Version 1 is everything up to schema 0003."""
+"""Version of what API and workers agree on: spec, states, tables, job folder.
+
+It is raised when an older worker could not run a job that a newer API accepted. 1: up to schema
+0003. 2: schema 0004. 3: schema 0005.
+"""
 
 Status = Literal[
     "queued", "running", "pausing", "paused", "cancelling", "cancelled", "succeeded", "failed"
@@ -13,37 +19,39 @@ Phase = Literal["preparing", "training", "evaluating", "exporting"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 TERMINAL: frozenset[Status] = frozenset({"cancelled", "succeeded", "failed"})
-HELD: frozenset[Status] = frozenset({"running", "pausing", "cancelling"})
+LEASED: frozenset[Status] = frozenset({"running", "pausing", "cancelling"})
 """A worker holds a lease on the job."""
 
-MOVES: dict[tuple[Status, Status], str] = {
+TRANSITIONS: dict[tuple[Status, Status], str] = {
     ("queued", "running"): "a worker claimed it",
-    ("queued", "paused"): "a user paused it before it began",
-    ("queued", "cancelled"): "a user cancelled it before it began",
+    ("queued", "paused"): "a user paused it before it started",
+    ("queued", "cancelled"): "a user cancelled it before it started",
     (
         "running",
         "queued",
     ): "its worker was lost, was shut down, or failed through no fault of the job",
     ("running", "pausing"): "a user asked to pause it",
-    ("running", "paused"): "there is no room to store what it makes",
+    ("running", "paused"): "storage has no room for its output",
     ("running", "cancelling"): "a user asked to cancel it",
     ("running", "succeeded"): "done",
-    ("running", "failed"): "it cannot be done, or was tried too often",
-    ("pausing", "paused"): "its trainer has ended behind a checkpoint, or its worker was lost",
+    ("running", "failed"): "it cannot succeed, or has failed too often",
+    ("pausing", "paused"): "its trainer has saved a checkpoint and ended, or its worker was lost",
     ("pausing", "cancelling"): "a user asked to cancel it",
-    ("pausing", "succeeded"): "it was done before the request to pause reached it",
+    ("pausing", "succeeded"): "it succeeded before the request to pause reached it",
     ("pausing", "failed"): "it failed before the request to pause reached it",
-    ("paused", "queued"): "a user resumed it, or there is room again",
+    ("paused", "queued"): "a user resumed it, or storage has room again",
     ("paused", "cancelled"): "a user cancelled it while it was paused",
     ("cancelling", "cancelled"): "its trainer has ended, or its worker was lost",
-    ("cancelling", "succeeded"): "it was done before the request to cancel reached it",
-    ("failed", "queued"): "a user asked to try it again",
-    ("cancelled", "queued"): "a user asked to take it up again",
+    ("cancelling", "succeeded"): "it succeeded before the request to cancel reached it",
+    ("failed", "queued"): "a user retried it",
+    ("cancelled", "queued"): "a user retried it",
 }
+"""The allowed transitions, each with its reason."""
 
 
-def may_move(old: Status, new: Status) -> bool:
-    return (old, new) in MOVES
+def is_transition(old: Status, new: Status) -> bool:
+    """Whether a job may go from one status to the other."""
+    return (old, new) in TRANSITIONS
 
 
 Action = Literal["cancel", "pause", "resume", "retry"]
@@ -61,4 +69,5 @@ ACTIONS: dict[Action, dict[Status, Status | None]] = {
     "resume": {"paused": "queued", "queued": None, "running": None},
     "retry": {"failed": "queued", "cancelled": "queued", "queued": None},
 }
-"""What a user may ask for, by state: the state that it leads to; None: it was asked for before. In other states it is refused."""
+"""By action and status, the status that it leads to. None: the action was taken before, and changes
+nothing. In a status that is missing, the action is refused."""

@@ -1,4 +1,8 @@
-"""A sweep: one job's body, changed along rows and axes; each combination is an ordinary job. A table averages over the seeds."""
+"""A sweep: the body of one job, varied along rows and axes. Each combination is an ordinary job.
+
+The table of a sweep has a line for each combination of rows and axes but the seeds, over which it
+averages.
+"""
 
 import json
 from collections.abc import Iterator
@@ -9,27 +13,28 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints, model_validator
 
 from core.jobspec.base import Spec
-from core.jobspec.job import Label, Text
-from core.jobspec.merge_patch import changed
+from core.jobspec.job import LabelKey, ShortText
+from core.jobspec.merge_patch import apply_patch
 
-MOST_JOBS = 300
+MAX_JOBS = 300
+MAX_JOB_NAME_LENGTH = 200
 SEEDS = ("seed", "evaluation.seed")
-"""Axes that make no lines of their own: the table averages over them."""
-TAGS = {
+"""Axes over which the table averages."""
+KIND_FIELDS = {
     "method": "name",
     "adversary": "name",
     "averaging": "name",
     "schedule.decay": "name",
     "student": "architecture",
 }
-"""Where a plain text on an axis names a kind of thing, as ``method: [ard, rslad]`` does."""
+"""By path, the field that a text on an axis is the value of: ``method: [ard, rslad]``."""
 
 Path = Annotated[str, StringConstraints(max_length=200, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
 Body = dict[str, Any]
 
 
 class SweepRow(Spec):
-    """One line of a table, by a name of its own."""
+    """A named set of changes: one line of the table, or several where there are axes."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
     changes: Body = Field(default_factory=dict)
@@ -37,45 +42,41 @@ class SweepRow(Spec):
 
 
 class SweepSpec(Spec):
-    """Jobs that differ where the sweep says so: every row, with every combination of the axes' values."""
+    """A job for every row and every combination of the axes' values."""
 
-    name: Text | None = None
-    metadata: dict[Label, Text] = Field(default_factory=dict, max_length=32)
-    """Of every job."""
+    name: ShortText | None = None
+    metadata: dict[LabelKey, ShortText] = Field(default_factory=dict, max_length=32)
+    """Labels that every job gets."""
     base: Body
-    """A job's body, as POST /v1/jobs takes it, without what rows and axes bring."""
-    rows: tuple[SweepRow, ...] = Field(default=(), strict=False, max_length=MOST_JOBS)
-    """Changes by name, for whatever differs in more than one place."""
+    """The body of a job, as for POST /v1/jobs, without what rows and axes add."""
+    rows: tuple[SweepRow, ...] = Field(default=(), strict=False, max_length=MAX_JOBS)
+    """Named sets of changes, for variants that differ in more than one field."""
     axes: dict[Path, list[Any]] = Field(default_factory=dict, max_length=8)
-    """Values by path, such as {"method.beta": [0.2, 0.5, 0.8], "seed": [0, 1, 2]}. The table has a line for each combination
-    of all but the seeds, and their mean and standard deviation over the seeds."""
+    """Values by path, such as {"method.beta": [0.2, 0.5, 0.8], "seed": [0, 1, 2]}. The table has a
+    line for each combination of all axes but the seeds, with mean and standard deviation over the
+    seeds."""
 
     @model_validator(mode="after")
-    def _bounded(self) -> "SweepSpec":
+    def _check(self) -> "SweepSpec":
         for path, values in self.axes.items():
             if not values:
                 raise ValueError(f"the axis {path!r} has no values")
         names = [row.name for row in self.rows]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"two rows are named {twice!r}")
-        overlaps = [
-            path
-            for path in self.axes
-            for other in self.axes
-            if other != path and other.startswith(f"{path}.")
-        ]
-        if overlaps:
-            raise ValueError(
-                f"the axis {overlaps[0]!r} and another one that leads into it change the same thing"
-            )
-        if self.size > MOST_JOBS:
-            raise ValueError(f"this makes {self.size} jobs; a sweep has at most {MOST_JOBS}")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two rows are named {name!r}")
+        for path in self.axes:
+            if any(other.startswith(f"{path}.") for other in self.axes):
+                raise ValueError(
+                    f"the axis {path!r} overlaps with another axis, which is a part of it"
+                )
+        if self.size > MAX_JOBS:
+            raise ValueError(f"this makes {self.size} jobs; a sweep has at most {MAX_JOBS}")
         return self
 
     @property
     def size(self) -> int:
-        """How many jobs it makes."""
+        """Number of jobs."""
         jobs = max(1, len(self.rows))
         for values in self.axes.values():
             jobs *= len(values)
@@ -86,59 +87,64 @@ class SweepSpec(Spec):
 class SweepPoint:
     """One job of a sweep: its line in the table, and its body."""
 
-    line: str
-    """Row and values of the axes, but for the seeds."""
+    line_name: str
+    """The row's name and the values of all axes but the seeds."""
     settings: dict[str, Any]
     """Values of the axes, by path."""
     body: Body
 
     @property
     def title(self) -> str:
-        return ", ".join(
-            [
-                self.line,
-                *(f"{path} {self.settings[path]}" for path in SEEDS if path in self.settings),
-            ]
-        )
+        """The name of the line, and the seeds."""
+        seeds = [f"{path} {self.settings[path]}" for path in SEEDS if path in self.settings]
+        return ", ".join([self.line_name, *seeds])
 
 
-def points(sweep: SweepSpec) -> Iterator[SweepPoint]:
-    """Row by row, the last axis changing fastest. The bodies are not checked yet."""
+def expand(sweep: SweepSpec) -> Iterator[SweepPoint]:
+    """Yield the jobs of a sweep, row by row, the last axis fastest. Bodies are not validated."""
     for row in sweep.rows or (SweepRow(name="base"),):
         for values in product(*sweep.axes.values()):
             settings = dict(zip(sweep.axes, values, strict=True))
-            body = changed(sweep.base, row.changes)
+            body = apply_patch(sweep.base, row.changes)
             for path, value in settings.items():
-                body = changed(body, _nested(path, value))
-            line = _line(row.name if sweep.rows else None, settings)
+                body = apply_patch(body, _nested_patch(path, value))
+            line_name = _line_name(row.name if sweep.rows else None, settings)
             labels = {**(body.get("metadata") or {}), **sweep.metadata}
             body |= {"metadata": labels} if labels else {}
-            point = SweepPoint(line, settings, body)
-            body.setdefault("name", _name(sweep, point))
+            point = SweepPoint(line_name, settings, body)
+            body.setdefault("name", _job_name(sweep, point))
             yield point
 
 
-def _nested(path: str, value: Any) -> Body:
-    found = {TAGS[path]: value} if path in TAGS and isinstance(value, str) else value
+def _nested_patch(path: str, value: Any) -> Body:
+    """Return {"schedule": {"epochs": 5}} for "schedule.epochs" and 5."""
+    patch = value
+    if path in KIND_FIELDS and isinstance(value, str):
+        patch = {KIND_FIELDS[path]: value}
     for key in reversed(path.split(".")):
-        found = {key: found}
-    return dict(found)
+        patch = {key: patch}
+    return dict(patch)
 
 
-def _name(sweep: SweepSpec, point: SweepPoint) -> str:
-    return ": ".join(part for part in (sweep.name, point.title) if part)[:200].replace("\0", "")
+def _job_name(sweep: SweepSpec, point: SweepPoint) -> str:
+    name = ": ".join(part for part in (sweep.name, point.title) if part)
+    return name[:MAX_JOB_NAME_LENGTH].replace("\0", "")
 
 
-def _line(row: str | None, settings: dict[str, Any]) -> str:
+def _line_name(row: str | None, settings: dict[str, Any]) -> str:
     """Such as ``STARSHIP, method.beta 0.5``."""
-    values = [_shown(path, value) for path, value in settings.items() if path not in SEEDS]
-    return ", ".join([*([row] if row else []), *values]) or "base"
+    titles = [] if row is None else [row]
+    titles += [_setting_title(path, value) for path, value in settings.items() if path not in SEEDS]
+    return ", ".join(titles) or "base"
 
 
-def _shown(path: str, value: Any) -> str:
-    if path in TAGS and isinstance(value, str):
+def _setting_title(path: str, value: Any) -> str:
+    """Such as ``method.beta 0.5``, or ``ard {alpha: 0.5}`` for an object with a name."""
+    if path in KIND_FIELDS and isinstance(value, str):
         return value
-    if isinstance(value, dict) and TAGS.get(path) in value:
-        rest = json.dumps({key: it for key, it in value.items() if key != TAGS[path]})
-        return f"{value[TAGS[path]]} {rest}".removesuffix(" {}").replace('"', "")
+    if isinstance(value, dict) and KIND_FIELDS.get(path) in value:
+        kind_field = KIND_FIELDS[path]
+        settings = {key: setting for key, setting in value.items() if key != kind_field}
+        text = f"{value[kind_field]} {json.dumps(settings)}"
+        return text.removesuffix(" {}").replace('"', "")
     return f"{path} {value if isinstance(value, str) else json.dumps(value)}"

@@ -1,17 +1,17 @@
 """Bring JSON that an earlier program wrote to today's form.
 
-The database is migrated (migrations/versions). Checkpoint headers and job folders are not: they are read through
-`upgrade`, so that a checkpoint written before an upgrade still belongs to the same job after it.
+The database is migrated (migrations/versions). Checkpoint headers and job folders are not: they are
+read through `upgrade`, so that a checkpoint written before an upgrade still belongs to its job.
 """
 
 from typing import Any
 
 RENAMED_FIELDS = {"normalisation": "normalization", "normalise": "normalize"}
-"""Former name -> present name. Requests that use a former name are refused with a sentence that names the present one."""
+"""Former name -> present name. A request with a former name is refused, naming the present one."""
 
 
 def upgrade(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a stored spec or model description with today's field names. Today's own come back equal.
+    """Return a stored spec or model description with today's field names.
 
     `metadata` is left alone: its keys are the caller's labels.
     """

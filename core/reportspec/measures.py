@@ -14,37 +14,37 @@ ACCURACIES = {
 }
 """Results that are shares of all images, in the order in which they are shown; those of NUMBERS have units of their own."""
 TITLES = {**ACCURACIES, "grad_cam": "Grad-CAM", "per_class": "Class by class"}
-_AGAIN = re.compile(r"_([0-9]+)$")
+_REPEAT_SUFFIX = re.compile(r"_([0-9]+)$")
 """An attack that is asked for twice is ``pgd`` and ``pgd_2``."""
 
 
 def is_accuracy(measure: str) -> bool:
-    return _AGAIN.sub("", measure) in ACCURACIES
+    return _REPEAT_SUFFIX.sub("", measure) in ACCURACIES
 
 
-def place(measure: str) -> tuple[int, str]:
+def sort_key(measure: str) -> tuple[int, str]:
     """To sort by: accuracies first."""
-    base = _AGAIN.sub("", measure)
+    base = _REPEAT_SUFFIX.sub("", measure)
     return (list(ACCURACIES).index(base) if base in ACCURACIES else len(ACCURACIES), measure)
 
 
-def title_of(measure: str) -> str:
+def measure_title(measure: str) -> str:
     """pgd -> PGD, pgd_2 -> PGD 2, radius_sweep -> Radius sweep."""
-    base, again = _AGAIN.sub("", measure), _AGAIN.search(measure)
+    base, again = _REPEAT_SUFFIX.sub("", measure), _REPEAT_SUFFIX.search(measure)
     title = TITLES.get(base, base.replace("_", " ").capitalize())
     return f"{title} {again.group(1)}" if again else title
 
 
-def heading(measure: str) -> str:
+def column_heading(measure: str) -> str:
     """Of a column, with the unit: PGD %, Effective rank of the Gram matrix."""
     if is_accuracy(measure):
-        return f"{title_of(measure)} %"
-    number = number_of(measure)
+        return f"{measure_title(measure)} %"
+    number = unit_of(measure)
     return f"{number.title} {number.unit}".rstrip()
 
 
 @dataclass(frozen=True)
-class Number:
+class MeasureUnit:
     """``scale`` turns the stored value into ``unit``."""
 
     title: str
@@ -55,21 +55,21 @@ class Number:
         return f"{self.scale * value:.4g} {self.unit}".rstrip()
 
 
-OF_ANALYSES = {
-    "variance_gap_features": Number("Variance gap of features", "%"),
-    "variance_gap_gram": Number("Variance gap of Gram matrices", "%"),
-    "effective_rank_features": Number("Effective rank of the joint covariance"),
-    "effective_rank_gram": Number("Effective rank of the Gram matrix"),
-    "grad_cam_shift": Number("Change of Grad-CAM under attack, 0 to 1"),
-    "ece": Number("Expected calibration error, clean"),
-    "ece_adversarial": Number("Expected calibration error under PGD-20"),
-    "masking_square_drop": Number("What Square takes beyond APGD", "points", 100),
-    "masking_large_radius": Number("Accuracy at the largest radius", "%", 100),
+ANALYSIS_NUMBERS = {
+    "variance_gap_features": MeasureUnit("Variance gap of features", "%"),
+    "variance_gap_gram": MeasureUnit("Variance gap of Gram matrices", "%"),
+    "effective_rank_features": MeasureUnit("Effective rank of the joint covariance"),
+    "effective_rank_gram": MeasureUnit("Effective rank of the Gram matrix"),
+    "grad_cam_shift": MeasureUnit("Change of Grad-CAM under attack, 0 to 1"),
+    "ece": MeasureUnit("Expected calibration error, clean"),
+    "ece_adversarial": MeasureUnit("Expected calibration error under PGD-20"),
+    "masking_square_drop": MeasureUnit("What Square takes beyond APGD", "points", 100),
+    "masking_large_radius": MeasureUnit("Accuracy at the largest radius", "%", 100),
 }
 """Numbers that a report's analyses have, by name."""
-NUMBERS = {**OF_ANALYSES, "training_seconds_per_epoch": Number("Training time per epoch", "s")}
+NUMBERS = {**ANALYSIS_NUMBERS, "training_seconds_per_epoch": MeasureUnit("Training time per epoch", "s")}
 """Numbers other than accuracies that a job's results keep, by name."""
 
 
-def number_of(name: str) -> Number:
-    return NUMBERS.get(name, Number(title_of(name)))
+def unit_of(name: str) -> MeasureUnit:
+    return NUMBERS.get(name, MeasureUnit(measure_title(name)))

@@ -11,11 +11,11 @@ from core.jobspec.network import ModelDescription
 JOULES_PER_KILOWATT_HOUR = 3.6e6
 
 
-class _Part(BaseModel):
+class _ReportPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Entry(BaseModel):
+class MeasureResult(BaseModel):
     """What one measure found. Beside these fields, whatever else the measure keeps."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
@@ -32,14 +32,14 @@ class Entry(BaseModel):
     """Of an accuracy: its 95 % interval (Wilson's), as the images are a sample."""
 
 
-class NetworkFacts(_Part):
+class ReportedNetwork(_ReportPart):
     description: ModelDescription
     parameters: int
     best_epoch: int | None = None
     """Of a student: where its held-out robust accuracy was highest."""
 
 
-class DataFacts(_Part):
+class ReportedData(_ReportPart):
     dataset: str
     """As the job named it."""
     description: DatasetDescription
@@ -47,7 +47,7 @@ class DataFacts(_Part):
     """training, held_out, test, extra: how many were used."""
 
 
-class Environment(_Part):
+class Environment(_ReportPart):
     python: str
     platform: str
     packages: dict[str, str]
@@ -58,19 +58,19 @@ class Environment(_Part):
     """What the joules are of, and what counted them; whatever else used it is counted, too. None: nothing did."""
 
 
-class Report(_Part):
+class Report(_ReportPart):
     """What a job found, on what, how it was made, and what makes its numbers less than standard."""
 
     format: Annotated[Literal["distill-report-2"], Field(alias="schema")]
     kind: Literal["adversarial_training", "distillation", "evaluation"]
-    results: dict[str, dict[str, Entry]]
+    results: dict[str, dict[str, MeasureResult]]
     """By network (best, last; model, of an evaluation) and measure."""
     warnings: list[str]
     """A sentence for everything that makes a number less than standard."""
-    network: NetworkFacts
-    reference: NetworkFacts | None
+    network: ReportedNetwork
+    reference: ReportedNetwork | None
     """The teacher, or the network that an evaluation compares with."""
-    data: DataFacts
+    data: ReportedData
     selection: str | None
     seeds: dict[str, int]
     history: list[dict[str, float]]
@@ -83,7 +83,7 @@ class Report(_Part):
     spec: ResolvedSpec
 
     @property
-    def main(self) -> dict[str, Entry]:
+    def main_results(self) -> dict[str, MeasureResult]:
         """The results that count: of the best epoch's student, or of the model that was measured."""
         return self.results["model" if self.kind == "evaluation" else "best"]
 

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from core.reportspec.measures import is_accuracy, number_of, place
+from core.reportspec.measures import is_accuracy, unit_of, sort_key
 
-SELECTED_BY = "held_out_robust"
+SELECTION_MEASURE = "held_out_robust"
 """Robust accuracy on held-out training images: a line is never chosen by its test images."""
 
 Results = Mapping[str, Mapping[str, float]]
 
 
-class _Part(BaseModel):
+class _TablePart(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
-class Cell(_Part):
+class TableCell(_TablePart):
     """One measure over the seeds."""
 
     mean: float
@@ -28,36 +28,36 @@ class Cell(_Part):
 
     def text(self, measure: str) -> str:
         """Mean ± SD, in the unit that its column's heading names."""
-        factor, digits = (100, ".2f") if is_accuracy(measure) else (number_of(measure).scale, ".4g")
+        factor, digits = (100, ".2f") if is_accuracy(measure) else (unit_of(measure).scale, ".4g")
         return f"{factor * self.mean:{digits}}" + (
             f" ± {factor * self.sd:{digits}}" if self.sd is not None else ""
         )
 
 
-class Line(_Part):
+class TableLine(_TablePart):
     name: str
     jobs: int
     done: int
     """Jobs that have succeeded: those that the cells are taken over."""
     best: bool
     """Of the complete lines, the one with the highest mean accuracy on held-out images under attack."""
-    cells: dict[str, Cell]
+    cells: dict[str, TableCell]
 
     def text(self, measure: str) -> str:
         """Of its cell; empty where it has none."""
         return self.cells[measure].text(measure) if measure in self.cells else ""
 
 
-class Table(_Part):
+class Table(_TablePart):
     network: str
     """best: the epoch chosen by held-out images; last: the last epoch; model: of evaluations."""
     measures: list[str]
     """What at least one line has a number of: accuracies first."""
-    lines: list[Line]
+    lines: list[TableLine]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """One job's: its line, whether it has succeeded, and its numbers by network and measure."""
 
     line: str
@@ -65,9 +65,9 @@ class Outcome:
     results: Results
 
 
-def tabulate(outcomes: Iterable[Outcome], network: str = "best") -> Table:
+def tabulate(outcomes: Iterable[JobOutcome], network: str = "best") -> Table:
     """Lines in the order in which they first come. Of an evaluation, whose one network is "model", that one's numbers."""
-    by_line: dict[str, list[Outcome]] = {}
+    by_line: dict[str, list[JobOutcome]] = {}
     for outcome in outcomes:
         by_line.setdefault(outcome.line, []).append(outcome)
     networks = {name for every in by_line.values() for it in every for name in it.results}
@@ -79,15 +79,15 @@ def tabulate(outcomes: Iterable[Outcome], network: str = "best") -> Table:
     complete = [
         line
         for line, every in by_line.items()
-        if all(it.succeeded for it in every) and SELECTED_BY in cells[line]
+        if all(it.succeeded for it in every) and SELECTION_MEASURE in cells[line]
     ]
     best = (
-        max(complete, key=lambda line: cells[line][SELECTED_BY].mean, default=None)
+        max(complete, key=lambda line: cells[line][SELECTION_MEASURE].mean, default=None)
         if len(by_line) > 1
         else None
     )
     lines = [
-        Line(
+        TableLine(
             name=line,
             jobs=len(every),
             done=sum(it.succeeded for it in every),
@@ -96,11 +96,11 @@ def tabulate(outcomes: Iterable[Outcome], network: str = "best") -> Table:
         )
         for line, every in by_line.items()
     ]
-    measures = sorted({measure for line in lines for measure in line.cells}, key=place)
+    measures = sorted({measure for line in lines for measure in line.cells}, key=sort_key)
     return Table(network=shown, measures=measures, lines=lines)
 
 
-def _cells(results: list[Mapping[str, float]]) -> dict[str, Cell]:
+def _cells(results: list[Mapping[str, float]]) -> dict[str, TableCell]:
     measures = dict.fromkeys(measure for found in results for measure in found)
     return {
         measure: _cell([found[measure] for found in results if measure in found])
@@ -108,8 +108,8 @@ def _cells(results: list[Mapping[str, float]]) -> dict[str, Cell]:
     }
 
 
-def _cell(values: list[float]) -> Cell:
-    return Cell(
+def _cell(values: list[float]) -> TableCell:
+    return TableCell(
         mean=statistics.fmean(values),
         sd=statistics.stdev(values) if len(values) > 1 else None,
         n=len(values),

@@ -1,4 +1,7 @@
-"""A job's files: checkpoints, weights, reports. The object is stored first, then the row: a row never points at nothing."""
+"""Artifacts: a job's stored files, such as checkpoints, weights and reports.
+
+The object is stored before its row, so that no row names an object that does not exist.
+"""
 
 from typing import Literal
 
@@ -26,15 +29,16 @@ def record(
     media_type: str = "application/octet-stream",
     step: int | None = None,
 ) -> tuple[ArtifactRow, str | None]:
-    """Record a stored file, in place of an earlier one of this name.
+    """Record a stored object as the job's artifact of this name; replace an earlier one.
 
-    Also the object key that nothing points at any more, to be deleted AFTER the commit; None where there is none.
+    Return the artifact and the key of the replaced object, which is to be deleted AFTER the commit;
+    None where there is no such object.
     """
+    replaced_key = None
     earlier = _find(session, job_id, name)
-    orphan = (
-        earlier.object_key if earlier is not None and earlier.object_key != object_key else None
-    )
     if earlier is not None:
+        if earlier.object_key != object_key:
+            replaced_key = earlier.object_key
         session.delete(earlier)
         session.flush()
     artifact = ArtifactRow(
@@ -51,27 +55,32 @@ def record(
     )
     session.add(artifact)
     session.flush()
-    return artifact, orphan
+    return artifact, replaced_key
 
 
 def get(session: Session, job_id: str, name: str) -> ArtifactRow:
-    """Raises NotFound."""
+    """Return the artifact of this name. Raises NotFound."""
     artifact = _find(session, job_id, name)
     if artifact is None:
         raise NotFound(f"Job {job_id} has no artifact {name[:200]!r}.")
     return artifact
 
 
-def list_artifacts(session: Session, job_id: str, kind: ArtifactKind | None = None) -> list[ArtifactRow]:
-    """By name."""
+def list_artifacts(
+    session: Session, job_id: str, kind: ArtifactKind | None = None
+) -> list[ArtifactRow]:
+    """Return the job's artifacts, of one kind if given, sorted by name."""
     statement = select(ArtifactRow).where(ArtifactRow.job_id == job_id).order_by(ArtifactRow.name)
-    return list(
-        session.scalars(statement if kind is None else statement.where(ArtifactRow.kind == kind))
-    )
+    if kind is not None:
+        statement = statement.where(ArtifactRow.kind == kind)
+    return list(session.scalars(statement))
 
 
 def list_checkpoints(session: Session, job_id: str) -> list[ArtifactRow]:
-    """The furthest first: what an attempt resumes from, and falls back on where that one is corrupt."""
+    """Return the job's checkpoints, the latest step first.
+
+    An attempt resumes from the first one that is not corrupt.
+    """
     statement = select(ArtifactRow).where(
         ArtifactRow.job_id == job_id, ArtifactRow.kind == "checkpoint"
     )
@@ -79,16 +88,21 @@ def list_checkpoints(session: Session, job_id: str) -> list[ArtifactRow]:
 
 
 def delete_record(session: FencedSession, artifact: ArtifactRow) -> str:
-    """Forget a file, such as a corrupt checkpoint; its object key, to be deleted AFTER the commit."""
+    """Delete an artifact's row; return its object key, to be deleted AFTER the commit."""
     session.execute(delete(ArtifactRow).where(ArtifactRow.id == artifact.id))
     return artifact.object_key
 
 
 def prune_checkpoints(session: FencedSession, job_id: str, keep: int) -> list[str]:
-    """Forget all but the furthest ``keep`` checkpoints; their object keys, to be deleted AFTER the commit."""
+    """Delete the rows of all but the latest ``keep`` checkpoints.
+
+    Return their object keys, to be deleted AFTER the commit.
+    """
     if keep < 1:
         raise ValueError(f"At least one checkpoint must be kept, not {keep}.")
-    return [delete_record(session, artifact) for artifact in list_checkpoints(session, job_id)[keep:]]
+    return [
+        delete_record(session, artifact) for artifact in list_checkpoints(session, job_id)[keep:]
+    ]
 
 
 def _find(session: Session, job_id: str, name: str) -> ArtifactRow | None:

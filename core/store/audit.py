@@ -1,4 +1,4 @@
-"""The audit log: who changed what, and who was refused. Lines are only ever added here."""
+"""The audit log: who changed what, and who was refused. Entries are only ever added here."""
 
 import re
 from typing import Any
@@ -20,13 +20,15 @@ def record(
     target: str | None = None,
     **values: Any,
 ) -> None:
-    """One line: project_id, key_id, code, address and times as far as they are known. Texts are made printable, and cut."""
-    shown = None if target is None else _printable(target)
+    """Add an entry; ``values`` are project_id, key_id, code, address and times where known.
+
+    Texts are made printable and cut to 200 characters.
+    """
     session.add(
         AuditRow(
             id=new_id("aud"),
             action=_printable(action),
-            target=shown,
+            target=None if target is None else _printable(target),
             status=status,
             request_id=request_id,
             **values,
@@ -46,14 +48,15 @@ def list_entries(
     after: str | None = None,
     limit: int = 50,
 ) -> tuple[list[AuditRow], str | None]:
-    """One page of the project's lines, the newest first, and the cursor of the next; None at the end.
+    """Return one page of the project's entries, newest first, and the next cursor or None.
 
-    ``nobodys``: those too of requests that were refused before it was known whose they are. ``since`` in milliseconds.
+    ``include_unauthenticated``: also entries of requests that were refused before they were
+    authenticated, and so belong to no project. ``since``: in milliseconds since the epoch.
     """
-    whose = AuditRow.project_id == project_id
-    statement = select(AuditRow).where(
-        or_(whose, AuditRow.project_id.is_(None)) if include_unauthenticated else whose
-    )
+    is_included = AuditRow.project_id == project_id
+    if include_unauthenticated:
+        is_included = or_(is_included, AuditRow.project_id.is_(None))
+    statement = select(AuditRow).where(is_included)
     if action is not None:
         statement = statement.where(AuditRow.action == action)
     if key_id is not None:

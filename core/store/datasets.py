@@ -1,26 +1,19 @@
-"""Data sets: those of a project, and those without a project, which everyone may use."""
+"""Data sets: those of a project, and those without a project, which all projects share.
+
+What they have in common with models is in ``uploaded_items.py``.
+"""
 
 from typing import Literal
 
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict
-from core.jobspec.data import DatasetDescription, Reading
+from core.jobspec.data import DatasetDescription, ImportOptions
+from core.store import uploaded_items
 from core.store.database.ids import new_id
 from core.store.database.tables import DatasetRow
-from core.store.uploaded_items import UploadedItems
 
 Source = Literal["upload", "folder", "download"]
-
-
-library = UploadedItems(DatasetRow, "data set")
-get, list_datasets, begin_import = library.get, library.page, library.begin_import
-mark_ready, mark_refused, delete, restore = (
-    library.make_ready,
-    library.mark_refused,
-    library.delete,
-    library.restore,
-)
 
 
 def create(
@@ -32,10 +25,11 @@ def create(
     dataset_id: str | None = None,
     status: str = "importing",
     sha256: str | None = None,
-    wanted: Reading | None = None,
+    import_options: ImportOptions | None = None,
 ) -> DatasetRow:
-    """A data set that an import job is still to open: ``importing``, or whose bytes are to be sent: ``awaiting_upload``.
+    """Insert a data set that is ``importing`` or ``awaiting_upload``.
 
+    ``import_options``: how to read the files, where the caller gave it.
     Raises Conflict (code ``name_taken``).
     """
     dataset = DatasetRow(
@@ -46,13 +40,13 @@ def create(
         status=status,
         sha256=sha256,
     )
-    if wanted is not None:
-        dataset.reading = wanted.model_dump(mode="json", exclude_none=True) or None
-    return library.add(session, dataset)
+    if import_options is not None:
+        dataset.reading = import_options.model_dump(mode="json", exclude_none=True) or None
+    return uploaded_items.add(session, dataset)
 
 
 def describe(dataset: DatasetRow) -> DatasetDescription:
-    """Raises Conflict where it is not known: the data set is not ready."""
+    """Return its description. Raises Conflict where the data set is not ready and has none yet."""
     if dataset.description is None:
         raise Conflict(f"Data set {dataset.name!r} is {dataset.status}.", code="dataset_not_ready")
     return DatasetDescription.model_validate(dataset.description)

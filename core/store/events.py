@@ -1,4 +1,7 @@
-"""What happened to a job, in order: ``seq`` counts from 1 without gaps. The event stream replays from here."""
+"""Events of a job, in order: ``seq`` counts from 1 without gaps.
+
+Event streams are replayed from here.
+"""
 
 from typing import Any
 
@@ -10,7 +13,10 @@ from core.store.database.tables import EventRow, JobRow
 
 
 def append(session: Session, job: JobRow, type: str, data: dict[str, Any]) -> EventRow:
-    """Add an event in the caller's transaction. The job's row is locked by it until then, so numbers have no gaps."""
+    """Append an event in the caller's transaction.
+
+    The job's row is locked until the transaction ends, so that the numbers have no gaps.
+    """
     statement = (
         update(JobRow)
         .where(JobRow.id == job.id)
@@ -28,7 +34,7 @@ def append(session: Session, job: JobRow, type: str, data: dict[str, Any]) -> Ev
 
 
 def list_after(session: Session, job_id: str, seq: int = 0, limit: int = 500) -> list[EventRow]:
-    """Up to ``limit`` events with a greater number, in order."""
+    """Return up to ``limit`` events with numbers greater than ``seq``, in order."""
     statement = (
         select(EventRow)
         .where(EventRow.job_id == job_id, EventRow.seq > min(seq, 2**62))
@@ -39,7 +45,7 @@ def list_after(session: Session, job_id: str, seq: int = 0, limit: int = 500) ->
 
 
 def list_of_type(session: Session, job_id: str, type: str) -> list[EventRow]:
-    """Every event of one type, in order."""
+    """Return every event of one type, in order."""
     return list(
         session.scalars(
             select(EventRow)

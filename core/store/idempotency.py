@@ -1,13 +1,13 @@
-"""The same POST sent twice is carried out once: its answer is kept under the Idempotency-Key.
+"""A POST that is sent twice is carried out once: its response is saved under the Idempotency-Key.
 
-Two ways to use it. With ``begin``, the work and ``finish`` in ONE transaction, a copy sent meanwhile waits for the
-first, then gets its answer, and nothing is left behind by a crash. Where the work is long (uploads), ``begin`` and
-``finish`` are transactions of their own: a copy sent meanwhile is told so, and ``abandon`` clears a failed try.
+``reserve``, the request's own work and ``save_response`` share ONE transaction. A copy of the
+request that is sent meanwhile waits for that transaction and then gets the saved response; a
+request that fails or crashes leaves nothing behind, and its key can be used again.
 """
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, Invalid
@@ -16,93 +16,98 @@ from core.store.database.tables import IdempotencyRow
 from core.store.database.upsert import insert
 
 STALE_MS = 15 * 60_000
-"""A request that has run so long without an end died with its process: its key may be used again."""
+"""A key whose request has not finished for so long may be reserved again."""
 RETENTION_MS = 24 * 3600_000
+"""How long a response is kept."""
 
 
 @dataclass(frozen=True)
 class SavedResponse:
-    """What the first request was answered."""
+    """The response to the first request under a key."""
 
     status: int
     body: str
 
 
 def reserve(session: Session, key_id: str, key: str, fingerprint: str) -> SavedResponse | None:
-    """None: this request is the first, carry it out and ``finish``. Else the answer that the first one got.
+    """Reserve a key for a request; return the saved response if the request was answered before.
 
-    Raises Invalid (``idempotency_key_reused``) for another request under this key, and Conflict
-    (``idempotency_in_progress``) while the first one runs.
+    None: this request is the first; carry it out, then call ``save_response``.
+    Raises Invalid (code ``idempotency_key_reused``) for another request under the same key, and
+    Conflict (``idempotency_in_progress``) while the first request is being carried out.
     """
-    mine = (IdempotencyRow.key_id == key_id, IdempotencyRow.key == key)
-    too_old = IdempotencyRow.created_at < database_now() - RETENTION_MS
-    dead = (IdempotencyRow.status == "running") & (
-        IdempotencyRow.created_at < database_now() - STALE_MS
-    )
-    session.execute(
-        delete(IdempotencyRow)
-        .where(*mine, too_old | dead)
-        .execution_options(synchronize_session=False)
-    )
-    values = {
-        "key_id": key_id,
-        "key": key,
-        "fingerprint": fingerprint,
-        "status": "running",
-        "created_at": database_now(),
-    }
-    statement = (
-        insert(session, IdempotencyRow)
-        .values(values)
-        .on_conflict_do_nothing()
-        .returning(IdempotencyRow.key)
-    )
-    if session.execute(statement).one_or_none() is not None:
+    _delete_expired_key(session, key_id, key)
+    if _insert_key(session, key_id, key, fingerprint):
         return None
-    found = session.scalars(
-        select(IdempotencyRow).where(*mine).execution_options(populate_existing=True)
-    ).one_or_none()
-    if found is not None and found.fingerprint != fingerprint:
+    statement = select(IdempotencyRow).where(*_is_key(key_id, key))
+    row = session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+    if row is not None and row.fingerprint != fingerprint:
         raise Invalid(
-            "This Idempotency-Key was used for another request; take a new key for a new request.",
+            "This Idempotency-Key was used for another request; use a new key for a new request.",
             code="idempotency_key_reused",
         )
-    if (
-        found is None
-        or found.status == "running"
-        or found.response_status is None
-        or found.response_body is None
-    ):
+    response = None if row is None else _saved_response(row)
+    if response is None:
         raise Conflict(
-            "The first request with this Idempotency-Key is still being carried out; try again in a moment.",
+            "The first request with this Idempotency-Key is still being carried out; "
+            "try again in a moment.",
             code="idempotency_in_progress",
         )
-    return SavedResponse(found.response_status, found.response_body)
+    return response
 
 
 def save_response(session: Session, key_id: str, key: str, status: int, body: str) -> None:
-    """Keep the answer for a day, for copies of the request."""
+    """Save the response for a day, for copies of the request."""
     session.execute(
         update(IdempotencyRow)
-        .where(IdempotencyRow.key_id == key_id, IdempotencyRow.key == key)
+        .where(*_is_key(key_id, key))
         .values(status="done", response_status=status, response_body=body)
         .execution_options(synchronize_session=False)
     )
 
 
-def abandon(session: Session, key_id: str, key: str) -> None:
-    """The request failed before it did anything: the same key may try again."""
-    unfinished = (
-        IdempotencyRow.key_id == key_id,
-        IdempotencyRow.key == key,
-        IdempotencyRow.status == "running",
+def delete_expired(session: Session) -> None:
+    """Delete responses that are older than a day."""
+    is_expired = IdempotencyRow.created_at < database_now() - RETENTION_MS
+    session.execute(
+        delete(IdempotencyRow).where(is_expired).execution_options(synchronize_session=False)
+    )
+
+
+def _delete_expired_key(session: Session, key_id: str, key: str) -> None:
+    is_expired = IdempotencyRow.created_at < database_now() - RETENTION_MS
+    is_stale = (IdempotencyRow.status == "running") & (
+        IdempotencyRow.created_at < database_now() - STALE_MS
     )
     session.execute(
-        delete(IdempotencyRow).where(*unfinished).execution_options(synchronize_session=False)
+        delete(IdempotencyRow)
+        .where(*_is_key(key_id, key), is_expired | is_stale)
+        .execution_options(synchronize_session=False)
     )
 
 
-def delete_expired(session: Session) -> None:
-    """Remove answers older than a day."""
-    old = IdempotencyRow.created_at < database_now() - RETENTION_MS
-    session.execute(delete(IdempotencyRow).where(old).execution_options(synchronize_session=False))
+def _insert_key(session: Session, key_id: str, key: str, fingerprint: str) -> bool:
+    """Return whether the key was free. Waits while another transaction holds the same key."""
+    statement = (
+        insert(session, IdempotencyRow)
+        .values(
+            key_id=key_id,
+            key=key,
+            fingerprint=fingerprint,
+            status="running",
+            created_at=database_now(),
+        )
+        .on_conflict_do_nothing()
+        .returning(IdempotencyRow.key)
+    )
+    return session.execute(statement).one_or_none() is not None
+
+
+def _saved_response(row: IdempotencyRow) -> SavedResponse | None:
+    if row.status == "running" or row.response_status is None or row.response_body is None:
+        return None
+    return SavedResponse(row.response_status, row.response_body)
+
+
+def _is_key(key_id: str, key: str) -> tuple[ColumnElement[bool], ...]:
+    return (IdempotencyRow.key_id == key_id, IdempotencyRow.key == key)

@@ -1,4 +1,7 @@
-"""API keys. The secret is shown once; the database has its SHA-256, which is enough for 256 random bits."""
+"""API keys. A secret is shown once; the database stores only its SHA-256.
+
+A fast hash without salt suffices, because a secret has 256 random bits.
+"""
 
 import hashlib
 import secrets
@@ -16,15 +19,16 @@ from core.store.database.pagination import page
 from core.store.database.tables import ApiKeyRow
 
 Scope = Literal["read", "submit", "admin", "operator"]
-"""Within its project a key reads, submits, or manages keys (admin); an operator makes further projects."""
+"""In its project a key reads, submits, or manages keys (admin). An operator creates projects."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-_USE_NOTED_EVERY_MS = 60_000
+_LAST_USED_INTERVAL_MS = 60_000
+"""``last_used_at`` is updated at most this often."""
 _VALID = select(ApiKeyRow, database_now()).where(
     ApiKeyRow.sha256 == bindparam("sha256"),
     ApiKeyRow.revoked_at.is_(None),
     or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > database_now()),
 )
-"""Made once: every request begins with it, and making it takes as long as asking it."""
+"""Built once: every request starts with it, and building it takes as long as executing it."""
 
 
 def create(
@@ -36,15 +40,17 @@ def create(
     *,
     secret: str | None = None,
 ) -> tuple[ApiKeyRow, str]:
-    """A new key and its secret, which cannot be had again. Raises Invalid for scopes that there are not.
+    """Create a key; return it and its secret, which cannot be read again later.
 
-    ``expires_at`` is a time by the database's clock, in milliseconds since the epoch.
+    ``expires_at``: in milliseconds since the epoch, by the database's clock.
+    Raises Invalid for unknown scopes, or none.
     """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise Invalid.field(
             "scopes",
-            message=f"A key's scopes are some of {', '.join(SCOPES)}; these are not: {unknown}.",
+            message=f"A key has one or more of the scopes {', '.join(SCOPES)}; "
+            f"these are unknown: {unknown}.",
         )
     secret = secret or "dk_" + secrets.token_urlsafe(32)
     key = ApiKeyRow(
@@ -63,7 +69,7 @@ def create(
 def ensure(
     engine: Engine, project_id: str, name: str, scopes: Collection[str], secret: str
 ) -> ApiKeyRow:
-    """The key with a secret that the operator chose, made where it is not there yet; it has these scopes from now on."""
+    """Create the key with this secret, which the operator chose; if it exists, set its scopes."""
     with write_session(engine) as session:
         key = session.scalars(
             select(ApiKeyRow).where(ApiKeyRow.sha256 == _hash(secret))
@@ -75,21 +81,22 @@ def ensure(
 
 
 def any_exist(session: Session) -> bool:
-    """Whether there is any key."""
+    """Return whether there is any key."""
     return session.scalars(select(ApiKeyRow.id).limit(1)).first() is not None
 
 
 def authenticate(engine: Engine, secret: str) -> ApiKeyRow:
-    """The key that a secret belongs to. Notes its use, once a minute at most, in a transaction of its own.
+    """Return the valid key with this secret.
 
-    Raises Unauthenticated, in the same words, for a secret that is unknown, expired or revoked.
+    Its use is recorded in a transaction of its own, at most once a minute. Raises Unauthenticated
+    with the same message for a secret that is unknown, expired or revoked.
     """
     with read_session(engine) as session:
-        found = session.execute(_VALID, {"sha256": _hash(secret)}).one_or_none()
-    if found is None:
+        match = session.execute(_VALID, {"sha256": _hash(secret)}).one_or_none()
+    if match is None:
         raise Unauthenticated("This API key is unknown, expired or revoked.")
-    key, now = found
-    if key.last_used_at is None or now - key.last_used_at >= _USE_NOTED_EVERY_MS:
+    key, now = match
+    if key.last_used_at is None or now - key.last_used_at >= _LAST_USED_INTERVAL_MS:
         with write_session(engine) as session:
             session.execute(
                 update(ApiKeyRow).where(ApiKeyRow.id == key.id).values(last_used_at=database_now())
@@ -98,7 +105,7 @@ def authenticate(engine: Engine, secret: str) -> ApiKeyRow:
 
 
 def get(session: Session, project_id: str, key_id: str) -> ApiKeyRow:
-    """Raises NotFound, also for another project's key."""
+    """Return the project's key. Raises NotFound, also for a key of another project."""
     statement = select(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.project_id == project_id)
     key = session.scalars(statement).one_or_none() if is_id(key_id) else None
     if key is None:
@@ -109,13 +116,13 @@ def get(session: Session, project_id: str, key_id: str) -> ApiKeyRow:
 def list_keys(
     session: Session, project_id: str, *, after: str | None = None, limit: int = 50
 ) -> tuple[list[ApiKeyRow], str | None]:
-    """One page, newest first, and the cursor of the next; None at the end. Revoked and expired ones, too."""
+    """Return one page, newest first, and the next cursor or None; includes keys no longer valid."""
     statement = select(ApiKeyRow).where(ApiKeyRow.project_id == project_id)
     return page(session, statement, ApiKeyRow.created_at, ApiKeyRow.id, after=after, limit=limit)
 
 
 def revoke(session: Session, project_id: str, key_id: str) -> ApiKeyRow:
-    """From the commit on the secret is worth nothing. Revoking twice changes nothing. Raises NotFound."""
+    """Make the key invalid from the commit on; revoking twice changes nothing. Raises NotFound."""
     key = get(session, project_id, key_id)
     if key.revoked_at is None:
         key.revoked_at = database_now()

@@ -1,4 +1,7 @@
-"""Values of training steps. A step that is trained again after a crash replaces its earlier values."""
+"""Metric values of training steps.
+
+A step that is trained again after a crash replaces its earlier values.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,21 +26,25 @@ from core.store.database.tables import MetricRow
 from core.store.database.upsert import insert
 
 Series = dict[str, list[tuple[int, float]]]
-_FEWEST_POINTS = 4
-_STREAMED_AT_ONCE = 2000
+"""By metric name: (step, value), sorted by step."""
+_POINTS_PER_INTERVAL = 4
+_STREAM_ROWS = 2000
 
 
 def record(
     session: FencedSession, job_id: str, attempt: int, step: int, values: Mapping[str, float]
 ) -> None:
-    """One step's values, by name."""
+    """Record one step's values, by metric name."""
     record_many(session, job_id, attempt, [(step, values)])
 
 
 def record_many(
-    session: FencedSession, job_id: str, attempt: int, rows: Iterable[tuple[int, Mapping[str, float]]]
+    session: FencedSession,
+    job_id: str,
+    attempt: int,
+    rows: Iterable[tuple[int, Mapping[str, float]]],
 ) -> None:
-    """Many steps' values. Non-finite ones are left out: neither JSON nor SQLite has them."""
+    """Record many steps' values. Values that are not finite are left out: JSON has none."""
     latest = {
         (name, step): float(value)
         for step, values in rows
@@ -60,129 +67,150 @@ def record_many(
     )
 
 
-def names(session: Session, job_id: str) -> list[str]:
-    return list(
-        session.scalars(
-            select(MetricRow.name)
-            .where(MetricRow.job_id == job_id)
-            .distinct()
-            .order_by(MetricRow.name)
-        )
+def list_names(session: Session, job_id: str) -> list[str]:
+    """Return the names of the job's metrics, sorted."""
+    statement = (
+        select(MetricRow.name).where(MetricRow.job_id == job_id).distinct().order_by(MetricRow.name)
+    )
+    return list(session.scalars(statement))
+
+
+def load_series(
+    session: Session, job_id: str, names: Sequence[str] | None = None, points: int | None = None
+) -> Series:
+    """Return the job's metrics, or those with the given names.
+
+    With ``points``, each series is thinned to about that many points: its steps are cut into equal
+    intervals, and of each interval the first, last, smallest and largest points stay. So no spike
+    is lost.
+    """
+    if points is not None:
+        rows = _thinned(session, job_id, names, max(points, _POINTS_PER_INTERVAL))
+    else:
+        result = session.execute(_select_values(job_id, names))
+        rows = ((name, step, value) for name, step, value in result)
+    series: Series = {}
+    for name, step, value in rows:
+        series.setdefault(name, []).append((step, value))
+    return {name: series[name] for name in sorted(series)}
+
+
+def stream_values(
+    engine: Engine, job_id: str, names: Sequence[str] | None = None
+) -> Iterator[tuple[str, int, float]]:
+    """Yield every (name, step, value), sorted by name and step.
+
+    Each batch is read in a session of its own, so that a slow consumer holds neither a connection
+    nor a transaction between batches.
+    """
+    statement = _select_values(job_id, names).limit(_STREAM_ROWS)
+    next_batch = statement
+    while True:
+        with read_session(engine) as session:
+            rows = session.execute(next_batch).all()
+        yield from ((name, step, value) for name, step, value in rows)
+        if len(rows) < _STREAM_ROWS:
+            return
+        last_key = tuple_(literal(rows[-1].name), literal(rows[-1].step))
+        next_batch = statement.where(tuple_(MetricRow.name, MetricRow.step) > last_key)
+
+
+def _select_values(job_id: str, names: Sequence[str] | None) -> Select[str, int, float]:
+    return (
+        select(MetricRow.name, MetricRow.step, MetricRow.value)
+        .where(*_conditions(job_id, names))
+        .order_by(MetricRow.name, MetricRow.step)
     )
 
 
-def series(
-    session: Session, job_id: str, names: Sequence[str] | None = None, points: int | None = None
-) -> Series:
-    """Each metric's (step, value), by step. With ``points``, at most about so many of each: its steps are cut into equal
-    parts, and the first, last, least and greatest of each part stay, so that no spike is lost.
-    """
-    if points is not None:
-        rows = _thinned(session, job_id, names, max(points, _FEWEST_POINTS))
-    else:
-        rows = ((name, step, value) for name, step, value in session.execute(_all(job_id, names)))
-    found: Series = {}
-    for name, step, value in rows:
-        found.setdefault(name, []).append((step, value))
-    return {name: found[name] for name in sorted(found)}
-
-
-def stream(
-    engine: Engine, job_id: str, names: Sequence[str] | None = None
-) -> Iterator[tuple[str, int, float]]:
-    """Every (name, step, value), by name and step. Asked for in parts, each a look of its own: whoever takes them slowly holds
-    neither a connection nor a transaction meanwhile.
-    """
-    statement = rest = _all(job_id, names).limit(_STREAMED_AT_ONCE)
-    while True:
-        with read_session(engine) as session:
-            rows = session.execute(rest).all()
-        yield from ((name, step, value) for name, step, value in rows)
-        if len(rows) < _STREAMED_AT_ONCE:
-            return
-        rest = statement.where(
-            tuple_(MetricRow.name, MetricRow.step)
-            > tuple_(literal(rows[-1].name), literal(rows[-1].step))
-        )
-
-
-def _all(job_id: str, names: Sequence[str] | None) -> Select[str, int, float]:
-    statement = select(MetricRow.name, MetricRow.step, MetricRow.value).where(*_of(job_id, names))
-    return statement.order_by(MetricRow.name, MetricRow.step)
+def _conditions(job_id: str, names: Sequence[str] | None) -> list[ColumnElement[bool]]:
+    conditions = [MetricRow.job_id == job_id]
+    if names is not None:
+        conditions.append(MetricRow.name.in_(names))
+    return conditions
 
 
 def _thinned(
     session: Session, job_id: str, names: Sequence[str] | None, points: int
 ) -> Iterator[tuple[str, int, float]]:
-    """Short metrics whole; of long ones the ends and extremes of each part. Two passes over the points as they lie."""
-    begin, end, mine = func.min(MetricRow.step), func.max(MetricRow.step), _of(job_id, names)
-    count = points // _FEWEST_POINTS
-    ranges = select(MetricRow.name, begin, (end - begin + count) // count, func.count()).where(
-        *mine
+    """Yield short series unchanged, and of long ones the ends and extremes of each interval."""
+    intervals = points // _POINTS_PER_INTERVAL
+    first = func.min(MetricRow.step)
+    last = func.max(MetricRow.step)
+    width = (last - first + intervals) // intervals  # rounded up
+    statement = (
+        select(MetricRow.name, first, width, func.count())
+        .where(*_conditions(job_id, names))
+        .group_by(MetricRow.name)
+        .order_by(MetricRow.name)
     )
-    found = session.execute(ranges.group_by(MetricRow.name).order_by(MetricRow.name)).all()
-    short = [name for name, _, _, size in found if size <= points]
-    whole = session.execute(_all(job_id, short)).all() if short else []
-    yield from ((name, step, value) for name, step, value in whole)
-    for name, first, width, size in found:
+    ranges = session.execute(statement).all()
+    short_names = [name for name, _, _, size in ranges if size <= points]
+    short_rows = session.execute(_select_values(job_id, short_names)).all() if short_names else []
+    yield from ((name, step, value) for name, step, value in short_rows)
+    for name, first_step, interval_width, size in ranges:
         if size > points:
-            yield from (
-                (name, step, value) for step, value in _corners(session, job_id, name, first, width)
-            )
+            extremes = _ends_and_extremes(session, job_id, name, first_step, interval_width)
+            yield from ((name, step, value) for step, value in extremes)
 
 
-def _corners(
-    session: Session, job_id: str, name: str, beginning: int, width: int
+def _ends_and_extremes(
+    session: Session, job_id: str, name: str, first_step: int, width: int
 ) -> list[tuple[int, float]]:
-    """(step, value) of the first, the last, the least and the greatest point of each part, by step; of equal ones the first."""
-    kept: set[tuple[int, float]] = set()
-    given = {"job_id": job_id, "name": name, "beginning": beginning, "width": width}
-    for (
-        first,
-        last,
-        least,
-        greatest,
-        at_first,
-        at_last,
-        of_least,
-        of_greatest,
-    ) in session.connection().execute(_PARTS, given):
-        kept |= {(first, at_first), (last, at_last), (of_least, least), (of_greatest, greatest)}
-    return sorted(kept)
+    """Return (step, value) of the ends and extremes of each interval, sorted by step.
+
+    Of equal extremes the first counts.
+    """
+    parameters = {"job_id": job_id, "name": name, "first_step": first_step, "width": width}
+    points: set[tuple[int, float]] = set()
+    for row in session.connection().execute(_INTERVALS, parameters):
+        first, last, smallest, largest = row[:4]
+        value_at_first, value_at_last, step_of_smallest, step_of_largest = row[4:]
+        points |= {
+            (first, value_at_first),
+            (last, value_at_last),
+            (step_of_smallest, smallest),
+            (step_of_largest, largest),
+        }
+    return sorted(points)
 
 
-def _parts() -> Select[Any]:
-    """Made once. For each part its ends and extremes, the values at the ends, and the steps of the extremes."""
-    one = (MetricRow.job_id == bindparam("job_id"), MetricRow.name == bindparam("name"))
-    part = (MetricRow.step - bindparam("beginning", type_=Integer)) // bindparam(
-        "width", type_=Integer
+def _select_intervals() -> Select[Any]:
+    """Select, for each interval, its end steps and extreme values.
+
+    Then follow the values at the end steps, and the steps of the extreme values.
+    """
+    is_metric = (MetricRow.job_id == bindparam("job_id"), MetricRow.name == bindparam("name"))
+    offset = MetricRow.step - bindparam("first_step", type_=Integer)
+    interval = offset // bindparam("width", type_=Integer)
+    intervals = (
+        select(
+            func.min(MetricRow.step).label("first"),
+            func.max(MetricRow.step).label("last"),
+            func.min(MetricRow.value).label("smallest"),
+            func.max(MetricRow.value).label("largest"),
+        )
+        .where(*is_metric)
+        .group_by(interval)
+        .subquery()
     )
-    ends = (func.min(MetricRow.step).label("first"), func.max(MetricRow.step).label("last"))
-    extremes = (
-        func.min(MetricRow.value).label("least"),
-        func.max(MetricRow.value).label("greatest"),
-    )
-    parts = select(*ends, *extremes).where(*one).group_by(part).subquery()
     point = aliased(MetricRow)
-    at = (point.job_id == bindparam("job_id"), point.name == bindparam("name"))
-    inside = (*at, point.step.between(parts.c.first, parts.c.last))
-    values = [
-        select(point.value).where(*at, point.step == each).scalar_subquery()
-        for each in (parts.c.first, parts.c.last)
+    is_point = (point.job_id == bindparam("job_id"), point.name == bindparam("name"))
+    in_interval = (*is_point, point.step.between(intervals.c.first, intervals.c.last))
+    values_at_ends = [
+        select(point.value).where(*is_point, point.step == step).scalar_subquery()
+        for step in (intervals.c.first, intervals.c.last)
     ]
-    steps = [
+    steps_of_extremes = [
         select(point.step)
-        .where(*inside, point.value == each)
+        .where(*in_interval, point.value == value)
         .order_by(point.step)
         .limit(1)
         .scalar_subquery()
-        for each in (parts.c.least, parts.c.greatest)
+        for value in (intervals.c.smallest, intervals.c.largest)
     ]
-    return select(parts, *values, *steps)
+    return select(intervals, *values_at_ends, *steps_of_extremes)
 
 
-def _of(job_id: str, names: Sequence[str] | None) -> list[ColumnElement[bool]]:
-    return [MetricRow.job_id == job_id, *([] if names is None else [MetricRow.name.in_(names)])]
-
-
-_PARTS = _parts()
+_INTERVALS = _select_intervals()
+"""Built once."""

@@ -1,4 +1,7 @@
-"""Networks with weights: teachers that were uploaded, students that jobs made. Both can teach."""
+"""Models: networks with weights, uploaded teachers and the students of jobs. Both can teach.
+
+What they have in common with data sets is in ``uploaded_items.py``.
+"""
 
 import re
 from typing import Any
@@ -7,15 +10,10 @@ from sqlalchemy.orm import Session
 
 from core.errors import Invalid
 from core.jobspec.network import ModelDescription
-from core.store import jobs
+from core.store import jobs, uploaded_items
 from core.store.database.fence import FencedSession
 from core.store.database.ids import new_id
 from core.store.database.tables import JobRow, ModelRow
-from core.store.uploaded_items import UploadedItems
-
-library = UploadedItems(ModelRow, "model")
-get, list_models, begin_import = library.get, library.page, library.begin_import
-mark_refused, delete, restore = library.mark_refused, library.delete, library.restore
 
 
 def create(
@@ -28,7 +26,7 @@ def create(
     status: str = "importing",
     sha256: str | None = None,
 ) -> ModelRow:
-    """A model whose bytes are still to be opened by an import job: ``importing``, or to be sent: ``awaiting_upload``.
+    """Insert a model that is ``importing`` or ``awaiting_upload``.
 
     Raises Conflict (code ``name_taken``).
     """
@@ -42,7 +40,7 @@ def create(
         status=status,
         sha256=sha256,
     )
-    return library.add(session, model)
+    return uploaded_items.add(session, model)
 
 
 def publish(
@@ -57,17 +55,11 @@ def publish(
     report: dict[str, Any] | None = None,
     model_id: str | None = None,
 ) -> ModelRow:
-    """A job's student as a ready model. Call it inside ``Attempt.writing``, together with ``succeed``.
+    """Insert the job's student as a ready model, with a unique name that begins with the job's.
 
-    Its name is made from the job's, and unique.
+    Call this in the fenced session in which the job succeeds.
     """
-    stem = (
-        re.sub(r"[^A-Za-z0-9_.-]+", "-", job.name or f"{job.method}-{job.student}").strip("-.")[:64]
-        or "student"
-    )
-    model = create(
-        session, job.project_id, f"{stem}-{job.id[-10:]}", description, model_id=model_id
-    )
+    model = create(session, job.project_id, _student_name(job), description, model_id=model_id)
     model.source_job_id = job.id
     return mark_ready(
         session,
@@ -81,17 +73,21 @@ def publish(
     )
 
 
-def usable(session: Session, project_id: str, reference: str, field: str = "teacher") -> ModelRow:
-    """The ready model that a field of a job means: a model's id or name, or the id of a succeeded job for its student.
+def find_usable(
+    session: Session, project_id: str, reference: str, field: str = "teacher"
+) -> ModelRow:
+    """Return the ready model that a job's field refers to.
 
-    Raises Invalid, for the field.
+    ``reference``: a model's id or name, or the id of a job that has succeeded, for its student.
+    Raises Invalid for ``field``.
     """
     job = jobs.find(session, project_id, reference)
     if job is not None and job.model_id is None:
         raise Invalid.field(
             field, message=f"Job {job.id} is {job.status} and has no student that could be used."
         )
-    model = library.find(session, project_id, reference if job is None else str(job.model_id))
+    model_reference = reference if job is None else str(job.model_id)
+    model = uploaded_items.find(session, ModelRow, project_id, model_reference)
     if model is None:
         raise Invalid.field(
             field, message=f"There is no model {reference[:100]!r} in this project."
@@ -114,14 +110,22 @@ def mark_ready(
     parameters: int | None = None,
     report: dict[str, Any] | None = None,
 ) -> ModelRow:
+    """Record the model's stored weights and its description: the model becomes ``ready``."""
     model.architecture = description.network.architecture
     model.classes = description.classes
     model.parameters = parameters
     model.report = report
-    return library.make_ready(
+    return uploaded_items.mark_ready(
         session, model, description, object_key=object_key, size=size, sha256=sha256
     )
 
 
 def describe(model: ModelRow) -> ModelDescription:
+    """Return the model's description."""
     return ModelDescription.model_validate(model.description)
+
+
+def _student_name(job: JobRow) -> str:
+    job_name = job.name or f"{job.method}-{job.student}"
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", job_name).strip("-.")[:64]
+    return f"{stem or 'student'}-{job.id[-10:]}"

@@ -1,4 +1,4 @@
-"""Projects: each sees its own jobs, models, data sets and keys, and nothing of another's."""
+"""Projects: each sees its own jobs, models, data sets and keys, and none of another project."""
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -11,20 +11,20 @@ from core.store.database.tables import ProjectRow
 
 
 def create(session: Session, name: str) -> ProjectRow:
-    """Raises Conflict (code ``name_taken``)."""
+    """Create a project. Raises Conflict (code ``name_taken``)."""
     project = ProjectRow(id=new_id("prj"), name=name)
     session.add(project)
     try:
         session.flush()
     except IntegrityError as error:
-        raise Conflict(f"There is a project called {name!r} already.", code="name_taken") from error
+        raise Conflict(f"There already is a project named {name!r}.", code="name_taken") from error
     return project
 
 
 def list_projects(
     session: Session, *, after: str | None = None, limit: int = 50
 ) -> tuple[list[ProjectRow], str | None]:
-    """One page, newest first, and the cursor of the next; None at the end."""
+    """Return one page, newest first, and the next cursor or None."""
     return page(
         session, select(ProjectRow), ProjectRow.created_at, ProjectRow.id, after=after, limit=limit
     )

@@ -1,4 +1,4 @@
-"""Sweeps: jobs that were submitted together. What has become of one is what has become of its jobs."""
+"""Sweeps: jobs that were submitted together. A sweep's state is that of its jobs."""
 
 from collections.abc import Collection
 
@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session, defer
 
 from core.errors import Conflict, NotFound
 from core.jobspec.status import TERMINAL, Status
-from core.jobspec.sweep import SweepSpec as Spec
+from core.jobspec.sweep import SweepSpec
 from core.store import jobs
 from core.store.database.ids import is_id, new_id
 from core.store.database.pagination import page
@@ -16,8 +16,11 @@ from core.store.database.tables import JobRow, SweepRow
 StatusCounts = dict[Status, int]
 
 
-def create(session: Session, project_id: str, spec: Spec) -> SweepRow:
-    """Without its jobs: they are submitted in the same transaction, each with its ``jobs.Place``."""
+def create(session: Session, project_id: str, spec: SweepSpec) -> SweepRow:
+    """Create a sweep without its jobs.
+
+    Submit these in the same transaction, each with its ``jobs.SweepPosition``.
+    """
     sweep = SweepRow(
         id=new_id("swp"),
         project_id=project_id,
@@ -31,7 +34,7 @@ def create(session: Session, project_id: str, spec: Spec) -> SweepRow:
 
 
 def get(session: Session, project_id: str, sweep_id: str) -> SweepRow:
-    """Raises NotFound, also for another project's sweep."""
+    """Return the project's sweep. Raises NotFound, also for a sweep of another project."""
     statement = select(SweepRow).where(SweepRow.id == sweep_id, SweepRow.project_id == project_id)
     sweep = session.scalars(statement).one_or_none() if is_id(sweep_id) else None
     if sweep is None:
@@ -42,7 +45,10 @@ def get(session: Session, project_id: str, sweep_id: str) -> SweepRow:
 def list_sweeps(
     session: Session, project_id: str, *, after: str | None = None, limit: int = 50
 ) -> tuple[list[SweepRow], str | None]:
-    """One page, newest first, without their specs; and the cursor of the next, None at the end. Raises Invalid for a bad one."""
+    """Return one page, newest first, and the next cursor or None. Specs are not loaded.
+
+    Raises Invalid for a bad cursor.
+    """
     statement = (
         select(SweepRow).options(defer(SweepRow.spec)).where(SweepRow.project_id == project_id)
     )
@@ -50,7 +56,7 @@ def list_sweeps(
 
 
 def jobs_of(session: Session, sweep_id: str) -> list[JobRow]:
-    """In their order, without their specs."""
+    """Return the sweep's jobs in their order. Their specs are not loaded."""
     statement = (
         select(JobRow)
         .options(defer(JobRow.spec))
@@ -61,30 +67,34 @@ def jobs_of(session: Session, sweep_id: str) -> list[JobRow]:
 
 
 def count_by_status(session: Session, sweep_ids: Collection[str]) -> dict[str, StatusCounts]:
-    """How many jobs of each sweep are in each state."""
-    statement = select(JobRow.sweep_id, JobRow.status, func.count()).where(
-        JobRow.sweep_id.in_(sweep_ids), JobRow.live()
+    """Return the number of jobs in each status, for each sweep."""
+    statement = (
+        select(JobRow.sweep_id, JobRow.status, func.count())
+        .where(JobRow.sweep_id.in_(sweep_ids), JobRow.live())
+        .group_by(JobRow.sweep_id, JobRow.status)
     )
-    found: dict[str, StatusCounts] = {sweep_id: {} for sweep_id in sweep_ids}
-    for sweep_id, status, count in session.execute(
-        statement.group_by(JobRow.sweep_id, JobRow.status)
-    ):
-        found[str(sweep_id)][status] = count
-    return found
+    counts: dict[str, StatusCounts] = {sweep_id: {} for sweep_id in sweep_ids}
+    for sweep_id, status, count in session.execute(statement):
+        counts[str(sweep_id)][status] = count
+    return counts
 
 
 def cancel_jobs(session: Session, project_id: str, sweep_id: str) -> int:
-    """Ask for the end of every job that has not ended; how many this call changed. The last first: none begins meanwhile."""
-    statement = select(JobRow.id).where(
-        JobRow.sweep_id == sweep_id, JobRow.status.not_in(TERMINAL | {"cancelling"})
+    """Cancel every job that has not ended; return how many this call changed."""
+    # The last job first: a worker, which takes the oldest, then starts none of them meanwhile.
+    statement = (
+        select(JobRow.id)
+        .where(JobRow.sweep_id == sweep_id, JobRow.status.not_in(TERMINAL | {"cancelling"}))
+        .order_by(JobRow.sweep_index.desc())
     )
-    open_jobs = session.scalars(statement.order_by(JobRow.sweep_index.desc())).all()
-    return sum(_cancelled(session, project_id, job_id) for job_id in open_jobs)
+    job_ids = session.scalars(statement).all()
+    return sum(_cancel(session, project_id, job_id) for job_id in job_ids)
 
 
-def _cancelled(session: Session, project_id: str, job_id: str) -> bool:
-    """False where it has ended since it was looked for."""
+def _cancel(session: Session, project_id: str, job_id: str) -> bool:
+    """Return whether this call changed the job; it may have ended since it was looked up."""
     try:
-        return jobs.apply_action(session, project_id, job_id, "cancel")[1]
+        _, changed = jobs.apply_action(session, project_id, job_id, "cancel")
     except Conflict:
         return False
+    return changed

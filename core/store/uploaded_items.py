@@ -1,6 +1,10 @@
-"""What models and data sets have in common: a name in a project, an upload that a job opens, deletion that can be undone."""
+"""What models and data sets have in common: a unique name, an upload that a job opens, deletion.
 
-from typing import Any, Generic, TypeVar
+Every function takes the table, ``ModelRow`` or ``DatasetRow``, or a row of it. What only one of the
+two has is in ``models.py`` and ``datasets.py``.
+"""
+
+from typing import TypeVar
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
@@ -18,206 +22,208 @@ from core.store.database.tables import DatasetRow, ModelRow
 Row = TypeVar("Row", ModelRow, DatasetRow)
 
 
-class UploadedItems(Generic[Row]):
-    """The rows of one table; ``noun`` is what messages call one of them."""
+def get(
+    session: Session, table: type[Row], project_id: str, reference: str, *, lock: bool = False
+) -> Row:
+    """Return the row with this id or name. Raises NotFound, also for a row of another project."""
+    row = find(session, table, project_id, reference, lock=lock)
+    if row is None:
+        raise NotFound(f"There is no {table.noun} {reference[:100]!r} in this project.")
+    return row
 
-    def __init__(self, table: type[Row], noun: str) -> None:
-        self.table: type[Row] = table
-        self.noun = noun
 
-    def get(self, session: Session, project_id: str, reference: str, *, lock: bool = False) -> Row:
-        """By id or by name. Raises NotFound, also for another project's."""
-        row = self.find(session, project_id, reference, lock=lock)
-        if row is None:
-            raise NotFound(f"There is no {self.noun} {reference[:100]!r} in this project.")
-        return row
+def find(
+    session: Session, table: type[Row], project_id: str, reference: str, *, lock: bool = False
+) -> Row | None:
+    """Return the row with this id or name, or None. An id takes precedence over an equal name."""
+    if "\0" in reference:
+        return None
+    has_id_or_name = or_(table.id == reference, table.name == reference)
+    statement = select(table).where(_is_visible(table, project_id), has_id_or_name)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    matches = session.scalars(statement).all()
+    first = matches[0] if matches else None
+    return next((row for row in matches if row.id == reference), first)
 
-    def find(
-        self, session: Session, project_id: str, reference: str, *, lock: bool = False
-    ) -> Row | None:
-        if "\0" in reference:
-            return None
-        named = or_(self.table.id == reference, self.table.name == reference)
-        statement = select(self.table).where(self._visible(project_id), named)
-        if lock:
-            statement = statement.with_for_update().execution_options(populate_existing=True)
-        found = session.scalars(statement).all()
-        return next((row for row in found if row.id == reference), found[0] if found else None)
 
-    def page(
-        self, session: Session, project_id: str, *, after: str | None = None, limit: int = 50
-    ) -> tuple[list[Row], str | None]:
-        """One page, newest first, and the cursor of the next; None at the end. Raises Invalid for a bad cursor."""
-        statement = select(self.table).where(self._visible(project_id))
-        return page(
-            session, statement, self.table.created_at, self.table.id, after=after, limit=limit
+def list_items(
+    session: Session,
+    table: type[Row],
+    project_id: str,
+    *,
+    after: str | None = None,
+    limit: int = 50,
+) -> tuple[list[Row], str | None]:
+    """Return one page, newest first, and the cursor of the next page, which is None at the end.
+
+    Raises Invalid for a bad cursor.
+    """
+    statement = select(table).where(_is_visible(table, project_id))
+    return page(session, statement, table.created_at, table.id, after=after, limit=limit)
+
+
+def add(session: Session, row: Row) -> Row:
+    """Insert a new row. A refused row of the same name is replaced, since it can never be used.
+
+    Raises Conflict (code ``name_taken``) where the project already sees a row of this name.
+    """
+    table = type(row)
+    same_name = (table.project_id == row.project_id, table.name == row.name, table.live())
+    session.execute(delete(table).where(*same_name, table.status == "refused"))
+    name_taken = _name_taken(row)  # made first: a rollback expires the row's attributes
+    # The unique index covers a project's own names; rows without a project are checked here.
+    shared = select(table.id).where(table.name == row.name, table.project_id.is_(None))
+    if session.scalars(shared).first() is not None:
+        raise name_taken
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError as error:
+        raise name_taken from error
+    return row
+
+
+def label(row: ModelRow | DatasetRow) -> str:
+    """Return how a sentence begins with this row: ``Data set 'digits'``."""
+    return f"{row.noun[0].upper()}{row.noun[1:]} {row.name!r}"
+
+
+# -- its upload
+
+
+def record_upload_progress(session: Session, table: type[Row], row_id: str) -> None:
+    """Record that bytes of the upload have arrived just now, so that the collector leaves the row.
+
+    Raises NotFound where the row no longer awaits an upload.
+    """
+    statement = (
+        update(table)
+        .where(table.id == row_id, table.status == "awaiting_upload", table.live())
+        .values(upload_seen_at=database_now())
+        .returning(table.id)
+        .execution_options(synchronize_session=False)
+    )
+    if session.scalars(statement).one_or_none() is None:
+        raise NotFound(f"The {table.noun} of this upload no longer exists.")
+
+
+def begin_import(
+    session: Session,
+    row: Row,
+    import_job_id: str,
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
+) -> Row:
+    """Hand the uploaded bytes to an import job: the row becomes ``importing``.
+
+    Raises Conflict (code ``not_awaiting_upload``) in any state but ``awaiting_upload``.
+    """
+    table = type(row)
+    statement = (
+        update(table)
+        .where(table.id == row.id, table.status == "awaiting_upload", table.live())
+        .values(
+            status="importing",
+            import_job_id=import_job_id,
+            size=size,
+            sha256=sha256,
+            version=table.version + 1,
         )
+        .returning(table)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    importing: Row | None = session.scalars(statement).one_or_none()
+    if importing is None:
+        raise Conflict(f"{label(row)} is not awaiting an upload.", code="not_awaiting_upload")
+    return importing
 
-    def add(self, session: Session, row: Row) -> Row:
-        """A new one. A refused one of its name makes way: it never was of use to anybody.
 
-        Raises Conflict (code ``name_taken``) where the project can already see one of this name.
-        """
-        mine = (
-            self.table.project_id == row.project_id,
-            self.table.name == row.name,
-            self.table.live(),
+def mark_ready(
+    session: FencedSession,
+    row: Row,
+    description: BaseModel,
+    *,
+    object_key: str,
+    size: int,
+    sha256: str,
+) -> Row:
+    """Record the stored object of an import or a training job: the row becomes ``ready``."""
+    row.status = "ready"
+    row.problem = None
+    row.description = description.model_dump(mode="json")
+    row.object_key = object_key
+    row.size = size
+    row.sha256 = sha256
+    row.version += 1
+    session.flush()
+    return row
+
+
+# -- deletion
+
+
+def delete_item(session: Session, table: type[Row], project_id: str, reference: str) -> Row:
+    """Hide a row and free its name. ``restore`` undoes this until the collector removes the row.
+
+    Raises NotFound, and Conflict for a row that comes with the program (code ``built_in``), is
+    being imported (``importing``), or is needed by a job that has not ended (``in_use``).
+    """
+    row = get(session, table, project_id, reference, lock=True)
+    if row.project_id is None:
+        raise Conflict(
+            f"{label(row)} comes with the program and is shared by all projects.", code="built_in"
         )
-        session.execute(delete(self.table).where(*mine, self.table.status == "refused"))
-        taken = self._taken(row.name)
-        everyones = select(self.table.id).where(
-            self.table.name == row.name, self.table.project_id.is_(None)
+    if row.status == "importing":
+        raise Conflict(
+            f"{label(row)} is being imported; cancel job {row.import_job_id} first.",
+            code="importing",
         )
-        if session.scalars(everyones).first() is not None:
-            raise taken
-        try:
-            with session.begin_nested():
-                session.add(row)
-        except IntegrityError as error:
-            raise taken from error
-        return row
-
-    # -- its upload
-
-    def renew_upload(self, session: Session, row_id: str) -> None:
-        """Its upload moves. Raises NotFound where nobody awaits it any longer."""
-        awaited = (
-            self.table.id == row_id,
-            self.table.status == "awaiting_upload",
-            self.table.live(),
+    job_id = jobs.find_active_job(session, row.id)
+    if job_id is not None:
+        raise Conflict(
+            f"{label(row)} is needed by job {job_id}, which has not ended.", code="in_use"
         )
-        statement = (
-            update(self.table)
-            .where(*awaited)
-            .values(upload_seen_at=database_now())
-            .returning(self.table.id)
-        )
-        if (
-            session.scalars(statement.execution_options(synchronize_session=False)).one_or_none()
-            is None
-        ):
-            raise NotFound(f"The {self.noun} that this upload was for is gone.")
+    return _set_deleted_at(session, row, database_now())
 
-    def begin_import(
-        self,
-        session: Session,
-        row: Row,
-        import_job_id: str,
-        *,
-        size: int | None = None,
-        sha256: str | None = None,
-    ) -> Row:
-        """A job will open its bytes, wherever they are. Raises Conflict unless it was awaiting them."""
-        statement = (
-            update(self.table)
-            .where(
-                self.table.id == row.id, self.table.status == "awaiting_upload", self.table.live()
-            )
-            .values(
-                status="importing",
-                import_job_id=import_job_id,
-                size=size,
-                sha256=sha256,
-                version=self.table.version + 1,
-            )
-            .returning(self.table)
-            .execution_options(synchronize_session=False, populate_existing=True)
-        )
-        found: Row | None = session.scalars(statement).one_or_none()
-        if found is None:
-            raise Conflict(
-                f"{self.called(row)} is not awaiting an upload.", code="not_awaiting_upload"
-            )
-        return found
 
-    def make_ready(
-        self,
-        session: FencedSession,
-        row: Row,
-        description: BaseModel,
-        *,
-        object_key: str,
-        size: int,
-        sha256: str,
-    ) -> Row:
-        row.status = "ready"
-        row.problem = None
-        row.description = description.model_dump(mode="json")
-        row.object_key = object_key
-        row.size = size
-        row.sha256 = sha256
-        row.version += 1
-        session.flush()
-        return row
+def restore(session: Session, table: type[Row], project_id: str, row_id: str) -> Row:
+    """Undo ``delete_item``.
 
-    def mark_refused(self, session: Session, row: Row, problem: dict[str, Any]) -> Row:
-        """``problem`` is the document that a 422 would carry: at least ``code`` and ``detail``."""
-        row.status = "refused"
-        row.problem = problem
-        row.version += 1
-        session.flush()
-        return row
+    Raises NotFound where no deleted row has this id, and Conflict where its name is taken by now.
+    """
+    statement = (
+        select(table)
+        .where(table.id == row_id, table.project_id == project_id, ~table.live())
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    row = session.scalars(statement).one_or_none() if is_id(row_id) else None
+    if row is None:
+        raise NotFound(f"There is no deleted {table.noun} {row_id[:64]!r} in this project.")
+    try:
+        with session.begin_nested():
+            return _set_deleted_at(session, row, None)
+    except IntegrityError as error:
+        raise _name_taken(row) from error
 
-    # -- deletion
 
-    def delete(self, session: Session, project_id: str, reference: str) -> Row:
-        """Hide it, and free its name; ``restore`` undoes that until the collector has taken it.
+def _set_deleted_at(session: Session, row: Row, deleted_at: ColumnElement[int] | None) -> Row:
+    row.deleted_at = deleted_at
+    row.version += 1
+    session.flush()
+    session.refresh(row)
+    return row
 
-        Raises NotFound; Conflict for what comes with the program, is being imported, or is needed by a job that has not ended.
-        """
-        row = self.get(session, project_id, reference, lock=True)
-        if row.project_id is None:
-            raise Conflict(
-                f"{self.called(row)} comes with the program; everyone may use it.", code="built_in"
-            )
-        if row.status == "importing":
-            raise Conflict(
-                f"{self.called(row)} is being imported; cancel job {row.import_job_id} first.",
-                code="importing",
-            )
-        user = jobs.find_active_user(session, row.id)
-        if user is not None:
-            raise Conflict(
-                f"{self.called(row)} is needed by job {user}, which has not ended.", code="in_use"
-            )
-        return self._changed(session, row, deleted_at=database_now())
 
-    def restore(self, session: Session, project_id: str, row_id: str) -> Row:
-        """Undo ``delete``. Raises NotFound where there is no deleted one of this id; Conflict where its name is taken."""
-        deleted = (self.table.id == row_id, self.table.project_id == project_id, ~self.table.live())
-        statement = (
-            select(self.table)
-            .where(*deleted)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-        row = session.scalars(statement).one_or_none() if is_id(row_id) else None
-        if row is None:
-            raise NotFound(f"There is no deleted {self.noun} {row_id[:64]!r} in this project.")
-        try:
-            with session.begin_nested():
-                return self._changed(session, row, deleted_at=None)
-        except IntegrityError as error:
-            raise self._taken(row.name) from error
+def _is_visible(table: type[Row], project_id: str) -> ColumnElement[bool]:
+    """Return a condition: the project's own rows, and data sets that have no project."""
+    in_project = table.project_id == project_id
+    if table is DatasetRow:
+        in_project = or_(in_project, table.project_id.is_(None))
+    return and_(table.live(), in_project)
 
-    def _changed(self, session: Session, row: Row, deleted_at: Any) -> Row:
-        row.deleted_at = deleted_at
-        row.version += 1
-        session.flush()
-        session.refresh(row)
-        return row
 
-    def _visible(self, project_id: str) -> ColumnElement[bool]:
-        """Without a project (a data set may be): everyone's."""
-        mine = self.table.project_id == project_id
-        return and_(
-            self.table.live(),
-            or_(mine, self.table.project_id.is_(None)) if self.table is DatasetRow else mine,
-        )
-
-    def _taken(self, name: str) -> Conflict:
-        return Conflict(f"There already is a {self.noun} named {name!r}.", code="name_taken")
-
-    def called(self, row: Row) -> str:
-        """As a sentence begins with it."""
-        return f"{self.noun[0].upper()}{self.noun[1:]} {row.name!r}"
+def _name_taken(row: ModelRow | DatasetRow) -> Conflict:
+    return Conflict(f"There already is a {row.noun} named {row.name!r}.", code="name_taken")

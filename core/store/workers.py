@@ -1,4 +1,4 @@
-"""Workers as they say they are: each process has a row, and renews it does the leases of its jobs."""
+"""Registered workers: each process has a row, and renews its lease by heartbeats."""
 
 from dataclasses import dataclass
 
@@ -6,37 +6,39 @@ from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
-from core.jobspec.status import HELD
+from core.jobspec.status import LEASED
 from core.store.database.clock import after, database_now
 from core.store.database.tables import JobRow, WorkerRow
 
 RETENTION_MS = 24 * 3600_000
-"""A worker that was lost is listed for so long."""
+"""How long a lost worker stays listed."""
 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """A worker, and what is known of it at this moment."""
+    """A worker's row and its state at this moment."""
 
     row: WorkerRow
     alive: bool
     running: int
-    """How many jobs it holds, of all projects."""
+    """Number of jobs it holds a lease on, of all projects."""
 
 
 def register(
     session: Session, name: str, *, version: str, protocol: int, slots: int, lease_seconds: float
 ) -> None:
-    """A process has started. What an earlier one of its name was told is forgotten."""
+    """Insert the row of a process that has started.
+
+    It replaces that of an earlier process with this name, and so also a request to drain.
+    """
     session.execute(delete(WorkerRow).where(WorkerRow.name == name))
-    lease = after(lease_seconds)
     row = WorkerRow(
         name=name,
         version=version,
         protocol=protocol,
         slots=slots,
         draining=False,
-        lease_expires_at=lease,
+        lease_expires_at=after(lease_seconds),
     )
     session.add(row)
     session.flush()
@@ -45,7 +47,10 @@ def register(
 def record_heartbeat(
     session: Session, name: str, *, lease_seconds: float, shutting_down: bool, trouble: str | None
 ) -> bool | None:
-    """It is there: whether it is to drain; None where it is not registered. ``leaving``: it drains by itself."""
+    """Renew the worker's lease; return whether it is to drain, or None if it is not registered.
+
+    ``shutting_down``: the worker drains by its own decision. ``trouble``: why it claims nothing.
+    """
     changes = {"draining": True} if shutting_down else {}
     statement = (
         update(WorkerRow)
@@ -63,12 +68,12 @@ def record_heartbeat(
 
 
 def remove(session: Session, name: str) -> None:
-    """It has ended in good order."""
+    """Delete the row of a process that has ended in good order."""
     session.execute(delete(WorkerRow).where(WorkerRow.name == name))
 
 
 def delete_lost(session: Session) -> None:
-    """Remove those that have not been seen for a day."""
+    """Delete workers without a heartbeat for a day."""
     session.execute(
         delete(WorkerRow)
         .where(WorkerRow.seen_at < database_now() - RETENTION_MS)
@@ -77,50 +82,52 @@ def delete_lost(session: Session) -> None:
 
 
 def list_workers(session: Session) -> list[WorkerState]:
-    """By name; lost ones, too."""
-    held = (
-        select(JobRow.worker, func.count()).where(JobRow.status.in_(HELD)).group_by(JobRow.worker)
+    """Return all workers, sorted by name, including lost ones."""
+    jobs_by_worker = (
+        select(JobRow.worker, func.count()).where(JobRow.status.in_(LEASED)).group_by(JobRow.worker)
     )
-    running = dict(session.execute(held).all())
-    rows = session.execute(select(WorkerRow, _alive()).order_by(WorkerRow.name))
+    running = dict(session.execute(jobs_by_worker).all())
+    rows = session.execute(select(WorkerRow, _is_alive()).order_by(WorkerRow.name))
     return [WorkerState(row, alive, running.get(row.name, 0)) for row, alive in rows]
 
 
 def drain(session: Session, name: str, draining: bool = True) -> WorkerState:
-    """From the commit on it claims nothing, or claims again. Raises NotFound."""
-    found = next((worker for worker in list_workers(session) if worker.row.name == name), None)
-    if found is None:
+    """Tell a worker to claim no more jobs from the commit on, or to claim again.
+
+    Raises NotFound.
+    """
+    worker = next((worker for worker in list_workers(session) if worker.row.name == name), None)
+    if worker is None:
         raise NotFound(f"There is no worker {name[:200]!r}.")
     session.execute(update(WorkerRow).where(WorkerRow.name == name).values(draining=draining))
-    return found
+    return worker
 
 
 def may_claim(name: str) -> ColumnElement[bool]:
-    """A condition: that worker was not told to drain. One that has not registered was told nothing."""
+    """Return a condition: this worker has not been told to drain. It need not be registered."""
     return ~exists().where(WorkerRow.name == name, WorkerRow.draining)
 
 
 def explain_waiting(session: Session, job: JobRow) -> str | None:
-    """Why nobody takes a queued job, where it does not only wait for its turn; None for any other."""
+    """Return why no worker can claim a queued job, or None where it only waits for its turn."""
     if job.status != "queued":
         return None
     alive = session.execute(
-        select(WorkerRow.protocol, WorkerRow.draining, WorkerRow.trouble).where(_alive())
+        select(WorkerRow.protocol, WorkerRow.draining, WorkerRow.trouble).where(_is_alive())
     ).all()
     if not alive:
         return "No worker is alive."
     able = [worker for worker in alive if worker.protocol >= job.protocol]
     if not able:
-        theirs = ", ".join(
-            str(protocol) for protocol in sorted({worker.protocol for worker in alive})
-        )
+        protocols = ", ".join(map(str, sorted({worker.protocol for worker in alive})))
         return (
-            f"It waits for a worker of protocol {job.protocol}; those that are alive have {theirs}."
+            f"It waits for a worker of protocol {job.protocol}; "
+            f"those that are alive have {protocols}."
         )
     if all(worker.draining or worker.trouble for worker in able):
         return "No worker that could take it claims any at present: each is draining or in trouble."
     return None
 
 
-def _alive() -> ColumnElement[bool]:
+def _is_alive() -> ColumnElement[bool]:
     return WorkerRow.lease_expires_at >= database_now()

@@ -53,15 +53,15 @@ def _text(name: str, length: int | None = None) -> sa.Column[str]:
     return sa.Column(name, sa.String(length), nullable=False)
 
 
-def _open_text(name: str, length: int | None = None) -> sa.Column[str]:
+def _nullable_text(name: str, length: int | None = None) -> sa.Column[str]:
     return sa.Column(name, sa.String(length), nullable=True)
 
 
-def _whole(name: str) -> sa.Column[int]:
+def _integer(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger(), nullable=False, autoincrement=False)
 
 
-def _open_whole(name: str) -> sa.Column[int]:
+def _nullable_integer(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger(), nullable=True)
 
 
@@ -69,11 +69,11 @@ def _json(name: str) -> sa.Column[Any]:
     return sa.Column(name, JSON, nullable=False)
 
 
-def _open_json(name: str) -> sa.Column[Any]:
+def _nullable_json(name: str) -> sa.Column[Any]:
     return sa.Column(name, JSON, nullable=True)
 
 
-def _to(
+def _foreign_key(
     table: str, column: str, parent: str, ondelete: str | None = None
 ) -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint(
@@ -86,7 +86,7 @@ def _projects() -> None:
         "projects",
         _text("id", 64),
         _text("name", 200),
-        _whole("created_at"),
+        _integer("created_at"),
         _unique("projects", "name"),
     )
 
@@ -99,11 +99,11 @@ def _api_keys() -> None:
         _text("name", 200),
         _json("scopes"),
         _text("sha256", 64),
-        _whole("created_at"),
-        _open_whole("expires_at"),
-        _open_whole("revoked_at"),
-        _open_whole("last_used_at"),
-        _to("api_keys", "project_id", "projects"),
+        _integer("created_at"),
+        _nullable_integer("expires_at"),
+        _nullable_integer("revoked_at"),
+        _nullable_integer("last_used_at"),
+        _foreign_key("api_keys", "project_id", "projects"),
         _unique("api_keys", "sha256"),
     )
     _index("api_keys", "project_id", "created_at", "id")
@@ -116,9 +116,9 @@ def _idempotency() -> None:
         _text("key", 200),
         _text("fingerprint", 64),
         _text("status", 16),
-        _open_whole("response_status"),
-        _open_text("response_body"),
-        _whole("created_at"),
+        _nullable_integer("response_status"),
+        _nullable_text("response_body"),
+        _integer("created_at"),
         primary_key="key_id key",
     )
     _index("idempotency", "created_at")
@@ -128,19 +128,19 @@ def _datasets() -> None:
     _table(
         "datasets",
         _text("id", 64),
-        _open_text("project_id", 64),
+        _nullable_text("project_id", 64),
         _text("name", 200),
         _text("source", 16),
         _text("status", 16),
-        _open_json("problem"),
-        _open_json("description"),
-        _open_text("object_key", 500),
-        _open_whole("size"),
-        _open_text("sha256", 64),
-        _open_text("import_job_id", 64),
-        _whole("version"),
-        _whole("created_at"),
-        _to("datasets", "project_id", "projects"),
+        _nullable_json("problem"),
+        _nullable_json("description"),
+        _nullable_text("object_key", 500),
+        _nullable_integer("size"),
+        _nullable_text("sha256", 64),
+        _nullable_text("import_job_id", 64),
+        _integer("version"),
+        _integer("created_at"),
+        _foreign_key("datasets", "project_id", "projects"),
         _unique("datasets", "project_id", "name"),
     )
     _index("datasets", "import_job_id")
@@ -155,19 +155,19 @@ def _models() -> None:
         _text("name", 200),
         _json("description"),
         _text("architecture", 64),
-        _whole("classes"),
-        _open_whole("parameters"),
+        _integer("classes"),
+        _nullable_integer("parameters"),
         _text("status", 16),
-        _open_json("problem"),
-        _open_json("report"),
-        _open_text("object_key", 500),
-        _open_whole("size"),
-        _open_text("sha256", 64),
-        _open_text("source_job_id", 64),
-        _open_text("import_job_id", 64),
-        _whole("version"),
-        _whole("created_at"),
-        _to("models", "project_id", "projects"),
+        _nullable_json("problem"),
+        _nullable_json("report"),
+        _nullable_text("object_key", 500),
+        _nullable_integer("size"),
+        _nullable_text("sha256", 64),
+        _nullable_text("source_job_id", 64),
+        _nullable_text("import_job_id", 64),
+        _integer("version"),
+        _integer("created_at"),
+        _foreign_key("models", "project_id", "projects"),
         _unique("models", "project_id", "name"),
         _unique("models", "source_job_id"),
     )
@@ -181,35 +181,35 @@ def _jobs() -> None:
         _text("id", 64),
         _text("project_id", 64),
         _text("kind", 32),
-        _open_text("name", 200),
+        _nullable_text("name", 200),
         _json("spec"),
-        _open_text("student", 64),
-        _open_text("method", 64),
-        _open_text("dataset", 200),
-        _open_text("dataset_id", 64),
-        _open_text("teacher_id", 64),
+        _nullable_text("student", 64),
+        _nullable_text("method", 64),
+        _nullable_text("dataset", 200),
+        _nullable_text("dataset_id", 64),
+        _nullable_text("teacher_id", 64),
         _json("metadata"),
         _text("status", 16),
-        _open_text("phase", 16),
-        _whole("attempt"),
-        _whole("infrastructure_failures"),
-        _open_text("worker", 200),
-        _open_whole("lease_expires_at"),
-        _open_whole("not_before"),
-        _open_text("pending_reason"),
-        _open_whole("cancel_requested_at"),
-        _open_json("progress"),
-        _open_json("failure"),
-        _open_json("results"),
-        _open_text("model_id", 64),
-        _whole("event_seq"),
-        _whole("version"),
-        _whole("created_at"),
-        _open_whole("started_at"),
-        _open_whole("finished_at"),
-        _to("jobs", "project_id", "projects"),
-        _to("jobs", "dataset_id", "datasets"),
-        _to("jobs", "teacher_id", "models"),
+        _nullable_text("phase", 16),
+        _integer("attempt"),
+        _integer("infrastructure_failures"),
+        _nullable_text("worker", 200),
+        _nullable_integer("lease_expires_at"),
+        _nullable_integer("not_before"),
+        _nullable_text("pending_reason"),
+        _nullable_integer("cancel_requested_at"),
+        _nullable_json("progress"),
+        _nullable_json("failure"),
+        _nullable_json("results"),
+        _nullable_text("model_id", 64),
+        _integer("event_seq"),
+        _integer("version"),
+        _integer("created_at"),
+        _nullable_integer("started_at"),
+        _nullable_integer("finished_at"),
+        _foreign_key("jobs", "project_id", "projects"),
+        _foreign_key("jobs", "dataset_id", "datasets"),
+        _foreign_key("jobs", "teacher_id", "models"),
     )
     _index("jobs", "project_id", "created_at", "id")
     _index("jobs", "status", "created_at", "id")
@@ -224,7 +224,7 @@ def _labels() -> None:
         _text("key", 64),
         _text("value", 200),
         _text("job_id", 64),
-        _to("labels", "job_id", "jobs", "CASCADE"),
+        _foreign_key("labels", "job_id", "jobs", "CASCADE"),
         primary_key="project_id key value job_id",
     )
     _index("labels", "job_id")
@@ -234,12 +234,12 @@ def _events() -> None:
     _table(
         "events",
         _text("job_id", 64),
-        _whole("seq"),
+        _integer("seq"),
         _text("type", 32),
-        _whole("at"),
-        _whole("attempt"),
+        _integer("at"),
+        _integer("attempt"),
         _json("data"),
-        _to("events", "job_id", "jobs", "CASCADE"),
+        _foreign_key("events", "job_id", "jobs", "CASCADE"),
         primary_key="job_id seq",
         sqlite_with_rowid=False,
     )
@@ -250,10 +250,10 @@ def _metrics() -> None:
         "metrics",
         _text("job_id", 64),
         _text("name", 100),
-        _whole("step"),
+        _integer("step"),
         sa.Column("value", sa.Double(), nullable=False),
-        _whole("attempt"),
-        _to("metrics", "job_id", "jobs", "CASCADE"),
+        _integer("attempt"),
+        _foreign_key("metrics", "job_id", "jobs", "CASCADE"),
         primary_key="job_id name step",
         sqlite_with_rowid=False,
     )
@@ -267,13 +267,13 @@ def _artifacts() -> None:
         _text("name", 200),
         _text("kind", 16),
         _text("object_key", 500),
-        _whole("size"),
+        _integer("size"),
         _text("sha256", 64),
         _text("media_type", 100),
-        _open_whole("step"),
-        _whole("attempt"),
-        _whole("created_at"),
-        _to("artifacts", "job_id", "jobs", "CASCADE"),
+        _nullable_integer("step"),
+        _integer("attempt"),
+        _integer("created_at"),
+        _foreign_key("artifacts", "job_id", "jobs", "CASCADE"),
         _unique("artifacts", "job_id", "name"),
     )
 

@@ -1,4 +1,4 @@
-"""How a data set's files are to be read: said when it is named, needed when its bytes have come."""
+"""How to read a data set's files: given when it is created, needed when it is imported."""
 
 import sqlalchemy as sa
 from alembic import op

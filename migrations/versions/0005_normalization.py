@@ -1,8 +1,8 @@
 """Network settings say `normalization`, and projection heads `normalize`, in every stored spec.
 
-A job whose variance gap was submitted before that analysis had radii gets the radii that were its default. Job names,
-lines of sweep tables and stored answers to idempotency keys stay as they were sent. The code that renames is repeated here
-and not imported: a migration must do the same for ever.
+A job whose variance gap was submitted before that analysis had radii gets the radii that were its
+default. Job names, lines of sweep tables and stored answers to idempotency keys stay as they were.
+The code that renames is repeated here and not imported: a migration must do the same forever.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def _rewrite(table_name: str, column_name: str, change: Callable[[Document], Doc
 def _documents(
     connection: sa.Connection, table: sa.TableClause, column: sa.ColumnClause[Any]
 ) -> Iterator[tuple[str, Document]]:
-    """Yield the documents that may need a change, a batch at a time: there may be more than fit into memory."""
+    """Yield the documents that may need a change, read in batches: all may not fit into memory."""
     text = sa.cast(column, sa.Text)
     candidates = sa.or_(text.like("%normalis%"), text.like("%variance_gap%"))
     last_id = ""
@@ -60,8 +60,7 @@ def _documents(
         rows = connection.execute(page.order_by(table.c.id).limit(BATCH_ROWS)).all()
         if not rows:
             return
-        for row_id, document in rows:
-            yield row_id, document
+        yield from ((row_id, document) for row_id, document in rows)
         last_id = rows[-1][0]
 
 
@@ -96,7 +95,7 @@ def _default_radii(training_radius: float) -> list[float]:
 
 
 def _upgrade_sweep(spec: Document) -> Document:
-    """Rename in base and rows, and in the axes, whose keys are paths such as `student.normalisation`."""
+    """Rename in base, rows and axes, whose keys are paths such as `student.normalisation`."""
     spec = _rename_fields(spec)
     spec["axes"] = {_rename_in_path(path): values for path, values in spec["axes"].items()}
     return spec

@@ -11,13 +11,13 @@ from core.store.attempts import Attempt
 from core.store.database.engine import write_session
 from core.store.database.tables import ArtifactRow
 from core.store.objects.store import Objects, artifact_key
-from tests.builders import a_report, an_attempt
+from tests.builders import report_json, create_attempt
 
 SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
 
 
 REPORTS = (
-    ("report.json", "application/json", json.dumps(a_report()).encode()),
+    ("report.json", "application/json", json.dumps(report_json()).encode()),
     ("report.html", "text/html; charset=utf-8", b"<!doctype html><title>Report</title>"),
     ("report.md", "text/markdown; charset=utf-8", b"# Report\n"),
 )
@@ -54,7 +54,7 @@ def an_artifact(
 
 def a_finished_job(engine: Engine, objects: Objects) -> Attempt:
     """With a report and weights; it has succeeded."""
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     an_artifact(engine, objects, attempt, "best.safetensors", bytes(range(256)) * 4)
     for name, media_type, content in REPORTS:
         an_artifact(engine, objects, attempt, name, content, "report", media_type=media_type)

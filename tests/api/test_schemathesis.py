@@ -10,13 +10,13 @@ from sqlalchemy import Engine
 
 from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
-from core.store import keys, models, sweeps, workers
+from core.store import keys, models, sweeps, uploaded_items, workers
 from core.store.database.engine import write_session
-from core.store.database.tables import DEFAULT_PROJECT
+from core.store.database.tables import DEFAULT_PROJECT, ModelRow
 from core.store.objects.store import Objects
 from tests.api.builders import a_finished_job, an_artifact
 from tests.api.conftest import Service, make_key
-from tests.builders import a_job, a_teacher, an_attempt
+from tests.builders import create_job, create_teacher, create_attempt
 
 SECONDS = 22
 ALLOWED = 'expected-statuses = ["2xx", 401, 403, 404, 409, 422, 431]'
@@ -29,14 +29,14 @@ def prepared(settings: Settings, engine: Engine) -> dict[str, str]:
     """Something behind every address, so that more than 404s is looked at."""
     objects = Objects.from_settings(settings)
     finished = a_finished_job(engine, objects)
-    a_job(engine, metadata={"team": "a"})
+    create_job(engine, metadata={"team": "a"})
     an_artifact(
-        engine, objects, an_attempt(engine), "checkpoint-1.safetensors", b"1", "checkpoint", step=1
+        engine, objects, create_attempt(engine), "checkpoint-1.safetensors", b"1", "checkpoint", step=1
     )
-    teacher = a_teacher(engine)
+    teacher = create_teacher(engine)
     size, digest = objects.put_stream("ready", iter([b"weights"]), 100)
     with write_session(engine) as session:
-        row = models.get(session, DEFAULT_PROJECT, teacher.id)
+        row = uploaded_items.get(session, ModelRow, DEFAULT_PROJECT, teacher.id)
         models.mark_ready(
             session, row, models.describe(row), object_key="ready", size=size, sha256=digest
         )

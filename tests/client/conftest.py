@@ -2,17 +2,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from distill_client.client import Distill
-from tests.client.fake import Fake, client_of, running
+from distill_client import Distill
+from tests.client.fake_server import FakeServer, make_client, run_fake_server
 
 
 @pytest.fixture
-def fake() -> Iterator[Fake]:
-    with running() as server:
+def server() -> Iterator[FakeServer]:
+    with run_fake_server() as server:
         yield server
 
 
 @pytest.fixture
-def service(fake: Fake) -> Iterator[Distill]:
-    with client_of(fake) as client:
+def service(server: FakeServer) -> Iterator[Distill]:
+    with make_client(server) as client:
         yield client

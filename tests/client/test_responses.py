@@ -1,67 +1,228 @@
+"""The client's response models against the service's OpenAPI document.
+
+Each model may leave fields out and may accept more than the service sends, but whatever the service
+sends must be accepted, and enumerations must be the same.
+"""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, get_args
+
 import pytest
+from pydantic import BaseModel
 
-from core.jobspec.job import parse_submitted
-from distill_client.client import Distill
-from distill_client.errors import DistillProblem
-from tests.builders import distillation_body
-from tests.client.fake import Answer, Fake, as_json, job, problem
+from api.app import create_app
+from api.representation import schemas
+from core.jobspec.status import STATUSES, TERMINAL
+from core.reportspec import table
+from distill_client import responses
+from distill_client.responses import JobStatus, ResponseModel
+
+Schema = dict[str, Any]
+Document = dict[str, Any]
+
+COMPONENTS: dict[type[ResponseModel], list[type[BaseModel]]] = {
+    responses.Architecture: [schemas.ArchitectureResponse],
+    responses.Artifact: [schemas.ArtifactResponse],
+    responses.AuditEntry: [schemas.AuditEntryResponse],
+    responses.Dataset: [schemas.DatasetResponse],
+    responses.DryRun: [schemas.DryRunResponse],
+    responses.Estimate: [schemas.Estimate],
+    responses.Event: [schemas.EventResponse],
+    responses.Failure: [schemas.Failure],
+    responses.Job: [schemas.JobResponse, schemas.JobSummaryResponse],
+    responses.JobProgress: [schemas.JobProgress],
+    responses.Key: [schemas.KeyResponse],
+    responses.Method: [schemas.MethodResponse],
+    responses.MetricSeries: [schemas.MetricSeries],
+    responses.Metrics: [schemas.MetricsResponse],
+    responses.Model: [schemas.ModelResponse],
+    responses.NewKey: [schemas.NewKeyResponse],
+    responses.NewProject: [schemas.NewProjectResponse],
+    responses.Page: [schemas.Page[schemas.JobSummaryResponse]],
+    responses.Project: [schemas.ProjectResponse],
+    responses.Sweep: [schemas.SweepResponse, schemas.SweepSummaryResponse],
+    responses.SweepCell: [table.TableCell],
+    responses.SweepDryRun: [schemas.SweepDryRunResponse],
+    responses.SweepDryRunJob: [schemas.SweepDryRunJob],
+    responses.SweepLine: [table.TableLine],
+    responses.SweepTable: [table.Table],
+    responses.Upload: [schemas.ModelResponse, schemas.DatasetResponse],
+    responses.Worker: [schemas.WorkerResponse],
+}
+"""The service's classes that each model reads; their names are those of the OpenAPI components.
+
+The first has all of the model's fields; another one may lack optional fields.
+"""
+
+CASES = [(model, component) for model, components in COMPONENTS.items() for component in components]
 
 
-def refusal(service: Distill) -> str:
-    with pytest.raises(DistillProblem) as refused:
-        service.submit({})
-    return str(refused.value)
+@pytest.fixture(scope="module")
+def document() -> Document:
+    return create_app().openapi()
 
 
-def test_a_problem_shows_every_field_with_its_path(fake: Fake, service: Distill) -> None:
-    errors = [
-        {"path": ["evaluation", "attacks", 0, "steps"], "message": "A whole number is needed."},
-        {"path": ["teacher"], "message": "There is no model 'x'."},
-    ]
-    fake.on("POST /v1/jobs", problem(422, "invalid_request", "Two fields are wrong.", errors))
-    assert refusal(service) == (
-        "Two fields are wrong.\n  evaluation.attacks.0.steps: A whole number is needed.\n  teacher: There is no model 'x'."
-    )
+def test_every_response_model_is_compared() -> None:
+    models = {
+        value
+        for _, value in inspect.getmembers(responses, inspect.isclass)
+        if issubclass(value, ResponseModel) and value is not ResponseModel
+    }
+    assert models == set(COMPONENTS)
 
 
-def test_a_problem_of_one_field_is_said_once(fake: Fake, service: Distill) -> None:
-    errors = [{"path": ["teacher"], "message": "There is no model 'x'."}]
-    fake.on("POST /v1/jobs", problem(422, "invalid_request", "There is no model 'x'.", errors))
-    assert refusal(service) == "teacher: There is no model 'x'."
+@pytest.mark.parametrize(("model", "component"), CASES)
+def test_model_reads_what_the_service_sends(
+    document: Document, model: type[ResponseModel], component: type[BaseModel]
+) -> None:
+    client = model.model_json_schema()
+    service = component_schema(document, component)
+    path = component.__name__
+    assert list(object_mismatches(Definitions(client, document), client, service, path)) == []
 
 
-def test_an_error_page_of_a_proxy_is_described_not_repeated(fake: Fake, service: Distill) -> None:
-    fake.on("POST /v1/jobs", Answer(413, b"<html>nginx</html>", {"Content-Type": "text/html"}))
-    said = refusal(service)
-    assert "413" in said
-    assert "html>" not in said
+@pytest.mark.parametrize(("model", "components"), COMPONENTS.items())
+def test_every_field_of_a_model_exists(
+    document: Document, model: type[ResponseModel], components: list[type[BaseModel]]
+) -> None:
+    service = component_schema(document, components[0])
+    assert model.model_json_schema()["properties"].keys() <= service["properties"].keys()
 
 
-def test_fields_that_this_client_does_not_know_are_kept(fake: Fake, service: Distill) -> None:
-    fake.on("GET /v1/jobs/job_1", as_json(job(colour="blue")))
-    assert service.job("job_1").model_dump()["colour"] == "blue"
+def component_schema(document: Document, component: type[BaseModel]) -> Schema:
+    name = component.__name__.replace("[", "_").replace("]", "_")
+    schema: Schema = document["components"]["schemas"][name]
+    return schema
 
 
-def test_a_spec_can_be_submitted_as_it_is(fake: Fake, service: Distill) -> None:
-    fake.on("POST /v1/jobs", as_json(job("queued"), 201))
-    spec = parse_submitted(distillation_body())
-    service.submit(spec)
-    assert parse_submitted(fake.requests[0].json) == spec
+def test_job_statuses_are_those_of_the_service() -> None:
+    assert get_args(JobStatus) == STATUSES
+    assert responses.TERMINAL_STATUSES == TERMINAL
 
 
-def test_lists_go_through_every_page(fake: Fake, service: Distill) -> None:
-    pages = [
-        {"data": [job(id=f"job_{n}")], "has_more": n < 3, "next_cursor": f"c{n}" if n < 3 else None}
-        for n in (1, 2, 3)
-    ]
-    fake.on("GET /v1/jobs", *map(as_json, pages))
-    found = service.jobs(status=["queued", "running"], method="arkd", metadata={"team": "a"})
-    assert [it.id for it in found] == ["job_1", "job_2", "job_3"]
-    queries = [request.query for request in fake.requests]
-    assert [query.get("after") for query in queries] == [None, ["c1"], ["c2"]]
-    for query in queries:
-        assert (query["status"], query["method"], query["metadata[team]"]) == (
-            ["queued", "running"],
-            ["arkd"],
-            ["a"],
+class Definitions:
+    """Resolves the references of both sides."""
+
+    def __init__(self, client: Schema, document: Document) -> None:
+        self.client_definitions = client.get("$defs", {})
+        self.components = document["components"]["schemas"]
+
+    def of_client(self, schema: Schema) -> Schema:
+        if "$ref" in schema:
+            name = schema["$ref"].removeprefix("#/$defs/")
+            return self.of_client(self.client_definitions[name])
+        return schema
+
+    def of_service(self, schema: Schema) -> Schema:
+        if "$ref" in schema:
+            name = schema["$ref"].removeprefix("#/components/schemas/")
+            return self.of_service(self.components[name])
+        return schema
+
+
+def object_mismatches(
+    definitions: Definitions, client: Schema, service: Schema, path: str
+) -> Iterator[str]:
+    """Yield the fields of an object that the client would not read."""
+    service_required = service.get("required", [])
+    required = client.get("required", [])
+    for field, expected in client["properties"].items():
+        actual = service["properties"].get(field)
+        if field in required and field not in service_required:
+            yield f"{path}.{field} is required by the client, but may be missing"
+        if actual is None:
+            continue
+        yield from mismatches(definitions, expected, actual, f"{path}.{field}")
+        if field in required and is_nullable(expected) and not is_nullable(actual):
+            yield f"{path}.{field} may be None in the client, but never is"
+
+
+def mismatches(
+    definitions: Definitions, client: Schema, service: Schema, path: str
+) -> Iterator[str]:
+    """Yield what the service may send and the client would not accept."""
+    client = definitions.of_client(client)
+    service = definitions.of_service(service)
+    if "type" not in client and "anyOf" not in client:
+        return
+    for alternative in alternatives(service):
+        actual = definitions.of_service(alternative)
+        errors = [
+            list(alternative_mismatches(definitions, definitions.of_client(expected), actual, path))
+            for expected in alternatives(client)
+        ]
+        if all(errors):
+            yield from min(errors, key=len)
+
+
+def alternative_mismatches(
+    definitions: Definitions, client: Schema, service: Schema, path: str
+) -> Iterator[str]:
+    """Compare two definitions that are not unions."""
+    types = {client["type"], "integer"} if client["type"] == "number" else {client["type"]}
+    if service.get("type") not in types:
+        yield f"{path} is {service.get('type')}, not {client['type']}"
+    elif "enum" in client or "const" in client:
+        if values(client) != values(service):
+            yield f"{path} is one of {values(service)}, not of {values(client)}"
+    elif client["type"] == "array":
+        yield from array_mismatches(definitions, client, service, path)
+    elif "properties" in client:
+        yield from object_mismatches(definitions, client, service, path)
+    elif isinstance(client.get("additionalProperties"), dict):
+        service_values = service.get("additionalProperties", {})
+        yield from mismatches(
+            definitions, client["additionalProperties"], service_values, f"{path}.*"
         )
+
+
+def array_mismatches(
+    definitions: Definitions, client: Schema, service: Schema, path: str
+) -> Iterator[str]:
+    expected = client.get("prefixItems", [client.get("items", {})])
+    actual = service.get("prefixItems", [service.get("items", {})])
+    if len(expected) != len(actual):
+        yield f"{path} has {len(actual)} items, not {len(expected)}"
+    for client_item, service_item in zip(expected, actual, strict=False):
+        yield from mismatches(definitions, client_item, service_item, f"{path}[]")
+
+
+def alternatives(schema: Schema) -> list[Schema]:
+    return schema.get("anyOf") or schema.get("oneOf") or [schema]
+
+
+def values(schema: Schema) -> set[Any]:
+    return set(schema.get("enum", [schema.get("const")]))
+
+
+def is_nullable(schema: Schema) -> bool:
+    return any(each.get("type") == "null" for each in alternatives(schema))
+
+
+@pytest.mark.parametrize(
+    ("client", "service"),
+    [
+        ({"type": "string"}, {"type": "integer"}),
+        ({"type": "string"}, {"anyOf": [{"type": "string"}, {"type": "null"}]}),
+        ({"enum": ["a"], "type": "string"}, {"enum": ["a", "b"], "type": "string"}),
+        ({"enum": ["a", "b"], "type": "string"}, {"enum": ["a"], "type": "string"}),
+        ({"enum": ["a"], "type": "string"}, {"type": "string"}),
+        (
+            {"type": "array", "items": {"type": "integer"}},
+            {"type": "array", "items": {"type": "number"}},
+        ),
+        (
+            {"type": "object", "additionalProperties": {"type": "string"}},
+            {"type": "object", "additionalProperties": {"type": "integer"}},
+        ),
+        (
+            {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+            {"type": "object", "properties": {"a": {"type": "string"}}},
+        ),
+    ],
+)
+def test_comparison_notices_a_difference(client: Schema, service: Schema) -> None:
+    definitions = Definitions({}, {"components": {"schemas": {}}})
+    assert list(mismatches(definitions, client, service, "field"))
+    assert not list(mismatches(definitions, service, service, "field"))

@@ -1,3 +1,5 @@
+"""The YAML files of jobs, and changes to them."""
+
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +20,24 @@ def load(tmp_path: Path, text: str, *changes: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_is_a_valid_job(path: Path) -> None:
-    assert isinstance(parse_submitted(spec_file.load(path, [])), AdversarialTrainingSpec | DistillationSpec)
+    spec = parse_submitted(spec_file.load(path, []))
+    assert isinstance(spec, AdversarialTrainingSpec | DistillationSpec)
 
 
-def test_the_papers_example_is_what_the_defaults_are() -> None:
-    written = parse_submitted(spec_file.load(EXAMPLES / "cifar10-starship.yaml", []))
-    assert isinstance(written, DistillationSpec)
+def test_paper_example_equals_the_defaults() -> None:
+    example = parse_submitted(spec_file.load(EXAMPLES / "cifar10-starship.yaml", []))
+    assert isinstance(example, DistillationSpec)
     bare = DistillationSpec.model_validate(
         {"teacher": "x", "student": {"architecture": "resnet18"}, "data": {"dataset": "cifar10"}},
     )
-    assert (written.method, written.adversary, written.schedule) == (
-        bare.method,
-        bare.adversary,
-        bare.schedule,
-    )
+    assert example.method == bare.method
+    assert example.adversary == bare.adversary
+    assert example.schedule == bare.schedule
 
 
-def test_numbers_are_read_as_yaml_1_2_has_them(tmp_path: Path) -> None:
-    found = load(
-        tmp_path, "{rate: 1e-3, plain: 5e-4, word: no, radius: 8/255, octal: 010, time: 12:30}"
-    )
-    assert found == {
+def test_scalars_are_read_as_yaml_1_2(tmp_path: Path) -> None:
+    text = "{rate: 1e-3, plain: 5e-4, word: no, radius: 8/255, octal: 010, time: 12:30}"
+    assert load(tmp_path, text) == {
         "rate": 0.001,
         "plain": 0.0005,
         "word": "no",
@@ -48,7 +47,8 @@ def test_numbers_are_read_as_yaml_1_2_has_them(tmp_path: Path) -> None:
     }
 
 
-def test_changes_reach_any_depth_and_make_what_is_missing(tmp_path: Path) -> None:
+def test_changes_reach_any_depth(tmp_path: Path) -> None:
+    """Mappings that are missing on the way are created."""
     text = "evaluation: {attacks: [{name: pgd}, {name: cw}]}"
     changes = (
         "schedule.epochs=5",
@@ -69,19 +69,17 @@ def test_changes_reach_any_depth_and_make_what_is_missing(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("epochs", "is no change such as"),
-        (".epochs=1", "is no change such as"),
-        ("=1", "is no change such as"),
+        ("epochs", "is not a change such as"),
+        (".epochs=1", "is not a change such as"),
+        ("=1", "is not a change such as"),
         ("name.first=a", "leads into name"),
-        ("attacks.2.steps=1", "in a list of 1"),
-        ("attacks.first=1", "in a list of 1"),
+        ("attacks.2.steps=1", "needs an index below 1"),
+        ("attacks.first=1", "needs an index below 1"),
         ("seed={", "is not YAML"),
         ("seed=.nan", "does not have"),
     ],
 )
-def test_a_change_that_cannot_be_made_is_refused_with_a_sentence(
-    tmp_path: Path, change: str, sentence: str
-) -> None:
+def test_impossible_change_is_refused(tmp_path: Path, change: str, sentence: str) -> None:
     with pytest.raises(ClientError, match=sentence):
         load(tmp_path, "{name: digits, attacks: [{name: pgd}]}", change)
 
@@ -97,14 +95,12 @@ def test_a_change_that_cannot_be_made_is_refused_with_a_sentence(
         ("name: 2026-01-31", "in quotes"),
     ],
 )
-def test_a_file_that_is_no_job_is_refused_with_a_sentence(
-    tmp_path: Path, text: str, sentence: str
-) -> None:
+def test_file_that_is_not_a_job_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(ClientError, match=sentence):
         load(tmp_path, text)
 
 
-def test_a_file_that_is_no_text_is_refused_with_a_sentence(tmp_path: Path) -> None:
+def test_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ClientError, match="UTF-8"):

@@ -1,4 +1,4 @@
-"""What docker-compose.yml says of each service, for tests that start the same processes by hand."""
+"""The services of docker-compose.yml, for tests that start the same processes without Docker."""
 
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ SERVICES: dict[str, Any] = YAML(typ="safe").load((ROOT / "docker-compose.yml").r
 ]
 
 
-def settings(name: str, here: dict[str, str]) -> dict[str, str]:
-    """The service's environment; whatever names another container is put where it is on this machine."""
-    found = {key: str(value) for key, value in SERVICES[name]["environment"].items()}
-    return {key: here.get(key, value) for key, value in found.items()}
+def service_environment(name: str, overrides: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a service. ``overrides``: this machine's addresses and folders."""
+    environment = {key: str(value) for key, value in SERVICES[name]["environment"].items()}
+    return {key: overrides.get(key, value) for key, value in environment.items()}
 
 
-def command(name: str) -> tuple[str, ...]:
-    """The service's command, as arguments of this interpreter."""
+def service_command(name: str) -> tuple[str, ...]:
+    """Return the command of a service, as arguments of this interpreter."""
     program, *arguments = SERVICES[name]["command"]
     return tuple(arguments) if program == "python" else ("-m", program, *arguments)

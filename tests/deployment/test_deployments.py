@@ -1,4 +1,4 @@
-"""The same walk on the embedded default, and on the processes of docker-compose.yml started by hand."""
+"""The same jobs on the embedded service, and on the processes of docker-compose.yml."""
 
 import os
 import re
@@ -14,39 +14,44 @@ import httpx2
 import pytest
 
 from distill_client import Distill
-from tests.deployment.composed import ROOT, SERVICES, command, settings
-from tests.deployment.walk import TEACHER, walk
+from tests.deployment.composed import ROOT, SERVICES, service_command, service_environment
+from tests.deployment.end_to_end import TEACHER, run_end_to_end
 from tests.servers import S3, Postgres, Redis, free_port, wait_until
 from tests.worker.service import Service, wait_for
 
 
-def answers(url: str) -> bool:
+def is_ready(url: str) -> bool:
     try:
         return httpx2.get(f"{url}/readyz", timeout=2).status_code == 200
     except httpx2.HTTPError:
         return False
 
 
-def test_the_walk_on_the_embedded_default(tmp_path: Path) -> None:
+def test_end_to_end_on_the_embedded_service(tmp_path: Path) -> None:
     port = free_port()
     command = ("-m", "embedded", "--port", str(port), "--data", str(tmp_path / "home"))
     with Service({}, tmp_path / "embedded.log", command) as service:
         url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: answers(url), 60, "the embedded service")
+        wait_for(lambda: is_ready(url), 60, "the embedded service")
         with Distill(url, (tmp_path / "home" / "admin.key").read_text().strip()) as distill:
-            walk(distill, tmp_path / "student")
+            run_end_to_end(distill, tmp_path / "student")
         service.process.terminate()
         assert service.wait(40) == 0
 
 
 class Composed:
-    """The services of docker-compose.yml as processes: its commands, its environment with this machine's addresses."""
+    """The services of docker-compose.yml as processes of this machine.
+
+    Their commands and environments are those of the file, but for addresses and folders.
+    """
 
     def __init__(self, folder: Path, postgres: Postgres, redis: Redis, s3: S3) -> None:
-        self.folder, self.key, self.port = folder, f"dk_{secrets.token_urlsafe(32)}", free_port()
+        self.folder = folder
+        self.key = f"dk_{secrets.token_urlsafe(32)}"
+        self.port = free_port()
         s3.create_bucket("distill")
         store = s3.settings("distill")
-        self.here = {
+        self.overrides = {
             "DISTILL_DATABASE_URL": postgres.create_database("distill"),
             "DISTILL_BROKER_URL": redis.url,
             "DISTILL_S3_ENDPOINT": store["s3_endpoint"],
@@ -65,61 +70,61 @@ class Composed:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, name: str) -> Service:
-        return Service(settings(name, self.here), self.folder / f"{name}.log", command(name))
+        environment = service_environment(name, self.overrides)
+        return Service(environment, self.folder / f"{name}.log", service_command(name))
 
 
 @pytest.fixture
 def composed(tmp_path: Path) -> Iterator[Composed]:
     with ExitStack() as stack:
-        servers = []
-        for server in (Postgres(), Redis(), S3()):
-            servers.append(server.start())
+        postgres = Postgres()
+        redis = Redis()
+        s3 = S3()
+        for server in (postgres, redis, s3):
+            server.start()
             stack.callback(server.close)
-        yield Composed(tmp_path, *servers)  # type: ignore[arg-type]
+        yield Composed(tmp_path, postgres, redis, s3)
 
 
-def test_the_walk_on_postgres_redis_celery_and_s3_as_docker_compose_starts_them(
-    composed: Composed, tmp_path: Path
-) -> None:
+def test_end_to_end_on_the_services_of_the_compose_file(composed: Composed, tmp_path: Path) -> None:
+    """On Postgres, Redis, Celery and S3. A worker that is stopped releases its job."""
     with composed.start("migrate") as migration:
         assert migration.wait(60) == 0, migration.log.read_text()
     with composed.start("api"), composed.start("worker") as worker:
-        wait_until(lambda: answers(composed.url), 60, "the API")
+        wait_until(lambda: is_ready(composed.url), 60, "the API")
         with Distill(composed.url, composed.key) as distill:
-            walk(distill, tmp_path / "student")
+            run_end_to_end(distill, tmp_path / "student")
             long = distill.submit({**TEACHER, "schedule": {"epochs": 10_000, "batch_size": 64}}).id
             wait_for(lambda: distill.job(long).phase == "training", 60, "the start of training")
             worker.process.terminate()
             assert worker.wait(60) == 0
-            given_back = distill.job(long)
-            assert (given_back.status, given_back.attempt) == ("queued", 1)
+            released = distill.job(long)
+            assert (released.status, released.attempt) == ("queued", 1)
             assert any(artifact.kind == "checkpoint" for artifact in distill.artifacts(long))
 
 
-def test_a_job_submitted_while_the_broker_is_down_is_accepted_and_runs(
-    composed: Composed, tmp_path: Path
-) -> None:
+def test_a_job_submitted_while_the_broker_is_down_runs(composed: Composed, tmp_path: Path) -> None:
     with composed.start("migrate") as migration:
         assert migration.wait(60) == 0
-    broker = composed.here["DISTILL_BROKER_URL"]
-    composed.here["DISTILL_BROKER_URL"] = f"redis://127.0.0.1:{free_port()}/0"
+    broker = composed.overrides["DISTILL_BROKER_URL"]
+    composed.overrides["DISTILL_BROKER_URL"] = f"redis://127.0.0.1:{free_port()}/0"
     with composed.start("api"):
-        wait_until(lambda: answers(composed.url), 60, "the API")
-        composed.here["DISTILL_BROKER_URL"] = broker
+        wait_until(lambda: is_ready(composed.url), 60, "the API")
+        composed.overrides["DISTILL_BROKER_URL"] = broker
         with composed.start("worker"), Distill(composed.url, composed.key) as distill:
             job = distill.submit(TEACHER)
             assert job.status == "queued"
             assert distill.wait(job.id).status == "succeeded"
 
 
-def test_every_service_of_the_compose_file_has_what_it_waits_for() -> None:
+def test_services_wait_for_what_the_compose_file_defines() -> None:
     for service in SERVICES.values():
         for name, condition in service.get("depends_on", {}).items():
-            wanted = "healthcheck" if condition["condition"] == "service_healthy" else "command"
-            assert wanted in SERVICES[name]
+            is_health = condition["condition"] == "service_healthy"
+            assert ("healthcheck" if is_health else "command") in SERVICES[name]
 
 
-def test_every_setting_of_the_compose_file_is_one_that_the_program_reads() -> None:
+def test_the_compose_file_sets_only_existing_settings() -> None:
     from core.settings import Settings
 
     known = {f"DISTILL_{name.upper()}" for name in Settings.model_fields}
@@ -128,14 +133,13 @@ def test_every_setting_of_the_compose_file_is_one_that_the_program_reads() -> No
 
 
 def test_every_secret_of_the_compose_file_is_in_the_example() -> None:
-    asked = set(re.findall(r"\$\{([A-Z0-9_]+):\?", (ROOT / "docker-compose.yml").read_text()))
-    offered = set(
-        re.findall(r"^([A-Z0-9_]+)=", (ROOT / "deploy" / "env.example").read_text(), re.MULTILINE)
-    )
-    assert asked <= offered
+    compose_file = (ROOT / "docker-compose.yml").read_text()
+    example = (ROOT / "deploy" / "env.example").read_text()
+    required = set(re.findall(r"\$\{([A-Z0-9_]+):\?", compose_file))
+    assert required <= set(re.findall(r"^([A-Z0-9_]+)=", example, re.MULTILINE))
 
 
-def test_the_image_holds_every_package_and_no_tests() -> None:
+def test_the_image_has_every_package_and_no_tests() -> None:
     copied = {
         shlex.split(line)[1]
         for line in (ROOT / "Dockerfile").read_text().splitlines()
@@ -154,25 +158,15 @@ def test_the_image_holds_every_package_and_no_tests() -> None:
 
 
 def test_an_installed_wheel_has_the_migrations(tmp_path: Path) -> None:
-    """As the image installs it: not from the source tree."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--target",
-        str(tmp_path),
-        str(ROOT),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    """They are found in an installation as the image has it, without the source tree."""
+    pip_install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    options = ["--no-build-isolation", "--target", str(tmp_path)]
+    subprocess.run([*pip_install, *options, str(ROOT)], check=True, capture_output=True)
     code = (
         "import core.store.database.engine as e; e.migrate('sqlite:///there.db'); print(e.__file__)"
     )
     environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
         env=environment,
@@ -180,4 +174,4 @@ def test_an_installed_wheel_has_the_migrations(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert str(tmp_path) in done.stdout
+    assert str(tmp_path) in process.stdout

@@ -11,9 +11,7 @@ from pydantic import BaseModel
 
 from core import figures
 from core.distillation.adversaries import attack
-from core.distillation.evaluation import EvaluationTarget, Step
-from core.distillation.evaluation.analyses import ANALYSES
-from core.distillation.evaluation.evaluator import PlannedMeasure, steps
+from core.distillation.evaluation import MEASURES, EvaluationTarget, Step, measure
 from core.distillation.models import ARCHITECTURES
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.statistics.distances import squared_distance
@@ -24,8 +22,8 @@ from core.jobspec.job import SubmittedSpec
 from core.jobspec.network import ARCHITECTURES, Network
 from core.jobspec.training.adversary import AdversarySettings
 from core.jobspec.training.schedule import Decay, Schedule
-from core.jobspec.training.starship import Distance
-from core.jobspec.training.weights import AveragingSettings
+from core.jobspec.training.starship import DistanceSettings
+from core.jobspec.training.averaging import AveragingSettings
 from core.reportspec.report import Report
 from tests.distillation.evaluation.robust import robust_network, some_images
 
@@ -48,7 +46,7 @@ def names(union: Any, key: str = "name") -> set[str]:
         (Attack, "evaluation.md", "name"),
         (Analysis, "evaluation.md", "name"),
         (AdversarySettings, "methods.md", "name"),
-        (Distance, "methods.md", "name"),
+        (DistanceSettings, "methods.md", "name"),
         (AveragingSettings, "methods.md", "name"),
         (Decay, "methods.md", "name"),
     ],
@@ -81,7 +79,7 @@ def test_every_architecture_has_settings_facts_a_builder_and_its_parameters_in_t
     text = (DOCS / "architectures.md").read_text()
     for name, facts in ARCHITECTURES.items():
         (row,) = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
-        count = facts.parameters(10)
+        count = facts.count_parameters(10)
         assert count is None or f"| {count:,} |" in row
         assert set(re.findall(r"`(\w+)`", row.rsplit("|", 2)[1])) == set(
             facts.settings.model_fields
@@ -92,7 +90,8 @@ def test_every_architecture_has_settings_facts_a_builder_and_its_parameters_in_t
 
 
 def test_every_analysis_has_an_implementation_and_a_plot() -> None:
-    assert names(Analysis) == set(ANALYSES) == set(figures.PLOTS)
+    assert {"clean"} | names(Attack) | names(Analysis) == set(MEASURES)
+    assert names(Analysis) == set(figures.PLOTS)
 
 
 def some_subject() -> EvaluationTarget:
@@ -104,7 +103,7 @@ def test_every_attack_is_carried_out(kind: Any) -> None:
     settings = kind(radius=0.1)
     if "step_size" in kind.model_fields:
         settings = settings.model_copy(update={"step_size": 0.05})
-    assert isinstance(next(steps(PlannedMeasure(settings.name, settings), some_subject(), None)), Step)
+    assert isinstance(next(measure(some_subject(), settings)), Step)
 
 
 @pytest.mark.parametrize("kind", kinds(AdversarySettings), ids=lambda it: it.__name__)
@@ -119,7 +118,7 @@ def test_every_adversary_climbs(kind: Any) -> None:
     assert (found.flatten(1).sum(dim=1) > images.flatten(1).sum(dim=1)).all()
 
 
-@pytest.mark.parametrize("kind", kinds(Distance), ids=lambda it: it.__name__)
+@pytest.mark.parametrize("kind", kinds(DistanceSettings), ids=lambda it: it.__name__)
 def test_every_distance_is_0_of_the_same_and_more_of_others(kind: Any) -> None:
     one, other = torch.eye(4), torch.diag(torch.tensor([4.0, 1.0, 1.0, 1.0]))
     settings = kind().model_dump()
@@ -163,7 +162,7 @@ SETTINGS = list(all_settings(SubmittedSpec, []))
 
 def test_all_settings_are_looked_at() -> None:
     assert {
-        *kinds(Distance),
+        *kinds(DistanceSettings),
         *kinds(Network),
         *kinds(Analysis),
         *kinds(AveragingSettings),

@@ -9,7 +9,7 @@ import torch
 
 from core.distillation import __main__ as main
 from core.distillation.statistics.distances import DISTANCES, squared_distance
-from tests.distillation.folders import distillation, laid_out, run
+from tests.distillation.folders import distillation_spec, create_job_folder, run_job
 from tests.distillation.training.test_resume import StopAfter, newest_checkpoint
 
 pytestmark = pytest.mark.gpu
@@ -23,7 +23,7 @@ def _on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_a_distillation_runs_to_its_end_in_every_precision(precision: str, tmp_path: Path) -> None:
     schedule = {"epochs": 1, "batch_size": 64, "precision": precision}
-    assert run(laid_out(tmp_path / "job", distillation(schedule=schedule))).outcome == "succeeded"
+    assert run_job(create_job_folder(tmp_path / "job", distillation_spec(schedule=schedule))).outcome == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -32,15 +32,15 @@ def test_a_distillation_runs_to_its_end_in_every_precision(precision: str, tmp_p
     ids=str,
 )
 def test_other_methods_and_adversaries_run_too(changes: dict[str, Any], tmp_path: Path) -> None:
-    assert run(laid_out(tmp_path / "job", distillation(**changes))).outcome == "succeeded"
+    assert run_job(create_job_folder(tmp_path / "job", distillation_spec(**changes))).outcome == "succeeded"
 
 
 def test_a_stopped_job_goes_on(tmp_path: Path) -> None:
-    first = laid_out(tmp_path / "first", distillation())
-    assert run(first, StopAfter(3)).outcome == "stopped"
-    second = laid_out(tmp_path / "second", distillation())
+    first = create_job_folder(tmp_path / "first", distillation_spec())
+    assert run_job(first, StopAfter(3)).outcome == "stopped"
+    second = create_job_folder(tmp_path / "second", distillation_spec())
     second.checkpoint.write_bytes(newest_checkpoint(first).read_bytes())
-    assert run(second).outcome == "succeeded"
+    assert run_job(second).outcome == "succeeded"
 
 
 @pytest.mark.parametrize("name", DISTANCES)
@@ -52,7 +52,7 @@ def test_the_distances_are_those_of_the_cpu(name: str) -> None:
 
 
 def test_memory_that_runs_out_is_called_that(tmp_path: Path) -> None:
-    folder = laid_out(tmp_path / "job", distillation())
+    folder = create_job_folder(tmp_path / "job", distillation_spec())
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1e-6)
     try:

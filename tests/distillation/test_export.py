@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.distillation import export as exports
-from core.distillation.export import export
+from core.distillation.export import export_network
 from core.distillation.models import from_description
 from core.errors import JobFailed
 from core.jobspec.network import MobileNetV2, ModelDescription, Network, ResNet18, SmallCnn
@@ -26,7 +26,7 @@ def test_an_exported_network_gives_its_logits_for_any_number_of_images(network: 
     description = described(network)
     torch.manual_seed(0)
     built = from_description(description).train()
-    files = {file.name: file for file in export(built, description, ("onnx", "torch_export"))}
+    files = {file.name: file for file in export_network(built, description, ("onnx", "torch_export"))}
     assert built.training, "the network is left as it was"
     images = torch.rand(5, 3, 32, 32)
     with torch.no_grad():
@@ -49,9 +49,9 @@ def test_a_file_that_differs_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(exports, "TOLERANCE", -1.0)
     description = described(SmallCnn(width=2))
     with pytest.raises(JobFailed, match="differs"):
-        list(export(from_description(description), description, ("torch_export",)))
+        list(export_network(from_description(description), description, ("torch_export",)))
 
 
 def test_where_nothing_is_asked_for_nothing_is_done() -> None:
     description = described(SmallCnn(width=2))
-    assert not list(export(from_description(description), description, ()))
+    assert not list(export_network(from_description(description), description, ()))

@@ -1,4 +1,4 @@
-"""Data sets on their whole way through the service: sent, imported, and trained on."""
+"""Data sets from upload over import to training, through the embedded service."""
 
 from pathlib import Path
 
@@ -15,9 +15,7 @@ from tests.embedded.test_service import Start, start
 __all__ = ["start"]
 
 
-def test_photographs_and_synthetic_images_are_sent_and_trained_on_together(
-    start: Start, tmp_path: Path
-) -> None:
+def test_photographs_and_synthetic_images_train_together(start: Start, tmp_path: Path) -> None:
     (tmp_path / "photos.zip").write_bytes(zip_of(photos(train=16, test=3)))
     synthetic = np.random.default_rng(0).integers(0, 256, (50, 16, 16, 3), np.uint8)
     (tmp_path / "synthetic.npz").write_bytes(npz_of(synthetic, np.arange(50) % 2))
@@ -33,13 +31,10 @@ def test_photographs_and_synthetic_images_are_sent_and_trained_on_together(
         with pytest.raises(DistillProblem, match="array of Python objects") as refused:
             service.wait_dataset(unsafe.id)
         assert refused.value.code == "unsafe_dataset"
-        found = service.dataset("photos").description
-        assert found is not None
-        assert (found["source"], found["class_names"], found["height"]) == (
-            "encoded",
-            ["mouse", "cat"],
-            16,
-        )
+        description = service.dataset("photos").description
+        assert description is not None
+        assert (description["source"], description["height"]) == ("encoded", 16)
+        assert description["class_names"] == ["mouse", "cat"]
 
         data = {
             "dataset": "photos",

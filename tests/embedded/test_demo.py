@@ -1,3 +1,5 @@
+"""``python -m embedded.demo``."""
+
 import signal
 import subprocess
 import sys
@@ -10,9 +12,7 @@ from tests.servers import wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_ended_early_leaves_no_service_behind(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_interrupted_demo_leaves_no_service_behind(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "embedded.demo", "--data", str(tmp_path)]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: any(tmp_path.glob("*/url")) or demo.poll() is not None, 60, "the service")

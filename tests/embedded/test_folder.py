@@ -1,3 +1,5 @@
+"""The data folder of the embedded service: its admin key and its lock."""
+
 import os
 import stat
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from embedded.data_folder import DataFolder, FolderInUse
 @pytest.fixture
 def folder(tmp_path: Path) -> DataFolder:
     folder = DataFolder(tmp_path / "data")
-    folder.make()
+    folder.create()
     return folder
 
 
@@ -30,55 +32,57 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def count(engine: Engine) -> int:
+def count_keys(engine: Engine) -> int:
     with read_session(engine) as session:
         return len(keys.list_keys(session, DEFAULT_PROJECT)[0])
 
 
-def test_the_first_key_is_an_admins_and_its_owners_only(folder: DataFolder, engine: Engine) -> None:
+def test_the_first_key_has_every_scope_and_is_its_owners_only(
+    folder: DataFolder, engine: Engine
+) -> None:
     folder.ensure_key(engine)
-    assert mode(folder.key) == 0o600
+    assert mode(folder.key_file) == 0o600
     assert mode(folder.path) == 0o700
-    key = keys.authenticate(engine, folder.key.read_text().strip())
+    key = keys.authenticate(engine, folder.key_file.read_text().strip())
     assert set(key.scopes) == set(keys.SCOPES)
 
 
-def test_a_key_that_works_is_kept(folder: DataFolder, engine: Engine) -> None:
+def test_a_valid_key_is_kept(folder: DataFolder, engine: Engine) -> None:
     folder.ensure_key(engine)
-    before = folder.key.read_text()
-    folder.key.chmod(0o644)
+    before = folder.key_file.read_text()
+    folder.key_file.chmod(0o644)
     folder.ensure_key(engine)
-    assert folder.key.read_text() == before
-    assert mode(folder.key) == 0o600
-    assert count(engine) == 1
+    assert folder.key_file.read_text() == before
+    assert mode(folder.key_file) == 0o600
+    assert count_keys(engine) == 1
 
 
-def test_a_key_that_was_revoked_is_replaced(folder: DataFolder, engine: Engine) -> None:
+def test_a_revoked_key_is_replaced(folder: DataFolder, engine: Engine) -> None:
     folder.ensure_key(engine)
-    before = folder.key.read_text()
+    before = folder.key_file.read_text()
     with write_session(engine) as session:
         keys.revoke(session, DEFAULT_PROJECT, keys.authenticate(engine, before.strip()).id)
     folder.ensure_key(engine)
-    assert folder.key.read_text() != before
-    keys.authenticate(engine, folder.key.read_text().strip())
+    assert folder.key_file.read_text() != before
+    keys.authenticate(engine, folder.key_file.read_text().strip())
 
 
-def test_a_key_of_lesser_scopes_is_replaced(folder: DataFolder, engine: Engine) -> None:
+def test_a_key_without_the_admin_scope_is_replaced(folder: DataFolder, engine: Engine) -> None:
     with write_session(engine) as session:
         _, secret = keys.create(session, DEFAULT_PROJECT, "reader", ["read"])
-    folder.key.write_text(secret)
+    folder.key_file.write_text(secret)
     folder.ensure_key(engine)
-    assert "admin" in keys.authenticate(engine, folder.key.read_text().strip()).scopes
+    assert "admin" in keys.authenticate(engine, folder.key_file.read_text().strip()).scopes
 
 
-def test_a_key_that_cannot_be_written_down_is_never_made(folder: DataFolder, engine: Engine) -> None:
-    folder.key.mkdir()
+def test_no_key_is_created_that_cannot_be_saved(folder: DataFolder, engine: Engine) -> None:
+    folder.key_file.mkdir()
     with pytest.raises(OSError, match="admin"):
         folder.ensure_key(engine)
-    assert count(engine) == 0
+    assert count_keys(engine) == 0
 
 
-def test_a_folder_is_held_by_one_and_let_go_at_the_end(folder: DataFolder) -> None:
+def test_a_folder_is_locked_by_one_service_at_a_time(folder: DataFolder) -> None:
     with (
         folder.locked(),
         pytest.raises(FolderInUse, match=f"process {os.getpid()}"),

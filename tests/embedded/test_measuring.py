@@ -1,4 +1,4 @@
-"""A network that was made, measured by a job of its own, and another trained from its weights: through the service as it is."""
+"""Evaluation jobs, and training that starts from a model's weights, on the embedded service."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ EVALUATION: dict[str, Any] = {
 }
 
 
-def test_any_network_is_measured_by_a_job_of_its_own(start: Start, tmp_path: Path) -> None:
+def test_a_model_is_evaluated_by_a_job_of_its_own(start: Start, tmp_path: Path) -> None:
     with start().ready().client() as service:
         teacher = service.wait(service.submit(training_body(export=[])).id)
         assert teacher.status == "succeeded", teacher.failure
@@ -34,15 +34,17 @@ def test_any_network_is_measured_by_a_job_of_its_own(start: Start, tmp_path: Pat
             service.submit(distillation_body(teacher=teacher.id, export=["onnx"], awp={})).id
         )
         assert student.status == "succeeded", student.failure
-        measured = service.wait(
+        evaluation = service.wait(
             service.submit({**EVALUATION, "model": student.id, "reference": teacher.id}).id
         )
-        assert measured.status == "succeeded", measured.failure
-        assert measured.results is not None
-        assert {"clean", "pgd", "autoattack", "ece", "transfer"} <= measured.results["model"].keys()
+        assert evaluation.status == "succeeded", evaluation.failure
+        assert evaluation.results is not None
+        assert {"clean", "pgd", "autoattack", "ece", "transfer"} <= evaluation.results[
+            "model"
+        ].keys()
         assert student.results is not None
         assert "held_out_robust" in student.results["best"]
-        report = service.report(measured.id)
+        report = service.report(evaluation.id)
         assert report["spec"]["model"] == student.model_id
         names = {path.name for path in service.download(student.id, tmp_path)}
         assert {

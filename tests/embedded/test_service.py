@@ -1,4 +1,4 @@
-"""The embedded service as it is: real processes on a real folder."""
+"""The embedded service: real processes on a real folder."""
 
 import contextlib
 import json
@@ -25,11 +25,12 @@ Start = Callable[..., "Embedded"]
 
 
 class Embedded:
-    """One ``python -m embedded``, with what it prints in files of its own."""
+    """One process ``python -m embedded``; what it prints goes to files."""
 
     def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         self.data = data
-        self.output, self.errors = data.with_suffix(".out"), data.with_suffix(".err")
+        self.output = data.with_suffix(".out")
+        self.errors = data.with_suffix(".err")
         with self.output.open("wb") as output, self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "embedded", "--data", str(data), *arguments],
@@ -52,12 +53,12 @@ class Embedded:
         return (self.data / "url").read_text().strip()
 
     def children(self) -> dict[str, psutil.Process]:
-        """By what they run: api and worker.polling."""
-        found = {}
+        """Return its children by the module that they run: api and worker.polling."""
+        children = {}
         for child in psutil.Process(self.process.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess, IndexError):  # it is just ending
-                found[child.cmdline()[-1]] = child
-        return found
+            with contextlib.suppress(psutil.NoSuchProcess, IndexError):  # just ending
+                children[child.cmdline()[-1]] = child
+        return children
 
     def client(self) -> Distill:
         return Distill(self.url, (self.data / "admin.key").read_text().strip(), timeout=20)
@@ -83,24 +84,27 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def get(url: str) -> tuple[int, Any]:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.status, json.load(answer)
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return response.status, json.load(response)
 
 
-def gone(processes: list[psutil.Process], seconds: float) -> bool:
-    return psutil.wait_procs(processes, seconds)[1] == []
+def have_ended(processes: list[psutil.Process], seconds: float) -> bool:
+    _, alive = psutil.wait_procs(processes, seconds)
+    return not alive
 
 
-def family(service: Embedded) -> list[psutil.Process]:
-    return psutil.Process(service.process.pid).children(recursive=True)
+def descendants(service: Embedded) -> list[psutil.Process]:
+    children: list[psutil.Process] = psutil.Process(service.process.pid).children(recursive=True)
+    return children
 
 
-def test_it_says_one_line_and_is_ready_by_then(start: Start) -> None:
+def test_it_prints_one_line_when_it_is_ready(start: Start) -> None:
     service = start().ready()
     (line,) = service.output.read_text().splitlines()
-    data, key = service.data, service.data / "admin.key"
+    key = service.data / "admin.key"
     assert line == (
-        f"distill is ready at {service.url} (data in {data}, key in {key}, API documentation at {service.url}/docs)"
+        f"distill is ready at {service.url} (data in {service.data}, key in {key}, "
+        f"API documentation at {service.url}/docs)"
     )
     assert get(f"{service.url}/readyz")[0] == 200
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
@@ -110,7 +114,7 @@ def test_it_says_one_line_and_is_ready_by_then(start: Start) -> None:
     assert service.errors.read_text() == ""
 
 
-def test_a_second_one_on_the_same_folder_is_refused(start: Start) -> None:
+def test_a_second_service_on_the_same_folder_is_refused(start: Start) -> None:
     first = start().ready()
     command = [sys.executable, "-m", "embedded", "--data", str(first.data), "--port", "0"]
     second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -119,7 +123,7 @@ def test_a_second_one_on_the_same_folder_is_refused(start: Start) -> None:
     assert get(f"{first.url}/healthz")[0] == 200
 
 
-def test_a_port_that_is_taken_is_a_sentence(start: Start) -> None:
+def test_a_port_in_use_is_explained(start: Start) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -132,50 +136,50 @@ def test_a_port_that_is_taken_is_a_sentence(start: Start) -> None:
     assert service.output.read_text() == ""
 
 
-def test_s6_another_machine_can_connect_only_where_that_was_asked_for_and_only_with_a_key(
-    start: Start,
-) -> None:
-    unasked = start("unasked", "--port", "0", DISTILL_HOST="0.0.0.0")
-    assert unasked.process.wait(60) == 2
-    assert "--host 0.0.0.0" in unasked.errors.read_text()
-    asked = start("asked", "--port", "0", "--host", "0.0.0.0").ready()
-    assert asked.url.startswith("http://127.0.0.1:")
-    assert get(f"{asked.url}/healthz")[0] == 200
+def test_s6_it_is_reachable_from_elsewhere_only_by_host_and_key(start: Start) -> None:
+    """Other machines can connect only if ``--host`` says so, and need an API key."""
+    by_environment = start("by-environment", "--port", "0", DISTILL_HOST="0.0.0.0")
+    assert by_environment.process.wait(60) == 2
+    assert "--host 0.0.0.0" in by_environment.errors.read_text()
+    by_option = start("by-option", "--port", "0", "--host", "0.0.0.0").ready()
+    assert by_option.url.startswith("http://127.0.0.1:")
+    assert get(f"{by_option.url}/healthz")[0] == 200
     for headers, status in (({}, 401), ({"Host": "evil.example"}, 403)):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(
-                urllib.request.Request(f"{asked.url}/v1/jobs", headers=headers), timeout=10
+                urllib.request.Request(f"{by_option.url}/v1/jobs", headers=headers), timeout=10
             )
         assert refused.value.code == status
 
 
-def test_a_deployments_settings_in_the_same_shell_are_not_touched(start: Start) -> None:
-    elsewhere = {
+def test_servers_named_in_the_environment_are_not_used(start: Start) -> None:
+    """They belong to a deployment that is administered from the same shell."""
+    servers = {
         "DISTILL_DATABASE_URL": "postgresql://127.0.0.1:9/production",
         "DISTILL_BROKER_URL": "redis://127.0.0.1:9",
     }
-    service = start("data", "--port", "0", **elsewhere).ready()
+    service = start("data", "--port", "0", **servers).ready()
     assert (service.data / "distill.db").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_all_of_it_within_seconds(start: Start, number: signal.Signals) -> None:
+def test_a_signal_ends_every_process_within_seconds(start: Start, number: signal.Signals) -> None:
     service = start().ready()
-    children = family(service)
+    children = descendants(service)
     service.process.send_signal(number)
     assert service.process.wait(20) == 0
-    assert gone(children, 0.5)
+    assert have_ended(children, 0.5)
     assert not (service.data / "url").exists()
     assert service.errors.read_text() == ""
 
 
-def test_killed_outright_it_leaves_no_child_and_a_folder_that_can_be_used(start: Start) -> None:
+def test_a_killed_service_leaves_no_child_and_a_usable_folder(start: Start) -> None:
     service = start().ready()
     key = (service.data / "admin.key").read_text()
-    children = family(service)
+    children = descendants(service)
     service.process.kill()
     service.process.wait(5)
-    assert gone(children, 20)
+    assert have_ended(children, 20)
     again = start().ready()
     assert (again.data / "admin.key").read_text() == key
     with again.client() as client:
@@ -183,64 +187,56 @@ def test_killed_outright_it_leaves_no_child_and_a_folder_that_can_be_used(start:
 
 
 @pytest.mark.parametrize("module", ["api", "worker.polling"])
-def test_a_child_that_falls_is_started_again(start: Start, module: str) -> None:
+def test_a_killed_child_is_restarted(start: Start, module: str) -> None:
     service = start().ready()
-    fallen = service.children()[module]
-    fallen.kill()
+    killed = service.children()[module]
+    killed.kill()
 
-    def another() -> bool:
-        child = service.children().get(
-            module
-        )  # asked once: the fallen one may be gone the next time
-        return child is not None and child.pid != fallen.pid
+    def is_replaced() -> bool:
+        child = service.children().get(module)  # once: the next call may return other children
+        return child is not None and child.pid != killed.pid
 
-    wait_until(another, 30, "another child")
-    wait_until(lambda: answers(service), 30, "an answer")
-    assert "ended by signal 9; it is started again" in service.errors.read_text()
+    wait_until(is_replaced, 30, "another child")
+    wait_until(lambda: is_ready(service), 30, "a ready API")
+    assert "ended by signal 9; it is restarted" in service.errors.read_text()
 
 
-def answers(service: Embedded) -> bool:
+def is_ready(service: Embedded) -> bool:
     try:
         return get(f"{service.url}/readyz")[0] == 200
     except OSError:
         return False
 
 
-def test_a_setting_that_cannot_be_used_is_a_sentence(start: Start) -> None:
+def test_an_invalid_setting_is_explained(start: Start) -> None:
     service = start("data", "--port", "0", DISTILL_MAX_BODY_BYTES="1")
     assert service.process.wait(60) == 2
     assert service.errors.read_text().startswith("The setting max_body_bytes: ")
     assert "Traceback" not in service.errors.read_text()
 
 
-def test_a_job_goes_all_the_way_and_one_under_way_outlives_a_restart(
-    start: Start, tmp_path: Path
-) -> None:
+def test_a_job_runs_to_its_end_and_another_survives_a_restart(start: Start, tmp_path: Path) -> None:
     service = start().ready()
     with service.client() as client:
-        done = client.wait(client.submit(training_body()).id)
-        assert done.status == "succeeded", done.failure
-        files = client.download(done.id, tmp_path / "results")
-        assert {"best.safetensors", "last.safetensors", "report.json", "report.html"} <= {
-            path.name for path in files
-        }
-        assert (
-            client.report(done.id)["results"]["best"]["clean"]["value"]
-            == done.results["best"]["clean"]
-        )  # type: ignore[index]
-        assert [series.name for series in client.metrics(done.id, ["loss"], points=10).series] == [
-            "loss"
-        ]
-        long = client.clone(done.id, {"schedule": {"epochs": 500}, "metadata": {"length": "long"}})
-        assert [
-            it.id for it in client.jobs(metadata={"length": "long"}, status=["queued", "running"])
-        ] == [long.id]
+        job = client.wait(client.submit(training_body()).id)
+        assert job.status == "succeeded", job.failure
+        files = {path.name for path in client.download(job.id, tmp_path / "results")}
+        assert {"best.safetensors", "last.safetensors", "report.json", "report.html"} <= files
+        assert job.results is not None
+        report = client.report(job.id)
+        assert report["results"]["best"]["clean"]["value"] == job.results["best"]["clean"]
+        loss = client.metrics(job.id, ["loss"], points=10)
+        assert [series.name for series in loss.series] == ["loss"]
+        metadata = {"length": "long"}
+        long = client.clone(job.id, {"schedule": {"epochs": 500}, "metadata": metadata})
+        matches = client.jobs(metadata=metadata, status=["queued", "running"])
+        assert [match.id for match in matches] == [long.id]
         client.revoke_key(client.create_key("short-lived", ["read"]).id)
         wait_until(lambda: client.job(long.id).phase == "training", 60, "training")
-    children = family(service)
+    children = descendants(service)
     service.process.terminate()
     assert service.process.wait(40) == 0
-    assert gone(children, 1)
+    assert have_ended(children, 1)
     again = start().ready()
     with again.client() as client:
         wait_until(lambda: client.job(long.id).phase == "training", 60, "training again")

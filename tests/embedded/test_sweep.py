@@ -1,4 +1,4 @@
-"""The paper's Table 7 on digits, through the service as it is."""
+"""The paper's Table 7 on digits, through the embedded service."""
 
 from pathlib import Path
 
@@ -16,7 +16,8 @@ ON_DIGITS = [
     "base.data={dataset: digits, held_out: 0.2, limit: 640}",
     "base.adversary={name: pgd, radius: 0.15, step_size: 0.0375, steps: 3}",
     "base.schedule={epochs: 2, batch_size: 128, learning_rate: 0.1}",
-    "base.evaluation={attacks: [{name: pgd, steps: 5}, {name: autoattack, queries: 10, iterations: 5}], limit: 100}",
+    "base.evaluation={attacks: [{name: pgd, steps: 5}, "
+    "{name: autoattack, queries: 10, iterations: 5}], limit: 100}",
     "base.export=[]",
     "axes.seed=[0, 1]",
 ]
@@ -50,7 +51,7 @@ def test_the_sweep_of_table_7_on_digits(start: Start) -> None:
             line.cells["clean"].n == 2 and line.cells["clean"].sd is not None
             for line in table.lines
         )
-        # Each cell is the mean of what its two jobs say, and the mark is where the held-out images say so.
+        # A cell is the mean of its two jobs' results; held-out images say which line is the best.
         jobs = {
             line.name: [job for job in service.jobs(sweep=sweep.id) if job.sweep_line == line.name]
             for line in table.lines

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests import measured
+from tests import measurements
 from tests.faults.deployment import Deployment
-from tests.measured import SOAK
+from tests.measurements import SOAK
 from tests.servers import Redis
 
 LONGEST_SECONDS = 3600
@@ -39,9 +39,9 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
 
 
 @pytest.fixture
-def figure(record_property: measured.Record) -> Figure:
+def figure(record_property: measurements.RecordProperty) -> Figure:
     """``figure("seconds until it runs again", 4.2, "at most 60")``: what was measured, and what is wanted at full length."""
-    return partial(measured.figure, record_property)
+    return partial(measurements.record_figure, record_property)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

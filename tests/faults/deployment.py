@@ -23,7 +23,7 @@ from core.store.database.tables import DEFAULT_PROJECT, JobRow
 from core.store.objects.store import Objects
 from distill_client import Distill
 from tests.deployment import composed
-from tests.measured import SOAK
+from tests.measurements import SOAK
 from tests.servers import S3, Postgres, Redis, free_port
 from tests.worker.results import assert_exactly_one_result, assert_nothing_left
 from tests.worker.service import Service, submit, wait_for, wait_for_end
@@ -31,7 +31,7 @@ from tests.worker.service import Service, submit, wait_for, wait_for_end
 REAL_SECONDS = {
     "heartbeat": "10",
     "lease": "30",
-    "sweep": "10",
+    "reconcile": "10",
     "poll": "1",
     "backoff": "10",
     "grace": "20",
@@ -55,7 +55,7 @@ class Api(Service):
         super().__init__(
             {**settings, "DISTILL_HOST": "127.0.0.1", "DISTILL_PORT": str(self.port)},
             log,
-            composed.command("api"),
+            composed.service_command("api"),
         )
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx2.Client(
@@ -99,7 +99,7 @@ class Deployment:
             "DISTILL_DATA_FOLDER": str(folder),
         }
         return cls(
-            folder, {**composed.settings("worker", here), **here}, composed.command("worker")
+            folder, {**composed.service_environment("worker", here), **here}, composed.service_command("worker")
         )
 
     @classmethod

@@ -20,7 +20,7 @@ from core.job_folder import FileReady, JobFolder, Resumed
 from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
 from tests.faults.places import Place, heavy, kill, on_a_folder, on_s3, quickly
-from tests.measured import SOAK, Record, figure
+from tests.measurements import SOAK, RecordProperty, record_figure
 from tests.servers import S3
 from tests.worker.service import submit, wait_for
 
@@ -79,7 +79,7 @@ def said(folder: JobFolder, kind: type) -> list[Any]:
 
 
 def test_c1_whatever_moment_a_trainer_is_killed_at_its_last_checkpoint_loads(
-    saver: Saver, tmp_path: Path, record_property: Record
+    saver: Saver, tmp_path: Path, record_property: RecordProperty
 ) -> None:
     chance, kept, step, cut_off = random.Random(1), None, None, 0
     for number in range(KILLS):
@@ -104,10 +104,10 @@ def test_c1_whatever_moment_a_trainer_is_killed_at_its_last_checkpoint_loads(
         kept = kept.replace(tmp_path / "kept")
         shutil.rmtree(folder.path)
     assert cut_off > 0, "no kill was in the middle of a save"
-    figure(record_property, "kills in the middle of a save", f"{cut_off} of {KILLS}")
-    figure(record_property, "checkpoints that load", f"{KILLS} of {KILLS}", "40 of 40")
+    record_figure(record_property, "kills in the middle of a save", f"{cut_off} of {KILLS}")
+    record_figure(record_property, "checkpoints that load", f"{KILLS} of {KILLS}", "40 of 40")
     if SOAK:
-        figure(
+        record_figure(
             record_property,
             "the same with plain torch.save",
             f"{plain_saves_that_load(saver, tmp_path)} of {KILLS}",
@@ -153,7 +153,7 @@ def slowly(method: str, path: str) -> None:
 
 
 def test_c1_whatever_moment_a_worker_is_killed_at_the_last_row_names_a_checkpoint_that_loads(
-    place: Place, record_property: Record
+    place: Place, record_property: RecordProperty
 ) -> None:
     chance, job_id, orphans, cut_off = random.Random(2), submit(place.engine, heavy()), set(), 0
     for number in range(WORKER_KILLS):
@@ -183,5 +183,5 @@ def test_c1_whatever_moment_a_worker_is_killed_at_the_last_row_names_a_checkpoin
             30,
             "the end of what the killed workers have left",
         )
-    figure(record_property, "kills in the middle of an upload", f"{cut_off} of {WORKER_KILLS}")
-    figure(record_property, "checkpoints that load", f"{WORKER_KILLS} of {WORKER_KILLS}", "all")
+    record_figure(record_property, "kills in the middle of an upload", f"{cut_off} of {WORKER_KILLS}")
+    record_figure(record_property, "checkpoints that load", f"{WORKER_KILLS} of {WORKER_KILLS}", "all")

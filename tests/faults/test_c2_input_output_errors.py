@@ -13,7 +13,7 @@ from core.store.objects.store import Objects
 from tests.builders import training_spec
 from tests.faults.places import Place, on_a_folder
 from tests.faults.sabotage import with_interpreter
-from tests.servers import MissingPartError
+from tests.servers import MissingProgramError
 from tests.worker.service import Service, get_job, submit, wait_for, wait_for_end
 
 RENAME = "?rename,?renameat,?renameat2"
@@ -48,7 +48,7 @@ def place(tmp_path: Path, sqlite_url: str) -> Iterator[Place]:
 @pytest.fixture(autouse=True)
 def _strace() -> None:
     if shutil.which("strace") is None:
-        raise MissingPartError("strace is missing: apt-get install -y strace")
+        raise MissingProgramError("strace is missing: apt-get install -y strace")
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
     return {
         "DISTILL_HOME": str(tmp_path / "home"),
         "DISTILL_DATABASE_URL": database_url,
-        "DISTILL_ROOM_SECONDS": "1",
+        "DISTILL_STORAGE_RETRY_SECONDS": "1",
         "DISTILL_PORT": str(free_port()),
     }
 

@@ -11,12 +11,19 @@ from core.errors import JobFailed
 from core.job_folder import JobFolder
 from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
-from core.store import artifacts, attempts, datasets, jobs, models
+from core.store import artifacts, datasets, jobs, models, uploaded_items
 from core.store.attempts import Attempt
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ArtifactRow, ModelRow
-from core.store.objects.store import checkpoint_key, dataset_key, model_key
-from tests.builders import dataset_description, distillation_spec, model_description, training_spec
+from core.store.objects.store import checkpoint_key
+from tests.builders import (
+    claim_job,
+    dataset_description,
+    distillation_spec,
+    model_description,
+    training_spec,
+    weights_key,
+)
 from tests.faults.places import Place, on_a_folder, on_s3, quickly
 from tests.worker.service import submit, wait_for, wait_for_end
 from worker.inputs import Inputs
@@ -51,7 +58,7 @@ def on_files(tmp_path: Path, sqlite_url: str) -> Iterator[Place]:
 
 
 def an_attempt(place: Place, job_id: str | None = None) -> Attempt:
-    attempt = attempts.claim(
+    attempt = claim_job(
         place.engine, job_id or submit(place.engine, training_spec()), "worker", 300
     )
     assert attempt is not None
@@ -119,7 +126,7 @@ def test_c4_where_every_checkpoint_is_damaged_the_job_starts_from_the_beginning_
 def a_teacher(place: Place, name: str = "pang") -> ModelRow:
     with write_session(place.engine) as session:
         model = models.create(session, DEFAULT_PROJECT, name, model_description())
-        key = model_key(model.id)
+        key = weights_key(model.id)
         size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
         return models.mark_ready(
             session,
@@ -171,9 +178,9 @@ def test_c4_a_teacher_that_is_damaged_in_the_workers_own_cache_is_fetched_anew(
 def test_c4_a_damaged_data_set_is_named_and_never_laid_out(place: Place) -> None:
     with write_session(place.engine) as session:
         dataset = datasets.create(session, DEFAULT_PROJECT, "birds", "upload")
-        key = dataset_key(dataset.id)
+        key = weights_key(dataset.id)
         size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
-        datasets.mark_ready(
+        uploaded_items.mark_ready(
             session, dataset, dataset_description(), object_key=key, size=size, sha256=digest
         )
     damage(place, key, DAMAGE["one flipped bit"])

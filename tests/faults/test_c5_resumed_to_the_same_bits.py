@@ -16,7 +16,7 @@ from core.store.database.engine import read_session
 from core.store.database.tables import MetricRow
 from tests.builders import training_spec
 from tests.faults.places import Place, kill, on_a_folder
-from tests.measured import Record, figure
+from tests.measurements import RecordProperty, record_figure
 from tests.worker.service import get_job, submit, wait_for, wait_for_end
 
 EPOCHS, STEPS_PER_EPOCH = 5, 3
@@ -126,7 +126,7 @@ def last_checkpoint(place: Place, job_id: str) -> tuple[dict[str, bytes], dict[s
 
 
 def test_c5_a_job_killed_at_five_points_ends_with_the_same_weights_optimizer_and_metrics(
-    place: Place, record_property: Record
+    place: Place, record_property: RecordProperty
 ) -> None:
     killed = submit(place.engine, spec())
     for number, (where, reached) in enumerate(POINTS.items()):
@@ -159,7 +159,7 @@ def test_c5_a_job_killed_at_five_points_ends_with_the_same_weights_optimizer_and
     resumed = [event["step"] for event in place.said(killed, "resumed")]
     assert resumed == sorted(resumed)
     assert len(resumed) == len(POINTS)
-    figure(
+    record_figure(
         record_property,
         "resumed at step",
         ", ".join(map(str, resumed)),

@@ -15,9 +15,15 @@ from safetensors.torch import save_file
 from core import figures
 from core.errors import JobFailed
 from core.job_folder import JobFolder, Measured
-from tests.distillation.folders import distillation, laid_out, run
-from tests.distillation.training.test_resume import StopAfter, assert_same, newest_checkpoint
-from tests.measured import Record, figure
+from tests.distillation.folders import (
+    StopAfter,
+    assert_same_results,
+    create_job_folder,
+    distillation_spec,
+    newest_checkpoint,
+    run_job,
+)
+from tests.measurements import RecordProperty, record_figure
 
 Key = str | int
 SPEC: dict[str, Any] = {
@@ -57,8 +63,8 @@ class Checkpoint:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
     torch.set_num_threads(1)
-    folder = laid_out(tmp_path_factory.mktemp("undisturbed") / "job", distillation(**SPEC))
-    assert run(folder).outcome == "succeeded"
+    folder = create_job_folder(tmp_path_factory.mktemp("undisturbed") / "job", distillation_spec(**SPEC))
+    assert run_job(folder).outcome == "succeeded"
     return folder
 
 
@@ -69,8 +75,8 @@ def checkpoint(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Checkpoint:
     torch.set_num_threads(1)
-    folder = laid_out(tmp_path_factory.mktemp("stopped") / "job", distillation(**SPEC))
-    assert run(folder, StopAfter(request.param)).outcome == "stopped"
+    folder = create_job_folder(tmp_path_factory.mktemp("stopped") / "job", distillation_spec(**SPEC))
+    assert run_job(folder, StopAfter(request.param)).outcome == "stopped"
     return Checkpoint(newest_checkpoint(folder))
 
 
@@ -83,13 +89,13 @@ def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def second(tmp_path: Path) -> JobFolder:
     """The folder of the attempt that is to go on from the checkpoint."""
-    return laid_out(tmp_path / "second", distillation(**SPEC))
+    return create_job_folder(tmp_path / "second", distillation_spec(**SPEC))
 
 
 def is_refused(folder: JobFolder) -> bool:
     """Before anything is trained or measured, as a fault of the machinery and with a sentence."""
     try:
-        run(folder, StopAfter(0))
+        run_job(folder, StopAfter(0))
     except JobFailed as error:
         return error.failure_class == "infrastructure" and error.code in {
             "incomplete_checkpoint",
@@ -100,9 +106,9 @@ def is_refused(folder: JobFolder) -> bool:
 
 def gone_on(path: Path, written: bytes) -> JobFolder:
     """The folder of a job that went on from it to the end."""
-    folder = laid_out(path, distillation(**SPEC))
+    folder = create_job_folder(path, distillation_spec(**SPEC))
     folder.checkpoint.write_bytes(written)
-    assert run(folder).outcome == "succeeded"
+    assert run_job(folder).outcome == "succeeded"
     return folder
 
 
@@ -121,7 +127,7 @@ def is_noticed(
     """Whether a job that goes on from it fails, ends otherwise than the undisturbed one, or measures again what it had."""
     try:
         folder = gone_on(path, written)
-        assert_same(undisturbed, folder)
+        assert_same_results(undisturbed, folder)
     except (AssertionError, JobFailed, KeyError, ValueError):
         return True
     return measured(folder) != expected
@@ -160,7 +166,7 @@ def test_c6_the_checkpoint_as_it_is_goes_on_to_the_same_bits(
 
 
 def test_c6_without_any_one_tensor_or_entry_of_the_header_it_is_refused(
-    checkpoint: Checkpoint, second: JobFolder, record_property: Record
+    checkpoint: Checkpoint, second: JobFolder, record_property: RecordProperty
 ) -> None:
     dropped = [*checkpoint.tensors, *checkpoint.header]
     assert {key.split(".")[0] for key in checkpoint.tensors} == {
@@ -173,7 +179,7 @@ def test_c6_without_any_one_tensor_or_entry_of_the_header_it_is_refused(
     for key in dropped:
         checkpoint.write(second.checkpoint, without=key)
         assert is_refused(second), key
-    figure(
+    record_figure(
         record_property,
         "tensors and entries of the header refused",
         f"{len(dropped)} of {len(dropped)}",
@@ -186,7 +192,7 @@ def test_c6_without_any_one_key_of_the_state_it_is_refused_or_noticed(
     checkpoint: Checkpoint,
     second: JobFolder,
     tmp_path: Path,
-    record_property: Record,
+    record_property: RecordProperty,
 ) -> None:
     dropped, refused = list(keys_of(checkpoint.state)), 0
     checkpoint.write(second.checkpoint)
@@ -200,8 +206,8 @@ def test_c6_without_any_one_key_of_the_state_it_is_refused_or_noticed(
             assert is_noticed(
                 undisturbed, expected, tmp_path / str(number), second.checkpoint.read_bytes()
             ), path
-    figure(record_property, "keys of the state refused", f"{refused} of {len(dropped)}")
-    figure(
+    record_figure(record_property, "keys of the state refused", f"{refused} of {len(dropped)}")
+    record_figure(
         record_property,
         "keys of the state noticed",
         f"{len(dropped) - refused} of the rest",

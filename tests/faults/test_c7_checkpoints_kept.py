@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.builders import training_spec
+from tests.builders import stored_keys, training_spec
 from tests.faults.places import Place, on_s3
 from tests.faults.store_proxy import Fate
-from tests.measured import SOAK, Record, figure
+from tests.measurements import SOAK, RecordProperty, record_figure
 from tests.servers import S3
 from tests.worker.service import Service, submit, wait_for, wait_for_end
 
@@ -64,7 +64,7 @@ def has_gone_on(place: Place, job_id: str, step: int) -> bool:
 
 
 def test_c7_exactly_the_last_checkpoints_are_kept_wherever_a_worker_is_killed(
-    place: Place, record_property: Record
+    place: Place, record_property: RecordProperty
 ) -> None:
     assert place.proxy is not None
     job_id = submit(
@@ -89,7 +89,7 @@ def test_c7_exactly_the_last_checkpoints_are_kept_wherever_a_worker_is_killed(
     assert (job.status, job.attempt) == ("succeeded", 1 + len(moments))
     assert len(place.verified(job_id)) == KEPT
     named = {row.object_key for row in place.checkpoints(job_id)}
-    stored = {key for key in place.objects.list_keys(f"jobs/{job_id}") if "/checkpoints/" in key}
+    stored = {key for key in stored_keys(place.objects, f"jobs/{job_id}") if "/checkpoints/" in key}
     assert named <= stored
-    figure(record_property, "checkpoints named after every kill", KEPT, f"exactly {KEPT}")
-    figure(record_property, "objects left for the collector", len(stored - named))
+    record_figure(record_property, "checkpoints named after every kill", KEPT, f"exactly {KEPT}")
+    record_figure(record_property, "objects left for the collector", len(stored - named))

@@ -23,11 +23,11 @@ from core.store.objects.store import Objects, artifact_key
 from distill_client.client import Distill
 from distill_client.errors import ClientError
 from tests.api.builders import SAFETENSORS, a_finished_job, an_artifact, sha256
-from tests.builders import an_attempt, training_spec
+from tests.builders import create_attempt, stored_keys, training_spec
 from tests.faults.places import Place, heavy, on_a_folder, on_s3
 from tests.faults.store_proxy import Fate
 from tests.faults.test_c4_damaged_objects import DAMAGE
-from tests.measured import Record, figure
+from tests.measurements import RecordProperty, record_figure
 from tests.servers import S3, free_port
 from tests.worker.service import Service, get_job, submit, wait_for, wait_for_end
 
@@ -99,14 +99,14 @@ def test_c8_an_upload_that_the_store_breaks_off_is_a_503_of_which_nothing_is_see
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
         assert client.get(f"/v1/models/{model}").json()["status"] == "awaiting_upload"
         fault.over.set()
-        assert list(place.objects.list_keys("uploads")) == []
+        assert stored_keys(place.objects, "uploads") == []
         broken_off = place.half_written()
         assert len(broken_off) == 1
         assert orphaned_uploads.remove(place.engine, place.objects) == [], (
             "it is awaited: somebody may be sending it"
         )
         assert client.put(f"/v1/models/{model}/content", content=content).status_code == 202
-        (key,) = place.objects.list_keys("uploads")
+        (key,) = stored_keys(place.objects, "uploads")
         assert sha256(place.content(key)) == sha256(content)
         assert orphaned_uploads.remove(place.engine, place.objects) == [key]
         assert place.half_written() == set()
@@ -156,7 +156,7 @@ def test_c8_an_upload_during_which_the_store_is_frozen_for_a_while_arrives_whole
         model = client.post("/v1/models", json=MODEL).json()["id"]
         assert client.put(f"/v1/models/{model}/content", content=content).status_code == 202
         assert fault.begun.is_set()
-    (key,) = place.objects.list_keys("uploads")
+    (key,) = stored_keys(place.objects, "uploads")
     assert sha256(place.content(key)) == sha256(content)
 
 
@@ -229,7 +229,7 @@ def test_c8_what_a_stale_attempt_was_uploading_is_never_seen(on_the_bucket: Plac
 
 
 def test_c8_a_request_is_tried_three_times_more_and_no_oftener(
-    on_the_bucket: Place, tmp_path: Path, record_property: Record
+    on_the_bucket: Place, tmp_path: Path, record_property: RecordProperty
 ) -> None:
     place, left = on_the_bucket, [0]
     objects, content = Objects.from_settings(place.settings), os.urandom(PART + 1000)
@@ -265,7 +265,7 @@ def test_c8_a_request_is_tried_three_times_more_and_no_oftener(
         left[0] = 0
     assert (tmp_path / "fetched").read_bytes() == content
     assert sha256(place.content("jobs/job_1/large")) == digest
-    figure(record_property, "most retries of a request", most - 1, "at most 3")
+    record_figure(record_property, "most retries of a request", most - 1, "at most 3")
 
 
 # -- downloads
@@ -304,7 +304,7 @@ def answers(url: str) -> bool:
 
 
 def an_artifact_of(engine: Engine, objects: Objects, content: bytes) -> str:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     an_artifact(engine, objects, attempt, "best.safetensors", content)
     return attempt.job_id
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from core.settings import Settings
-from core.store import jobs, keys, models
+from core.store import jobs, keys, models, uploaded_items
 from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow, ModelRow
 from core.store.objects import references
@@ -22,7 +22,7 @@ from core.store.objects.store import FOLDERS, Objects, artifact_key, upload_key
 from core.store.objects.verification import verify
 from tests.api.builders import SAFETENSORS, a_finished_job
 from tests.api.conftest import KEY, Service
-from tests.builders import model_description
+from tests.builders import model_description, stored_keys
 from tests.servers import S3
 from tests.worker.service import Service as Worker
 from tests.worker.service import wait_for
@@ -78,7 +78,7 @@ def a_deleted_job(engine: Engine, objects: Objects) -> str:
 
 
 def stored(objects: Objects) -> set[str]:
-    return {key for folder in FOLDERS for key in objects.list_keys(folder)}
+    return {key for folder in FOLDERS for key in stored_keys(objects, folder)}
 
 
 def assert_every_named_file_is_there_and_nothing_else(engine: Engine, objects: Objects) -> None:
@@ -155,7 +155,7 @@ def test_an_upload_in_flight_is_never_collected(
             for name in ("moving", "sent", "abandoned")
         )
         session.execute(update(ModelRow).values(created_at=ModelRow.created_at - OLD))
-        models.library.renew_upload(session, sent)
+        uploaded_items.record_upload_progress(session, ModelRow, sent)
     objects.put_stream(upload_key(sent), [b"bytes"], 5)
     objects.put_stream(upload_key(abandoned), [b"bytes"], 5)
     half, collected = threading.Event(), threading.Event()

@@ -10,7 +10,7 @@ from core.store import events
 from core.store.database.engine import read_session
 from tests.faults.conftest import Figure
 from tests.faults.deployment import LEASE_SECONDS, PATIENCE_SECONDS, Deployment, kill
-from tests.measured import SOAK
+from tests.measurements import SOAK
 from tests.worker.results import latest_checkpoint_step, resume_steps, short_job
 from tests.worker.service import wait_for
 

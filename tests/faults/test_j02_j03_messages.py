@@ -60,7 +60,7 @@ def test_j3_jobs_whose_messages_are_lost_start_all_the_same(
     with redis.Redis.from_url(redis_server.url) as client:
         taken = client.lpop(QUEUE)
         assert taken is None or lost[1] in str(taken) or lost[0] in str(taken)
-    redis_server.empty()
+    redis_server.flush()
     worker.send(signal.SIGCONT)
     began = time.monotonic()
     for job_id in lost:
@@ -111,7 +111,7 @@ def test_j4_a_message_of_a_new_job_begins_the_oldest_one_that_waits(
 ) -> None:
     """One that was given back and is hinted at last, behind all others, would wait for them all."""
     old, new = (served.submit(short_job(1)) for _ in range(2))
-    redis_server.empty()
+    redis_server.flush()
     make_app(redis_server.url).send_task(TASK, args=[new], ignore_result=True)
     served.worker()
     began = [job.started_at or 0 for job in map(served.until_done, (old, new))]

@@ -12,7 +12,7 @@ from core.store import attempts, events
 from core.store.database.engine import make_engine, read_session
 from core.store.database.tables import ArtifactRow, MetricRow, ModelRow
 from core.store.lifecycle.retry_policy import RetryPolicy
-from tests.builders import a_job, an_attempt
+from tests.builders import create_job, create_attempt
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment
 from tests.worker.results import latest_checkpoint_step, short_job
@@ -70,7 +70,7 @@ def test_j5_a_worker_stopped_inside_a_transaction_holds_its_job_no_longer_than_i
 ) -> None:
     """Its locks would keep the sweeper from the job; Postgres ends a transaction in which nothing happens."""
     patient, zombies = make_engine(postgres_url), make_engine(postgres_url, timeout_seconds=0.5)
-    attempt = an_attempt(zombies, a_job(patient), lease_seconds=0.1)
+    attempt = create_attempt(zombies, create_job(patient), lease_seconds=0.1)
 
     def stop_inside() -> None:
         with attempt.fenced_session() as (session, job):

@@ -14,7 +14,7 @@ from core.store.database.engine import database_now, read_session
 from core.store.database.tables import ApiKeyRow
 from tests.faults.conftest import Figure
 from tests.faults.deployment import LEASE_SECONDS, PATIENCE_SECONDS, Deployment, kill
-from tests.servers import MissingPartError
+from tests.servers import MissingProgramError
 from tests.worker.results import latest_checkpoint_step, endless_job
 from tests.worker.service import wait_for
 
@@ -25,7 +25,7 @@ def clock(offset: str) -> dict[str, str]:
     """An environment in which the time of day is wrong by so much; clocks that only count run on as they do."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
-        raise MissingPartError("faketime is missing: apt-get install -y libfaketime")
+        raise MissingProgramError("faketime is missing: apt-get install -y libfaketime")
     return {
         "LD_PRELOAD": str(found[0]),
         "FAKETIME": offset,

@@ -13,7 +13,7 @@ from core.store.database.tables import DEFAULT_PROJECT
 from core.store.jobs import apply_action
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment, fresh_redis
-from tests.measured import SOAK
+from tests.measurements import SOAK
 from tests.servers import Redis
 from tests.worker.results import endless_job
 from tests.worker.service import wait_for
@@ -28,7 +28,7 @@ def broken(redis: Redis, fault: str) -> Iterator[None]:
 
     def empty() -> None:
         while not over.wait(0.01):
-            redis.empty()
+            redis.flush()
 
     match fault:
         case "killed":

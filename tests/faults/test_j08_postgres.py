@@ -16,7 +16,7 @@ from core.store.database.engine import migrate, read_session
 from core.store.database.tables import JobRow
 from tests.faults.conftest import Figure
 from tests.faults.deployment import Deployment, fresh_postgres
-from tests.measured import SOAK
+from tests.measurements import SOAK
 from tests.servers import Postgres, Redis
 from tests.worker.results import latest_checkpoint_step, endless_job, short_job
 from tests.worker.service import wait_for
@@ -98,7 +98,7 @@ def test_j9_backends_killed_twice_a_second_slow_nothing_down(
 
     def kill_backends() -> None:
         while not over.wait(0.5):
-            postgres.end_connections()
+            postgres.terminate_connections()
 
     killing = threading.Thread(target=kill_backends)
     killing.start()

@@ -12,7 +12,7 @@ from core.store.database.engine import read_session
 from core.store.database.tables import ModelRow
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Api, Deployment, kill
-from tests.measured import SOAK
+from tests.measurements import SOAK
 from tests.worker.results import latest_checkpoint_step, endless_job, short_job
 from tests.worker.service import wait_for
 

@@ -64,10 +64,10 @@ def test_j13_a_trainer_that_dies_is_tried_again_so_often_and_no_more(
 @pytest.mark.parametrize(
     ("fault", "shown"),
     [
-        ("sys.exit(0)", "ended with status 0 without a word"),
+        ("sys.exit(0)", "exited with status 0 without reporting a failure"),
         (
             "print('sector 7', file=sys.stderr); os._exit(9)",
-            "ended with status 9 without a word. sector 7",
+            "exited with status 9 without reporting a failure. sector 7",
         ),
         ("raise OSError(5, 'Input/output error')", "Input/output error"),
     ],

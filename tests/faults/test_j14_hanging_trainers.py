@@ -54,7 +54,7 @@ def test_j14_a_trainer_that_hangs_is_ended_and_its_job_goes_on(
     ), job.failure
     with read_session(engine) as session:
         reasons = [event.data["reason"] for event in transitions.history(session, job.id)]
-    assert any("got nowhere" in (reason or "") for reason in reasons)
+    assert any("made no progress" in (reason or "") for reason in reasons)
 
 
 def test_j14_a_trainer_that_always_hangs_is_the_end(

@@ -6,7 +6,7 @@ import time
 from core.jobspec.status import TERMINAL
 from tests.faults.conftest import Figure
 from tests.faults.deployment import PATIENCE_SECONDS, Deployment, kill
-from tests.measured import SOAK
+from tests.measurements import SOAK
 from tests.worker.results import short_job
 
 WORKERS, JOBS, KILL_EVERY_SECONDS, MOST_KILLS = (8, 300, 20.0, 1000) if SOAK else (3, 8, 3.0, 4)

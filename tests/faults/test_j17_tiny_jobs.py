@@ -5,12 +5,12 @@ from pathlib import Path
 import psutil
 
 from core.jobspec.job import ImportDatasetSpec
-from core.store import datasets, jobs
+from core.store import datasets, jobs, uploaded_items
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.faults.conftest import Figure
 from tests.faults.deployment import Deployment
-from tests.measured import SOAK
+from tests.measurements import SOAK
 
 JOBS, WITH_TRAINER_EVERY = (200, 1) if SOAK else (15, 4)
 """A job whose folder is not there ends before its trainer starts; starting one takes longer than all else."""
@@ -25,7 +25,7 @@ def an_import(deployment: Deployment, name: str, folder: str) -> str:
             DEFAULT_PROJECT,
             ImportDatasetSpec(dataset_id=row.id, source="folder", folder=folder),
         )
-        datasets.begin_import(session, row, job.id)
+        uploaded_items.begin_import(session, row, job.id)
         return job.id
 
 

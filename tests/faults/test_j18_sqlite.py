@@ -16,7 +16,7 @@ from core.store.database.tables import JobRow
 from tests.builders import training_body
 from tests.faults.conftest import Figure
 from tests.faults.deployment import Api, Deployment, kill
-from tests.measured import SOAK
+from tests.measurements import SOAK
 from tests.worker.service import Service
 
 KILLS, PAUSE_SECONDS, CALLERS = (50, 4.0, 6) if SOAK else (6, 2.0, 4)

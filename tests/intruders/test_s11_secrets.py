@@ -19,7 +19,7 @@ from core.store.attempts import Attempt
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.api.builders import an_artifact
 from tests.api.conftest import KEY
-from tests.builders import a_job, training_body
+from tests.builders import create_job, training_body
 from tests.intruders.rest import House, a_house, is_a_refusal, is_silent
 from tests.worker.service import Service as WorkerService
 from tests.worker.service import wait_for
@@ -98,7 +98,9 @@ def finished(told: House, worker: WorkerService) -> str:
     """A job that has gone all the way, with templates for its texts."""
     body = training_body(name=TEMPLATES[2], metadata={"note": TEMPLATES[3]})
     job_id = told.client.post("/v1/jobs", json=body).json()["id"]
-    wait_for(lambda: told.client.get(f"/v1/jobs/{job_id}").json()["terminal"], 120, "the end of a job")
+    wait_for(
+        lambda: told.client.get(f"/v1/jobs/{job_id}").json()["terminal"], 120, "the end of a job"
+    )
     return str(job_id)
 
 
@@ -115,9 +117,12 @@ def everything_said(told: House) -> str:
 
 def an_attempt_of_ours(told: House) -> Attempt:
     """Before the worker beside it, which looks for jobs as well."""
-    return wait_for(
-        lambda: attempts.claim(told.engine, a_job(told.engine).id, "ours", 30), 30, "a claim"
-    )
+
+    def create_and_claim() -> Attempt | None:
+        create_job(told.engine)
+        return attempts.claim(told.engine, "ours", 30)
+
+    return wait_for(create_and_claim, 30, "a claim")
 
 
 def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finished: str) -> None:
@@ -150,7 +155,7 @@ def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finishe
     answers.append(client.get("/metrics"))
     answers.append(client.get("/v1/audit?limit=200"))
     said = everything_said(told)
-    assert "attempt begun" in said
+    assert "attempt started" in said
     assert "corrupt_object" in said
     for canary in CANARIES:
         assert canary not in said, canary
@@ -202,7 +207,7 @@ def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: Ho
     blocked = told.folder / "no-folder"
     blocked.touch()
     setup = told.settings.model_copy(update={"scratch_folder": blocked, "backoff_seconds": 600})
-    job = a_job(told.engine)
+    job = create_job(told.engine)
     Supervisor(setup, told.engine, told.objects, threading.Event()).run()
     found = told.client.get(f"/v1/jobs/{job.id}").json()
     assert "could not go on: Not a directory" in found["pending_reason"]

@@ -14,7 +14,7 @@ from api.representation.schemas import CreateDatasetRequest, CreateModelRequest,
 from core.jobspec.job import SubmittedSpec
 from core.jobspec.sweep import SweepSpec
 from tests.api.builders import an_artifact
-from tests.builders import an_attempt, training_body
+from tests.builders import create_attempt, training_body
 from tests.intruders.rest import House, Wire, a_bystander, is_a_refusal
 
 JSON = {"Content-Type": "application/json"}
@@ -179,7 +179,7 @@ def test_s12_a_head_that_is_only_a_little_too_large_is_a_whole_problem_with_a_li
 
 
 def test_s12_ranges_of_a_stored_file_are_one_or_none(house: House, wire: Wire) -> None:
-    attempt = an_attempt(house.engine)
+    attempt = create_attempt(house.engine)
     an_artifact(house.engine, house.objects, attempt, "ranges.bin", b"0123456789")
     target = f"/v1/jobs/{attempt.job_id}/artifacts/ranges.bin"
     for ranges in (

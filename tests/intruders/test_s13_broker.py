@@ -222,6 +222,6 @@ def test_s13_foreign_messages_are_dropped_and_the_next_job_runs(
             session.scalar(select(func.count()).select_from(table)) for table in (JobRow, ModelRow)
         )
     assert (jobs, models) == (1, 1)
-    dropped = worker.log.read_text().count("a message that is no hint was dropped")
+    dropped = worker.log.read_text().count("dropped a message that is not a wake-up")
     record_property("messages_dropped", dropped)
     assert dropped == len(messages) - 3

@@ -21,7 +21,7 @@ from core.settings import Settings
 from core.store import jobs
 from core.store.database.engine import read_session
 from core.store.database.tables import DEFAULT_PROJECT
-from tests.builders import a_teacher, distillation_body, training_body
+from tests.builders import create_teacher, distillation_body, training_body
 from tests.worker.service import Service, wait_for_end
 
 Place = tuple[str | int, ...]
@@ -130,7 +130,7 @@ def test_s5_an_address_in_any_field_of_any_body_is_never_called(
     connections: list[Any],
     record_property: Any,
 ) -> None:
-    a_teacher(engine)
+    create_teacher(engine)
     asked = 0
     for route, body in BODIES:
         for url in canaries:

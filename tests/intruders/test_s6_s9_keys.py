@@ -15,13 +15,13 @@ from sqlalchemy import Engine
 from api.app import create_app
 from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
-from core.store import datasets, keys, sweeps, workers
+from core.store import datasets, keys, sweeps, uploaded_items, workers
 from core.store.database.engine import migrate, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects.store import Objects
 from tests.api.builders import a_finished_job
 from tests.api.conftest import KEY, STRANGERS_KEY, bearer, make_key
-from tests.builders import a_job, a_teacher, dataset_description, distillation_body, training_body
+from tests.builders import create_job, create_teacher, dataset_description, distillation_body, training_body
 from tests.intruders.rest import House, Wire, is_a_refusal
 from tests.servers import free_port
 
@@ -215,10 +215,10 @@ def test_s6_no_key_gives_another_the_scope_operator_without_having_it(
 def belongings(client: TestClient, engine: Engine, settings: Settings) -> dict[str, str]:
     """One of everything, of the default project; what a path's parameters are filled with."""
     finished = a_finished_job(engine, Objects.from_settings(settings))
-    teacher = a_teacher(engine)
+    teacher = create_teacher(engine)
     with write_session(engine) as session:
         dataset = datasets.create(session, DEFAULT_PROJECT, "mine", "folder")
-        datasets.mark_ready(
+        uploaded_items.mark_ready(
             session, dataset, dataset_description(), object_key="k", size=1, sha256="0" * 64
         )
         sweep = sweeps.create(session, DEFAULT_PROJECT, SweepSpec(base={}))
@@ -252,7 +252,7 @@ THE_SAME_FOR_ALL = {"/v1/architectures", "/v1/methods", "/v1/schemas/report"}
 def test_s9_another_projects_key_gets_nothing_of_this_one_in_any_operation(
     client: TestClient, belongings: dict[str, str], engine: Engine, record_property: Any
 ) -> None:
-    a_job(engine, metadata={"team": "mine"})
+    create_job(engine, metadata={"team": "mine"})
     client.post("/v1/keys", json={"name": "noted", "scopes": ["read"]})
     mine = [*belongings.values(), "noted", "everything"]
     stranger = bearer(STRANGERS_KEY)
@@ -289,7 +289,7 @@ def test_s9_another_projects_key_gets_nothing_of_this_one_in_any_operation(
 def test_s9_another_projects_key_sees_empty_lists_also_with_filters_and_cursors(
     client: TestClient, belongings: dict[str, str], engine: Engine
 ) -> None:
-    a_job(engine, metadata={"team": "mine"})
+    create_job(engine, metadata={"team": "mine"})
     stranger = bearer(STRANGERS_KEY)
     cursor = client.get("/v1/jobs?limit=1").json()["next_cursor"]
     for query in (
@@ -371,7 +371,7 @@ def test_s9_an_idempotency_key_replays_nothing_to_another_project(client: TestCl
 def test_s9_a_new_project_has_a_key_of_its_own_that_sees_nothing_else(
     client: TestClient, engine: Engine
 ) -> None:
-    a_job(engine)
+    create_job(engine)
     once = {"Idempotency-Key": "one-project"}
     made = client.post("/v1/projects", json={"name": "vision"}, headers=once)
     assert made.status_code == 201

@@ -13,7 +13,7 @@ from core.store import metrics
 from core.store.attempts import Attempt
 from tests.api.builders import an_artifact
 from tests.api.conftest import KEY
-from tests.builders import a_job, an_attempt, training_body
+from tests.builders import create_job, create_attempt, training_body
 from tests.intruders.rest import House
 
 RAN = "ran"
@@ -108,8 +108,8 @@ def browser(chromium: Page) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def attempt(house: House) -> Attempt:
     """A job that says script wherever it may say anything."""
-    job = a_job(house.engine, name=NAME, metadata={"note": NAME[:200]})
-    found = an_attempt(house.engine, job)
+    job = create_job(house.engine, name=NAME, metadata={"note": NAME[:200]})
+    found = create_attempt(house.engine, job)
     for name, (media_type, content) in FILES.items():
         an_artifact(
             house.engine,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.jobspec.compatibility import extra_misfits, problems, start_misfits
+from core.jobspec.compatibility import extra_data_problems, training_problems, start_from_problems
 from core.jobspec.data import DIGITS, DatasetDescription
 from core.jobspec.defaults import resolve
 from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec
@@ -22,7 +22,7 @@ def training(**changes: Any) -> AdversarialTrainingSpec:
 
 
 def wrong(**changes: Any) -> list[tuple[tuple[str | int, ...], str]]:
-    return [(error.path, error.message) for error in problems(training(**changes), DIGITS, None)]
+    return [(error.path, error.message) for error in training_problems(training(**changes), DIGITS, None)]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_same_settings_where_they_do_not_contradict_are_accepted() -> None:
     distilled = DistillationSpec.model_validate(
         {**COMMON, "teacher": "t", "evaluation": {"analyses": [{"name": "transfer"}]}}
     )
-    assert not problems(distilled, DIGITS, None)
+    assert not training_problems(distilled, DIGITS, None)
 
 
 def test_open_beginnings_are_written_out_as_shares_of_the_epochs() -> None:
@@ -119,7 +119,7 @@ def test_extra_images_must_have_the_shape_and_no_more_classes(
 ) -> None:
     extra = dataset_description(test_images=0, **changes)
     ((path, message),) = [
-        (it.path, it.message) for it in extra_misfits("real", dataset_description(), "extra", extra)
+        (it.path, it.message) for it in extra_data_problems("real", dataset_description(), "extra", extra)
     ]
     assert path == ("data", "extra", "dataset")
     assert word in message
@@ -128,13 +128,13 @@ def test_extra_images_must_have_the_shape_and_no_more_classes(
 def test_a_data_set_without_test_images_cannot_be_the_main_one() -> None:
     only_extra: DatasetDescription = dataset_description(test_images=0, train_images=1000)
     body = {"student": {"architecture": "resnet18"}, "data": {"dataset": "synthetic"}}
-    (error,) = problems(AdversarialTrainingSpec.model_validate(body), only_extra, None)
+    (error,) = training_problems(AdversarialTrainingSpec.model_validate(body), only_extra, None)
     assert (error.path, "no test images" in error.message) == (("data", "dataset"), True)
 
 
 def test_first_weights_come_from_the_same_network_whatever_its_classes() -> None:
     same = ModelDescription(network=SmallCnn(width=4), classes=3, channels=1, height=8, width=8)
-    assert not start_misfits(training(start_from="m"), DIGITS, same)
+    assert not start_from_problems(training(start_from="m"), DIGITS, same)
     other = ModelDescription(network=ResNet18(), classes=10, channels=3, height=32, width=32)
-    (error,) = start_misfits(training(start_from="m"), DIGITS, other)
+    (error,) = start_from_problems(training(start_from="m"), DIGITS, other)
     assert error.path == ("start_from",)

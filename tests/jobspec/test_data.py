@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.jobspec.data import Augmentation, Reading, ResizedCrop
+from core.jobspec.data import Augmentation, ImportOptions, ResizedCrop
 from core.jobspec.defaults import default_augmentation
 from tests.builders import dataset_description
 
@@ -58,5 +58,5 @@ def test_augmentation_is_by_the_kind_of_image_where_nothing_is_said(
 
 
 def test_a_stored_reading_is_read_again() -> None:
-    wanted = Reading(image_size=224, classes=("b", "a"))
-    assert Reading.model_validate(wanted.model_dump(mode="json", exclude_none=True)) == wanted
+    wanted = ImportOptions(image_size=224, classes=("b", "a"))
+    assert ImportOptions.model_validate(wanted.model_dump(mode="json", exclude_none=True)) == wanted

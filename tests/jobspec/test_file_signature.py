@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import Refused
-from core.jobspec.file_signature import archive_format, checkpoint_format
+from core.jobspec.file_signature import detect_archive_format, detect_checkpoint_format
 
 
 def safetensors_of(header_length: int) -> bytes:
@@ -30,12 +30,12 @@ def refusal(format_of, first_bytes: bytes) -> str:
 
 
 def test_a_zip_is_a_pytorch_checkpoint():
-    assert checkpoint_format(b"PK\x03\x04" + bytes(508)) == "pytorch"
+    assert detect_checkpoint_format(b"PK\x03\x04" + bytes(508)) == "pytorch"
 
 
 @pytest.mark.parametrize("header_length", [2, 100, 1000, 100 * 10**6])
 def test_a_length_and_a_brace_are_safetensors(header_length: int):
-    assert checkpoint_format(safetensors_of(header_length)) == "safetensors"
+    assert detect_checkpoint_format(safetensors_of(header_length)) == "safetensors"
 
 
 @pytest.mark.parametrize("header_length", [0x80, 0x280, 0x0480])
@@ -43,30 +43,30 @@ def test_a_header_whose_length_begins_with_the_byte_of_a_pickle_is_still_safeten
     header_length: int,
 ):
     assert safetensors_of(header_length)[0] == 0x80
-    assert checkpoint_format(safetensors_of(header_length)) == "safetensors"
+    assert detect_checkpoint_format(safetensors_of(header_length)) == "safetensors"
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_a_bare_pickle_is_unsafe(protocol: int):
     data = pickle.dumps({"weight": [1.0] * 100}, protocol)
-    assert refusal(checkpoint_format, data[:512]) == "unsafe_checkpoint"
-    assert refusal(archive_format, data[:512]) == "unsafe_dataset"
+    assert refusal(detect_checkpoint_format, data[:512]) == "unsafe_checkpoint"
+    assert refusal(detect_archive_format, data[:512]) == "unsafe_dataset"
 
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_bare_pickle_that_imports_something_is_unsafe_in_every_protocol(protocol: int):
     data = pickle.dumps({"state": io.BytesIO}, protocol)
-    assert refusal(checkpoint_format, data[:512]) == "unsafe_checkpoint"
-    assert refusal(archive_format, data[:512]) == "unsafe_dataset"
+    assert refusal(detect_checkpoint_format, data[:512]) == "unsafe_checkpoint"
+    assert refusal(detect_archive_format, data[:512]) == "unsafe_dataset"
 
 
 def test_a_checkpoint_of_torch_save_before_1_6_is_unsafe():
     magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
-    assert refusal(checkpoint_format, magic) == "unsafe_checkpoint"
+    assert refusal(detect_checkpoint_format, magic) == "unsafe_checkpoint"
 
 
 def test_a_tar_checkpoint_is_unsafe():
-    assert refusal(checkpoint_format, tar_bytes()) == "unsafe_checkpoint"
+    assert refusal(detect_checkpoint_format, tar_bytes()) == "unsafe_checkpoint"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_tar_checkpoint_is_unsafe():
     ],
 )
 def test_anything_else_is_no_checkpoint(first_bytes: bytes):
-    assert refusal(checkpoint_format, first_bytes) == "unknown_format"
+    assert refusal(detect_checkpoint_format, first_bytes) == "unknown_format"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_anything_else_is_no_checkpoint(first_bytes: bytes):
     ],
 )
 def test_archives_are_known_by_their_first_bytes(first_bytes: bytes, name: str):
-    assert archive_format(first_bytes) == name
+    assert detect_archive_format(first_bytes) == name
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_archives_are_known_by_their_first_bytes(first_bytes: bytes, name: str):
     ],
 )
 def test_anything_else_is_no_archive(first_bytes: bytes):
-    assert refusal(archive_format, first_bytes) == "unknown_format"
+    assert refusal(detect_archive_format, first_bytes) == "unknown_format"
 
 
 @given(st.binary(max_size=600))
 def test_whatever_the_bytes_are_there_is_a_format_or_a_refusal(first_bytes: bytes):
-    for format_of in (checkpoint_format, archive_format):
+    for format_of in (detect_checkpoint_format, detect_archive_format):
         with contextlib.suppress(Refused):
             assert format_of(first_bytes)

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from core.jobspec.compatibility import held_out_images, network_misfits, problems, steps_per_epoch
+from core.jobspec.compatibility import held_out_images, network_problems, training_problems, steps_per_epoch
 from core.jobspec.data import DIGITS, DatasetDescription
 from core.jobspec.defaults import resolve
 from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec, SubmittedSpec
 from core.jobspec.network import ARCHITECTURES, ModelDescription, ResNet18, SmallCnn
 from core.jobspec.resolved import parse
-from core.jobspec.status import ACTIONS, MOVES, STATUSES, TERMINAL, may_move
+from core.jobspec.status import ACTIONS, TRANSITIONS, STATUSES, TERMINAL, is_transition
 from core.jobspec.training.methods import METHODS
 from core.jobspec.training.starship import StarshipSettings
 
@@ -197,23 +197,23 @@ def test_the_split_of_digits_gives_ten_complete_batches_an_epoch() -> None:
 
 
 def test_a_batch_larger_than_the_training_set_is_a_misfit() -> None:
-    found = problems(job(schedule={"batch_size": 2000}), DIGITS, None)
+    found = training_problems(job(schedule={"batch_size": 2000}), DIGITS, None)
     assert [error.path for error in found] == [("schedule", "batch_size")]
     assert "1293" in found[0].message
 
 
 def test_a_network_that_cannot_take_the_images_is_a_misfit() -> None:
     assert [
-        error.path for error in problems(job(student={"architecture": "resnet18"}), DIGITS, None)
+        error.path for error in training_problems(job(student={"architecture": "resnet18"}), DIGITS, None)
     ] == [("student", "architecture")] * 2
 
 
 def test_colour_normalization_does_not_fit_grey_images() -> None:
-    assert network_misfits(SmallCnn(normalization="cifar10"), 1, 8, 8, ("network",))[0].path == (
+    assert network_problems(SmallCnn(normalization="cifar10"), 1, 8, 8, ("network",))[0].path == (
         "network",
         "normalization",
     )
-    assert not network_misfits(ResNet18(normalization="cifar10"), 3, 32, 32, ("network",))
+    assert not network_problems(ResNet18(normalization="cifar10"), 3, 32, 32, ("network",))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_teacher_of_other_classes_or_images_is_a_misfit(
     teacher = ModelDescription(
         **{"network": SmallCnn(), "classes": 10, "channels": 1, "height": 8, "width": 8, **changes}
     )
-    (found,) = problems(job(), DIGITS, teacher)
+    (found,) = training_problems(job(), DIGITS, teacher)
     assert found.path == ("teacher",)
     assert said in found.message
 
@@ -247,11 +247,11 @@ def test_every_architecture_and_method_of_the_contents_is_one_a_spec_accepts() -
 
 def test_every_state_leads_into_an_end_and_only_a_user_leads_out_of_one() -> None:
     by_users = {(old, new) for states in ACTIONS.values() for old, new in states.items()}
-    assert {move for move in MOVES if move[0] in TERMINAL} <= by_users
+    assert {move for move in TRANSITIONS if move[0] in TERMINAL} <= by_users
     for status in STATUSES:
         reached, seen = {status}, set[str]()
         while reached - seen:
             seen |= reached
-            reached |= {new for old, new in MOVES if old in reached}
+            reached |= {new for old, new in TRANSITIONS if old in reached}
         assert reached & TERMINAL
-    assert not may_move("queued", "succeeded")
+    assert not is_transition("queued", "succeeded")

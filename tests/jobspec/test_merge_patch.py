@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from core.jobspec.merge_patch import changed, merged
+from core.jobspec.merge_patch import apply_patch, merge
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from core.jobspec.merge_patch import changed, merged
     ],
 )
 def test_the_examples_of_rfc_7396_come_out(target: Any, patch: Any, result: Any) -> None:
-    assert merged(target, patch) == result
+    assert merge(target, patch) == result
 
 
 def test_an_object_that_becomes_another_kind_of_thing_is_replaced() -> None:
@@ -38,17 +38,17 @@ def test_an_object_that_becomes_another_kind_of_thing_is_replaced() -> None:
         },
         "seed": 1,
     }
-    assert changed(spec, {"name": "other"}) == {**spec, "name": "other"}
-    assert changed(spec, {"method": {"name": "arkd"}})["method"] == {"name": "arkd"}
-    gram = changed(spec, {"method": {"gram": {"distance": {"name": "frobenius"}}}})["method"]
+    assert apply_patch(spec, {"name": "other"}) == {**spec, "name": "other"}
+    assert apply_patch(spec, {"method": {"name": "arkd"}})["method"] == {"name": "arkd"}
+    gram = apply_patch(spec, {"method": {"gram": {"distance": {"name": "frobenius"}}}})["method"]
     assert gram == {"name": "starship", "beta": 0.5, "gram": {"distance": {"name": "frobenius"}}}
     assert (
-        changed(spec, {"method": {"name": "starship", "beta": 0.9}})["method"]["gram"]
+        apply_patch(spec, {"method": {"name": "starship", "beta": 0.9}})["method"]["gram"]
         == spec["method"]["gram"]
     )
 
 
 def test_metadata_is_merged_whatever_its_keys_are_called() -> None:
-    assert changed({"metadata": {"name": "a", "b": "c"}}, {"metadata": {"name": "z"}}) == {
+    assert apply_patch({"metadata": {"name": "a", "b": "c"}}, {"metadata": {"name": "z"}}) == {
         "metadata": {"name": "z", "b": "c"}
     }

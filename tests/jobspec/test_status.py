@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from core.jobspec.status import ACTIONS, HELD, MOVES, STATUSES, TERMINAL
+from core.jobspec.status import ACTIONS, LEASED, TRANSITIONS, STATUSES, TERMINAL
 
 ARCHITECTURE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
 
@@ -16,7 +16,7 @@ def table(head: str) -> list[tuple[str, ...]]:
 
 def test_the_documented_moves_are_those_of_the_code() -> None:
     assert table("| from | to | because |") == [
-        (old, new, why) for (old, new), why in MOVES.items()
+        (old, new, why) for (old, new), why in TRANSITIONS.items()
     ]
 
 
@@ -29,13 +29,13 @@ def test_the_documented_actions_are_those_of_the_code() -> None:
 
 
 def test_every_state_can_be_reached_and_left_unless_it_is_an_end() -> None:
-    reached = {new for _, new in MOVES} | {"queued"}
+    reached = {new for _, new in TRANSITIONS} | {"queued"}
     assert reached == set(STATUSES)
-    left = {old for old, _ in MOVES}
+    left = {old for old, _ in TRANSITIONS}
     assert set(STATUSES) - left == {"succeeded"}
 
 
 def test_a_job_ends_only_from_a_worker_or_by_a_users_wish() -> None:
-    for old, new in MOVES:
+    for old, new in TRANSITIONS:
         if new in TERMINAL:
-            assert old in HELD or new == "cancelled"
+            assert old in LEASED or new == "cancelled"

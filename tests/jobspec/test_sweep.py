@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.jobspec.sweep import MOST_JOBS, SweepSpec, points
+from core.jobspec.sweep import MAX_JOBS, SweepSpec, expand
 from tests.builders import distillation_body
 
 
@@ -15,7 +15,7 @@ def sweep(**parts: Any) -> SweepSpec:
 
 def test_every_row_meets_every_combination_of_the_axes_values() -> None:
     found = list(
-        points(
+        expand(
             sweep(
                 rows=[
                     {"name": "slow"},
@@ -26,7 +26,7 @@ def test_every_row_meets_every_combination_of_the_axes_values() -> None:
         )
     )
     assert [
-        (it.line, it.body["seed"], it.body["method"]["beta"], it.body["schedule"]["learning_rate"])
+        (it.line_name, it.body["seed"], it.body["method"]["beta"], it.body["schedule"]["learning_rate"])
         for it in found
     ] == [
         ("slow, method.beta 0.2", 3, 0.2, 0.1),
@@ -47,17 +47,17 @@ def test_every_row_meets_every_combination_of_the_axes_values() -> None:
 
 
 def test_a_text_names_a_method_and_an_object_brings_its_settings() -> None:
-    found = list(points(sweep(axes={"method": ["rslad", {"name": "starship", "adaptive": True}]})))
+    found = list(expand(sweep(axes={"method": ["rslad", {"name": "starship", "adaptive": True}]})))
     assert [it.body["method"] for it in found] == [
         {"name": "rslad"},
         {"name": "starship", "adaptive": True},
     ]
-    assert [it.line for it in found] == ["rslad", "starship {adaptive: true}"]
+    assert [it.line_name for it in found] == ["rslad", "starship {adaptive: true}"]
 
 
 def test_another_kind_of_thing_replaces_the_base_one_whole() -> None:
     base = distillation_body(method={"name": "starship", "beta": 0.5})
-    same, other = points(SweepSpec(base=base, axes={"method": ["starship", "rslad"]}))
+    same, other = expand(SweepSpec(base=base, axes={"method": ["starship", "rslad"]}))
     assert same.body["method"] == {"name": "starship", "beta": 0.5}
     assert other.body["method"] == {"name": "rslad"}
 
@@ -65,7 +65,7 @@ def test_another_kind_of_thing_replaces_the_base_one_whole() -> None:
 def test_jobs_are_named_for_their_place_and_carry_the_sweeps_metadata() -> None:
     base = distillation_body(metadata={"team": "a", "why": "base"})
     found = list(
-        points(
+        expand(
             SweepSpec(
                 name="betas",
                 metadata={"why": "sweep"},
@@ -79,14 +79,14 @@ def test_jobs_are_named_for_their_place_and_carry_the_sweeps_metadata() -> None:
 
 
 def test_the_seed_of_an_evaluation_is_averaged_over_too() -> None:
-    found = list(points(sweep(axes={"evaluation.seed": [0, 1]})))
-    assert {it.line for it in found} == {"base"}
+    found = list(expand(sweep(axes={"evaluation.seed": [0, 1]})))
+    assert {it.line_name for it in found} == {"base"}
     assert [it.body["evaluation"]["seed"] for it in found] == [0, 1]
 
 
 def test_the_base_is_left_as_it_is() -> None:
     base = distillation_body()
-    list(points(SweepSpec(base=base, axes={"schedule.epochs": [5, 6]})))
+    list(expand(SweepSpec(base=base, axes={"schedule.epochs": [5, 6]})))
     assert base == distillation_body()
 
 
@@ -96,10 +96,10 @@ def test_the_base_is_left_as_it_is() -> None:
         ({"axes": {"seed": []}}, "the axis 'seed' has no values"),
         ({"rows": [{"name": "a"}, {"name": "a"}]}, "two rows are named 'a'"),
         (
-            {"axes": {"seed": list(range(MOST_JOBS + 1))}},
-            f"this makes {MOST_JOBS + 1} jobs; a sweep has at most {MOST_JOBS}",
+            {"axes": {"seed": list(range(MAX_JOBS + 1))}},
+            f"this makes {MAX_JOBS + 1} jobs; a sweep has at most {MAX_JOBS}",
         ),
-        ({"axes": {"method": ["arkd"], "method.beta": [0.1]}}, "change the same thing"),
+        ({"axes": {"method": ["arkd"], "method.beta": [0.1]}}, "overlaps with another axis"),
         ({"axes": {"../seed": [1]}}, "should match pattern"),
         ({"axis": {}}, "Extra inputs are not permitted"),
     ],

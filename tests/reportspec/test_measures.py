@@ -1,6 +1,6 @@
 """What results are called, and what they are measured in."""
 
-from core.reportspec.measures import heading, is_accuracy, number_of, place, title_of
+from core.reportspec.measures import column_heading, is_accuracy, unit_of, sort_key, measure_title
 
 
 def test_accuracies_are_told_from_other_numbers() -> None:
@@ -9,13 +9,13 @@ def test_accuracies_are_told_from_other_numbers() -> None:
 
 
 def test_titles_name_the_attack_and_which_one_it_was() -> None:
-    titles = [title_of(name) for name in ("pgd", "pgd_2", "held_out_robust", "radius_sweep")]
+    titles = [measure_title(name) for name in ("pgd", "pgd_2", "held_out_robust", "radius_sweep")]
     assert titles == ["PGD", "PGD 2", "Held-out PGD-10", "Radius sweep"]
 
 
 def test_headings_say_the_unit() -> None:
     headings = [
-        heading(name)
+        column_heading(name)
         for name in (
             "pgd_2",
             "variance_gap_gram",
@@ -32,12 +32,12 @@ def test_headings_say_the_unit() -> None:
 
 
 def test_numbers_come_in_their_unit() -> None:
-    assert number_of("masking_square_drop").text(0.0125) == "1.25 points"
-    assert number_of("never heard of").text(0.5) == "0.5"
+    assert unit_of("masking_square_drop").text(0.0125) == "1.25 points"
+    assert unit_of("never heard of").text(0.5) == "0.5"
 
 
 def test_accuracies_are_shown_first() -> None:
-    assert sorted(["ece", "autoattack", "pgd_2", "clean", "pgd"], key=place) == [
+    assert sorted(["ece", "autoattack", "pgd_2", "clean", "pgd"], key=sort_key) == [
         "clean",
         "pgd",
         "pgd_2",

@@ -2,12 +2,12 @@
 
 import pytest
 
-from core.reportspec.table import Outcome, tabulate
+from core.reportspec.table import JobOutcome, tabulate
 
 
-def outcome(line: str, *, clean: float, held_out: float, succeeded: bool = True) -> Outcome:
+def outcome(line: str, *, clean: float, held_out: float, succeeded: bool = True) -> JobOutcome:
     best = {"held_out_robust": held_out, "clean": clean}
-    return Outcome(line, succeeded, {"best": best, "last": {"clean": clean / 2}})
+    return JobOutcome(line, succeeded, {"best": best, "last": {"clean": clean / 2}})
 
 
 def test_a_line_has_mean_and_standard_deviation_over_its_seeds() -> None:
@@ -59,7 +59,7 @@ def test_the_last_epoch_can_be_asked_for_and_an_evaluation_has_its_model() -> No
         tabulate([outcome("A", clean=0.4, held_out=0.9)], "last").lines[0].cells["clean"].mean
         == 0.2
     )
-    table = tabulate([Outcome("A", True, {"model": {"pgd": 0.5}}), Outcome("B", False, {})])
+    table = tabulate([JobOutcome("A", True, {"model": {"pgd": 0.5}}), JobOutcome("B", False, {})])
     assert (table.network, table.measures, table.lines[0].cells["pgd"].mean) == (
         "model",
         ["pgd"],
@@ -68,5 +68,5 @@ def test_the_last_epoch_can_be_asked_for_and_an_evaluation_has_its_model() -> No
 
 
 def test_nothing_done_yet_is_a_table_without_cells() -> None:
-    table = tabulate([Outcome("A", False, {})])
+    table = tabulate([JobOutcome("A", False, {})])
     assert (table.measures, table.lines[0].cells) == ([], {})

@@ -23,7 +23,7 @@ from core.store.database.tables import (
     ModelRow,
 )
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
-from tests.builders import SHA256, a_job, an_attempt, enter, get_to, model_description
+from tests.builders import SHA256, create_job, create_attempt, start_phase, set_progress, model_description
 
 DIVERGED = JobFailed("diverged", "user", "The loss is not a number.")
 BROKEN = JobFailed("worker_error", "infrastructure", "Its disk broke.")
@@ -52,7 +52,7 @@ def sweep(engine: Engine, max_attempts: int = 5) -> list[str]:
 
 
 def test_of_16_claimers_one_gets_each_job(engine: Engine) -> None:
-    made = [a_job(engine).id for _ in range(4)]
+    made = [create_job(engine).id for _ in range(4)]
 
     def claim_all(worker: int) -> list[str]:
         return [
@@ -70,7 +70,7 @@ def test_of_16_claimers_one_gets_each_job(engine: Engine) -> None:
 def test_those_who_look_for_work_get_the_oldest_that_they_may_have_each_another(
     engine: Engine,
 ) -> None:
-    made = [a_job(engine).id for _ in range(9)]
+    made = [create_job(engine).id for _ in range(9)]
     with write_session(engine) as session:
         jobs.get(session, DEFAULT_PROJECT, made[0]).not_before = database_now() + 3_600_000
         jobs.get(session, DEFAULT_PROJECT, made[1]).protocol = PROTOCOL + 1
@@ -91,7 +91,7 @@ def test_those_who_look_for_work_get_the_oldest_that_they_may_have_each_another(
 
 
 def test_a_claimed_job_says_who_has_it_and_since_when(engine: Engine) -> None:
-    attempt = an_attempt(engine, worker="machine-7", lease_seconds=30)
+    attempt = create_attempt(engine, worker="machine-7", lease_seconds=30)
     job = reread(engine, attempt.job_id)
     assert (job.status, job.phase, job.worker, job.attempt, attempt.number) == (
         "running",
@@ -111,9 +111,9 @@ def test_a_job_that_is_not_there_is_not_claimed(engine: Engine) -> None:
 
 
 def test_the_oldest_ready_job_is_next(engine: Engine) -> None:
-    made = [a_job(engine) for _ in range(4)]
-    an_attempt(engine, made[1])
-    later = an_attempt(engine, made[0])
+    made = [create_job(engine) for _ in range(4)]
+    create_attempt(engine, made[1])
+    later = create_attempt(engine, made[0])
     with later.fenced_session() as (session, job):
         apply_retry_policy(session, job, BROKEN, RetryPolicy(backoff_seconds=60))
     with read_session(engine) as session:
@@ -127,7 +127,7 @@ def test_leases_go_by_the_databases_clock_not_by_the_workers(
 ) -> None:
     now = time.time() * 1000
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    attempt = an_attempt(engine, lease_seconds=30)
+    attempt = create_attempt(engine, lease_seconds=30)
     assert sweep(engine) == []
     renewed = attempt.renew()
     assert renewed.lease_expires_at is not None
@@ -215,8 +215,8 @@ def assert_writes_nothing(engine: Engine, attempt: Attempt) -> None:
             write(what)
     for call in (
         attempt.renew,
-        lambda: enter(attempt, "training"),
-        lambda: get_to(attempt, {"step": 99}),
+        lambda: start_phase(attempt, "training"),
+        lambda: set_progress(attempt, {"step": 99}),
     ):
         with pytest.raises(LeaseLost):
             call()
@@ -224,11 +224,11 @@ def assert_writes_nothing(engine: Engine, attempt: Attempt) -> None:
 
 
 def test_a_stale_attempt_writes_nothing_once_the_job_is_claimed_again(engine: Engine) -> None:
-    zombie = an_attempt(engine)
+    zombie = create_attempt(engine)
     let_lease_run_out(engine, zombie.job_id)
     assert sweep(engine) == [zombie.job_id]
     assert_writes_nothing(engine, zombie)
-    second = an_attempt(engine, reread(engine, zombie.job_id), worker="worker-2")
+    second = create_attempt(engine, reread(engine, zombie.job_id), worker="worker-2")
     assert second.number == 2
     assert_writes_nothing(engine, zombie)
     with second.fenced_session() as (session, job):
@@ -238,7 +238,7 @@ def test_a_stale_attempt_writes_nothing_once_the_job_is_claimed_again(engine: En
 
 
 def test_an_attempt_writes_all_of_it_or_nothing(engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     before = state(engine, attempt.job_id)
 
     def break_off() -> None:
@@ -254,7 +254,7 @@ def test_an_attempt_writes_all_of_it_or_nothing(engine: Engine) -> None:
 
 
 def test_a_renewal_shows_that_the_job_is_being_cancelled(engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     cancel(engine, attempt.job_id)
     assert attempt.renew().status == "cancelling"
 
@@ -263,7 +263,7 @@ def test_a_renewal_shows_that_the_job_is_being_cancelled(engine: Engine) -> None
 
 
 def test_a_job_that_was_done_before_the_cancel_reached_it_succeeds(engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     cancel(engine, attempt.job_id)
     with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job, {"best": {"clean": 0.5}})
@@ -279,7 +279,7 @@ def test_a_job_that_was_done_before_the_cancel_reached_it_succeeds(engine: Engin
 
 def test_a_cancelling_job_that_fails_or_is_released_is_cancelled(engine: Engine) -> None:
     for what in (fail, release):
-        attempt = an_attempt(engine)
+        attempt = create_attempt(engine)
         cancel(engine, attempt.job_id)
         with attempt.fenced_session() as (session, job):
             what(session, job)
@@ -287,9 +287,9 @@ def test_a_cancelling_job_that_fails_or_is_released_is_cancelled(engine: Engine)
 
 
 def test_a_release_in_good_order_does_not_count(engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     for number in range(1, 8):
-        attempt = an_attempt(engine, job)
+        attempt = create_attempt(engine, job)
         assert attempt.number == number
         with attempt.fenced_session() as (session, held):
             attempts.release(session, held, "its worker was shut down")
@@ -304,9 +304,9 @@ def test_a_release_in_good_order_does_not_count(engine: Engine) -> None:
 def test_a_lost_worker_gives_its_job_back_and_after_max_attempts_the_job_fails(
     engine: Engine,
 ) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     for expected in ("queued", "queued", "failed"):
-        an_attempt(engine, job, worker="machine-7")
+        create_attempt(engine, job, worker="machine-7")
         assert sweep(engine, max_attempts=3) == []
         let_lease_run_out(engine, job.id)
         assert sweep(engine, max_attempts=3) == [job.id]
@@ -319,7 +319,7 @@ def test_a_lost_worker_gives_its_job_back_and_after_max_attempts_the_job_fails(
 
 
 def test_a_cancelling_job_whose_worker_is_lost_is_cancelled(engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     cancel(engine, attempt.job_id)
     let_lease_run_out(engine, attempt.job_id)
     assert sweep(engine) == [attempt.job_id]
@@ -327,7 +327,7 @@ def test_a_cancelling_job_whose_worker_is_lost_is_cancelled(engine: Engine) -> N
 
 
 def test_sweepers_and_renewals_at_once_count_a_lost_lease_once(engine: Engine) -> None:
-    lost = [an_attempt(engine) for _ in range(6)]
+    lost = [create_attempt(engine) for _ in range(6)]
     for attempt in lost:
         let_lease_run_out(engine, attempt.job_id)
     with ThreadPoolExecutor(4) as pool:
@@ -339,14 +339,14 @@ def test_sweepers_and_renewals_at_once_count_a_lost_lease_once(engine: Engine) -
 
 
 def test_a_worker_that_renews_in_time_is_not_swept(engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     let_lease_run_out(engine, attempt.job_id)
     attempt.renew()
     assert sweep(engine) == []
 
 
 def test_numbers_of_events_have_no_gaps_whoever_writes(engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
 
     def say(number: int) -> None:
         if number == 10:

@@ -14,15 +14,15 @@ from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
 from core.jobspec.job import EvaluationJobSpec
 from core.jobspec.sweep import SweepSpec
-from core.store import attempts, datasets, events, jobs, models, sweeps
+from core.store import attempts, datasets, events, jobs, models, sweeps, uploaded_items
 from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, DatasetRow, JobRow, ModelRow
 from core.store.lifecycle import transitions
 from tests.builders import (
     SHA256,
-    a_job,
-    a_teacher,
-    an_attempt,
+    create_job,
+    create_teacher,
+    create_attempt,
     dataset_description,
     distillation_spec,
     model_description,
@@ -34,13 +34,13 @@ from tests.builders import (
 def a_dataset(engine: Engine, name: str = "mine") -> DatasetRow:
     with write_session(engine) as session:
         row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
-        return datasets.mark_ready(
+        return uploaded_items.mark_ready(
             session, row, dataset_description(), object_key=f"k-{row.id}", size=1, sha256=SHA256
         )
 
 
 def a_cancelled_job(engine: Engine, **changes: Any) -> JobRow:
-    job = a_job(engine, **changes)
+    job = create_job(engine, **changes)
     with write_session(engine) as session:
         return jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")[0]
 
@@ -101,9 +101,9 @@ def test_a_deleted_job_is_in_no_list_no_count_and_under_no_id_until_it_is_restor
 def test_a_deleted_model_or_data_set_frees_its_name_and_is_restored_while_that_is_free(
     engine: Engine,
 ) -> None:
-    teacher, dataset = a_teacher(engine, name="mine"), a_dataset(engine)
+    teacher, dataset = create_teacher(engine, name="mine"), a_dataset(engine)
     for library, row, another in (
-        (models.library, teacher, lambda: a_teacher(engine, name="mine")),
+        (models.library, teacher, lambda: create_teacher(engine, name="mine")),
         (datasets.library, dataset, lambda: a_dataset(engine)),
     ):
         with write_session(engine) as session:
@@ -137,7 +137,7 @@ def test_a_deleted_model_or_data_set_frees_its_name_and_is_restored_while_that_i
 
 def test_what_a_job_that_has_not_ended_needs_is_not_deleted(engine: Engine) -> None:
     teacher, start, measured = (
-        a_teacher(engine, name=name) for name in ("teacher", "start", "measured")
+        create_teacher(engine, name=name) for name in ("teacher", "start", "measured")
     )
     dataset, extra = a_dataset(engine), a_dataset(engine, "extra")
     data = {**training_body()["data"], "extra": {"dataset": extra.id}}
@@ -199,15 +199,15 @@ def test_what_is_being_imported_and_what_everyone_uses_is_not_deleted(engine: En
         awaiting = models.create(
             session, DEFAULT_PROJECT, "other", model_description(), status="awaiting_upload"
         )
-        models.delete(session, DEFAULT_PROJECT, awaiting.id)
+        uploaded_items.delete_item(session, ModelRow, DEFAULT_PROJECT, awaiting.id)
         with pytest.raises(NotFound):
-            models.library.renew_upload(session, awaiting.id)
+            uploaded_items.record_upload_progress(session, ModelRow, awaiting.id)
         with pytest.raises(Conflict):
-            models.begin_import(session, awaiting, "job_1", size=1, sha256=SHA256)
+            uploaded_items.begin_import(session, awaiting, "job_1", size=1, sha256=SHA256)
 
 
 def test_a_deleted_jobs_student_is_found_by_its_own_name_only(engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         student = models.publish(
             session, job, model_description(), object_key="k", size=1, sha256=SHA256
@@ -215,9 +215,9 @@ def test_a_deleted_jobs_student_is_found_by_its_own_name_only(engine: Engine) ->
         attempts.succeed(session, job, {}, student.id)
     with write_session(engine) as session:
         jobs.delete(session, DEFAULT_PROJECT, attempt.job_id)
-        assert models.usable(session, DEFAULT_PROJECT, student.name).id == student.id
+        assert models.find_usable(session, DEFAULT_PROJECT, student.name).id == student.id
         with pytest.raises(Invalid):
-            models.usable(session, DEFAULT_PROJECT, attempt.job_id)
+            models.find_usable(session, DEFAULT_PROJECT, attempt.job_id)
 
 
 def test_a_job_submitted_while_its_teacher_is_deleted_is_refused_or_keeps_it(
@@ -225,11 +225,11 @@ def test_a_job_submitted_while_its_teacher_is_deleted_is_refused_or_keeps_it(
 ) -> None:
     """Whichever commits first: never a queued job whose teacher is gone."""
     for first in ("delete", "submit"):
-        teacher = a_teacher(engine, name=first)
+        teacher = create_teacher(engine, name=first)
         inside, outcome = threading.Event(), {}
 
         def delete(session: Session, teacher: ModelRow = teacher) -> None:
-            models.delete(session, DEFAULT_PROJECT, teacher.id)
+            uploaded_items.delete_item(session, ModelRow, DEFAULT_PROJECT, teacher.id)
 
         def submit(session: Session, teacher: ModelRow = teacher) -> None:
             jobs.submit(

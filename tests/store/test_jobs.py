@@ -10,20 +10,20 @@ from sqlalchemy import Engine
 import core.store
 from core.errors import Conflict, Invalid, JobFailed, NotFound
 from core.jobspec.job import ImportModelSpec
-from core.jobspec.status import ACTIONS, MOVES, STATUSES, Action, Status
-from core.store import attempts, events, jobs, models
+from core.jobspec.status import ACTIONS, TRANSITIONS, STATUSES, Action, Status
+from core.store import attempts, events, jobs, models, uploaded_items
 from core.store.database.engine import read_session, write_session
 from core.store.database.ids import is_id, new_id
-from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow, ProjectRow
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow, ModelRow, ProjectRow
 from core.store.jobs import JobFilters
 from core.store.lifecycle import transitions
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.builders import (
-    a_job,
-    a_teacher,
-    an_attempt,
+    create_job,
+    create_teacher,
+    create_attempt,
     distillation_spec,
-    get_to,
+    set_progress,
     model_description,
 )
 
@@ -57,7 +57,7 @@ def test_ids_sort_by_time_and_are_never_the_same() -> None:
 
 
 def test_a_submitted_job_is_queued_and_holds_its_whole_spec(engine: Engine) -> None:
-    teacher = a_teacher(engine)
+    teacher = create_teacher(engine)
     spec = distillation_spec(name="night run", metadata={"team": "vision"})
     with write_session(engine) as session:
         made = jobs.submit(
@@ -83,7 +83,7 @@ def test_a_submitted_job_is_queued_and_holds_its_whole_spec(engine: Engine) -> N
 def test_another_projects_job_is_not_found(engine: Engine) -> None:
     with write_session(engine) as session:
         session.add(ProjectRow(id="prj_other", name="other"))
-    job = a_job(engine)
+    job = create_job(engine)
     with read_session(engine) as session, pytest.raises(NotFound):
         jobs.get(session, "prj_other", job.id)
     with write_session(engine) as session, pytest.raises(NotFound):
@@ -102,17 +102,17 @@ def test_an_id_that_there_is_not_is_not_found(engine: Engine) -> None:
 
 
 def test_pages_show_every_job_once_in_order(engine: Engine) -> None:
-    made = [a_job(engine).id for _ in range(7)]
+    made = [create_job(engine).id for _ in range(7)]
     for limit in (1, 3, 7, 50):
         assert everything(engine, sort="created_at", limit=limit) == made
         assert everything(engine, sort="-created_at", limit=limit) == made[::-1]
 
 
 def test_pages_stay_in_place_while_jobs_are_added(engine: Engine) -> None:
-    made = [a_job(engine).id for _ in range(6)]
+    made = [create_job(engine).id for _ in range(6)]
     with read_session(engine) as session:
         first, after = jobs.list_jobs(session, DEFAULT_PROJECT, limit=3)
-    a_job(engine)
+    create_job(engine)
     with read_session(engine) as session:
         second, end = jobs.list_jobs(session, DEFAULT_PROJECT, after=after, limit=3)
     assert ids(first) + ids(second) == made[::-1]
@@ -120,7 +120,7 @@ def test_pages_stay_in_place_while_jobs_are_added(engine: Engine) -> None:
 
 
 def test_jobs_of_the_same_millisecond_are_told_apart(engine: Engine) -> None:
-    made = [a_job(engine).id for _ in range(5)]
+    made = [create_job(engine).id for _ in range(5)]
     with write_session(engine) as session:
         for job_id in made:
             jobs.get(session, DEFAULT_PROJECT, job_id).created_at = 1
@@ -128,11 +128,11 @@ def test_jobs_of_the_same_millisecond_are_told_apart(engine: Engine) -> None:
 
 
 def test_filters_narrow_the_list(engine: Engine) -> None:
-    plain = a_job(engine)
-    labelled = a_job(engine, metadata={"team": "vision", "run.no-1": "a'b"})
-    wide = a_job(engine, method={"name": "pgd_at"}, metadata={"team": "speech"})
-    an_attempt(engine, wide)
-    teacher = a_teacher(engine)
+    plain = create_job(engine)
+    labelled = create_job(engine, metadata={"team": "vision", "run.no-1": "a'b"})
+    wide = create_job(engine, method={"name": "pgd_at"}, metadata={"team": "speech"})
+    create_attempt(engine, wide)
+    teacher = create_teacher(engine)
     with write_session(engine) as session:
         importing = jobs.submit(
             session,
@@ -151,7 +151,10 @@ def test_filters_narrow_the_list(engine: Engine) -> None:
     assert everything(engine, JobFilters(dataset="digits")) == everything(
         engine, JobFilters(dataset=DIGITS_ID)
     )
-    assert everything(engine, JobFilters(dataset="digits", method="trades")) == [labelled.id, plain.id]
+    assert everything(engine, JobFilters(dataset="digits", method="trades")) == [
+        labelled.id,
+        plain.id,
+    ]
     assert everything(engine, JobFilters(dataset="cifar10")) == []
     assert everything(engine, JobFilters(labels={"team": "vision", "run.no-1": "a'b"})) == [
         labelled.id
@@ -159,7 +162,9 @@ def test_filters_narrow_the_list(engine: Engine) -> None:
     assert everything(engine, JobFilters(labels={"team": "vision", "run.no-1": "other"})) == []
     with read_session(engine) as session:
         assert jobs.count(session, DEFAULT_PROJECT) == 4
-        assert jobs.count(session, DEFAULT_PROJECT, JobFilters(kinds=("adversarial_training",))) == 3
+        assert (
+            jobs.count(session, DEFAULT_PROJECT, JobFilters(kinds=("adversarial_training",))) == 3
+        )
         assert jobs.count_by_status(session) == {"queued": 3, "running": 1}
 
 
@@ -193,7 +198,7 @@ def test_a_cursor_that_no_page_gave_out_is_invalid(engine: Engine, cursor: str) 
 
 
 def test_a_queued_job_is_cancelled_at_once_and_never_claimed(engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     with write_session(engine) as session:
         cancelled, changed = jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")
     assert (cancelled.status, changed) == ("cancelled", True)
@@ -202,7 +207,7 @@ def test_a_queued_job_is_cancelled_at_once_and_never_claimed(engine: Engine) -> 
 
 
 def test_cancelling_twice_changes_nothing(engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     for expected in (True, False):
         with write_session(engine) as session:
             job, changed = jobs.apply_action(session, DEFAULT_PROJECT, attempt.job_id, "cancel")
@@ -215,7 +220,7 @@ def test_cancelling_twice_changes_nothing(engine: Engine) -> None:
 
 
 def test_a_job_that_has_ended_cannot_be_cancelled(engine: Engine) -> None:
-    good, bad = an_attempt(engine), an_attempt(engine)
+    good, bad = create_attempt(engine), create_attempt(engine)
     with good.fenced_session() as (session, job):
         attempts.succeed(session, job)
     with bad.fenced_session() as (session, job):
@@ -232,7 +237,7 @@ def test_a_user_may_ask_what_the_table_says_in_each_state_and_nothing_else(
     engine: Engine, action: Action
 ) -> None:
     for status in STATUSES:
-        job = a_job(engine)
+        job = create_job(engine)
         with write_session(engine) as session:
             put_into(session.merge(job), status)
         with write_session(engine) as session:
@@ -246,20 +251,20 @@ def test_a_user_may_ask_what_the_table_says_in_each_state_and_nothing_else(
             assert (found.status, changed) == (new or status, new is not None)
             history = transitions.history(session, job.id)
         if new is not None:
-            assert history[-1].data == {"from": status, "to": new, "reason": MOVES[status, new]}
+            assert history[-1].data == {"from": status, "to": new, "reason": TRANSITIONS[status, new]}
 
 
 def test_every_state_that_a_user_can_bring_about_is_a_move_of_the_table() -> None:
     asked = {
         (old, new) for states in ACTIONS.values() for old, new in states.items() if new is not None
     }
-    assert asked <= MOVES.keys()
+    assert asked <= TRANSITIONS.keys()
 
 
 def test_a_job_that_is_tried_again_begins_with_a_clean_slate_and_its_next_number(
     engine: Engine,
 ) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         apply_retry_policy(
             session,
@@ -277,7 +282,7 @@ def test_a_job_that_is_tried_again_begins_with_a_clean_slate_and_its_next_number
         0,
         None,
     )
-    assert an_attempt(engine, job).number == 2
+    assert create_attempt(engine, job).number == 2
 
 
 def test_an_import_is_not_tried_again(engine: Engine) -> None:
@@ -296,12 +301,12 @@ def test_an_import_is_not_tried_again(engine: Engine) -> None:
 def test_only_the_tables_moves_are_possible(engine: Engine) -> None:
     for old in STATUSES:
         for new in STATUSES:
-            job = a_job(engine)
+            job = create_job(engine)
             with write_session(engine) as session:
                 put_into(session.merge(job), old)
             with write_session(engine) as session:
                 job = jobs.get(session, DEFAULT_PROJECT, job.id)
-                if (old, new) in MOVES:
+                if (old, new) in TRANSITIONS:
                     assert transitions.transition(session, job, new)
                     assert job.status == new
                     continue
@@ -317,8 +322,8 @@ def put_into(job: JobRow, status: Status) -> None:
 
 
 def test_a_move_from_a_state_that_has_passed_changes_nothing(engine: Engine) -> None:
-    stale = a_job(engine)
-    an_attempt(engine, stale)
+    stale = create_job(engine)
+    create_attempt(engine, stale)
     with write_session(engine) as session:
         assert not transitions.transition(session, stale, "cancelled")
     with read_session(engine) as session:
@@ -336,7 +341,7 @@ def test_status_is_assigned_in_one_module_only() -> None:
 
 
 def test_history_tells_every_state_and_why(engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         attempts.release(session, job, "its worker was shut down")
     with write_session(engine) as session:
@@ -349,18 +354,18 @@ def test_history_tells_every_state_and_why(engine: Engine) -> None:
 
 
 def test_every_change_raises_the_version_and_a_heartbeat_does_not(engine: Engine) -> None:
-    job = a_job(engine)
-    attempt = an_attempt(engine, job)
+    job = create_job(engine)
+    attempt = create_attempt(engine, job)
     claimed = attempt.renew().version
     assert claimed > job.version
     assert attempt.renew().version == claimed
-    get_to(attempt, {"step": 1, "of": 10})
+    set_progress(attempt, {"step": 1, "of": 10})
     assert attempt.renew().version > claimed
 
 
 def test_places_in_the_queue_count_from_1(engine: Engine) -> None:
-    made = [a_job(engine) for _ in range(3)]
-    an_attempt(engine, made[0])
+    made = [create_job(engine) for _ in range(3)]
+    create_attempt(engine, made[0])
     with read_session(engine) as session:
         places = [
             jobs.queue_position(session, jobs.get(session, DEFAULT_PROJECT, job.id)) for job in made
@@ -380,7 +385,7 @@ def test_what_a_cancelled_import_was_to_open_is_refused(engine: Engine) -> None:
     with write_session(engine) as session:
         jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")
     with read_session(engine) as session:
-        model = models.get(session, DEFAULT_PROJECT, model.id)
+        model = uploaded_items.get(session, ModelRow, DEFAULT_PROJECT, model.id)
     assert (model.status, model.problem and model.problem["code"]) == (
         "refused",
         "import_cancelled",

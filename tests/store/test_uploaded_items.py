@@ -4,14 +4,14 @@ import pytest
 from sqlalchemy import Engine
 
 from core.errors import Conflict, Invalid, NotFound
-from core.store import artifacts, attempts, datasets, models
+from core.store import artifacts, attempts, datasets, models, uploaded_items
 from core.store.database.engine import read_session, write_session
-from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ProjectRow
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, DatasetRow, ModelRow, ProjectRow
 from tests.builders import (
     SHA256,
-    a_job,
-    a_teacher,
-    an_attempt,
+    create_job,
+    create_teacher,
+    create_attempt,
     dataset_description,
     model_description,
 )
@@ -28,10 +28,10 @@ def other(engine: Engine) -> str:
 
 
 def test_a_model_is_found_by_id_and_by_name_in_its_project_only(engine: Engine, other: str) -> None:
-    mine, theirs = a_teacher(engine), a_teacher(engine, project_id=other)
+    mine, theirs = create_teacher(engine), create_teacher(engine, project_id=other)
     with read_session(engine) as session:
         for reference in (mine.id, "teacher"):
-            found = models.get(session, DEFAULT_PROJECT, reference)
+            found = uploaded_items.get(session, ModelRow, DEFAULT_PROJECT, reference)
             assert (found.id, found.status, models.describe(found)) == (
                 mine.id,
                 "ready",
@@ -39,21 +39,21 @@ def test_a_model_is_found_by_id_and_by_name_in_its_project_only(engine: Engine, 
             )
         for reference in (theirs.id, "nobody", "", "a\0b", "x" * 5000):
             with pytest.raises(NotFound):
-                models.get(session, DEFAULT_PROJECT, reference)
+                uploaded_items.get(session, ModelRow, DEFAULT_PROJECT, reference)
 
 
 def test_an_id_goes_before_a_name_that_looks_like_it(engine: Engine) -> None:
-    first = a_teacher(engine)
-    a_teacher(engine, name=first.id)
+    first = create_teacher(engine)
+    create_teacher(engine, name=first.id)
     with read_session(engine) as session:
-        assert models.get(session, DEFAULT_PROJECT, first.id).name == "teacher"
+        assert uploaded_items.get(session, ModelRow, DEFAULT_PROJECT, first.id).name == "teacher"
 
 
 def test_a_name_is_taken_once_in_a_project(engine: Engine, other: str) -> None:
-    a_teacher(engine)
-    a_teacher(engine, project_id=other)
+    create_teacher(engine)
+    create_teacher(engine, project_id=other)
     with pytest.raises(Conflict) as caught:
-        a_teacher(engine)
+        create_teacher(engine)
     assert caught.value.code == "name_taken"
 
 
@@ -69,9 +69,9 @@ def test_a_refused_model_or_data_set_makes_way_for_another_of_its_name(engine: E
 
 
 def test_a_student_is_published_once_and_can_teach_by_its_jobs_id(engine: Engine) -> None:
-    attempt = an_attempt(engine, a_job(engine, name="über night/run"))
+    attempt = create_attempt(engine, create_job(engine, name="über night/run"))
     with read_session(engine) as session, pytest.raises(Invalid, match="running"):
-        models.usable(session, DEFAULT_PROJECT, attempt.job_id)
+        models.find_usable(session, DEFAULT_PROJECT, attempt.job_id)
     with attempt.fenced_session() as (session, job):
         student = models.publish(
             session, job, model_description(), object_key="k", size=1, sha256=SHA256, parameters=7
@@ -82,8 +82,11 @@ def test_a_student_is_published_once_and_can_teach_by_its_jobs_id(engine: Engine
     assert student.name == f"ber-night-run-{attempt.job_id[-10:]}"
     with read_session(engine) as session:
         for reference in (attempt.job_id, student.id, student.name):
-            assert models.usable(session, DEFAULT_PROJECT, reference).id == student.id
-        assert models.get(session, DEFAULT_PROJECT, student.id).source_job_id == attempt.job_id
+            assert models.find_usable(session, DEFAULT_PROJECT, reference).id == student.id
+        assert (
+            uploaded_items.get(session, ModelRow, DEFAULT_PROJECT, student.id).source_job_id
+            == attempt.job_id
+        )
 
 
 def test_what_cannot_teach_is_said_of_the_field(engine: Engine) -> None:
@@ -96,15 +99,17 @@ def test_what_cannot_teach_is_said_of_the_field(engine: Engine) -> None:
     with read_session(engine) as session:
         for reference in (importing.id, "refused", "job_none", "nobody", "\0"):
             with pytest.raises(Invalid) as caught:
-                models.usable(session, DEFAULT_PROJECT, reference)
+                models.find_usable(session, DEFAULT_PROJECT, reference)
             assert caught.value.errors[0].path == ("teacher",)
 
 
 def test_models_are_listed_newest_first(engine: Engine) -> None:
-    made = [a_teacher(engine, name=f"teacher-{number}").id for number in range(3)]
+    made = [create_teacher(engine, name=f"teacher-{number}").id for number in range(3)]
     with read_session(engine) as session:
-        first, after = models.list_models(session, DEFAULT_PROJECT, limit=2)
-        rest, end = models.list_models(session, DEFAULT_PROJECT, after=after, limit=2)
+        first, after = uploaded_items.list_items(session, ModelRow, DEFAULT_PROJECT, limit=2)
+        rest, end = uploaded_items.list_items(
+            session, ModelRow, DEFAULT_PROJECT, after=after, limit=2
+        )
     assert [model.id for model in first + rest] == made[::-1]
     assert end is None
 
@@ -121,20 +126,22 @@ def test_an_upload_is_begun_once(engine: Engine) -> None:
         with write_session(engine) as session:
             if attempt == 1:
                 assert (
-                    models.begin_import(session, model, "job_1", size=1, sha256=SHA256).status
+                    uploaded_items.begin_import(
+                        session, model, "job_1", size=1, sha256=SHA256
+                    ).status
                     == "importing"
                 )
                 assert (
-                    datasets.begin_import(
+                    uploaded_items.begin_import(
                         session, dataset, "job_2", size=1, sha256=SHA256
                     ).import_job_id
                     == "job_2"
                 )
                 continue
             with pytest.raises(Conflict):
-                models.begin_import(session, model, "job_3", size=1, sha256=SHA256)
+                uploaded_items.begin_import(session, model, "job_3", size=1, sha256=SHA256)
             with pytest.raises(Conflict):
-                datasets.begin_import(session, dataset, "job_3", size=1, sha256=SHA256)
+                uploaded_items.begin_import(session, dataset, "job_3", size=1, sha256=SHA256)
 
 
 # -- data sets
@@ -146,21 +153,23 @@ def test_a_data_set_of_everyone_is_seen_beside_ones_own(engine: Engine, other: s
         datasets.create(session, other, "theirs", "folder")
         with pytest.raises(Conflict):
             datasets.describe(mine)
-        datasets.mark_ready(
+        uploaded_items.mark_ready(
             session, mine, dataset_description(), object_key="k", size=1, sha256=SHA256
         )
     with read_session(engine) as session:
-        assert {found.id for found in datasets.list_datasets(session, DEFAULT_PROJECT)[0]} == {
+        assert {
+            found.id for found in uploaded_items.list_items(session, DatasetRow, DEFAULT_PROJECT)[0]
+        } == {
             mine.id,
             DIGITS_ID,
         }
         assert (
-            datasets.describe(datasets.get(session, DEFAULT_PROJECT, "mine"))
+            datasets.describe(uploaded_items.get(session, DatasetRow, DEFAULT_PROJECT, "mine"))
             == dataset_description()
         )
         for reference in ("theirs", "", "a\0b"):
             with pytest.raises(NotFound):
-                datasets.get(session, DEFAULT_PROJECT, reference)
+                uploaded_items.get(session, DatasetRow, DEFAULT_PROJECT, reference)
 
 
 def test_a_data_sets_name_is_taken_once_and_digits_by_everyone(engine: Engine) -> None:
@@ -191,7 +200,7 @@ def put(engine: Engine, job_id: str, name: str, step: int, key: str) -> str | No
 
 
 def test_a_file_of_the_same_name_replaces_the_earlier_one(engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     assert put(engine, job.id, "last", 1, "key-1") is None
     assert put(engine, job.id, "last", 2, "key-2") == "key-1"
     assert put(engine, job.id, "last", 2, "key-2") is None
@@ -205,7 +214,7 @@ def test_a_file_of_the_same_name_replaces_the_earlier_one(engine: Engine) -> Non
 
 
 def test_pruning_keeps_the_furthest_checkpoints_and_names_what_to_delete(engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     for step in (10, 200, 30, 4):
         put(engine, job.id, f"step-{step}", step, f"key-{step}")
     with write_session(engine) as session:

@@ -9,7 +9,7 @@ from core.store import attempts, jobs, workers
 from core.store.database.clock import database_now
 from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow, WorkerRow
-from tests.builders import a_job, an_attempt
+from tests.builders import create_job, create_attempt
 
 DAY_MS = 24 * 3600_000
 
@@ -57,7 +57,7 @@ def test_a_worker_is_alive_as_long_as_its_lease_runs_and_is_listed_for_a_day(
 ) -> None:
     register(engine, "here")
     register(engine, "lost", lease_seconds=-1)
-    an_attempt(engine, worker="here")
+    create_attempt(engine, worker="here")
     assert listed(engine) == {"here": (True, 1), "lost": (False, 0)}
     assert (beat(engine, "lost"), beat(engine, "never registered")) == (False, None)
     assert listed(engine)["lost"] == (True, 0)
@@ -74,7 +74,7 @@ def test_a_worker_is_alive_as_long_as_its_lease_runs_and_is_listed_for_a_day(
 def test_a_draining_worker_claims_nothing_from_that_moment_on_and_hears_of_it(
     engine: Engine,
 ) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     register(engine, "one")
     drain(engine, "one")
     assert attempts.claim(engine, job.id, "one", 30) is None
@@ -104,7 +104,7 @@ def test_a_worker_that_leaves_drains_whatever_the_table_says_and_a_new_process_o
 def test_a_job_of_a_newer_protocol_is_left_alone_and_says_which_worker_it_waits_for(
     engine: Engine,
 ) -> None:
-    newer, own, older = (a_job(engine) for _ in range(3))
+    newer, own, older = (create_job(engine) for _ in range(3))
     change(engine, newer, protocol=PROTOCOL + 1)
     change(engine, older, protocol=PROTOCOL - 1)
     with read_session(engine) as session:
@@ -127,7 +127,7 @@ def test_a_job_of_a_newer_protocol_is_left_alone_and_says_which_worker_it_waits_
 
 
 def test_a_worker_in_trouble_is_listed_and_no_job_counts_on_it(engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     register(engine, "one")
     beat(engine, "one", trouble="This database has another schema.")
     with read_session(engine) as session:

@@ -1,4 +1,4 @@
-"""Jobs of a known length, and what must be there, and what must not, when one has ended."""
+"""Jobs of a known length, and what an ended job must and must not have left."""
 
 from pathlib import Path
 
@@ -34,20 +34,20 @@ def short_job(epochs: int = 30) -> TrainingSpec:
 
 
 def latest_checkpoint_step(engine: Engine, job_id: str) -> int:
-    """The step of the newest checkpoint; 0 where there is none."""
+    """Return the step of the newest checkpoint; 0 if there is none."""
     with read_session(engine) as session:
-        kept = artifacts.list_checkpoints(session, job_id)
-    return kept[0].step or 0 if kept else 0
+        checkpoints = artifacts.list_checkpoints(session, job_id)
+    return checkpoints[0].step or 0 if checkpoints else 0
 
 
 def resume_steps(engine: Engine, job_id: str) -> list[int]:
-    """The step at which each later attempt went on."""
+    """Return the step at which each later attempt resumed."""
     with read_session(engine) as session:
         return [event.data["step"] for event in events.list_of_type(session, job_id, "resumed")]
 
 
 def assert_exactly_one_result(engine: Engine, job: JobRow) -> None:
-    """One student, every file once, no more checkpoints than are kept, one last state."""
+    """There is one student, each file once, at most two checkpoints, and one final status."""
     with read_session(engine) as session:
         assert job.status == "succeeded", job.failure
         students = session.scalar(
@@ -68,5 +68,5 @@ def assert_exactly_one_result(engine: Engine, job: JobRow) -> None:
 
 
 def assert_nothing_left(scratch: Path, job_id: str = "job_") -> None:
-    """Of the job's attempts, or of any."""
+    """No job folder is left of the job's attempts, or of any."""
     wait_for(lambda: not list((scratch / "jobs").glob(f"{job_id}*")), 15, "an empty scratch folder")

@@ -1,4 +1,4 @@
-"""A worker as a process of its own, on any database and object store, for tests that kill it."""
+"""A worker as a process of its own, on any database and object store, so that tests can kill it."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow
 QUICK = {
     "DISTILL_HEARTBEAT_SECONDS": "0.5",
     "DISTILL_LEASE_SECONDS": "3",
-    "DISTILL_SWEEP_SECONDS": "0.5",
+    "DISTILL_RECONCILE_SECONDS": "0.5",
     "DISTILL_POLL_SECONDS": "0.2",
     "DISTILL_BACKOFF_SECONDS": "0.2",
     "DISTILL_GRACE_SECONDS": "10",
@@ -41,7 +41,7 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 class Service:
-    """A process of the service in a process group of its own, with its output in a file."""
+    """A process of the service, in a process group of its own; its output goes to a file."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Service:
             )
 
     def trainers(self) -> list[psutil.Process]:
-        """The trainer processes of this worker."""
+        """Return the trainer processes of this worker."""
         with suppress(psutil.NoSuchProcess):
             children = psutil.Process(self.process.pid).children(recursive=True)
             return [child for child in children if "core.distillation" in child.cmdline()]
@@ -99,17 +99,22 @@ def get_job(engine: Engine, job_id: str) -> JobRow:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """What ``condition`` gives as soon as it is true. Generous: no test is decided by how fast the machine is."""
-    end = time.monotonic() + seconds
+    """Poll ``condition`` until it returns something true, and return that.
+
+    Be generous with ``seconds``: no test is to depend on the speed of the machine.
+    """
+    deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.05)
     return value
 
 
 def wait_for_end(engine: Engine, job_id: str, seconds: float = 120) -> JobRow:
-    return wait_for(
-        lambda: (job := get_job(engine, job_id)).status in TERMINAL and job,
+    """Return the job as soon as it has ended."""
+    job: JobRow = wait_for(
+        lambda: (row := get_job(engine, job_id)).status in TERMINAL and row,
         seconds,
         f"the end of {job_id}",
     )
+    return job

@@ -1,4 +1,4 @@
-"""No code of the worker can write past the fence: what is not typed to need it, is not there."""
+"""The worker writes only through fenced sessions: the functions that it calls demand one."""
 
 import ast
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import get_type_hints
 import pytest
 
 import worker
-from core.store import artifacts, attempts, datasets, metrics, models
+from core.store import artifacts, attempts, metrics, models, uploaded_items
 from core.store.database.fence import FencedSession
 from core.store.lifecycle import retry_policy
 
-OF_NO_ATTEMPT = {"sweeper.py", "registry.py"}
-"""What these write belongs to no attempt."""
+WITHOUT_ATTEMPT = {"reconciler.py", "registration.py"}
+"""What these modules write belongs to no attempt."""
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,10 @@ OF_NO_ATTEMPT = {"sweeper.py", "registry.py"}
         retry_policy.apply_retry_policy,
         models.publish,
         models.mark_ready,
-        datasets.mark_ready,
+        uploaded_items.mark_ready,
     ],
 )
-def test_what_an_attempt_writes_asks_for_a_fenced_session(function: object) -> None:
+def test_what_an_attempt_writes_needs_a_fenced_session(function: object) -> None:
     assert get_type_hints(function)["session"] is FencedSession
 
 
@@ -43,14 +43,14 @@ def test_the_worker_opens_no_other_transactions() -> None:
             if isinstance(node, ast.ImportFrom)
             for name in node.names
         }
-        assert path.name in OF_NO_ATTEMPT or not imported & {
-            "writing",
+        assert path.name in WITHOUT_ATTEMPT or not imported & {
+            "write_session",
             "transaction",
             "Session",
-            "Fenced",
-        } - allowed(path), path
+            "FencedSession",
+        } - names_in_annotations(path), path
 
 
-def allowed(path: Path) -> set[str]:
-    """A name in annotations is no transaction."""
-    return {"Fenced"} if path.name in {"conclusion.py", "outputs.py"} else set()
+def names_in_annotations(path: Path) -> set[str]:
+    """Return the names that a module imports for annotations, which open no transaction."""
+    return {"FencedSession"} if path.name in {"attempt_result.py", "outputs.py"} else set()

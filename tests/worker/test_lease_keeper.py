@@ -1,4 +1,4 @@
-"""The lease is kept and requests are heard whatever else takes long."""
+"""The lease is renewed and requests are noticed, whatever else takes long."""
 
 import threading
 import time
@@ -42,78 +42,86 @@ def engine(settings: Settings) -> Iterator[Engine]:
 
 
 @contextmanager
-def working(settings: Settings, engine: Engine) -> Iterator[threading.Event]:
-    """A supervisor at work on the job, beside a sweeper that takes every job whose lease has run out. Yields its shutdown."""
-    shutdown, over = threading.Event(), threading.Event()
+def running_supervisor(settings: Settings, engine: Engine) -> Iterator[threading.Event]:
+    """Run a supervisor on the job, and beside it a reconciler that reclaims expired leases.
+
+    Yields the supervisor's shutdown event; the context ends with the attempt.
+    """
+    shutdown = threading.Event()
+    stop = threading.Event()
     supervisor = Supervisor(settings, engine, Objects.from_settings(settings), shutdown)
 
-    def sweep() -> None:
-        while not over.wait(0.1):
+    def reclaim() -> None:
+        while not stop.wait(0.1):
             attempts.reclaim_expired(engine, RetryPolicy(backoff_seconds=60))
 
-    threads = [threading.Thread(target=supervisor.run), threading.Thread(target=sweep)]
-    for thread in threads:
-        thread.start()
+    attempt = threading.Thread(target=supervisor.run)
+    reconciler = threading.Thread(target=reclaim)
+    attempt.start()
+    reconciler.start()
     try:
         yield shutdown
-        threads[0].join(60)
-        assert not threads[0].is_alive()
+        attempt.join(60)
+        assert not attempt.is_alive()
     finally:
         shutdown.set()
-        over.set()
-        for thread in threads:
-            thread.join(60)
+        stop.set()
+        attempt.join(60)
+        reconciler.join(60)
 
 
-def test_a_lease_is_kept_while_a_file_takes_longer_than_it_to_upload(
+def test_an_upload_may_take_longer_than_the_lease(
     settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put, slow = Objects.put_file, []
+    put_file = Objects.put_file
+    slow_keys = []
 
-    def slowly(self: Objects, key: str, path: Path, check: Callable[[], None]) -> tuple[int, str]:
+    def put_file_slowly(
+        self: Objects, key: str, path: Path, check: Callable[[], None]
+    ) -> tuple[int, str]:
         if "best" in key:
-            slow.append(key)
+            slow_keys.append(key)
             time.sleep(2 * LEASE_SECONDS)
-        return put(self, key, path, check)
+        return put_file(self, key, path, check)
 
-    monkeypatch.setattr(Objects, "put_file", slowly)
+    monkeypatch.setattr(Objects, "put_file", put_file_slowly)
     job_id = submit(engine, training_spec())
-    with working(settings, engine):
+    with running_supervisor(settings, engine):
         job = wait_for_end(engine, job_id)
-    assert slow
+    assert slow_keys
     assert (job.status, job.attempt) == ("succeeded", 1)
 
 
-def test_a_job_is_cancelled_while_its_inputs_are_fetched(
+def test_a_job_can_be_cancelled_while_its_inputs_are_fetched(
     settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forever(monkeypatch)
+    block_inputs(monkeypatch)
     job_id = submit(engine, training_spec())
-    with working(settings, engine):
+    with running_supervisor(settings, engine):
         wait_for(lambda: get_job(engine, job_id).status == "running", 20, "a claim")
         with write_session(engine) as session:
             jobs.apply_action(session, DEFAULT_PROJECT, job_id, "cancel")
         assert wait_for_end(engine, job_id, 20).status == "cancelled"
 
 
-def test_a_worker_that_is_shut_down_while_it_fetches_inputs_gives_the_job_back(
+def test_a_shutdown_while_inputs_are_fetched_releases_the_job(
     settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forever(monkeypatch)
+    block_inputs(monkeypatch)
     job_id = submit(engine, training_spec())
-    with working(settings, engine) as shutdown:
+    with running_supervisor(settings, engine) as shutdown:
         wait_for(lambda: get_job(engine, job_id).status == "running", 20, "a claim")
         shutdown.set()
     job = get_job(engine, job_id)
     assert (job.status, job.infrastructure_failures) == ("queued", 0)
 
 
-def forever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inputs that never arrive."""
+def block_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the preparation of inputs take forever."""
 
-    def lay_out(self: Inputs) -> None:
+    def prepare(self: Inputs) -> None:
         while True:
             self.check()
             time.sleep(0.02)
 
-    monkeypatch.setattr(Inputs, "lay_out", lay_out)
+    monkeypatch.setattr(Inputs, "prepare", prepare)

@@ -1,4 +1,4 @@
-"""Pause, resume and retry, through a real worker and real trainers."""
+"""Pause, resume and retry, with a real worker and real trainers."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from core.store import attempts, jobs
 from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
-from tests.builders import training_spec
+from tests.builders import claim_job, training_spec
 from tests.worker.results import latest_checkpoint_step, resume_steps
 from tests.worker.service import Service, get_job, submit, wait_for, wait_for_end
 
 
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
-    """The database makes no difference here."""
+    """These tests do not depend on the kind of database."""
     return sqlite_url
 
 
@@ -27,18 +27,18 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
     return {"DISTILL_HOME": str(tmp_path / "home"), "DISTILL_DATABASE_URL": database_url}
 
 
-def ask(engine: Engine, job_id: str, action: Action) -> JobRow:
+def request(engine: Engine, job_id: str, action: Action) -> JobRow:
     with write_session(engine) as session:
         return jobs.apply_action(session, DEFAULT_PROJECT, job_id, action)[0]
 
 
-def test_a_paused_job_frees_its_worker_and_goes_on_at_the_step_that_it_had_reached(
+def test_a_paused_job_frees_its_worker_and_resumes_at_its_step(
     engine: Engine, settings: dict[str, str], tmp_path: Path
 ) -> None:
     first = submit(engine, training_spec(schedule={"epochs": 40, "batch_size": 64}))
     with Service(settings, tmp_path / "worker.log") as worker:
         wait_for(lambda: get_job(engine, first).progress, 120, "the first steps")
-        assert ask(engine, first, "pause").status == "pausing"
+        assert request(engine, first, "pause").status == "pausing"
         paused = wait_for(
             lambda: (job := get_job(engine, first)).status == "paused" and job, 60, "a pause"
         )
@@ -54,13 +54,13 @@ def test_a_paused_job_frees_its_worker_and_goes_on_at_the_step_that_it_had_reach
             "another job has the worker"
         )
         assert get_job(engine, first).status == "paused"
-        ask(engine, first, "resume")
+        request(engine, first, "resume")
         job = wait_for_end(engine, first)
     assert (job.status, job.attempt) == ("succeeded", 2), job.failure
     assert resume_steps(engine, first) == [step]
 
 
-def test_a_failed_job_that_is_tried_again_goes_on_from_its_checkpoint(
+def test_a_retried_job_resumes_from_its_checkpoint(
     engine: Engine, settings: dict[str, str], tmp_path: Path
 ) -> None:
     job_id = submit(
@@ -72,36 +72,36 @@ def test_a_failed_job_that_is_tried_again_goes_on_from_its_checkpoint(
         failed = wait_for_end(engine, job_id)
         assert failed.failure is not None
         assert (failed.status, failed.failure["retryable"]) == ("failed", True)
-        ask(engine, job_id, "retry")
+        request(engine, job_id, "retry")
         wait_for(lambda: get_job(engine, job_id).status != "queued", 30, "another claim")
         job = wait_for_end(engine, job_id)
     assert (job.status, job.attempt, job.failure) == ("succeeded", 2, None)
     assert resume_steps(engine, job_id)[0] > 0
 
 
-def test_a_paused_job_is_not_claimed_and_a_cancelled_pause_ends_it(engine: Engine) -> None:
+def test_a_paused_job_is_not_claimed_but_can_be_cancelled(engine: Engine) -> None:
     job_id = submit(engine, training_spec())
-    ask(engine, job_id, "pause")
-    assert attempts.claim(engine, job_id, "worker-1", 30) is None
+    request(engine, job_id, "pause")
+    assert claim_job(engine, job_id) is None
     with read_session(engine) as session:
         assert attempts.list_claimable(session) == []
-    assert ask(engine, job_id, "cancel").status == "cancelled"
+    assert request(engine, job_id, "cancel").status == "cancelled"
 
 
 def test_a_pausing_job_whose_worker_is_lost_is_paused(engine: Engine) -> None:
     job_id = submit(engine, training_spec())
-    assert attempts.claim(engine, job_id, "worker-1", -1) is not None
-    ask(engine, job_id, "pause")
+    assert claim_job(engine, job_id, lease_seconds=-1) is not None
+    request(engine, job_id, "pause")
     assert attempts.reclaim_expired(engine, RetryPolicy()) == [job_id]
     assert get_job(engine, job_id).status == "paused"
 
 
-def test_the_end_of_a_job_outruns_a_request_to_pause_it(engine: Engine) -> None:
+def test_the_end_of_a_job_overtakes_a_request_to_pause_it(engine: Engine) -> None:
     for expected in ("succeeded", "failed"):
         job_id = submit(engine, training_spec())
-        attempt = attempts.claim(engine, job_id, "worker-1", 30)
+        attempt = claim_job(engine, job_id)
         assert attempt is not None
-        ask(engine, job_id, "pause")
+        request(engine, job_id, "pause")
         with attempt.fenced_session() as (session, job):
             if expected == "succeeded":
                 attempts.succeed(session, job)

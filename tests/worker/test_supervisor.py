@@ -1,4 +1,4 @@
-"""One job through a real worker process and a real trainer process, and what is left after each way it can end."""
+"""One job with a real worker and a real trainer process, and what each way to end leaves behind."""
 
 import re
 import subprocess
@@ -16,14 +16,14 @@ from tests.builders import training_spec
 from tests.worker.results import (
     assert_exactly_one_result,
     assert_nothing_left,
-    latest_checkpoint_step,
     endless_job,
+"""For tests that do not depend on the database. The others, and tests/deployment, see Postgres too."""
     short_job,
 )
 from tests.worker.service import Service, submit, wait_for, wait_for_end
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""For what has nothing to do with the database: tests/deployment and the tests without this mark see Postgres."""
+"""For tests that do not depend on the database. The others, and tests/deployment, use Postgres too."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def worker(settings: dict[str, str], tmp_path: Path) -> Iterator[Service]:
         yield service
 
 
-def test_a_job_runs_to_its_end_and_its_results_are_kept(
+def test_a_job_runs_to_its_end_and_its_results_are_saved(
     engine: Engine, settings: dict[str, str], worker: Service, tmp_path: Path
 ) -> None:
     job = wait_for_end(engine, submit(engine, short_job(3)))
@@ -51,17 +51,15 @@ def test_a_job_runs_to_its_end_and_its_results_are_kept(
         "training_seconds_per_epoch",
     }
     with read_session(engine) as session:
-        said = [event.type for event in events.list_after(session, job.id, 0, 1000)]
-        assert {"status", "phase", "epoch", "file", "measured"} <= set(said)
-        assert "loss" in metrics.names(session, job.id)
+        types = {event.type for event in events.list_after(session, job.id, 0, 1000)}
+        assert {"status", "phase", "epoch", "file", "measured"} <= types
+        assert "loss" in metrics.list_names(session, job.id)
     wait_for(lambda: not worker.trainers(), 10, "the trainer's end")
     assert_nothing_left(tmp_path / "home" / "scratch")
 
 
 @on_sqlite
-def test_a_job_whose_trainer_is_killed_goes_on_in_the_same_worker(
-    engine: Engine, worker: Service
-) -> None:
+def test_a_killed_trainers_job_resumes_in_the_same_worker(engine: Engine, worker: Service) -> None:
     job_id = submit(engine, short_job(60))
     wait_for(lambda: latest_checkpoint_step(engine, job_id), 60, "a checkpoint")
     worker.trainers()[0].kill()
@@ -86,7 +84,7 @@ def test_a_trainer_that_ignores_the_request_to_stop_is_killed(
 
 
 @on_sqlite
-def test_a_loss_that_is_not_finite_fails_the_job_and_keeps_the_last_good_checkpoint(
+def test_a_non_finite_loss_fails_the_job_but_keeps_a_checkpoint(
     engine: Engine, worker: Service
 ) -> None:
     exploding = {
@@ -99,7 +97,7 @@ def test_a_loss_that_is_not_finite_fails_the_job_and_keeps_the_last_good_checkpo
     job = wait_for_end(
         engine, submit(engine, training_spec(schedule={**exploding, "decay": {"name": "constant"}}))
     )
-    assert (job.status, job.attempt) == ("failed", 1), "a user's failure is not tried again"
+    assert (job.status, job.attempt) == ("failed", 1), "a user's failure is not retried"
     assert job.failure
     assert (job.failure["class"], job.failure["code"], job.failure["retryable"]) == (
         "user",
@@ -112,8 +110,11 @@ def test_a_loss_that_is_not_finite_fails_the_job_and_keeps_the_last_good_checkpo
     assert latest_checkpoint_step(engine, job.id)
 
 
-def test_the_supervising_process_never_imports_torch() -> None:
-    code = "import sys, worker.polling, worker.app; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
+def test_the_supervisor_never_imports_torch() -> None:
+    code = (
+        "import sys, worker.polling, worker.app; "
+        "sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""The clock of progress: what counts as getting somewhere, and how long nothing may."""
+"""What counts as a trainer's progress, and how long it may make none."""
 
 from pathlib import Path
 
@@ -32,11 +32,11 @@ def folder(tmp_path: Path) -> JobFolder:
     return folder
 
 
-def hung_after(dog: HangDetector, clock: Clock, seconds: float) -> bool:
-    """Looked at every second."""
+def hangs_within(detector: HangDetector, clock: Clock, seconds: float) -> bool:
+    """Check once a second; return whether the trainer is found hanging."""
     for _ in range(round(seconds)):
         clock.now += 1.0
-        if dog.is_hanging():
+        if detector.is_hanging():
             return True
     return False
 
@@ -45,46 +45,44 @@ def step(number: int, measure: str | None = None) -> Progress:
     return Progress(phase="training", step=number, of=100, measure=measure)
 
 
-def test_silence_is_a_hang_only_when_it_has_lasted(folder: JobFolder, clock: Clock) -> None:
-    dog = HangDetector(folder, 300)
-    assert not hung_after(dog, clock, 290)
+def test_only_a_long_silence_is_a_hang(folder: JobFolder, clock: Clock) -> None:
+    detector = HangDetector(folder, 300)
+    assert not hangs_within(detector, clock, 290)
     folder.emit(PhaseStarted(phase="training"))
-    assert not hung_after(dog, clock, 290)
-    assert hung_after(dog, clock, 20)
+    assert not hangs_within(detector, clock, 290)
+    assert hangs_within(detector, clock, 20)
 
 
-def test_to_say_again_where_it_is_is_not_to_get_anywhere(folder: JobFolder, clock: Clock) -> None:
-    dog = HangDetector(folder, 30)
+def test_repeating_a_position_is_no_progress(folder: JobFolder, clock: Clock) -> None:
+    detector = HangDetector(folder, 30)
     for _ in range(40):
         folder.emit(step(7))
-        if hung_after(dog, clock, 1):
+        if hangs_within(detector, clock, 1):
             return
-    pytest.fail("it repeats itself and is taken for well")
+    pytest.fail("a trainer that repeats its position was not found hanging")
 
 
-def test_slow_steps_are_waited_for_ten_times_their_median(folder: JobFolder, clock: Clock) -> None:
-    dog = HangDetector(folder, 30)
+def test_a_slow_step_may_take_ten_times_the_median(folder: JobFolder, clock: Clock) -> None:
+    detector = HangDetector(folder, 30)
     for number in range(5):
         folder.emit(step(number))
-        assert not hung_after(dog, clock, 20)
-    assert dog.max_silent_seconds() == 200
-    assert not hung_after(dog, clock, 170)
-    assert hung_after(dog, clock, 30)
+        assert not hangs_within(detector, clock, 20)
+    assert detector.max_silent_seconds() == 200
+    assert not hangs_within(detector, clock, 170)
+    assert hangs_within(detector, clock, 30)
 
 
-def test_a_new_measure_counts_from_its_beginning(folder: JobFolder, clock: Clock) -> None:
-    dog = HangDetector(folder, 30)
+def test_the_first_step_of_a_new_measure_is_progress(folder: JobFolder, clock: Clock) -> None:
+    detector = HangDetector(folder, 30)
     for measure in ("pgd", "cw"):
         folder.emit(step(5, measure))
         folder.emit(Metrics(step=5, values={}))
-        assert not hung_after(dog, clock, 25)
+        assert not hangs_within(detector, clock, 25)
 
 
-def test_time_in_which_the_worker_itself_was_stopped_is_no_silence(
-    folder: JobFolder, clock: Clock
-) -> None:
-    dog = HangDetector(folder, 30)
-    assert not hung_after(dog, clock, 20)
+def test_time_while_the_worker_was_stopped_is_not_silence(folder: JobFolder, clock: Clock) -> None:
+    detector = HangDetector(folder, 30)
+    assert not hangs_within(detector, clock, 20)
     clock.now += 3600
-    assert not dog.is_hanging()
-    assert hung_after(dog, clock, 10)
+    assert not detector.is_hanging()
+    assert hangs_within(detector, clock, 10)

@@ -1,4 +1,4 @@
-"""``distill backup`` and ``distill restore``: an embedded service's folder, saved and brought back. This process becomes them."""
+"""``distill backup`` and ``distill restore``: the folder of an embedded service."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from distill_client.credentials import home
-from distill_client.service_process import become
+from distill_client.service_process import exec_service
 
 MODULE = "embedded.backup"
 
@@ -15,7 +15,8 @@ def backup(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER", help="To be made; there when all of it is, or not at all."
+            metavar="FOLDER",
+            help="The folder to create. It appears only once the backup is complete.",
         ),
     ],
     data: Annotated[
@@ -23,15 +24,16 @@ def backup(
         typer.Option(help="The service's folder; default: DISTILL_HOME, or ./distill-data."),
     ] = None,
 ) -> None:
-    """Save the embedded service of this machine, also while it runs."""
-    become(MODULE, "save", str(folder), "--data", str(data or home()))
+    """Back up the embedded service of this machine, which may be running."""
+    exec_service(MODULE, "save", str(folder), "--data", str(data or home()))
 
 
 def restore(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A backup.")],
     data: Annotated[
-        Path, typer.Option(help="Folder of a service that is to be; `distill up --data` starts it.")
+        Path,
+        typer.Option(help="The service's folder to create; `distill up --data` then starts it."),
     ],
 ) -> None:
-    """Make a service's folder from a backup."""
-    become(MODULE, "restore", str(folder), "--data", str(data))
+    """Create an embedded service's folder from a backup."""
+    exec_service(MODULE, "restore", str(folder), "--data", str(data))

@@ -1,45 +1,42 @@
-"""``distill methods`` and ``distill architectures``: what there is to choose from."""
+"""``distill methods`` and ``distill architectures``: what a job can name."""
 
 from typing import Annotated
 
 import typer
 
 from distill_client.client import Distill
-from distill_client.display import show_json, show_table
+from distill_client.display import show_list
+from distill_client.responses import Architecture, Method
 
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with every setting's schema.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, with the JSON Schema of all settings.")
+]
 
 
 def methods(as_json: AsJson = False) -> None:
     """List the training methods."""
+    columns = ["method", "for jobs of kind", "what it is"]
     with Distill() as service:
-        found = service.methods()
-    if as_json:
-        show_json(found)
-    else:
-        show_table(
-            ["method", "for jobs of kind", "what it is"],
-            ([it.name, it.kind, it.summary.partition("\n")[0]] for it in found),
-        )
+        show_list(service.methods(), columns, method_row, as_json=as_json)
+
+
+def method_row(method: Method) -> list[object]:
+    return [method.name, method.kind, method.summary.partition("\n")[0]]
 
 
 def architectures(as_json: AsJson = False) -> None:
-    """List the networks."""
+    """List the network architectures."""
+    columns = ["architecture", "name", "channels", "smallest image", "parameters (10 classes)"]
     with Distill() as service:
-        found = service.architectures()
-    if as_json:
-        show_json(found)
-        return
-    show_table(
-        ["architecture", "name", "channels", "smallest image", "parameters (10 classes)"],
-        (
-            [
-                it.name,
-                it.title,
-                " or ".join(map(str, it.channels)),
-                f"{it.smallest_side}x{it.smallest_side}",
-                f"{it.parameters_10_classes:,}" if it.parameters_10_classes else "by its width",
-            ]
-            for it in found
-        ),
-    )
+        show_list(service.architectures(), columns, architecture_row, as_json=as_json)
+
+
+def architecture_row(architecture: Architecture) -> list[object]:
+    parameters = architecture.parameters_10_classes
+    return [
+        architecture.name,
+        architecture.title,
+        " or ".join(map(str, architecture.channels)),
+        f"{architecture.smallest_side}x{architecture.smallest_side}",
+        f"{parameters:,}" if parameters else "depends on the width",
+    ]

@@ -1,4 +1,4 @@
-"""``distill submit``, ``jobs``, ``show``, ``watch``; ``cancel`` and what else may be asked of a job; ``download``."""
+"""``distill submit``, ``jobs``, ``show``, ``watch`` and the other commands for one job."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -7,25 +7,35 @@ from typing import Annotated
 
 import typer
 
-from core.reportspec.measures import is_accuracy, number_of
 from distill_client import spec_file
 from distill_client.client import Distill
 from distill_client.display import (
-    Watching,
-    minute,
-    percent,
-    say,
+    ProgressDisplay,
+    describe_status,
+    echo,
+    echo_stderr,
+    format_minute,
+    format_percent,
     show_fields,
     show_json,
+    show_list,
     show_table,
-    stage,
-    tell,
 )
-from distill_client.responses import DryRun, Job
+from distill_client.measures import is_accuracy, unit_of
+from distill_client.options import EXIT_DETACHED, AsJson, JobId
+from distill_client.responses import DryRun, Estimate, Job
 
-DETACHED = 130
-JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of a job.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+COLUMNS = [
+    "id",
+    "status",
+    "method",
+    "student",
+    "data",
+    "clean %",
+    "PGD %",
+    "created (UTC)",
+    "name",
+]
 
 
 def submit(
@@ -34,11 +44,15 @@ def submit(
         typer.Argument(exists=True, dir_okay=False, readable=True, help="A job in YAML or JSON."),
     ],
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="E.g. schedule.epochs=5")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="For example schedule.epochs=5; repeatable."
+        ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--watch", help="Watch it until it ends.")] = False,
+    follow: Annotated[bool, typer.Option("--watch", help="Watch the job until it ends.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only check it, and say what it would take.")
+        bool,
+        typer.Option("--dry-run", help="Only validate the job and estimate its cost."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -50,52 +64,53 @@ def submit(
             return
         job = service.submit(spec)
         if follow:
-            tell(f"{job.id} is submitted.")
-            watch_to_end(service, job.id, as_json)
+            echo_stderr(f"{job.id} is submitted.")
+            watch_job(service, job.id, as_json)
         elif as_json:
             show_json(job)
         else:
-            say(f"{job.id} is {stage(job)}.")
+            echo(f"{job.id} is {describe_status(job)}.")
 
 
 def list_jobs(
     status: Annotated[
-        list[str] | None, typer.Option(help="Only jobs in this state; may be given more than once.")
+        list[str] | None, typer.Option(help="Only jobs in this status; repeatable.")
     ] = None,
-    method: Annotated[str | None, typer.Option()] = None,
-    student: Annotated[str | None, typer.Option(help="An architecture.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Id or name.")] = None,
+    method: Annotated[str | None, typer.Option(help="Only jobs of this method.")] = None,
+    student: Annotated[
+        str | None, typer.Option(help="Only jobs whose student has this architecture.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Only jobs on this data set, an id or a name.")
+    ] = None,
     sweep: Annotated[
         str | None, typer.Option(metavar="ID", help="Only the jobs of this sweep.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
     with Distill() as service:
-        found = list(
-            islice(
-                service.jobs(
-                    status=status, method=method, student=student, dataset=dataset, sweep=sweep
-                ),
-                limit,
-            )
+        jobs = service.jobs(
+            status=status, method=method, student=student, dataset=dataset, sweep=sweep
         )
-    if as_json:
-        show_json(found)
-    else:
-        show_table(
-            ["id", "status", "method", "student", "data", "clean %", "PGD %", "made (UTC)", "name"],
-            map(row, found),
-        )
+        show_list(islice(jobs, limit), COLUMNS, row, as_json=as_json)
 
 
 def row(job: Job) -> list[object]:
     results = job.results or {}
     best = results.get("best") or results.get("model") or {}
-    accuracies = [percent(best.get("clean")), percent(best.get("pgd"))]
-    what = [job.method or job.kind, job.student, job.dataset]
-    return [job.id, job.phase or job.status, *what, *accuracies, minute(job.created_at), job.name]
+    return [
+        job.id,
+        job.phase or job.status,
+        job.method or job.kind,
+        job.student,
+        job.dataset,
+        format_percent(best.get("clean")),
+        format_percent(best.get("pgd")),
+        format_minute(job.created_at),
+        job.name,
+    ]
 
 
 def show(job_id: JobId, as_json: AsJson = False) -> None:
@@ -105,15 +120,15 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
     if as_json:
         show_json(job)
         return
+    failure = job.failure
     show_fields(
         {
             "id": job.id,
             "name": job.name,
             "kind": job.kind,
-            "status": stage(job),
-            "waits for": job.pending_reason,
-            "failure": job.failure
-            and f"{job.failure.message} ({job.failure.code}, {job.failure.failure_class})",
+            "status": describe_status(job),
+            "waiting for": job.pending_reason,
+            "failure": failure and f"{failure.message} ({failure.code}, {failure.failure_class})",
             "method": job.method,
             "student": job.student,
             "data": job.dataset,
@@ -122,142 +137,155 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
             "metadata": job.metadata or None,
             "attempt": job.attempt,
             "worker": job.worker,
-            "submitted (UTC)": minute(job.created_at),
-            "started": job.started_at and minute(job.started_at),
-            "ended": job.finished_at and minute(job.finished_at),
+            "submitted (UTC)": format_minute(job.created_at),
+            "started": job.started_at and format_minute(job.started_at),
+            "ended": job.finished_at and format_minute(job.finished_at),
         }
     )
-    show_accuracies(job)
+    show_results(job)
 
 
 def watch(job_id: JobId, as_json: AsJson = False) -> None:
-    """Watch a job until it ends. Ctrl-C stops watching, not the job."""
+    """Watch a job until it ends. Ctrl-C stops the watching, not the job."""
     with Distill() as service:
-        watch_to_end(service, job_id, as_json)
+        watch_job(service, job_id, as_json)
 
 
 def cancel(job_id: JobId) -> None:
     """Cancel a job."""
-    ask(Distill.cancel, job_id)
+    request_action(Distill.cancel, job_id)
 
 
 def pause(job_id: JobId) -> None:
-    """Pause a job: its worker is free, and it goes on from its last checkpoint when it is resumed."""
-    ask(Distill.pause, job_id)
+    """Pause a job at a checkpoint, which frees its worker."""
+    request_action(Distill.pause, job_id)
 
 
 def resume(job_id: JobId) -> None:
-    """Let a paused job go on."""
-    ask(Distill.resume, job_id)
+    """Resume a paused job from its last checkpoint."""
+    request_action(Distill.resume, job_id)
 
 
 def retry(job_id: JobId) -> None:
-    """Try a failed or cancelled job once more, from its last checkpoint."""
-    ask(Distill.retry, job_id)
+    """Retry a failed or cancelled job from its last checkpoint."""
+    request_action(Distill.retry, job_id)
 
 
-def ask(action: Callable[[Distill, str], Job], job_id: str) -> None:
+def request_action(action: Callable[[Distill, str], Job], job_id: str) -> None:
     with Distill() as service:
         job = action(service, job_id)
-    say(f"{job.id} is {job.status}.")
+    echo(f"{job.id} is {job.status}.")
 
 
 def delete(job_id: JobId) -> None:
-    """Delete a job that has ended, with its files. Its student stays."""
+    """Delete a job that has ended, with its files. Its student is kept."""
     with Distill() as service:
         job = service.delete(job_id)
-    say(f"{job.id} is deleted; for some days `distill undelete {job.id}` brings it back.")
+    echo(f"{job.id} is deleted; for some days `distill undelete {job.id}` restores it.")
 
 
 def undelete(job_id: JobId) -> None:
-    """Bring a deleted job back."""
+    """Restore a deleted job."""
     with Distill() as service:
         job = service.restore(job_id)
-    say(f"{job.id} is back.")
+    echo(f"{job.id} is restored.")
 
 
 def download(
     job_id: JobId,
     to: Annotated[Path | None, typer.Option(help="A folder; default: ./ID.")] = None,
-    name: Annotated[
-        list[str] | None, typer.Option(help="Only this file; may be given more than once.")
-    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="Only this file; repeatable.")] = None,
 ) -> None:
-    """Fetch a job's weights and report, and check them. What is there already is not fetched again."""
+    """Download a job's weights and report, and verify them.
+
+    Files that are already there are not downloaded again.
+    """
     with Distill() as service:
         for path in service.download(job_id, to or Path(job_id), name):
-            say(str(path))
+            echo(str(path))
 
 
-def watch_to_end(service: Distill, job_id: str, as_json: bool) -> None:
+def watch_job(service: Distill, job_id: str, as_json: bool) -> None:
+    """Show the job's progress, then its results. Exit with 1 unless it has succeeded."""
     try:
-        with Watching() as watching:
-            job = service.wait(job_id, watching.follow(job_id))
+        with ProgressDisplay() as display:
+            job = service.wait(job_id, display.add(job_id))
     except KeyboardInterrupt:
-        tell(
-            f"No longer watching; {job_id} goes on. `distill watch {job_id}` looks again, `distill cancel {job_id}` ends it."
+        echo_stderr(
+            f"No longer watching; {job_id} goes on. "
+            f"`distill watch {job_id}` watches it again, `distill cancel {job_id}` cancels it."
         )
-        raise typer.Exit(DETACHED) from None
+        raise typer.Exit(EXIT_DETACHED) from None
     if as_json:
         show_json(job)
     else:
-        say(outcome(job))
-        show_accuracies(job)
+        echo(describe_outcome(job))
+        show_results(job)
     if job.status != "succeeded":
         raise typer.Exit(1)
 
 
-def outcome(job: Job) -> str:
+def describe_outcome(job: Job) -> str:
     if job.failure is not None and job.status == "failed":
         return f"{job.id} failed: {job.failure.message} ({job.failure.code})"
-    return (
-        f"{job.id} {job.status}."
-        if job.model_id is None
-        else f"{job.id} {job.status}; its student is {job.model_id}."
-    )
+    if job.model_id is not None:
+        return f"{job.id} {job.status}; its student is {job.model_id}."
+    return f"{job.id} {job.status}."
 
 
-def show_accuracies(job: Job) -> None:
+def show_results(job: Job) -> None:
+    """Print a table of the accuracies, and below it the other numbers of each network."""
     if not job.results:
         return
-    measures = list(dict.fromkeys(name for found in job.results.values() for name in found))
-    accuracies = [name for name in measures if is_accuracy(name)]
+    measures = dict.fromkeys(measure for results in job.results.values() for measure in results)
+    accuracies = [measure for measure in measures if is_accuracy(measure)]
     rows = (
-        [network, *(percent(found.get(name)) for name in accuracies)]
-        for network, found in job.results.items()
+        [network, *(format_percent(results.get(measure)) for measure in accuracies)]
+        for network, results in job.results.items()
     )
     show_table(["accuracy %", *accuracies], rows)
-    for network, found in job.results.items():
-        numbers = {
-            number_of(name): value for name, value in found.items() if name not in accuracies
+    for network, results in job.results.items():
+        quantities = {
+            unit_of(measure): value
+            for measure, value in results.items()
+            if measure not in accuracies
         }
-        if numbers:
-            say(f"\n{network}")
-            show_fields({number.title: number.text(value) for number, value in numbers.items()})
+        if quantities:
+            echo(f"\n{network}")
+            show_fields(
+                {quantity.title: quantity.format(value) for quantity, value in quantities.items()}
+            )
 
 
-def show_dry_run(answer: DryRun, as_json: bool) -> None:
+def show_dry_run(response: DryRun, as_json: bool) -> None:
     if as_json:
-        show_json(answer)
+        show_json(response)
         return
-    it = answer.estimate
-    trained = (
-        f"{it.training_images} to train on, {it.held_out_images} held out, "
-        if it.training_images is not None
-        else ""
-    )
-    images = f"{trained}{it.test_images} to test on"
-    say("This job can be run; nothing was submitted.")
+    estimate = response.estimate
+    parameters = estimate.student_parameters
+    checkpoint_bytes = estimate.checkpoint_bytes
+    echo("This job can run; it was not submitted.")
     show_fields(
         {
-            "data": answer.dataset_id,
-            "images": images,
-            "teacher": answer.teacher_id,
-            "steps": f"{it.steps} ({it.steps_per_epoch} an epoch)"
-            if it.steps is not None
-            else None,
-            "student": f"{it.student_parameters:,} parameters" if it.student_parameters else None,
-            "checkpoint": f"{it.checkpoint_bytes / 2**20:.1f} MiB" if it.checkpoint_bytes else None,
-            "network passes": f"{it.network_passes:,} (one image through one network)",
+            "data": response.dataset_id,
+            "images": describe_images(estimate),
+            "teacher": response.teacher_id,
+            "steps": describe_steps(estimate),
+            "student": f"{parameters:,} parameters" if parameters else None,
+            "checkpoint": f"{checkpoint_bytes / 2**20:.1f} MiB" if checkpoint_bytes else None,
+            "network passes": f"{estimate.network_passes:,} (one image through one network)",
         }
     )
+
+
+def describe_images(estimate: Estimate) -> str:
+    test = f"{estimate.test_images} to test on"
+    if estimate.training_images is None:
+        return test
+    return f"{estimate.training_images} to train on, {estimate.held_out_images} held out, {test}"
+
+
+def describe_steps(estimate: Estimate) -> str | None:
+    if estimate.steps is None:
+        return None
+    return f"{estimate.steps} ({estimate.steps_per_epoch} an epoch)"

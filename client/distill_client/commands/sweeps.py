@@ -1,4 +1,4 @@
-"""``distill sweep``: many jobs from one file, and their table."""
+"""``distill sweep``: many jobs from one file, and the table of their results."""
 
 from enum import StrEnum
 from itertools import islice
@@ -7,33 +7,45 @@ from typing import Annotated
 
 import typer
 
-from core.reportspec.measures import heading
-from core.reportspec.table import Table
 from distill_client import spec_file
 from distill_client.client import Distill
-from distill_client.commands.jobs import DETACHED
-from distill_client.display import minute, say, show_json, show_table, tell
+from distill_client.display import (
+    echo,
+    echo_stderr,
+    format_minute,
+    show_json,
+    show_list,
+    show_table,
+)
 from distill_client.errors import ClientError
-from distill_client.responses import Sweep
+from distill_client.measures import column_heading, format_mean
+from distill_client.options import EXIT_DETACHED, AsJson, SweepId
+from distill_client.responses import Sweep, SweepDryRun, SweepLine, SweepTable
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Many jobs that differ in methods, settings and seeds, and their table.",
+    help="Many jobs that differ in methods, settings and seeds, and the table of their results.",
 )
-SweepId = Annotated[str, typer.Argument(metavar="ID", help="Id of a sweep.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
-class Form(StrEnum):
+class TableFormat(StrEnum):
     TEXT = "text"
     MARKDOWN = "md"
     CSV = "csv"
     JSON = "json"
 
 
-class Network(StrEnum):
+class Checkpoint(StrEnum):
     BEST = "best"
     LAST = "last"
+
+
+Network = Annotated[
+    Checkpoint,
+    typer.Option(
+        help="The student of the epoch selected by held-out images, or of the last epoch."
+    ),
+]
 
 
 @app.command()
@@ -44,16 +56,18 @@ def submit(
     ],
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="E.g. base.teacher=ID or axes.seed=[0,1]"),
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="For example base.teacher=ID or axes.seed=[0,1]; repeatable.",
+        ),
     ] = None,
     follow: Annotated[
         bool,
-        typer.Option(
-            "--watch", help="Watch it until all its jobs have ended, then show the table."
-        ),
+        typer.Option("--watch", help="Watch the sweep until all its jobs have ended."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only check every job, and say what they are.")
+        bool, typer.Option("--dry-run", help="Only validate every job, and list the jobs.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -61,61 +75,60 @@ def submit(
     spec = spec_file.load(file, changes or [])
     with Distill() as service:
         if dry_run:
-            found = service.dry_run_sweep(spec)
-            if as_json:
-                show_json(found)
-            else:
-                say(
-                    f"These {len(found.jobs)} jobs can be run; nothing was submitted. In all about {found.network_passes:,}"
-                )
-                say("forward passes of one image through one network.")
-                show_table(["job"], ([job.title] for job in found.jobs))
+            show_dry_run(service.dry_run_sweep(spec), as_json)
             return
         sweep = service.submit_sweep(spec)
         if follow:
-            tell(f"{sweep.id} is submitted: {standing(sweep)}.")
-            watch_to_end(service, sweep.id, as_json)
+            echo_stderr(f"{sweep.id} is submitted: {count_jobs(sweep)}.")
+            watch_sweep(service, sweep.id, as_json)
         elif as_json:
             show_json(sweep)
         else:
-            say(f"{sweep.id}: {standing(sweep)}.")
+            echo(f"{sweep.id}: {count_jobs(sweep)}.")
+
+
+def show_dry_run(response: SweepDryRun, as_json: bool) -> None:
+    if as_json:
+        show_json(response)
+        return
+    echo(f"These {len(response.jobs)} jobs can run; they were not submitted. Together they take")
+    echo(f"about {response.network_passes:,} forward passes of one image through one network.")
+    show_table(["job"], ([job.title] for job in response.jobs))
 
 
 @app.command("list")
 def list_sweeps(
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of sweeps.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List sweeps, newest first."""
+    columns = ["id", "jobs", "created (UTC)", "name"]
     with Distill() as service:
-        found = list(islice(service.sweeps(), limit))
-    if as_json:
-        show_json(found)
-    else:
-        show_table(
-            ["id", "jobs", "made (UTC)", "name"],
-            ([it.id, standing(it), minute(it.created_at), it.name] for it in found),
-        )
+        show_list(islice(service.sweeps(), limit), columns, row, as_json=as_json)
+
+
+def row(sweep: Sweep) -> list[object]:
+    return [sweep.id, count_jobs(sweep), format_minute(sweep.created_at), sweep.name]
 
 
 @app.command()
 def show(
     sweep_id: SweepId,
-    form: Annotated[Form, typer.Option("--format", help="How the table is printed.")] = Form.TEXT,
-    network: Annotated[
-        Network, typer.Option(help="The epoch chosen by held-out images, or the last.")
-    ] = Network.BEST,
+    format: Annotated[
+        TableFormat, typer.Option("--format", help="Format of the table.")
+    ] = TableFormat.TEXT,
+    network: Network = Checkpoint.BEST,
 ) -> None:
-    """Show a sweep's table, as far as its jobs are done."""
+    """Show the table of a sweep's results so far."""
     with Distill() as service:
-        if form in (Form.MARKDOWN, Form.CSV):
-            print(service.table_text(sweep_id, form, network), end="")
-        elif form is Form.JSON:
+        if format in (TableFormat.MARKDOWN, TableFormat.CSV):
+            print(service.table_text(sweep_id, format, network), end="")
+        elif format is TableFormat.JSON:
             show_json(service.table(sweep_id, network))
         else:
             sweep = service.sweep(sweep_id)
-            say(f"{sweep.name or sweep.id}: {standing(sweep)}.")
-            show_lines(service.table(sweep_id, network))
+            echo(f"{sweep.name or sweep.id}: {count_jobs(sweep)}.")
+            show_sweep_table(service.table(sweep_id, network))
 
 
 @app.command()
@@ -124,35 +137,42 @@ def plot(
     x: Annotated[
         str,
         typer.Option(
-            help="A setting, such as method.beta, for curves; or a measure, for a scatter and its line."
+            help="A setting, such as method.beta, for curves; "
+            "or a measure, for a scatter plot with a fitted line."
         ),
     ],
-    y: Annotated[str, typer.Option(help="One measure, or several, such as clean,autoattack.")],
-    to: Annotated[
-        Path, typer.Option(dir_okay=False, writable=True, help="A file that ends in .svg or .png.")
-    ],
-    network: Annotated[
-        Network, typer.Option(help="The epoch chosen by held-out images, or the last.")
-    ] = Network.BEST,
+    y: Annotated[str, typer.Option(help="Measures, such as clean,autoattack.")],
+    to: Annotated[Path, typer.Option(dir_okay=False, writable=True, help="An .svg or .png file.")],
+    network: Network = Checkpoint.BEST,
 ) -> None:
-    """Draw a sweep's results."""
-    form = to.suffix.removeprefix(".").lower()
-    if form not in ("svg", "png"):
-        raise ClientError(f"A figure is an .svg or a .png, not {to.name!r}.")
-    from distill_client.plots.sweep_plot import (
-        plotted,  # matplotlib takes its time: no other command waits for it
-    )
+    """Plot a sweep's results. Needs the extra `plots`."""
+    file_format = to.suffix.removeprefix(".").lower()
+    if file_format not in ("svg", "png"):
+        raise ClientError(f"A figure is written as .svg or .png, not as {to.name!r}.")
+    # Imported here because it imports matplotlib, which is optional and takes a second.
+    try:
+        from distill_client.plots.sweep_plot import plot_sweep
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise ClientError(
+            "Plots need matplotlib, which is not installed: "
+            "run `pip install 'distill-client[plots]'`."
+        ) from error
 
     with Distill() as service:
-        to.write_bytes(plotted(service, sweep_id, x, y.split(","), network)[form])
-    say(str(to))
+        to.write_bytes(plot_sweep(service, sweep_id, x, y.split(","), network)[file_format])
+    echo(str(to))
 
 
 @app.command()
 def watch(sweep_id: SweepId, as_json: AsJson = False) -> None:
-    """Watch a sweep until all its jobs have ended. Ctrl-C stops watching, not the jobs."""
+    """Watch a sweep until all its jobs have ended, then show the table.
+
+    Ctrl-C stops the watching, not the jobs.
+    """
     with Distill() as service:
-        watch_to_end(service, sweep_id, as_json)
+        watch_sweep(service, sweep_id, as_json)
 
 
 @app.command()
@@ -160,51 +180,55 @@ def cancel(sweep_id: SweepId) -> None:
     """Cancel all jobs of a sweep that have not ended."""
     with Distill() as service:
         sweep = service.cancel_sweep(sweep_id)
-    say(f"{sweep.id}: {standing(sweep)}.")
+    echo(f"{sweep.id}: {count_jobs(sweep)}.")
 
 
-def watch_to_end(service: Distill, sweep_id: str, as_json: bool) -> None:
-    seen = ""
+def watch_sweep(service: Distill, sweep_id: str, as_json: bool) -> None:
+    """Print each change, then the table. Exit with 1 unless every job has succeeded."""
+    last_counts = ""
 
     def update(sweep: Sweep) -> None:
-        nonlocal seen
-        now = standing(sweep)
-        if now != seen:
-            tell(f"{sweep.id}: {now}")
-        seen = now
+        nonlocal last_counts
+        counts = count_jobs(sweep)
+        if counts != last_counts:
+            echo_stderr(f"{sweep.id}: {counts}")
+        last_counts = counts
 
     try:
         sweep = service.wait_sweep(sweep_id, update)
     except KeyboardInterrupt:
-        tell(
-            f"No longer watching; {sweep_id} goes on. `distill sweep watch {sweep_id}` looks again."
+        echo_stderr(
+            f"No longer watching; {sweep_id} goes on. "
+            f"`distill sweep watch {sweep_id}` watches it again."
         )
-        raise typer.Exit(DETACHED) from None
+        raise typer.Exit(EXIT_DETACHED) from None
     table = service.table(sweep_id)
     if as_json:
         show_json(table)
     else:
-        show_lines(table)
+        show_sweep_table(table)
     if set(sweep.jobs) != {"succeeded"}:
         raise typer.Exit(1)
 
 
-def standing(sweep: Sweep) -> str:
-    """Such as ``4 queued, 2 running, 3 succeeded``."""
+def count_jobs(sweep: Sweep) -> str:
+    """Return the number of jobs by status, such as ``4 queued, 2 running, 3 succeeded``."""
     return ", ".join(f"{count} {status}" for status, count in sorted(sweep.jobs.items()))
 
 
-def show_lines(table: Table) -> None:
-    """Accuracies in %, mean ± standard deviation over the seeds; a star for the best by held-out images."""
-    rows = (
-        [
-            "*" if line.best else "",
-            line.name,
-            f"{line.done}/{line.jobs}",
-            *(line.text(name) for name in table.measures),
-        ]
-        for line in table.lines
-    )
-    show_table(["", "", "jobs", *map(heading, table.measures)], rows)
+def show_sweep_table(table: SweepTable) -> None:
+    """Print mean ± standard deviation over the seeds; a star marks the best line."""
+    headings = ["", "", "jobs", *map(column_heading, table.measures)]
+    show_table(headings, (table_row(line, table.measures) for line in table.lines))
     if any(line.best for line in table.lines):
-        say("* the highest robust accuracy on held-out training images")
+        echo("* the highest robust accuracy on held-out training images")
+
+
+def table_row(line: SweepLine, measures: list[str]) -> list[object]:
+    means = [
+        format_mean(measure, line.cells[measure].mean, line.cells[measure].sd)
+        if measure in line.cells
+        else ""
+        for measure in measures
+    ]
+    return ["*" if line.best else "", line.name, f"{line.done}/{line.jobs}", *means]

@@ -1,4 +1,4 @@
-"""``distill up``: this process becomes the embedded service."""
+"""``distill up``: the embedded service."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,26 +6,32 @@ from typing import Annotated
 import typer
 
 from distill_client.credentials import home
-from distill_client.service_process import become
+from distill_client.service_process import exec_service
 
 
 def up(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8321,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free port.")] = 8321,
     data: Annotated[
-        Path | None, typer.Option(help="Its folder; default: DISTILL_HOME, or ./distill-data.")
+        Path | None,
+        typer.Option(help="The service's folder; default: DISTILL_HOME, or ./distill-data."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, …")] = None,
     host: Annotated[
         str | None,
-        typer.Option(help="Address to listen at; default: only this machine can connect."),
+        typer.Option(help="The address to listen on; default: only this machine can connect."),
     ] = None,
 ) -> None:
-    """Start the service on this machine: API, worker, SQLite and files in one folder. Ctrl-C ends it."""
+    """Start the service on this machine: API, worker, SQLite and files in one folder.
+
+    Ctrl-C ends it.
+    """
     options = {
         "--port": str(port),
         "--data": str(data or home()),
         "--device": device,
         "--host": host,
     }
-    given = [part for name, value in options.items() if value is not None for part in (name, value)]
-    become("embedded", *given)
+    arguments = [
+        part for name, value in options.items() if value is not None for part in (name, value)
+    ]
+    exec_service("embedded", *arguments)

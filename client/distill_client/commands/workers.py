@@ -1,12 +1,14 @@
-"""``distill workers``: who carries out the jobs."""
+"""``distill workers``: the processes that carry out the jobs."""
 
 import typer
 
 from distill_client.client import Distill
-from distill_client.display import minute, say, show_table
+from distill_client.display import echo, format_minute, show_table
 from distill_client.responses import Worker
 
 app = typer.Typer(help="The workers; needs a key with the scope operator.")
+
+COLUMNS = ["name", "version", "protocol", "jobs", "state", "since (UTC)", "last seen"]
 
 
 @app.callback(invoke_without_command=True)
@@ -15,30 +17,35 @@ def list_workers(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     with Distill() as service:
-        found = list(service.workers())
-    show_table(
-        ["name", "version", "protocol", "jobs", "state", "since (UTC)", "seen"],
-        (
-            [
-                it.name,
-                it.version,
-                it.protocol,
-                f"{it.running}/{it.slots}",
-                state(it),
-                minute(it.started_at),
-                minute(it.seen_at),
-            ]
-            for it in found
-        ),
-    )
+        show_table(COLUMNS, map(row, service.workers()))
+
+
+def row(worker: Worker) -> list[object]:
+    return [
+        worker.name,
+        worker.version,
+        worker.protocol,
+        f"{worker.running}/{worker.slots}",
+        describe_state(worker),
+        format_minute(worker.started_at),
+        format_minute(worker.seen_at),
+    ]
+
+
+def describe_state(worker: Worker) -> str:
+    if not worker.alive:
+        return "lost"
+    if worker.draining:
+        return "draining"
+    return worker.trouble or "ready"
 
 
 @app.command()
 def drain(name: str) -> None:
-    """Let a worker finish the jobs that it has and claim no more."""
+    """Let a worker finish its jobs and claim no more."""
     with Distill() as service:
         worker = service.drain(name)
-    say(f"{worker.name} drains; it has {worker.running} of at most {worker.slots} jobs.")
+    echo(f"{worker.name} is draining; it runs {worker.running} of at most {worker.slots} jobs.")
 
 
 @app.command()
@@ -46,10 +53,4 @@ def undrain(name: str) -> None:
     """Let a worker claim jobs again."""
     with Distill() as service:
         worker = service.undrain(name)
-    say(f"{worker.name} claims jobs again.")
-
-
-def state(worker: Worker) -> str:
-    if not worker.alive:
-        return "lost"
-    return "draining" if worker.draining else worker.trouble or "ready"
+    echo(f"{worker.name} claims jobs again.")

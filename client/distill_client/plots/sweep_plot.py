@@ -1,77 +1,84 @@
-"""A sweep as a figure: results over a setting, or one result over another (Figs. 3a, 1 and 5 of STARSHIP's paper)."""
+"""A sweep as a figure: results over a setting, or one result over another.
+
+Such figures are Figs. 3a, 1 and 5 of STARSHIP's paper.
+"""
 
 from typing import Any
 
-from core.figures.comparisons import Point, curves, scatter_with_fit
-from core.reportspec.measures import heading, is_accuracy, number_of
-from core.reportspec.table import Line, Table
 from distill_client.client import Distill
 from distill_client.errors import ClientError
-from distill_client.responses import Job
+from distill_client.measures import column_heading, is_accuracy, scale_of
+from distill_client.plots.figures import Point, curves, scatter_with_fit
+from distill_client.responses import Job, SweepLine, SweepTable
 
 
-def plotted(
+def plot_sweep(
     service: Distill, sweep_id: str, x: str, ys: list[str], network: str
 ) -> dict[str, bytes]:
-    """``{"svg": …, "png": …}``. ``x`` is a measure, for a scatter with its fitted line, or a setting's path, for curves.
+    """Return a sweep's figure, ``{"svg": …, "png": …}``.
 
-    Raises ClientError for a measure that no line has a number of, and a setting that is no number.
+    If ``x`` is a measure, the figure is a scatter plot with a fitted line; if it is the path of a
+    setting, such as ``method.beta``, it has a curve for each measure. Raises ClientError for a
+    measure that no job has, and for a setting that is not a number.
     """
     table = service.table(sweep_id, network)
-    unknown = [name for name in ys if name not in table.measures]
+    unknown = [measure for measure in ys if measure not in table.measures]
     if unknown:
-        raise ClientError(
-            f"No job of {sweep_id} has {unknown[0]} yet; there are {', '.join(table.measures) or 'no results'}."
-        )
-    return (
-        scattered(table, x, ys)
-        if x in table.measures
-        else drawn_over(service, sweep_id, table, x, ys)
-    )
+        available = ", ".join(table.measures) or "no results"
+        raise ClientError(f"No job of {sweep_id} has {unknown[0]} yet; there are {available}.")
+    if x in table.measures:
+        return _plot_over_measure(table, x, ys)
+    return _plot_over_setting(service, sweep_id, table, x, ys)
 
 
-def scattered(table: Table, x: str, ys: list[str]) -> dict[str, bytes]:
+def _plot_over_measure(table: SweepTable, x: str, ys: list[str]) -> dict[str, bytes]:
     if len(ys) != 1:
-        raise ClientError("One measure is plotted over another; name a single one after --y.")
-    (y,) = ys
+        raise ClientError(f"Only one measure can be plotted over {x}; name a single one after --y.")
+    y = ys[0]
     points = [
-        Point(line.name, value(line, x), value(line, y))
+        Point(line.name, _value(line, x), _value(line, y))
         for line in table.lines
         if {x, y} <= line.cells.keys()
     ]
-    return scatter_with_fit(points, x=heading(x), y=heading(y))
+    return scatter_with_fit(points, x=column_heading(x), y=column_heading(y))
 
 
-def drawn_over(
-    service: Distill, sweep_id: str, table: Table, x: str, ys: list[str]
+def _plot_over_setting(
+    service: Distill, sweep_id: str, table: SweepTable, x: str, ys: list[str]
 ) -> dict[str, bytes]:
-    """A curve for each measure, and for each line apart from the setting."""
-    first: dict[str, Job] = {}
+    """Draw a curve for each measure, and for each combination of the other settings."""
+    first_jobs: dict[str, Job] = {}
     for job in service.jobs(sweep=sweep_id):
-        first.setdefault(job.sweep_line or "", job)
+        first_jobs.setdefault(job.sweep_line or "", job)
     series: dict[str, list[tuple[float, float]]] = {}
     for line in table.lines:
-        at = number_at(service.job(first[line.name].id).spec, x)
-        rest = ", ".join(part for part in line.name.split(", ") if not part.startswith(f"{x} "))
+        # Lists of jobs leave out the spec, so each line's first job is fetched.
+        setting = _setting_at(service.job(first_jobs[line.name].id).spec, x)
+        parts = [part for part in line.name.split(", ") if not part.startswith(f"{x} ")]
         for y in ys:
             if y in line.cells:
-                series.setdefault(", ".join(filter(None, (rest, heading(y)))), []).append(
-                    (at, value(line, y))
-                )
-    return curves(
-        series, x=x, y=heading(ys[0]) if len(ys) == 1 else "%" if all(map(is_accuracy, ys)) else ""
-    )
+                name = ", ".join([*parts, column_heading(y)])
+                series.setdefault(name, []).append((setting, _value(line, y)))
+    return curves(series, x=x, y=_axis_title(ys))
 
 
-def value(line: Line, measure: str) -> float:
-    """The mean, in the unit of the measure's heading."""
-    return line.cells[measure].mean * (100 if is_accuracy(measure) else number_of(measure).scale)
+def _axis_title(measures: list[str]) -> str:
+    """Return the title of an axis that several measures share."""
+    if len(measures) == 1:
+        return column_heading(measures[0])
+    return "%" if all(map(is_accuracy, measures)) else ""
 
 
-def number_at(spec: dict[str, Any], path: str) -> float:
-    place: Any = spec
+def _value(line: SweepLine, measure: str) -> float:
+    """Return the mean, in the unit of the measure's heading."""
+    return line.cells[measure].mean * scale_of(measure)
+
+
+def _setting_at(spec: dict[str, Any], path: str) -> float:
+    """Return the number at a path such as ``method.beta``."""
+    value: Any = spec
     for key in path.split("."):
-        place = place.get(key) if isinstance(place, dict) else None
-    if isinstance(place, bool) or not isinstance(place, int | float):
-        raise ClientError(f"{path} is no number in these jobs, and no measure: {place!r}.")
-    return float(place)
+        value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ClientError(f"{path} is neither a measure nor a number in these jobs: {value!r}.")
+    return float(value)

@@ -1,4 +1,9 @@
-"""How to search the ball around an image. An adversary climbs whatever objective it is given and knows no method."""
+"""Searches of the ball around an image.
+
+An adversary climbs whatever objective it is given and knows no method.
+"""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -7,7 +12,13 @@ from core.distillation.adversaries.pgd import Objective, pgd
 from core.distillation.adversaries.single_step import n_fgsm
 from core.jobspec.training.adversary import AdversarySettings
 
-__all__ = ["Objective", "attack", "n_fgsm", "pgd"]
+__all__ = ["ADVERSARIES", "Objective", "attack", "n_fgsm", "pgd"]
+
+ADVERSARIES: dict[str, Callable[..., Tensor]] = {
+    "pgd": pgd,
+    "n_fgsm": n_fgsm,
+}
+"""By the name in a spec. The settings of each are the keyword arguments of its function."""
 
 
 def attack(
@@ -16,22 +27,10 @@ def attack(
     images_BCHW: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    """Adversarial images by the spec's adversary, [B, C, H, W] in [0, 1]."""
-    if settings.name == "pgd":
-        return pgd(
-            objective,
-            images_BCHW,
-            radius=settings.radius,
-            step_size=settings.step_size,
-            steps=settings.steps,
-            start=settings.start,
-            generator=generator,
-        )
-    return n_fgsm(
-        objective,
-        images_BCHW,
-        radius=settings.radius,
-        step_factor=settings.step_factor,
-        noise_factor=settings.noise_factor,
-        generator=generator,
-    )
+    """Return adversarial images [B, C, H, W] in [0, 1], by the adversary that a spec names.
+
+    ``student_mode`` is the caller's: it puts the attacked network into that mode beforehand.
+    """
+    adversary = ADVERSARIES[settings.name]
+    parameters = settings.model_dump(exclude={"name", "student_mode"})
+    return adversary(objective, images_BCHW, generator=generator, **parameters)

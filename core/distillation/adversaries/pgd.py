@@ -1,4 +1,7 @@
-"""Projected gradient ascent in the L-infinity ball: the one search that every method and every evaluation uses."""
+"""Projected gradient ascent in the L-infinity ball: the search of every method and evaluation.
+
+B batch size, C H W channels, height and width of an image.
+"""
 
 from collections.abc import Callable
 from typing import Literal
@@ -8,8 +11,10 @@ from torch import Tensor
 
 Objective = Callable[[Tensor], Tensor]
 """Images [B, C, H, W] in [0, 1] -> what the adversary climbs, per example [B]."""
+Start = Literal["gaussian", "uniform", "clean"]
 
 START_NOISE = 0.001
+"""Standard deviation of the gaussian start, on pixels in [0, 1]."""
 
 
 def pgd(
@@ -19,37 +24,42 @@ def pgd(
     radius: float,
     step_size: float,
     steps: int,
-    start: Literal["gaussian", "uniform", "clean"] = "uniform",
+    start: Start = "uniform",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Adversarial images [B, C, H, W] in [0, 1], within ``radius`` of the clean ones in L-infinity. Madry et al., 2018.
+    """Return adversarial images [B, C, H, W] in [0, 1], within ``radius`` in L-infinity.
 
-    Every iterate is x + step_size * sign(gradient), projected onto the ball and onto [0, 1]; the last one is returned.
-    ``radius`` and ``step_size`` are on pixels in [0, 1]. Start: x + U(-radius, radius), x + 0.001 N(0, 1), or x.
-    The caller decides the networks' mode; parameters' gradients are not touched.
+    Madry et al., 2018: every iterate is x + step_size * sign(gradient), projected onto the ball and
+    onto [0, 1]; the last one is returned. ``radius`` and ``step_size`` are on pixels in [0, 1].
+    It starts from x + U(-radius, radius), from x + 0.001 N(0, 1), or from x (``start``).
+    The caller decides the networks' mode; the gradients of parameters are not touched.
     """
-    adversarial = _start(images_BCHW, radius, start, generator)
-    lowest, highest = (images_BCHW - radius).clamp_min(0), (images_BCHW + radius).clamp_max(1)
+    adversarial_BCHW = _starting_point(images_BCHW, radius, start, generator)
+    lower_BCHW = (images_BCHW - radius).clamp_min(0)
+    upper_BCHW = (images_BCHW + radius).clamp_max(1)
     for _ in range(steps):
-        adversarial = adversarial + step_size * gradient_sign(objective, adversarial)
-        adversarial = torch.maximum(torch.minimum(adversarial, highest), lowest)
-    return adversarial.clamp(0, 1)
+        step_BCHW = step_size * gradient_sign(objective, adversarial_BCHW)
+        adversarial_BCHW = adversarial_BCHW + step_BCHW
+        adversarial_BCHW = torch.maximum(torch.minimum(adversarial_BCHW, upper_BCHW), lower_BCHW)
+    return adversarial_BCHW.clamp(0, 1)
 
 
 def gradient_sign(objective: Objective, images_BCHW: Tensor) -> Tensor:
-    """The sign of the objective's gradient at the images, [B, C, H, W]."""
+    """Return the sign of the objective's gradient at the images, [B, C, H, W]."""
     with torch.enable_grad():
         images_BCHW = images_BCHW.detach().requires_grad_()
+        # The gradient of a sum over examples is each example's own, as they are independent.
         (gradient_BCHW,) = torch.autograd.grad(objective(images_BCHW).sum(), images_BCHW)
     return gradient_BCHW.sign()
 
 
-def _start(
-    images_BCHW: Tensor, radius: float, start: str, generator: torch.Generator | None
+def _starting_point(
+    images_BCHW: Tensor, radius: float, start: Start, generator: torch.Generator | None
 ) -> Tensor:
     if start == "clean":
         return images_BCHW.detach()
-    noise = torch.empty_like(images_BCHW)
+    noise_BCHW = torch.empty_like(images_BCHW)
     if start == "gaussian":
-        return images_BCHW + START_NOISE * noise.normal_(generator=generator)
-    return (images_BCHW + noise.uniform_(-radius, radius, generator=generator)).clamp(0, 1)
+        return images_BCHW + START_NOISE * noise_BCHW.normal_(generator=generator)
+    noise_BCHW.uniform_(-radius, radius, generator=generator)
+    return (images_BCHW + noise_BCHW).clamp(0, 1)

@@ -1,4 +1,7 @@
-"""N-FGSM (de Jorge et al., 2022): one step from noise beyond the ball, without projection."""
+"""N-FGSM (de Jorge et al., 2022): one step from noise beyond the ball, without projection.
+
+B batch size, C H W channels, height and width of an image.
+"""
 
 import torch
 from torch import Tensor
@@ -15,10 +18,13 @@ def n_fgsm(
     noise_factor: float = 2.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Adversarial images [B, C, H, W] in [0, 1]: x + U(-k r, k r), one step of a*r along the gradient's sign, clamped.
+    """Return adversarial images [B, C, H, W] in [0, 1].
 
-    Up to (noise_factor + step_factor) * radius away from the clean images: the perturbation is not projected.
+    x + U(-k r, k r), then one step of a r along the gradient's sign, then clamped to [0, 1]:
+    r is ``radius`` on pixels in [0, 1], a ``step_factor``, k ``noise_factor``. The perturbation is
+    not projected onto the ball: it reaches up to (k + a) r.
     """
-    noise = torch.empty_like(images_BCHW).uniform_(-1, 1, generator=generator)
-    noisy_BCHW = images_BCHW + noise_factor * radius * noise
-    return (noisy_BCHW + step_factor * radius * gradient_sign(objective, noisy_BCHW)).clamp(0, 1)
+    noise_BCHW = torch.empty_like(images_BCHW).uniform_(-1, 1, generator=generator)
+    noisy_BCHW = images_BCHW + noise_factor * radius * noise_BCHW
+    step_BCHW = step_factor * radius * gradient_sign(objective, noisy_BCHW)
+    return (noisy_BCHW + step_BCHW).clamp(0, 1)

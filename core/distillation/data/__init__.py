@@ -1,4 +1,7 @@
-"""The data sets' table of contents. A job's images: ``load`` them, then ``split`` the training images for model selection."""
+"""The data sets that jobs read: ``load`` one, then ``split`` its training images.
+
+``importing`` writes their files from those of strangers; nothing here imports it.
+"""
 
 from collections.abc import Callable
 
@@ -15,15 +18,22 @@ SOURCES: dict[str, Callable[[JobFolder], DataSet]] = {
     "packed": packed.load,
     "encoded": encoded.load,
 }
+"""By the ``source`` of a data set's description."""
 
 
 def load(folder: JobFolder) -> DataSet:
-    """The data set that the job folder describes, on the CPU. Raises JobFailed where its file is not what is described."""
+    """Load the data set that the job folder describes, on the CPU.
+
+    Raises JobFailed (unreadable_dataset) where its file does not match the description.
+    """
     return SOURCES[folder.read_dataset().source](folder)
 
 
 def load_extra(folder: JobFolder) -> ImageSource | None:
-    """The further training images that the job folder describes, left on disk; None where there are none."""
+    """Map the extra training images of the job folder; None where the job has none.
+
+    The images stay on disk.
+    """
     if not folder.extra_description.exists():
         return None
     return packed.load_mapped(folder.extra_file, folder.read_extra())

@@ -1,4 +1,4 @@
-"""Random crop and flip of a whole batch at once, where the batch is. B batch, C H W image."""
+"""Random crop and flip of a whole batch, on the batch's device. B batch, C H W image."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,10 @@ from core.jobspec.data import Augmentation
 
 
 def augment(images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Images of the same shape, type and range: each cropped at random after zero padding, every other one mirrored.
+    """Return images of the same shape, dtype and range, cropped and mirrored at random.
 
-    All chance comes from ``generator``, which must be on the images' device; what is switched off draws nothing.
+    Each is cropped after zero padding, and mirrored with probability 1/2. ``generator`` must be on
+    the images' device; an augmentation that is off draws nothing from it.
     """
     if augmentation.crop_padding:
         images_BCHW = _crop(images_BCHW, augmentation.crop_padding, generator)
@@ -22,14 +23,11 @@ def augment(images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Ge
 def _crop(images_BCHW: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     batch, _, height, width = images_BCHW.shape
     device = images_BCHW.device
-    top_B, left_B = torch.randint(
-        0, 2 * padding + 1, (2, batch), generator=generator, device=device
-    )
+    corners_2B = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=device)
     padded = functional.pad(images_BCHW, (padding,) * 4)
-    every_crop = padded.unfold(2, height, 1).unfold(
-        3, width, 1
-    )  # a view: [B, C, tops, lefts, H, W]
-    return every_crop[torch.arange(batch, device=device), :, top_B, left_B]
+    # A view of every possible crop, [B, C, tops, lefts, H, W]: indexing it copies one per image.
+    crops = padded.unfold(2, height, 1).unfold(3, width, 1)
+    return crops[torch.arange(batch, device=device), :, corners_2B[0], corners_2B[1]]
 
 
 def _flip(images_BCHW: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,4 +1,7 @@
-"""Images that rest as the files they came as, and are decoded when they are used. N images, B batch, C H W image."""
+"""Images that stay encoded, as the files they were imported from, and are decoded when used.
+
+N images, B batch, C H W image, D random numbers for one box.
+"""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
@@ -12,41 +15,64 @@ from torch import Tensor
 
 from core.distillation import seeds
 from core.distillation.data.augmentation import augment
-from core.distillation.data.image_decoding import FORMATS, alone_if_large
-from core.distillation.data.images import Pending
-from core.distillation.data.memory_mapped_images import ImagesOnDisk, Rows, moved
-from core.distillation.data.resized_crop import DRAWS, Box, middle_box, random_box
+from core.distillation.data.image_decoding import FORMATS, large_image_lock
+from core.distillation.data.images import PendingBatch
+from core.distillation.data.memory_mapped_images import (
+    ImageSelection,
+    MemoryMappedImages,
+    to_device,
+)
+from core.distillation.data.resized_crop import DRAWS_PER_BOX, Box, middle_box, random_box
 from core.errors import JobFailed
 from core.jobspec.data import Augmentation, ResizedCrop
 
-MOST_THREADS = 32
+MAX_THREADS = 32
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Offsets = np.ndarray[Any, np.dtype[np.int64]]
 
 
-class EncodedImages(ImagesOnDisk):
-    """Training images are cut out at random, or like test images: the middle, scaled to ``size`` pixels (width, height)."""
+class EncodedImages(MemoryMappedImages):
+    """Image files in a memory-mapped file; a batch has boxes of them, scaled to ``size``.
+
+    A training image is a random box, or like a test image the middle square.
+    """
 
     def __init__(
-        self, data: Pixels, offsets: Offsets, size: tuple[int, int], mode: str, rows: Rows
+        self,
+        data: Pixels,
+        offsets: Offsets,
+        size: tuple[int, int],
+        mode: str,
+        selection: ImageSelection,
     ) -> None:
-        """Image i of the file is ``data[offsets[i]:offsets[i + 1]]``; ``mode`` is Pillow's, L or RGB."""
-        super().__init__(rows)
-        self.data, self.offsets, self.size, self.mode = data, offsets, size, mode
+        """Image i of the file is ``data[offsets[i]:offsets[i + 1]]``.
 
-    def at(self, rows: Rows) -> Self:
-        return type(self)(self.data, self.offsets, self.size, self.mode, rows)
+        ``size`` is (width, height), ``mode`` is Pillow's: L or RGB.
+        """
+        super().__init__(selection)
+        self.data = data
+        self.offsets = offsets
+        self.size = size
+        self.mode = mode
+
+    def with_selection(self, selection: ImageSelection) -> Self:
+        return type(self)(self.data, self.offsets, self.size, self.mode, selection)
 
     def batch(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
-        return self._begin(indices_B, None, None)()
+        return self._start_decoding(indices_B, None, None)()
 
     def prepare(
         self, indices_B: Tensor, augmentation: Augmentation, generator: torch.Generator
-    ) -> Pending:
-        """Decodes in other threads from now on; boxes are drawn here, on the host."""
-        host = seeds.generator("cpu", generator.initial_seed(), "boxes")
-        draws_BD = torch.rand(len(indices_B), DRAWS, generator=host, dtype=torch.float64)
-        decoded = self._begin(indices_B, augmentation.resized_crop, draws_BD)
+    ) -> PendingBatch:
+        """Start to decode in other threads.
+
+        Boxes are drawn here, on the host, so that they do not depend on the order of the threads.
+        """
+        host_generator = seeds.generator("cpu", generator.initial_seed(), "boxes")
+        draws_BD = torch.rand(
+            len(indices_B), DRAWS_PER_BOX, generator=host_generator, dtype=torch.float64
+        )
+        decoded = self._start_decoding(indices_B, augmentation.resized_crop, draws_BD)
 
         def finish() -> tuple[Tensor, Tensor]:
             images_BCHW, labels_B = decoded()
@@ -54,59 +80,68 @@ class EncodedImages(ImagesOnDisk):
 
         return finish
 
-    def _begin(
+    def _start_decoding(
         self, indices_B: Tensor, crop: ResizedCrop | None, draws_BD: Tensor | None
-    ) -> Pending:
-        picked_B, labels_B = self.rows.pick(indices_B)
-        draws = [[]] * len(picked_B) if draws_BD is None else draws_BD.tolist()
-        work = [
-            _pool().submit(self._pixels, at, crop, draw)
-            for at, draw in zip(picked_B.tolist(), draws, strict=True)
+    ) -> PendingBatch:
+        file_index_B, labels_B = self.selection.look_up(indices_B)
+        draws = [[]] * len(file_index_B) if draws_BD is None else draws_BD.tolist()
+        futures = [
+            _thread_pool().submit(self._decode, file_index, crop, draws_of_image)
+            for file_index, draws_of_image in zip(file_index_B.tolist(), draws, strict=True)
         ]
-        return partial(self._gather, work, labels_B)
+        return partial(self._collect, futures, labels_B)
 
-    def _gather(self, work: list[Future[Pixels]], labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        pixels_BHWC = np.stack([each.result() for each in work])
-        images_BHWC = moved(torch.from_numpy(pixels_BHWC), self.labels_N.device)
+    def _collect(self, futures: list[Future[Pixels]], labels_B: Tensor) -> tuple[Tensor, Tensor]:
+        pixels_BHWC = np.stack([future.result() for future in futures])
+        images_BHWC = to_device(torch.from_numpy(pixels_BHWC), self.labels_N.device)
         return images_BHWC.permute(0, 3, 1, 2).contiguous().float().div_(255), labels_B
 
-    def _pixels(self, at: int, crop: ResizedCrop | None, draws: list[float]) -> Pixels:
-        """[H, W, C] of the file's image ``at``."""
-        data = self.data[self.offsets[at] : self.offsets[at + 1]].tobytes()
+    def _decode(self, file_index: int, crop: ResizedCrop | None, draws: list[float]) -> Pixels:
+        """Return [H, W, C] of one image of the file."""
+        data = self.data[self.offsets[file_index] : self.offsets[file_index + 1]].tobytes()
         try:
             image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
-            box = middle_box(*image.size) if crop is None else random_box(*image.size, crop, draws)
-            pixels = np.asarray(cut(image, box, self.size, self.mode))
+            size = image.size
+            box = middle_box(*size) if crop is None else random_box(*size, crop, draws)
+            pixels = np.asarray(resize_box(image, box, self.size, self.mode))
         except MemoryError:
             raise
-        except Exception as error:  # the bytes are those that the import could decode: another Pillow decodes them now
-            message = f"Image {at} of the data set cannot be decoded any more ({type(error).__name__}: {error})."
-            raise JobFailed("unreadable_dataset", "user", message) from error
+        except Exception as error:
+            # The import decoded these very bytes, so this is another version of Pillow.
+            raise JobFailed(
+                "unreadable_dataset",
+                "user",
+                f"Image {file_index} of the data set can no longer be decoded "
+                f"({type(error).__name__}: {error}).",
+            ) from error
         return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def cut(image: Image.Image, box: Box, size: tuple[int, int], mode: str) -> Image.Image:
-    """The box of an image that is not decoded yet, scaled to ``size``. JPEG is decoded no larger than twice what that needs."""
-    width, height = image.size
+def resize_box(image: Image.Image, box: Box, size: tuple[int, int], mode: str) -> Image.Image:
+    """Decode an image, and scale a box of it to ``size``.
+
+    A JPEG is decoded at a reduced scale, where that is still twice what the box needs.
+    """
+    full_width, full_height = image.size
     left, top, right, bottom = box
-    image.draft(
-        image.mode,
-        (int(2 * size[0] * width / (right - left)), int(2 * size[1] * height / (bottom - top))),
-    )
-    across, down = image.width / width, image.height / height
-    scaled = (
+    draft_width = int(2 * size[0] * full_width / (right - left))
+    draft_height = int(2 * size[1] * full_height / (bottom - top))
+    image.draft(image.mode, (draft_width, draft_height))
+    across = image.width / full_width
+    down = image.height / full_height
+    scaled_box = (
         left * across,
         top * down,
         min(right * across, image.width),
         min(bottom * down, image.height),
     )
-    with alone_if_large(image):
-        return image.convert(mode).resize(size, Image.Resampling.BILINEAR, scaled)
+    with large_image_lock(image):
+        return image.convert(mode).resize(size, Image.Resampling.BILINEAR, scaled_box)
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    """As many threads as torch may use for one operation."""
+def _thread_pool() -> ThreadPoolExecutor:
+    """Return the pool of decoding threads: as many as torch may use for one operation."""
     return ThreadPoolExecutor(
-        min(MOST_THREADS, torch.get_num_threads()), thread_name_prefix="decode"
+        min(MAX_THREADS, torch.get_num_threads()), thread_name_prefix="decode"
     )

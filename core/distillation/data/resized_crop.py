@@ -1,6 +1,7 @@
-"""Boxes cut from an image before it is scaled: at random for training, in the middle for testing. As ImageNet is trained on.
+"""Boxes that are cut from an image before it is scaled: random ones for training, else the middle.
 
-Inception's random crop, with torchvision's numbers (torchvision.transforms.RandomResizedCrop).
+The random boxes are Inception's, with the numbers of torchvision.transforms.RandomResizedCrop, as
+networks are usually trained on ImageNet.
 """
 
 from collections.abc import Sequence
@@ -8,9 +9,9 @@ from math import exp, log, sqrt
 
 from core.jobspec.data import ResizedCrop
 
-TRIES = 10
-DRAWS = 2 * TRIES + 2
-"""Numbers that chance gives for one box: area and shape for each try, then its place."""
+ATTEMPTS = 10
+DRAWS_PER_BOX = 2 * ATTEMPTS + 2
+"""Random numbers for one box: area and aspect ratio for each attempt, then its position."""
 TEST_SHARE = 224 / 256
 
 Box = tuple[float, float, float, float]
@@ -18,33 +19,40 @@ Box = tuple[float, float, float, float]
 
 
 def random_box(width: int, height: int, crop: ResizedCrop, draws: Sequence[float]) -> Box:
-    """The first box drawn that fits in the image; ``draws`` are numbers from [0, 1)."""
-    least, largest = crop.scale
-    narrowest, widest = map(log, crop.ratio)
-    for area_draw, ratio_draw in zip(draws[: 2 * TRIES : 2], draws[1 : 2 * TRIES : 2], strict=True):
-        area = width * height * (least + (largest - least) * area_draw)
-        ratio = exp(narrowest + (widest - narrowest) * ratio_draw)
-        wide, high = round(sqrt(area * ratio)), round(sqrt(area / ratio))
-        if 0 < wide <= width and 0 < high <= height:
-            left, top = (
-                int(draw * (room + 1))
-                for draw, room in zip(draws[-2:], (width - wide, height - high), strict=True)
-            )
-            return left, top, left + wide, top + high
+    """Return the first drawn box that fits in the image. ``draws`` are numbers in [0, 1)."""
+    min_area, max_area = crop.scale
+    min_log_ratio, max_log_ratio = map(log, crop.ratio)
+    area_draws = draws[: 2 * ATTEMPTS : 2]
+    ratio_draws = draws[1 : 2 * ATTEMPTS : 2]
+    for area_draw, ratio_draw in zip(area_draws, ratio_draws, strict=True):
+        area = width * height * (min_area + (max_area - min_area) * area_draw)
+        ratio = exp(min_log_ratio + (max_log_ratio - min_log_ratio) * ratio_draw)
+        box_width = round(sqrt(area * ratio))
+        box_height = round(sqrt(area / ratio))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            left = int(draws[-2] * (width - box_width + 1))
+            top = int(draws[-1] * (height - box_height + 1))
+            return left, top, left + box_width, top + box_height
     return _largest_box(width, height, crop)
 
 
 def _largest_box(width: int, height: int, crop: ResizedCrop) -> Box:
-    """In the middle, of a shape that is allowed: for images so long that no box drawn fits."""
-    narrowest, widest = crop.ratio
-    wide, high = min(width, round(height * widest)), min(height, round(width / narrowest))
-    left, top = (width - wide) // 2, (height - high) // 2
-    return left, top, left + wide, top + high
+    """Return the largest allowed box in the middle: for images so long that no drawn box fits."""
+    min_ratio, max_ratio = crop.ratio
+    box_width = min(width, round(height * max_ratio))
+    box_height = min(height, round(width / min_ratio))
+    left = (width - box_width) // 2
+    top = (height - box_height) // 2
+    return left, top, left + box_width, top + box_height
 
 
 def middle_box(width: int, height: int) -> Box:
-    """The middle square of 224/256 of the shorter side: what is left when that side is scaled to 256/224 of the size wanted, and
-    the middle is cut out."""
+    """Return the middle square, with 224/256 of the shorter side.
+
+    Scaled to a size, it is what the usual two steps give: scale the shorter side to 256/224 of the
+    size, then cut out the middle.
+    """
     side = min(width, height) * TEST_SHARE
-    left, top = (width - side) / 2, (height - side) / 2
+    left = (width - side) / 2
+    top = (height - side) / 2
     return left, top, left + side, top + side

@@ -1,4 +1,4 @@
-"""Safetensors files that need not fit in memory: written piece by piece, read where they lie."""
+"""Safetensors files that need not fit in memory: written piece by piece, read by mapping."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,54 +14,66 @@ from safetensors import safe_open
 from core.atomic_files import atomic_write
 
 DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("<u1"), "I64": np.dtype("<i8")}
+LENGTH_BYTES = 8
+"""A file begins with the length of its header, and then the header, which is JSON."""
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One tensor of a file that is to be written."""
+class TensorSpec:
+    """One tensor of a file to be written."""
 
     dtype: str
     shape: tuple[int, ...]
 
     @property
     def size(self) -> int:
+        """In bytes."""
         return prod(self.shape) * DTYPES[self.dtype].itemsize
 
 
 @contextmanager
-def writing(path: Path, tensors: Mapping[str, Plan]) -> Iterator[BinaryIO]:
-    """The head is written; the caller writes the tensors' bytes in the order of ``tensors``, wider types first."""
-    offsets, at = {}, 0
-    for name, plan in tensors.items():
-        offsets[name] = {
-            "dtype": plan.dtype,
-            "shape": list(plan.shape),
-            "data_offsets": [at, at + plan.size],
+def write_tensors(path: Path, tensors: Mapping[str, TensorSpec]) -> Iterator[BinaryIO]:
+    """Write the header, and yield the file for the bytes of the tensors.
+
+    The caller writes them in the order of ``tensors``, wider dtypes first so that all are aligned.
+    The file appears at ``path`` once it is complete. Raises ValueError for a wrong number of bytes.
+    """
+    entries = {}
+    data_bytes = 0
+    for name, spec in tensors.items():
+        end = data_bytes + spec.size
+        entries[name] = {
+            "dtype": spec.dtype,
+            "shape": list(spec.shape),
+            "data_offsets": [data_bytes, end],
         }
-        at += plan.size
-    head = json.dumps(offsets).encode()
-    head += b" " * (-len(head) % 8)
+        data_bytes = end
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % LENGTH_BYTES)
     with atomic_write(path) as file:
-        file.write(len(head).to_bytes(8, "little") + head)
+        file.write(len(header).to_bytes(LENGTH_BYTES, "little") + header)
         yield file
-        if file.tell() != 8 + len(head) + at:
-            raise ValueError(
-                f"{file.tell() - 8 - len(head)} bytes were written for tensors of {at}."
-            )
+        written = file.tell() - LENGTH_BYTES - len(header)
+        if written != data_bytes:
+            raise ValueError(f"{written} bytes were written for tensors of {data_bytes} bytes.")
 
 
-def mapped(path: Path) -> dict[str, Array]:
-    """Every tensor of the file, left on disk and not to be written to. Raises SafetensorError or OSError for a bad file."""
+def map_tensors(path: Path) -> dict[str, Array]:
+    """Map every tensor of the file, read-only; they stay on disk.
+
+    Raises SafetensorError or OSError for a damaged file.
+    """
     with safe_open(path, framework="np"):
-        pass  # it checks that the head is sound, and as long as the file
+        pass  # checks that the header is valid, and that the file is as long as it says
     with path.open("rb") as file:
-        head_bytes = int.from_bytes(file.read(8), "little")
-        head = json.loads(file.read(head_bytes))
-    everything = np.memmap(path, np.uint8, "r")
-    found = {}
-    for name, entry in head.items():
+        header_bytes = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        header = json.loads(file.read(header_bytes))
+    data = np.memmap(path, np.uint8, "r")[LENGTH_BYTES + header_bytes :]
+    tensors = {}
+    for name, entry in header.items():
         if name != "__metadata__" and entry["dtype"] in DTYPES:
-            first, end = (8 + head_bytes + offset for offset in entry["data_offsets"])
-            found[name] = everything[first:end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return found
+            start, end = entry["data_offsets"]
+            tensor = data[start:end].view(DTYPES[entry["dtype"]])
+            tensors[name] = tensor.reshape(entry["shape"])
+    return tensors

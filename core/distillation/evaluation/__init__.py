@@ -5,7 +5,7 @@ in eval mode and fp32, and every random start is seeded.
 """
 
 from core.distillation.evaluation.measures import MEASURES, measure
-from core.distillation.evaluation.steps import Finding, Step
+from core.distillation.evaluation.steps import Finding, Step, last_finding
 from core.distillation.evaluation.target import EvaluationTarget
 
-__all__ = ["MEASURES", "EvaluationTarget", "Finding", "Step", "measure"]
+__all__ = ["MEASURES", "EvaluationTarget", "Finding", "Step", "last_finding", "measure"]

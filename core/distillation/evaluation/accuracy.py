@@ -15,9 +15,9 @@ from core.distillation.evaluation.attacks import (
 from core.distillation.evaluation.masks import mask_to_text, text_to_mask
 from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
 from core.distillation.evaluation.target import EvaluationTarget
-from core.distillation.forward import convolutions_in, mode
+from core.distillation.network_modes import convolution_precision, network_mode
 from core.jobspec.resolved import ResolvedCwAttack, ResolvedPgdAttack
-from core.summary_statistics import wilson
+from core.summary_statistics import wilson_interval
 
 AccuracySettings = ResolvedPgdAttack | ResolvedCwAttack | None
 """None: clean accuracy."""
@@ -33,7 +33,7 @@ def accuracy(
     """
     state = resume_state(state, standing="", non_finite=0)
     images = len(target.images)
-    with mode(target.network, "eval"), convolutions_in("fp32"):
+    with network_mode(target.network, "eval"), convolution_precision("fp32"):
         for start in range(len(state["standing"]), images, target.batch_size):
             result = _classify_batch(target, settings, start)
             state = {
@@ -72,7 +72,7 @@ def accuracy_finding(correct_N: Tensor, labels_N: Tensor, classes: int) -> Findi
         for correct, images in zip(correct_K, images_K, strict=True)
     ]
     share = sum(correct_K) / len(labels_N)
-    interval = list(wilson(share, len(labels_N)))
+    interval = list(wilson_interval(share, len(labels_N)))
     return Finding(
         share, data={"per_class": per_class, "images": len(labels_N), "interval": interval}
     )

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from core.distillation.adversaries import pgd
@@ -27,7 +27,7 @@ def is_misclassified(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
     return (logits_BK.argmax(dim=1) != labels_B) | ~logits_BK.isfinite().all(dim=1)
 
 
-def classify(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Classification:
+def classify(network: nn.Module, images_BCHW: Tensor, labels_B: Tensor) -> Classification:
     """Classify the images as they are."""
     with torch.no_grad():
         logits_BK = network(images_BCHW)

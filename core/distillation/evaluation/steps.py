@@ -1,5 +1,6 @@
 """What a measure yields: steps that it can resume from, and its finding last."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,14 @@ class Finding:
         if self.value is None:
             raise ValueError("This measure has no single value.")
         return self.value
+
+
+def last_finding(steps: Iterator[Step | Finding]) -> Finding:
+    """Run a measure to its end without saving its steps, and return the finding."""
+    for step in steps:
+        if isinstance(step, Finding):
+            return step
+    raise ValueError("The measure ended without a finding.")
 
 
 def resume_state(state: MeasureState | None, **initial: Any) -> MeasureState:

@@ -1,67 +1,78 @@
-"""The body of an import job: somebody's archive or folder -> one file, or a refusal that says why."""
+"""The job that imports an uploaded archive, a folder or a download as one data set file."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
-from core.distillation.data.images import Found
 from core.distillation.data.importing import cifar_binary, image_folder, npz, torchvision_download
 from core.distillation.data.importing.archive import unpack
-from core.distillation.data.importing.file_source import Files, FolderFiles, Progress
+from core.distillation.data.importing.file_source import FileSource, FolderSource, ProgressCallback
+from core.distillation.data.importing.import_result import ImportResult
 from core.job_folder import Imported, JobFolder
-from core.jobspec.data import Reading
+from core.jobspec.data import ImportOptions
 from core.jobspec.job import ImportDatasetSpec
 
 PACKED_NAME = "dataset.safetensors"
 
 
-def import_dataset(folder: JobFolder, progress: Progress = lambda done, of: None) -> None:
-    """Writes and announces output/dataset.safetensors, and says Imported.
+def import_dataset(
+    folder: JobFolder, progress: ProgressCallback = lambda completed, total: None
+) -> None:
+    """Save output/dataset.safetensors; the job's result is an Imported event.
 
-    Raises Refused with a sentence that names the file, and whatever ``progress`` does; what is unpacked on the way has no name,
-    and is gone with the process.
+    Raises Refused with a sentence that names the file at fault, and whatever ``progress`` raises.
+    Archives are unpacked into a temporary file without a name, which ends with the process.
     """
     spec = folder.read_spec()
     if not isinstance(spec, ImportDatasetSpec):
-        raise TypeError(f"{spec.kind} is not an import of a data set.")
+        raise TypeError(f"import_dataset runs import_dataset jobs; this is a {spec.kind} job.")
     target = folder.output / PACKED_NAME
     if spec.download is not None:
         with TemporaryDirectory(
             dir=folder.path, prefix="staging", ignore_cleanup_errors=True
-        ) as scratch:
-            found = torchvision_download.read(spec.download, Path(scratch), spec, target, progress)
+        ) as staging:
+            result = torchvision_download.import_download(
+                spec.download, Path(staging), spec, target, progress
+            )
     elif folder.upload.is_dir():
-        found = _read(FolderFiles(folder.upload.resolve(), progress), spec, target, progress)
+        files = FolderSource(folder.upload.resolve(), progress)
+        result = _import_files(files, spec, target, progress)
     else:
-        found = _read_archive(folder, spec, target, progress)
+        result = _import_archive(folder, spec, target, progress)
     folder.emit_file_ready(PACKED_NAME, kind="dataset", progress=progress)
-    folder.emit(Imported(dataset=found.description, report=_report(found)))
+    folder.emit(Imported(dataset=result.description, report=_import_report(result)))
 
 
-def _read_archive(folder: JobFolder, wanted: Reading, target: Path, progress: Progress) -> Found:
+def _import_archive(
+    folder: JobFolder, options: ImportOptions, target: Path, progress: ProgressCallback
+) -> ImportResult:
     with folder.upload.open("rb") as file:
-        arrays = npz.find(file)
+        arrays = npz.find_arrays(file)
         if arrays is not None:
-            return npz.read(arrays, wanted, target, progress)
+            return npz.import_npz(arrays, options, target, progress)
     with TemporaryFile(dir=folder.path) as staging:
-        return _read(unpack(folder.upload, staging, progress), wanted, target, progress)
+        files = unpack(folder.upload, staging, progress)
+        return _import_files(files, options, target, progress)
 
 
-def _read(files: Files, wanted: Reading, target: Path, progress: Progress) -> Found:
-    batches = cifar_binary.find(files)
+def _import_files(
+    files: FileSource, options: ImportOptions, target: Path, progress: ProgressCallback
+) -> ImportResult:
+    batches = cifar_binary.find_batches(files)
     if batches is None:
-        return image_folder.read(files, wanted, target, progress)
-    return cifar_binary.read(files, *batches, wanted, target)
+        return image_folder.import_image_folder(files, options, target, progress)
+    return cifar_binary.import_cifar(files, *batches, options, target)
 
 
-def _report(found: Found) -> dict[str, Any]:
-    names = found.description.class_names
-    parts = {"train": found.train_K, "test": found.test_K}
+def _import_report(result: ImportResult) -> dict[str, Any]:
+    """Return the layout that was recognized, ignored files, and images per class, as JSON."""
+    names = result.description.class_names
+    images_per_class = {"train": result.train_K, "test": result.test_K}
     return {
-        "layout": found.layout,
-        "ignored_files": found.ignored_files,
+        "layout": result.layout,
+        "ignored_files": result.ignored_files,
         "images": {
             part: dict(zip(names, images_K.tolist(), strict=True))
-            for part, images_K in parts.items()
+            for part, images_K in images_per_class.items()
         },
     }

@@ -1,4 +1,4 @@
-"""How far an import is, and where it ends early: on request, or because it takes too long."""
+"""Progress of an import, and its early end: on request, or after too long a time."""
 
 import time
 from collections.abc import Callable
@@ -10,28 +10,31 @@ REPORT_SECONDS = 1.0
 
 
 class ImportStopped(Exception):
-    """Raised out of an import that was asked to stop."""
+    """Raised by ImportProgress in an import that was asked to stop."""
 
 
 class ImportProgress:
-    """Called with so much of so much, in any unit, as often as one likes; once a second it says so and looks around.
+    """A callback that an import calls with completed and total work, in any unit and at any rate.
 
-    Raises Stopped on request, JobFailed (timeout) after ``seconds``.
+    About once a second it emits a progress event, and raises ImportStopped if the job was asked to
+    stop, or JobFailed (timeout) after ``seconds``.
     """
 
     def __init__(self, folder: JobFolder, stop: Callable[[], bool], seconds: float) -> None:
-        self.folder, self.stop, self.seconds = folder, stop, seconds
-        self.began = self._looked = time.monotonic()
+        self.folder = folder
+        self.stop = stop
+        self.seconds = seconds
+        self.started_at = time.monotonic()
+        self.reported_at = self.started_at
 
-    def __call__(self, step: int, of: int) -> None:
+    def __call__(self, completed: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._looked < REPORT_SECONDS:
+        if now - self.reported_at < REPORT_SECONDS:
             return
-        self._looked = now
+        self.reported_at = now
         if self.stop():
             raise ImportStopped
-        if now - self.began > self.seconds:
-            raise JobFailed(
-                "timeout", "timeout", f"The import was not done after {self.seconds:g} seconds."
-            )
-        self.folder.emit(Progress(phase="preparing", step=step, of=of))
+        if now - self.started_at > self.seconds:
+            message = f"The import was not finished after {self.seconds:g} seconds."
+            raise JobFailed("timeout", "timeout", message)
+        self.folder.emit(Progress(phase="preparing", step=completed, of=total))

@@ -1,4 +1,4 @@
-"""The body of an import job: an uploaded checkpoint becomes weights of one of our networks, or is refused with a reason."""
+"""The job that imports an uploaded checkpoint as the weights of one of our networks."""
 
 from collections.abc import Callable
 
@@ -12,20 +12,21 @@ STAGES = 3
 
 
 def import_model(
-    folder: JobFolder, progress: Callable[[int, int], None] = lambda done, of: None
+    folder: JobFolder, progress: Callable[[int, int], None] = lambda completed, total: None
 ) -> None:
-    """Open ``folder.upload`` as the network that the spec describes; publish output/model.safetensors, then say Imported.
+    """Read ``folder.upload`` as the network of the spec, and save output/model.safetensors.
 
-    Raises Refused where the upload cannot be used, with the codes of ``importers.load``; and whatever ``progress`` does.
+    The job's result is an Imported event. Raises Refused, with the codes of ``importers.load``, if
+    the upload cannot be used, and whatever ``progress`` raises.
     """
     spec = folder.read_spec()
     if not isinstance(spec, ImportModelSpec):
-        raise TypeError(f"import_model carries out import_model jobs; this is a {spec.kind} job.")
+        raise TypeError(f"import_model runs import_model jobs; this is a {spec.kind} job.")
     network = from_description(spec.description)
     progress(1, STAGES)
     report = load(network, folder.upload)
     progress(2, STAGES)
-    description = {"description": spec.description.model_dump_json()}
-    folder.save_file("model.safetensors", serialize_weights(network, description), "model")
+    metadata = {"description": spec.description.model_dump_json()}
+    folder.save_file("model.safetensors", serialize_weights(network, metadata), "model")
     parameters = sum(parameter.numel() for parameter in network.parameters())
     folder.emit(Imported(model=spec.description, parameters=parameters, report=report.to_dict()))

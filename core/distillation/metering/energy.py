@@ -1,4 +1,7 @@
-"""How much energy a job takes, where the machine counts it: NVML on NVIDIA GPUs, RAPL on processors. In joules."""
+"""The energy that a job uses, in joules, where the machine counts it.
+
+NVML counts it for NVIDIA GPUs, RAPL for processors.
+"""
 
 import ctypes
 import time
@@ -9,78 +12,86 @@ from pathlib import Path
 import torch
 
 SAMPLE_SECONDS = 5.0
-"""RAPL's counters begin again at 0 after some minutes: they have to be looked at more often than that."""
+"""RAPL's counters wrap around after some minutes: they must be sampled more often than that."""
 POWERCAP = Path("/sys/class/powercap")
 NVML = "libnvidia-ml.so.1"
 
 
 @dataclass(frozen=True)
 class Counter:
-    """``read`` gives the joules since some moment in the past; ``range`` is where it begins again at 0, if it does."""
+    """An energy counter. ``read`` returns the joules since some moment in the past."""
 
     read: Callable[[], float]
     wraps_at: float | None = None
+    """Joules at which the counter starts again from 0; None if it never does."""
 
     def difference(self, earlier: float, later: float) -> float:
-        return (
-            later - earlier
-            if later >= earlier or self.wraps_at is None
-            else later - earlier + self.wraps_at
-        )
+        """Return the joules between two readings, between which it wrapped around at most once."""
+        if later >= earlier or self.wraps_at is None:
+            return later - earlier
+        return later - earlier + self.wraps_at
 
 
 class Meter:
-    """Adds up what its counters count. Whatever else uses the same GPU or processor is counted, too.
+    """The sum of several counters.
 
-    ``source`` names the counters; None where there are none.
+    Whatever else uses the same GPU or processor is counted too. ``source`` names the counters; it
+    is None where there are none.
     """
 
     def __init__(self, counters: list[Counter], source: str | None) -> None:
-        self.counters, self.source = counters, source if counters else None
-        self.last = [counter.read() for counter in counters]
-        self.last_sample = time.monotonic()
-        self.sum: float | None = 0.0 if counters else None
+        self.counters = counters
+        self.source = source if counters else None
+        self.readings = [counter.read() for counter in counters]
+        self.sampled_at = time.monotonic()
+        self.joules: float | None = 0.0 if counters else None
 
     def sample(self) -> None:
-        """Add what was counted since the last look. A counter that cannot be read any more makes the sum unknown for good."""
-        if self.sum is None:
+        """Add the energy since the last sample. If a counter fails, the sum stays unknown."""
+        if self.joules is None:
             return
-        self.last_sample = time.monotonic()
+        self.sampled_at = time.monotonic()
         try:
-            now = [counter.read() for counter in self.counters]
+            readings = [counter.read() for counter in self.counters]
         except (OSError, ValueError):
-            self.sum = self.source = None
+            self.joules = None
+            self.source = None
             return
-        self.sum += sum(
-            it.difference(earlier, later)
-            for it, earlier, later in zip(self.counters, self.last, now, strict=True)
+        self.joules += sum(
+            counter.difference(earlier, later)
+            for counter, earlier, later in zip(self.counters, self.readings, readings, strict=True)
         )
-        self.last = now
+        self.readings = readings
 
     def sample_if_due(self) -> None:
-        if time.monotonic() - self.last_sample >= SAMPLE_SECONDS:
+        if time.monotonic() - self.sampled_at >= SAMPLE_SECONDS:
             self.sample()
 
     def read_and_reset(self) -> float | None:
-        """Joules since the last call, or since the beginning; None where they are not known."""
+        """Return the joules since the last call, or since the start; None if they are unknown."""
         self.sample()
-        taken, self.sum = self.sum, None if self.sum is None else 0.0
-        return taken
+        joules = self.joules
+        if joules is not None:
+            self.joules = 0.0
+        return joules
 
 
 def make_meter(device: torch.device) -> Meter:
-    """Of the processors, and of the device where it is an NVIDIA GPU; each where it can be read."""
-    parts = [_of_gpu(device)] if device.type == "cuda" else []
-    parts.append(_of_processors())
-    found = [(counters, source) for counters, source in parts if counters]
+    """Return a meter of the processors and, where ``device`` is an NVIDIA GPU, of the GPU.
+
+    Whatever cannot be read is left out.
+    """
+    parts = [_gpu_counters(device)] if device.type == "cuda" else []
+    parts.append(_processor_counters())
+    readable = [(counters, source) for counters, source in parts if counters]
     return Meter(
-        [counter for counters, _ in found for counter in counters],
-        " and ".join(source for _, source in found),
+        [counter for counters, _ in readable for counter in counters],
+        " and ".join(source for _, source in readable),
     )
 
 
-def _of_gpu(device: torch.device) -> tuple[list[Counter], str]:
-    # An index would not mean here what it means where CUDA_VISIBLE_DEVICES hides some.
+def _gpu_counters(device: torch.device) -> tuple[list[Counter], str]:
+    # NVML's index of a GPU differs from torch's where CUDA_VISIBLE_DEVICES hides some GPUs.
     uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
     try:
         return [gpu_counter(ctypes.CDLL(NVML), uuid)], "the GPU (NVML)"
@@ -89,7 +100,10 @@ def _of_gpu(device: torch.device) -> tuple[list[Counter], str]:
 
 
 def gpu_counter(nvml: ctypes.CDLL, uuid: str) -> Counter:
-    """Raises OSError where NVML does not know the GPU or its energy, AttributeError where it is too old to be asked."""
+    """Return the energy counter of a GPU.
+
+    Raises OSError if NVML does not know the GPU or its energy, AttributeError if NVML is too old.
+    """
     _check(nvml.nvmlInit_v2())
     handle = ctypes.c_void_p()
     _check(nvml.nvmlDeviceGetHandleByUUID(uuid.encode(), ctypes.byref(handle)))
@@ -99,28 +113,32 @@ def gpu_counter(nvml: ctypes.CDLL, uuid: str) -> Counter:
         _check(nvml.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules)))
         return millijoules.value / 1000
 
-    read()
+    read()  # raises OSError if the GPU does not count its energy
     return Counter(read)
 
 
 def _check(status: int) -> None:
     if status != 0:
-        raise OSError(f"NVML answers {status}")
+        raise OSError(f"NVML returned status {status}")
 
 
-def _of_processors() -> tuple[list[Counter], str]:
-    """The packages; their parts, such as intel-rapl:0:0, are counted in them already."""
+def _processor_counters() -> tuple[list[Counter], str]:
+    """Return one counter per processor package.
+
+    Zones within a package, such as intel-rapl:0:0, are part of its count.
+    """
     packages = [zone for zone in sorted(POWERCAP.glob("intel-rapl:*")) if zone.name.count(":") == 1]
     try:
-        found = [_zone(zone) for zone in packages]
+        counters = [_rapl_counter(zone) for zone in packages]
     except (OSError, ValueError):
         return [], ""
-    return found, f"{len(found)} processor package{'s' if len(found) > 1 else ''} (RAPL)"
+    plural = "s" if len(counters) > 1 else ""
+    return counters, f"{len(counters)} processor package{plural} (RAPL)"
 
 
-def _zone(zone: Path) -> Counter:
+def _rapl_counter(zone: Path) -> Counter:
     def read() -> float:
         return int((zone / "energy_uj").read_text()) / 1e6
 
-    read()
+    read()  # raises OSError if the counter may not be read
     return Counter(read, int((zone / "max_energy_range_uj").read_text()) / 1e6)

@@ -1,4 +1,4 @@
-"""Time and energy that a job takes, by phase, and whether its next checkpoint is due."""
+"""Time and energy that a job uses, by phase, and the interval between its checkpoints."""
 
 import time
 
@@ -7,22 +7,29 @@ from core.distillation.run_state import RunState
 
 
 class Stopwatch:
+    """Records into a RunState what a phase has used, and tells when a checkpoint is due."""
+
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
-        self.counted = self.saved = time.monotonic()
+        self.recorded_at = time.monotonic()
+        self.checkpoint_at = self.recorded_at
 
     def record_phase(self, state: RunState, phase: str) -> None:
-        """Add what has passed since the last count to the phase's seconds, and what was taken to its joules."""
+        """Add the seconds and joules since the last call to those of ``phase``."""
         now = time.monotonic()
-        state.seconds[phase] = state.seconds.get(phase, 0.0) + now - self.counted
-        self.counted = now
-        before, taken = state.joules.get(phase, 0.0), self.meter.read_and_reset()
-        state.joules[phase] = None if before is None or taken is None else before + taken
+        state.seconds[phase] = state.seconds.get(phase, 0.0) + now - self.recorded_at
+        self.recorded_at = now
+        earlier = state.joules.get(phase, 0.0)
+        joules = self.meter.read_and_reset()
+        state.joules[phase] = None if earlier is None or joules is None else earlier + joules
 
-    def checkpoint_due(self, every_seconds: float) -> bool:
-        """Asked after every step: often enough to look at the energy counters, too."""
+    def checkpoint_due(self, interval_seconds: float) -> bool:
+        """Tell whether a checkpoint is due. Callers ask after every step.
+
+        That is often enough to sample the energy counters, too.
+        """
         self.meter.sample_if_due()
-        return time.monotonic() - self.saved >= every_seconds
+        return time.monotonic() - self.checkpoint_at >= interval_seconds
 
     def restart_checkpoint_interval(self) -> None:
-        self.saved = time.monotonic()
+        self.checkpoint_at = time.monotonic()

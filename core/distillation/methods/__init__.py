@@ -1,4 +1,4 @@
-"""The methods' table of contents: one method a file."""
+"""The table of contents of the methods: one file each."""
 
 from typing import Any
 
@@ -28,9 +28,19 @@ from core.distillation.models.network import Classifier
 from core.jobspec.resolved import ResolvedMethodSettings
 from core.jobspec.training.methods import IgdmSettings
 
-__all__ = ["METHODS", "Batch", "Method", "MethodLoss", "LossTerm", "TrainingPosition", "build"]
+__all__ = [
+    "DISTILLATION_METHODS",
+    "METHODS",
+    "TRAINING_METHODS",
+    "Batch",
+    "LossTerm",
+    "Method",
+    "MethodLoss",
+    "TrainingPosition",
+    "build",
+]
 
-METHODS: dict[str, Any] = {
+DISTILLATION_METHODS: dict[str, type[DistillationMethod]] = {
     "starship": Starship,
     "arkd": Arkd,
     "ard": Ard,
@@ -38,12 +48,17 @@ METHODS: dict[str, Any] = {
     "rslad": Rslad,
     "akd": Akd,
     "adaad": AdaAd,
+}
+"""Methods that train a student with a teacher."""
+TRAINING_METHODS: dict[str, type[Method[Any]]] = {
     "trades": Trades,
     "pgd_at": PgdAt,
     "score": Score,
     "n_fgsm": NFgsmAt,
     "at_prm": AtPrm,
 }
+"""Methods that train a network without a teacher."""
+METHODS: dict[str, type[Method[Any]]] = {**DISTILLATION_METHODS, **TRAINING_METHODS}
 
 
 def build(
@@ -52,15 +67,12 @@ def build(
     teacher: Classifier | None,
     precision: Precision = "fp32",
     igdm: IgdmSettings | None = None,
-) -> Method:
-    """The method of a spec at work on one student; ``teacher`` is None for methods that need none."""
-    make = METHODS[settings.name]
-    method: Method = (
-        make(settings, student, precision)
-        if teacher is None
-        else make(settings, student, teacher, precision)
-    )
-    if igdm is None:
-        return method
-    assert isinstance(method, DistillationMethod)
-    return Igdm(igdm, method)
+) -> Method[Any]:
+    """Return the method of a spec, applied to one student.
+
+    ``teacher`` is None for TRAINING_METHODS; ``igdm`` adds its term to a distillation method.
+    """
+    if teacher is None:
+        return TRAINING_METHODS[settings.name](settings, student, precision)
+    method = DISTILLATION_METHODS[settings.name](settings, student, teacher, precision)
+    return method if igdm is None else Igdm(igdm, method)

@@ -1,29 +1,28 @@
-"""AKD: adversarial training on labels mixed with a teacher's predictions (Maroto, Ortiz-Jimenez and Frossard, 2022)."""
+"""AKD: adversarial training on labels mixed with a teacher's predictions.
+
+Maroto, Ortiz-Jimenez and Frossard, 2022. B batch size, K classes.
+"""
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from core.distillation.adversaries import Objective
-from core.distillation.methods.method import Batch, DistillationMethod, LossTerm, MethodLoss
-from core.jobspec.training.methods import AkdSettings as Settings
+from core.distillation.methods.method import DistillationMethod, LossTerm, MethodLoss, TeacherBatch
+from core.jobspec.training.methods import AkdSettings
 
 
 class Akd(DistillationMethod):
-    settings: Settings
+    settings: AkdSettings
 
-    def inner(self, batch: Batch) -> Objective:
+    def inner(self, batch: TeacherBatch) -> Objective:
         """CE(s(x^), y)."""
         return self.cross_entropy_to_labels(batch)
 
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
+    def outer(self, batch: TeacherBatch, adversarial_BCHW: Tensor) -> MethodLoss:
         """CE of s(x^) against alpha p_t(x^) + (1 - alpha) y."""
+        alpha = self.settings.alpha
         teacher_BK = self.teacher_output(adversarial_BCHW).probabilities_BK
         label_BK = one_hot(batch.labels_B, teacher_BK.shape[1]).to(teacher_BK.dtype)
-        target_BK = self.settings.alpha * teacher_BK + (1 - self.settings.alpha) * label_BK
-        return MethodLoss(
-            {
-                "cross_entropy": LossTerm(
-                    1.0, cross_entropy(self.student_output(adversarial_BCHW).logits_BK, target_BK)
-                )
-            }
-        )
+        target_BK = alpha * teacher_BK + (1 - alpha) * label_BK
+        student_BK = self.student_output(adversarial_BCHW).logits_BK
+        return MethodLoss({"cross_entropy": LossTerm(1.0, cross_entropy(student_BK, target_BK))})

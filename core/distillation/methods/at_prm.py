@@ -1,6 +1,6 @@
-"""AT-PRM: adversarial training of vision transformers with perturbation random masking (Mo et al., NeurIPS 2022).
+"""AT-PRM: adversarial training of vision transformers with perturbation random masking.
 
-B batch, C H W image, K classes.
+Mo et al., NeurIPS 2022. B batch size, C H W image, h w rows and columns of patches, K classes.
 """
 
 from collections.abc import Callable
@@ -13,104 +13,126 @@ from torch.nn.functional import cross_entropy, interpolate, one_hot
 
 from core.distillation.adversaries import Objective
 from core.distillation.forward import Precision
-from core.distillation.methods.method import Batch, LossTerm, Method, MethodLoss, TrainingPosition
+from core.distillation.methods.method import (
+    FIRST_STEP,
+    Batch,
+    LossTerm,
+    Method,
+    MethodLoss,
+    TrainingPosition,
+)
 from core.distillation.models.network import Classifier
-from core.jobspec.training.methods import AtPrmSettings as Settings
+from core.jobspec.training.methods import AtPrmSettings
+
+Mix = Callable[[Tensor, float], tuple[Tensor, float]]
 
 
 @dataclass(frozen=True)
 class MixedBatch(Batch):
-    """Images mixed with those of the batch in reverse order."""
+    """Images mixed with those of the batch in reverse order, or as they were."""
 
-    share: float = 1.0
-    """What is left of each image and its label; the rest is the other's."""
+    ratio: float
+    """Weight of each image and its label, in [0, 1]; the image that it is mixed with has the rest.
+    1 where nothing was mixed."""
 
 
-class AtPrm(Method):
-    settings: Settings
+class AtPrm(Method[MixedBatch]):
+    settings: AtPrmSettings
 
     def __init__(
-        self, settings: Settings, student: Classifier, precision: Precision = "fp32"
+        self, settings: AtPrmSettings, student: Classifier, precision: Precision = "fp32"
     ) -> None:
-        """Raises ValueError for a student that does not look at patches."""
+        """Raise ValueError for a student that does not divide images into patches."""
         super().__init__(settings, student, precision)
         if student.patch_size is None:
             raise ValueError(
-                f"AT-PRM masks the patches of a vision transformer; {type(student).__name__} has none."
+                "AT-PRM masks the patches of a vision transformer; "
+                f"{type(student).__name__} has none."
             )
         self.patch_size = student.patch_size
 
-    def prepare_batch(self, images_BCHW: Tensor, labels_B: Tensor, when: TrainingPosition | None = None) -> Batch:
-        """Mixes the images of the batch with those of its reverse, and so their labels."""
-        when = when or TrainingPosition()
-        batch = MixedBatch(images_BCHW, labels_B, position=when)
-        mixes: list[Callable[[Tensor, float], tuple[Tensor, float]]] = []
-        mixes += [mixup] if self.settings.mixup > 0 else []
-        mixes += [cutmix] if self.settings.cutmix > 0 else []
+    def prepare_batch(
+        self, images_BCHW: Tensor, labels_B: Tensor, position: TrainingPosition = FIRST_STEP
+    ) -> MixedBatch:
+        """Mix the images, and so the labels, with those of the batch in reverse order."""
+        mixes: list[tuple[Mix, float]] = []
+        if self.settings.mixup > 0:
+            mixes.append((mixup, self.settings.mixup))
+        if self.settings.cutmix > 0:
+            mixes.append((cutmix, self.settings.cutmix))
         if not mixes:
-            return batch
-        mix = mixes[int(torch.randint(len(mixes), ()))]
-        parameter = self.settings.mixup if mix is mixup else self.settings.cutmix
-        images_BCHW, share = mix(images_BCHW, float(Beta(parameter, parameter).sample()))
-        return MixedBatch(images_BCHW, labels_B, position=when, share=share)
+            return MixedBatch(images_BCHW, labels_B, position, ratio=1.0)
+        mix, concentration = mixes[int(torch.randint(len(mixes), ()))]
+        ratio = float(Beta(concentration, concentration).sample())
+        mixed_BCHW, ratio = mix(images_BCHW, ratio)
+        return MixedBatch(mixed_BCHW, labels_B, position, ratio)
 
-    def inner(self, batch: Batch) -> Objective:
+    def inner(self, batch: MixedBatch) -> Objective:
         """CE(s(x + M (x^ - x)), y), the mask M drawn anew in every step of the attack."""
-        return lambda adversarial: self.loss(batch, self.masked(batch, adversarial))
-
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
-        """The same at the attack's end, averaged."""
-        value = self.loss(batch, self.masked(batch, adversarial_BCHW)).mean()
-        return MethodLoss(
-            {"cross_entropy": LossTerm(1.0, value)}, {"masked": torch.tensor(self.rate(batch.position))}
+        return lambda adversarial_BCHW: self.mixed_cross_entropy(
+            batch, self.mask_perturbation(batch, adversarial_BCHW)
         )
 
-    def loss(self, batch: Batch, images_BCHW: Tensor) -> Tensor:
-        """Cross entropy against the mixed and smoothed labels, per example, [B]."""
+    def outer(self, batch: MixedBatch, adversarial_BCHW: Tensor) -> MethodLoss:
+        """CE(s(x + M (x^ - x)), y), averaged over the batch, with one more mask M."""
+        masked_BCHW = self.mask_perturbation(batch, adversarial_BCHW)
+        loss_B = self.mixed_cross_entropy(batch, masked_BCHW)
+        return MethodLoss(
+            {"cross_entropy": LossTerm(1.0, loss_B.mean())},
+            {"masked": torch.tensor(self.masking_rate(batch.position))},
+        )
+
+    def mixed_cross_entropy(self, batch: MixedBatch, images_BCHW: Tensor) -> Tensor:
+        """Return the cross entropy against the mixed and smoothed labels, per example [B]."""
         logits_BK = self.student_output(images_BCHW).logits_BK
         label_BK = one_hot(batch.labels_B, logits_BK.shape[1]).to(logits_BK.dtype)
-        share = batch.share if isinstance(batch, MixedBatch) else 1.0
-        mixed_BK = share * label_BK + (1 - share) * label_BK.flip(0)
+        mixed_BK = batch.ratio * label_BK + (1 - batch.ratio) * label_BK.flip(0)
         return cross_entropy(
             logits_BK, mixed_BK, reduction="none", label_smoothing=self.settings.label_smoothing
         )
 
-    def masked(self, batch: Batch, adversarial_BCHW: Tensor) -> Tensor:
-        """The adversarial images with the perturbation of random patches zeroed."""
-        rate = self.rate(batch.position)
+    def mask_perturbation(self, batch: MixedBatch, adversarial_BCHW: Tensor) -> Tensor:
+        """Return the adversarial images without the perturbation of randomly drawn patches."""
+        rate = self.masking_rate(batch.position)
         if rate == 0:
             return adversarial_BCHW
-        images_BCHW, patch = batch.images_BCHW, self.patch_size
-        rows, columns = images_BCHW.shape[2] // patch, images_BCHW.shape[3] // patch
-        kept = torch.rand(len(images_BCHW), 1, rows, columns, device=images_BCHW.device) >= rate
-        return images_BCHW + interpolate(kept.to(images_BCHW.dtype), scale_factor=patch) * (
-            adversarial_BCHW - images_BCHW
+        images_BCHW = batch.images_BCHW
+        rows = images_BCHW.shape[2] // self.patch_size
+        columns = images_BCHW.shape[3] // self.patch_size
+        visible_B1hw = (
+            torch.rand(len(images_BCHW), 1, rows, columns, device=images_BCHW.device) >= rate
         )
+        mask_B1HW = interpolate(visible_B1hw.to(images_BCHW.dtype), scale_factor=self.patch_size)
+        return images_BCHW + mask_B1HW * (adversarial_BCHW - images_BCHW)
 
-    def rate(self, when: TrainingPosition) -> float:
-        """Share of the patches that are masked: falls linearly to 0 over ``ramp_epochs``."""
+    def masking_rate(self, position: TrainingPosition) -> float:
+        """Return the share of masked patches: it falls linearly to 0 over ``ramp_epochs``."""
         if self.settings.ramp_epochs == 0:
             return 0.0
-        return self.settings.masked * max(
-            0.0, 1 - when.step / (self.settings.ramp_epochs * when.steps_per_epoch)
-        )
+        ramp_steps = self.settings.ramp_epochs * position.steps_per_epoch
+        return self.settings.masked * max(0.0, 1 - position.step / ramp_steps)
 
 
-def mixup(images_BCHW: Tensor, share: float) -> tuple[Tensor, float]:
-    """share x + (1 - share) x' (Zhang et al., ICLR 2018)."""
-    return share * images_BCHW + (1 - share) * images_BCHW.flip(0), share
+def mixup(images_BCHW: Tensor, ratio: float) -> tuple[Tensor, float]:
+    """Return ratio x + (1 - ratio) x', and ``ratio`` (Zhang et al., ICLR 2018)."""
+    return ratio * images_BCHW + (1 - ratio) * images_BCHW.flip(0), ratio
 
 
-def cutmix(images_BCHW: Tensor, share: float) -> tuple[Tensor, float]:
-    """A rectangle of (1 - share) of the area, cut off at the border, comes from the other image (Yun et al., ICCV 2019).
+def cutmix(images_BCHW: Tensor, ratio: float) -> tuple[Tensor, float]:
+    """Paste a rectangle of (1 - ratio) of the area from the other image (Yun et al., ICCV 2019).
 
-    The share that is given back is what the border left.
+    The rectangle is cut off at the border of the image, so the share of the area that remains of
+    each image, which is returned with the images, may be larger than ``ratio``.
     """
     _, _, height, width = images_BCHW.shape
-    cut = (1 - share) ** 0.5 / 2
-    middle, centre = int(torch.randint(height, ())), int(torch.randint(width, ()))
-    top, bottom = max(0, middle - round(cut * height)), min(height, middle + round(cut * height))
-    left, right = max(0, centre - round(cut * width)), min(width, centre + round(cut * width))
+    half_side = (1 - ratio) ** 0.5 / 2
+    center_row = int(torch.randint(height, ()))
+    center_column = int(torch.randint(width, ()))
+    half_rows = round(half_side * height)
+    half_columns = round(half_side * width)
+    rows = slice(max(0, center_row - half_rows), min(height, center_row + half_rows))
+    columns = slice(max(0, center_column - half_columns), min(width, center_column + half_columns))
     mixed_BCHW = images_BCHW.clone()
-    mixed_BCHW[:, :, top:bottom, left:right] = images_BCHW.flip(0)[:, :, top:bottom, left:right]
-    return mixed_BCHW, 1 - (bottom - top) * (right - left) / (height * width)
+    mixed_BCHW[:, :, rows, columns] = images_BCHW.flip(0)[:, :, rows, columns]
+    area = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return mixed_BCHW, 1 - area / (height * width)

@@ -1,7 +1,13 @@
-"""What a method is: what the adversary climbs, and what the student descends."""
+"""A method: the objective that the adversary climbs, and the loss that the student descends.
+
+In the min-max problem of adversarial training, ``inner`` is the maximization over images and
+``outer`` the minimization over the student's weights.
+B batch size, C H W channels, height and width of an image, D features, K classes.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,32 +22,49 @@ from core.jobspec.base import Spec
 
 @dataclass(frozen=True)
 class TrainingPosition:
-    """Where in the training a batch is: for methods that change with time."""
+    """Where in the training a batch is, for methods that change over time."""
 
     step: int = 0
-    """Of all, from 0."""
+    """Index of the step within the whole training, from 0."""
     steps_per_epoch: int = 1
     epochs: int = 1
 
     @property
     def epoch(self) -> int:
-        """From 0."""
+        """Index of the epoch, from 0."""
         return self.step // self.steps_per_epoch
+
+
+FIRST_STEP = TrainingPosition()
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean images [B, C, H, W] in [0, 1], their labels [B], and what the teacher says of them, asked once a batch."""
+    """Clean images [B, C, H, W] in [0, 1] and their labels [B]."""
 
     images_BCHW: Tensor
     labels_B: Tensor
-    teacher: NetworkOutput | None = None
-    position: TrainingPosition = field(default_factory=TrainingPosition)
+    position: TrainingPosition
+
+
+@dataclass(frozen=True)
+class TeacherBatch(Batch):
+    """A batch with the teacher's output for the clean images, computed once and used all step."""
+
+    teacher: NetworkOutput
+
+
+@dataclass(frozen=True)
+class OutputPair:
+    """One network's outputs for the clean and for the adversarial images of a batch."""
+
+    clean: NetworkOutput
+    adversarial: NetworkOutput
 
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One term of the loss: a scalar, and the weight it has in the sum."""
+    """One term of the loss: a scalar, and its weight in the sum."""
 
     weight: float
     value: Tensor
@@ -49,56 +72,83 @@ class LossTerm:
 
 @dataclass(frozen=True)
 class MethodLoss:
-    """The loss by its terms, and figures worth watching that are no part of it."""
+    """The loss by its terms, and scalar metrics that are logged but are no part of it."""
 
     terms: dict[str, LossTerm]
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def total(self) -> Tensor:
+        """The weighted sum of the terms, scalar."""
         return torch.stack([term.weight * term.value for term in self.terms.values()]).sum()
 
 
-class Method(ABC):
-    """One method, with its settings, at work on one student. ``heads`` holds whatever it trains beside the student."""
+BatchT = TypeVar("BatchT", bound=Batch)
+
+
+class Method(ABC, Generic[BatchT]):
+    """A method with its settings, applied to one student."""
 
     settings: Spec
+    heads: nn.ModuleDict
+    """Modules that are trained beside the student; empty for most methods."""
 
     def __init__(self, settings: Spec, student: Classifier, precision: Precision = "fp32") -> None:
-        self.settings, self.student = settings, student
+        self.settings = settings
+        self.student = student
         self.heads = nn.ModuleDict()
         self.precision = precision
 
     @property
     def networks(self) -> list[Classifier]:
-        """Whatever it asks in a step."""
+        """Every network that a training step runs."""
         return [self.student]
 
-    def prepare_batch(self, images_BCHW: Tensor, labels_B: Tensor, when: TrainingPosition | None = None) -> Batch:
-        """Whatever is constant over the batch's whole step. A method may change the images: the adversary gets the batch's."""
-        return Batch(images_BCHW, labels_B, position=when or TrainingPosition())
+    @abstractmethod
+    def prepare_batch(
+        self, images_BCHW: Tensor, labels_B: Tensor, position: TrainingPosition = FIRST_STEP
+    ) -> BatchT:
+        """Compute what stays constant during the batch's step.
+
+        A method may change the images: the adversary starts from those of the returned batch.
+        """
 
     @abstractmethod
-    def inner(self, batch: Batch) -> Objective:
-        """What the adversary climbs, per example. Called with the student in the mode of the attack."""
+    def inner(self, batch: BatchT) -> Objective:
+        """Return the objective that the adversary climbs, per example [B].
+
+        The caller puts the student into the mode that it has during the attack.
+        """
 
     @abstractmethod
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
-        """What the student descends. Called with the student in train mode."""
+    def outer(self, batch: BatchT, adversarial_BCHW: Tensor) -> MethodLoss:
+        """Return the loss that the student descends.
+
+        The caller puts the student into train mode.
+        """
 
     def student_output(self, images_BCHW: Tensor) -> NetworkOutput:
-        """The student's view."""
+        """Run the student, with gradients."""
         return forward(self.student, images_BCHW, self.precision)
 
     def cross_entropy_to_labels(self, batch: Batch) -> Objective:
         """CE(s(x^), y)."""
-        return lambda adversarial: cross_entropy(
-            self.student_output(adversarial).logits_BK, batch.labels_B, reduction="none"
+        return lambda adversarial_BCHW: cross_entropy(
+            self.student_output(adversarial_BCHW).logits_BK, batch.labels_B, reduction="none"
         )
 
 
-class DistillationMethod(Method):
-    """A method with a frozen teacher, in eval mode throughout."""
+class TrainingMethod(Method[Batch]):
+    """A method without a teacher, on images as they come."""
+
+    def prepare_batch(
+        self, images_BCHW: Tensor, labels_B: Tensor, position: TrainingPosition = FIRST_STEP
+    ) -> Batch:
+        return Batch(images_BCHW, labels_B, position)
+
+
+class DistillationMethod(Method[TeacherBatch]):
+    """A method with a frozen teacher, which stays in eval mode."""
 
     def __init__(
         self,
@@ -114,23 +164,27 @@ class DistillationMethod(Method):
     def networks(self) -> list[Classifier]:
         return [self.student, self.teacher]
 
-    def prepare_batch(self, images_BCHW: Tensor, labels_B: Tensor, when: TrainingPosition | None = None) -> Batch:
-        return Batch(images_BCHW, labels_B, self.teacher_output(images_BCHW), when or TrainingPosition())
+    def prepare_batch(
+        self, images_BCHW: Tensor, labels_B: Tensor, position: TrainingPosition = FIRST_STEP
+    ) -> TeacherBatch:
+        return TeacherBatch(images_BCHW, labels_B, position, self.teacher_output(images_BCHW))
 
     def teacher_output(self, images_BCHW: Tensor) -> NetworkOutput:
-        """The teacher's view, a constant."""
+        """Run the teacher, without gradients: its output is a constant target."""
         with torch.no_grad():
             return forward(self.teacher, images_BCHW, self.precision)
 
-    def kl_to_clean_teacher(self, batch: Batch) -> Objective:
+    def kl_to_clean_teacher(self, batch: TeacherBatch) -> Objective:
         """KL(p_t(x) || p_s(x^)), the teacher's clean prediction a constant."""
-        assert batch.teacher is not None
         target_BK = batch.teacher.logits_BK
-        return lambda adversarial: kl(target_BK, self.student_output(adversarial).logits_BK)
+        return lambda adversarial_BCHW: kl(
+            target_BK, self.student_output(adversarial_BCHW).logits_BK
+        )
 
-    def kl_to_adaptive_teacher(self, batch: Batch) -> Objective:
+    def kl_to_adaptive_teacher(self, batch: TeacherBatch) -> Objective:
         """KL(p_t(x^) || p_s(x^)), climbed through both networks."""
-        return lambda adversarial: kl(
-            forward(self.teacher, adversarial, self.precision).logits_BK,
-            self.student_output(adversarial).logits_BK,
+        # Not teacher_output: the gradient at the images passes through the teacher, too.
+        return lambda adversarial_BCHW: kl(
+            forward(self.teacher, adversarial_BCHW, self.precision).logits_BK,
+            self.student_output(adversarial_BCHW).logits_BK,
         )

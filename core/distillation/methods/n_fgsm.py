@@ -1,7 +1,10 @@
-"""N-FGSM adversarial training (de Jorge et al., NeurIPS 2022): PGD-AT's loss on single-step images."""
+"""N-FGSM adversarial training: PGD-AT's loss on single-step images.
+
+de Jorge et al., NeurIPS 2022.
+"""
 
 from core.distillation.methods.pgd_at import PgdAt
 
 
 class NFgsmAt(PgdAt):
-    """The spec holds it to the N-FGSM adversary."""
+    """PGD-AT; the spec requires the N-FGSM adversary for it."""

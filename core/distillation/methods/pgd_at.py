@@ -1,21 +1,20 @@
-"""PGD adversarial training (Madry et al., ICLR 2018)."""
+"""PGD adversarial training (Madry et al., ICLR 2018). B batch size, K classes."""
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective
-from core.distillation.methods.method import Batch, LossTerm, Method, MethodLoss
-from core.jobspec.training.methods import PgdAtSettings as Settings
+from core.distillation.methods.method import Batch, LossTerm, MethodLoss, TrainingMethod
 
 
-class PgdAt(Method):
-    settings: Settings
-
+class PgdAt(TrainingMethod):
     def inner(self, batch: Batch) -> Objective:
-        """CE(x^, y)."""
+        """CE(s(x^), y)."""
         return self.cross_entropy_to_labels(batch)
 
     def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
-        """CE(x^, y)."""
+        """CE(s(x^), y), averaged over the batch."""
         logits_BK = self.student_output(adversarial_BCHW).logits_BK
-        return MethodLoss({"cross_entropy": LossTerm(1.0, cross_entropy(logits_BK, batch.labels_B))}, {})
+        return MethodLoss(
+            {"cross_entropy": LossTerm(1.0, cross_entropy(logits_BK, batch.labels_B))}
+        )

@@ -1,4 +1,7 @@
-"""STARSHIP's projection heads and the perturbation of the student's, Eq. 7. B batch, D features, P projected features."""
+"""STARSHIP's projection heads, and the perturbation of the student's, Eq. 7.
+
+B batch size, D features of a backbone, P projected features.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cosine_similarity, normalize
 
-from core.jobspec.training.starship import ProjectionHeads
+from core.jobspec.training.starship import ProjectionHeadSettings
 
 
 @dataclass(frozen=True)
@@ -20,17 +23,19 @@ class ProjectedFeatures:
 
     @property
     def joined_B2P(self) -> Tensor:
+        """The two views side by side, as features of one sample."""
         return torch.cat([self.clean_BP, self.adversarial_BP], dim=1)
 
     @property
     def mean_2P(self) -> Tensor:
+        """The mean of the joined features over the batch."""
         return self.joined_B2P.mean(dim=0)
 
 
 class ProjectionHead(nn.Module):
-    """From a backbone's features to ``dimension`` projected ones, of unit length if so set."""
+    """Project a backbone's features to ``dimension`` ones, of unit length if ``normalize``."""
 
-    def __init__(self, features: int, dimension: int, settings: ProjectionHeads) -> None:
+    def __init__(self, features: int, dimension: int, settings: ProjectionHeadSettings) -> None:
         super().__init__()
         self.normalize = settings.normalize
         if settings.kind == "linear":
@@ -50,7 +55,7 @@ class ProjectionHead(nn.Module):
     def project(
         self, clean_BD: Tensor, adversarial_BD: Tensor, weights: dict[str, Tensor] | None = None
     ) -> ProjectedFeatures:
-        """Both views behind this head, with ``weights`` in place of its own where they are given."""
+        """Project both views, with ``weights`` in place of the head's own if they are given."""
         if weights is None:
             return ProjectedFeatures(self(clean_BD), self(adversarial_BD))
         return ProjectedFeatures(
@@ -60,27 +65,35 @@ class ProjectionHead(nn.Module):
 
 
 def squared_cosine_distance(teacher: ProjectedFeatures, student: ProjectedFeatures) -> Tensor:
-    """Eq. 7's first term, scalar: (1 - cosine)^2 of each sample's joined features, averaged over the batch."""
-    return (1 - cosine_similarity(teacher.joined_B2P, student.joined_B2P, dim=1)).square().mean()
+    """Return Eq. 7's first term, (1 - cosine)^2 of each sample's joined features, [B]."""
+    return (1 - cosine_similarity(teacher.joined_B2P, student.joined_B2P, dim=1)).square()
 
 
 def perturb_weights(
-    head: ProjectionHead, objective: Callable[[dict[str, Tensor]], Tensor], settings: ProjectionHeads
+    head: ProjectionHead,
+    objective: Callable[[dict[str, Tensor]], Tensor],
+    settings: ProjectionHeadSettings,
 ) -> dict[str, Tensor]:
-    """The head's weights + the perturbation of Eq. 7: gradient ascent on ``objective(weights)``, a scalar.
+    """Return the head's weights + the perturbation of Eq. 7, by parameter name.
 
-    Per weight tensor ||perturbation||_F <= kappa ||weight||_F, reached in equal steps along the normalized gradient.
-    The result depends on the head's own weights, so that gradients reach them; the perturbation is a constant.
+    The perturbation ascends the gradient of ``objective(weights)``, a scalar: per weight tensor
+    ||perturbation||_F <= kappa ||weight||_F, reached in equal steps along the normalized gradient.
+    The result depends on the head's own weights, so that gradients reach them; the perturbation
+    itself is a constant.
     """
-    own = dict(head.named_parameters())
-    radii = {name: settings.perturbation * weight.detach().norm() for name, weight in own.items()}
-    shifts = {name: torch.zeros_like(weight) for name, weight in own.items()}
+    weights = dict(head.named_parameters())
+    radii = {
+        name: settings.perturbation * weight.detach().norm() for name, weight in weights.items()
+    }
+    perturbations = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for _ in range(settings.perturbation_steps):
-        moved = {
-            name: (weight.detach() + shifts[name]).requires_grad_() for name, weight in own.items()
+        iterate = {
+            name: (weight.detach() + perturbations[name]).requires_grad_()
+            for name, weight in weights.items()
         }
-        gradients = torch.autograd.grad(objective(moved), list(moved.values()))
-        for name, gradient in zip(moved, gradients, strict=True):
+        gradients = torch.autograd.grad(objective(iterate), list(iterate.values()))
+        for name, gradient in zip(iterate, gradients, strict=True):
             direction = gradient / gradient.norm().clamp_min(torch.finfo(gradient.dtype).tiny)
-            shifts[name] = shifts[name] + radii[name] / settings.perturbation_steps * direction
-    return {name: weight + shifts[name] for name, weight in own.items()}
+            step = radii[name] / settings.perturbation_steps * direction
+            perturbations[name] = perturbations[name] + step
+    return {name: weight + perturbations[name] for name, weight in weights.items()}

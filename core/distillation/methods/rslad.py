@@ -1,31 +1,35 @@
-"""RSLAD: Robust Soft Label Adversarial Distillation (Zi et al., ICCV 2021)."""
+"""RSLAD: Robust Soft Label Adversarial Distillation (Zi et al., ICCV 2021).
+
+B batch size, K classes.
+"""
 
 from torch import Tensor
 
 from core.distillation.adversaries import Objective
-from core.distillation.methods.method import Batch, DistillationMethod, LossTerm, MethodLoss
+from core.distillation.methods.method import DistillationMethod, LossTerm, MethodLoss, TeacherBatch
 from core.distillation.statistics.divergences import kl, reduce_divergence
-from core.jobspec.training.methods import RsladSettings as Settings
+from core.jobspec.training.methods import RsladSettings
 
 
 class Rslad(DistillationMethod):
-    settings: Settings
+    settings: RsladSettings
 
-    def inner(self, batch: Batch) -> Objective:
+    def inner(self, batch: TeacherBatch) -> Objective:
         """KL(p_t(x) || p_s(x^)), the teacher's clean prediction a constant."""
         return self.kl_to_clean_teacher(batch)
 
-    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
-        """5/6 KL(p_t(x) || p_s(x^)) + 1/6 KL(p_t(x) || p_s(x)): the teacher's clean prediction for both."""
-        assert batch.teacher is not None
-        it, target_BK = self.settings, batch.teacher.logits_BK
+    def outer(self, batch: TeacherBatch, adversarial_BCHW: Tensor) -> MethodLoss:
+        """5/6 KL(p_t(x) || p_s(x^)) + 1/6 KL(p_t(x) || p_s(x)): the clean teacher for both."""
+        settings = self.settings
+        target_BK = batch.teacher.logits_BK
+        classes = target_BK.shape[1]
         adversarial_B = kl(target_BK, self.student_output(adversarial_BCHW).logits_BK)
         clean_B = kl(target_BK, self.student_output(batch.images_BCHW).logits_BK)
-        classes = target_BK.shape[1]
-        terms = {
-            "adversarial": LossTerm(
-                1 - it.clean_weight, reduce_divergence(adversarial_B, it.reduction, classes=classes)
-            ),
-            "clean": LossTerm(it.clean_weight, reduce_divergence(clean_B, it.reduction, classes=classes)),
-        }
-        return MethodLoss(terms)
+        adversarial = reduce_divergence(adversarial_B, settings.reduction, classes=classes)
+        clean = reduce_divergence(clean_B, settings.reduction, classes=classes)
+        return MethodLoss(
+            {
+                "adversarial": LossTerm(1 - settings.clean_weight, adversarial),
+                "clean": LossTerm(settings.clean_weight, clean),
+            }
+        )

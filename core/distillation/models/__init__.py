@@ -1,4 +1,4 @@
-"""The networks: one architecture family a file, normalization inside."""
+"""The networks: one architecture family a file, with normalization inside the network."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,24 +31,27 @@ ARCHITECTURES: dict[str, Callable[..., Classifier]] = {
     "imagenet_resnet34": imagenet_resnet34,
     "imagenet_mobilenet_v2": ImageNetMobileNetV2,
 }
+"""By the name in a spec: what builds the network. Its settings in a spec are keyword arguments."""
 
 
 def build(architecture: str, classes: int, **settings: Any) -> Classifier:
-    """A network with fresh weights, drawn from torch's global generator.
+    """Return a network with fresh weights, drawn from torch's global generator.
 
-    Settings: ``channels`` of the images (3), ``normalization`` (the default is the spec's), ``width`` of small_cnn (16),
-    ``image_size`` (32) and ``patch_size`` (4) of vit_b and deit_s.
+    Settings: ``channels`` of the images (3), ``normalization`` (the spec's default), ``width`` of
+    small_cnn (16), ``image_size`` (32) and ``patch_size`` (4) of vit_b and deit_s.
     Raises ValueError for an unknown architecture, and where normalization or channels do not fit.
     """
     if architecture not in ARCHITECTURES:
-        raise ValueError(
-            f"There is no architecture {architecture!r}; known are {', '.join(ARCHITECTURES)}."
-        )
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(f"There is no architecture {architecture!r}; known are {known}.")
     return ARCHITECTURES[architecture](classes, **settings)
 
 
 def from_description(description: ModelDescription) -> Classifier:
-    """The network that a description names, with fresh weights. Raises as ``build`` does."""
+    """Return the network that a description names, with fresh weights.
+
+    Raises ValueError as ``build`` does.
+    """
     settings = description.network.model_dump(exclude={"architecture"})
     return build(
         description.network.architecture,

@@ -1,6 +1,8 @@
-"""MobileNetV2 in its CIFAR form: the strides of the stem and of the first stage are 1. Sandler et al., 2018.
+"""MobileNetV2 (Sandler et al., 2018) in its CIFAR form: stem and first stage have stride 1.
 
 Keys: conv1 bn1 layers.{0-16}.{conv1,bn1,conv2,bn2,conv3,bn3,shortcut.0,shortcut.1} conv2 bn2 linear
+
+B batch size, D channels of a feature map, K classes.
 """
 
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from core.distillation.models.network import Classifier
 from core.jobspec.network import Normalization
 
 STAGES = (
-    # expansion, channels, blocks, stride
+    # expansion, channels, blocks, stride of the first block
     (1, 16, 1, 1),
     (6, 24, 2, 1),
     (6, 32, 3, 2),
@@ -22,21 +24,26 @@ STAGES = (
 
 
 class Block(nn.Module):
-    """Expand, filter each channel by itself, project; a residual wherever the stride is 1."""
+    """An inverted residual: expand, filter each channel by itself, project.
+
+    There is a residual connection wherever the stride is 1.
+    """
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
         super().__init__()
-        inner = expansion * inputs
+        hidden = expansion * inputs
         self.residual = stride == 1
-        self.conv1 = nn.Conv2d(inputs, inner, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(inner)
-        self.conv2 = nn.Conv2d(inner, inner, 3, stride=stride, padding=1, groups=inner, bias=False)
-        self.bn2 = nn.BatchNorm2d(inner)
-        self.conv3 = nn.Conv2d(inner, outputs, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, hidden, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(hidden)
+        self.conv2 = nn.Conv2d(
+            hidden, hidden, 3, stride=stride, padding=1, groups=hidden, bias=False
+        )
+        self.bn2 = nn.BatchNorm2d(hidden)
+        self.conv3 = nn.Conv2d(hidden, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.shortcut = nn.Sequential()
         if self.residual and inputs != outputs:
-            # The ImageNet form has no residual here; the CIFAR checkpoints have this one.
+            # The ImageNet form has no residual where the width changes; the CIFAR checkpoints do.
             self.shortcut = nn.Sequential(
                 nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
             )
@@ -49,6 +56,8 @@ class Block(nn.Module):
 
 
 class CifarMobileNetV2(Classifier):
+    """MobileNetV2 for images of 32x32."""
+
     feature_dimension = 1280
 
     def __init__(

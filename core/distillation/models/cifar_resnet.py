@@ -1,7 +1,9 @@
-"""ResNets in their CIFAR form: a 3x3 stem of stride 1, no max-pool. He et al., 2016.
+"""ResNets (He et al., 2016) in their CIFAR form: a 3x3 stem of stride 1, no max-pool.
 
 Keys, as in the checkpoints of the robust distillation papers:
 conv1 bn1 layer{1-4}.{i}.{conv1,bn1,conv2,bn2,shortcut.0,shortcut.1} linear
+
+B batch size, D channels of a feature map, K classes.
 """
 
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from core.jobspec.network import Normalization
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the shape changes."""
+    """Two 3x3 convolutions beside a shortcut, a 1x1 convolution where the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

@@ -1,6 +1,10 @@
-"""Wide ResNets as DeepMind's robust networks are (Gowal et al., 2020; Pang et al., 2022 and others): SiLU, normalization inside.
+"""Wide ResNets of DeepMind's robust networks, with SiLU.
 
-Keys: init_conv layer.{0-2}.block.{i}.{batchnorm_0,conv_0,batchnorm_1,conv_1,shortcut} batchnorm logits
+Gowal et al., 2020; Pang et al., 2022 and others.
+Keys: init_conv layer.{0-2}.block.{i}.{batchnorm_0,conv_0,batchnorm_1,conv_1,shortcut}
+batchnorm logits
+
+B batch size, D channels of a feature map, K classes.
 """
 
 from torch import Tensor, nn
@@ -10,12 +14,16 @@ from core.distillation.models.network import Classifier
 from core.jobspec.network import Normalization
 
 BATCH_NORM_MOMENTUM = 0.01
-# left, right, top, bottom. Their first form was TensorFlow's "SAME", which is lopsided at stride 2.
 PADDING = {1: (1, 1, 1, 1), 2: (0, 1, 0, 1)}
+"""By stride: left, right, top, bottom. The original is TensorFlow's "SAME", which pads only
+right and bottom at stride 2."""
 
 
 class Block(nn.Module):
-    """Batch norm and SiLU before each convolution; a shortcut, on the activated input, only where the width changes."""
+    """Batch norm and SiLU before each convolution.
+
+    Only where the width changes the shortcut is a convolution, of the activated input.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -36,6 +44,8 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
+    """Blocks of one width; the first may have a stride of 2."""
+
     def __init__(self, inputs: int, outputs: int, depth: int, stride: int) -> None:
         super().__init__()
         first = Block(inputs, outputs, stride)
@@ -47,7 +57,7 @@ class Stage(nn.Module):
 
 
 class DmWideResNet(Classifier):
-    """``depth`` counts convolutions, 6n + 4; three stages of 16, 32, 64 times ``widening`` channels."""
+    """Three stages of 16, 32, 64 times ``widening`` channels; ``depth`` 6n + 4 counts layers."""
 
     classifier_name = "logits"
 

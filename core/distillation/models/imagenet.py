@@ -1,7 +1,13 @@
-"""torchvision's own ResNets and MobileNetV2, made for ImageNet at 224x224. He et al., 2016; Sandler et al., 2018.
+"""torchvision's ResNets (He et al., 2016) and MobileNetV2 (Sandler et al., 2018) for ImageNet.
 
-Keys: conv1 bn1 layer{1-4}.{i}.{conv1,bn1,conv2,bn2,downsample.0,downsample.1} fc; features.{0-18}.* classifier.1
+They are made for images of 224x224.
+Keys: conv1 bn1 layer{1-4}.{i}.{conv1,bn1,conv2,bn2,downsample.0,downsample.1} fc;
+features.{0-18}.* classifier.1
+
+B batch size, C H W channels, height and width of an image, D features, K classes.
 """
+
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -10,7 +16,10 @@ from core.jobspec.network import Normalization
 
 
 class ImageNetResNet(Classifier):
-    """A 7x7 stem of stride 2, a max-pool, then four stages of 64, 128, 256, 512 channels, with ``depths`` blocks each."""
+    """A 7x7 stem of stride 2, a max-pool, then four stages of 64, 128, 256, 512 channels.
+
+    The stages have ``depths`` blocks.
+    """
 
     classifier_name = "fc"
     feature_dimension = 512
@@ -23,25 +32,19 @@ class ImageNetResNet(Classifier):
         channels: int = 3,
         normalization: Normalization = "imagenet",
     ) -> None:
-        from torchvision.models.resnet import (  # here: a second, which no other network should cost
-            BasicBlock,
-            ResNet,
-        )
+        # Imported here because the import takes a second, which no other network should cost.
+        from torchvision.models.resnet import BasicBlock, ResNet
 
-        super().__init__(channels=_colour(channels), normalization=normalization)
+        super().__init__(channels=_require_color(channels), normalization=normalization)
         network = ResNet(BasicBlock, list(depths), num_classes=classes)
-        self.conv1, self.bn1, self.relu, self.maxpool = (
-            network.conv1,
-            network.bn1,
-            network.relu,
-            network.maxpool,
-        )
-        self.layer1, self.layer2, self.layer3, self.layer4 = (
-            network.layer1,
-            network.layer2,
-            network.layer3,
-            network.layer4,
-        )
+        self.conv1 = network.conv1
+        self.bn1 = network.bn1
+        self.relu = network.relu
+        self.maxpool = network.maxpool
+        self.layer1 = network.layer1
+        self.layer2 = network.layer2
+        self.layer3 = network.layer3
+        self.layer4 = network.layer4
         self.fc = network.fc
 
     def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
@@ -55,26 +58,32 @@ class ImageNetResNet(Classifier):
         return logits_BK
 
 
-class Layers(nn.Sequential):
-    """MobileNetV2's ``features``: torchvision's keys have the name that Classifier has for a method, so this is both."""
+class FeatureLayers(nn.Sequential):
+    """MobileNetV2's layers before the classifier, which can be called as Classifier.features.
+
+    torchvision's keys begin with ``features``, which is also the name of a method of Classifier:
+    the network's attribute of that name has to be both a module and that method.
+    """
 
     def __init__(self, layers: nn.Sequential, normalize: nn.Module) -> None:
         super().__init__(*layers)
-        self.before = (normalize,)  # in a tuple: it is the network's part, not this one's
+        # In a tuple, so that it is not registered as a submodule here: it is the network's.
+        self.normalize = (normalize,)
 
     def maps(self, normalized_BCHW: Tensor) -> Tensor:
+        """Return the last feature maps [B, D, h, w] of normalized images."""
         maps_BDHW = normalized_BCHW
         for layer in self:
             maps_BDHW = layer(maps_BDHW)
         return maps_BDHW
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Penultimate features [B, D] of images in [0, 1], as Classifier.features gives them."""
-        return self.maps(self.before[0](images_BCHW)).mean(dim=(2, 3))
+        """Return the penultimate features [B, D] of images in [0, 1], as Classifier.features."""
+        return self.maps(self.normalize[0](images_BCHW)).mean(dim=(2, 3))
 
 
 class ImageNetMobileNetV2(Classifier):
-    """With torchvision's dropout before the classifier, which only training feels."""
+    """torchvision's MobileNetV2, with its dropout before the classifier."""
 
     classifier_name = "classifier.1"
     feature_dimension = 1280
@@ -82,20 +91,17 @@ class ImageNetMobileNetV2(Classifier):
     def __init__(
         self, classes: int, *, channels: int = 3, normalization: Normalization = "imagenet"
     ) -> None:
-        from torchvision.models.mobilenetv2 import (
-            MobileNetV2,  # here: a second, which no other network should cost
-        )
+        # Imported here because the import takes a second, which no other network should cost.
+        from torchvision.models.mobilenetv2 import MobileNetV2
 
-        super().__init__(channels=_colour(channels), normalization=normalization)
+        super().__init__(channels=_require_color(channels), normalization=normalization)
         network = MobileNetV2(num_classes=classes)
-        self._modules["features"] = Layers(network.features, self.normalize)
+        self._modules["features"] = FeatureLayers(network.features, self.normalize)
         self.classifier = network.classifier
 
     @property
-    def features(self) -> Layers:
-        layers = self._modules["features"]
-        assert isinstance(layers, Layers)
-        return layers
+    def features(self) -> FeatureLayers:
+        return cast(FeatureLayers, self._modules["features"])
 
     def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
         return self.features.maps(normalized_BCHW)
@@ -121,7 +127,8 @@ def imagenet_resnet34(
     )
 
 
-def _colour(channels: int) -> int:
+def _require_color(channels: int) -> int:
+    """Return ``channels``, or raise ValueError where they are not 3."""
     if channels != 3:
         raise ValueError(f"torchvision's networks take images of 3 channels, not {channels}.")
     return channels

@@ -1,4 +1,7 @@
-"""A network for evaluation alone: the same function, with fewer operations. B batch, C H W image, K classes."""
+"""A network prepared for evaluation: the same function, with fewer operations.
+
+B batch size, C H W channels, height and width of an image, K classes.
+"""
 
 import copy
 import warnings
@@ -11,14 +14,15 @@ from torch.fx.proxy import TraceError
 from core.distillation.models.network import Classifier
 
 MAX_RELATIVE_ERROR = 1e-4
-"""The most that the logits of a compiled network may be off, as a share of the largest."""
+"""Greatest difference between a compiled network's logits and the eager ones, relative to the
+largest logit."""
 
 
 class InferenceNetwork(nn.Module):
     """Logits [B, K] of images [B, C, H, W] as the network's in eval mode, up to rounding.
 
-    Where no gradient is asked for, on a CPU, they come from a compiled form of the network: weights laid out once for the
-    operations that use them, activations in place.
+    On a CPU, where no gradient is needed, a compiled form of the network computes them: its weights
+    are laid out once for the operations that use them, and activations are computed in place.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -28,23 +32,25 @@ class InferenceNetwork(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         if torch.is_grad_enabled() or images_BCHW.is_cuda:
-            asked = self.eager
+            network = self.eager
         else:
-            asked = self.compiled = self.compiled or compiled(self.eager, images_BCHW)
-        logits_BK: Tensor = asked(images_BCHW)
+            if self.compiled is None:
+                self.compiled = compile_for_inference(self.eager, images_BCHW)
+            network = self.compiled
+        logits_BK: Tensor = network(images_BCHW)
         return logits_BK
 
 
 def prepare_for_inference(network: Classifier) -> InferenceNetwork:
-    """The network itself is left as it is: batch norms are folded, in a copy, into the convolutions before them.
+    """Return a copy of the network with batch norms folded into the convolutions before them.
 
-    A network whose course cannot be traced, or which has no batch norm after a convolution, is copied.
+    Nothing is folded where the network cannot be traced or has no batch norm after a convolution.
+    The network itself is left unchanged.
     """
     copied = copy.deepcopy(network).eval().requires_grad_(False)
     if not any(parameter.is_cuda for parameter in copied.parameters()):
-        copied.to(
-            memory_format=torch.channels_last
-        )  # convolutions' backward passes are a third faster
+        # On a CPU the backward passes of convolutions take a third less time in this layout.
+        copied.to(memory_format=torch.channels_last)
     if not any(isinstance(module, nn.BatchNorm2d) for module in copied.modules()):
         return InferenceNetwork(copied)
     try:
@@ -53,26 +59,37 @@ def prepare_for_inference(network: Classifier) -> InferenceNetwork:
         return InferenceNetwork(copied)
 
 
-def compiled(network: nn.Module, images_BCHW: Tensor) -> nn.Module:
-    """A form without gradients; the network itself where there is none that says the same of other images, however many."""
+def compile_for_inference(network: nn.Module, images_BCHW: Tensor) -> nn.Module:
+    """Return a compiled form without gradients, or the network itself.
+
+    The network itself is returned where it cannot be traced, or where the compiled form has other
+    outputs: a trace is wrong for a network whose control flow depends on the images.
+    """
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            traced = torch.jit.trace(network, images_BCHW, check_trace=False)  # type: ignore[no-untyped-call]
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                network, images_BCHW, check_trace=False
+            )
             candidate = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
             return candidate if outputs_agree(network, candidate, images_BCHW) else network
-    except Exception:  # whatever a network's own code raises under the tracer
+    except Exception:  # Whatever a network's own code raises under the tracer.
         return network
 
 
-def outputs_agree(one: nn.Module, other: nn.Module, images_BCHW: Tensor) -> bool:
-    """Do they say the same of the images, of their reflections in grey, and of these with one more?"""
-    reflected_BCHW = 1 - images_BCHW
-    for asked in (images_BCHW, reflected_BCHW, torch.cat([images_BCHW, reflected_BCHW[:1]])):
-        for _ in range(2):  # the second time on, a compiled network takes its optimised course
-            expected, found = one(asked), other(asked)
-        if not torch.allclose(
-            found, expected, rtol=0, atol=MAX_RELATIVE_ERROR * float(expected.abs().max()), equal_nan=True
-        ):
+def outputs_agree(eager: nn.Module, compiled: nn.Module, images_BCHW: Tensor) -> bool:
+    """Return whether two networks have the same outputs, up to rounding.
+
+    They are compared on the images, on their negatives, and on a batch with one image more.
+    """
+    negatives_BCHW = 1 - images_BCHW
+    one_more = torch.cat([images_BCHW, negatives_BCHW[:1]])
+    for inputs in (images_BCHW, negatives_BCHW, one_more):
+        # A compiled network is optimized during its first call: the second call runs other code.
+        for _ in range(2):
+            expected = eager(inputs)
+            actual = compiled(inputs)
+        tolerance = MAX_RELATIVE_ERROR * float(expected.abs().max())
+        if not torch.allclose(actual, expected, rtol=0, atol=tolerance, equal_nan=True):
             return False
     return True

@@ -1,4 +1,7 @@
-"""Three convolutions: a network that trains in seconds, for images as small as 8x8."""
+"""Three convolutions: a network that trains in seconds, for images as small as 8x8.
+
+B batch size, D features, K classes.
+"""
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
@@ -8,7 +11,7 @@ from core.jobspec.network import Normalization
 
 
 class SmallCnn(Classifier):
-    """Widths w, 2w, 4w at strides 1, 2, 2. Keys: conv{1-3} bn{1-3} linear."""
+    """Convolutions of w, 2w, 4w channels at strides 1, 2, 2. Keys: conv{1-3} bn{1-3} linear."""
 
     def __init__(
         self,

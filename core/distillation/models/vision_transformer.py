@@ -1,7 +1,11 @@
-"""Vision transformers as timm builds them: ViT (Dosovitskiy et al., 2021) and DeiT (Touvron et al., 2021).
+"""Vision transformers as timm builds them.
 
-Keys: cls_token pos_embed patch_embed.proj blocks.{0-11}.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2} norm head
-N = 1 + h w tokens: that of the class, then the patches row by row.
+ViT (Dosovitskiy et al., 2021) and DeiT (Touvron et al., 2021).
+Keys: cls_token pos_embed patch_embed.proj
+blocks.{0-11}.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2} norm head
+
+B batch size, D features, N = 1 + h w tokens (the class token, then the patches row by row),
+K classes.
 """
 
 import math
@@ -12,13 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from core.distillation.models.network import Classifier
-from core.jobspec.network import MOST_PATCHES, Normalization
+from core.jobspec.network import MAX_PATCHES, Normalization
 
-LARGEST_PATCH = 32
+MAX_PATCH_SIZE = 32
+"""Of a checkpoint that is adapted, in pixels."""
 
 
 class VisionTransformer(Classifier):
-    """Features are the class token's after the last norm."""
+    """A vision transformer. Its features are those of the class token after the last norm."""
 
     classifier_name = "head"
     cls_token: nn.Parameter
@@ -37,17 +42,19 @@ class VisionTransformer(Classifier):
         channels: int = 3,
         normalization: Normalization = "cifar10",
     ) -> None:
-        # here: two seconds, which no other network should cost
-        from timm.models.vision_transformer import VisionTransformer as Built
+        # Imported here because the import takes two seconds, which no other network should cost.
+        from timm.models import vision_transformer as timm_vision_transformer
 
         if image_size % patch_size:
             raise ValueError(
-                f"An image of {image_size}x{image_size} is not made of whole patches of {patch_size}x{patch_size}."
+                f"An image of {image_size}x{image_size} is not made of whole patches "
+                f"of {patch_size}x{patch_size}."
             )
         super().__init__(channels=channels, normalization=normalization)
-        self.feature_dimension, self.patch_size = width, patch_size
+        self.feature_dimension = width
+        self.patch_size = patch_size
         self.grid = (image_size // patch_size, image_size // patch_size)
-        network: Any = Built(
+        network: Any = timm_vision_transformer.VisionTransformer(
             img_size=image_size,
             patch_size=patch_size,
             in_chans=channels,
@@ -56,15 +63,18 @@ class VisionTransformer(Classifier):
             depth=depth,
             num_heads=heads,
         )
-        self.cls_token, self.pos_embed, self.patch_embed = (
-            network.cls_token,
-            network.pos_embed,
-            network.patch_embed,
-        )
-        self.blocks, self.norm, self.head = network.blocks, network.norm, network.head
+        self.cls_token = network.cls_token
+        self.pos_embed = network.pos_embed
+        self.patch_embed = network.patch_embed
+        self.blocks = network.blocks
+        self.norm = network.norm
+        self.head = network.head
 
     def extract_feature_maps(self, normalized_BCHW: Tensor) -> Tensor:
-        """What the last block's attention reads of the patches: all later patch tokens leave the logits untouched."""
+        """Return what the last block's attention reads of the patches.
+
+        Later patch tokens have no effect on the logits.
+        """
         last: Any = self.blocks[-1]
         return self._to_maps(last.norm1(self._tokens_before_last_block(normalized_BCHW)))
 
@@ -73,9 +83,11 @@ class VisionTransformer(Classifier):
         tokens_BND = self._tokens_before_last_block(self.normalize(images_BCHW))
         normed_BND = last.norm1(tokens_BND)
         maps_BDHW = self._to_maps(normed_BND)
-        # Put together again from the maps, so that the features' gradient reaches them.
-        read_BND = torch.cat((normed_BND[:, :1], maps_BDHW.flatten(2).transpose(1, 2)), dim=1)
-        tokens_BND = tokens_BND + last.attn(read_BND)
+        # The attention's input is assembled from the maps again, so that the features' gradient
+        # reaches the maps.
+        patches_BND = maps_BDHW.flatten(2).transpose(1, 2)
+        attended_BND = torch.cat((normed_BND[:, :1], patches_BND), dim=1)
+        tokens_BND = tokens_BND + last.attn(attended_BND)
         tokens_BND = tokens_BND + last.mlp(last.norm2(tokens_BND))
         features_BD: Tensor = self.norm(tokens_BND)[:, 0]
         return maps_BDHW, features_BD
@@ -93,19 +105,23 @@ class VisionTransformer(Classifier):
         return tokens_BND
 
     def _to_maps(self, tokens_BND: Tensor) -> Tensor:
+        """Return the patch tokens as maps [B, D, h, w]."""
         patches_BDN = tokens_BND[:, 1:].transpose(1, 2)
         return patches_BDN.reshape(*patches_BDN.shape[:2], *self.grid)
 
     def can_adapt(self, key: str, shape: tuple[int, ...]) -> bool:
-        """Positions of another square grid, and square patches of another size."""
+        """Return whether the tensor can be resampled.
+
+        Position embeddings of another square grid and square patches of another size can.
+        """
         if key == "pos_embed" and len(shape) == 3:
-            return (
-                shape == (1, 1 + _side(shape) ** 2, self.feature_dimension)
-                and 1 <= _side(shape) ** 2 <= MOST_PATCHES
-            )
+            patches = _grid_side(shape) ** 2
+            is_square = shape == (1, 1 + patches, self.feature_dimension)
+            return is_square and 1 <= patches <= MAX_PATCHES
         if key == "patch_embed.proj.weight" and len(shape) == 4:
-            side, wanted = shape[-1], self.patch_embed.proj.weight.shape
-            return shape == (*wanted[:2], side, side) and 1 <= side <= LARGEST_PATCH
+            side = shape[-1]
+            width, channels = self.patch_embed.proj.weight.shape[:2]
+            return shape == (width, channels, side, side) and 1 <= side <= MAX_PATCH_SIZE
         return False
 
     def adapt(self, weights: dict[str, Tensor]) -> list[str]:
@@ -113,24 +129,25 @@ class VisionTransformer(Classifier):
         from timm.layers.pos_embed import resample_abs_pos_embed
 
         remarks = []
-        positions, patches = weights["pos_embed"], weights["patch_embed.proj.weight"]
+        positions = weights["pos_embed"]
         if positions.shape != self.pos_embed.shape:
             weights["pos_embed"] = resample_abs_pos_embed(positions, list(self.grid))
-            remarks.append(
-                _resampled("pos_embed", _side(tuple(positions.shape)), self.grid[0], "patches")
-            )
+            side = _grid_side(tuple(positions.shape))
+            remarks.append(_resampling_remark("pos_embed", side, self.grid[0], "patches"))
+        patches = weights["patch_embed.proj.weight"]
         size = self.patch_embed.proj.weight.shape[-1]
         if patches.shape[-1] != size:
             weights["patch_embed.proj.weight"] = resample_patch_embed(patches, [size, size])
-            remarks.append(_resampled("patch_embed.proj.weight", patches.shape[-1], size, "pixels"))
+            key = "patch_embed.proj.weight"
+            remarks.append(_resampling_remark(key, patches.shape[-1], size, "pixels"))
         return remarks
 
-    def why_no_place(self, unexpected: Iterable[str]) -> str:
-        if not any("dist_token" in key or "head_dist." in key for key in unexpected):
+    def explain_unexpected_keys(self, keys: Iterable[str]) -> str:
+        if not any("dist_token" in key or "head_dist." in key for key in keys):
             return ""
         return (
-            "It is of a distilled DeiT, whose every block reads a second token, so that the rest alone would answer differently: "
-            "upload the variant without distillation."
+            "It is a distilled DeiT's: each of its blocks reads a second token, without which "
+            "its predictions would differ. Upload the variant without distillation."
         )
 
 
@@ -142,9 +159,15 @@ def vit_b(
     channels: int = 3,
     normalization: Normalization = "cifar10",
 ) -> VisionTransformer:
-    sizes = {"image_size": image_size, "patch_size": patch_size, "channels": channels}
     return VisionTransformer(
-        classes, width=768, depth=12, heads=12, normalization=normalization, **sizes
+        classes,
+        width=768,
+        depth=12,
+        heads=12,
+        image_size=image_size,
+        patch_size=patch_size,
+        channels=channels,
+        normalization=normalization,
     )
 
 
@@ -156,19 +179,26 @@ def deit_s(
     channels: int = 3,
     normalization: Normalization = "cifar10",
 ) -> VisionTransformer:
-    sizes = {"image_size": image_size, "patch_size": patch_size, "channels": channels}
     return VisionTransformer(
-        classes, width=384, depth=12, heads=6, normalization=normalization, **sizes
+        classes,
+        width=384,
+        depth=12,
+        heads=6,
+        image_size=image_size,
+        patch_size=patch_size,
+        channels=channels,
+        normalization=normalization,
     )
 
 
-def _side(shape: tuple[int, ...]) -> int:
-    """Patches along one side of the square grid that positions [1, N, D] are of."""
+def _grid_side(shape: tuple[int, ...]) -> int:
+    """Return the patches along one side of the square grid of position embeddings [1, N, D]."""
     return math.isqrt(max(0, shape[1] - 1))
 
 
-def _resampled(key: str, old: int, new: int, of: str) -> str:
+def _resampling_remark(key: str, old: int, new: int, unit: str) -> str:
     return (
-        f"{key} was resampled from {old}x{old} to {new}x{new} {of}: the network is set to other images or patches than the "
-        "file's, and needs to be trained at these before its accuracy counts."
+        f"{key} was resampled from {old}x{old} to {new}x{new} {unit}: the network's images or "
+        "patches have another size than the file's, and it needs training at that size before "
+        "its accuracy means anything."
     )

@@ -1,6 +1,8 @@
-"""Wide ResNets as TRADES and RobustBench lay them out. Zagoruyko & Komodakis, 2016.
+"""Wide ResNets (Zagoruyko & Komodakis, 2016) in the form of TRADES and RobustBench.
 
 Keys: conv1 block{1-3}.layer.{i}.{bn1,conv1,bn2,conv2,convShortcut} bn1 fc
+
+B batch size, D channels of a feature map, K classes.
 """
 
 from torch import Tensor, nn
@@ -11,7 +13,10 @@ from core.jobspec.network import Normalization
 
 
 class Block(nn.Module):
-    """Batch norm and ReLU come before each convolution; where the width changes, the shortcut starts from the activated input."""
+    """Batch norm and ReLU before each convolution.
+
+    Only where the width changes the shortcut is a convolution, of the activated input.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -19,7 +24,7 @@ class Block(nn.Module):
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        # The name of the checkpoints' key.
+        # Not in snake case: it is a key of the published checkpoints.
         self.convShortcut = (
             nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False) if inputs != outputs else None
         )
@@ -31,6 +36,8 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
+    """Blocks of one width; the first may have a stride of 2."""
+
     def __init__(self, inputs: int, outputs: int, depth: int, stride: int) -> None:
         super().__init__()
         first = Block(inputs, outputs, stride)
@@ -42,7 +49,7 @@ class Stage(nn.Module):
 
 
 class WideResNet(Classifier):
-    """``depth`` counts convolutions, 6n + 4; three stages of 16, 32, 64 times ``widening`` channels."""
+    """Three stages of 16, 32, 64 times ``widening`` channels; ``depth`` 6n + 4 counts layers."""
 
     classifier_name = "fc"
 
@@ -64,9 +71,10 @@ class WideResNet(Classifier):
         self.block3 = Stage(32 * widening, 64 * widening, blocks, stride=2)
         self.bn1 = nn.BatchNorm2d(64 * widening)
         self.fc = nn.Linear(64 * widening, classes)
-        self._initialise()
+        self._initialize_weights()
 
-    def _initialise(self) -> None:
+    def _initialize_weights(self) -> None:
+        """Draw convolutions by He et al., 2015, and set the classifier's bias to zero."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,42 +1,45 @@
-"""What a finished job leaves behind to be read: the report for programs and for people, its figures, and the model card."""
+"""The documents of a finished job: its report in three formats, figures, and the model card."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.distillation.reporting import rendering
-from core.distillation.reporting.report import report
+from core.distillation.reporting.report import build_report
 from core.job_folder import FileKind
 from core.reportspec.report import Report
 
-__all__ = ["Document", "documents", "report"]
+__all__ = ["Document", "build_report", "render_documents"]
+
+MARKDOWN = "text/markdown; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 
 
 @dataclass(frozen=True)
 class Document:
+    """One file. ``kind`` is its kind in the job folder."""
+
     name: str
     content: bytes
     media_type: str
     kind: FileKind = "report"
 
 
-def documents(
-    found: Report, figures: dict[str, bytes], hashes: dict[str, str]
+def render_documents(
+    report: Report, figures: dict[str, bytes], digests: dict[str, str]
 ) -> Iterator[Document]:
-    """``figures`` by file name, svg and png; ``hashes`` are the weights' SHA-256, by file name."""
+    """Yield all documents of a report.
+
+    ``figures`` are SVG and PNG files by name; ``digests`` the SHA-256 of the weights, by file name.
+    """
     for name, content in figures.items():
-        yield Document(
-            name, content, "image/svg+xml" if name.endswith(".svg") else "image/png", "figure"
-        )
-    yield Document("report.md", rendering.markdown(found).encode(), "text/markdown; charset=utf-8")
-    yield Document(
-        "report.html", rendering.html(found, figures).encode(), "text/html; charset=utf-8"
-    )
-    yield Document(
-        "MODEL_CARD.md",
-        rendering.model_card(found, hashes).encode(),
-        "text/markdown; charset=utf-8",
-    )
-    yield Document(
-        "report.json", json.dumps(found.as_json(), indent=1).encode(), "application/json"
-    )
+        media_type = "image/svg+xml" if name.endswith(".svg") else "image/png"
+        yield Document(name, content, media_type, "figure")
+    markdown = rendering.render_markdown(report)
+    yield Document("report.md", markdown.encode(), MARKDOWN)
+    html = rendering.render_html(report, figures)
+    yield Document("report.html", html.encode(), HTML)
+    model_card = rendering.render_model_card(report, digests)
+    yield Document("MODEL_CARD.md", model_card.encode(), MARKDOWN)
+    content = json.dumps(report.as_json(), indent=1).encode()
+    yield Document("report.json", content, "application/json")

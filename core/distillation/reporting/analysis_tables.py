@@ -1,51 +1,67 @@
-"""The analyses' numbers as a table: the network's, and those of the reference beside it."""
+"""The numbers of the analyses as a table, for the network and its reference."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.reportspec.measures import NUMBERS, Number
-from core.reportspec.report import Entry
+from core.reportspec.measures import NUMBERS, MeasureUnit
+from core.reportspec.report import MeasureResult
 
-WHO = "network or reference"
-R = Number("Correlation of accuracy with it, r")
+NETWORK_OR_REFERENCE = "network or reference"
+CORRELATION = MeasureUnit("Correlation of accuracy with it, r")
 
-ROWS: tuple[tuple[Number, tuple[str, ...]], ...] = (
-    (NUMBERS["variance_gap_features"], ("variance_gap", WHO, "features")),
-    (R, ("variance_gap", WHO, "lines", "features", "r")),
-    (NUMBERS["variance_gap_gram"], ("variance_gap", WHO, "gram")),
-    (R, ("variance_gap", WHO, "lines", "gram", "r")),
-    (NUMBERS["effective_rank_features"], ("spectra", WHO, "features", "effective_rank")),
-    (NUMBERS["effective_rank_gram"], ("spectra", WHO, "gram", "effective_rank")),
+Path = tuple[str, ...]
+
+NUMBER_PATHS: tuple[tuple[MeasureUnit, Path], ...] = (
+    (NUMBERS["variance_gap_features"], ("variance_gap", NETWORK_OR_REFERENCE, "features")),
+    (CORRELATION, ("variance_gap", NETWORK_OR_REFERENCE, "lines", "features", "r")),
+    (NUMBERS["variance_gap_gram"], ("variance_gap", NETWORK_OR_REFERENCE, "gram")),
+    (CORRELATION, ("variance_gap", NETWORK_OR_REFERENCE, "lines", "gram", "r")),
+    (
+        NUMBERS["effective_rank_features"],
+        ("spectra", NETWORK_OR_REFERENCE, "features", "effective_rank"),
+    ),
+    (NUMBERS["effective_rank_gram"], ("spectra", NETWORK_OR_REFERENCE, "gram", "effective_rank")),
     (NUMBERS["grad_cam_shift"], ("grad_cam", "values", "grad_cam_shift")),
     (NUMBERS["ece"], ("calibration", "values", "ece")),
     (NUMBERS["ece_adversarial"], ("calibration", "values", "ece_adversarial")),
     (NUMBERS["masking_square_drop"], ("gradient_masking", "values", "masking_square_drop")),
     (NUMBERS["masking_large_radius"], ("gradient_masking", "values", "masking_large_radius")),
 )
-"""Each number and where in the report's results it is; WHO stands for one of the two networks."""
+"""Each number, and its path in the report's results.
+
+NETWORK_OR_REFERENCE in a path stands for the key of one of the two networks.
+"""
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
+    """One number with its unit, as text; ``reference`` is None where only the network has it."""
+
     title: str
     network: str
     reference: str | None
 
 
-def rows(results: Mapping[str, Entry]) -> Iterator[Row]:
-    """Of those that were measured."""
-    found = {name: entry.model_dump() for name, entry in results.items()}
-    for number, path in ROWS:
-        own = _at(found, path, "network")
-        if own is not None:
-            beside = _at(found, path, "reference") if WHO in path else None
-            yield Row(
-                number.title, number.text(own), None if beside is None else number.text(beside)
-            )
+def analysis_rows(results: Mapping[str, MeasureResult]) -> Iterator[TableRow]:
+    """Yield a row for each number that was measured."""
+    entries = {name: entry.model_dump() for name, entry in results.items()}
+    for number, path in NUMBER_PATHS:
+        network = _value_at(entries, path, "network")
+        if network is None:
+            continue
+        reference = None
+        if NETWORK_OR_REFERENCE in path:
+            reference = _value_at(entries, path, "reference")
+        text = None if reference is None else number.text(reference)
+        yield TableRow(number.title, number.text(network), text)
 
 
-def _at(found: Any, path: tuple[str, ...], who: str) -> float | None:
+def _value_at(entries: dict[str, Any], path: Path, network: str) -> float | None:
+    """Return the number at the path; None if there is none."""
+    value: Any = entries
     for key in path:
-        found = found.get(who if key == WHO else key) if isinstance(found, dict) else None
-    return found if isinstance(found, int | float) else None
+        if not isinstance(value, dict):
+            return None
+        value = value.get(network if key == NETWORK_OR_REFERENCE else key)
+    return value if isinstance(value, int | float) else None

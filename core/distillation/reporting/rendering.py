@@ -1,7 +1,11 @@
-"""The report as pages for people: Markdown, one self-contained HTML file, and a model card. Templates are beside this file."""
+"""The report as documents for people: Markdown, one self-contained HTML file, and a model card.
+
+Their templates are in templates/.
+"""
 
 import base64
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +14,31 @@ from markupsafe import Markup
 
 from core.distillation.reporting import analysis_tables
 from core.jobspec.job import DistillationSpec, EvaluationJobSpec
-from core.reportspec.measures import title_of
-from core.reportspec.report import Report
+from core.reportspec.measures import measure_title
+from core.reportspec.report import MeasureResult, Report
 
 ROLES = {"best": "Best epoch", "last": "Last epoch", "model": "Model"}
-HOW_TO_READ = {
-    "training": "Accuracy on held-out images, by which the best epoch is chosen, and the loss.",
-    "per_class": "Accuracy of each class under each attack.",
-    "radius_sweep": "A robust network falls slowly, and to nothing at a large radius.",
-    "transfer": "Images made for another network should do less than images made for the network itself.",
-    "gradient_masking": "The bars should fall, the last to 0, and Square should find next to nothing that APGD did not. "
-    "A bar in orange fails its check.",
-    "variance_gap": "A point for each radius: the more the variance of features, or of Gram matrices, changes under attack, "
-    "the less accuracy is left. Lines by least squares, with Pearson's r.",
-    "spectra": "Eigenvalues of joint covariance and Gram matrix: a steep fall, or a low effective rank, means that few "
-    "directions carry all.",
-    "calibration": "On the diagonal a network is as often right as it is sure.",
-    "grad_cam": "What decided for the true class, clean and attacked: the same places in both is what is wanted. "
-    "A green frame is a right answer, an orange one a wrong one.",
+CAPTIONS = {
+    "training": "The loss, and the accuracy on held-out images, by which the best epoch is chosen.",
+    "per_class": "The accuracy of each class under each attack.",
+    "radius_sweep": "The accuracy of a robust network falls slowly with the radius, and reaches 0 "
+    "at a large one.",
+    "transfer": "Images attacked on another network should fool the network less often than images "
+    "attacked on the network itself.",
+    "gradient_masking": "The bars should fall, the last to 0, and Square should break almost no "
+    "images that APGD did not. A bar in orange fails its check.",
+    "variance_gap": "One point per radius: the more the variance of features, or of Gram matrices, "
+    "changes under attack, the less accuracy remains. The lines are least-squares fits, with "
+    "Pearson's r.",
+    "spectra": "Eigenvalues of the joint covariance and the Gram matrix. A steep fall, or a low "
+    "effective rank, means that a few directions carry almost everything.",
+    "calibration": "On the diagonal, the network is right as often as it is confident.",
+    "grad_cam": "What decided for the true class, in clean and in attacked images: ideally the "
+    "same regions in both. A green frame marks a correct prediction, an orange one a wrong one.",
 }
-"""Each figure's caption, in the order of the page."""
-NARROW = frozenset({"per_class", "radius_sweep", "transfer", "gradient_masking"})
-"""Figures of one plot: two of them stand side by side."""
+"""The caption of each figure, in the order of the page."""
+NARROW_FIGURES = frozenset({"per_class", "radius_sweep", "transfer", "gradient_masking"})
+"""Figures with a single plot: two of them fit side by side."""
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -51,117 +58,133 @@ def _interval(bounds: tuple[float, float] | None) -> str:
 
 
 def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes} min"
-        if hours
-        else f"{minutes} min {rest} s"
-        if minutes
-        else f"{seconds:.1f} s"
-    )
+    minutes, remaining_seconds = divmod(round(seconds), 60)
+    hours, remaining_minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {remaining_minutes} min"
+    if minutes:
+        return f"{minutes} min {remaining_seconds} s"
+    return f"{seconds:.1f} s"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _table_cell(text: object) -> str:
+    """Escape text for a cell of a Markdown table."""
+    return str(text).replace("|", "\\|").replace("\n", " ")
 
 
 _templates.filters |= {
     "percent": _percent,
     "interval": _interval,
     "duration": _duration,
-    "whole": lambda number: f"{number:,}",
-    "cell": lambda text: str(text).replace("|", "\\|").replace("\n", " "),
+    "count": _count,
+    "cell": _table_cell,
 }
 
 
-def markdown(report: Report) -> str:
-    return _templates.get_template("report.md").render(_facts(report))
+def render_markdown(report: Report) -> str:
+    return _templates.get_template("report.md").render(_template_context(report))
 
 
-def html(report: Report, figures: dict[str, bytes]) -> str:
-    """Nothing in it points anywhere else: style and figures are inside."""
-    pictures = [
-        _picture(name, figures[f"{name}.svg"]) for name in HOW_TO_READ if f"{name}.svg" in figures
+def render_html(report: Report, figures: dict[str, bytes]) -> str:
+    """Render one HTML file that loads nothing else: style and figures are inside.
+
+    ``figures`` are files by name, of which the SVG files are used.
+    """
+    context = _template_context(report)
+    shown = [
+        _figure_context(name, figures[f"{name}.svg"])
+        for name in CAPTIONS
+        if f"{name}.svg" in figures
     ]
-    return _templates.get_template("report.html").render(_facts(report), pictures=pictures)
+    return _templates.get_template("report.html").render(context, figures=shown)
 
 
-def model_card(report: Report, hashes: dict[str, str]) -> str:
-    return _templates.get_template("model_card.md").render(_facts(report), hashes=hashes)
+def render_model_card(report: Report, digests: dict[str, str]) -> str:
+    """Render the model card. ``digests`` are the SHA-256 of the weights, by file name."""
+    context = _template_context(report)
+    return _templates.get_template("model_card.md").render(context, digests=digests)
 
 
-def _picture(name: str, content: bytes) -> dict[str, str]:
-    data = base64.b64encode(content).decode()
+def _figure_context(name: str, svg: bytes) -> dict[str, str]:
+    data = base64.b64encode(svg).decode()
+    image = Markup('<img alt="{}" src="data:image/svg+xml;base64,{}">')
     return {
-        "name": name,
-        "title": title_of(name),
-        "caption": HOW_TO_READ[name],
-        "width": "narrow" if name in NARROW else "wide",
-        "image": Markup('<img alt="{}" src="data:image/svg+xml;base64,{}">').format(
-            HOW_TO_READ[name], data
-        ),
+        "title": measure_title(name),
+        "caption": CAPTIONS[name],
+        "width": "narrow" if name in NARROW_FIGURES else "wide",
+        "kind": "picture" if name == "grad_cam" else "plot",
+        "image": image.format(CAPTIONS[name], data),
     }
 
 
-def _facts(report: Report) -> dict[str, Any]:
-    measures = list(
-        dict.fromkeys(
-            name
-            for results in report.results.values()
-            for name, it in results.items()
-            if it.value is not None
-        )
-    )
+def _template_context(report: Report) -> dict[str, Any]:
+    measures = list(dict.fromkeys(_measures_with_value(report)))
+    main = report.main_results
     return {
         "report": report,
         "title": title(report),
-        "verdict": verdict(report),
+        "headline": headline(report),
         "measures": measures,
-        "measure_titles": [title_of(name) for name in measures],
+        "measure_titles": [measure_title(name) for name in measures],
         "roles": ROLES,
-        "main": report.main,
+        "main": main,
         "staged": {
-            title_of(name): entry
-            for name, entry in report.main.items()
-            if "stages" in (entry.model_extra or {})
+            measure_title(name): entry for name, entry in main.items() if _has_stages(entry)
         },
         "class_names": report.data.description.class_names,
         "spec": json.dumps(report.spec.model_dump(mode="json"), indent=2),
-        "numbers": list(analysis_tables.rows(report.main)),
+        "analysis_rows": list(analysis_tables.analysis_rows(main)),
     }
+
+
+def _measures_with_value(report: Report) -> Iterator[str]:
+    for results in report.results.values():
+        for name, result in results.items():
+            if result.value is not None:
+                yield name
+
+
+def _has_stages(result: MeasureResult) -> bool:
+    return "stages" in (result.model_extra or {})
 
 
 def title(report: Report) -> str:
+    """Return what the job did, to which network, on which data set."""
     spec = report.spec
     name = f"{spec.name}: " if spec.name else ""
+    dataset = report.data.dataset
     if isinstance(spec, EvaluationJobSpec):
-        return f"{name}evaluation of {report.network.description.network.architecture} on {report.data.dataset}"
-    teacher = (
-        f" from {report.reference.description.network.architecture}"
-        if report.reference is not None
-        else ""
-    )
-    how = (
-        spec.method.name.upper()
-        if isinstance(spec, DistillationSpec)
-        else f"{spec.method.name} training"
-    )
-    return f"{name}{how}, {spec.student.architecture}{teacher}, on {report.data.dataset}"
+        network = report.network.description.network.architecture
+        return f"{name}evaluation of {network} on {dataset}"
+    method = spec.method.name.upper()
+    student = spec.student.architecture
+    if not isinstance(spec, DistillationSpec) or report.reference is None:
+        return f"{name}{method} training of {student} on {dataset}"
+    teacher = report.reference.description.network.architecture
+    return f"{name}{method} distillation of {teacher} into {student} on {dataset}"
 
 
-def verdict(report: Report) -> str:
-    """One sentence: the clean accuracy, and the lowest robust one; of equal ones AutoAttack's, which says most."""
-    results = report.main
-    robust = {
-        name: it.value
-        for name, it in results.items()
-        if name not in ("clean", "transfer") and it.value is not None
+def headline(report: Report) -> str:
+    """Return one sentence: the clean accuracy, and the lowest robust one.
+
+    Of equal ones it is AutoAttack's, the strongest attack.
+    """
+    results = report.main_results
+    images = results["clean"].images
+    accuracies = {
+        name: result.value
+        for name, result in results.items()
+        if name != "transfer" and result.value is not None
     }
-    clean = results["clean"].value
-    assert clean is not None
-    if not robust:
-        return f"{100 * clean:.2f} % of {results['clean'].images} test images are classified correctly; no attack was run."
-    name, lowest = min(
-        robust.items(), key=lambda item: (item[1], not item[0].startswith("autoattack"))
+    clean = accuracies.pop("clean")
+    sentence = f"The network classifies {100 * clean:.2f} % of {images} test images correctly"
+    if not accuracies:
+        return f"{sentence}; no attack was run."
+    attack, lowest = min(
+        accuracies.items(), key=lambda item: (item[1], not item[0].startswith("autoattack"))
     )
-    return (
-        f"Of {results['clean'].images} test images {100 * clean:.2f} % are classified correctly, "
-        f"and {100 * lowest:.2f} % still are under {title_of(name)}."
-    )
+    return f"{sentence}, and {100 * lowest:.2f} % under {measure_title(attack)}."

@@ -1,4 +1,4 @@
-"""The report of a finished job: what was done, on what, with which result, and what makes it less than standard."""
+"""Builds the report of a finished job: settings, data, results, warnings, environment."""
 
 import os
 import platform
@@ -9,37 +9,44 @@ from typing import Any
 import torch
 
 from core import __version__
-from core.distillation.reporting.warnings import warnings
+from core.distillation.reporting.warnings import report_warnings
 from core.distillation.run_state import RunState
 from core.jobspec.data import DatasetDescription
 from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedSpec
-from core.reportspec.report import DataFacts, Environment, NetworkFacts, Report
+from core.reportspec.report import Environment, Report, ReportedData, ReportedNetwork
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "safetensors")
-SELECTION = "best: the epoch with the highest PGD-10 accuracy on held-out training images; last: the last epoch"
+SELECTION = (
+    "best: the epoch with the highest PGD-10 accuracy on held-out training images; "
+    "last: the last epoch"
+)
 
 
-def report(
+def build_report(
     spec: ResolvedSpec,
     state: RunState,
     dataset: DatasetDescription,
-    network: NetworkFacts,
-    reference: NetworkFacts | None,
+    network: ReportedNetwork,
+    reference: ReportedNetwork | None,
     images: dict[str, int],
     device: torch.device,
     energy_of: str | None,
 ) -> Report:
-    """``energy_of`` names what the joules were counted by."""
+    """Return the report.
+
+    ``images``: how many images of each part of the data set were used. ``energy_of`` names the
+    hardware whose energy was counted; None if it was not.
+    """
     training_seed = {} if isinstance(spec, ResolvedEvaluationJobSpec) else {"training": spec.seed}
     return Report.model_validate(
         {
             "schema": "distill-report-2",
             "kind": spec.kind,
-            "results": _without_pictures(state.measured),
-            "warnings": warnings(spec, state, dataset, images),
+            "results": _without_images(state.measured),
+            "warnings": report_warnings(spec, state, dataset, images),
             "network": network,
             "reference": reference,
-            "data": DataFacts(dataset=spec.data.dataset, description=dataset, images=images),
+            "data": ReportedData(dataset=spec.data.dataset, description=dataset, images=images),
             "selection": SELECTION if training_seed else None,
             "seeds": training_seed | {"evaluation": spec.evaluation.seed},
             "history": state.history,
@@ -54,37 +61,34 @@ def report(
     )
 
 
-def _without_pictures(measured: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    def kept(entry: Any) -> Any:
-        if isinstance(entry, dict):
-            return {key: kept(value) for key, value in entry.items() if not key.startswith("png")}
-        return [kept(each) for each in entry] if isinstance(entry, list) else entry
-
-    return {
-        role: {name: kept(entry) for name, entry in results.items()}
-        for role, results in measured.items()
-    }
+def _without_images(value: Any) -> Any:
+    """Return JSON without the entries whose names begin with ``png``: images in base64."""
+    if isinstance(value, dict):
+        return {
+            key: _without_images(item) for key, item in value.items() if not key.startswith("png")
+        }
+    return [_without_images(item) for item in value] if isinstance(value, list) else value
 
 
 def environment(device: torch.device, energy_of: str | None) -> Environment:
+    on_gpu = device.type == "cuda"
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
         packages={"distill": __version__} | {name: version(name) for name in PACKAGES},
         device=str(device),
-        hardware=torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        hardware=torch.cuda.get_device_name(device) if on_gpu else processor_name(),
         threads=torch.get_num_threads(),
         energy_of=energy_of,
     )
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Return the processor's model and number of cores, as far as the system tells."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    name = next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
-        platform.machine(),
-    )
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.machine()
     return f"{name}, {os.cpu_count()} cores"

@@ -1,4 +1,4 @@
-"""A sentence for everything that makes a report's numbers less than standard, or less certain than they look."""
+"""The warnings of a report: why its numbers are not standard, or less certain than they look."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +8,7 @@ from core.jobspec.data import DatasetDescription
 from core.jobspec.defaults import usual_step_size
 from core.jobspec.evaluation import (
     STANDARD_QUERIES,
+    STANDARD_STAGES,
     AutoAttack,
     CwAttack,
     GradientMasking,
@@ -18,178 +19,221 @@ from core.jobspec.resolved import (
     ResolvedAnalysis,
     ResolvedAutoAttack,
     ResolvedCwAttack,
-    ResolvedEvaluation,
     ResolvedEvaluationJobSpec,
     ResolvedPgdAttack,
     ResolvedSpec,
     ResolvedTrainingSpec,
 )
-from core.reportspec.measures import title_of
-from core.summary_statistics import standard_error, wilson
+from core.reportspec.measures import measure_title
+from core.summary_statistics import standard_error, wilson_interval
 
-MASKING_POINTS = 0.002
-"""Square, without gradients, should find no more than this share beyond what the attacks with gradients found."""
-FEW_HELD_OUT, FEW_TEST = 500, 1000
-"""Images; an accuracy near 50 % has a standard error of 2.2 points among 500, of 1.6 among 1,000."""
-FEW_EPOCHS = 5
-"""Judged epochs among which a best one is hardly chosen."""
+MASKING_SHARE = 0.002
+"""Share of all images that Square, which uses no gradients, may break beyond the other attacks."""
+MIN_HELD_OUT = 500
+MIN_TEST = 1000
+"""Images. An accuracy near 50 % has a standard error of 2.2 points with 500, of 1.6 with 1,000."""
+MIN_EPOCHS = 5
+"""Validated epochs from which a best one can be chosen."""
+USUAL_PGD_STEPS = 20
+USUAL_CW_STEPS = 30
+STANDARD_ITERATIONS = 100
 
 ONE_SEED = (
-    "This is one run with one seed. Runs that differ in nothing but the seed differ in their results, too: by some tenths of a "
-    "point on CIFAR-10's 10,000 test images, by more on fewer. A smaller gap to another run says nothing."
+    "This is a single run with one seed. Runs that differ only in their seed differ in their "
+    "results: by a few tenths of a point on CIFAR-10's 10,000 test images, and by more on smaller "
+    "test sets. A smaller difference from another run means nothing."
 )
-UNKNOWN_CHOICE = "Nothing is known here of how the model was chosen: it may have been tuned on these test images."
+UNKNOWN_SELECTION = (
+    "It is not known how the model was selected: it may have been tuned on these test images."
+)
 
 ROLES = {"best": "best epoch", "last": "last epoch", "model": "model"}
 
-Measured = dict[str, dict[str, dict[str, Any]]]
+Results = dict[str, dict[str, dict[str, Any]]]
+"""Report entries as JSON, by network and measure."""
 
 
-def warnings(
+def report_warnings(
     spec: ResolvedSpec, state: RunState, dataset: DatasetDescription, images: dict[str, int]
 ) -> list[str]:
-    """``images``: how many of each part (training, held_out, test) were used."""
-    evaluation = spec.evaluation
-    found = [*_of_the_test_images(images["test"], dataset), *_of_the_attacks(spec)]
-    for analysis in evaluation.analyses:
-        found += _of_the_analysis(analysis)
-    found += (
-        [UNKNOWN_CHOICE]
-        if isinstance(spec, ResolvedEvaluationJobSpec)
-        else _of_the_training(spec, state, dataset, images)
-    )
-    return [
-        *found,
-        *_of_the_results(state.measured),
-        *([] if isinstance(spec, ResolvedEvaluationJobSpec) else [ONE_SEED]),
-    ]
+    """Return one or two sentences for each reason to be careful with the numbers.
+
+    ``images``: how many images of each part (training, held_out, test) were used.
+    """
+    warnings = [*_test_image_warnings(images["test"], dataset), *_attack_warnings(spec)]
+    for analysis in spec.evaluation.analyses:
+        warnings += _analysis_warnings(analysis)
+    if isinstance(spec, ResolvedEvaluationJobSpec):
+        return [*warnings, UNKNOWN_SELECTION, *_result_warnings(state.measured)]
+    warnings += _training_warnings(spec, state, dataset, images)
+    return [*warnings, *_result_warnings(state.measured), ONE_SEED]
 
 
-def _of_the_test_images(used: int, dataset: DatasetDescription) -> Iterator[str]:
+def _test_image_warnings(used: int, dataset: DatasetDescription) -> Iterator[str]:
     if used < dataset.test_images:
         yield f"Only {used} of {dataset.test_images} test images were used."
-    if used < FEW_TEST:
-        low, high = wilson(0.5, used)
+    if used < MIN_TEST:
+        low, high = wilson_interval(0.5, used)
         yield (
-            f"{used} test images are few: the 95 % interval of an accuracy near 50 % is {100 * (high - low):.1f} points wide. "
-            "Each accuracy's own interval stands beside it."
+            f"With only {used} test images, the 95 % confidence interval of an accuracy near 50 % "
+            f"is {100 * (high - low):.1f} points wide. The report gives the interval of each "
+            "accuracy."
         )
 
 
 # -- attacks
 
 
-def _of_the_attacks(spec: ResolvedSpec) -> Iterator[str]:
-    evaluation = spec.evaluation
-    if not any(
-        isinstance(attack, AutoAttack) and attack.norm == "linf" for attack in evaluation.attacks
-    ):
-        yield "AutoAttack was not run: robust accuracy under PGD or CW alone is an upper bound that often flatters."
-    for attack in evaluation.attacks:
+def _attack_warnings(spec: ResolvedSpec) -> Iterator[str]:
+    attacks = spec.evaluation.attacks
+    if not any(isinstance(attack, AutoAttack) and attack.norm == "linf" for attack in attacks):
+        yield (
+            "AutoAttack was not run. Robust accuracy under PGD or CW alone is an upper bound that "
+            "is often too optimistic."
+        )
+    for attack in attacks:
         if isinstance(attack, AutoAttack):
-            yield from _of_autoattack(attack)
+            yield from _autoattack_warnings(attack)
         else:
-            yield from _of_steps(attack)
-    yield from _of_the_radii(spec, evaluation)
+            yield from _pgd_warnings(attack)
+    yield from _radius_warnings(spec)
 
 
-def _of_the_radii(spec: ResolvedSpec, evaluation: ResolvedEvaluation) -> Iterator[str]:
-    radius = spec.radius if isinstance(spec, ResolvedEvaluationJobSpec) else spec.adversary.radius
-    where = (
-        "this evaluation is of"
-        if isinstance(spec, ResolvedEvaluationJobSpec)
-        else "the student was trained at"
-    )
-    for attack in evaluation.attacks:
-        if attack.radius != radius and not (isinstance(attack, AutoAttack) and attack.norm == "l2"):
-            yield f"{attack.name} was run at radius {attack.radius:.4g}, {where} {radius:.4g}."
+def _radius_warnings(spec: ResolvedSpec) -> Iterator[str]:
+    if isinstance(spec, ResolvedEvaluationJobSpec):
+        radius = spec.radius
+        comparison = f"the radius of this evaluation is {radius:.4g}"
+    else:
+        radius = spec.adversary.radius
+        comparison = f"the student was trained at radius {radius:.4g}"
+    for attack in spec.evaluation.attacks:
+        is_l2 = isinstance(attack, AutoAttack) and attack.norm == "l2"
+        if attack.radius != radius and not is_l2:
+            title = measure_title(attack.name)
+            yield f"{title} was run at radius {attack.radius:.4g}, but {comparison}."
 
 
-def _of_autoattack(attack: ResolvedAutoAttack) -> Iterator[str]:
+def _autoattack_warnings(attack: ResolvedAutoAttack) -> Iterator[str]:
     if attack.is_standard:
         return
-    less = [] if len(attack.stages) == 4 else [f"stages {', '.join(attack.stages)}"]
-    less += (
-        []
-        if attack.queries == STANDARD_QUERIES
-        else [f"{attack.queries} queries of {STANDARD_QUERIES}"]
-    )
-    less += [] if attack.iterations == 100 else [f"{attack.iterations} iterations of 100"]
-    yield f"AutoAttack was not the standard version: {'; '.join(less or ['another order of stages'])}."
+    differences = []
+    if len(attack.stages) != len(STANDARD_STAGES):
+        differences.append(f"only the stages {', '.join(attack.stages)}")
+    if attack.queries != STANDARD_QUERIES:
+        differences.append(f"{attack.queries} queries instead of {STANDARD_QUERIES}")
+    if attack.iterations != STANDARD_ITERATIONS:
+        differences.append(f"{attack.iterations} iterations instead of {STANDARD_ITERATIONS}")
+    text = "; ".join(differences) or "another order of stages"
+    yield f"AutoAttack was not the standard version: {text}."
 
 
-def _of_steps(attack: ResolvedPgdAttack | ResolvedCwAttack) -> Iterator[str]:
-    title, usual = ("PGD", 20) if isinstance(attack, PgdAttack) else ("CW", 30)
-    if attack.steps < usual:
-        yield f"{title} was run with {attack.steps} steps; {usual} are usual."
-    if attack.step_size != (step := usual_step_size(attack.name, attack.radius)):
-        yield f"{title} was run with a step of {attack.step_size:.4g}; {step:.4g} is usual at its radius."
-    if isinstance(attack, CwAttack) and attack.confidence != CwAttack().confidence:
-        yield f"CW was run with a confidence of {attack.confidence:g}; {CwAttack().confidence:g} is usual."
+def _pgd_warnings(attack: ResolvedPgdAttack | ResolvedCwAttack) -> Iterator[str]:
+    title = measure_title(attack.name)
+    usual_steps = USUAL_PGD_STEPS if isinstance(attack, PgdAttack) else USUAL_CW_STEPS
+    if attack.steps < usual_steps:
+        yield f"{title} was run with {attack.steps} steps instead of the usual {usual_steps}."
+    usual_size = usual_step_size(attack.name, attack.radius)
+    if attack.step_size != usual_size:
+        yield (
+            f"{title} was run with a step size of {attack.step_size:.4g} instead of "
+            f"{usual_size:.4g}, which is usual at its radius."
+        )
+    usual_confidence = CwAttack().confidence
+    if isinstance(attack, CwAttack) and attack.confidence != usual_confidence:
+        yield (
+            f"{title} was run with a confidence of {attack.confidence:g} instead of the usual "
+            f"{usual_confidence:g}."
+        )
 
 
-def _of_the_analysis(analysis: ResolvedAnalysis) -> Iterator[str]:
-    if isinstance(analysis, RadiusSweep) and analysis.steps < RadiusSweep().steps:
-        yield f"The radius sweep's PGD had {analysis.steps} steps; {RadiusSweep().steps} are usual."
-    if isinstance(analysis, GradientMasking) and analysis.queries < GradientMasking().queries:
-        yield f"Gradient masking was looked for with {analysis.queries} queries of Square; {GradientMasking().queries} are usual."
+def _analysis_warnings(analysis: ResolvedAnalysis) -> Iterator[str]:
+    usual_steps = RadiusSweep().steps
+    if isinstance(analysis, RadiusSweep) and analysis.steps < usual_steps:
+        yield (
+            f"The radius sweep ran PGD with {analysis.steps} steps instead of the usual "
+            f"{usual_steps}."
+        )
+    usual_queries = GradientMasking().queries
+    if isinstance(analysis, GradientMasking) and analysis.queries < usual_queries:
+        yield (
+            f"The check for gradient masking ran Square with {analysis.queries} queries instead "
+            f"of the usual {usual_queries}."
+        )
 
 
 # -- training
 
 
-def _of_the_training(
+def _training_warnings(
     spec: ResolvedTrainingSpec, state: RunState, dataset: DatasetDescription, images: dict[str, int]
 ) -> Iterator[str]:
-    if images["training"] + images["held_out"] < dataset.train_images:
-        yield f"Only {images['training'] + images['held_out']} of {dataset.train_images} training images were used."
+    used = images["training"] + images["held_out"]
+    if used < dataset.train_images:
+        yield f"Only {used} of {dataset.train_images} training images were used."
     if spec.data.extra is not None:
-        yield f"{spec.data.extra.ratio:.0%} of every batch were extra images: compare with results that had them, too."
+        yield (
+            f"{spec.data.extra.ratio:.0%} of every batch were extra images: compare only with "
+            "results that used extra images, too."
+        )
     if spec.averaging is not None:
-        yield f"The student is the average of its weights ({spec.averaging.name})."
-    yield from _of_the_choice(spec, state, images["held_out"])
+        yield f"The student's weights are an average over the training ({spec.averaging.name})."
+    yield from _selection_warnings(spec, state, images["held_out"])
 
 
-def _of_the_choice(spec: ResolvedTrainingSpec, state: RunState, held_out: int) -> Iterator[str]:
-    judged = {
-        epoch["epoch"]: epoch["held_out_robust"]
-        for epoch in state.history
-        if "held_out_robust" in epoch
+def _selection_warnings(
+    spec: ResolvedTrainingSpec, state: RunState, held_out: int
+) -> Iterator[str]:
+    accuracies = {
+        entry["epoch"]: entry["held_out_robust"]
+        for entry in state.history
+        if "held_out_robust" in entry
     }
     if spec.evaluation.every_epochs > 1:
-        yield f"The best epoch was chosen among one in {spec.evaluation.every_epochs}: {len(judged)} of {spec.schedule.epochs}."
-    elif len(judged) < FEW_EPOCHS:
-        yield f"The best epoch was chosen among {len(judged)}: so short a training says little of what a method can do."
-    if held_out < FEW_HELD_OUT and state.best_epoch is not None:
-        points = 100 * standard_error(judged[state.best_epoch], held_out)
         yield (
-            f"The best epoch was chosen on {held_out} held-out images: the accuracy it was chosen by has a standard error of "
-            f"{points:.1f} points, and another epoch may be as good."
+            f"Only one epoch in {spec.evaluation.every_epochs} was validated: the best epoch was "
+            f"chosen from {len(accuracies)} of {spec.schedule.epochs}."
+        )
+    elif len(accuracies) < MIN_EPOCHS:
+        epochs = "1 epoch" if len(accuracies) == 1 else f"{len(accuracies)} epochs"
+        yield (
+            f"The best epoch was chosen from only {epochs}: such a short training says little "
+            "about what a method can achieve."
+        )
+    if held_out < MIN_HELD_OUT and state.best_epoch is not None:
+        points = 100 * standard_error(accuracies[state.best_epoch], held_out)
+        yield (
+            f"The best epoch was chosen on only {held_out} held-out images: the accuracy by which "
+            f"it was chosen has a standard error of {points:.1f} points, and another epoch may be "
+            "just as good."
         )
 
 
-# -- what was found
+# -- results
 
 
-def _of_the_results(measured: Measured) -> Iterator[str]:
+def _result_warnings(measured: Results) -> Iterator[str]:
     for role, results in measured.items():
         for name, entry in results.items():
             if role == "last" and entry == measured["best"].get(name):
-                continue  # the last epoch is the best
-            for sentence in [
+                continue  # the last epoch is the best one: its warnings are there already
+            sentences = [
                 *entry.get("notes", []),
                 *entry.get("warnings", []),
-                *_of_the_entry(entry),
-            ]:
-                yield f"{title_of(name)}, {ROLES[role]}: {sentence}"
+                *_entry_warnings(entry),
+            ]
+            for sentence in sentences:
+                yield f"{measure_title(name)}, {ROLES[role]}: {sentence}"
 
 
-def _of_the_entry(entry: dict[str, Any]) -> Iterator[str]:
+def _entry_warnings(entry: dict[str, Any]) -> Iterator[str]:
     if count := entry.get("non_finite"):
-        yield f"{count} images met logits that are not finite; they count as not classified correctly."
-    square = entry.get("stages", {}).get("square")
-    if square and square["broken"] > MASKING_POINTS * entry["images"]:
         yield (
-            f"Square broke {square['broken']} images that attacks with gradients had left standing: "
-            "the network may mask its gradients."
+            f"For {count} images the network's logits were not finite; these images count as "
+            "misclassified."
+        )
+    square = entry.get("stages", {}).get("square")
+    if square and square["broken"] > MASKING_SHARE * entry["images"]:
+        yield (
+            f"Square broke {square['broken']} images that had survived the gradient-based "
+            "attacks: the network may mask its gradients."
         )

@@ -1,4 +1,4 @@
-"""Divergences between predictions. B batch, K classes."""
+"""Divergences between predictions. B batch size, K classes."""
 
 from torch import Tensor
 from torch.nn.functional import log_softmax
@@ -7,9 +7,10 @@ from core.jobspec.training.methods import Reduction
 
 
 def kl(p_logits_BK: Tensor, q_logits_BK: Tensor) -> Tensor:
-    """KL(p || q) per example, [B], in nats: summed over K, not averaged, so its size does not depend on K.
+    """Return KL(p || q) per example, [B], in nats.
 
-    p = softmax(p_logits), q = softmax(q_logits). Gradients flow through both: detach what is a constant target.
+    Summed over K, not averaged, so its size does not depend on K. p = softmax(p_logits),
+    q = softmax(q_logits). Gradients flow through both: detach what is a constant target.
     """
     p_log_BK = log_softmax(p_logits_BK, dim=1)
     q_log_BK = log_softmax(q_logits_BK, dim=1)
@@ -17,5 +18,9 @@ def kl(p_logits_BK: Tensor, q_logits_BK: Tensor) -> Tensor:
 
 
 def reduce_divergence(divergence_B: Tensor, reduction: Reduction, *, classes: int) -> Tensor:
-    """A divergence per example -> scalar: its mean over the batch, and for "mean" over the classes as well."""
-    return divergence_B.mean() / (classes if reduction == "mean" else 1)
+    """Return the mean of a divergence over the batch, scalar; for "mean" over the classes as well.
+
+    "mean" is what some authors' code does: their loss is smaller by a factor of ``classes``.
+    """
+    divisor = classes if reduction == "mean" else 1
+    return divergence_B.mean() / divisor

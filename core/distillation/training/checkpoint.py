@@ -1,6 +1,8 @@
-"""Everything needed to go on exactly where a job stopped <-> bytes: safetensors, with the numbers as JSON in its header.
+"""Checkpoints of a job: everything from which it resumes exactly where it stopped.
 
-No generator is saved: every draw is a function of the seed and the step (core.distillation.seeds).
+A checkpoint is one safetensors file. Weights and momentum buffers are its tensors; everything else
+is JSON in its header. No random generator is saved: every draw is a function of the seed and the
+step (core.distillation.seeds).
 """
 
 import json
@@ -21,10 +23,9 @@ from core.jobspec.resolved import parse
 
 FORMAT = "distill-checkpoint-2"
 
-
-TENSORS = ("best", "average")
-"""Parts of a state that are tensors; all others are JSON."""
-_state: TypeAdapter[RunState] = TypeAdapter(RunState)
+TENSOR_FIELDS = ("best", "average")
+"""Fields of a RunState that are stored as tensors; the others are stored as JSON."""
+_state_adapter: TypeAdapter[RunState] = TypeAdapter(RunState)
 
 
 def serialize(
@@ -34,21 +35,28 @@ def serialize(
     optimizer: torch.optim.Optimizer | None,
     spec: str,
 ) -> bytes:
-    """``spec`` is the job's spec as JSON: a checkpoint of another job is refused by it. No optimizer where nothing is trained."""
-    tensors = _add_prefix("student", student.state_dict()) | _add_prefix("heads", heads.state_dict())
-    tensors |= _add_prefix("best", state.best) | _add_prefix("average", state.average)
-    for index, values in (optimizer.state_dict()["state"] if optimizer is not None else {}).items():
-        if values.get("momentum_buffer") is not None:
-            tensors[f"momentum.{index}"] = values["momentum_buffer"]
-    numbers = {key: value for key, value in vars(state).items() if key not in TENSORS}
-    buffers = [key for key in tensors if key.startswith("momentum.")]
+    """Return the bytes of a checkpoint.
+
+    ``spec`` is the job's spec as JSON: ``load`` refuses the checkpoint of another job by it.
+    ``optimizer`` is None for a job that trains nothing.
+    """
+    momentum = _momentum_buffers(optimizer) if optimizer is not None else {}
+    tensors = {
+        **_add_prefix("student", student.state_dict()),
+        **_add_prefix("heads", heads.state_dict()),
+        **_add_prefix("best", state.best),
+        **_add_prefix("average", state.average),
+        **_add_prefix("momentum", momentum),
+    }
+    numbers = {name: value for name, value in vars(state).items() if name not in TENSOR_FIELDS}
     header = {
         "format": FORMAT,
         "spec": spec,
         "state": json.dumps(numbers, default=vars),
-        "momentum": json.dumps(buffers),
+        "momentum": json.dumps(list(_add_prefix("momentum", momentum))),
     }
-    return save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, header)
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return save(on_cpu, header)
 
 
 def load(
@@ -58,34 +66,30 @@ def load(
     optimizer: torch.optim.Optimizer | None,
     spec: str,
 ) -> RunState:
-    """Put everything back in place.
+    """Load weights and momentum into student, heads and optimizer, and return the job's state.
 
-    Raises JobFailed if the file is another job's, or anything in it is missing, unknown, or not of its type and shape.
+    Raises JobFailed if the checkpoint belongs to another job, or if anything in it is missing,
+    unknown, or of another type or shape.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-        if header.get("format") != FORMAT or parse(json.loads(header["spec"])) != parse(
-            json.loads(spec)
-        ):
-            raise JobFailed(
-                "foreign_checkpoint",
-                "infrastructure",
-                "The checkpoint was written by another job or version.",
-            )
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+        _require_same_job(header, spec)
         state = _parse_state(header["state"])
-        state.best, state.average = _select_prefix(tensors, "best"), _select_prefix(tensors, "average")
-        _load_weights(student, _select_prefix(tensors, "student"))
-        _load_weights(heads, _select_prefix(tensors, "heads"))
-        _require_equal(
-            {key for key in tensors if key.startswith("momentum.")},
-            set(json.loads(header["momentum"])),
-        )
+        state.best = _select_prefix("best", tensors)
+        state.average = _select_prefix("average", tensors)
+        momentum = _select_prefix("momentum", tensors)
+        _require_equal(set(_add_prefix("momentum", momentum)), set(json.loads(header["momentum"])))
+        _load_weights(student, _select_prefix("student", tensors))
+        _load_weights(heads, _select_prefix("heads", tensors))
         if optimizer is not None:
-            _load_momentum(optimizer, _select_prefix(tensors, "momentum"))
-        _require_same_tensors(state.best, student.state_dict() if state.best_epoch is not None else {})
-        _require_same_tensors(state.average, dict(student.named_parameters()) if state.averaged else {})
+            _load_momentum(optimizer, momentum)
+        best = student.state_dict() if state.best_epoch is not None else {}
+        _require_same_tensors(state.best, best)
+        average = dict(student.named_parameters()) if state.averaged else {}
+        _require_same_tensors(state.average, average)
     except (KeyError, IndexError, RuntimeError, ValueError, SafetensorError, DistillError) as error:
         raise JobFailed(
             "incomplete_checkpoint", "infrastructure", f"The checkpoint is incomplete: {error}."
@@ -93,53 +97,77 @@ def load(
     return state
 
 
+def _require_same_job(header: dict[str, str], spec: str) -> None:
+    same_format = header.get("format") == FORMAT
+    if not same_format or parse(json.loads(header["spec"])) != parse(json.loads(spec)):
+        raise JobFailed(
+            "foreign_checkpoint",
+            "infrastructure",
+            "The checkpoint was written by another job or version.",
+        )
+
+
 def _parse_state(text: str) -> RunState:
-    """A state without its tensors. A field that is missing would be taken for one at its beginning."""
-    found = json.loads(text)
-    _require_equal(set(found), {it.name for it in fields(RunState)} - set(TENSORS))
-    state = _state.validate_json(text)
-    _require_equal(set(state.seconds), set(state.joules))  # both are counted by the same phases
+    """Parse a state without its tensors.
+
+    A missing field raises ValueError: it would silently get its initial value.
+    """
+    names = {field.name for field in fields(RunState)}
+    _require_equal(set(json.loads(text)), names - set(TENSOR_FIELDS))
+    state = _state_adapter.validate_json(text)
+    # Seconds and joules are always recorded together, phase by phase.
+    _require_equal(set(state.seconds), set(state.joules))
     return state
 
 
-def _load_weights(network: nn.Module, values: dict[str, Tensor]) -> None:
-    _require_same_tensors(
-        values, network.state_dict()
-    )  # a strict load alone would make up a missing num_batches_tracked
-    network.load_state_dict(values)
+def _load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    # Even a strict load_state_dict accepts a state without num_batches_tracked.
+    _require_same_tensors(weights, network.state_dict())
+    network.load_state_dict(weights)
 
 
-def _require_same_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """By name, shape and type."""
-    _require_equal(
-        {(name, it.shape, it.dtype) for name, it in found.items()},
-        {(name, it.shape, it.dtype) for name, it in wanted.items()},
-    )
+def _require_same_tensors(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Compare names, shapes and types."""
+    _require_equal(_tensor_types(actual), _tensor_types(expected))
 
 
-def _require_equal(found: set[Any], wanted: set[Any]) -> None:
-    if found != wanted:
-        raise ValueError(f"these are there, or should be: {sorted(map(str, found ^ wanted))[:5]}")
+def _tensor_types(tensors: Mapping[str, Tensor]) -> set[tuple[str, torch.Size, torch.dtype]]:
+    return {(name, tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+
+
+def _require_equal(actual: set[Any], expected: set[Any]) -> None:
+    if actual != expected:
+        differences = sorted(map(str, actual ^ expected))[:5]
+        raise ValueError(f"missing or unknown entries {differences}")
+
+
+def _momentum_buffers(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return momentum buffers by the index of their parameter; some parameters have none."""
+    return {
+        str(index): values["momentum_buffer"]
+        for index, values in optimizer.state_dict()["state"].items()
+        if values.get("momentum_buffer") is not None
+    }
 
 
 def _load_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor]) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for key, buffer in buffers.items():
-        parameter = parameters[int(key)]
-        _require_same_tensors({key: buffer}, {key: parameter})
-        # Laid out in memory as its parameter is (channels last on CUDA), as a fused optimizer demands.
-        optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(
-            parameter, requires_grad=False
-        ).copy_(buffer)
+    for index, buffer in buffers.items():
+        parameter = parameters[int(index)]
+        _require_same_tensors({index: buffer}, {index: parameter})
+        # A fused optimizer requires the parameter's memory layout: channels last on CUDA.
+        momentum = torch.empty_like(parameter, requires_grad=False)
+        optimizer.state[parameter]["momentum_buffer"] = momentum.copy_(buffer)
 
 
 def _add_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{key}": value for key, value in tensors.items()}
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def _select_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _select_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of one prefix, without it."""
     return {
-        key.removeprefix(f"{prefix}."): value
-        for key, value in tensors.items()
-        if key.startswith(f"{prefix}.")
+        name.removeprefix(f"{prefix}."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{prefix}.")
     }

@@ -1,4 +1,4 @@
-"""Networks whose passes go through torch.compile while a training step runs: fewer, larger kernels."""
+"""Networks whose forward passes go through torch.compile during training: fewer, larger kernels."""
 
 import shutil
 from collections.abc import Callable
@@ -11,30 +11,36 @@ from core.distillation.models.network import Classifier
 from core.errors import JobFailed
 
 MAX_GRAPHS = 32
-"""Of one network: train and eval mode, with and without gradients of weights and images. Beyond, torch falls back in silence."""
+"""Graphs of one network: train and eval mode, with and without gradients of weights and images.
+
+Beyond torch's own limit of 8 it would silently run the network uncompiled.
+"""
 
 
 class CompiledForward:
-    """``with passes:`` the networks' features come from compiled code; outside they are as ever, for evaluation and export.
+    """A context manager: inside it, the networks' features are computed by compiled code.
 
-    The first step in it compiles, for a minute or so. Raises JobFailed (no_compiler) where there is no C++ compiler.
+    Outside, the networks are unchanged, for evaluation and export. The first step inside compiles,
+    which takes about a minute.
     """
 
     def __init__(self, *networks: Classifier) -> None:
+        """Raises JobFailed (no_compiler) without a C++ compiler."""
         if not any(map(shutil.which, ("c++", "g++", "clang++"))):
             raise JobFailed(
                 "no_compiler",
                 "user",
                 "schedule.compile needs a C++ compiler on the worker, such as g++; there is none.",
             )
-        torch._dynamo.config.recompile_limit = max(
-            torch._dynamo.config.recompile_limit, MAX_GRAPHS
-        )
+        config = torch._dynamo.config
+        config.recompile_limit = max(config.recompile_limit, MAX_GRAPHS)
         self.features: list[tuple[Classifier, Callable[[Tensor], Tensor]]] = [
             (network, torch.compile(network.features, dynamic=False)) for network in networks
         ]
 
     def __enter__(self) -> None:
+        # In the instance's __dict__ the compiled function hides the class's method. setattr would
+        # register it as a submodule.
         for network, features in self.features:
             network.__dict__["features"] = features
 

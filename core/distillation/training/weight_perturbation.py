@@ -1,4 +1,7 @@
-"""Adversarial weight perturbation (Wu, Xia and Wang, NeurIPS 2020): where, near its weights, is the student's loss largest?"""
+"""Adversarial weight perturbation (Wu, Xia and Wang, NeurIPS 2020).
+
+Each step descends the gradient taken where, near the student's weights, the loss is largest.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,36 +9,34 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from core.distillation.forward import frozen_statistics
+from core.distillation.network_modes import frozen_statistics
 
 
 @contextmanager
-def perturbed(student: nn.Module, gamma: float, loss: Callable[[], Tensor]) -> Iterator[None]:
-    """The student's weights w + gamma ||w|| g / ||g||, per weight tensor, g the gradient of ``loss()``; afterwards w again.
+def perturbed_weights(
+    student: nn.Module, gamma: float, loss: Callable[[], Tensor]
+) -> Iterator[None]:
+    """Move the student's weights w to w + gamma ||w|| g / ||g||, and back to w afterwards.
 
-    Vectors (biases, batch norm) are left alone, as in the authors' code. Gradients found inside belong to the student as it is
-    afterwards: take the optimizer's step outside.
+    g is the gradient of ``loss()``; norms are L2, per weight tensor. Vectors (biases, batch norm)
+    stay as they are, as in the authors' code. Call ``backward`` inside and the optimizer's step
+    outside: the step belongs to w.
     """
     weights = [
         weight for weight in student.parameters() if weight.requires_grad and weight.ndim > 1
     ]
     with frozen_statistics(student):
         gradients = torch.autograd.grad(loss(), weights, allow_unused=True)
-    own = [weight.detach().clone() for weight in weights]
+    before = [weight.detach().clone() for weight in weights]
     with torch.no_grad():
         for weight, gradient in zip(weights, gradients, strict=True):
             if gradient is not None:
-                weight.add_(
-                    gradient
-                    * (
-                        gamma
-                        * weight.norm()
-                        / gradient.norm().clamp_min(torch.finfo(gradient.dtype).tiny)
-                    )
-                )
+                smallest = torch.finfo(gradient.dtype).tiny
+                length = gamma * weight.norm() / gradient.norm().clamp_min(smallest)
+                weight.add_(gradient * length)
     try:
         yield
     finally:
         with torch.no_grad():
-            for weight, before in zip(weights, own, strict=True):
-                weight.copy_(before)
+            for weight, original in zip(weights, before, strict=True):
+                weight.copy_(original)

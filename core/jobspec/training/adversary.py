@@ -1,40 +1,50 @@
-"""How the training adversary searches the ball around an image. What it climbs belongs to the method."""
+"""How the training adversary searches for images. What it maximizes belongs to the method."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from core.jobspec.base import PixelDistance, Spec
 
 
-class PgdSettings(Spec):
-    """Projected gradient ascent in the L-infinity ball: `steps` steps of `step_size` along the gradient's sign."""
+class PgdAdversarySettings(Spec):
+    """Projected gradient ascent in the L-infinity ball."""
 
     name: Literal["pgd"] = "pgd"
     radius: PixelDistance = 8 / 255
     """Perturbation radius, on pixels in [0, 1]."""
     step_size: PixelDistance = 2 / 255
-    """Of each step, in the same unit as the radius."""
+    """Length of each step along the sign of the gradient, on pixels in [0, 1]."""
     steps: int = Field(default=10, ge=1, le=1000)
-    """Of gradient ascent, each projected onto the ball."""
+    """Number of steps, each followed by a projection onto the ball."""
     start: Literal["gaussian", "uniform", "clean"] = "gaussian"
-    """gaussian: x + 0.001 N(0, 1); uniform: x + U(-radius, radius); clean: x."""
+    """First iterate. gaussian: x + 0.001 N(0, 1); uniform: x + U(-radius, radius); clean: x."""
     student_mode: Literal["eval", "train"] = "eval"
-    """The batch norm mode of the attacked network during the attack."""
+    """Mode of the student's batch norms during the attack."""
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradients per image."""
+        return self.steps
 
 
-class NFgsmSettings(Spec):
-    """N-FGSM: uniform noise beyond the ball, one step of the gradient's sign, no projection onto the ball."""
+class NFgsmAdversarySettings(Spec):
+    """N-FGSM: uniform noise, then one step along the sign of the gradient, without projection."""
 
     name: Literal["n_fgsm"] = "n_fgsm"
     radius: PixelDistance = 8 / 255
     """Perturbation radius, on pixels in [0, 1]."""
     step_factor: float = Field(default=1.0, gt=0, le=10)
-    """The step, in radii."""
+    """Length of the step, in radii."""
     noise_factor: float = Field(default=2.0, ge=0, le=10)
     """The noise is U(-noise_factor * radius, noise_factor * radius)."""
     student_mode: Literal["eval", "train"] = "eval"
-    """The batch norm mode of the attacked network during the attack."""
+    """Mode of the student's batch norms during the attack."""
+
+    gradient_steps: ClassVar[int] = 1
+    """Gradients per image."""
 
 
-AdversarySettings = Annotated[PgdSettings | NFgsmSettings, Field(discriminator="name")]
+AdversarySettings = Annotated[
+    PgdAdversarySettings | NFgsmAdversarySettings, Field(discriminator="name")
+]

@@ -1,55 +1,76 @@
-"""The methods' settings, one class a method; the mathematics is in core/distillation/methods, one file each.
+"""The settings of every method, one class a method.
 
-Adding a method: its settings here, one file there, one line in each table of contents (docs/adding-a-method.md).
-What the authors' own code did otherwise is in presets.py.
+The mathematics is in core/distillation/methods, one file a method. Beside its fields, each class
+declares what a training step costs: `loss_passes`, the passes of student or teacher on one image
+that the loss takes, and `attacks_teacher`, whether the adversary's gradients pass through the
+teacher, too. What the authors' own code did differently is in presets.py. How to add a method:
+docs/adding-a-method.md.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from core.jobspec.base import EpochCount, Spec
 from core.jobspec.training.starship import StarshipSettings
 
 Reduction = Literal["batch_mean", "mean"]
-"""Of a divergence: batch_mean sums over classes and averages over the batch; mean averages over classes, too, and so is as many
-times smaller as there are classes (what torch's KLDivLoss does when it is not told otherwise, and some authors' code with it)."""
+"""batch_mean sums a divergence over classes and averages it over the batch. mean averages it over
+classes, too, and is smaller by the number of classes: torch's KLDivLoss by default."""
 
 
 class ArdSettings(Spec):
-    """ARD (Goldblum et al., AAAI 2020): the teacher's clean prediction, softened, for the student's adversarial one."""
+    """ARD (Goldblum et al., AAAI 2020).
+
+    The student's adversarial prediction follows the teacher's clean one, both softened.
+    """
 
     name: Literal["ard"] = "ard"
     alpha: float = Field(default=1.0, ge=0, le=1)
-    """Weight of the distillation; clean cross entropy has 1 - alpha."""
+    """Weight of the distillation term. Clean cross entropy has weight 1 - alpha."""
     temperature: float = Field(default=30.0, gt=0, le=1000)
-    """That softens both predictions; the term is multiplied by its square."""
+    """Temperature of both predictions; the distillation term is multiplied by its square."""
     reduction: Reduction = "batch_mean"
-    """batch_mean: summed over classes, averaged over the batch; mean: averaged over both."""
+    """batch_mean: sum over classes, mean over the batch. mean: mean over both."""
+
+    loss_passes: ClassVar[int] = 5
+    attacks_teacher: ClassVar[bool] = False
 
 
 class IadSettings(Spec):
-    """IAD-I (Zhu et al., ICLR 2022): trusts the teacher where it is right under attack, and the student itself elsewhere."""
+    """IAD-I (Zhu et al., ICLR 2022).
+
+    The student trusts the teacher where the teacher is right under attack, and itself elsewhere.
+    """
 
     name: Literal["iad"] = "iad"
     temperature: float = Field(default=1.0, gt=0, le=1000)
-    """That softens the teacher's prediction and the student's in the first term."""
+    """Temperature of the teacher's and the student's predictions in the distillation term."""
     exponent: float = Field(default=0.1, ge=0, le=10)
     """Trust is the teacher's probability of the label on the adversarial image, to this power."""
     begin: EpochCount | None = None
-    """Epochs before the student's introspection joins in. Default: 30 % of all, 60 of 200."""
+    """Epochs before the student's own prediction is used. Default: 30 % of all, 60 of 200."""
     weigh_teacher: bool = False
-    """Weigh the teacher's term by trust as well: as the paper prints it, not as its code does."""
+    """Weight the teacher's term by trust, too, as the paper prints it; its code does not."""
+
+    loss_passes: ClassVar[int] = 5
+    attacks_teacher: ClassVar[bool] = False
 
 
 class RsladSettings(Spec):
-    """RSLAD (Zi et al., ICCV 2021): the teacher's clean prediction for the student's adversarial and clean ones."""
+    """RSLAD (Zi et al., ICCV 2021).
+
+    The student's adversarial and clean predictions both follow the teacher's clean one.
+    """
 
     name: Literal["rslad"] = "rslad"
     clean_weight: float = Field(default=1 / 6, ge=0, le=1)
-    """The adversarial term has the rest."""
+    """Weight of the clean term. The adversarial term has weight 1 - clean_weight."""
     reduction: Reduction = "batch_mean"
-    """batch_mean: summed over classes, averaged over the batch; mean: averaged over both."""
+    """batch_mean: sum over classes, mean over the batch. mean: mean over both."""
+
+    loss_passes: ClassVar[int] = 5
+    attacks_teacher: ClassVar[bool] = False
 
 
 class AkdSettings(Spec):
@@ -57,84 +78,131 @@ class AkdSettings(Spec):
 
     name: Literal["akd"] = "akd"
     alpha: float = Field(default=0.5, ge=0, le=1)
-    """Share of the teacher's prediction in the target; the label has the rest."""
+    """Share of the teacher's prediction in the target. The label has share 1 - alpha."""
+
+    loss_passes: ClassVar[int] = 5
+    attacks_teacher: ClassVar[bool] = False
 
 
 class AdaAdSettings(Spec):
-    """AdaAD (Huang et al., CVPR 2023): the adversary drives student and teacher apart, the student follows the teacher there."""
+    """AdaAD (Huang et al., CVPR 2023).
+
+    The adversary maximizes the divergence of student and teacher; the student minimizes it there.
+    """
 
     name: Literal["adaad"] = "adaad"
     alpha: float = Field(default=1.0, ge=0, le=1)
-    """Weight of the adversarial term; the clean term has 1 - alpha."""
+    """Weight of the adversarial term. The clean term has weight 1 - alpha."""
     reduction: Reduction = "batch_mean"
-    """batch_mean: summed over classes, averaged over the batch; mean: averaged over both."""
+    """batch_mean: sum over classes, mean over the batch. mean: mean over both."""
+
+    loss_passes: ClassVar[int] = 5
+    attacks_teacher: ClassVar[bool] = True
 
 
 class ArkdSettings(Spec):
-    """Adversarially robust knowledge distillation, Eq. 4: predictions matched on clean and adversarial images."""
+    """Adversarially robust knowledge distillation, Eq. 4 of STARSHIP.
+
+    The student's predictions follow the teacher's on clean and on adversarial images.
+    """
 
     name: Literal["arkd"] = "arkd"
     beta: float = Field(default=0.8, ge=0, le=1)
-    """Weight of the adversarial term; the clean term has 1 - beta."""
+    """Weight of the adversarial term. The clean term has weight 1 - beta."""
     adaptive: bool = False
-    """Eq. 3: the adversary climbs through the teacher, too."""
+    """Eq. 3: the adversary's gradients pass through the teacher, too."""
+
+    loss_passes: ClassVar[int] = 5
+
+    @property
+    def attacks_teacher(self) -> bool:
+        """Whether the adversary's gradients pass through the teacher."""
+        return self.adaptive
 
 
 class TradesSettings(Spec):
-    """TRADES: cross entropy on clean images + beta * KL(clean prediction || adversarial prediction)."""
+    """TRADES (Zhang et al., ICML 2019).
+
+    Clean cross entropy + beta * KL(clean prediction || adversarial prediction).
+    """
 
     name: Literal["trades"] = "trades"
     beta: float = Field(default=6.0, ge=0, le=100)
-    """Weight of the KL term: robustness against clean accuracy."""
+    """Weight of the KL term: a larger one trades clean accuracy for robustness."""
+
+    loss_passes: ClassVar[int] = 3
+    attacks_teacher: ClassVar[bool] = False
 
 
 class PgdAtSettings(Spec):
-    """PGD adversarial training (Madry et al.): cross entropy on adversarial images."""
+    """PGD adversarial training (Madry et al., ICLR 2018): cross entropy on adversarial images."""
 
     name: Literal["pgd_at"] = "pgd_at"
 
+    loss_passes: ClassVar[int] = 1
+    attacks_teacher: ClassVar[bool] = False
+
 
 class ScoreSettings(Spec):
-    """SCORE (Pang et al., ICML 2022): TRADES with squared errors of probabilities in place of cross entropy and KL."""
+    """SCORE (Pang et al., ICML 2022): TRADES with squared errors in place of CE and KL."""
 
     name: Literal["score"] = "score"
     beta: float = Field(default=3.0, ge=0, le=100)
-    """Weight of the adversarial term: robustness against clean accuracy."""
+    """Weight of the adversarial term: a larger one trades clean accuracy for robustness."""
+
+    loss_passes: ClassVar[int] = 3
+    attacks_teacher: ClassVar[bool] = False
 
 
 class NFgsmAtSettings(Spec):
-    """N-FGSM adversarial training (de Jorge et al., NeurIPS 2022): cross entropy on images of the N-FGSM adversary."""
+    """N-FGSM adversarial training (de Jorge et al., NeurIPS 2022).
+
+    Cross entropy on the images of the N-FGSM adversary.
+    """
 
     name: Literal["n_fgsm"] = "n_fgsm"
 
+    loss_passes: ClassVar[int] = 1
+    attacks_teacher: ClassVar[bool] = False
+
 
 class AtPrmSettings(Spec):
-    """AT-PRM (Mo et al., NeurIPS 2022), for vision transformers: adversarial training that at first leaves out random patches'
-    perturbations, on mixed images."""
+    """AT-PRM (Mo et al., NeurIPS 2022), for vision transformers.
+
+    Adversarial training on mixed images; at first, random patches stay unperturbed.
+    """
 
     name: Literal["at_prm"] = "at_prm"
     masked: float = Field(default=1.0, ge=0, le=1)
-    """Share of the patches whose perturbation is zeroed in the first step; falls linearly to 0."""
+    """Share of patches whose perturbation is zeroed in the first step; it falls linearly to 0."""
     ramp_epochs: int = Field(default=10, ge=0, le=10_000)
-    """Epochs until no perturbation is zeroed any more; 0: none ever is."""
+    """Epochs until that share is 0. 0: no patch is ever masked."""
     mixup: float = Field(default=0.8, ge=0, le=10)
-    """Parameter of the beta distribution that mixup's shares are drawn from; 0: no mixup."""
+    """Both parameters of the beta distribution of mixup's shares. 0: no mixup."""
     cutmix: float = Field(default=1.0, ge=0, le=10)
-    """The same for cutmix. With both, each batch gets one of them, by chance; 0: no cutmix."""
+    """The same for cutmix; 0: no cutmix. With both, each batch gets one of them at random."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Share of each label that is spread over all classes."""
 
+    loss_passes: ClassVar[int] = 1
+    attacks_teacher: ClassVar[bool] = False
+
 
 class IgdmSettings(Spec):
-    """IGDM (Lee et al., ICLR 2025), beside any distillation method: the student's change of logits along the perturbation
-    matched with the teacher's."""
+    """IGDM (Lee et al., ICLR 2025), a term beside any distillation method.
+
+    The change of the student's logits along the perturbation follows that of the teacher's.
+    """
 
     weight: float = Field(default=1.0, gt=0, le=1000)
-    """Of the term in the last epoch: it grows linearly from 0."""
+    """Weight of the term in the last epoch; it grows linearly from 0."""
     forward: float = Field(default=1.0, gt=0, le=10)
-    """How far ahead along the perturbation."""
-    backward: float = Field(default=1.0, ge=0, le=10)
     """The change is between x + forward * perturbation and x - backward * perturbation."""
+    backward: float = Field(default=1.0, ge=0, le=10)
+    """See `forward`."""
+
+    loss_passes: ClassVar[int] = 4
+    """Passes that each training step has in addition to the method's own."""
 
 
 DistillationMethodSettings = Annotated[
@@ -152,7 +220,7 @@ TrainingMethodSettings = Annotated[
     Field(discriminator="name"),
 ]
 
-METHODS: dict[str, type[BaseModel]] = {
+METHODS: dict[str, type[DistillationMethodSettings | TrainingMethodSettings]] = {
     "starship": StarshipSettings,
     "arkd": ArkdSettings,
     "ard": ArdSettings,

@@ -1,4 +1,4 @@
-"""What a method implies for the rest of a job, and what its authors' own code did: settings that a caller's own override."""
+"""Settings that a method implies, and those of its authors' own code. A caller's override both."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -14,16 +14,16 @@ def _steps(*milestones: int) -> Settings:
     return {"name": "multi_step", "milestones": list(milestones), "factor": 0.1}
 
 
-IMPLIED: dict[str, Settings] = {"n_fgsm": {"adversary": N_FGSM}}
-"""Whatever the preset."""
+IMPLIED_SETTINGS: dict[str, Settings] = {"n_fgsm": {"adversary": N_FGSM}}
+"""By method, the settings that it implies with or without a preset."""
 
-REFERENCE: dict[str, Settings] = {
+REFERENCE_SETTINGS: dict[str, Settings] = {
     "starship": {},
     "arkd": {},
     "ard": {
         "method": {"reduction": "mean"},
         "adversary": UNIFORM_TRAIN,
-        # A second milestone, 150, stands in the authors' code, but sets the rate that the first has set.
+        # The authors' code has a second milestone, 150, which sets the same rate again.
         "schedule": {"epochs": 200, "weight_decay": 2e-4, "decay": _steps(100)},
     },
     "iad": {
@@ -55,35 +55,41 @@ REFERENCE: dict[str, Settings] = {
     },
     "at_prm": {"schedule": {"epochs": 40, "weight_decay": 1e-4, "decay": _steps(36, 38)}},
 }
-"""By method, what its authors' code does; where METHODS are silent, the paper's common schedule stands."""
+"""By method, the settings of its authors' code. What is missing keeps its default, which is the
+schedule that the STARSHIP paper uses for all methods."""
 
 
-def complete(job: Mapping[str, Any]) -> Settings:
-    """The job with the settings that its method and its preset bring along, wherever it says nothing itself."""
+def apply_preset(job: Mapping[str, Any]) -> Settings:
+    """Return the body of a job with the settings of its method and preset filled in."""
     method = job.get("method")
     name = method.get("name") if isinstance(method, Mapping) else None
-    if not isinstance(name, str) or name not in REFERENCE:
+    if not isinstance(name, str) or name not in REFERENCE_SETTINGS:
         return dict(job)
-    brought = IMPLIED.get(name, {})
+    defaults = IMPLIED_SETTINGS.get(name, {})
     if job.get("preset") == "reference":
-        brought = _filled(REFERENCE[name], brought)
-    return _filled(job, brought)
+        defaults = _fill_in(REFERENCE_SETTINGS[name], defaults)
+    return _fill_in(job, defaults)
 
 
-def _filled(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
-    """``given``, and whatever of ``defaults`` it does not say. An object that names itself otherwise stays as it is."""
-    found = dict(given)
+def _fill_in(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
+    """Return ``settings`` with whatever it lacks of ``defaults``, at every depth.
+
+    An object of another kind than its default ("name": "pgd" and "n_fgsm") gets nothing from it.
+    """
+    filled = dict(settings)
     for key, default in defaults.items():
-        if key not in found:
-            found[key] = default
-        elif (
-            isinstance(default, Mapping)
-            and isinstance(found[key], Mapping)
-            and _same_kind(found[key], default)
-        ):
-            found[key] = _filled(found[key], default)
-    return found
+        if key not in filled:
+            filled[key] = default
+            continue
+        value = filled[key]
+        both_objects = isinstance(value, Mapping) and isinstance(default, Mapping)
+        if both_objects and _is_same_kind(value, default):
+            filled[key] = _fill_in(value, default)
+    return filled
 
 
-def _same_kind(given: Mapping[str, Any], default: Mapping[str, Any]) -> bool:
-    return bool(given.get("name", default.get("name")) == default.get("name", given.get("name")))
+def _is_same_kind(settings: Mapping[str, Any], default: Mapping[str, Any]) -> bool:
+    """Compare the names; an object without one is of the other's kind."""
+    return bool(
+        settings.get("name", default.get("name")) == default.get("name", settings.get("name"))
+    )

@@ -1,4 +1,7 @@
-"""``python -m core.store.commands.setup``: migrate the database, and make the first admin key if ``DISTILL_BOOTSTRAP_KEY`` names one."""
+"""``python -m core.store.commands.setup``: migrate the database.
+
+If ``DISTILL_BOOTSTRAP_KEY`` is set, also create a first key with this secret and all scopes.
+"""
 
 import sys
 
@@ -10,20 +13,17 @@ from core.store.database.tables import DEFAULT_PROJECT
 
 
 def main() -> int:
-    setup = load_settings()
+    """Run the command; return its exit status."""
+    settings = load_settings()
+    url = settings.resolved_database_url
     try:
-        migrate(setup.resolved_database_url)
+        migrate(url)
     except WrongSchema as error:
         print(error, file=sys.stderr)
         return 1
-    if setup.bootstrap_key:
-        keys.ensure(
-            make_engine(setup.resolved_database_url),
-            DEFAULT_PROJECT,
-            "bootstrap",
-            keys.SCOPES,
-            setup.bootstrap_key,
-        )
+    if settings.bootstrap_key:
+        engine = make_engine(url)
+        keys.ensure(engine, DEFAULT_PROJECT, "bootstrap", keys.SCOPES, settings.bootstrap_key)
     return 0
 
 

@@ -1,6 +1,6 @@
-"""``python -m core.store.commands.storage gc|verify``: remove what nobody needs any more; read all stored bytes again.
+"""``python -m core.store.commands.storage gc|verify``: run the collector; verify all stored files.
 
-Exit status: 0 done; 1 ``verify`` found something missing or wrong; 2 it could not be done.
+Exit status: 0 success; 1 ``verify`` found missing or wrong files; 2 the command failed.
 """
 
 import argparse
@@ -17,81 +17,109 @@ from core.settings import Settings, embedded_environment, load_settings
 from core.store.database.engine import make_engine, require_schema
 from core.store.objects.collector import Collector
 from core.store.objects.store import Objects
-from core.store.objects.verification import verify
+from core.store.objects.verification import Verified, verify
 
 STATEMENT_TIMEOUT_SECONDS = 120.0
-"""A job with a million metric points takes a while to be deleted."""
+"""Deleting a job with a million metric points takes a while."""
 
 
 def main() -> int:
-    arguments = parser().parse_args()
+    """Run the command; return its exit status."""
+    arguments = make_parser().parse_args()
     if arguments.data is not None:
         os.environ |= embedded_environment(arguments.data)
     try:
-        setup = load_settings()
-        engine, objects = open_database(setup), Objects.from_settings(setup)
+        settings = load_settings()
+        engine = open_database(settings)
+        objects = Objects.from_settings(settings)
         if arguments.command == "gc":
-            return gc(setup, engine, objects, arguments.dry_run, arguments.json)
-        return check(engine, objects, arguments.json)
+            collector = Collector(settings, engine, objects, dry_run=arguments.dry_run)
+            return run_gc(collector, arguments.json)
+        return run_verify(engine, objects, arguments.json)
     except (DistillError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
 
 
-def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
         prog="python -m core.store.commands.storage", description="The service's stored files."
     )
-    commands = found.add_subparsers(dest="command", required=True)
-    collect = commands.add_parser("gc", help="remove what nobody needs any more")
-    collect.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    for command in (collect, commands.add_parser("verify", help="read all stored files again")):
-        command.add_argument("--json", action="store_true", help="as JSON")
+    commands = parser.add_subparsers(dest="command", required=True)
+    gc = commands.add_parser("gc", help="remove what nobody needs any more")
+    gc.add_argument("--dry-run", action="store_true", help="only list what would be removed")
+    verify_command = commands.add_parser("verify", help="read and verify all stored files")
+    for command in (gc, verify_command):
+        command.add_argument("--json", action="store_true", help="print JSON")
         command.add_argument(
-            "--data", type=Path, help="folder of an embedded service; default: what DISTILL_* says"
+            "--data",
+            type=Path,
+            help="data folder of an embedded service; default: the installation that the "
+            "environment variables DISTILL_* describe",
         )
-    return found
+    return parser
 
 
-def open_database(setup: Settings) -> Engine:
-    """Raises NotFound rather than make one, and WrongSchema for one of another program."""
-    url = make_url(setup.resolved_database_url)
+def open_database(settings: Settings) -> Engine:
+    """Return an engine for an existing database.
+
+    Raises NotFound where there is none, and WrongSchema where it has another schema.
+    """
+    url = make_url(settings.resolved_database_url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         raise NotFound(f"There is no database at {url.database}.")
-    engine = make_engine(setup.resolved_database_url, timeout_seconds=STATEMENT_TIMEOUT_SECONDS)
+    engine = make_engine(settings.resolved_database_url, timeout_seconds=STATEMENT_TIMEOUT_SECONDS)
     require_schema(engine)
     return engine
 
 
-def gc(setup: Settings, engine: Engine, objects: Objects, dry_run: bool, as_json: bool) -> int:
-    removed = []
-    for one in Collector(setup, engine, objects, dry_run=dry_run).collect():
+def run_gc(collector: Collector, as_json: bool) -> int:
+    """Collect, and print every item that is removed."""
+    items = []
+    for removed in collector.collect():
         if as_json:
-            removed.append(asdict(one))
+            items.append(asdict(removed))
         else:
-            print(f"{one.kind}  {one.name}  {one.size} bytes", flush=True)
+            print(f"{removed.kind}  {removed.name}  {removed.size} bytes", flush=True)
     if as_json:
-        print(json.dumps(removed, indent=2))
+        print(json.dumps(items, indent=2))
     return 0
 
 
-def check(engine: Engine, objects: Objects, as_json: bool) -> int:
-    count, size, wrong = 0, 0, []
+def run_verify(engine: Engine, objects: Objects, as_json: bool) -> int:
+    """Verify all files, and print those that are missing or wrong; return 1 if there are any."""
+    count = 0
+    size = 0
+    failures: list[Verified] = []
     for verified in verify(engine, objects):
-        count, size = count + 1, size + verified.file.size
+        count += 1
+        size += verified.file.size
         if verified.problem is not None:
-            wrong.append(verified)
+            failures.append(verified)
     if as_json:
-        found = [{**asdict(it.file), "wrong": it.wrong, "found": it.found} for it in wrong]
-        print(json.dumps({"files": count, "bytes": size, "wrong": found}, indent=2))
+        wrong = [
+            {**asdict(failure.file), "wrong": failure.problem, "found": failure.actual}
+            for failure in failures
+        ]
+        print(json.dumps({"files": count, "bytes": size, "wrong": wrong}, indent=2))
     else:
-        for it in wrong:
-            expected = {"missing": "", "size": f" {it.file.size}", "sha256": f" {it.file.sha256}"}[
-                it.wrong or "missing"
-            ]
-            print(f"{it.file.key}  {it.wrong}{expected}{it.found and f', found {it.found}'}")
-        print(f"{count} files of {size} bytes; {len(wrong)} missing or wrong")
-    return 1 if wrong else 0
+        for failure in failures:
+            print(_failure_line(failure))
+        print(f"{count} files of {size} bytes; {len(failures)} missing or wrong")
+    return 1 if failures else 0
+
+
+def _failure_line(failure: Verified) -> str:
+    match failure.problem:
+        case "size":
+            expected = f" {failure.file.size}"
+        case "sha256":
+            expected = f" {failure.file.sha256}"
+        case _:
+            expected = ""
+    actual = f", found {failure.actual}" if failure.actual else ""
+    return f"{failure.file.key}  {failure.problem}{expected}{actual}"
 
 
 if __name__ == "__main__":

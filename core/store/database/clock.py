@@ -1,4 +1,8 @@
-"""The database's clock: one clock for all processes, so that a machine whose own is wrong claims and expires nothing wrongly."""
+"""The database's clock.
+
+All processes use this one clock, so that a machine whose own clock is wrong neither claims nor
+expires anything at a wrong time.
+"""
 
 from typing import Any
 
@@ -13,21 +17,22 @@ class _DatabaseNow(FunctionElement[int]):
 
 
 def database_now() -> _DatabaseNow:
-    """An expression: the database's clock in whole milliseconds since the epoch."""
+    """Return an expression: the database's time in whole milliseconds since the epoch."""
     return _DatabaseNow()
 
 
 def after(seconds: float) -> ColumnElement[int]:
-    """An expression: so long from now, by the database's clock."""
+    """Return an expression: the time that many seconds from now, by the database's clock."""
     return database_now() + round(seconds * 1000)
 
 
-# clock_timestamp(), not now(): a transaction that waited for a lock must not see the time at which it began to wait.
+# clock_timestamp(), not now(): in Postgres now() is the time at which the transaction began, which
+# is too early for a transaction that has waited for a lock.
 @compiles(_DatabaseNow, "postgresql")
-def _postgresql(element: Any, compiler: Any, **options: Any) -> str:
+def _compile_for_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 
 @compiles(_DatabaseNow, "sqlite")
-def _sqlite(element: Any, compiler: Any, **options: Any) -> str:
+def _compile_for_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"

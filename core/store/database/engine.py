@@ -1,6 +1,7 @@
-"""Connections, transactions and migrations, alike on SQLite and Postgres.
+"""Connections, transactions and migrations, for SQLite and Postgres alike.
 
-Two ways in: ``reading`` and ``writing``. Both turn a database that is down, full or overloaded into ``Unavailable``.
+All access goes through ``read_session`` or ``write_session``. Both raise ``Unavailable`` where the
+database is down, full or overloaded.
 """
 
 import fcntl
@@ -26,65 +27,82 @@ from core.errors import Invalid, Unavailable
 from core.store.database import schema
 from core.store.database.clock import database_now
 
-__all__ = ["database_now", "make_engine", "migrate", "read_session", "require_schema", "write_session"]
+__all__ = [
+    "database_now",
+    "make_engine",
+    "migrate",
+    "read_session",
+    "require_schema",
+    "write_session",
+]
 
 SQLITE_BUSY_SECONDS = 30.0
-CONNECT_SHARE, PING_SHARE, SILENCE_SHARE = 0.8, 0.4, 1.2
-"""Of the patience. A pooled connection found silent and then a new one that is not made take as long as a silent statement."""
-TRUSTED_SECONDS = 1.0
-"""A connection whose server was heard of so lately need not be asked whether it is there."""
-UNHURRIED_SECONDS = 10.0
+CONNECT_SHARE = 0.8
+"""Of the timeout, for a new connection."""
+PING_SHARE = 0.4
+"""Of the timeout, for testing a pooled connection.
+
+A failed test and then a failed connect take as long together as a statement without an answer.
+"""
+STATEMENT_SHARE = 1.2
+"""Of the timeout, for a statement: Postgres itself gives up after 1.0."""
+RECENT_RESPONSE_SECONDS = 1.0
+"""A pooled connection whose server has responded so recently is not tested before it is used."""
+DEFAULT_CONNECT_SECONDS = 10.0
+"""For an engine without a timeout."""
 AnySession = TypeVar("AnySession", bound=Session)
 _MIGRATION_LOCK = 0x646973_74696C6C
 
 
 def make_engine(url: str, *, timeout_seconds: float = 5.0) -> Engine:
-    """An engine for ``sqlite:///path`` or ``postgresql://…`` (psycopg 3).
+    """Make an engine for ``sqlite:///path`` or ``postgresql://…`` (psycopg 3).
 
-    ``patience_seconds``: Postgres gives up a statement after so long, and whatever else happens, a caller waits a fifth
-    longer at most: a database that is down, frozen or cut off never hangs anybody. Nor does a caller that is frozen or
-    cut off inside a transaction hang others: after twice as long Postgres ends it, and its locks are free.
+    Postgres ends a statement after ``timeout_seconds``, and a caller waits at most a fifth longer
+    for a database that is down, frozen or cut off. A caller that is itself frozen or cut off inside
+    a transaction does not block others either: Postgres ends the transaction after twice the
+    timeout, and releases its locks.
     """
-    return _engine(make_url(url), timeout_seconds=timeout_seconds)
+    return _make_engine(make_url(url), timeout_seconds=timeout_seconds)
 
 
 @contextmanager
 def read_session(engine: Engine) -> Iterator[Session]:
-    """One consistent look at the database. On Postgres each statement is a look of its own, in autocommit: BEGIN and ROLLBACK
-    would be two more ways there and back, and change nothing.
+    """Open a session that reads and refuses to write. Rows stay readable after it is closed.
 
-    Raises Unavailable where the database does not answer, and RuntimeError when it is to write. Rows stay readable afterwards.
+    On SQLite it sees one snapshot. On Postgres it is in autocommit, so each statement sees its own
+    snapshot, and two round trips (BEGIN and ROLLBACK) are saved.
+
+    Raises Unavailable where the database does not answer, and RuntimeError on a write.
     """
-    plain = (
-        engine.execution_options(isolation_level="AUTOCOMMIT")
-        if engine.dialect.name == "postgresql"
-        else engine
-    )
-    with _translated_errors(), _ReadSession(plain, expire_on_commit=False) as session:
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with _translated_errors(), _ReadSession(engine, expire_on_commit=False) as session:
         yield session
 
 
 class _ReadSession(Session):
-    """In autocommit whatever it wrote would stay."""
+    """Refuses to write: in autocommit, a write would stay."""
 
 
 @event.listens_for(_ReadSession, "before_flush")
 def _refuse_to_flush(*_: object) -> None:
-    raise RuntimeError("Reading writes nothing.")
+    raise RuntimeError("A read session cannot write.")
 
 
 @event.listens_for(_ReadSession, "do_orm_execute")
-def _refuse_to_write(asked: ORMExecuteState) -> None:
-    if asked.is_insert or asked.is_update or asked.is_delete:
-        raise RuntimeError("Reading writes nothing.")
+def _refuse_to_write(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        raise RuntimeError("A read session cannot write.")
 
 
 @contextmanager
 def write_session(engine: Engine) -> Iterator[Session]:
-    """One transaction, committed at the end and rolled back on any error. On SQLite it waits for its turn FIRST
-    (BEGIN IMMEDIATE): a transaction that reads and then asks to write may be refused at once, or lose an update.
+    """Open a transaction that is committed at the end, and rolled back on any error.
 
-    Raises Unavailable where the database does not answer; whether the commit happened is then unknown.
+    On SQLite it takes the write lock at once (BEGIN IMMEDIATE): a transaction that first reads and
+    then writes may fail immediately, or lose an update.
+
+    Raises Unavailable where the database does not answer; whether it committed is then unknown.
     """
     with transaction(engine, Session) as session:
         yield session
@@ -92,20 +110,25 @@ def write_session(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def transaction(engine: Engine, session_class: type[AnySession]) -> Iterator[AnySession]:
-    """As ``writing``, in a session of another kind."""
+    """Open a transaction as ``write_session`` does, in a session of another class."""
     immediate = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-    with _translated_errors(), session_class(immediate, expire_on_commit=False) as session, session.begin():
+    with (
+        _translated_errors(),
+        session_class(immediate, expire_on_commit=False) as session,
+        session.begin(),
+    ):
         yield session
 
 
 def migrate(url: str) -> None:
-    """Bring the database up to the newest schema. Several processes may do so at once: one works, the others wait.
+    """Bring the database up to the newest schema; create the SQLite file and its folder if needed.
 
-    Makes the SQLite file and its folder. Raises Unavailable where there is no database to migrate, and WrongSchema for one
-    that is newer than this program.
+    Several processes may call this at once: one migrates, the others wait. Raises Unavailable where
+    there is no database, and WrongSchema for a database that is newer than this program.
     """
-    target, config = make_url(url), schema.configuration()
-    engine = _engine(target, timeout_seconds=None, foreign_keys=False)
+    target = make_url(url)
+    config = schema.configuration()
+    engine = _make_engine(target, timeout_seconds=None, foreign_keys=False)
     try:
         with _translated_errors(), _folder_lock(target), engine.begin() as connection:
             if engine.dialect.name == "postgresql":
@@ -118,9 +141,10 @@ def migrate(url: str) -> None:
 
 
 def require_schema(engine: Engine) -> None:
-    """Asked before a program begins its work. Raises WrongSchema where the database's is not its own.
+    """Raise WrongSchema where the database does not have this program's schema.
 
-    A database that does not answer yet is asked again later: by ``/readyz``, by each heartbeat and in each claim.
+    Programs call this before they start. A database that does not answer yet passes: it is checked
+    again by ``/readyz``, by each heartbeat, and in each claim.
     """
     try:
         with read_session(engine) as session:
@@ -131,7 +155,7 @@ def require_schema(engine: Engine) -> None:
 
 @contextmanager
 def _folder_lock(url: URL) -> Iterator[None]:
-    """SQLite's own locks do not cover the change to WAL; a lock on the folder does, and leaves no file behind."""
+    """Lock the folder of a SQLite file: SQLite's own locks do not cover the switch to WAL mode."""
     if url.get_backend_name() != "sqlite" or not url.database:
         yield
         return
@@ -145,31 +169,32 @@ def _folder_lock(url: URL) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _engine(url: URL, *, timeout_seconds: float | None, foreign_keys: bool = True) -> Engine:
+def _make_engine(url: URL, *, timeout_seconds: float | None, foreign_keys: bool = True) -> Engine:
     match url.get_backend_name():
         case "sqlite":
-            return _sqlite(url, foreign_keys)
+            return _make_sqlite_engine(url, foreign_keys)
         case "postgresql":
-            return _postgresql(url, timeout_seconds)
+            return _make_postgresql_engine(url, timeout_seconds)
         case other:
             raise ValueError(
                 f"A database URL begins with sqlite:/// or postgresql://, not with {other}."
             )
 
 
-def _sqlite(url: URL, foreign_keys: bool) -> Engine:
-    # Threads wait for SQLite's one writer, not for a connection: the pool must never be the narrower door.
+def _make_sqlite_engine(url: URL, foreign_keys: bool) -> Engine:
+    # Threads should wait for SQLite's single writer, never for a connection: hence the large pool.
     engine = create_engine(
         url,
         connect_args={"timeout": SQLITE_BUSY_SECONDS},
         pool_size=8,
         max_overflow=120,
-        json_deserializer=from_json,  # a list of jobs is mostly JSON: json.loads takes longer than the query
+        # Most of a list of jobs is JSON, and json.loads would take longer than the query.
+        json_deserializer=from_json,
     )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, record: object) -> None:
-        connection.isolation_level = None  # no BEGIN but ours, below
+        connection.isolation_level = None  # the driver sends no BEGIN: the listener below does
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
@@ -181,62 +206,98 @@ def _sqlite(url: URL, foreign_keys: bool) -> Engine:
     return engine if foreign_keys else engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
 
 
-class _ImpatientConnection(psycopg.Connection[Any]):
-    """Gives up on a server that is connected but silent: statement_timeout is of no use when the server is frozen."""
+class _TimedConnection(psycopg.Connection[Any]):
+    """A connection that gives up on a server that does not respond.
+
+    ``statement_timeout`` is of no use here, because a frozen server does not enforce it.
+    """
 
     timeout_seconds: float | None = None
-    silence_share = SILENCE_SHARE
-    heard_at = 0.0
+    timeout_share = STATEMENT_SHARE
+    last_response_at = 0.0
 
-    def is_trusted(self) -> bool:
-        """Its server was heard of just now, and has not said anything unasked since, such as that it ends."""
-        if self.closed or time.monotonic() - self.heard_at > TRUSTED_SECONDS:
+    def is_known_alive(self) -> bool:
+        """Return whether the server has responded recently and has sent nothing since.
+
+        What a server sends unasked is, for example, that it is shutting down.
+        """
+        seconds_since_response = time.monotonic() - self.last_response_at
+        if self.closed or seconds_since_response > RECENT_RESPONSE_SECONDS:
             return False
-        unasked = poll()
-        unasked.register(self.fileno(), POLLIN)
-        return not unasked.poll(0)
+        poller = poll()
+        poller.register(self.fileno(), POLLIN)
+        return not poller.poll(0)
 
     @contextmanager
-    def hurried(self) -> Iterator[None]:
-        self.silence_share = PING_SHARE
+    def ping_timeout(self) -> Iterator[None]:
+        """Use the shorter timeout of a ping meanwhile."""
+        self.timeout_share = PING_SHARE
         try:
             yield
         finally:
-            self.silence_share = SILENCE_SHARE
+            self.timeout_share = STATEMENT_SHARE
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> Any:
-        # psycopg's own limit is in whole seconds, and never less than two.
-        give_up_at = time.monotonic() + CONNECT_SHARE * (cls.timeout_seconds or math.inf)
-        connecting = super()._connect_gen(conninfo)
-        asked = next(connecting)
+        # psycopg's own connect_timeout is in whole seconds, and never less than two.
+        deadline = time.monotonic() + CONNECT_SHARE * (cls.timeout_seconds or math.inf)
+        generator = super()._connect_gen(conninfo)
+        event_mask = next(generator)
         while True:
-            ready = yield asked  # nothing is ready: it is only time to look at the clock
-            if not ready and time.monotonic() >= give_up_at:
+            ready = yield event_mask  # 0 after each interval in which nothing has happened
+            if not ready and time.monotonic() >= deadline:
                 raise psycopg.errors.ConnectionTimeout("The server does not answer.")
             try:
-                asked = connecting.send(ready)
-            except StopIteration as done:
-                return done.value
+                event_mask = generator.send(ready)
+            except StopIteration as stop:
+                return stop.value
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        limit = timeout or (
-            None if self.timeout_seconds is None else self.silence_share * self.timeout_seconds
-        )
-        began = time.monotonic()
+        if timeout is None and self.timeout_seconds is not None:
+            timeout = self.timeout_share * self.timeout_seconds
+        start = time.monotonic()
         try:
-            found = super().wait(gen, interval, limit)
-            self.heard_at = time.monotonic()
-            return found
+            response = super().wait(gen, interval, timeout)
         except psycopg.OperationalError:
-            if limit is not None and time.monotonic() - began >= limit:
+            if timeout is not None and time.monotonic() - start >= timeout:
                 self.close()
             raise
+        self.last_response_at = time.monotonic()
+        return response
 
 
-def _postgresql(url: URL, timeout_seconds: float | None) -> Engine:
+def _make_postgresql_engine(url: URL, timeout_seconds: float | None) -> Engine:
+    pool_timeout = DEFAULT_CONNECT_SECONDS
+    if timeout_seconds is not None:
+        pool_timeout = CONNECT_SHARE * timeout_seconds
+    engine = create_engine(
+        url,
+        connect_args=_connect_arguments(timeout_seconds),
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=pool_timeout,
+        json_deserializer=from_json,
+    )
+
+    class TimedConnection(_TimedConnection):
+        pass
+
+    TimedConnection.timeout_seconds = timeout_seconds
+
+    @event.listens_for(engine, "do_connect")
+    def connect(
+        dialect: Any, record: Any, cargs: list[Any], cparams: dict[str, Any]
+    ) -> psycopg.Connection[Any]:
+        return TimedConnection.connect(*cargs, **cparams)
+
+    _ping_only_when_needed(engine)
+    return engine
+
+
+def _connect_arguments(timeout_seconds: float | None) -> dict[str, Any]:
     arguments: dict[str, Any] = {
-        "connect_timeout": round(UNHURRIED_SECONDS),
+        "connect_timeout": round(DEFAULT_CONNECT_SECONDS),
         "application_name": "distill",
     }
     if timeout_seconds is not None:
@@ -247,39 +308,20 @@ def _postgresql(url: URL, timeout_seconds: float | None) -> Engine:
         arguments["options"] = " ".join(
             f"-c {name}={round(1000 * seconds)}" for name, seconds in limits.items()
         )
-    engine = create_engine(
-        url,
-        connect_args=arguments,
-        pool_pre_ping=True,
-        pool_size=10,
-        max_overflow=30,
-        pool_timeout=UNHURRIED_SECONDS
-        if timeout_seconds is None
-        else CONNECT_SHARE * timeout_seconds,
-        json_deserializer=from_json,
-    )
+    return arguments
 
-    class Impatient(_ImpatientConnection):
-        pass
 
-    Impatient.timeout_seconds = timeout_seconds
-
-    @event.listens_for(engine, "do_connect")
-    def connect(
-        dialect: Any, record: Any, cargs: list[Any], cparams: dict[str, Any]
-    ) -> psycopg.Connection[Any]:
-        return Impatient.connect(*cargs, **cparams)
-
+def _ping_only_when_needed(engine: Engine) -> None:
+    """Skip the pool's test of a connection whose server has responded just now."""
     ping = engine.dialect.do_ping
 
-    def ping_where_in_doubt(connection: Any) -> bool:
-        if connection.is_trusted():
+    def ping_unless_alive(connection: Any) -> bool:
+        if connection.is_known_alive():
             return True
-        with connection.hurried():
+        with connection.ping_timeout():
             return ping(connection)
 
-    engine.dialect.do_ping = ping_where_in_doubt  # type: ignore[method-assign,assignment]
-    return engine
+    engine.dialect.do_ping = ping_unless_alive  # type: ignore[method-assign,assignment]
 
 
 @contextmanager
@@ -291,20 +333,17 @@ def _translated_errors() -> Iterator[None]:
             "Too many requests are waiting for the database; try again in a moment."
         ) from error
     except (OperationalError, InterfaceError) as error:
-        if (
-            isinstance(error.orig, sqlite3.OperationalError)
-            and error.orig.sqlite_errorcode == sqlite3.SQLITE_ERROR
-        ):
-            raise  # a mistake in a statement
-        if (
-            isinstance(error.orig, psycopg.errors.DiskFull)
-            or getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-        ):
+        sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
+        is_sqlite_operational = isinstance(error.orig, sqlite3.OperationalError)
+        if is_sqlite_operational and sqlite_code == sqlite3.SQLITE_ERROR:
+            raise  # a mistake in a statement, not an outage
+        if isinstance(error.orig, psycopg.errors.DiskFull) or sqlite_code == sqlite3.SQLITE_FULL:
             raise Unavailable("The disk of the database is full.", code="storage_full") from error
         raise Unavailable("The database does not answer; try again in a moment.") from error
     except DataError as error:
         raise Invalid(
-            "A value does not fit into the database: a text with a NUL in it, or a number out of range."
+            "A value does not fit into the database: "
+            "it is a text with a NUL character, or a number out of range."
         ) from error
     except DBAPIError as error:
         if error.connection_invalidated:

@@ -1,12 +1,17 @@
-"""The fence: what an attempt writes, only a ``Fenced`` transaction can write, and only the attempt that owns its job gets one.
+"""The fence: only the attempt that owns a job can write for it.
 
-A claim raises the job's attempt number. A fenced transaction begins by demanding that this number still stands and keeps the
-job's row locked, so a worker that was taken for dead can write nothing when it wakes up. Functions that write an attempt's
-rows ask for a ``Fenced`` session, which the type checker holds every caller to.
+A claim raises the job's attempt number, the fencing token. A fenced transaction begins by checking
+that the number is still the same, and locks the job's row; so a worker that was taken for dead
+cannot write anything when it wakes up. Functions that write an attempt's rows take a
+``FencedSession``, and the type checker holds every caller to it.
 """
 
 from sqlalchemy.orm import Session
 
 
 class FencedSession(Session):
-    """Made by ``Attempt.writing``, and by the sweep for an attempt whose lease has run out; by nobody else."""
+    """A transaction of a job's current attempt.
+
+    Only ``Attempt.fenced_session`` opens one, and ``attempts.reclaim_expired`` for an attempt whose
+    lease has expired.
+    """

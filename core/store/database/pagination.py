@@ -1,4 +1,7 @@
-"""Pages of a list by keyset: a cursor names the last row that was seen, so rows that come or go move no page."""
+"""Keyset pagination: a cursor names the last row of a page.
+
+Rows that are added or removed meanwhile therefore do not shift the following pages.
+"""
 
 import base64
 import json
@@ -30,37 +33,42 @@ def page(
     limit: int,
     newest_first: bool = True,
 ) -> tuple[list[Row], str | None]:
-    """Up to ``limit`` rows behind the cursor ``after``, and the next cursor; None at the end.
+    """Return up to ``limit`` rows after the cursor ``after``, and the next cursor or None.
 
-    Each is a thing where the statement selects a table, and a named tuple where it selects columns.
-    Raises Invalid (code ``invalid_cursor``) for a cursor that no page gave out.
+    A row is an object where the statement selects a table, a named tuple where it selects columns.
+    Raises Invalid (code ``invalid_cursor``) for a cursor that no page returned.
     """
     if after is not None:
-        seen_at, seen_id = decode(after)
-        place = tuple_(created_at, row_id)
-        seen = tuple_(literal(seen_at), literal(seen_id))
-        statement = statement.where(place < seen if newest_first else place > seen)
-    order = (created_at.desc(), row_id.desc()) if newest_first else (created_at.asc(), row_id.asc())
-    found = session.execute(statement.order_by(*order).limit(limit + 1))
-    rows: Sequence[Any] = (
-        found.scalars() if len(statement.column_descriptions) == 1 else found
-    ).all()
+        last_created_at, last_id = decode_cursor(after)
+        key = tuple_(created_at, row_id)
+        last_key = tuple_(literal(last_created_at), literal(last_id))
+        statement = statement.where(key < last_key if newest_first else key > last_key)
+    if newest_first:
+        statement = statement.order_by(created_at.desc(), row_id.desc())
+    else:
+        statement = statement.order_by(created_at.asc(), row_id.asc())
+    # One row more than asked for tells whether there is another page.
+    result = session.execute(statement.limit(limit + 1))
+    is_table = len(statement.column_descriptions) == 1
+    rows: Sequence[Any] = result.scalars().all() if is_table else result.all()
     if len(rows) <= limit:
         return list(rows), None
     last = rows[limit - 1]
-    return list(rows[:limit]), encode(getattr(last, created_at.key), last.id)
+    return list(rows[:limit]), encode_cursor(getattr(last, created_at.key), last.id)
 
 
-def encode(created_at: int, row_id: str) -> str:
+def encode_cursor(created_at: int, row_id: str) -> str:
+    """Return the cursor of a row."""
     return base64.urlsafe_b64encode(json.dumps([created_at, row_id]).encode()).decode().rstrip("=")
 
 
-def decode(cursor: str) -> tuple[int, str]:
+def decode_cursor(cursor: str) -> tuple[int, str]:
+    """Return the creation time and the id in a cursor. Raises Invalid (``invalid_cursor``)."""
     try:
         return _cursor.validate_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
         raise Invalid.field(
             "after",
-            message="This cursor was given out by no page; leave it out to begin at the start.",
+            message="No page returned this cursor; leave it out to start at the first page.",
             code="invalid_cursor",
         ) from error

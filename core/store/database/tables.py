@@ -1,4 +1,6 @@
-"""The tables. Times are milliseconds since the epoch by the database's clock, in columns named ``…_at``.
+"""The tables.
+
+Columns named ``…_at`` are times in milliseconds since the epoch, by the database's clock.
 
 projects ─┬─ api_keys ── idempotency
           ├─ sweeps ── jobs
@@ -32,7 +34,8 @@ from core.store.database.clock import database_now
 DEFAULT_PROJECT = "prj_default"
 DIGITS_ID = "ds_digits"
 
-LIVE, DELETED = text("deleted_at IS NULL"), text("deleted_at IS NOT NULL")
+LIVE = text("deleted_at IS NULL")
+DELETED = text("deleted_at IS NOT NULL")
 Id = String(64)
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
@@ -52,17 +55,20 @@ class Base(DeclarativeBase):
         dict[str, Any]: Json,
         list[str]: Json,
     }
-    # A time that the database sets must be readable after the session is closed.
+    # Times that the database sets must be readable after the session is closed.
     __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012
 
 
 class Deletable:
-    """Nobody sees a deleted row; the collector removes it when its time to be restored is over."""
+    """Rows that are hidden when they are deleted, and removed by the collector some days later."""
 
+    noun: ClassVar[str]
+    """What messages call one of these rows."""
     deleted_at: Mapped[int | None] = mapped_column()
 
     @classmethod
     def live(cls) -> ColumnElement[bool]:
+        """Return a condition: the row is not deleted."""
         return cls.deleted_at.is_(None)
 
 
@@ -75,7 +81,7 @@ class ProjectRow(Base):
 
 
 class ApiKeyRow(Base):
-    """Its secret is not kept, only the SHA-256 of it."""
+    """An API key. Of its secret only the SHA-256 is stored."""
 
     __tablename__ = "api_keys"
     __table_args__ = (Index(None, "project_id", "created_at", "id"),)
@@ -92,7 +98,7 @@ class ApiKeyRow(Base):
 
 
 class SweepRow(Base):
-    """Jobs that were submitted together; its table is made of their results."""
+    """Jobs that were submitted together."""
 
     __tablename__ = "sweeps"
     __table_args__ = (Index(None, "project_id", "created_at", "id"),)
@@ -101,13 +107,14 @@ class SweepRow(Base):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     name: Mapped[str | None] = mapped_column(String(200))
     spec: Mapped[dict[str, Any]]
-    """A ``core.jobspec.sweep.Sweep``, as it was sent."""
+    """A ``core.jobspec.sweep.SweepSpec``, as it was sent."""
     size: Mapped[int]
-    """How many jobs it has."""
+    """Number of jobs."""
     created_at: Mapped[int] = mapped_column(default=database_now())
 
 
 class JobRow(Deletable, Base):
+    noun = "job"
     __tablename__ = "jobs"
     __table_args__ = (
         Index(None, "project_id", "created_at", "id"),
@@ -130,32 +137,32 @@ class JobRow(Deletable, Base):
     """The student's architecture; None for imports."""
     method: Mapped[str | None] = mapped_column(String(64))
     dataset: Mapped[str | None] = mapped_column(String(200))
-    """As the caller named it."""
+    """The data set's id or name, as the caller gave it."""
     dataset_id: Mapped[str | None] = mapped_column(Id)
     teacher_id: Mapped[str | None] = mapped_column(Id)
-    """A job that has ended outlives its data set and its teacher: it still says which they were."""
+    """Like ``dataset_id`` no foreign key: a job that has ended outlives its inputs."""
     labels: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
-    """The caller's metadata; the table ``labels`` is the index on it."""
+    """The caller's metadata. The table ``labels`` is its index."""
     sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweeps.id"))
     sweep_index: Mapped[int | None]
-    """Its place among the sweep's jobs, from 0."""
+    """Its position among the sweep's jobs, from 0."""
     sweep_line: Mapped[str | None] = mapped_column(String(500))
-    """Its line in the sweep's table."""
+    """The line of the sweep's table that it belongs to."""
 
     status: Mapped[Status] = mapped_column(String(16))
     phase: Mapped[str | None] = mapped_column(String(16))
     attempt: Mapped[int] = mapped_column(default=0)
-    """The fencing token: every claim raises it, and whoever holds an older one can write nothing."""
+    """The fencing token. Every claim raises it; holders of an older number can write nothing."""
     infrastructure_failures: Mapped[int] = mapped_column(default=0)
     timeouts: Mapped[int] = mapped_column(default=0, server_default="0")
     memory_failures: Mapped[int] = mapped_column(default=0, server_default="0")
-    """How often its trainer ran out of memory."""
+    """How often its trainer has run out of memory."""
     protocol: Mapped[int] = mapped_column(default=PROTOCOL, server_default="1")
-    """Of the program that stored it; a worker of an older one leaves it alone."""
+    """Protocol of the program that stored it; workers of an older protocol do not claim it."""
     worker: Mapped[str | None] = mapped_column(String(200))
     lease_expires_at: Mapped[int | None]
     not_before: Mapped[int | None]
-    """A time, as ``…_at``: no attempt begins earlier."""
+    """Time, as in columns ``…_at``, before which no attempt begins."""
     pending_reason: Mapped[str | None]
     cancel_requested_at: Mapped[int | None]
     progress: Mapped[dict[str, Any] | None]
@@ -167,14 +174,14 @@ class JobRow(Deletable, Base):
 
     event_seq: Mapped[int] = mapped_column(default=0)
     version: Mapped[int] = mapped_column(default=1)
-    """Raised by every change that a caller can see: the ETag."""
+    """The ETag: raised by every change that a caller can see."""
     created_at: Mapped[int] = mapped_column(default=database_now())
     started_at: Mapped[int | None]
     finished_at: Mapped[int | None]
 
 
 class JobLabelRow(Base):
-    """One entry of a job's metadata, where an index can find it."""
+    """One entry of a job's metadata, for queries by label."""
 
     __tablename__ = "labels"
     __table_args__ = (Index(None, "project_id", "key", "value", "created_at", "job_id"),)
@@ -186,7 +193,7 @@ class JobLabelRow(Base):
         ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     created_at: Mapped[int]
-    """Of the job: a page of those with this label is read in its order, without looking at all the others."""
+    """Copy of the job's ``created_at``, so that the index yields a label's jobs in list order."""
 
 
 class EventRow(Base):
@@ -231,8 +238,9 @@ class ArtifactRow(Base):
 
 
 class ModelRow(Deletable, Base):
-    """A network with weights: a teacher that was uploaded, or the student that a job made."""
+    """A network with weights: an uploaded teacher, or the student of a job."""
 
+    noun = "model"
     __tablename__ = "models"
     __table_args__ = (
         Index(None, "project_id", "name", unique=True, sqlite_where=LIVE, postgresql_where=LIVE),
@@ -255,15 +263,16 @@ class ModelRow(Deletable, Base):
     size: Mapped[int | None]
     sha256: Mapped[str | None] = mapped_column(String(64))
     source_job_id: Mapped[str | None] = mapped_column(Id, unique=True)
-    """The job that made it; unique, so that a job publishes one student at most."""
+    """The job that trained it; unique, so that a job publishes at most one student."""
     import_job_id: Mapped[str | None] = mapped_column(Id, index=True)
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[int] = mapped_column(default=database_now())
     upload_seen_at: Mapped[int | None]
-    """When its upload last moved; None: none was begun."""
+    """When bytes of its upload last arrived; None where no upload was started."""
 
 
 class DatasetRow(Deletable, Base):
+    noun = "data set"
     __tablename__ = "datasets"
     __table_args__ = (
         Index(None, "project_id", "name", unique=True, sqlite_where=LIVE, postgresql_where=LIVE),
@@ -272,7 +281,7 @@ class DatasetRow(Deletable, Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     project_id: Mapped[str | None] = mapped_column(ForeignKey("projects.id"))
-    """None: everyone may use it."""
+    """None for a data set that all projects share."""
     name: Mapped[str] = mapped_column(String(200))
     source: Mapped[str] = mapped_column(String(16))
     """builtin, upload, folder or download."""
@@ -280,9 +289,9 @@ class DatasetRow(Deletable, Base):
     """awaiting_upload, importing, ready or refused."""
     problem: Mapped[dict[str, Any] | None]
     reading: Mapped[dict[str, Any] | None]
-    """A ``core.jobspec.data.Reading``, where one was asked for."""
+    """A ``core.jobspec.data.Reading``, where the caller gave one."""
     description: Mapped[dict[str, Any] | None]
-    """A ``core.jobspec.data.DatasetDescription``, once it is known."""
+    """A ``core.jobspec.data.DatasetDescription``, once the import has succeeded."""
     object_key: Mapped[str | None] = mapped_column(String(500), index=True)
     size: Mapped[int | None]
     sha256: Mapped[str | None] = mapped_column(String(64))
@@ -290,18 +299,18 @@ class DatasetRow(Deletable, Base):
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[int] = mapped_column(default=database_now())
     upload_seen_at: Mapped[int | None]
-    """When its upload last moved; None: none was begun."""
+    """When bytes of its upload last arrived; None where no upload was started."""
 
 
 class IdempotencyRow(Base):
-    """What was answered to a request with an Idempotency-Key."""
+    """The response to a request with an Idempotency-Key."""
 
     __tablename__ = "idempotency"
 
     key_id: Mapped[str] = mapped_column(Id, primary_key=True)
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
-    """Hash of the request's method, path and body."""
+    """Hash of the request's method, path, query and body."""
     status: Mapped[str] = mapped_column(String(16))
     """running or done."""
     response_status: Mapped[int | None]
@@ -310,7 +319,7 @@ class IdempotencyRow(Base):
 
 
 class WorkerRow(Base):
-    """A worker process that has said who it is; ``seen_at`` is when it last did."""
+    """A registered worker process; ``seen_at`` is the time of its last heartbeat."""
 
     __tablename__ = "workers"
 
@@ -319,17 +328,17 @@ class WorkerRow(Base):
     protocol: Mapped[int]
     slots: Mapped[int]
     draining: Mapped[bool]
-    """It finishes what it has, and claims nothing."""
+    """It finishes its jobs and claims no more."""
     started_at: Mapped[int] = mapped_column(default=database_now())
     seen_at: Mapped[int] = mapped_column(default=database_now())
     lease_expires_at: Mapped[int]
-    """It is taken for lost unless it is seen again by then."""
+    """It counts as lost unless a heartbeat arrives before this time."""
     trouble: Mapped[str | None]
-    """Why it claims nothing though nobody asked it to drain."""
+    """Why it claims nothing although it was not told to drain."""
 
 
 class AuditRow(Base):
-    """One request that changed something, or was refused."""
+    """One request that changed something, or was refused (an entry of the audit log)."""
 
     __tablename__ = "audit"
     __table_args__ = (Index(None, "project_id", "at", "id"),)
@@ -337,15 +346,18 @@ class AuditRow(Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     at: Mapped[int] = mapped_column(default=database_now())
     project_id: Mapped[str | None] = mapped_column(Id)
-    """None: before it was known whose it is."""
+    """None for a request that was refused before it was authenticated."""
     key_id: Mapped[str | None] = mapped_column(Id)
     action: Mapped[str] = mapped_column(String(200))
     """Method and route."""
     target: Mapped[str | None] = mapped_column(String(200))
     status: Mapped[int]
     code: Mapped[str | None] = mapped_column(String(64))
-    """Of the problem document."""
+    """Code of the problem document."""
     address: Mapped[str | None] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(128))
     times: Mapped[int] = mapped_column(default=1)
-    """How many alike there had been within an hour: of refusals only the 1st, 2nd, 4th, 8th … leave a line."""
+    """How many equal refusals there were within an hour.
+
+    Of equal refusals only the 1st, 2nd, 4th, 8th, … make an entry.
+    """

@@ -1,4 +1,4 @@
-"""INSERT … ON CONFLICT, which SQLAlchemy spells once for each database."""
+"""INSERT … ON CONFLICT, for which SQLAlchemy has one class for each database."""
 
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
@@ -8,5 +8,6 @@ from core.store.database.tables import Base
 
 
 def insert(session: Session, table: type[Base]) -> PostgresInsert | SqliteInsert:
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    return SqliteInsert(table) if sqlite else PostgresInsert(table)
+    """Return an INSERT of the session's database, which has ``on_conflict_do_…`` methods."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    return SqliteInsert(table) if is_sqlite else PostgresInsert(table)

@@ -1,12 +1,12 @@
-"""What becomes of a job whose attempt failed: another attempt after a pause, or its end. One rule for each kind of failure.
+"""The retry policy: whether a job whose attempt failed gets another attempt, and when.
 
-    user             its end: the same job fails in the same way
-    infrastructure   another attempt, `max_attempts` of them at most; pauses of 10, 20, 40 … 360 s
-      out_of_memory  one more attempt; the second time it is the user's, with advice
-      storage_full   no failure: the job is paused, and goes on when there may be room again
-    timeout          another attempt, `max_timeouts` of them at most; the same pauses
+    user             the job fails: another attempt would fail in the same way
+    infrastructure   at most `max_attempts` attempts, after pauses of 10, 20, 40 … 360 s
+      out_of_memory  one more attempt; the second time the job fails, with advice for the user
+      storage_full   no failure: the job is paused until there may be room again
+    timeout          at most `max_timeouts` attempts, after the same pauses
 
-Only what counts in one row counts: a worker that is shut down in good order gives its job back and counts nothing.
+A worker that is shut down in good order releases its job, which counts as no failure.
 """
 
 from dataclasses import dataclass
@@ -19,22 +19,23 @@ from core.store.database.fence import FencedSession
 from core.store.database.tables import JobRow
 from core.store.lifecycle.transitions import PAUSED_BY_USER, transition
 
-LONGEST_PAUSE = 36
-"""In units of ``backoff_seconds``."""
+MAX_BACKOFF = 36
+"""The longest pause between attempts, in units of ``backoff_seconds``."""
 MEMORY_ADVICE = (
-    "It ran out of memory twice: a smaller schedule.batch_size or evaluation.batch_size, a smaller student, or a worker with "
-    "more memory is needed."
+    "It ran out of memory twice: it needs a smaller schedule.batch_size or evaluation.batch_size, "
+    "a smaller student, or a worker with more memory."
 )
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a failure is met with another attempt, and after how long."""
+    """How many attempts a job gets, and how long the pauses between them are."""
 
     max_attempts: int = 5
     max_timeouts: int = 2
     backoff_seconds: float = 10.0
-    room_seconds: float = 60.0
+    storage_retry_seconds: float = 60.0
+    """How long a job is paused whose worker or store had a full disk."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "RetryPolicy":
@@ -49,7 +50,11 @@ class RetryPolicy:
 def apply_retry_policy(
     session: FencedSession, job: JobRow, error: JobFailed, policy: RetryPolicy
 ) -> None:
-    """Carry a held job to the state that the failure leads to. One that was being cancelled or paused gets what was asked for."""
+    """Change the status of a leased job whose attempt failed.
+
+    A job that was being cancelled becomes ``cancelled``, and one that was being paused becomes
+    ``paused``, unless the failure is the user's.
+    """
     if job.status == "cancelling":
         transition(session, job, "cancelled", error.message)
     elif job.status == "pausing" and error.failure_class != "user":
@@ -70,33 +75,37 @@ def apply_retry_policy(
             reason,
             worker=None,
             pending_reason=reason,
-            not_before=after(policy.room_seconds),
+            not_before=after(policy.storage_retry_seconds),
         )
     elif error.failure_class == "user":
         transition(session, job, "failed", error.message, failure=_document(job, error))
     elif error.code == "out_of_memory" and job.memory_failures > 0:
-        again = JobFailed(error.code, "user", f"{error.message} {MEMORY_ADVICE}")
-        transition(session, job, "failed", again.message, failure=_document(job, again))
+        final = JobFailed(error.code, "user", f"{error.message} {MEMORY_ADVICE}")
+        transition(session, job, "failed", final.message, failure=_document(job, final))
     else:
-        _try_again(session, job, error, policy)
+        _retry_or_fail(session, job, error, policy)
 
 
-def _try_again(session: FencedSession, job: JobRow, error: JobFailed, policy: RetryPolicy) -> None:
-    is_timeout = error.failure_class == "timeout"
-    count = (job.timeouts if is_timeout else job.infrastructure_failures) + 1
-    limit = policy.max_timeouts if is_timeout else policy.max_attempts
-    counted: dict[str, Any] = {"timeouts" if is_timeout else "infrastructure_failures": count}
+def _retry_or_fail(
+    session: FencedSession, job: JobRow, error: JobFailed, policy: RetryPolicy
+) -> None:
+    counters: dict[str, int]
+    if error.failure_class == "timeout":
+        limit = policy.max_timeouts
+        count = job.timeouts + 1
+        counters = {"timeouts": count}
+    else:
+        limit = policy.max_attempts
+        count = job.infrastructure_failures + 1
+        counters = {"infrastructure_failures": count}
     if error.code == "out_of_memory":
-        counted["memory_failures"] = job.memory_failures + 1
+        counters["memory_failures"] = job.memory_failures + 1
     if count >= limit:
-        last = JobFailed(
-            error.code,
-            error.failure_class,
-            f"{error.message} This was the last of {limit} attempts.",
-        )
-        transition(session, job, "failed", last.message, failure=_document(job, last), **counted)
+        message = f"{error.message} This was the last of {limit} attempts."
+        final = JobFailed(error.code, error.failure_class, message)
+        transition(session, job, "failed", message, failure=_document(job, final), **counters)
     else:
-        wait_seconds = min(2 ** (count - 1), LONGEST_PAUSE) * policy.backoff_seconds
+        wait_seconds = min(2 ** (count - 1), MAX_BACKOFF) * policy.backoff_seconds
         transition(
             session,
             job,
@@ -105,12 +114,12 @@ def _try_again(session: FencedSession, job: JobRow, error: JobFailed, policy: Re
             worker=None,
             pending_reason=error.message,
             not_before=after(wait_seconds),
-            **counted,
+            **counters,
         )
 
 
 def _document(job: JobRow, error: JobFailed) -> dict[str, Any]:
-    """What callers read of it; ``retryable``: whether the same job may well succeed another time."""
+    """Return the failure as callers see it; ``retryable``: the same job may succeed next time."""
     return {
         "code": error.code,
         "class": error.failure_class,

@@ -1,4 +1,7 @@
-"""The one place where a job's status changes. ``core.jobspec.status.MOVES`` is the table of what is legal."""
+"""The only module that changes a job's status.
+
+``core.jobspec.status.TRANSITIONS`` is the table of what is allowed.
+"""
 
 from typing import Any
 
@@ -6,15 +9,15 @@ from sqlalchemy import ColumnElement, ScalarSelect, update
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict
-from core.jobspec.status import HELD, TERMINAL, Status, may_move
+from core.jobspec.status import LEASED, TERMINAL, Status, is_transition
 from core.store import audit, events
 from core.store.database.clock import database_now
 from core.store.database.tables import DatasetRow, EventRow, JobRow, ModelRow
 
 IMPORTS = frozenset({"import_model", "import_dataset"})
-"""Kinds of job that open an upload."""
+"""Kinds of jobs that open an upload."""
 PAUSED_BY_USER = "A user paused it."
-"""Why a paused job waits."""
+"""The pending reason of a job that a user paused."""
 
 
 def transition(
@@ -25,24 +28,22 @@ def transition(
     *conditions: ColumnElement[bool],
     **changes: Any,
 ) -> bool:
-    """Carry a job to its next state, say so in an event, and set ``changes`` with it.
+    """Change a job's status, set ``changes`` with it, and append an event.
 
-    One conditional UPDATE: False, and nothing changed, where the row is no longer as ``job`` was read, or a condition
-    fails. Raises Conflict for a move that the table does not have.
+    Return False, with nothing changed, where the row's status or attempt is no longer that of
+    ``job``, or a condition is not met. Raises Conflict for a transition that is not in the table.
     """
-    return (
-        transition_by_id(
-            session,
-            job.id,
-            job.status,
-            new,
-            reason,
-            JobRow.attempt == job.attempt,
-            *conditions,
-            **changes,
-        )
-        is not None
+    changed = transition_by_id(
+        session,
+        job.id,
+        job.status,
+        new,
+        reason,
+        JobRow.attempt == job.attempt,
+        *conditions,
+        **changes,
     )
+    return changed is not None
 
 
 def transition_by_id(
@@ -54,16 +55,18 @@ def transition_by_id(
     *conditions: ColumnElement[bool],
     **changes: Any,
 ) -> JobRow | None:
-    """As ``move``, of a job that was not read before, or that a subquery finds; None where it is not ``old`` or a condition
-    fails.
+    """Do what ``transition`` does, for a job that is given by its id or by a subquery.
+
+    Return None where its status is not ``old`` or a condition is not met.
     """
-    if not may_move(old, new):
+    if not is_transition(old, new):
         raise Conflict(f"Job {job_id} is {old}; it cannot become {new}.", code="illegal_move")
-    if new not in HELD:
+    if new not in LEASED:
         changes |= {"lease_expires_at": None, "phase": None}
     if new in TERMINAL:
         changes |= {"finished_at": database_now(), "pending_reason": None}
     session.flush()
+    # One conditional UPDATE: of several that compete for a job, one changes it.
     statement = (
         update(JobRow)
         .where(JobRow.id == job_id, JobRow.status == old, *conditions)
@@ -73,27 +76,27 @@ def transition_by_id(
     )
     job = session.scalars(statement).one_or_none()
     if job is not None:
-        _say(session, job, old, new, reason)
+        _append_event(session, job, old, new, reason)
         if new in TERMINAL and new != "succeeded":
-            _give_up_import(session, job)
+            _refuse_imported(session, job)
     return job
 
 
 def enqueue(session: Session, job: JobRow) -> None:
-    """A new job's first state, and the first event of its history."""
+    """Insert a new job as ``queued``, with the first event of its history."""
     job.status = "queued"
     job.event_seq = 1
     session.add(job)
     session.flush()
-    _say(session, job, None, "queued", None)
+    _append_event(session, job, None, "queued", None)
 
 
 def history(session: Session, job_id: str) -> list[EventRow]:
-    """Every change of status, in order; ``data`` is ``{"from", "to", "reason"}``."""
+    """Return every change of status, in order; ``data`` is ``{"from", "to", "reason"}``."""
     return events.list_of_type(session, job_id, "status")
 
 
-def _say(
+def _append_event(
     session: Session, job: JobRow, old: Status | None, new: Status, reason: str | None
 ) -> None:
     data = {"from": old, "to": new, "reason": reason}
@@ -103,8 +106,11 @@ def _say(
     session.flush()
 
 
-def _give_up_import(session: Session, job: JobRow) -> None:
-    """What an import job was to open never stays ``importing`` when the job has ended."""
+def _refuse_imported(session: Session, job: JobRow) -> None:
+    """Refuse the model or data set of an import job that has ended without success.
+
+    Otherwise it would stay ``importing``. A failure also makes an entry in the audit log.
+    """
     if job.kind not in IMPORTS:
         return
     failure = job.failure or {}
@@ -119,14 +125,12 @@ def _give_up_import(session: Session, job: JobRow) -> None:
             .values(status="refused", problem=problem, version=table.version + 1)
         )
     if job.status == "failed":
-        target = job.spec.get("model_id") or job.spec.get("dataset_id")
-        code = problem["code"][:64]
         audit.record(
             session,
             action=job.kind,
             status=422,
             request_id=job.id,
             project_id=job.project_id,
-            target=target,
-            code=code,
+            target=job.spec.get("model_id") or job.spec.get("dataset_id"),
+            code=problem["code"][:64],
         )

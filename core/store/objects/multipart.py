@@ -1,6 +1,7 @@
-"""Uploads to S3 that were begun and never finished: their parts are in no list of objects, and are paid for.
+"""Unfinished multipart uploads in S3: no list of objects shows their parts, but they are paid for.
 
-obstore has no such requests, so they are signed here: AWS Signature Version 4, in headers, for requests without a body.
+obstore has no requests for them, so they are sent and signed here, with AWS Signature Version 4 in
+the headers of requests without a body.
 """
 
 import hashlib
@@ -15,22 +16,27 @@ from http.client import HTTPException
 from urllib.parse import quote, urlencode, urlsplit
 
 REQUEST_SECONDS = 30.0
-EMPTY = hashlib.sha256(b"").hexdigest()
+EMPTY_BODY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 
 class BucketUnavailable(Exception):
-    """The store does not answer, or not with what was asked for."""
+    """The store does not answer, or its answer is not what the protocol says."""
 
 
 @dataclass(frozen=True)
 class MultipartUpload:
+    """An unfinished upload. ``key`` is relative to the bucket's folder."""
+
     key: str
     upload_id: str
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket at ``endpoint``, addressed by its path, and who asks for it. Keys are those within the ``folder``, if any."""
+    """A bucket at ``endpoint``, addressed in path style, and the credentials for it.
+
+    Keys are relative to ``folder``, which may be empty.
+    """
 
     endpoint: str
     name: str
@@ -40,14 +46,14 @@ class Bucket:
     secret_access_key: str
 
     def list_uploads(self) -> Iterator[MultipartUpload]:
-        """Every unfinished upload. Raises NoAnswer."""
-        before = f"{self.folder}/" if self.folder else ""
-        query = {"uploads": "", "prefix": before}
+        """Yield every unfinished upload. Raises BucketUnavailable."""
+        prefix = f"{self.folder}/" if self.folder else ""
+        query = {"uploads": "", "prefix": prefix}
         while True:
-            page = _parsed(self._send("GET", "", query))
+            page = _parse_xml(self._send("GET", "", query))
             for upload in page.iterfind("{*}Upload"):
                 yield MultipartUpload(
-                    upload.findtext("{*}Key", "").removeprefix(before),
+                    upload.findtext("{*}Key", "").removeprefix(prefix),
                     upload.findtext("{*}UploadId", ""),
                 )
             if page.findtext("{*}IsTruncated") != "true":
@@ -58,20 +64,17 @@ class Bucket:
             }
 
     def abort(self, upload: MultipartUpload) -> None:
-        """Its parts are gone; also where it is not there any more. Raises NoAnswer."""
-        self._send(
-            "DELETE",
-            f"/{self.folder}/{upload.key}" if self.folder else f"/{upload.key}",
-            {"uploadId": upload.upload_id},
-        )
+        """Delete the upload's parts, if it still exists. Raises BucketUnavailable."""
+        path = f"/{self.folder}/{upload.key}" if self.folder else f"/{upload.key}"
+        self._send("DELETE", path, {"uploadId": upload.upload_id})
 
     def _send(self, method: str, path: str, query: dict[str, str]) -> bytes:
-        url = f"{self.endpoint}/{self.name}{quote(path)}?{_canonical(query)}"
+        url = f"{self.endpoint}/{self.name}{quote(path)}?{_canonical_query(query)}"
         headers = self.sign(method, url, datetime.now(UTC))
         request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:  # noqa: S310
-                return bytes(answer.read())
+            with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as response:  # noqa: S310
+                return bytes(response.read())
         except urllib.error.HTTPError as error:
             if error.code == 404 and method == "DELETE":
                 return b""
@@ -79,35 +82,50 @@ class Bucket:
         except (OSError, HTTPException) as error:
             raise BucketUnavailable(f"The object store does not answer: {error}") from error
 
-    def sign(self, method: str, url: str, when: datetime) -> dict[str, str]:
-        """The headers of a request without a body, with its signature."""
-        parts, at = urlsplit(url), when.strftime("%Y%m%dT%H%M%SZ")
-        scope = f"{at[:8]}/{self.region}/s3/aws4_request"
-        headers = {"host": parts.netloc, "x-amz-content-sha256": EMPTY, "x-amz-date": at}
-        names, lines = (
-            ";".join(headers),
-            "".join(f"{name}:{value}\n" for name, value in headers.items()),
+    def sign(self, method: str, url: str, time: datetime) -> dict[str, str]:
+        """Return the headers, signature included, of a request without a body.
+
+        The names are those of AWS Signature Version 4.
+        """
+        parts = urlsplit(url)
+        timestamp = time.strftime("%Y%m%dT%H%M%SZ")
+        scope = f"{timestamp[:8]}/{self.region}/s3/aws4_request"
+        headers = {
+            "host": parts.netloc,
+            "x-amz-content-sha256": EMPTY_BODY_SHA256,
+            "x-amz-date": timestamp,
+        }
+        signed_headers = ";".join(headers)
+        canonical_headers = "".join(f"{name}:{value}\n" for name, value in headers.items())
+        canonical_request = "\n".join(
+            (
+                method,
+                parts.path,
+                parts.query,
+                canonical_headers,
+                signed_headers,
+                EMPTY_BODY_SHA256,
+            )
         )
-        canonical = "\n".join((method, parts.path, parts.query, lines, names, EMPTY))
-        to_sign = "\n".join(
-            ("AWS4-HMAC-SHA256", at, scope, hashlib.sha256(canonical.encode()).hexdigest())
-        )
-        secret = f"AWS4{self.secret_access_key}".encode()
-        for part in (*scope.split("/"), to_sign):
-            secret = hmac.digest(secret, part.encode(), "sha256")
-        credential = f"Credential={self.access_key_id}/{scope}"
+        request_hash = hashlib.sha256(canonical_request.encode()).hexdigest()
+        string_to_sign = "\n".join(("AWS4-HMAC-SHA256", timestamp, scope, request_hash))
+        signing_key = f"AWS4{self.secret_access_key}".encode()
+        for part in scope.split("/"):
+            signing_key = hmac.digest(signing_key, part.encode(), "sha256")
+        signature = hmac.digest(signing_key, string_to_sign.encode(), "sha256")
         authorization = (
-            f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={secret.hex()}"
+            f"AWS4-HMAC-SHA256 Credential={self.access_key_id}/{scope}, "
+            f"SignedHeaders={signed_headers}, Signature={signature.hex()}"
         )
         return headers | {"Authorization": authorization}
 
 
-def _parsed(text: bytes) -> ET.Element:
+def _parse_xml(text: bytes) -> ET.Element:
     try:
-        return ET.fromstring(text)  # noqa: S314 - of a store that the operator chose
+        return ET.fromstring(text)  # noqa: S314 - the answer of a store that the operator chose
     except ET.ParseError as error:
-        raise BucketUnavailable(f"The object store's answer cannot be read: {error}.") from error
+        raise BucketUnavailable(f"The object store's answer is not XML: {error}.") from error
 
 
-def _canonical(query: dict[str, str]) -> str:
+def _canonical_query(query: dict[str, str]) -> str:
     return urlencode(sorted(query.items()), quote_via=quote, safe="")

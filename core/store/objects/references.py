@@ -1,4 +1,4 @@
-"""Stored files as rows name them: an object is needed as long as any row, also a deleted one, has its key."""
+"""References to stored objects: an object is needed while any row, even a deleted one, names it."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -13,18 +13,20 @@ from core.store.database.tables import ArtifactRow, DatasetRow, ModelRow
 from core.store.objects.store import upload_key
 
 PAGE_ROWS = 500
-TABLES: tuple[type[ArtifactRow] | type[ModelRow] | type[DatasetRow], ...] = (
+OBJECT_TABLES: tuple[type[ArtifactRow] | type[ModelRow] | type[DatasetRow], ...] = (
     ArtifactRow,
     ModelRow,
     DatasetRow,
 )
+"""Tables with a column ``object_key``."""
 UPLOAD_TABLES: tuple[type[ModelRow] | type[DatasetRow], ...] = (ModelRow, DatasetRow)
 UPLOAD_STATUSES = ("awaiting_upload", "importing")
+"""While a row has one of these, its ``upload_key`` is needed as well."""
 
 
 @dataclass(frozen=True, order=True)
 class StoredFile:
-    """What the database says of an object. ``size`` in bytes."""
+    """A stored object as the database describes it. ``size`` is in bytes."""
 
     key: str
     size: int
@@ -32,63 +34,71 @@ class StoredFile:
 
 
 def referenced_keys(session: Session, keys: Collection[str]) -> set[str]:
-    """Those of the keys that some row names: of an artifact, a model, a data set, or an upload that is awaited or imported."""
-    found: set[str] = set()
-    for table in TABLES:
-        found.update(
-            key
-            for key in session.scalars(select(table.object_key).where(table.object_key.in_(keys)))
-            if key
-        )
-    owners = {parts[1] for key in keys if len(parts := key.split("/")) > 2}
+    """Return those of the keys that an artifact, a model, a data set or an upload needs."""
+    referenced: set[str] = set()
+    for table in OBJECT_TABLES:
+        statement = select(table.object_key).where(table.object_key.in_(keys))
+        referenced.update(key for key in session.scalars(statement) if key)
+    owner_ids = {parts[1] for key in keys if len(parts := key.split("/")) > 2}
     for owner in UPLOAD_TABLES:
-        awaited = select(owner.id).where(owner.id.in_(owners), owner.status.in_(UPLOAD_STATUSES))
-        found.update({upload_key(row_id) for row_id in session.scalars(awaited)} & set(keys))
-    return found
+        has_upload = (owner.id.in_(owner_ids), owner.status.in_(UPLOAD_STATUSES))
+        row_ids = session.scalars(select(owner.id).where(*has_upload))
+        upload_keys = {upload_key(row_id) for row_id in row_ids}
+        referenced.update(upload_keys & set(keys))
+    return referenced
 
 
 def list_files(engine: Engine) -> Iterator[StoredFile]:
-    """Every file that a row names, each once, a page of them in memory at a time."""
-    last = ""
-    while page := _page(engine, last):
+    """Yield every referenced object once, with one page of them in memory at a time."""
+    last_key = ""
+    while page := _list_objects(engine, last_key):
         yield from page
-        last = page[-1].key
+        last_key = page[-1].key
     for table in UPLOAD_TABLES:
-        last = ""
-        while uploads := _uploads(engine, table, last):
-            yield from (StoredFile(upload_key(row_id), size, sha256) for row_id, size, sha256 in uploads)
-            last = uploads[-1][0]
+        last_id = ""
+        while uploads := _list_uploads(engine, table, last_id):
+            for row_id, size, sha256 in uploads:
+                yield StoredFile(upload_key(row_id), size, sha256)
+            last_id = uploads[-1][0]
 
 
-def _page(engine: Engine, after: str) -> list[StoredFile]:
-    """The next ones by key: a student's is a file of its job, too."""
+def _list_objects(engine: Engine, after_key: str) -> list[StoredFile]:
+    """Return the next page of objects, sorted by key.
+
+    A student's object is named by its model and by an artifact of its job; it is returned once.
+    """
     with read_session(engine) as session:
-        found = chain.from_iterable(
-            _rows(session, table.object_key, table, table.object_key > after) for table in TABLES
+        rows = chain.from_iterable(
+            _select_rows(session, table, table.object_key, table.object_key > after_key)
+            for table in OBJECT_TABLES
         )
-        return sorted({StoredFile(*row) for row in found})[:PAGE_ROWS]
+        return sorted({StoredFile(*row) for row in rows})[:PAGE_ROWS]
 
 
-def _uploads(
-    engine: Engine, table: type[ModelRow] | type[DatasetRow], after: str
+def _list_uploads(
+    engine: Engine, table: type[ModelRow] | type[DatasetRow], after_id: str
 ) -> list[tuple[Any, ...]]:
+    """Return (id, size, SHA-256) of the next rows whose upload is complete."""
+    is_complete = (
+        table.status == "importing",
+        table.sha256.is_not(None),
+        table.size.is_not(None),
+    )
     with read_session(engine) as session:
-        sent = (
-            table.status == "importing",
-            table.sha256.is_not(None),
-            table.size.is_not(None),
-            table.id > after,
-        )
-        return _rows(session, table.id, table, *sent)
+        return _select_rows(session, table, table.id, *is_complete, table.id > after_id)
 
 
-def _rows(
+def _select_rows(
     session: Session,
-    order: InstrumentedAttribute[Any],
     table: type[ArtifactRow] | type[ModelRow] | type[DatasetRow],
+    sort_column: InstrumentedAttribute[Any],
     *conditions: ColumnElement[bool],
 ) -> list[tuple[Any, ...]]:
+    """Return (sort column, size, SHA-256) of one page of rows."""
     statement = (
-        select(order, table.size, table.sha256).where(*conditions).order_by(order).limit(PAGE_ROWS)
+        select(sort_column, table.size, table.sha256)
+        .where(*conditions)
+        .order_by(sort_column)
+        .limit(PAGE_ROWS)
     )
     return [tuple(row) for row in session.execute(statement)]

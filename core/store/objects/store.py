@@ -1,4 +1,7 @@
-"""Stored bytes: a folder, memory, or any S3. An object is there whole or not at all, and is checked when it is fetched."""
+"""The object store: a folder, memory, or any S3.
+
+An object exists completely or not at all, and is verified when it is fetched.
+"""
 
 import hashlib
 import os
@@ -25,46 +28,49 @@ _PART_BYTES = 8 * 2**20
 _UPLOADS_AT_ONCE = 2
 _RETRIES = 3
 _REQUEST_TIME = timedelta(seconds=30)
-_using_process: dict[str, int] = {}
+_process: dict[str, int] = {}
+"""The id of the process that uses obstore, once it does."""
 _KEY = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*"
 
 
 def checkpoint_key(job_id: str, attempt: int, name: str) -> str:
-    """The attempt is in every key that a worker writes: what a stale one uploads lands beside, never on, what counts."""
+    """Return a key that contains the attempt, as every key does that a worker writes.
+
+    So a stale attempt never overwrites the objects of the current one.
+    """
     return f"jobs/{job_id}/{attempt}/checkpoints/{name}"
 
 
 def artifact_key(job_id: str, attempt: int, name: str) -> str:
+    """Return the key of an artifact that is no checkpoint."""
     return f"jobs/{job_id}/{attempt}/artifacts/{name}"
 
 
-def model_key(model_id: str, attempt: int = 0) -> str:
-    return f"models/{model_id}/{attempt}/{model_id}.safetensors"
-
-
-def dataset_key(dataset_id: str, attempt: int = 0) -> str:
-    return f"datasets/{dataset_id}/{attempt}/{dataset_id}.safetensors"
-
-
 def upload_key(owner_id: str) -> str:
-    """Bytes that nobody has looked into yet, of the model or data set ``owner_id``."""
+    """Return the key of the bytes that were uploaded for a model or data set, not yet imported."""
     return f"uploads/{owner_id}/upload"
 
 
-FOLDERS = ("jobs", "models", "datasets", "uploads")
-"""Where all of these keys begin: whatever else lies in the store is not this service's."""
+FOLDERS = ("jobs", "uploads")
+"""The folders of all these keys. Objects outside them are not this service's."""
 
 
 @dataclass(frozen=True)
 class StoredObject:
+    """An object as the store lists it."""
+
     key: str
     size: int
+    """In bytes."""
     modified_at: int
-    """Milliseconds since the epoch, by the store's clock."""
+    """In milliseconds since the epoch, by the store's clock."""
 
 
 class Objects:
-    """One store. The client behind it is made when it is first used; a child forked after that gets an error, not a hang."""
+    """One object store.
+
+    Its client is made on first use. A process that is forked after that gets an error, not a hang.
+    """
 
     def __init__(
         self,
@@ -79,7 +85,8 @@ class Objects:
         parts = urlsplit(url)
         if parts.scheme not in {"file", "memory", "s3"}:
             raise ValueError(
-                f"An objects URL begins with file:///, memory:/// or s3://, not with {parts.scheme}."
+                "An objects URL begins with file:///, memory:/// or s3://, "
+                f"not with {parts.scheme}."
             )
         self._scheme = parts.scheme
         self._bucket = parts.netloc
@@ -107,41 +114,45 @@ class Objects:
     def put_file(
         self, key: str, path: Path, check: Callable[[], None] = lambda: None
     ) -> tuple[int, str]:
-        """Store a file; its size and SHA-256, taken while it was read. Raises Unavailable, and whatever ``check``, called for
-        each part, raises.
+        """Store a file; return its size and SHA-256 as they were read.
+
+        ``check`` is called for each part. Raises what it raises, and Unavailable.
         """
-        return self.put_stream(key, _checked(read_chunks(path), check), path.stat().st_size)
+        chunks = _call_for_each(read_chunks(path), check)
+        return self.put_stream(key, chunks, path.stat().st_size)
 
     def put_stream(self, key: str, stream: Iterable[bytes], limit_bytes: int) -> tuple[int, str]:
-        """Store bytes as they come, some parts in memory at a time; size and SHA-256.
+        """Store a stream, with a few parts in memory at a time; return its size and SHA-256.
 
-        Whatever goes wrong, in the stream too, nothing is visible under ``key`` that was not there before.
-        Raises TooLarge beyond ``limit_bytes``, and Unavailable (``storage_full`` where the disk is).
+        After any failure, also of the stream, the store has what it had before under ``key``.
+        Raises TooLarge beyond ``limit_bytes``, and Unavailable (code ``storage_full`` where the
+        disk is full).
         """
-        counted = _Counted(stream, limit_bytes)
-        # Downloads of a signed URL are saved, never shown: a report with script in it must not run on the store's origin.
+        hashed = _HashedStream(stream, limit_bytes)
+        # A browser saves what a signed URL gives, and does not show it: a script in a report must
+        # not run with the store's origin.
         attributes: Any = {"Content-Disposition": "attachment"} if self._scheme == "s3" else None
-        with _translated_errors(key, counted):
-            self._stay_inside(key)
+        with _translated_errors(key, hashed):
+            self._refuse_outside_link(key)
             if self._scheme == "file":
-                self._put_in_folder(key, counted)
+                self._put_in_folder(key, hashed)
             else:
                 obstore.put(
                     self._client(),
                     key,
-                    iter(counted),
+                    iter(hashed),
                     attributes=attributes,
                     use_multipart=True,
                     chunk_size=_PART_BYTES,
                     max_concurrency=_UPLOADS_AT_ONCE,
                 )
-        return counted.size, counted.digest.hexdigest()
+        return hashed.size, hashed.hasher.hexdigest()
 
     def delete(self, key: str) -> None:
-        """Also where it is not there. Raises Unavailable."""
+        """Delete an object, if it exists. Raises Unavailable."""
         with _translated_errors(key):
             try:
-                self._stay_inside(key)
+                self._refuse_outside_link(key)
                 obstore.delete(self._client(), key)
             except (NotFoundError, FileNotFoundError):
                 return
@@ -151,10 +162,10 @@ class Objects:
     def open(
         self, key: str, start: int = 0, end: int | None = None, expected_size: int | None = None
     ) -> Iterator[bytes]:
-        """Bytes ``start`` up to ``end`` (not included), a part at a time.
+        """Read the bytes from ``start`` to ``end`` (exclusive), one part at a time.
 
-        Raises, before the first part, NotFound, RangeUnsatisfiable, and CorruptObject where the object has not the ``stored``
-        size; Unavailable at any time.
+        Before the first part, raises NotFound, RangeUnsatisfiable, and CorruptObject where the
+        object does not have ``expected_size`` bytes; at any time, Unavailable.
         """
         size = self.size(key)
         if expected_size is not None and size != expected_size:
@@ -165,20 +176,21 @@ class Objects:
         return self._parts(key, start, end)
 
     def open_verified(self, key: str, size: int, sha256: str) -> Iterator[bytes]:
-        """All of the object, a part at a time, if it is what was stored.
+        """Read the whole object, one part at a time, and verify it.
 
-        Raises CorruptObject: before the first part where its size is another, before the LAST where its SHA-256 is: whoever
-        passes the parts on has not passed on all of it. NotFound, before the first, and Unavailable.
+        Raises CorruptObject: for another size before the first part, for another SHA-256 before the
+        LAST part, so that a consumer that forwards the parts has not forwarded a complete object.
+        Raises NotFound before the first part, and Unavailable.
         """
-        return _verified(key, self.open(key, expected_size=size), sha256)
+        return _verify_parts(key, self.open(key, expected_size=size), sha256)
 
     def fetch(
         self, key: str, path: Path, size: int, sha256: str, check: Callable[[], None] = lambda: None
     ) -> None:
-        """The object as a file at ``path``, which appears only when its bytes are those that were stored.
+        """Download the object to ``path``, where a file appears only once it is verified.
 
-        Raises CorruptObject where they are not, or are gone; Unavailable; OSError where the file cannot be written; and
-        whatever ``check``, called for each part, raises.
+        ``check`` is called for each part. Raises what it raises; CorruptObject where the object is
+        missing or has other bytes; Unavailable; and OSError where the file cannot be written.
         """
         try:
             with atomic_write(path) as file:
@@ -189,12 +201,13 @@ class Objects:
             raise CorruptObject(f"Object {key} is gone.") from error
 
     def size(self, key: str) -> int:
-        """In bytes. Raises NotFound and Unavailable."""
+        """Return the object's size in bytes. Raises NotFound and Unavailable."""
         with _translated_errors(key):
-            self._stay_inside(key)
+            self._refuse_outside_link(key)
             return int(obstore.head(self._client(), key)["size"])
 
     def exists(self, key: str) -> bool:
+        """Return whether there is an object under this key. Raises Unavailable."""
         try:
             self.size(key)
         except NotFound:
@@ -202,7 +215,10 @@ class Objects:
         return True
 
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object in the folder ``prefix``, in no order, one page in memory at a time. Raises Unavailable."""
+        """Yield every object in the folder ``prefix``, in no particular order.
+
+        One page is in memory at a time. Raises Unavailable.
+        """
         with _translated_errors(prefix):
             for batch in obstore.list(self._client(), prefix):
                 for entry in batch:
@@ -212,36 +228,34 @@ class Objects:
                         round(entry["last_modified"].timestamp() * 1000),
                     )
 
-    def list_keys(self, prefix: str) -> Iterator[str]:
-        """Every key in the folder ``prefix``, in no order."""
-        return (stored.key for stored in self.list_objects(prefix))
-
     def list_unfinished_writes(self, before: int) -> Iterator[StoredObject]:
-        """What killed writers of an older program, which wrote folders through obstore, have left in one, unchanged since
-        ``before`` (milliseconds since the epoch). What this one's leave is removed by ``core.store.objects.orphaned_uploads``.
+        """Yield files that killed processes of an older program have left half written in a folder.
+
+        That program wrote through obstore; what this one leaves, ``remove_partial_writes`` removes.
+        ``before``: only files that have not changed since, in milliseconds since the epoch.
         """
         if self._scheme != "file":
             return
-        # Not rglob, which fails where a folder goes meanwhile.
+        # os.walk, not rglob: rglob fails where a folder disappears meanwhile.
         paths = (Path(folder) / name for folder, _, names in os.walk(self._path) for name in names)
         for path in paths:
             if not re.search(r"#[0-9]+$", path.name):
                 continue
             with suppress(FileNotFoundError):
-                found = path.stat()
-                if found.st_mtime * 1000 < before:
-                    yield StoredObject(
-                        path.relative_to(self._path).as_posix(),
-                        found.st_size,
-                        round(found.st_mtime * 1000),
-                    )
+                stat = path.stat()
+                if stat.st_mtime * 1000 < before:
+                    key = path.relative_to(self._path).as_posix()
+                    yield StoredObject(key, stat.st_size, round(stat.st_mtime * 1000))
 
     def remove_unfinished_write(self, stored: StoredObject) -> None:
+        """Delete a file that ``list_unfinished_writes`` yielded."""
         (Path(self._path) / stored.key).unlink(missing_ok=True)
 
     def signed_url(self, key: str, seconds: int) -> str | None:
-        """A URL that anyone may GET for so long, saved under the last part of ``key``. None where the store has no such
-        thing, or no endpoint that callers can reach: then the API streams the object itself.
+        """Return a URL that anyone can GET for that many seconds; a browser saves what it gives.
+
+        None where the store has no such URLs, or no public endpoint: then the API itself streams
+        the object.
         """
         if self._scheme != "s3" or not self._public_endpoint:
             return None
@@ -253,45 +267,50 @@ class Objects:
             )
 
     def remove_partial_writes(self) -> list[str]:
-        """Remove what killed processes have left half written in a folder; its names. Other stores have no such thing."""
+        """Delete files that killed processes left half written in a folder; return their names.
+
+        Other stores have no such files.
+        """
         return remove_partial_files(self._staging) if self._scheme == "file" else []
 
     def bucket(self) -> Bucket | None:
-        """For what obstore cannot ask for. None where the store is not S3, or the settings do not hold its credentials."""
+        """Return the S3 bucket, for requests that obstore does not have.
+
+        None where the store is not S3, or its credentials are not in the settings.
+        """
         if self._scheme != "s3" or "access_key_id" not in self._s3:
             return None
         endpoint = self._endpoint.rstrip("/") or f"https://s3.{self._s3['region']}.amazonaws.com"
         return Bucket(endpoint, self._bucket, self._path.strip("/"), **self._s3)
 
-    # -- underneath
+    # -- implementation
 
     @property
     def _staging(self) -> Path:
         return Path(self._path) / ".staging"
 
     def _parts(self, key: str, start: int, end: int) -> Iterator[bytes]:
-        # One request a part: a slow reader or a large object meets no time limit, and a lost part alone is asked for again.
-        for begin in range(start, end, _PART_BYTES):
+        # One request for each part: no time limit ends a slow reader or a large object, and after a
+        # failure only one part is requested again.
+        for part_start in range(start, end, _PART_BYTES):
+            part_end = min(part_start + _PART_BYTES, end)
             with _translated_errors(key):
-                part = bytes(
-                    obstore.get_range(
-                        self._client(), key, start=begin, end=min(begin + _PART_BYTES, end)
-                    )
-                )
+                buffer = obstore.get_range(self._client(), key, start=part_start, end=part_end)
+                part = bytes(buffer)
             yield part
 
     def _client(self, endpoint: str = "") -> Any:
         _refuse_after_fork()
-        # setdefault: threads that come first together must agree on one, for memory IS its client.
+        # setdefault: threads that get here together must share one client. A client of a memory
+        # store is the store.
         return self._clients.get(endpoint) or self._clients.setdefault(
             endpoint, self._connect(endpoint or self._endpoint)
         )
 
     def _connect(self, endpoint: str) -> Any:
         if self._scheme == "file":
-            return LocalStore(
-                self._path, mkdir=True, automatic_cleanup=True
-            )  # no empty folders are left
+            # automatic_cleanup deletes folders that have become empty.
+            return LocalStore(self._path, mkdir=True, automatic_cleanup=True)
         if self._scheme == "memory":
             return MemoryStore()
         config: Any = dict(self._s3)
@@ -309,16 +328,18 @@ class Objects:
             retry_config={"max_retries": _RETRIES, "retry_timeout": _REQUEST_TIME},
         )
 
-    def _stay_inside(self, key: str) -> None:
-        """A link that somebody has planted in the folder leads to no object."""
+    def _refuse_outside_link(self, key: str) -> None:
+        """Raise NotFoundError where a link in the folder leads out of it."""
         if self._scheme != "file":
             return
         if resolve_inside(Path(self._path), key) is None:
             raise NotFoundError("a link that leads out of the store")
 
     def _put_in_folder(self, key: str, stream: Iterable[bytes]) -> None:
-        """On the disk before it has its name. obstore renames first, and what it leaves when it is killed looks like a
-        write under way; here the lock tells.
+        """Write a file that is on the disk before it has its name.
+
+        obstore renames first, and what it leaves behind when it is killed looks like a write in
+        progress. Here a lock on the temporary file tells the two apart.
         """
         path = Path(self._path) / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -328,60 +349,67 @@ class Objects:
 
 
 def _refuse_after_fork() -> None:
-    """obstore's threads stay behind in a fork's parent, and every call in the child waits for them for ever."""
-    if _using_process.setdefault("pid", os.getpid()) != os.getpid():
+    """Raise RuntimeError in a fork: obstore's threads are in its parent, so a call would hang."""
+    if _process.setdefault("pid", os.getpid()) != os.getpid():
         raise RuntimeError(
-            "The object store was used before this process was forked; start processes by spawn or exec."
+            "The object store was used before this process was forked; "
+            "start processes by spawn or exec."
         )
 
 
-def _checked(stream: Iterable[bytes], check: Callable[[], None]) -> Iterator[bytes]:
+def _call_for_each(stream: Iterable[bytes], check: Callable[[], None]) -> Iterator[bytes]:
     for chunk in stream:
         check()
         yield chunk
 
 
-class _Counted:
-    """Counts and hashes what passes, and remembers why it stopped: obstore hides an error of its source."""
+class _HashedStream:
+    """Counts and hashes the chunks that pass.
+
+    It also saves the error that ended the stream, because obstore hides errors of its source.
+    """
 
     def __init__(self, stream: Iterable[bytes], limit_bytes: int) -> None:
         self.stream = stream
         self.limit_bytes = limit_bytes
         self.size = 0
-        self.digest = hashlib.sha256()
+        self.hasher = hashlib.sha256()
         self.error: Exception | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             for chunk in self.stream:
-                self._count(chunk)
+                self._add(chunk)
                 yield chunk
         except Exception as error:
             self.error = error
             raise
 
-    def _count(self, chunk: bytes) -> None:
+    def _add(self, chunk: bytes) -> None:
         self.size += len(chunk)
         if self.size > self.limit_bytes:
             raise TooLarge(f"This is more than the {self.limit_bytes} bytes that are allowed.")
-        self.digest.update(chunk)
+        self.hasher.update(chunk)
 
 
-def _verified(key: str, parts: Iterator[bytes], sha256: str) -> Iterator[bytes]:
-    digest, held = hashlib.sha256(), b""
+def _verify_parts(key: str, parts: Iterator[bytes], sha256: str) -> Iterator[bytes]:
+    """Yield each part once the next one has come, and the last one once all are verified."""
+    hasher = hashlib.sha256()
+    pending = b""
     for part in parts:
-        if held:
-            yield held
-        digest.update(part)
-        held = part
-    if digest.hexdigest() != sha256:
-        raise CorruptObject(f"Object {key} has SHA-256 {digest.hexdigest()}; {sha256} was stored.")
-    if held:
-        yield held
+        if pending:
+            yield pending
+        hasher.update(part)
+        pending = part
+    digest = hasher.hexdigest()
+    if digest != sha256:
+        raise CorruptObject(f"Object {key} has SHA-256 {digest}; {sha256} was stored.")
+    if pending:
+        yield pending
 
 
 @contextmanager
-def _translated_errors(key: str, source: _Counted | None = None) -> Iterator[None]:
+def _translated_errors(key: str, source: _HashedStream | None = None) -> Iterator[None]:
     if not re.fullmatch(_KEY, key) or ".." in key:
         raise NotFound("There is no such object.")
     try:

@@ -1,4 +1,7 @@
-"""Are the stored bytes those that the rows name? Each object is read again, a part in memory at a time."""
+"""Verification: are the stored objects those that the rows describe?
+
+Every object is read again, with one part of it in memory at a time.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,38 +21,39 @@ Problem = Literal["missing", "size", "sha256"]
 
 @dataclass(frozen=True)
 class Verified:
+    """A stored file that has been read, and what is wrong with it, if anything."""
+
     file: StoredFile
     problem: Problem | None
     actual: str = ""
-    """The size or SHA-256 that was found instead."""
+    """The object's size or SHA-256 where it is not the file's."""
 
 
 def verify(engine: Engine, objects: Objects) -> Iterator[Verified]:
-    """Every file that a row names. Raises Unavailable."""
+    """Verify every file that a row names. Raises Unavailable."""
     for file in references.list_files(engine):
-        verified = _verify(objects, file)
-        if verified.problem is None or _named(engine, file.key):
+        verified = _verify_file(objects, file)
+        # An object may have been replaced since its row was read, and then it is rightly missing.
+        if verified.problem is None or _is_referenced(engine, file.key):
             yield verified
 
 
-def _verify(objects: Objects, file: StoredFile) -> Verified:
+def _verify_file(objects: Objects, file: StoredFile) -> Verified:
     try:
         size = objects.size(file.key)
         if size != file.size:
             return Verified(file, "size", str(size))
-        digest = hashlib.sha256()
+        hasher = hashlib.sha256()
         for part in objects.open(file.key):
-            digest.update(part)
+            hasher.update(part)
     except NotFound:
         return Verified(file, "missing")
-    return (
-        Verified(file, None)
-        if digest.hexdigest() == file.sha256
-        else Verified(file, "sha256", digest.hexdigest())
-    )
+    digest = hasher.hexdigest()
+    if digest != file.sha256:
+        return Verified(file, "sha256", digest)
+    return Verified(file, None)
 
 
-def _named(engine: Engine, key: str) -> bool:
-    """Meanwhile it may have been replaced, and rightly be gone."""
+def _is_referenced(engine: Engine, key: str) -> bool:
     with read_session(engine) as session:
         return bool(references.referenced_keys(session, [key]))

@@ -13,7 +13,7 @@ from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, AuditRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.api.conftest import make_key
-from tests.builders import an_attempt, training_body
+from tests.builders import create_attempt, training_body
 
 
 def lines(client: TestClient, query: str = "") -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ def test_a_change_and_its_line_are_there_together_or_not_at_all(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("no line")
 
-    monkeypatch.setattr("api.http.idempotency.audit.record", fail)
+    monkeypatch.setattr("api.http.unit_of_work.audit.record", fail)
     assert (
         TestClient(client.app, raise_server_exceptions=False, headers=client.headers)
         .post("/v1/jobs", json=training_body())
@@ -145,7 +145,7 @@ def test_an_import_that_a_worker_refused_leaves_a_line(client: TestClient, engin
     ).json()
     with read_session(engine) as session:
         job = jobs.get(session, DEFAULT_PROJECT, sent["import_job_id"])
-    attempt = an_attempt(engine, job)
+    attempt = create_attempt(engine, job)
     with attempt.fenced_session() as (session, running):
         apply_retry_policy(
             session, running, JobFailed("unsafe_checkpoint", "user", "m"), RetryPolicy()
@@ -165,8 +165,8 @@ def test_refusals_are_counted_for_an_hour_and_all_of_them_together_are_bounded(
     now[0] = audit_trail.WINDOW_SECONDS + 1
     assert refusals.count("a", "x") == 1
     counted = [refusals.count(f"address {number}", "x") for number in range(5000)]
-    assert counted.count(1) == audit_trail.MAX_LINES_AT_ONCE - 1
-    monkeypatch.setattr(audit_trail, "MOST_KINDS", 10)
+    assert counted.count(1) == audit_trail.MAX_ENTRIES_AT_ONCE - 1
+    monkeypatch.setattr(audit_trail, "MAX_COUNTED_REFUSALS", 10)
     few = RefusalCounter(lambda: now[0])
     for number in range(50):
         few.count(f"address {number}", "x")

@@ -6,13 +6,19 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from core.settings import Settings
-from core.store import models
+from core.store import uploaded_items
 from core.store.database.engine import write_session
-from core.store.database.tables import DEFAULT_PROJECT
+from core.store.database.tables import DEFAULT_PROJECT, ModelRow
 from core.store.objects.store import Objects
 from tests.api.builders import SAFETENSORS, a_finished_job
 from tests.api.conftest import make_key
-from tests.builders import a_job, a_teacher, an_attempt, distillation_body
+from tests.builders import (
+    create_attempt,
+    create_job,
+    create_teacher,
+    distillation_body,
+    stored_keys,
+)
 
 BYTES = {"Content-Type": "application/octet-stream"}
 
@@ -43,10 +49,10 @@ def test_a_job_is_deleted_once_and_restored_once_with_its_files(
 
 
 def test_what_is_under_way_stays(client: TestClient, engine: Engine) -> None:
-    queued, running = a_job(engine).id, an_attempt(engine).job_id
+    queued, running = create_job(engine).id, create_attempt(engine).job_id
     for job_id in (queued, running):
         assert code(client.delete(f"/v1/jobs/{job_id}")) == (409, "job_not_ended")
-    teacher = a_teacher(engine)
+    teacher = create_teacher(engine)
     job = client.post("/v1/jobs", json=distillation_body(teacher=teacher.id)).json()["id"]
     assert code(client.delete("/v1/models/teacher")) == (409, "in_use")
     assert code(client.delete("/v1/datasets/digits")) == (409, "built_in")
@@ -78,9 +84,9 @@ def test_a_model_or_data_set_is_deleted_by_name_and_restored_by_id(client: TestC
 def test_a_key_that_may_only_read_deletes_and_restores_nothing(
     client: TestClient, engine: Engine
 ) -> None:
-    headers, teacher = make_key(engine, "read"), a_teacher(engine)
+    headers, teacher = make_key(engine, "read"), create_teacher(engine)
     assert code(client.delete(f"/v1/models/{teacher.id}", headers=headers)) == (403, "forbidden")
-    assert code(client.post(f"/v1/jobs/{a_job(engine).id}/restore", headers=headers)) == (
+    assert code(client.post(f"/v1/jobs/{create_job(engine).id}/restore", headers=headers)) == (
         403,
         "forbidden",
     )
@@ -96,9 +102,9 @@ def test_an_upload_whose_model_is_deleted_under_way_ends_and_leaves_nothing(
     def body() -> Any:
         yield SAFETENSORS
         with write_session(engine) as session:  # the service has found it awaiting by now
-            models.delete(session, DEFAULT_PROJECT, "mine")
+            uploaded_items.delete_item(session, ModelRow, DEFAULT_PROJECT, "mine")
         yield b" " * 2**20
 
     answer = client.put(f"/v1/models/{made['id']}/content", content=body(), headers=BYTES)
     assert code(answer) == (404, "not_found")
-    assert list(Objects.from_settings(settings).list_keys("uploads")) == []
+    assert stored_keys(Objects.from_settings(settings), "uploads") == []

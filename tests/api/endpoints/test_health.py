@@ -11,7 +11,7 @@ from core.store import keys
 from core.store.database.engine import make_engine, migrate
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.api.conftest import KEY, bearer, make_key
-from tests.builders import a_job, an_attempt, training_body
+from tests.builders import create_job, create_attempt, training_body
 from tests.servers import Postgres
 
 
@@ -23,8 +23,8 @@ def test_health_and_readiness_need_no_key(anonymous: TestClient) -> None:
 def test_metrics_count_answers_by_route_and_jobs_by_status(
     client: TestClient, engine: Engine
 ) -> None:
-    a_job(engine)
-    an_attempt(engine, a_job(engine))
+    create_job(engine)
+    create_attempt(engine, create_job(engine))
     client.get("/v1/jobs/job_a")
     client.get("/v1/jobs/job_b")
     client.get("/nowhere/at/all")

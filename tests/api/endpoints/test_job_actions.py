@@ -7,13 +7,13 @@ from sqlalchemy import Engine
 from core.errors import JobFailed
 from core.store import attempts
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
-from tests.builders import a_job, an_attempt, training_body
+from tests.builders import claim_job, create_attempt, create_job, training_body
 
 
 def test_a_queued_job_is_paused_and_resumed_and_again_without_effect(
     client: TestClient, engine: Engine
 ) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     for action, status in (("pause", "paused"), ("resume", "queued")):
         for code in (202, 200):
             answer = client.post(f"/v1/jobs/{job.id}/{action}")
@@ -29,7 +29,7 @@ def test_a_queued_job_is_paused_and_resumed_and_again_without_effect(
 def test_a_running_job_is_pausing_until_its_trainer_has_ended(
     client: TestClient, engine: Engine
 ) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     assert client.post(f"/v1/jobs/{attempt.job_id}/pause").json()["status"] == "pausing"
     early = client.post(f"/v1/jobs/{attempt.job_id}/resume")
     assert (early.status_code, early.json()["code"]) == (409, "job_pausing")
@@ -49,7 +49,7 @@ def test_a_running_job_is_pausing_until_its_trainer_has_ended(
 def test_what_has_ended_can_only_be_tried_again(
     client: TestClient, engine: Engine, action: str
 ) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         apply_retry_policy(
             session,
@@ -68,7 +68,7 @@ def test_what_has_ended_can_only_be_tried_again(
 
 
 def test_a_job_that_succeeded_is_not_tried_again(client: TestClient, engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job)
     refused = client.post(f"/v1/jobs/{attempt.job_id}/retry")
@@ -85,7 +85,7 @@ def test_a_failed_job_of_a_sweep_is_tried_again_in_its_place(
     first = client.get("/v1/jobs", params={"sweep": sweep["id"], "sort": "created_at"}).json()[
         "data"
     ][0]
-    attempt = attempts.claim(engine, first["id"], "worker-1", 30)
+    attempt = claim_job(engine, first["id"])
     assert attempt is not None
     with attempt.fenced_session() as (session, job):
         apply_retry_policy(

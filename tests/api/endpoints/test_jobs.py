@@ -8,7 +8,7 @@ from core.errors import JobFailed
 from core.store import attempts
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.api.conftest import STRANGER
-from tests.builders import a_job, an_attempt, get_to
+from tests.builders import create_job, create_attempt, set_progress
 
 
 def ids(client: TestClient, **params: Any) -> list[str]:
@@ -18,28 +18,28 @@ def ids(client: TestClient, **params: Any) -> list[str]:
 
 
 def test_a_job_that_has_not_changed_is_not_sent_again(client: TestClient, engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     first = client.get(f"/v1/jobs/{job.id}")
     again = client.get(f"/v1/jobs/{job.id}", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["ETag"] == first.headers["ETag"]
-    attempt = an_attempt(engine, job)
+    attempt = create_attempt(engine, job)
     running = client.get(f"/v1/jobs/{job.id}", headers={"If-None-Match": first.headers["ETag"]})
     assert (running.status_code, running.json()["status"], running.json()["worker"]) == (
         200,
         "running",
         "worker-1",
     )
-    get_to(attempt, {"phase": "training", "step": 3, "of": 10})
+    set_progress(attempt, {"phase": "training", "step": 3, "of": 10})
     progress = client.get(f"/v1/jobs/{job.id}", headers={"If-None-Match": running.headers["ETag"]})
     assert (progress.status_code, progress.json()["progress"]["step"]) == (200, 3)
 
 
 def test_a_job_that_moves_up_in_the_queue_has_changed(client: TestClient, engine: Engine) -> None:
-    first, second = a_job(engine), a_job(engine)
+    first, second = create_job(engine), create_job(engine)
     waiting = client.get(f"/v1/jobs/{second.id}")
     assert waiting.json()["queue_position"] == 2
-    an_attempt(engine, first)
+    create_attempt(engine, first)
     moved = client.get(f"/v1/jobs/{second.id}", headers={"If-None-Match": waiting.headers["ETag"]})
     assert (moved.status_code, moved.json()["queue_position"]) == (200, 1)
 
@@ -56,13 +56,13 @@ def test_a_job_that_is_not_there_is_a_404_however_it_is_written(
 
 
 def test_jobs_are_listed_the_newest_first_or_the_oldest(client: TestClient, engine: Engine) -> None:
-    jobs = [a_job(engine).id for _ in range(3)]
+    jobs = [create_job(engine).id for _ in range(3)]
     assert ids(client) == jobs[::-1]
     assert ids(client, sort="created_at") == jobs
 
 
 def test_pages_follow_one_another_to_the_end(client: TestClient, engine: Engine) -> None:
-    jobs = [a_job(engine).id for _ in range(5)]
+    jobs = [create_job(engine).id for _ in range(5)]
     seen: list[str] = []
     after: dict[str, str] = {}
     while True:
@@ -78,7 +78,7 @@ def test_pages_follow_one_another_to_the_end(client: TestClient, engine: Engine)
 
 def test_a_total_is_counted_when_it_is_asked_for(client: TestClient, engine: Engine) -> None:
     for seed in range(3):
-        a_job(engine, metadata={"parity": str(seed % 2)})
+        create_job(engine, metadata={"parity": str(seed % 2)})
     page = client.get(
         "/v1/jobs", params={"include_total": "true", "limit": 1, "metadata[parity]": "0"}
     ).json()
@@ -86,9 +86,9 @@ def test_a_total_is_counted_when_it_is_asked_for(client: TestClient, engine: Eng
 
 
 def test_jobs_are_filtered_by_what_they_are(client: TestClient, engine: Engine) -> None:
-    plain = a_job(engine).id
-    pgd = a_job(engine, method={"name": "pgd_at"}, metadata={"team": "a", "run": "1"}).id
-    running = an_attempt(engine, a_job(engine, metadata={"team": "a"})).job_id
+    plain = create_job(engine).id
+    pgd = create_job(engine, method={"name": "pgd_at"}, metadata={"team": "a", "run": "1"}).id
+    running = create_attempt(engine, create_job(engine, metadata={"team": "a"})).job_id
     assert ids(client, status="running") == [running]
     assert ids(client, status=["queued", "running"], sort="created_at") == [plain, pgd, running]
     assert ids(client, method="pgd_at") == [pgd]
@@ -104,7 +104,7 @@ def test_jobs_are_filtered_by_what_they_are(client: TestClient, engine: Engine) 
 
 
 def test_a_list_leaves_out_what_is_long(client: TestClient, engine: Engine) -> None:
-    a_job(engine)
+    create_job(engine)
     listed = client.get("/v1/jobs").json()["data"][0]
     assert not {"spec", "status_history", "queue_position"} & set(listed)
 
@@ -138,7 +138,7 @@ def test_hostile_filters_are_refused(client: TestClient, query: str) -> None:
 
 
 def test_a_failed_job_says_whose_fault_it_was(client: TestClient, engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         apply_retry_policy(
             session, job, JobFailed("loss_not_finite", "user", "The loss is NaN."), RetryPolicy()
@@ -157,7 +157,7 @@ def test_a_failed_job_says_whose_fault_it_was(client: TestClient, engine: Engine
 def test_a_queued_job_is_cancelled_at_once_and_again_without_effect(
     client: TestClient, engine: Engine
 ) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     first = client.post(f"/v1/jobs/{job.id}/cancel")
     assert (first.status_code, first.json()["status"]) == (202, "cancelled")
     again = client.post(f"/v1/jobs/{job.id}/cancel")
@@ -167,14 +167,14 @@ def test_a_queued_job_is_cancelled_at_once_and_again_without_effect(
 def test_a_running_job_is_cancelling_until_its_worker_obeys(
     client: TestClient, engine: Engine
 ) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     answers = [client.post(f"/v1/jobs/{attempt.job_id}/cancel") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [202, 200]
     assert {answer.json()["status"] for answer in answers} == {"cancelling"}
 
 
 def test_a_finished_job_cannot_be_cancelled(client: TestClient, engine: Engine) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job)
     answer = client.post(f"/v1/jobs/{attempt.job_id}/cancel")
@@ -183,6 +183,6 @@ def test_a_finished_job_cannot_be_cancelled(client: TestClient, engine: Engine) 
 
 
 def test_another_projects_jobs_are_not_there(client: TestClient, engine: Engine) -> None:
-    theirs = a_job(engine, project_id=STRANGER)
+    theirs = create_job(engine, project_id=STRANGER)
     assert ids(client) == []
     assert client.get(f"/v1/jobs/{theirs.id}").status_code == 404

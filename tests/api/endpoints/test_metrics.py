@@ -8,13 +8,13 @@ from sqlalchemy import Engine
 
 from core.store import metrics
 from core.store.database.engine import write_session
-from tests.builders import a_job
+from tests.builders import create_job
 
 
 @pytest.fixture
 def job_id(engine: Engine) -> str:
     """2,000 steps of a loss with one spike, and of a rate."""
-    job = a_job(engine)
+    job = create_job(engine)
     rows = [
         (step, {"loss": 100.0 if step == 777 else 1 / step, "rate": 0.1}) for step in range(1, 2001)
     ]

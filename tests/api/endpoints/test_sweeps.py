@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from core.store import attempts
 from tests.api.conftest import STRANGERS_KEY, bearer
-from tests.builders import a_teacher, distillation_body
+from tests.builders import claim_job, create_teacher, distillation_body
 
 
 def body(**parts: Any) -> dict[str, Any]:
@@ -24,12 +24,12 @@ def body(**parts: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def teacher(engine: Engine) -> None:
-    a_teacher(engine)
+    create_teacher(engine)
 
 
 def finish(engine: Engine, job_id: str, **best: float) -> None:
     """As a worker that measured these numbers."""
-    attempt = attempts.claim(engine, job_id, "worker", 30)
+    attempt = claim_job(engine, job_id)
     assert attempt is not None
     with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job, results={"best": best})

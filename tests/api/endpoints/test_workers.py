@@ -8,7 +8,7 @@ from core.store import jobs, workers
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.api.conftest import STRANGERS_KEY, bearer, make_key
-from tests.builders import a_job, an_attempt
+from tests.builders import create_job, create_attempt
 
 
 def register(engine: Engine, name: str, protocol: int = PROTOCOL) -> None:
@@ -21,7 +21,7 @@ def register(engine: Engine, name: str, protocol: int = PROTOCOL) -> None:
 def test_workers_are_listed_by_name_and_drained(client: TestClient, engine: Engine) -> None:
     register(engine, "gpu-2")
     register(engine, "gpu-1")
-    an_attempt(engine, worker="gpu-1")
+    create_attempt(engine, worker="gpu-1")
     first = client.get("/v1/workers", params={"limit": 1}).json()
     (worker,) = first["data"]
     assert (
@@ -64,7 +64,7 @@ def test_workers_are_shown_to_the_operator_only(anonymous: TestClient, engine: E
 def test_a_waiting_job_says_that_no_worker_could_take_it_and_its_etag_changes_with_that(
     client: TestClient, engine: Engine
 ) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     with write_session(engine) as session:
         jobs.get(session, DEFAULT_PROJECT, job.id).protocol = PROTOCOL + 1
     nobody = client.get(f"/v1/jobs/{job.id}")

@@ -15,7 +15,7 @@ from api.events import server_sent_events
 from core.store import attempts, events
 from core.store.database.engine import make_engine
 from tests.api.conftest import STRANGERS_KEY, Service, bearer
-from tests.builders import a_job, an_attempt, enter, get_to
+from tests.builders import create_job, create_attempt, start_phase, set_progress
 from tests.servers import wait_until
 
 STREAM = {"Accept": "text/event-stream"}
@@ -52,8 +52,8 @@ def streamed(client: Any, job_id: str, **headers: str) -> list[Message]:
 
 def a_run(engine: Engine, epochs: int = 3) -> str:
     """A job that has succeeded, with an event for each epoch: queued, running, phase, epochs, succeeded."""
-    attempt = an_attempt(engine)
-    enter(attempt, "training")
+    attempt = create_attempt(engine)
+    start_phase(attempt, "training")
     with attempt.fenced_session() as (session, job):
         for epoch in range(1, epochs + 1):
             events.append(session, job, "epoch", {"epoch": epoch})
@@ -95,7 +95,7 @@ def test_a_long_history_is_replayed_in_order_whatever_the_batch(
     client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = a_run(engine, epochs=25)
-    monkeypatch.setattr(server_sent_events, "BATCH", 4)
+    monkeypatch.setattr(server_sent_events, "BATCH_SIZE", 4)
     found = streamed(client, job_id)
     assert [int(message.id) for message in found if message.id] == list(range(1, 30))
     assert found[-1].data["data"]["to"] == "succeeded"
@@ -104,7 +104,7 @@ def test_a_long_history_is_replayed_in_order_whatever_the_batch(
 def test_nobody_gets_a_stream_without_a_key_or_of_another_project(
     client: TestClient, anonymous: TestClient, engine: Engine
 ) -> None:
-    path = f"/v1/jobs/{a_job(engine).id}/events"
+    path = f"/v1/jobs/{create_job(engine).id}/events"
     assert anonymous.get(path, headers=STREAM).status_code == 401
     assert client.get(path, headers={**STREAM, **bearer(STRANGERS_KEY)}).status_code == 404
     assert (
@@ -153,18 +153,18 @@ class Listener:
 def test_a_live_stream_tells_of_progress_and_events_as_they_happen_and_ends_with_the_job(
     service: Service, engine: Engine
 ) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     listener = Listener(service, job.id)
     wait_until(
         lambda: listener.has(lambda message: message.event == "job"), what="the job as it stands"
     )
-    attempt = an_attempt(engine, job)
+    attempt = create_attempt(engine, job)
     wait_until(
         lambda: listener.has(lambda m: m.id and m.data["data"].get("to") == "running"),
         seconds=5,
         what="the claim",
     )
-    get_to(attempt, {"phase": "training", "step": 7, "of": 9})
+    set_progress(attempt, {"phase": "training", "step": 7, "of": 9})
     wait_until(
         lambda: listener.has(
             lambda m: m.event == "job" and (m.data["progress"] or {}).get("step") == 7
@@ -184,7 +184,7 @@ def test_a_live_stream_tells_of_progress_and_events_as_they_happen_and_ends_with
 def test_many_streams_of_many_jobs_all_hear_everything_once(
     service: Service, engine: Engine
 ) -> None:
-    attempts_ = [an_attempt(engine) for _ in range(4)]
+    attempts_ = [create_attempt(engine) for _ in range(4)]
     listeners = [Listener(service, attempt.job_id) for attempt in attempts_ for _ in range(5)]
     wait_until(lambda: all(listener.found for listener in listeners), what="every stream")
     for epoch in range(5):
@@ -202,7 +202,7 @@ def test_many_streams_of_many_jobs_all_hear_everything_once(
 def test_open_streams_do_not_delay_a_shutdown(
     start_service: Callable[..., Service], engine: Engine
 ) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     for command in (None, ["-m", "uvicorn", "api.app:create_app", "--factory", "--port", "{port}"]):
         service = start_service(command)
         listeners = [Listener(service, job.id) for _ in range(3)]
@@ -219,7 +219,7 @@ def test_open_streams_do_not_delay_a_shutdown(
 def test_a_reconnecting_caller_misses_nothing_over_a_restart(
     start_service: Callable[..., Service], engine: Engine
 ) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     first = start_service()
     before = Listener(first, attempt.job_id)
     wait_until(lambda: bool(before.found), what="the stream")
@@ -240,8 +240,8 @@ def test_a_reconnecting_caller_misses_nothing_over_a_restart(
 def test_a_silent_stream_is_kept_alive_by_comments(
     client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_sent_events, "COMMENT_SECONDS", 0.2)
-    attempt = an_attempt(engine)
+    monkeypatch.setattr(server_sent_events, "KEEP_ALIVE_SECONDS", 0.2)
+    attempt = create_attempt(engine)
     looked, look = itertools.count(1), server_sent_events._EventCursor.next
     often = threading.Event()
 
@@ -252,7 +252,7 @@ def test_a_silent_stream_is_kept_alive_by_comments(
             often.set()
         return look(self)
 
-    monkeypatch.setattr(server_sent_events._EventCursor, "next", counted)
+    monkeypatch.setattr(server_sent_events._EventCursor, "next_batch", counted)
 
     def end() -> None:
         often.wait(60)
@@ -269,7 +269,7 @@ def test_a_silent_stream_is_kept_alive_by_comments(
 
 @pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=201", "types=a"])
 def test_hostile_pages_are_refused(client: TestClient, engine: Engine, query: str) -> None:
-    assert client.get(f"/v1/jobs/{a_job(engine).id}/events?{query}").status_code == 422
+    assert client.get(f"/v1/jobs/{create_job(engine).id}/events?{query}").status_code == 422
 
 
 def test_events_on_postgres_are_the_same(

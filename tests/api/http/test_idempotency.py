@@ -24,7 +24,7 @@ def test_the_same_request_under_the_same_key_is_answered_again_and_carried_out_o
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hints: list[str] = []
-    monkeypatch.setattr(queue, "hint", lambda settings, job_id: hints.append(job_id))
+    monkeypatch.setattr(queue, "wake_workers", lambda settings, job_id: hints.append(job_id))
     first, again = post(client, "k"), post(client, "k")
     assert (again.status_code, again.json()) == (first.status_code, first.json())
     assert again.headers["Location"] == first.headers["Location"]

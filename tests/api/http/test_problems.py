@@ -9,7 +9,7 @@ from api.app import create_app
 from api.representation import from_rows
 from core.settings import Settings
 from tests.api.conftest import KEY, bearer
-from tests.builders import a_job, training_body
+from tests.builders import create_job, training_body
 
 FIELDS = {"type", "title", "status", "detail", "instance", "code", "param", "request_id", "errors"}
 JSON = {"Content-Type": "application/json"}
@@ -145,7 +145,7 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing(
     def explode(*_: Any) -> None:
         raise RuntimeError("secret at /srv/secret.py")
 
-    job = a_job(engine)
+    job = create_job(engine)
     monkeypatch.setattr(from_rows, "job", explode)
     with TestClient(create_app(settings), headers=bearer(KEY)) as client:
         answer = client.get(f"/v1/jobs/{job.id}")

@@ -33,7 +33,7 @@ def test_a_bucket_is_emptied_by_asking_and_filled_by_time() -> None:
 
 
 def test_of_many_callers_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "MOST_CALLERS", 2)
+    monkeypatch.setattr(rate_limits, "MAX_CALLERS", 2)
     buckets = TokenBuckets(0.001, 1.0, Clock())
     assert all(buckets.take(caller) for caller in "abc")
     assert not buckets.take("c")

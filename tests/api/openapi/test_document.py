@@ -8,7 +8,7 @@ from openapi_spec_validator import validate
 
 from core.jobspec.network import ARCHITECTURES
 from core.jobspec.training.methods import METHODS
-from tests.builders import a_report
+from tests.builders import report_json
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ def test_a_report_has_a_schema_in_the_document_and_by_itself(
     assert alone.headers["Content-Type"] == "application/schema+json"
     for whole in (alone.json(), {**document, "$ref": "#/components/schemas/Report"}):
         validator = Draft202012Validator(whole)
-        assert list(validator.iter_errors(a_report())) == []
-        assert list(validator.iter_errors({**a_report(), "results": 1}))
+        assert list(validator.iter_errors(report_json())) == []
+        assert list(validator.iter_errors({**report_json(), "results": 1}))
 
 
 def test_the_documentation_page_needs_no_key_no_internet_and_no_inline_script(

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from core.jobspec.data import DatasetDescription
 from core.jobspec.network import ModelDescription
-from core.store import datasets, models
+from core.store import datasets, models, uploaded_items
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from distill_client import spec_file
@@ -57,7 +57,9 @@ def data_and_teachers(engine: Engine) -> None:
             description = DatasetDescription.model_validate(
                 {"source": "packed", "class_names": names, **facts}
             )
-            datasets.mark_ready(session, row, description, object_key=name, size=1, sha256=SHA256)
+            uploaded_items.mark_ready(
+                session, row, description, object_key=name, size=1, sha256=SHA256
+            )
         for name, (architecture, facts) in MODELS.items():
             network = {"network": {"architecture": architecture}, **facts}
             model = ModelDescription.model_validate(network)

@@ -5,14 +5,14 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from core import queue
-from core.store import datasets, models
+from core.store import datasets, models, uploaded_items
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 from tests.api.conftest import STRANGER
 from tests.builders import (
-    a_job,
-    a_teacher,
-    an_attempt,
+    create_job,
+    create_teacher,
+    create_attempt,
     distillation_body,
     model_description,
     training_body,
@@ -91,7 +91,7 @@ def test_a_known_architecture_has_its_size_estimated(client: TestClient, engine:
         row = datasets.create(session, DEFAULT_PROJECT, "colour", "folder")
         from tests.builders import dataset_description
 
-        datasets.mark_ready(
+        uploaded_items.mark_ready(
             session,
             row,
             dataset_description(train_images=1000),
@@ -108,8 +108,8 @@ def test_a_known_architecture_has_its_size_estimated(client: TestClient, engine:
 def test_a_job_may_name_its_data_set_by_id_and_its_teacher_by_name_id_or_job(
     client: TestClient, engine: Engine
 ) -> None:
-    teacher = a_teacher(engine)
-    maker = an_attempt(engine)
+    teacher = create_teacher(engine)
+    maker = create_attempt(engine)
     with maker.fenced_session() as (session, job):
         student = models.publish(
             session, job, model_description(), object_key="k", size=1, sha256="0" * 64
@@ -147,18 +147,18 @@ def test_what_is_not_ready_is_refused_with_its_state(client: TestClient, engine:
 
 
 def test_another_projects_teacher_does_not_exist(client: TestClient, engine: Engine) -> None:
-    a_teacher(engine, project_id=STRANGER)
+    create_teacher(engine, project_id=STRANGER)
     assert paths(client.post("/v1/jobs", json=distillation_body())) == [["teacher"]]
 
 
 def test_a_job_without_a_student_cannot_teach(client: TestClient, engine: Engine) -> None:
-    answer = client.post("/v1/jobs", json=distillation_body(teacher=a_job(engine).id))
+    answer = client.post("/v1/jobs", json=distillation_body(teacher=create_job(engine).id))
     assert paths(answer) == [["teacher"]]
     assert "queued" in answer.json()["detail"]
 
 
 def test_every_part_that_does_not_fit_is_named_at_once(client: TestClient, engine: Engine) -> None:
-    a_teacher(engine)
+    create_teacher(engine)
     body = distillation_body(student={"architecture": "resnet18"}, schedule={"batch_size": 4096})
     assert paths(client.post("/v1/jobs", json=body)) == [
         ["student", "architecture"],
@@ -223,7 +223,7 @@ def test_a_broken_broker_fails_no_submission(
         hinted.append(job_id)
         return False
 
-    monkeypatch.setattr(queue, "hint", hint)
+    monkeypatch.setattr(queue, "wake_workers", hint)
     answer = client.post("/v1/jobs", json=training_body())
     assert answer.status_code == 201
     assert hinted == [answer.json()["id"]]
@@ -232,7 +232,7 @@ def test_a_broken_broker_fails_no_submission(
 def test_a_refused_job_is_not_hinted_at(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "hint", lambda *_: pytest.fail("hinted"))
+    monkeypatch.setattr(queue, "wake_workers", lambda *_: pytest.fail("hinted"))
     assert client.post("/v1/jobs", json=distillation_body()).status_code == 422
 
 
@@ -273,7 +273,7 @@ def test_a_clone_is_checked_like_a_submission(client: TestClient) -> None:
 
 
 def test_what_decides_the_cost_raises_the_estimate(client: TestClient, engine: Engine) -> None:
-    a_teacher(engine)
+    create_teacher(engine)
 
     def passes(**changes: Any) -> int:
         answer = client.post(
@@ -289,7 +289,7 @@ def test_what_decides_the_cost_raises_the_estimate(client: TestClient, engine: E
     "name", ["radius_sweep", "variance_gap", "calibration", "transfer", "gradient_masking"]
 )
 def test_an_analysis_costs_passes_too(client: TestClient, engine: Engine, name: str) -> None:
-    a_teacher(engine)
+    create_teacher(engine)
     passes = []
     for analyses in ([], [{"name": name}]):
         body = distillation_body(evaluation={"attacks": [], "analyses": analyses, "limit": 64})

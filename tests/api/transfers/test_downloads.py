@@ -12,7 +12,7 @@ from core.store.attempts import Attempt
 from core.store.objects.store import Objects
 from tests.api.builders import a_finished_job, an_artifact, sha256
 from tests.api.conftest import KEY, bearer
-from tests.builders import a_job, a_report, an_attempt
+from tests.builders import create_attempt, create_job, report_json, stored_keys
 
 DATA = bytes(range(256)) * 4
 NAME = "best.safetensors"
@@ -159,7 +159,7 @@ def report(client: TestClient, finished: Attempt, **options: Any) -> Any:
 
 def test_the_report_is_json_to_be_read_on_the_spot(client: TestClient, finished: Attempt) -> None:
     answer = report(client, finished)
-    assert (answer.headers["Content-Type"], answer.json()) == ("application/json", a_report())
+    assert (answer.headers["Content-Type"], answer.json()) == ("application/json", report_json())
     assert "Content-Disposition" not in answer.headers
     assert (
         report(client, finished, headers={"If-None-Match": answer.headers["ETag"]}).status_code
@@ -204,13 +204,13 @@ def test_a_format_in_the_address_wins_over_accept(client: TestClient, finished: 
 
 
 def test_there_is_no_report_before_it_is_made(client: TestClient, engine: Engine) -> None:
-    answer = client.get(f"/v1/jobs/{a_job(engine).id}/report")
+    answer = client.get(f"/v1/jobs/{create_job(engine).id}/report")
     assert (answer.status_code, answer.json()["code"]) == (404, "no_report_yet")
     assert "queued" in answer.json()["detail"]
 
 
 def test_checkpoints_are_listed_alone(client: TestClient, engine: Engine, objects: Objects) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     an_artifact(engine, objects, attempt, "checkpoint-5.safetensors", b"5", "checkpoint", step=5)
     an_artifact(engine, objects, attempt, NAME, DATA)
     found = client.get(f"/v1/jobs/{attempt.job_id}/checkpoints").json()["data"]
@@ -230,7 +230,7 @@ def test_a_file_that_is_not_there_is_a_404_however_it_is_written(
 def test_an_html_artifact_is_an_attachment_under_a_safe_name(
     client: TestClient, engine: Engine, objects: Objects
 ) -> None:
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     an_artifact(
         engine, objects, attempt, "plot.svg", b"<svg onload=alert(1)>", media_type="image/svg+xml"
     )
@@ -243,7 +243,7 @@ def test_an_html_artifact_is_an_attachment_under_a_safe_name(
 def test_a_file_whose_bytes_are_gone_is_the_services_fault_and_names_no_key(
     client: TestClient, finished: Attempt, objects: Objects
 ) -> None:
-    for key in list(objects.list_keys("jobs")):
+    for key in stored_keys(objects, "jobs"):
         objects.delete(key)
     answer = get(client, finished)
     assert (answer.status_code, answer.json()["code"]) == (500, "corrupt_object")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api.http import authenticated_route
+from api.http import json_body
 from api.http.problems import RequestTimeout
 from api.transfers import uploads
 from core.settings import Settings
@@ -28,9 +28,9 @@ async def read_all(slow: Request) -> int:
 
 
 def test_a_json_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authenticated_route, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(json_body, "BODY_SECONDS", 0.2)
     with pytest.raises(RequestTimeout, match="did not arrive"):
-        asyncio.run(authenticated_route._read(request(*[0.06] * 9)))
+        asyncio.run(json_body.read_json(request(*[0.06] * 9)))
 
 
 def test_an_upload_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

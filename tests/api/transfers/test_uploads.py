@@ -13,13 +13,13 @@ from core import queue
 from core.jobspec.job import ImportDatasetSpec, ImportModelSpec
 from core.jobspec.resolved import parse
 from core.settings import Settings
-from core.store import datasets, jobs, models
+from core.store import datasets, jobs, models, uploaded_items
 from core.store.database.engine import read_session, write_session
-from core.store.database.tables import DEFAULT_PROJECT
+from core.store.database.tables import DEFAULT_PROJECT, DatasetRow, ModelRow
 from core.store.objects.store import Objects, upload_key
 from tests.api.builders import SAFETENSORS, sha256
 from tests.api.conftest import KEY, Service, bearer
-from tests.builders import dataset_description, training_body
+from tests.builders import dataset_description, refuse_upload, stored_keys, training_body
 from tests.servers import wait_until
 
 ZIP = b"PK\x03\x04" + b"\0" * 600
@@ -66,7 +66,7 @@ def test_an_upload_is_stored_and_a_job_is_queued_to_open_it(
     client: TestClient, engine: Engine, objects: Objects, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hinted: list[str] = []
-    monkeypatch.setattr(queue, "hint", lambda settings, job_id: hinted.append(job_id))
+    monkeypatch.setattr(queue, "wake_workers", lambda settings, job_id: hinted.append(job_id))
     row_id, content = announce(client, kind), KINDS[kind][1]
     answer = send(client, kind, row_id)
     assert answer.status_code == 202, answer.text
@@ -163,7 +163,7 @@ def test_an_upload_beyond_the_limit_is_a_413_declared_or_not(
         for sent in (content, (content[i : i + 100] for i in range(0, len(content), 100))):
             answer = send(client, "models", row_id, sent)
             assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
-        assert list(objects.list_keys("uploads")) == []
+        assert stored_keys(objects, "uploads") == []
         assert status(client, "models", row_id) == "awaiting_upload"
 
 
@@ -187,7 +187,7 @@ def test_a_broken_connection_leaves_nothing(
     wait_until(
         lambda: send(service.client, "models", row_id).status_code == 202, what="a second try"
     )
-    assert len(list(objects.list_keys("uploads"))) == 1
+    assert len(stored_keys(objects, "uploads")) == 1
 
 
 def test_a_second_upload_of_the_same_model_waits_its_turn(
@@ -269,7 +269,7 @@ def test_what_is_ready_can_be_downloaded_and_nothing_else(
     size, digest = objects.put_stream("ready", iter([b"content"]), 100)
     with write_session(engine) as session:
         if kind == "models":
-            model = models.get(session, DEFAULT_PROJECT, row_id)
+            model = uploaded_items.get(session, ModelRow, DEFAULT_PROJECT, row_id)
             models.mark_ready(
                 session,
                 model,
@@ -280,8 +280,8 @@ def test_what_is_ready_can_be_downloaded_and_nothing_else(
                 parameters=7,
             )
         else:
-            row = datasets.get(session, DEFAULT_PROJECT, row_id)
-            datasets.mark_ready(
+            row = uploaded_items.get(session, DatasetRow, DEFAULT_PROJECT, row_id)
+            uploaded_items.mark_ready(
                 session, row, dataset_description(), object_key="ready", size=size, sha256=digest
             )
     answer = client.get(f"/v1/{kind}/{KINDS[kind][0]['name']}/content")
@@ -297,9 +297,13 @@ def test_what_is_ready_can_be_downloaded_and_nothing_else(
 def test_what_was_refused_says_why(client: TestClient, engine: Engine, kind: str) -> None:
     row_id = announce(client, kind)
     problem = {"code": "unreadable_checkpoint", "detail": "It is not what it seems."}
-    with write_session(engine) as session:
-        owner: Any = models if kind == "models" else datasets
-        owner.mark_refused(session, owner.get(session, DEFAULT_PROJECT, row_id), problem)
+    with read_session(engine) as session:
+        if kind == "models":
+            model = uploaded_items.get(session, ModelRow, DEFAULT_PROJECT, row_id)
+            refuse_upload(engine, model, problem["code"], problem["detail"])
+        else:
+            dataset = uploaded_items.get(session, DatasetRow, DEFAULT_PROJECT, row_id)
+            refuse_upload(engine, dataset, problem["code"], problem["detail"])
     found = client.get(f"/v1/{kind}/{row_id}").json()
     assert (found["status"], found["problem"]) == ("refused", problem)
 
@@ -427,7 +431,7 @@ def test_how_a_data_set_is_to_be_read_is_said_first_and_reaches_the_import(
 def ready(engine: Engine, name: str, **changes: Any) -> None:
     with write_session(engine) as session:
         row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
-        datasets.mark_ready(
+        uploaded_items.mark_ready(
             session, row, dataset_description(**changes), object_key=name, size=1, sha256="0" * 64
         )
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core.distillation.adversaries import n_fgsm
-from core.jobspec.training.adversary import NFgsmSettings
+from core.jobspec.training.adversary import NFgsmAdversarySettings
 
 CENTER = torch.rand(2, 3, 3, generator=torch.Generator().manual_seed(99))
 
@@ -64,7 +64,11 @@ def test_the_defaults_are_noise_of_two_radii_and_a_step_of_one() -> None:
         away_from_center, images(), radius=0.1, step_factor=1, noise_factor=2, generator=seeded(0)
     )
     assert torch.equal(n_fgsm(away_from_center, images(), radius=0.1, generator=seeded(0)), chosen)
-    assert (NFgsmSettings().radius, NFgsmSettings().step_factor, NFgsmSettings().noise_factor) == (
+    assert (
+        NFgsmAdversarySettings().radius,
+        NFgsmAdversarySettings().step_factor,
+        NFgsmAdversarySettings().noise_factor,
+    ) == (
         8 / 255,
         1.0,
         2.0,
@@ -79,9 +83,8 @@ def test_without_noise_it_is_fgsm() -> None:
 
 @given(radius=st.floats(min_value=0, max_value=1), seed=st.integers(0, 1000))
 @settings(max_examples=50, deadline=None)
-def test_the_perturbation_is_within_three_radii_and_the_image_in_0_to_1(
-    radius: float, seed: int
-) -> None:
+def test_perturbation_is_within_three_radii(radius: float, seed: int) -> None:
+    """The perturbation is within three radii, and the image in [0, 1]."""
     clean = images(seed=seed)
     found = n_fgsm(away_from_center, clean, radius=radius, generator=seeded(seed))
     assert (found - clean).abs().max() <= 3 * radius + 1e-6

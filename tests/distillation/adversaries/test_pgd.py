@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective, attack, n_fgsm, pgd
-from core.jobspec.training.adversary import NFgsmSettings, PgdSettings
+from core.jobspec.training.adversary import NFgsmAdversarySettings, PgdAdversarySettings
 
 STARTS = ["gaussian", "uniform", "clean"]
 radii = st.floats(min_value=0, max_value=1)
@@ -47,7 +47,8 @@ def test_pgd_finds_the_worst_point_of_a_linear_model(start: str) -> None:
     torch.testing.assert_close(found, worst, rtol=0, atol=1e-7)
 
 
-def test_pgd_finds_the_worst_point_of_a_linear_classifier_under_cross_entropy() -> None:
+def test_pgd_finds_the_worst_point_under_cross_entropy() -> None:
+    """PGD on the cross entropy of a linear classifier ends in the corner of the ball."""
     clean, labels = images(), torch.tensor([0, 1, 1, 0])
     direction = torch.where(labels == 1, -1.0, 1.0)[:, None, None, None]
 
@@ -61,7 +62,8 @@ def test_pgd_finds_the_worst_point_of_a_linear_classifier_under_cross_entropy() 
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_from_the_clean_image_every_step_has_the_same_size_in_every_pixel(steps: int) -> None:
+def test_every_step_has_the_same_size_in_every_pixel(steps: int) -> None:
+    """From the clean image, steps that are not projected add up."""
     clean = images()
     found = pgd(linear, clean, radius=0.5, step_size=0.02, steps=steps, start="clean")
     torch.testing.assert_close(found, (clean + steps * 0.02 * WEIGHTS.sign()).clamp(0, 1))
@@ -171,7 +173,8 @@ def test_the_clean_start_adds_nothing() -> None:
     assert start_noise("clean", 0.1).abs().max() == 0
 
 
-def test_the_gaussian_start_adds_normal_noise_of_a_thousandth_whatever_the_radius() -> None:
+def test_gaussian_start_is_normal_noise_of_a_thousandth() -> None:
+    """Its standard deviation is 0.001 whatever the radius."""
     noise = start_noise("gaussian", 0.1)
     assert noise.std().item() == pytest.approx(0.001, rel=0.03)
     assert noise.mean().item() == pytest.approx(0, abs=5e-5)
@@ -276,7 +279,7 @@ def test_the_mode_of_the_network_stays_the_callers() -> None:
 
 @pytest.mark.parametrize("start", STARTS)
 def test_attack_does_what_the_spec_of_pgd_says(start: str) -> None:
-    spec = PgdSettings(radius=0.1, step_size=0.04, steps=2, start=start)
+    spec = PgdAdversarySettings(radius=0.1, step_size=0.04, steps=2, start=start)
     found = attack(spec, linear, images(), seeded(7))
     expected = pgd(
         linear, images(), radius=0.1, step_size=0.04, steps=2, start=start, generator=seeded(7)
@@ -285,7 +288,7 @@ def test_attack_does_what_the_spec_of_pgd_says(start: str) -> None:
 
 
 def test_attack_does_what_the_spec_of_n_fgsm_says() -> None:
-    spec = NFgsmSettings(radius=0.1, step_factor=1.25, noise_factor=0.5)
+    spec = NFgsmAdversarySettings(radius=0.1, step_factor=1.25, noise_factor=0.5)
     found = attack(spec, linear, images(), seeded(7))
     expected = n_fgsm(
         linear, images(), radius=0.1, step_factor=1.25, noise_factor=0.5, generator=seeded(7)
@@ -294,6 +297,6 @@ def test_attack_does_what_the_spec_of_n_fgsm_says() -> None:
 
 
 def test_the_default_adversary_is_the_papers() -> None:
-    spec = PgdSettings()
+    spec = PgdAdversarySettings()
     assert (spec.radius, spec.step_size, spec.steps) == (8 / 255, 2 / 255, 10)
     assert (spec.start, spec.student_mode) == ("gaussian", "eval")

@@ -16,7 +16,7 @@ from core.distillation.data import encoded, load, split
 from core.distillation.data.augmentation import augment
 from core.distillation.data.batches import Batches
 from core.distillation.data.importing import verification
-from core.distillation.data.resized_crop import DRAWS, random_box
+from core.distillation.data.resized_crop import DRAWS_PER_BOX, random_box
 from core.distillation.jobs.dataset_import import import_dataset
 from core.errors import JobFailed, Refused
 from core.job_folder import JobFolder
@@ -164,7 +164,7 @@ def test_a_training_image_is_the_box_that_chance_gave_it_scaled_and_flipped(enco
     images_BCHW, labels_B = train.prepare(indices_B, CROP, seeds.generator("cpu", 5, "x"))()
     assert labels_B.tolist() == [0, 0, 1, 1]
     host = seeds.generator("cpu", seeds.derive(5, "x"), "boxes")
-    draws_BD = torch.rand(4, DRAWS, generator=host, dtype=torch.float64)
+    draws_BD = torch.rand(4, DRAWS_PER_BOX, generator=host, dtype=torch.float64)
     names = sorted(name for name in files if name.startswith("train"))
     cut = torch.stack(
         [
@@ -313,7 +313,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     root = write_files(tmp_path / "photos", photos())
     job = import_job(tmp_path / "job", source="folder", folder="photos", image_size=32)
     job.upload.symlink_to(root)
-    check = encoded.verified
+    check = encoded.verify_images
 
     def changing(files: Any, paths: Any, progress: Any) -> Any:
         (root / "train/cat/0.jpeg").write_bytes(photo((300, 300)))
@@ -336,7 +336,7 @@ def test_few_images_are_in_memory_at_a_time(encode: Any, monkeypatch: pytest.Mon
         for name in "ab"
         for at in range(50)
     }
-    opened, check = verification.opened, encoded.verified
+    opened, check = verification.opened, encoded.verify_images
 
     def counted(*arguments: Any) -> Any:
         nonlocal read

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.distillation.data import DataSet, Images, load
-from core.distillation.data.packed import describe, write
+from core.distillation.data.packed import describe, write_packed
 from core.errors import JobFailed
 from core.job_folder import JobFolder
 
@@ -19,7 +19,7 @@ def images(count: int, classes: int = 3) -> Images:
 def packed_folder(path: Path) -> tuple[JobFolder, DataSet]:
     folder, train, test = JobFolder(path), images(7), images(4)
     dataset = DataSet(train, test, describe(train, test, ("a", "b", "c")))
-    write(folder.dataset_file, train, test)
+    write_packed(folder.dataset_file, train, test)
     folder.dataset_description.write_text(dataset.description.model_dump_json())
     return folder, dataset
 
@@ -63,7 +63,7 @@ def test_the_file_has_the_four_tensors_of_the_packed_layout(tmp_path: Path):
 
 def test_two_parts_of_one_tensor_can_be_written(tmp_path: Path):
     whole = images(10)
-    write(
+    write_packed(
         tmp_path / "f",
         *(
             Images(whole.images_NCHW[part], whole.labels_N[part])
@@ -81,7 +81,7 @@ def test_a_failed_write_leaves_neither_file_nor_part(
 
     monkeypatch.setattr("os.fsync", no_space)
     with pytest.raises(OSError, match="No space"):
-        write(tmp_path / "f", images(2), images(2))
+        write_packed(tmp_path / "f", images(2), images(2))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms import RandomResizedCrop
 
-from core.distillation.data.resized_crop import DRAWS, middle_box, random_box
+from core.distillation.data.resized_crop import DRAWS_PER_BOX, middle_box, random_box
 from core.jobspec.data import ResizedCrop
 
 SIDES = st.integers(8, 2000)
-NUMBERS = st.lists(st.floats(0, 1, exclude_max=True), min_size=DRAWS, max_size=DRAWS)
+NUMBERS = st.lists(st.floats(0, 1, exclude_max=True), min_size=DRAWS_PER_BOX, max_size=DRAWS_PER_BOX)
 
 
 def boxes(width: int, height: int, count: int, crop: ResizedCrop) -> torch.Tensor:
     """[count, 4]."""
     draws = torch.rand(
-        count, DRAWS, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        count, DRAWS_PER_BOX, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     ).tolist()
     return torch.tensor(
         [random_box(width, height, crop, each) for each in draws], dtype=torch.float64
@@ -24,7 +24,7 @@ def boxes(width: int, height: int, count: int, crop: ResizedCrop) -> torch.Tenso
 
 
 def test_a_box_by_hand():
-    draws = [0.5, 0.5] + [0.0] * (DRAWS - 4) + [0.5, 0.25]
+    draws = [0.5, 0.5] + [0.0] * (DRAWS_PER_BOX - 4) + [0.5, 0.25]
     # Half of the way from 0.08 to 1 of 100 x 200 pixels, half of the way between the shapes: a square of 104 does not fit.
     # The next try, 1600 pixels at 3 to 4, is 35 wide and 46 high.
     assert random_box(100, 200, ResizedCrop(), draws) == (33, 38, 33 + 35, 38 + 46)
@@ -52,7 +52,7 @@ def test_the_middle_box_is_a_square_in_the_middle(width: int, height: int):
 def test_of_an_image_that_no_box_fits_in_the_middle_is_taken(
     width: int, height: int, expected: tuple[int, ...]
 ):
-    assert random_box(width, height, ResizedCrop(scale=(0.9, 1.0)), [0.5] * DRAWS) == expected
+    assert random_box(width, height, ResizedCrop(scale=(0.9, 1.0)), [0.5] * DRAWS_PER_BOX) == expected
 
 
 @pytest.mark.parametrize(("width", "height"), [(500, 375), (100, 300)])

@@ -12,7 +12,7 @@ from core.distillation.evaluation import Finding, Step, accuracy, measure
 from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
 from core.jobspec.resolved import ResolvedCwAttack, ResolvedPgdAttack
-from core.summary_statistics import wilson
+from core.summary_statistics import wilson_interval
 
 RADIUS = 20 / 255
 PGD = ResolvedPgdAttack(radius=RADIUS, step_size=RADIUS / 4)
@@ -65,7 +65,7 @@ def expected(value: float, per_class: list[float | None], images: int, **counts:
         data={
             "per_class": per_class,
             "images": images,
-            "interval": list(wilson(value, images)),
+            "interval": list(wilson_interval(value, images)),
             **counts,
         },
     )

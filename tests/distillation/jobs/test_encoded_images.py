@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from core.distillation.__main__ import create_run as build
 from core.distillation.jobs.dataset_import import import_dataset
 from core.job_folder import Ended, FileReady, JobFolder, Measured
-from core.jobspec.compatibility import held_out_images, problems, steps_per_epoch
+from core.jobspec.compatibility import held_out_images, training_problems, steps_per_epoch
 from core.jobspec.data import DatasetDescription
 from core.jobspec.defaults import resolve
 from core.jobspec.job import AdversarialTrainingSpec
@@ -55,7 +55,7 @@ def description(stored: JobFolder) -> DatasetDescription:
 def laid_out(path: Path, stored: JobFolder, **changes: Any) -> JobFolder:
     folder, dataset = JobFolder(path), stored.read_dataset()
     spec = AdversarialTrainingSpec.model_validate(BODY | changes)
-    assert problems(spec, dataset, None) == []
+    assert training_problems(spec, dataset, None) == []
     folder.create(resolve(spec, dataset), dataset=dataset)
     os.link(stored.dataset_file, folder.dataset_file)
     return folder

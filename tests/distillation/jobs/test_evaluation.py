@@ -12,7 +12,7 @@ from core.job_folder import JobFolder, Measured
 from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
 from core.jobspec.job import EvaluationJobSpec
-from tests.distillation.folders import TEACHER, run
+from tests.distillation.folders import TEACHER, run_job
 from tests.distillation.training.test_resume import StopAfter
 
 EVALUATION: dict[str, Any] = {
@@ -58,7 +58,7 @@ def results(folder: JobFolder) -> Any:
 
 def test_every_measure_is_taken_and_told(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "job")
-    assert run(folder).outcome == "succeeded"
+    assert run_job(folder).outcome == "succeeded"
     told = {
         (event.network, event.name)
         for event in folder.read_events()[0]
@@ -74,13 +74,13 @@ def test_an_evaluation_that_is_stopped_again_and_again_ends_with_the_same_result
     tmp_path: Path,
 ) -> None:
     whole = folder_of(tmp_path / "whole")
-    run(whole)
+    run_job(whole)
     attempt, checkpoint = 0, None
     while True:
         folder = folder_of(tmp_path / f"attempt-{attempt}")
         if checkpoint is not None:
             folder.checkpoint.write_bytes(checkpoint)
-        ended = run(folder, StopAfter(9))
+        ended = run_job(folder, StopAfter(9))
         if ended.outcome == "succeeded":
             break
         checkpoint = sorted(folder.output.glob("checkpoint-*"))[-1].read_bytes()
@@ -94,6 +94,6 @@ def test_what_is_asked_to_be_exported_is_exported(tmp_path: Path) -> None:
     folder = folder_of(
         tmp_path / "job", evaluation={**EVALUATION, "attacks": []}, export=["onnx", "torch_export"]
     )
-    assert run(folder).outcome == "succeeded"
+    assert run_job(folder).outcome == "succeeded"
     assert (folder.output / "student.onnx").stat().st_size > 1000
     assert (folder.output / "student.pt2").stat().st_size > 1000

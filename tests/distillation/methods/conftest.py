@@ -22,15 +22,14 @@ def gratings(seed: int) -> Tensor:
     waves = torch.stack(
         [(rows * (image % 3) + columns * (image // 3 + 0.5) + seed).sin() for image in range(6)]
     )[:, None]
-    contrast, brightness = (
-        torch.linspace(*ends, 6)[:, None, None, None] for ends in ((0.05, 0.4), (0.7, 0.3))
-    )
+    contrast = torch.linspace(0.05, 0.4, 6)[:, None, None, None]
+    brightness = torch.linspace(0.7, 0.3, 6)[:, None, None, None]
     return (brightness + contrast * waves + 0.1 * noise).clamp(0, 1)
 
 
 @functools.cache
 def prototype(width: int, seed: int) -> SmallCnn:
-    """Its running statistics are those of other images, so that eval and train mode differ."""
+    """A network whose running statistics are of other images: eval and train mode differ."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SmallCnn(CLASSES, width=width, channels=1)
@@ -41,6 +40,7 @@ def prototype(width: int, seed: int) -> SmallCnn:
         network(gratings(seed))
         for norm in (network.bn1, network.bn2, network.bn3):
             norm.momentum = 0.1
+            assert norm.num_batches_tracked is not None
             norm.num_batches_tracked.zero_()
     return network
 
@@ -66,7 +66,7 @@ def images() -> Tensor:
 
 @pytest.fixture
 def adversarial(images: Tensor) -> Tensor:
-    """Within 0.2 of the images: vertical stripes, darker and darker."""
+    """Images within 0.2 of the clean ones: vertical stripes, from image to image darker."""
     stripes = torch.tensor([0.2, -0.2]).repeat(4) - torch.linspace(0, 0.2, 6)[:, None, None, None]
     return (images + stripes.clamp(-0.2, 0.2)).clamp(0, 1)
 

@@ -1,4 +1,4 @@
-"""ARKD, Eq. 2-4, re-derived in double precision."""
+"""ARKD, Eq. 2-4, derived again in double precision."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from core.distillation.adversaries import attack
-from core.distillation.forward import mode
 from core.distillation.methods.arkd import Arkd
 from core.distillation.models.small_cnn import SmallCnn
-from core.jobspec.training.adversary import PgdSettings
-from core.jobspec.training.methods import ArkdSettings as Settings
-from tests.distillation.methods.plain import gradients, in_double, kl
+from core.distillation.network_modes import network_mode
+from core.jobspec.training.adversary import PgdAdversarySettings
+from core.jobspec.training.methods import ArkdSettings
+from tests.distillation.methods.plain import backward, gradients, in_double, kl
 
 
 @pytest.mark.parametrize("beta", [0.8, 0.0, 1.0, 0.3])
@@ -24,29 +24,26 @@ def test_eq_4_has_beta_on_the_adversarial_term(
     labels: Tensor,
     beta: float,
 ) -> None:
-    method = Arkd(Settings(beta=beta), student, teacher)
-    plain_student, plain_teacher = (
-        in_double(student, training=True),
-        in_double(teacher, training=False),
-    )
-    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
+    method = Arkd(ArkdSettings(beta=beta), student, teacher)
+    plain_student = in_double(student, training=True)
+    plain_teacher = in_double(teacher, training=False)
+    loss = method.outer(method.prepare_batch(images, labels), adversarial)
 
-    x, x_hat = images.double(), adversarial.double()
+    x = images.double()
+    x_hat = adversarial.double()
     clean = kl(plain_teacher(x), plain_student(x)).sum() / 6
     attacked = kl(plain_teacher(x_hat), plain_student(x_hat)).sum() / 6
     assert clean.item() != pytest.approx(attacked.item(), rel=0.05)
-    assert list(outcome.terms) == ["arkd_clean", "arkd_adversarial"]
-    assert outcome.terms["arkd_clean"].weight == pytest.approx(1 - beta)
-    assert outcome.terms["arkd_adversarial"].weight == pytest.approx(beta)
-    assert outcome.terms["arkd_clean"].value.item() == pytest.approx(clean.item(), rel=1e-4)
-    assert outcome.terms["arkd_adversarial"].value.item() == pytest.approx(
-        attacked.item(), rel=1e-4
-    )
-    loss = (1 - beta) * clean + beta * attacked
-    assert outcome.total.item() == pytest.approx(loss.item(), rel=1e-4)
+    assert list(loss.terms) == ["arkd_clean", "arkd_adversarial"]
+    assert loss.terms["arkd_clean"].weight == pytest.approx(1 - beta)
+    assert loss.terms["arkd_adversarial"].weight == pytest.approx(beta)
+    assert loss.terms["arkd_clean"].value.item() == pytest.approx(clean.item(), rel=1e-4)
+    assert loss.terms["arkd_adversarial"].value.item() == pytest.approx(attacked.item(), rel=1e-4)
+    total = (1 - beta) * clean + beta * attacked
+    assert loss.total.item() == pytest.approx(total.item(), rel=1e-4)
 
-    outcome.total.backward()
-    loss.backward()
+    backward(loss.total)
+    backward(total)
     expected = gradients(plain_student)
     assert set(gradients(student)) == set(expected)
     for name, gradient in gradients(student).items():
@@ -54,24 +51,22 @@ def test_eq_4_has_beta_on_the_adversarial_term(
 
 
 def test_the_default_beta_is_the_papers() -> None:
-    assert Settings().beta == 0.8
-    assert Settings().adaptive is False
+    assert ArkdSettings().beta == 0.8
+    assert ArkdSettings().adaptive is False
 
 
 def test_eq_2_climbs_the_kl_from_the_teachers_clean_prediction(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     student.eval()
-    method = Arkd(Settings(), student, teacher)
+    method = Arkd(ArkdSettings(), student, teacher)
     objective = method.inner(method.prepare_batch(images, labels))
     x_hat = adversarial.clone().requires_grad_()
     value = objective(x_hat)
     (gradient,) = torch.autograd.grad(value.sum(), x_hat)
 
-    plain_student, plain_teacher = (
-        in_double(student, training=False),
-        in_double(teacher, training=False),
-    )
+    plain_student = in_double(student, training=False)
+    plain_teacher = in_double(teacher, training=False)
     plain = adversarial.double().requires_grad_()
     expected = kl(plain_teacher(images.double()).detach(), plain_student(plain))
     (expected_gradient,) = torch.autograd.grad(expected.sum(), plain)
@@ -84,16 +79,14 @@ def test_eq_3_climbs_through_both_networks(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     student.eval()
-    method = Arkd(Settings(adaptive=True), student, teacher)
+    method = Arkd(ArkdSettings(adaptive=True), student, teacher)
     objective = method.inner(method.prepare_batch(images, labels))
     x_hat = adversarial.clone().requires_grad_()
     value = objective(x_hat)
     (gradient,) = torch.autograd.grad(value.sum(), x_hat)
 
-    plain_student, plain_teacher = (
-        in_double(student, training=False),
-        in_double(teacher, training=False),
-    )
+    plain_student = in_double(student, training=False)
+    plain_teacher = in_double(teacher, training=False)
     plain = adversarial.double().requires_grad_()
     expected = kl(plain_teacher(plain), plain_student(plain))
     (through_both,) = torch.autograd.grad(expected.sum(), plain, retain_graph=True)
@@ -106,7 +99,7 @@ def test_eq_3_climbs_through_both_networks(
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
-def test_the_adversary_leaves_no_gradient_on_any_parameter_and_no_trace_in_running_statistics(
+def test_adversary_changes_no_gradient_and_no_running_statistics(
     student: SmallCnn,
     teacher: SmallCnn,
     images: Tensor,
@@ -114,42 +107,44 @@ def test_the_adversary_leaves_no_gradient_on_any_parameter_and_no_trace_in_runni
     adaptive: bool,
     running_statistics: Callable[[SmallCnn], dict[str, Tensor]],
 ) -> None:
-    method = Arkd(Settings(adaptive=adaptive), student.train(), teacher)
-    before = running_statistics(student), running_statistics(teacher)
-    with mode(student, "eval"):
-        found = attack(
-            PgdSettings(radius=0.1, step_size=0.05, steps=3),
+    """The attack leaves no gradient on any parameter and no trace in running statistics."""
+    method = Arkd(ArkdSettings(adaptive=adaptive), student.train(), teacher)
+    before = {network: running_statistics(network) for network in (student, teacher)}
+    with network_mode(student, "eval"):
+        attacked = attack(
+            PgdAdversarySettings(radius=0.1, step_size=0.05, steps=3),
             method.inner(method.prepare_batch(images, labels)),
             images,
             seeded(),
         )
     assert student.training
     assert not teacher.training
-    for network, kept in zip((student, teacher), before, strict=True):
+    for network, statistics in before.items():
         assert all(parameter.grad is None for parameter in network.parameters())
-        assert all(torch.equal(buffer, kept[name]) for name, buffer in network.named_buffers())
-    assert not found.requires_grad
+        buffers = dict(network.named_buffers())
+        assert all(torch.equal(buffer, statistics[name]) for name, buffer in buffers.items())
+    assert not attacked.requires_grad
     objective = method.inner(method.prepare_batch(images, labels))
-    with mode(student, "eval"):
-        assert objective(found).sum() > objective(images).sum()
+    with network_mode(student, "eval"):
+        assert objective(attacked).sum() > objective(images).sum()
 
 
 def test_the_adversaries_of_eq_2_and_eq_3_differ(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, labels: Tensor
 ) -> None:
-    found = []
+    attacked = []
     student.eval()
     for adaptive in (False, True):
-        method = Arkd(Settings(adaptive=adaptive), student, teacher)
-        found.append(
+        method = Arkd(ArkdSettings(adaptive=adaptive), student, teacher)
+        attacked.append(
             attack(
-                PgdSettings(radius=0.1, step_size=0.05, steps=3),
+                PgdAdversarySettings(radius=0.1, step_size=0.05, steps=3),
                 method.inner(method.prepare_batch(images, labels)),
                 images,
                 seeded(),
             )
         )
-    assert (found[0] - found[1]).abs().max() > 0.05
+    assert (attacked[0] - attacked[1]).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -161,15 +156,15 @@ def test_no_gradient_reaches_the_teacher(
     labels: Tensor,
     adaptive: bool,
 ) -> None:
-    method = Arkd(Settings(adaptive=adaptive), student, teacher)
-    method.outer(method.prepare_batch(images, labels), adversarial).total.backward()
+    method = Arkd(ArkdSettings(adaptive=adaptive), student, teacher)
+    backward(method.outer(method.prepare_batch(images, labels), adversarial).total)
     assert all(
         parameter.grad is None and not parameter.requires_grad for parameter in teacher.parameters()
     )
     assert all(parameter.grad is not None for parameter in student.parameters())
 
 
-def test_the_teacher_is_put_into_eval_mode_and_its_running_statistics_stay(
+def test_teacher_is_in_eval_mode_with_fixed_running_statistics(
     student: SmallCnn,
     teacher: SmallCnn,
     images: Tensor,
@@ -177,17 +172,21 @@ def test_the_teacher_is_put_into_eval_mode_and_its_running_statistics_stay(
     labels: Tensor,
     running_statistics: Callable[[SmallCnn], dict[str, Tensor]],
 ) -> None:
+    """The method puts the teacher into eval mode; its running statistics do not change."""
     before = running_statistics(teacher)
-    method = Arkd(Settings(), student, teacher.train())
+    method = Arkd(ArkdSettings(), student, teacher.train())
     method.outer(method.prepare_batch(images, labels), adversarial)
     assert not teacher.training
     assert all(torch.equal(buffer, before[name]) for name, buffer in teacher.named_buffers())
 
 
-def test_the_outer_step_takes_the_clean_and_the_adversarial_batchs_statistics_apart_and_in_this_order(
+def test_outer_step_passes_clean_then_adversarial_images(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    method = Arkd(Settings(), student, teacher)
+    """Two passes in this order: batch norm takes the statistics of each batch separately."""
+    method = Arkd(ArkdSettings(), student, teacher)
+    assert student.bn1.running_mean is not None
+    assert student.bn1.num_batches_tracked is not None
     running = student.bn1.running_mean.clone()
     for batch in (images, adversarial):
         running = 0.9 * running + 0.1 * student.conv1(batch).mean(dim=(0, 2, 3))

@@ -1,4 +1,4 @@
-"""The methods that STARSHIP is compared with, each re-derived in double precision."""
+"""The methods that STARSHIP is compared with, derived again in double precision."""
 
 import pytest
 import torch
@@ -23,10 +23,10 @@ CLASSES = 4
 @pytest.mark.parametrize(
     "settings",
     [spec.ArdSettings(), ResolvedIadSettings(begin=0), spec.AkdSettings()],
-    ids=lambda it: it.name,
+    ids=lambda settings: settings.name,
 )
 def test_ard_iad_and_akd_climb_the_cross_entropy_of_the_student(
-    settings: spec.ArdSettings | spec.IadSettings | spec.AkdSettings,
+    settings: spec.ArdSettings | ResolvedIadSettings | spec.AkdSettings,
     student: SmallCnn,
     teacher: SmallCnn,
     images: Tensor,
@@ -46,10 +46,8 @@ def test_ard_iad_and_akd_climb_the_cross_entropy_of_the_student(
 def test_rslad_climbs_the_kl_from_the_teachers_clean_prediction(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    plain, target = (
-        in_double(student, training=False),
-        in_double(teacher, training=False)(images.double()).detach(),
-    )
+    plain = in_double(student, training=False)
+    target = in_double(teacher, training=False)(images.double()).detach()
     method = build(spec.RsladSettings(), student, teacher)
     assert_climbs(method, images, labels, adversarial, lambda x: kl(target, plain(x)))
 
@@ -57,9 +55,12 @@ def test_rslad_climbs_the_kl_from_the_teachers_clean_prediction(
 def test_adaad_climbs_through_teacher_and_student(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    plain, asked = in_double(student, training=False), in_double(teacher, training=False)
+    plain_student = in_double(student, training=False)
+    plain_teacher = in_double(teacher, training=False)
     method = build(spec.AdaAdSettings(), student, teacher)
-    assert_climbs(method, images, labels, adversarial, lambda x: kl(asked(x), plain(x)))
+    assert_climbs(
+        method, images, labels, adversarial, lambda x: kl(plain_teacher(x), plain_student(x))
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,17 +81,18 @@ def test_ard_follows_the_teachers_clean_prediction_softened(
     adversarial: Tensor,
     labels: Tensor,
 ) -> None:
-    plain, asked, t = in_double(student, True), in_double(teacher, False), settings.temperature
+    plain_student = in_double(student, training=True)
+    plain_teacher = in_double(teacher, training=False)
+    temperature = settings.temperature
     method = build(settings, student, teacher)
-    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
-    target = asked(images.double()).detach()
-    distilled = t * t * kl(target / t, plain(adversarial.double()) / t).sum() / 6 / divisor
-    expected = settings.alpha * distilled
+    loss = method.outer(method.prepare_batch(images, labels), adversarial)
+    target = plain_teacher(images.double()).detach() / temperature
+    softened = kl(target, plain_student(adversarial.double()) / temperature)
+    expected = settings.alpha * temperature**2 * softened.sum() / 6 / divisor
     if settings.alpha < 1:
-        expected = (
-            expected + (1 - settings.alpha) * cross_entropy(plain(images.double()), labels).mean()
-        )
-    assert_descends(outcome, student, plain, expected)
+        label_loss = cross_entropy(plain_student(images.double()), labels).mean()
+        expected = expected + (1 - settings.alpha) * label_loss
+    assert_descends(loss, student, plain_student, expected)
 
 
 @pytest.mark.parametrize("weigh_teacher", [False, True])
@@ -104,45 +106,39 @@ def test_iad_adds_introspection_where_the_teacher_is_not_trusted(
     adversarial: Tensor,
     labels: Tensor,
 ) -> None:
-    plain, asked = in_double(student, True), in_double(teacher, False)
-    method = build(
-        ResolvedIadSettings(
-            begin=2, temperature=temperature, weigh_teacher=weigh_teacher, exponent=0.5
-        ),
-        student,
-        teacher,
+    plain_student = in_double(student, training=True)
+    plain_teacher = in_double(teacher, training=False)
+    settings = ResolvedIadSettings(
+        begin=2, temperature=temperature, weigh_teacher=weigh_teacher, exponent=0.5
     )
-    outcome = method.outer(
-        method.prepare_batch(images, labels, TrainingPosition(step=20, steps_per_epoch=10, epochs=5)),
-        adversarial,
-    )
-    target, x_hat = asked(images.double()).detach(), adversarial.double()
-    trust = probabilities(asked(x_hat).detach())[torch.arange(6), labels] ** 0.5
+    method = build(settings, student, teacher)
+    position = TrainingPosition(step=20, steps_per_epoch=10, epochs=5)
+    loss = method.outer(method.prepare_batch(images, labels, position), adversarial)
+    target = plain_teacher(images.double()).detach()
+    x_hat = adversarial.double()
+    trust = probabilities(plain_teacher(x_hat).detach())[torch.arange(6), labels] ** 0.5
     assert 0.05 < trust.min() < trust.max() < 1
-    followed = temperature**2 * kl(target / temperature, plain(x_hat) / temperature)
-    first = (trust * followed if weigh_teacher else followed).mean()
+    softened = temperature**2 * kl(target / temperature, plain_student(x_hat) / temperature)
+    distillation = (trust * softened if weigh_teacher else softened).mean()
     # The student's own clean prediction is not detached.
-    second = ((1 - trust) * kl(plain(images.double()), plain(x_hat))).mean()
-    assert outcome.metrics["trust"].item() == pytest.approx(trust.mean().item(), rel=1e-4)
-    assert_descends(outcome, student, plain, first + second)
+    introspection_kl = kl(plain_student(images.double()), plain_student(x_hat))
+    introspection = ((1 - trust) * introspection_kl).mean()
+    assert loss.metrics["trust"].item() == pytest.approx(trust.mean().item(), rel=1e-4)
+    assert_descends(loss, student, plain_student, distillation + introspection)
 
 
 def test_before_its_time_iad_only_follows_the_teacher(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    plain, asked = in_double(student, True), in_double(teacher, False)
+    plain_student = in_double(student, training=True)
+    plain_teacher = in_double(teacher, training=False)
     method = build(ResolvedIadSettings(begin=2), student, teacher)
-    outcome = method.outer(
-        method.prepare_batch(images, labels, TrainingPosition(step=19, steps_per_epoch=10, epochs=5)),
-        adversarial,
-    )
-    assert list(outcome.terms) == ["distillation"]
-    assert_descends(
-        outcome,
-        student,
-        plain,
-        kl(asked(images.double()).detach(), plain(adversarial.double())).mean(),
-    )
+    position = TrainingPosition(step=19, steps_per_epoch=10, epochs=5)
+    loss = method.outer(method.prepare_batch(images, labels, position), adversarial)
+    assert list(loss.terms) == ["distillation"]
+    target = plain_teacher(images.double()).detach()
+    expected = kl(target, plain_student(adversarial.double())).mean()
+    assert_descends(loss, student, plain_student, expected)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +150,7 @@ def test_before_its_time_iad_only_follows_the_teacher(
     ],
     ids=str,
 )
-def test_rslad_follows_the_teachers_clean_prediction_on_both_images(
+def test_rslad_targets_the_clean_teacher_on_both_images(
     settings: spec.RsladSettings,
     clean: float,
     divisor: int,
@@ -164,13 +160,15 @@ def test_rslad_follows_the_teachers_clean_prediction_on_both_images(
     adversarial: Tensor,
     labels: Tensor,
 ) -> None:
-    plain, target = in_double(student, True), in_double(teacher, False)(images.double()).detach()
+    """Both terms have the teacher's clean prediction as their target."""
+    plain = in_double(student, training=True)
+    target = in_double(teacher, training=False)(images.double()).detach()
     method = build(settings, student, teacher)
-    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
-    both = (1 - clean) * kl(target, plain(adversarial.double())) + clean * kl(
-        target, plain(images.double())
-    )
-    assert_descends(outcome, student, plain, both.mean() / divisor)
+    loss = method.outer(method.prepare_batch(images, labels), adversarial)
+    adversarial_kl = kl(target, plain(adversarial.double()))
+    clean_kl = kl(target, plain(images.double()))
+    expected = ((1 - clean) * adversarial_kl + clean * clean_kl).mean() / divisor
+    assert_descends(loss, student, plain, expected)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.0, 1.0])
@@ -182,16 +180,15 @@ def test_akd_descends_the_cross_entropy_against_mixed_labels(
     adversarial: Tensor,
     labels: Tensor,
 ) -> None:
-    plain, asked = in_double(student, True), in_double(teacher, False)
+    plain_student = in_double(student, training=True)
+    plain_teacher = in_double(teacher, training=False)
     method = build(spec.AkdSettings(alpha=alpha), student, teacher)
-    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
-    target = (
-        alpha * probabilities(asked(adversarial.double())).detach()
-        + (1 - alpha) * torch.eye(4, dtype=torch.float64)[labels]
-    )
-    assert_descends(
-        outcome, student, plain, cross_entropy(plain(adversarial.double()), target).mean()
-    )
+    loss = method.outer(method.prepare_batch(images, labels), adversarial)
+    x_hat = adversarial.double()
+    prediction = probabilities(plain_teacher(x_hat)).detach()
+    target = alpha * prediction + (1 - alpha) * torch.eye(4, dtype=torch.float64)[labels]
+    expected = cross_entropy(plain_student(x_hat), target).mean()
+    assert_descends(loss, student, plain_student, expected)
 
 
 @pytest.mark.parametrize(
@@ -212,38 +209,33 @@ def test_adaad_follows_the_teacher_where_it_is_attacked(
     adversarial: Tensor,
     labels: Tensor,
 ) -> None:
-    plain, asked = in_double(student, True), in_double(teacher, False)
+    plain_student = in_double(student, training=True)
+    plain_teacher = in_double(teacher, training=False)
     method = build(settings, student, teacher)
-    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
-    expected = (
-        settings.alpha
-        * kl(asked(adversarial.double()).detach(), plain(adversarial.double())).mean()
-        / divisor
-    )
+    loss = method.outer(method.prepare_batch(images, labels), adversarial)
+    x = images.double()
+    x_hat = adversarial.double()
+    adversarial_kl = kl(plain_teacher(x_hat).detach(), plain_student(x_hat)).mean()
+    expected = settings.alpha * adversarial_kl / divisor
     if settings.alpha < 1:
-        expected = (
-            expected
-            + (1 - settings.alpha)
-            * kl(asked(images.double()).detach(), plain(images.double())).mean()
-            / divisor
-        )
-    assert_descends(outcome, student, plain, expected)
+        clean_kl = kl(plain_teacher(x).detach(), plain_student(x)).mean()
+        expected = expected + (1 - settings.alpha) * clean_kl / divisor
+    assert_descends(loss, student, plain_student, expected)
 
 
 def test_score_takes_squared_errors_of_probabilities(
     student: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    plain = in_double(student, True)
+    plain = in_double(student, training=True)
     method = build(spec.ScoreSettings(beta=2.0), student, None)
-    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
-    clean, attacked = (
-        probabilities(plain(images.double())),
-        probabilities(plain(adversarial.double())),
-    )
-    natural = ((clean - torch.eye(4, dtype=torch.float64)[labels]) ** 2).sum(1).mean()
-    assert_descends(outcome, student, plain, natural + 2 * ((attacked - clean) ** 2).sum(1).mean())
+    loss = method.outer(method.prepare_batch(images, labels), adversarial)
+    clean = probabilities(plain(images.double()))
+    attacked = probabilities(plain(adversarial.double()))
+    accuracy = ((clean - torch.eye(4, dtype=torch.float64)[labels]) ** 2).sum(1).mean()
+    smoothness = ((attacked - clean) ** 2).sum(1).mean()
+    assert_descends(loss, student, plain, accuracy + 2 * smoothness)
 
-    fixed = in_double(student, False)
+    fixed = in_double(student, training=False)
     target = probabilities(fixed(images.double())).detach()
     student.zero_grad()
     assert_climbs(
@@ -258,11 +250,10 @@ def test_score_takes_squared_errors_of_probabilities(
 def test_n_fgsm_training_climbs_and_descends_cross_entropy(
     student: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    plain = in_double(student, True)
+    plain = in_double(student, training=True)
     method = build(spec.NFgsmAtSettings(), student, None)
-    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
-    assert_descends(
-        outcome, student, plain, cross_entropy(plain(adversarial.double()), labels).mean()
-    )
-    fixed = in_double(student, False)
+    loss = method.outer(method.prepare_batch(images, labels), adversarial)
+    expected = cross_entropy(plain(adversarial.double()), labels).mean()
+    assert_descends(loss, student, plain, expected)
+    fixed = in_double(student, training=False)
     assert_climbs(method, images, labels, adversarial, lambda x: cross_entropy(fixed(x), labels))

@@ -9,31 +9,36 @@ import torch
 from torch import Tensor
 
 from core.distillation.adversaries import attack
-from core.distillation.forward import mode
 from core.distillation.methods.arkd import Arkd
 from core.distillation.methods.method import MethodLoss
 from core.distillation.methods.starship import Starship
 from core.distillation.models.small_cnn import SmallCnn
+from core.distillation.network_modes import network_mode
 from core.jobspec.resolved import (
-    ResolvedCovarianceAlignment,
-    ResolvedProjectionHeads,
+    ResolvedCovarianceAlignmentSettings,
+    ResolvedProjectionHeadSettings,
     ResolvedStarshipSettings,
 )
-from core.jobspec.training.adversary import PgdSettings
+from core.jobspec.training.adversary import PgdAdversarySettings
 from core.jobspec.training.methods import ArkdSettings
 from core.jobspec.training.starship import (
-    Frobenius,
-    GramMatching,
-    MaxExp,
-    NormalKl,
-    PowerEuclidean,
-    SubmatrixAlignment,
+    FrobeniusSettings,
+    GramMatchingSettings,
+    MaxExpSettings,
+    NormalKlSettings,
+    PowerEuclideanSettings,
+    SubmatrixAlignmentSettings,
 )
 from core.jobspec.training.starship import StarshipSettings as Settings
 
 BATCH, DIMENSION = 6, 3
-MAX_EXP = MaxExp()
-DISTANCES = [Frobenius(), PowerEuclidean(ridge=0.01), MaxExp(eta=5), NormalKl(ridge=0.01)]
+MAX_EXP = MaxExpSettings()
+DISTANCES = [
+    FrobeniusSettings(),
+    PowerEuclideanSettings(ridge=0.01),
+    MaxExpSettings(eta=5),
+    NormalKlSettings(ridge=0.01),
+]
 
 
 def settings_with(
@@ -47,17 +52,17 @@ def settings_with(
 ) -> ResolvedStarshipSettings:
     """STARSHIP with small heads, both trained unless ``heads`` says otherwise."""
     return ResolvedStarshipSettings(
-        covariance=ResolvedCovarianceAlignment(
+        covariance=ResolvedCovarianceAlignmentSettings(
             weight=alpha[0],
             distance=distance,
-            heads=ResolvedProjectionHeads(
+            heads=ResolvedProjectionHeadSettings(
                 **{"dimension": DIMENSION, "teacher": "trained"} | (heads or {})
             ),
         ),
-        gram=GramMatching(
+        gram=GramMatchingSettings(
             weight=alpha[1], distance=distance if pgm_distance is None else pgm_distance
         ),
-        submatrices=SubmatrixAlignment(weight=alpha[2], **(submatrices or {})),
+        submatrices=SubmatrixAlignmentSettings(weight=alpha[2], **(submatrices or {})),
         **changes,
     )
 
@@ -259,12 +264,12 @@ CASES = {
     "both heads trained": settings_with(),
     **{f"{distance.name}": settings_with(distance=distance) for distance in DISTANCES},
     "another distance for each matrix": settings_with(
-        distance=NormalKl(ridge=0.05), pgm_distance=Frobenius()
+        distance=NormalKlSettings(ridge=0.05), pgm_distance=FrobeniusSettings()
     ),
     "features as long as they are": settings_with(heads={"normalize": False}),
-    "kl in nats": settings_with(distance=NormalKl(ridge=0.05, per_dimension=False)),
+    "kl in nats": settings_with(distance=NormalKlSettings(ridge=0.05, per_dimension=False)),
     "kl of features as long as they are": settings_with(
-        distance=NormalKl(ridge=0.05), heads={"normalize": False}
+        distance=NormalKlSettings(ridge=0.05), heads={"normalize": False}
     ),
     "a frozen teacher head": settings_with(heads={"teacher": "frozen"}),
     "a wide ball": settings_with(heads={"perturbation": 0.3}),
@@ -277,7 +282,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_term_its_weight_its_value_and_the_gradient_of_their_sum_are_those_of_eq_11(
+def test_terms_and_gradients_are_those_of_eq_11(
     case: str,
     student: SmallCnn,
     teacher: SmallCnn,
@@ -285,6 +290,7 @@ def test_every_term_its_weight_its_value_and_the_gradient_of_their_sum_are_those
     adversarial: Tensor,
     labels: Tensor,
 ) -> None:
+    """Every term has the weight and value, and their sum the gradient, of Eq. 11 written out."""
     method = starship(CASES[case], student, teacher)
     plain = Plain(method)
     outcome, expected = (
@@ -316,7 +322,9 @@ def test_the_defaults_are_the_papers_weights() -> None:
         1.0,
     )
     assert (settings.beta, settings.adaptive, settings.submatrices.factor) == (0.8, False, 0.5)
-    assert settings.covariance.distance == settings.gram.distance == MaxExp(eta=10, ridge=1e-6)
+    assert (
+        settings.covariance.distance == settings.gram.distance == MaxExpSettings(eta=10, ridge=1e-6)
+    )
 
 
 def test_the_terms_by_name_and_weight(
@@ -346,7 +354,7 @@ def test_the_terms_by_name_and_weight(
 # -- what may go wrong unseen
 
 
-def test_cosine_and_fca_see_the_perturbed_head_and_nothing_else_does(
+def test_only_cosine_and_fca_use_the_perturbed_head(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     values = {}
@@ -377,7 +385,7 @@ def test_the_kl_of_covariances_takes_the_means_with_it(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     heads = {"perturbation": 0.0, "normalize": False}
-    method = starship(settings_with(distance=NormalKl(), heads=heads), student, teacher)
+    method = starship(settings_with(distance=NormalKlSettings(), heads=heads), student, teacher)
     before = answer(method, images, adversarial, labels).terms
     with torch.no_grad():
         method.student_head.layers.bias += 3
@@ -388,7 +396,9 @@ def test_the_kl_of_covariances_takes_the_means_with_it(
     )
 
 
-@pytest.mark.parametrize("distance", [MaxExp(), Frobenius(), PowerEuclidean()])
+@pytest.mark.parametrize(
+    "distance", [MaxExpSettings(), FrobeniusSettings(), PowerEuclideanSettings()]
+)
 def test_no_other_distance_of_covariances_sees_the_means(
     distance: Any,
     student: SmallCnn,
@@ -407,17 +417,19 @@ def test_no_other_distance_of_covariances_sees_the_means(
     )
 
 
-def test_omega_is_zero_where_the_adversarial_images_are_the_clean_ones(
+def test_omega_is_zero_for_clean_adversarial_images(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, labels: Tensor
 ) -> None:
+    """Omega is zero where the adversarial images are the clean ones."""
     terms = answer(starship(settings_with(), student, teacher), images, images, labels).terms
     assert terms["omega_covariance"].value.item() == pytest.approx(0, abs=1e-12)
     assert terms["omega_gram"].value.item() == pytest.approx(0, abs=1e-12)
 
 
-def test_a_student_that_is_its_teacher_has_nothing_to_learn_but_omega(
+def test_identical_student_has_only_omega_to_learn(
     teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
+    """All terms but Omega vanish for a student that is a copy of its teacher."""
     student = copy.deepcopy(teacher)
     method = starship(settings_with(), student, teacher)
     method.student_head.load_state_dict(method.teacher_head.state_dict())
@@ -476,7 +488,9 @@ def test_with_all_weights_zero_it_is_arkd(
     )
     arkd = Arkd(ArkdSettings(adaptive=adaptive, beta=0.7), other, teacher)
     assert list(method.heads.parameters()) == []
-    outcome, expected = (m.outer(m.prepare_batch(images, labels), adversarial) for m in (method, arkd))
+    outcome, expected = (
+        m.outer(m.prepare_batch(images, labels), adversarial) for m in (method, arkd)
+    )
     assert torch.equal(outcome.total, expected.total)
     outcome.total.backward()
     expected.total.backward()
@@ -505,7 +519,7 @@ def test_its_adversary_is_arkds(
 # -- who gets a gradient
 
 
-def test_gradients_reach_the_student_and_both_heads_and_never_the_teacher(
+def test_gradients_reach_student_and_heads_but_not_the_teacher(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     method = starship(settings_with(), student, teacher)
@@ -524,9 +538,10 @@ def test_gradients_reach_the_student_and_both_heads_and_never_the_teacher(
     assert len(list(method.heads.parameters())) == 4
 
 
-def test_a_frozen_teacher_head_gets_no_gradient_and_changes_no_value(
+def test_frozen_teacher_head_has_no_gradient(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
+    """Freezing the teacher's head changes no value and none of the student head's gradients."""
     trained = starship(settings_with(), copy.deepcopy(student), teacher)
     frozen = starship(settings_with(heads={"teacher": "frozen"}), student, teacher)
     losses = [answer(method, images, adversarial, labels).total for method in (trained, frozen)]
@@ -565,19 +580,23 @@ def test_gradients_are_numbers_where_all_images_are_alike(
 # -- modes and watched figures
 
 
-def test_the_attack_in_eval_mode_leaves_running_statistics_and_the_outer_step_in_train_mode_moves_them(
+def test_running_statistics_change_in_the_outer_step_only(
     student: SmallCnn,
     teacher: SmallCnn,
     images: Tensor,
     labels: Tensor,
     running_statistics: Callable[[SmallCnn], dict[str, Tensor]],
 ) -> None:
+    """The attack, in eval mode, leaves them; the outer step, in train mode, changes them."""
     method = starship(settings_with(), student.train(), teacher)
     before = running_statistics(student)
     batch = method.prepare_batch(images, labels)
-    with mode(student, "eval"):
+    with network_mode(student, "eval"):
         found = attack(
-            PgdSettings(steps=2), method.inner(batch), images, torch.Generator().manual_seed(0)
+            PgdAdversarySettings(steps=2),
+            method.inner(batch),
+            images,
+            torch.Generator().manual_seed(0),
         )
     assert student.training
     assert all(torch.equal(buffer, before[name]) for name, buffer in student.named_buffers())
@@ -589,7 +608,7 @@ def test_the_attack_in_eval_mode_leaves_running_statistics_and_the_outer_step_in
 
 def test_the_mode_is_restored_after_an_error_too(student: SmallCnn) -> None:
     def fail() -> None:
-        with mode(student.train(), "eval"):
+        with network_mode(student.train(), "eval"):
             assert not student.bn1.training
             raise RuntimeError
 
@@ -599,9 +618,10 @@ def test_the_mode_is_restored_after_an_error_too(student: SmallCnn) -> None:
     assert student.bn1.training
 
 
-def test_watched_are_the_effective_ranks_of_both_covariances_at_the_unperturbed_heads(
+def test_metrics_are_the_effective_ranks_of_both_covariances(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
+    """Both covariances are those behind the unperturbed heads."""
     method = starship(settings_with(heads={"perturbation": 0.5}), student, teacher)
     plain = Plain(method)
     watched = answer(method, images, adversarial, labels).metrics

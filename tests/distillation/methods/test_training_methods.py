@@ -1,4 +1,4 @@
-"""TRADES and PGD adversarial training, re-derived in double precision."""
+"""TRADES and PGD adversarial training, derived again in double precision."""
 
 from collections.abc import Callable
 
@@ -10,45 +10,51 @@ from core.distillation.methods.pgd_at import PgdAt
 from core.distillation.methods.trades import Trades
 from core.distillation.models.small_cnn import SmallCnn
 from core.jobspec.training.methods import PgdAtSettings, TradesSettings
-from tests.distillation.methods.plain import cross_entropy, gradients, in_double, kl
+from tests.distillation.methods.plain import backward, cross_entropy, gradients, in_double, kl
 
 
-def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+def greatest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     return max((gradient - other[name]).abs().max().item() for name, gradient in one.items())
 
 
 @pytest.mark.parametrize("beta", [6.0, 0.0, 1.5])
-def test_trades_descends_cross_entropy_of_clean_images_and_beta_times_the_kl_to_adversarial_ones(
+def test_trades_loss_equals_the_plain_formula(
     student: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor, beta: float
 ) -> None:
+    """Cross entropy of clean images + beta times the KL to the adversarial prediction."""
     plain = in_double(student, training=True)
     method = Trades(TradesSettings(beta=beta), student)
-    outcome = method.outer(method.prepare_batch(images, labels), adversarial)
-    clean, attacked = plain(images.double()), plain(adversarial.double())
-    accuracy, smoothness = cross_entropy(clean, labels).sum() / 6, kl(clean, attacked).sum() / 6
-    assert {name: term.weight for name, term in outcome.terms.items()} == {
+    loss = method.outer(method.prepare_batch(images, labels), adversarial)
+    clean = plain(images.double())
+    attacked = plain(adversarial.double())
+    accuracy = cross_entropy(clean, labels).sum() / 6
+    smoothness = kl(clean, attacked).sum() / 6
+    assert {name: term.weight for name, term in loss.terms.items()} == {
         "cross_entropy": 1.0,
         "smoothness": beta,
     }
-    assert outcome.terms["cross_entropy"].value.item() == pytest.approx(accuracy.item(), rel=1e-4)
-    assert outcome.terms["smoothness"].value.item() == pytest.approx(smoothness.item(), rel=1e-4)
-    assert outcome.total.item() == pytest.approx((accuracy + beta * smoothness).item(), rel=1e-4)
+    assert loss.terms["cross_entropy"].value.item() == pytest.approx(accuracy.item(), rel=1e-4)
+    assert loss.terms["smoothness"].value.item() == pytest.approx(smoothness.item(), rel=1e-4)
+    assert loss.total.item() == pytest.approx((accuracy + beta * smoothness).item(), rel=1e-4)
 
 
-def test_the_clean_target_of_trades_is_not_detached_in_the_outer_step(
+def test_trades_clean_target_is_not_detached_in_the_outer_step(
     student: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
-    plain, detached = in_double(student, training=True), in_double(student, training=True)
+    plain = in_double(student, training=True)
+    detached = in_double(student, training=True)
     method = Trades(TradesSettings(beta=6.0), student)
-    method.outer(method.prepare_batch(images, labels), adversarial).total.backward()
-    for network, target in ((plain, lambda z: z), (detached, Tensor.detach)):
-        clean, attacked = network(images.double()), network(adversarial.double())
-        (cross_entropy(clean, labels).mean() + 6 * kl(target(clean), attacked).mean()).backward()
-    assert farthest(gradients(student), gradients(plain)) < 1e-3
-    assert farthest(gradients(student), gradients(detached)) > 0.1
+    backward(method.outer(method.prepare_batch(images, labels), adversarial).total)
+    for network in (plain, detached):
+        clean = network(images.double())
+        attacked = network(adversarial.double())
+        target = clean.detach() if network is detached else clean
+        backward(cross_entropy(clean, labels).mean() + 6 * kl(target, attacked).mean())
+    assert greatest_difference(gradients(student), gradients(plain)) < 1e-3
+    assert greatest_difference(gradients(student), gradients(detached)) > 0.1
 
 
-def test_the_clean_target_of_trades_is_a_constant_while_the_adversary_climbs(
+def test_trades_clean_target_is_constant_for_the_adversary(
     student: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     student.eval()
@@ -61,35 +67,38 @@ def test_the_clean_target_of_trades_is_a_constant_while_the_adversary_climbs(
         value.double(), kl(target, plain(adversarial.double())), rtol=1e-4, atol=1e-6
     )
 
-    value.sum().backward()
-    kl(target.detach(), plain(adversarial.double())).sum().backward()
-    assert farthest(gradients(student), gradients(plain)) < 1e-3
+    backward(value.sum())
+    backward(kl(target.detach(), plain(adversarial.double())).sum())
+    assert greatest_difference(gradients(student), gradients(plain)) < 1e-3
 
 
-def test_the_gradient_of_trades_adversary_is_zero_at_the_clean_image(
+def test_trades_adversary_has_no_gradient_at_the_clean_image(
     student: SmallCnn, images: Tensor, labels: Tensor
 ) -> None:
-    # So a start of noise is needed.
+    """So a start of noise is needed."""
     student.eval()
     method = Trades(TradesSettings(), student)
     x = images.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(method.inner(method.prepare_batch(images, labels))(x).sum(), x)
+    (gradient,) = torch.autograd.grad(
+        method.inner(method.prepare_batch(images, labels))(x).sum(), x
+    )
     assert gradient.abs().max() < 1e-5
 
 
-def test_pgd_at_climbs_and_descends_the_cross_entropy_of_adversarial_images(
+def test_pgd_at_climbs_and_descends_cross_entropy(
     student: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
+    """Both are the cross entropy of adversarial images."""
     plain = in_double(student, training=True)
     method = PgdAt(PgdAtSettings(), student)
     batch = method.prepare_batch(images, labels)
-    outcome = method.outer(batch, adversarial)
+    loss = method.outer(batch, adversarial)
     expected = cross_entropy(plain(adversarial.double()), labels)
-    assert {name: term.weight for name, term in outcome.terms.items()} == {"cross_entropy": 1.0}
-    assert outcome.total.item() == pytest.approx(expected.mean().item(), rel=1e-4)
-    outcome.total.backward()
-    expected.mean().backward()
-    assert farthest(gradients(student), gradients(plain)) < 1e-4
+    assert {name: term.weight for name, term in loss.terms.items()} == {"cross_entropy": 1.0}
+    assert loss.total.item() == pytest.approx(expected.mean().item(), rel=1e-4)
+    backward(loss.total)
+    backward(expected.mean())
+    assert greatest_difference(gradients(student), gradients(plain)) < 1e-4
 
     student.eval()
     climbed = method.inner(batch)(adversarial)
@@ -98,17 +107,23 @@ def test_pgd_at_climbs_and_descends_the_cross_entropy_of_adversarial_images(
 
 
 @pytest.mark.parametrize(
-    "make", [lambda s: Trades(TradesSettings(), s), lambda s: PgdAt(PgdAtSettings(), s)]
+    "make_method",
+    [
+        lambda student: Trades(TradesSettings(), student),
+        lambda student: PgdAt(PgdAtSettings(), student),
+    ],
 )
-def test_in_eval_mode_the_adversarys_objective_leaves_running_statistics_as_they_are(
+def test_objective_in_eval_mode_keeps_running_statistics(
     student: SmallCnn,
     images: Tensor,
     adversarial: Tensor,
     labels: Tensor,
-    make: Callable[[SmallCnn], Trades | PgdAt],
+    make_method: Callable[[SmallCnn], Trades | PgdAt],
     running_statistics: Callable[[SmallCnn], dict[str, Tensor]],
 ) -> None:
-    method, before = make(student.eval()), running_statistics(student)
+    """The adversary's objective does not change running statistics in eval mode."""
+    method = make_method(student.eval())
+    before = running_statistics(student)
     method.inner(method.prepare_batch(images, labels))(adversarial)
     assert all(torch.equal(buffer, before[name]) for name, buffer in student.named_buffers())
 

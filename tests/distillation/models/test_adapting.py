@@ -24,13 +24,14 @@ def refusal(network: VisionTransformer, path: Any) -> Refused:
     return caught.value
 
 
-def test_a_checkpoint_of_the_same_images_and_patches_is_taken_as_it_is(save, images):
+def test_checkpoint_of_the_same_sizes_is_not_adapted(save, images):
     source, target = transformer(), transformer()
     assert not any(load(target, save(source.state_dict())).to_dict().values())
     assert torch.equal(target(images), source(images))
 
 
-def test_positions_and_patches_of_another_size_are_resampled_and_remarked_on(save, images):
+def test_other_sizes_are_resampled_with_a_remark(save, images):
+    """Position embeddings and patches of another size are resampled, and a remark says so."""
     source, target = transformer(image_size=224, patch_size=16), transformer()
     remarks = load(target, save({"model": source.state_dict()})).remarks
     assert [remark.split(":")[0] for remark in remarks] == [
@@ -42,7 +43,7 @@ def test_positions_and_patches_of_another_size_are_resampled_and_remarked_on(sav
     assert target(images).shape == (2, 10)
 
 
-def test_positions_that_are_the_same_everywhere_stay_so_when_resampled(save):
+def test_constant_positions_stay_constant_when_resampled(save):
     source, target = transformer(image_size=48), transformer()
     weights = source.state_dict()
     weights["pos_embed"] = torch.arange(16.0).expand(1, 145, 16).clone()

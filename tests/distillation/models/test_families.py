@@ -50,22 +50,22 @@ def test_the_parameters_are_as_many_as_published(architecture, ten, hundred):
 
 @pytest.mark.parametrize("architecture", ["vit_b", "deit_s"])
 @pytest.mark.parametrize(("image_size", "patch_size"), [(32, 8), (64, 4), (224, 16)])
-def test_the_facts_count_the_parameters_of_other_images_and_patches(
-    architecture, image_size, patch_size
-):
+def test_facts_count_the_parameters_for_other_sizes(architecture, image_size, patch_size):
+    """The number of parameters is right for other sizes of images and patches, too."""
     facts = ARCHITECTURES[architecture]
     settings = facts.settings(image_size=image_size, patch_size=patch_size)
     network = on_meta(architecture, image_size=image_size, patch_size=patch_size)
-    assert facts.parameters(10, settings) == size(network)
+    assert facts.count_parameters(10, settings) == size(network)
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_facts_that_the_api_tells_are_those_of_the_built_network(architecture, classes):
+def test_facts_are_those_of_the_built_network(architecture, classes):
+    """What the API reports of an architecture is true of the network that is built."""
     facts, network = ARCHITECTURES[architecture], on_meta(architecture, classes)
-    assert facts.features in (None, network.feature_dimension)
+    assert facts.fixed_feature_width in (None, network.feature_dimension)
     assert feature_width(facts.settings()) == network.feature_dimension
-    assert facts.parameters(classes) in (None, size(network))
+    assert facts.count_parameters(classes) in (None, size(network))
 
 
 def test_every_architecture_of_the_spec_can_be_built():
@@ -142,7 +142,8 @@ def test_features_maps_and_logits_have_the_promised_shapes(family):
         assert torch.equal(network(images), network.classify(features))
 
 
-def test_one_pass_gives_the_maps_and_the_features_that_follow_from_them(family, images, live_in):
+def test_maps_and_features_come_from_one_pass(family, images, live_in):
+    """The features have a gradient at the maps that are returned with them."""
     network = live_in(family())
     maps, features = network.maps_and_features(images)
     assert torch.equal(maps, network.feature_maps(images))
@@ -175,7 +176,7 @@ def test_parameters_have_the_names_that_the_state_dict_has(family):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_network_takes_images_as_small_as_its_facts_say(architecture):
     facts = ARCHITECTURES[architecture]
-    side, exact = facts.smallest_side, "image_size" in facts.settings.model_fields
+    side, exact = facts.min_side, "image_size" in facts.settings.model_fields
     network = on_meta(architecture, **({"image_size": side} if exact else {})).eval()
     assert network(torch.rand(2, 3, side, side, device="meta")).shape == (2, 10)
 
@@ -211,7 +212,7 @@ def test_normalization_leaves_no_trace_in_the_state_dict(family):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_network_normalizes_as_its_spec_does_unless_told_otherwise(architecture):
+def test_default_normalization_is_the_specs(architecture):
     assert (
         on_meta(architecture).normalize.name == ARCHITECTURES[architecture].settings().normalization
     )
@@ -247,9 +248,8 @@ def observed(module: nn.Module, run: Callable[[], object]) -> tuple[torch.Tensor
 
 
 @pytest.mark.parametrize(("stride", "first"), [(1, 0), (2, 1)])
-def test_deepmind_s_first_convolution_pads_all_sides_at_stride_1_but_only_right_and_bottom_at_stride_2(
-    stride, first
-):
+def test_dm_wide_resnet_pads_as_tensorflow_does(stride, first):
+    """All sides at stride 1, but only right and bottom at stride 2."""
     block, maps = DmBlock(2, 3, stride).eval(), torch.rand(1, 2, 8, 8)
     nn.init.dirac_(block.conv_0.weight)
     _, output = observed(block.conv_0, lambda: block(maps))
@@ -257,7 +257,8 @@ def test_deepmind_s_first_convolution_pads_all_sides_at_stride_1_but_only_right_
     torch.testing.assert_close(output[:, :2], activated[..., first::stride, first::stride])
 
 
-def test_where_the_width_changes_the_shortcut_starts_from_the_activated_input():
+def test_shortcut_convolves_the_activated_input():
+    """The shortcut is a convolution of the activated input where the width changes."""
     maps = torch.rand(1, 2, 8, 8) - 0.5
     dm, wide = DmBlock(2, 3, 2).eval(), WideBlock(2, 3, 2).eval()
     torch.testing.assert_close(
@@ -282,7 +283,7 @@ def test_mobilenet_adds_its_input_wherever_the_stride_is_1():
     assert [index for index, block in enumerate(blocks) if not block.residual] == [3, 6, 13]
 
 
-def test_wide_convolutions_begin_with_the_variance_that_he_et_al_derive():
+def test_wide_resnet_is_initialized_by_he_et_al():
     network = build("wrn_28_10", 10)
     weight = network.block3.layer[1].conv1.weight
     assert weight.std().item() == pytest.approx((2 / (9 * 640)) ** 0.5, rel=0.01)

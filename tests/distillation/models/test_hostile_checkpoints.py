@@ -64,9 +64,7 @@ def test_a_pickle_with_a_payload_is_refused_and_nothing_runs(protocol, canary, t
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_a_checkpoint_with_a_payload_beside_good_weights_is_refused_and_nothing_runs(
-    protocol, canary, save, small
-):
+def test_payload_beside_good_weights_is_refused_and_does_not_run(protocol, canary, save, small):
     with warnings.catch_warnings(action="ignore"):
         path = save(
             {"state_dict": small.state_dict(), "extra": Payload(canary)}, pickle_protocol=protocol
@@ -75,7 +73,7 @@ def test_a_checkpoint_with_a_payload_beside_good_weights_is_refused_and_nothing_
     assert not canary.exists()
 
 
-def test_a_checkpoint_of_before_torch_1_6_is_refused_and_nothing_runs(canary, save, small):
+def test_checkpoint_before_torch_1_6_is_refused_and_does_not_run(canary, save, small):
     path = save(
         {"state_dict": small.state_dict(), "extra": Payload(canary)},
         _use_new_zipfile_serialization=False,
@@ -290,7 +288,8 @@ def test_a_file_with_something_added_is_refused(kind, tail, tmp_path, small):
     assert refusal(tmp_path / "upload", small).code == "unreadable_checkpoint"
 
 
-def test_a_flipped_bit_in_a_weight_of_a_torch_checkpoint_is_noticed(tmp_path, small):
+def test_flipped_bit_in_a_torch_checkpoint_is_detected(tmp_path, small):
+    """The checksum of a weight's bytes in the zip does not match."""
     whole = bytearray(checkpoint("torch.save", small))
     position = whole.find(small.conv3.weight.detach().numpy().tobytes()) + 5
     whole[position] ^= 1
@@ -324,9 +323,8 @@ def test_flipped_bytes_at_either_end_load_or_are_refused(kind, seed, tmp_path, s
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_flipped_bytes_in_a_pickle_whose_checksum_fits_load_or_are_refused(
-    seed, tmp_path, forge, small
-):
+def test_flipped_bytes_in_a_pickle_load_or_are_refused(seed, tmp_path, forge, small):
+    """The pickle is damaged and its checksum is made to match."""
     with zipfile.ZipFile(io.BytesIO(checkpoint("torch.save", small))) as archive:
         stream = archive.read("archive/data.pkl")
         storages = {

@@ -113,9 +113,8 @@ def test_what_a_whole_training_run_saves_can_be_imported(small, save, images):
     assert torch.equal(target(images), small(images))
 
 
-def test_parameters_saved_as_parameters_and_views_of_larger_tensors_can_be_imported(
-    small, save, images
-):
+def test_parameters_and_views_of_tensors_can_be_imported(small, save, images):
+    """Parameters saved as such, and views of larger or transposed tensors."""
     weights = dict(small.state_dict(keep_vars=True))
     weights["conv2.weight"] = torch.stack([weights["conv2.weight"].detach()] * 3)[1]
     weights["linear.weight"] = weights["linear.weight"].detach().t().contiguous().t()

@@ -35,9 +35,8 @@ def images(count: int) -> Tensor:
         ("deit_s", {}),
     ],
 )
-def test_logits_and_gradients_are_the_networks_for_any_number_of_images(
-    architecture: str, settings: dict[str, Any]
-) -> None:
+def test_logits_and_gradients_are_the_networks(architecture: str, settings: dict[str, Any]) -> None:
+    """For any number of images, with and without gradients."""
     torch.manual_seed(0)
     network = with_statistics(build(architecture, 10, **settings))
     evaluated = prepare_for_inference(network)
@@ -87,7 +86,8 @@ class Grey(Classifier):
 
 
 @pytest.mark.parametrize("by", ["number", "brightness"])
-def test_a_network_whose_course_depends_on_the_images_is_not_compiled(by: str) -> None:
+def test_data_dependent_network_is_not_compiled(by: str) -> None:
+    """A network whose control flow depends on the images is not compiled."""
     network = Grey(by).eval()
     evaluated = prepare_for_inference(network)
     with torch.no_grad():

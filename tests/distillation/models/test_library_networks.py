@@ -61,7 +61,7 @@ def test_nothing_is_fetched(monkeypatch):
     build("imagenet_mobilenet_v2", 10)
 
 
-def test_features_of_a_transformer_are_its_class_token_after_the_norm(images):
+def test_transformer_features_are_the_normalized_class_token(images):
     theirs = LIBRARY["deit_s"]().eval()
     ours = build("deit_s", 10).eval()
     ours.load_state_dict(theirs.state_dict())
@@ -70,7 +70,8 @@ def test_features_of_a_transformer_are_its_class_token_after_the_norm(images):
     torch.testing.assert_close(ours.features(images), expected)
 
 
-def test_the_maps_of_a_transformer_are_what_its_last_attention_reads_of_each_patch(tiny, images):
+def test_transformer_maps_are_the_input_of_the_last_attention(tiny, images):
+    """Each patch has the place in the map that it has in the image."""
     read = []
     handle = tiny.blocks[-1].attn.register_forward_pre_hook(
         lambda _, inputs: read.append(inputs[0])
@@ -108,7 +109,7 @@ def maps_side(network: Classifier, side: int) -> int:
     return network.feature_maps(torch.rand(1, 3, side, side, device="meta")).shape[-1]
 
 
-def test_the_imagenet_form_reduces_images_32_times_and_the_cifar_form_8_times():
+def test_imagenet_form_reduces_32_times_and_cifar_form_8_times():
     with torch.device("meta"):
         networks = {
             name: build(name, 10)
@@ -121,7 +122,8 @@ def test_the_imagenet_form_reduces_images_32_times_and_the_cifar_form_8_times():
     }
 
 
-def test_mobilenet_s_layers_are_named_features_and_answer_as_features(images, live_in):
+def test_mobilenet_features_are_a_module_and_a_method(images, live_in):
+    """torchvision's keys begin with the name of Classifier's method ``features``."""
     network = live_in(build("imagenet_mobilenet_v2", 10))
     layers = network.get_submodule("features")
     assert isinstance(layers, nn.Sequential)

@@ -32,7 +32,7 @@ def test_a_classifier_for_other_classes_stays_as_it_was_drawn(family, live_in, i
 
 
 @pytest.mark.parametrize("change", ["a key less", "a key more", "another shape", "no classifier"])
-def test_anything_else_that_differs_is_corrupt_and_changes_nothing(change, small):
+def test_other_differences_are_corrupt_and_change_nothing(change, small):
     tensors, target = dict(small.state_dict()), build("small_cnn", 7, width=4)
     before = {key: tensor.clone() for key, tensor in target.state_dict().items()}
     if change == "a key less":

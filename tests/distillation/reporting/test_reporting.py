@@ -14,14 +14,15 @@ from playwright.sync_api import Page, sync_playwright
 
 from api.endpoints.results import REPORT_CONTENT_POLICY
 from core import figures
-from core.distillation.evaluation.analyses import ANALYSES
+from core.distillation.evaluation import MEASURES
 from core.distillation.reporting import analysis_tables, rendering
 from core.job_folder import FileReady, JobFolder
 from core.jobspec.evaluation import Analysis
-from core.reportspec.measures import OF_ANALYSES, title_of
+from core.reportspec.measures import ANALYSIS_NUMBERS, measure_title
 from core.reportspec.report import Report
-from tests.distillation.folders import distillation, laid_out, run
+from tests.distillation.folders import distillation_spec, create_job_folder, run_job
 
+ANALYSES = [name for name in MEASURES if name not in {"clean", "pgd", "cw", "autoattack"}]
 NAME = "<script>alert(1)</script> & co"
 
 
@@ -32,15 +33,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
         "attacks": [{"name": "pgd"}, {"name": "autoattack", "queries": 20, "iterations": 5}],
         "limit": 60,
     }
-    spec = distillation(
+    spec = distillation_spec(
         name=NAME,
         student={"architecture": "small_cnn", "width": 4},
         schedule={"epochs": 4, "batch_size": 32, "checkpoint_seconds": 3600},
         evaluation={**evaluation, "analyses": analyses, "batch_size": 30},
         export=["torch_export"],
     )
-    made = laid_out(tmp_path_factory.mktemp("report") / "job", spec)
-    assert run(made).outcome == "succeeded"
+    made = create_job_folder(tmp_path_factory.mktemp("report") / "job", spec)
+    assert run_job(made).outcome == "succeeded"
     return made
 
 
@@ -56,7 +57,7 @@ def test_the_report_is_of_its_published_schema_and_has_every_result(folder: JobF
     assert set(report.results["last"]) >= {"clean", "pgd", "autoattack"}
     assert report.data.images == {"training": 270, "held_out": 30, "test": 60}
     assert report.reference is not None
-    assert {name for entry in report.main.values() for name in entry.values} == set(OF_ANALYSES)
+    assert {name for entry in report.main_results.values() for name in entry.values} == set(ANALYSIS_NUMBERS)
     assert "png" not in text
 
 
@@ -77,7 +78,7 @@ def test_every_accuracy_has_its_interval_in_the_data_and_in_the_pages(folder: Jo
             if entry.value is not None:
                 assert entry.interval is not None
                 assert entry.interval[0] < entry.value < entry.interval[1] or entry.value in (0, 1)
-    low, high = report.main["clean"].interval or (0, 0)
+    low, high = report.main_results["clean"].interval or (0, 0)
     for name in ("report.md", "report.html", "MODEL_CARD.md"):
         assert f"{100 * low:.1f}–{100 * high:.1f}" in (folder.output / name).read_text()
 
@@ -199,9 +200,9 @@ def test_energy_is_in_every_page_where_it_is_known_and_in_none_where_it_is_not(
     )
     unknown = report.model_copy(update={"joules": {"training": 3.6e6, "evaluating": None}})
     for page in (
-        rendering.markdown,
-        lambda it: rendering.html(it, {}),
-        lambda it: rendering.model_card(it, {}),
+        rendering.render_markdown,
+        lambda it: rendering.render_html(it, {}),
+        lambda it: rendering.render_model_card(it, {}),
     ):
         assert "1.5 kWh, of the GPU (NVML)" in page(known)
         assert "kWh" not in page(unknown)
@@ -211,9 +212,9 @@ def test_every_number_of_an_analysis_has_a_row_with_the_references_beside_it(
     folder: JobFolder,
 ) -> None:
     report = Report.model_validate_json((folder.output / "report.json").read_text())
-    rows = {row.title: row for row in analysis_tables.rows(report.main)}
-    assert set(rows) == {number.title for number, _ in analysis_tables.ROWS}
-    assert {number.title for number in OF_ANALYSES.values()} <= set(rows)
+    rows = {row.title: row for row in analysis_tables.analysis_rows(report.main_results)}
+    assert set(rows) == {number.title for number, _ in analysis_tables.NUMBER_PATHS}
+    assert {number.title for number in ANALYSIS_NUMBERS.values()} <= set(rows)
     assert rows["Effective rank of the joint covariance"].reference is not None
     assert rows["Expected calibration error, clean"].reference is None
 
@@ -229,7 +230,7 @@ def test_every_number_of_an_analysis_has_a_row_with_the_references_beside_it(
     ],
 )
 def test_a_measure_has_a_title_for_people(measure: str, title: str) -> None:
-    assert title_of(measure) == title
+    assert measure_title(measure) == title
 
 
 def test_figures_of_the_same_data_are_the_same_bytes(folder: JobFolder, tmp_path: Path) -> None:

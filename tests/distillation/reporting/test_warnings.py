@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from core.distillation.reporting.warnings import ONE_SEED, UNKNOWN_CHOICE, warnings
+from core.distillation.reporting.warnings import ONE_SEED, UNKNOWN_SELECTION, report_warnings
 from core.distillation.run_state import RunState
 from core.jobspec.defaults import resolve
 from core.jobspec.job import EvaluationJobSpec
 from tests.builders import dataset_description
-from tests.distillation.folders import training
+from tests.distillation.folders import training_spec
 
 CIFAR = dataset_description(
     classes=10, class_names=tuple("0123456789"), train_images=50_000, test_images=10_000
@@ -37,7 +37,7 @@ def sentences(
         **changes,
     }
     state = RunState(history=judged(epochs), best_epoch=1, measured=measured or {})
-    return warnings(resolve(training(**body), CIFAR), state, CIFAR, {**IMAGES, **(images or {})})
+    return report_warnings(resolve(training_spec(**body), CIFAR), state, CIFAR, {**IMAGES, **(images or {})})
 
 
 def of_an_evaluation(**changes: Any) -> list[str]:
@@ -47,7 +47,7 @@ def of_an_evaluation(**changes: Any) -> list[str]:
         "evaluation": {"attacks": STANDARD},
         **changes,
     }
-    return warnings(
+    return report_warnings(
         resolve(EvaluationJobSpec.model_validate(body), CIFAR), RunState(), CIFAR, {"test": 10_000}
     )
 
@@ -57,7 +57,7 @@ def test_of_a_standard_training_nothing_is_said_but_that_it_is_one_run() -> None
 
 
 def test_of_a_standard_evaluation_nothing_is_said_but_that_the_models_choice_is_unknown() -> None:
-    assert of_an_evaluation() == [UNKNOWN_CHOICE]
+    assert of_an_evaluation() == [UNKNOWN_SELECTION]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_small_test_set_is_said_though_all_of_it_is_used() -> None:
     spec = resolve(
         EvaluationJobSpec.model_validate({"model": "mdl_1", "data": {"dataset": "a"}}), small
     )
-    found = warnings(spec, RunState(), small, {"test": 360})
+    found = report_warnings(spec, RunState(), small, {"test": 360})
     assert any(
         "360 test images are few" in sentence and "10.3 points wide" in sentence
         for sentence in found

@@ -31,9 +31,8 @@ def slow_covariance(clean: Tensor, adversarial: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("samples", "channels"), [(1, 2), (2, 3), (5, 3), (12, 2)])
-def test_covariance_is_the_mean_outer_product_of_centred_joined_channels(
-    samples: int, channels: int
-) -> None:
+def test_covariance_equals_the_slow_formula(samples: int, channels: int) -> None:
+    """The mean outer product of centered joined channels."""
     clean, adversarial = features(samples, channels, seed=samples)
     torch.testing.assert_close(
         covariance(clean, adversarial), slow_covariance(clean, adversarial), rtol=1e-12, atol=1e-12
@@ -65,7 +64,8 @@ def test_covariance_is_invariant_to_a_permutation_of_the_samples(order: list[int
     )
 
 
-def test_covariance_is_not_invariant_to_a_permutation_of_one_view_alone() -> None:
+def test_covariance_depends_on_which_views_belong_together() -> None:
+    """A permutation of one view alone changes it."""
     clean, adversarial = features(7, 3, seed=1)
     assert not torch.allclose(
         covariance(clean, adversarial.roll(1, dims=0)), covariance(clean, adversarial)
@@ -79,9 +79,8 @@ def test_covariance_ignores_a_constant_added_to_a_channel() -> None:
 
 
 @pytest.mark.parametrize(("samples", "rank"), [(4, 3), (6, 5), (9, 6)])
-def test_covariance_is_symmetric_semi_definite_and_singular_up_to_twice_as_many_samples_as_channels(
-    samples: int, rank: int
-) -> None:
+def test_covariance_is_semi_definite_and_may_be_singular(samples: int, rank: int) -> None:
+    """Symmetric; singular up to twice as many samples as channels of a view."""
     matrix = covariance(*features(samples, 3, seed=3))
     eigenvalues = torch.linalg.eigvalsh(matrix)
     torch.testing.assert_close(matrix, matrix.T, rtol=0, atol=0)
@@ -89,7 +88,7 @@ def test_covariance_is_symmetric_semi_definite_and_singular_up_to_twice_as_many_
     assert int((eigenvalues > 1e-10).sum()) == rank
 
 
-def test_adversarial_features_equal_to_the_clean_ones_make_all_four_blocks_equal() -> None:
+def test_equal_views_make_all_four_blocks_equal() -> None:
     clean, _ = features(6, 2, seed=4)
     matrix = covariance(clean, clean)
     for block in (matrix[:2, 2:], matrix[2:, :2], matrix[2:, 2:]):
@@ -126,9 +125,8 @@ def test_effective_rank_of_a_zero_matrix_is_zero() -> None:
     st.floats(min_value=1e-3, max_value=1e3),
 )
 @settings(max_examples=50, deadline=None)
-def test_effective_rank_lies_between_one_and_the_size_and_ignores_scale(
-    eigenvalues: list[float], scale: float
-) -> None:
+def test_effective_rank_is_between_1_and_the_size(eigenvalues: list[float], scale: float) -> None:
+    """It does not depend on the scale of the matrix."""
     matrix = torch.diag(torch.tensor([*eigenvalues, 1.0], dtype=torch.float64))
     rank = effective_rank(matrix).item()
     assert 1 - 1e-9 <= rank <= len(matrix) + 1e-9

@@ -23,7 +23,12 @@ from core.distillation.statistics.distances import (
     squared_distance,
     with_ridge,
 )
-from core.jobspec.training.starship import Frobenius, MaxExp, NormalKl, PowerEuclidean
+from core.jobspec.training.starship import (
+    FrobeniusSettings,
+    MaxExpSettings,
+    NormalKlSettings,
+    PowerEuclideanSettings,
+)
 
 ALL = ["frobenius", "power_euclidean", "max_exp", "kl"]
 METRICS = ["frobenius", "power_euclidean", "max_exp"]
@@ -119,9 +124,7 @@ def test_each_distance_by_its_defaults_equals_the_slow_formula(
         ("kl", {"ridge": 0.1}),
     ],
 )
-def test_each_setting_of_a_distance_enters_as_in_the_slow_formula(
-    name: str, chosen: dict[str, Any]
-) -> None:
+def test_each_setting_enters_as_in_the_slow_formula(name: str, chosen: dict[str, Any]) -> None:
     a, b = semi_definite(5, 3, seed=3), semi_definite(5, 4, seed=4)
     expected = SLOW[name](a.numpy(), b.numpy(), **chosen)
     assert squared_distance(a, b, name, **chosen).item() == pytest.approx(expected, rel=1e-8)
@@ -172,7 +175,7 @@ def test_kl_per_dimension_is_the_nats_over_the_size() -> None:
     )
 
 
-def test_kl_measures_the_shift_of_the_means_by_the_second_covariance() -> None:
+def test_kl_measures_means_by_the_second_covariance() -> None:
     means = (torch.tensor([1.0]), torch.tensor([3.0]))
     wide, narrow = torch.tensor([[4.0]]), torch.tensor([[1.0]])
     # (1/4 + 2^2 / 4 - 1 + ln 4) / 2.
@@ -190,7 +193,8 @@ def test_kl_with_means_equals_the_slow_formula() -> None:
     )
 
 
-def test_kl_is_the_expected_log_ratio_of_the_densities_under_the_first_normal() -> None:
+def test_kl_is_the_expected_log_ratio_of_densities() -> None:
+    """The expectation is taken under the first normal distribution."""
     a, b = semi_definite(2, 3, seed=8), semi_definite(2, 3, seed=9)
     rng = np.random.default_rng(0)
     first = scipy.stats.multivariate_normal(np.zeros(2), a.numpy())
@@ -201,7 +205,8 @@ def test_kl_is_the_expected_log_ratio_of_the_densities_under_the_first_normal() 
     assert normal_kl(a, b, ridge=0, means=means).item() == pytest.approx(estimate, rel=0.02)
 
 
-def test_the_ridge_is_relative_to_the_mean_eigenvalue_and_the_matrix_is_symmetrised() -> None:
+def test_ridge_is_relative_to_the_mean_eigenvalue() -> None:
+    """The matrix is symmetrized first."""
     # trace / N = 2, so half of it, 1, comes onto the diagonal; 1 and 3 beside it become 2 and 2.
     matrix = torch.tensor([[1.0, 1.0], [3.0, 3.0]], dtype=torch.float64)
     torch.testing.assert_close(
@@ -213,11 +218,17 @@ def test_the_ridge_is_relative_to_the_mean_eigenvalue_and_the_matrix_is_symmetri
 
 
 def test_the_table_has_exactly_the_distances_of_the_spec() -> None:
-    assert set(DISTANCES) == {kind().name for kind in (Frobenius, PowerEuclidean, MaxExp, NormalKl)}
+    assert set(DISTANCES) == {
+        kind().name
+        for kind in (FrobeniusSettings, PowerEuclideanSettings, MaxExpSettings, NormalKlSettings)
+    }
 
 
-@pytest.mark.parametrize("kind", [Frobenius, PowerEuclidean, MaxExp, NormalKl])
-def test_every_setting_of_the_spec_is_one_of_the_distance_with_the_same_default(kind: Any) -> None:
+@pytest.mark.parametrize(
+    "kind", [FrobeniusSettings, PowerEuclideanSettings, MaxExpSettings, NormalKlSettings]
+)
+def test_defaults_of_the_spec_are_those_of_the_distances(kind: Any) -> None:
+    """Every setting of the spec is one of the distance, with the same default."""
     a, b = semi_definite(4, 4, seed=1), semi_definite(4, 4, seed=2)
     chosen = kind().model_dump()
     name = chosen.pop("name")
@@ -229,14 +240,14 @@ def test_every_setting_of_the_spec_is_one_of_the_distance_with_the_same_default(
     )
 
 
-def test_an_unknown_distance_is_a_value_error_that_names_the_known_ones() -> None:
+def test_unknown_distance_is_a_value_error_with_the_known_ones() -> None:
     with pytest.raises(
         ValueError, match=r"no distance 'wasserstein'.*frobenius, power_euclidean, max_exp, kl"
     ):
         squared_distance(torch.eye(2), torch.eye(2), "wasserstein")
 
 
-def test_a_setting_that_the_distance_does_not_have_is_a_type_error() -> None:
+def test_unknown_setting_of_a_distance_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         squared_distance(torch.eye(2), torch.eye(2), "frobenius", eta=3)
 
@@ -266,7 +277,7 @@ class Operations(TorchDispatchMode):
 
 @pytest.mark.parametrize("eta", ETAS)
 @pytest.mark.parametrize("rank", [2, 8])
-def test_max_exp_by_repeated_squaring_equals_the_eigendecomposition(eta: int, rank: int) -> None:
+def test_max_exp_equals_the_eigendecomposition(eta: int, rank: int) -> None:
     matrix = semi_definite(8, rank, seed=eta)
     np.testing.assert_allclose(
         max_exp(matrix, eta).numpy(), slow_psi(matrix.numpy(), eta, 1e-6), rtol=0, atol=1e-12
@@ -274,7 +285,8 @@ def test_max_exp_by_repeated_squaring_equals_the_eigendecomposition(eta: int, ra
 
 
 @pytest.mark.parametrize("eta", [*ETAS, 15, 16, 1000])
-def test_max_exp_takes_at_most_twice_log2_eta_products_and_no_eigendecomposition(eta: int) -> None:
+def test_max_exp_takes_at_most_2_log2_eta_products(eta: int) -> None:
+    """It needs no eigendecomposition."""
     matrix = semi_definite(4, 4, seed=0)
     with Operations() as operations:
         max_exp(matrix, eta)
@@ -297,7 +309,8 @@ def test_an_eta_below_one_is_refused(eta: int) -> None:
 
 
 @pytest.mark.parametrize("eta", ETAS)
-def test_max_exp_brings_the_spectrum_into_0_to_1_and_keeps_eigenvectors_and_order(eta: int) -> None:
+def test_max_exp_maps_the_spectrum_into_0_to_1(eta: int) -> None:
+    """Eigenvectors and the order of eigenvalues stay the same."""
     matrix = semi_definite(6, 4, seed=eta)
     before, vectors = torch.linalg.eigh(matrix)
     after = (vectors.T @ max_exp(matrix, eta) @ vectors).diagonal()
@@ -311,7 +324,7 @@ def test_max_exp_brings_the_spectrum_into_0_to_1_and_keeps_eigenvectors_and_orde
         assert after[-1] / after[2] < before[-1] / before[2]
 
 
-def test_max_exp_of_a_multiple_is_the_same_where_the_ridge_is_negligible() -> None:
+def test_max_exp_ignores_scale_where_the_ridge_is_negligible() -> None:
     matrix = semi_definite(5, 3, seed=1)
     torch.testing.assert_close(
         max_exp(1000 * matrix, 10, ridge=1e-12), max_exp(matrix, 10, ridge=1e-12)
@@ -322,7 +335,7 @@ def test_max_exp_of_a_multiple_is_the_same_where_the_ridge_is_negligible() -> No
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_distance_of_a_matrix_from_itself_is_zero_and_has_a_zero_gradient(name: str) -> None:
+def test_distance_to_itself_and_its_gradient_are_zero(name: str) -> None:
     a = semi_definite(6, 3, seed=1).requires_grad_()
     b = a.detach().clone().requires_grad_()
     distance = squared_distance(a, b, name)
@@ -351,7 +364,8 @@ def test_no_distance_depends_on_the_choice_of_axes(name: str) -> None:
     torch.testing.assert_close(turned, squared_distance(a, b, name), rtol=1e-8, atol=1e-10)
 
 
-def test_kl_without_a_ridge_does_not_depend_on_any_change_of_coordinates() -> None:
+def test_kl_without_ridge_is_invariant_to_coordinates() -> None:
+    """It does not depend on any linear change of coordinates."""
     a, b = semi_definite(4, 6, seed=1), semi_definite(4, 6, seed=2)
     change = torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     changed = normal_kl(change @ a @ change.T, change @ b @ change.T, ridge=0)
@@ -385,9 +399,8 @@ REPEATED = {
 
 @pytest.mark.parametrize("case", REPEATED)
 @pytest.mark.parametrize("gamma", [0.5, 0.25, 1.0])
-def test_gradient_of_power_euclidean_where_eigenvalues_repeat_or_vanish(
-    case: str, gamma: float
-) -> None:
+def test_power_euclidean_gradient_at_repeated_eigenvalues(case: str, gamma: float) -> None:
+    """Where eigenvalues repeat or vanish."""
     a, b = REPEATED[case].clone().requires_grad_(), semi_definite(4, 2, seed=3).requires_grad_()
     assert torch.autograd.gradcheck(
         lambda a, b: power_euclidean(a, b, gamma, ridge=0.02), (a, b), eps=1e-6, atol=1e-5
@@ -396,13 +409,15 @@ def test_gradient_of_power_euclidean_where_eigenvalues_repeat_or_vanish(
 
 @pytest.mark.parametrize("case", REPEATED)
 @pytest.mark.parametrize("eta", ETAS)
-def test_gradient_of_max_exp_where_eigenvalues_repeat_or_vanish(case: str, eta: int) -> None:
+def test_max_exp_gradient_at_repeated_eigenvalues(case: str, eta: int) -> None:
+    """Where eigenvalues repeat or vanish."""
     a, b = REPEATED[case].clone().requires_grad_(), semi_definite(4, 2, seed=3).requires_grad_()
     assert torch.autograd.gradcheck(lambda a, b: max_exp_distance(a, b, eta), (a, b))
 
 
 @pytest.mark.parametrize("case", REPEATED)
-def test_gradient_of_kl_with_means_where_eigenvalues_repeat_or_vanish(case: str) -> None:
+def test_kl_gradient_with_means_at_repeated_eigenvalues(case: str) -> None:
+    """Where eigenvalues repeat or vanish."""
     a, b = REPEATED[case].clone().requires_grad_(), semi_definite(4, 2, seed=3).requires_grad_()
     means = torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     mean_a, mean_b = means[0].requires_grad_(), means[1].requires_grad_()
@@ -413,7 +428,7 @@ def test_gradient_of_kl_with_means_where_eigenvalues_repeat_or_vanish(case: str)
     assert torch.autograd.gradcheck(distance, (a, b, mean_a, mean_b))
 
 
-def test_the_gradient_of_the_matrix_root_solves_the_sylvester_equation() -> None:
+def test_gradient_of_the_root_solves_the_sylvester_equation() -> None:
     # X X = M, so dX X + X dX = dM: the same derivative without any eigendecomposition.
     matrix, target = semi_definite(5, 5, seed=1), semi_definite(5, 5, seed=2)
     (gradient,) = torch.autograd.grad(
@@ -443,9 +458,8 @@ def pairs_at_working_size() -> dict[str, tuple[Tensor, Tensor]]:
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("case", pairs_at_working_size())
-def test_values_and_gradients_of_256_by_256_matrices_in_single_precision_are_numbers(
-    name: str, case: str
-) -> None:
+def test_single_precision_is_finite_at_working_size(name: str, case: str) -> None:
+    """Values and gradients of 256 x 256 matrices in single precision are numbers."""
     a, b = (matrix.requires_grad_() for matrix in pairs_at_working_size()[case])
     distance = squared_distance(a, b, name)
     gradients = torch.autograd.grad(distance, (a, b))
@@ -486,9 +500,8 @@ def test_single_precision_agrees_with_double_at_working_size(
         1e-4,
     ],
 )
-def test_in_single_precision_the_ridge_is_relative_whatever_the_size_of_the_entries(
-    name: str, scale: float
-) -> None:
+def test_single_precision_ridge_is_relative_at_any_scale(name: str, scale: float) -> None:
+    """The ridge is relative whatever the size of the entries."""
     # The Gram matrix of undecided predictions over 100 classes has entries of 1e-4. Both distances are homogeneous.
     a, b = pairs_at_working_size()["rank 10"]
     expected = squared_distance(a.double(), b.double(), name).item() * (

@@ -40,7 +40,8 @@ def test_kl_by_hand_and_its_direction() -> None:
     assert kl(q, p).item() == pytest.approx(0.25 * math.log(0.5) + 0.75 * math.log(1.5), rel=1e-6)
 
 
-def test_its_mean_is_torchs_batchmean_and_not_the_mean_over_classes_too() -> None:
+def test_mean_of_kl_is_torchs_batchmean() -> None:
+    """It is not the mean over the classes as well."""
     p, q = logits(seed=1)
     student_log, teacher = log_softmax(q, dim=1), p.softmax(dim=1)
     torch.testing.assert_close(kl(p, q).mean(), kl_div(student_log, teacher, reduction="batchmean"))
@@ -50,7 +51,7 @@ def test_its_mean_is_torchs_batchmean_and_not_the_mean_over_classes_too() -> Non
     )
 
 
-def test_the_size_of_kl_does_not_depend_on_impossible_classes_beside() -> None:
+def test_kl_does_not_depend_on_impossible_classes() -> None:
     p, q = logits(seed=2)
     absent = torch.full((5, 6), -1e4, dtype=torch.float64)
     torch.testing.assert_close(kl(torch.cat([p, absent], 1), torch.cat([q, absent], 1)), kl(p, q))
@@ -58,9 +59,10 @@ def test_the_size_of_kl_does_not_depend_on_impossible_classes_beside() -> None:
 
 @given(some_logits, some_logits, st.floats(min_value=-50, max_value=50))
 @settings(max_examples=100, deadline=None)
-def test_kl_is_never_negative_and_zero_between_logits_that_differ_by_a_constant(
+def test_kl_is_not_negative_and_ignores_a_constant(
     p: list[float], q: list[float], shift: float
 ) -> None:
+    """It is zero between logits that differ by a constant."""
     p_logits, q_logits = (torch.tensor([z], dtype=torch.float64) for z in (p, q))
     assert kl(p_logits, q_logits).item() >= -1e-12
     assert kl(p_logits, p_logits + shift).item() == pytest.approx(0, abs=1e-12)
@@ -86,7 +88,8 @@ def test_gradients_of_kl_flow_through_both_predictions() -> None:
     assert torch.autograd.gradcheck(kl, (p, q))
 
 
-def test_the_gradient_at_the_second_logits_is_the_difference_of_the_predictions() -> None:
+def test_gradient_at_second_logits_is_the_difference() -> None:
+    """It is the difference of the predictions."""
     p, q = logits(seed=4)
     (gradient,) = torch.autograd.grad(kl(p, q.requires_grad_()).sum(), q)
     torch.testing.assert_close(gradient, q.softmax(dim=1) - p.softmax(dim=1))

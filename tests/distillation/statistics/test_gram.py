@@ -27,9 +27,8 @@ def slow_gram(clean: Tensor, adversarial: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("images", "classes"), [(1, 2), (3, 10), (8, 4)])
-def test_gram_is_the_inner_product_of_every_two_predictions_over_the_number_of_classes(
-    images: int, classes: int
-) -> None:
+def test_gram_equals_the_slow_formula(images: int, classes: int) -> None:
+    """The inner product of every two predictions, over the number of classes."""
     clean, adversarial = predictions(images, classes, seed=images)
     torch.testing.assert_close(
         gram(clean, adversarial), slow_gram(clean, adversarial), rtol=1e-12, atol=1e-15
@@ -51,7 +50,8 @@ def test_gram_is_invariant_to_a_permutation_of_the_classes(order: list[int]) -> 
     )
 
 
-def test_a_permutation_of_the_images_permutes_rows_and_columns_of_every_block() -> None:
+def test_permuted_images_permute_the_rows_of_every_block() -> None:
+    """And the columns of every block."""
     clean, adversarial = predictions(3, 4, seed=2)
     order = [2, 0, 1]
     both = [*order, *(3 + place for place in order)]
@@ -60,7 +60,8 @@ def test_a_permutation_of_the_images_permutes_rows_and_columns_of_every_block() 
     )
 
 
-def test_gram_is_symmetric_semi_definite_and_of_rank_at_most_the_number_of_classes() -> None:
+def test_gram_is_semi_definite_with_rank_of_at_most_the_classes() -> None:
+    """Symmetric, too."""
     matrix = gram(*predictions(8, 3, seed=3))
     eigenvalues = torch.linalg.eigvalsh(matrix)
     torch.testing.assert_close(matrix, matrix.T)

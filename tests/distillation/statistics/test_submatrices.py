@@ -38,7 +38,8 @@ def test_omega_by_hand() -> None:
     assert omega(torch.tensor([[1.0, 2.0], [3.0, 5.0]])).item() == 10.5
 
 
-def test_omega_is_half_the_squared_differences_of_three_blocks_from_the_first() -> None:
+def test_omega_equals_the_slow_formula() -> None:
+    """Half the squared differences of three blocks from the first."""
     matrix = torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert abs(omega(matrix).item() - slow_omega(matrix, 0.5)) < 1e-12
     assert abs(omega(matrix, factor=3.0).item() - slow_omega(matrix, 3.0)) < 1e-11
@@ -63,7 +64,7 @@ def test_omega_is_zero_where_all_blocks_are_equal_and_only_there(
     assert omega(matrix).item() > 0
 
 
-def test_omega_of_a_covariance_is_zero_where_adversarial_features_are_the_clean_ones() -> None:
+def test_omega_of_a_covariance_is_zero_for_equal_views() -> None:
     features = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     assert omega(covariance(features, features)).item() < 1e-28
     assert omega(covariance(features, 2 * features)).item() > 0.1

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from core.distillation.training.averaging import WeightAverage, recompute_batch_norm
-from core.distillation.training.weight_perturbation import perturbed
+from core.distillation.training.weight_perturbation import perturbed_weights
 from core.job_folder import EpochCompleted
 from core.jobspec.resolved import ResolvedSwaSettings
-from core.jobspec.training.weights import EmaSettings
-from tests.distillation.folders import distillation, laid_out, run, training
-from tests.distillation.training.test_resume import StopAfter, assert_same
+from core.jobspec.training.averaging import EmaSettings
+from tests.distillation.folders import distillation_spec, create_job_folder, run_job, training_spec
+from tests.distillation.training.test_resume import StopAfter, assert_same_results
 
 
 def one_weight(value: float) -> nn.Linear:
@@ -84,23 +84,23 @@ def test_in_place_of_the_student_and_afterwards_it_is_as_it_was() -> None:
 def test_a_job_that_averages_goes_on_to_the_same_bits(
     averaging: dict[str, object], tmp_path: Path
 ) -> None:
-    spec = training(averaging=averaging, awp={"gamma": 0.01})
-    whole, first = laid_out(tmp_path / "whole", spec), laid_out(tmp_path / "first", spec)
-    run(whole)
-    assert run(first, StopAfter(6)).outcome == "stopped"
-    second = laid_out(tmp_path / "second", spec)
+    spec = training_spec(averaging=averaging, awp={"gamma": 0.01})
+    whole, first = create_job_folder(tmp_path / "whole", spec), create_job_folder(tmp_path / "first", spec)
+    run_job(whole)
+    assert run_job(first, StopAfter(6)).outcome == "stopped"
+    second = create_job_folder(tmp_path / "second", spec)
     second.checkpoint.write_bytes(sorted(first.output.glob("checkpoint-*"))[-1].read_bytes())
-    assert run(second).outcome == "succeeded"
-    assert_same(whole, second)
+    assert run_job(second).outcome == "succeeded"
+    assert_same_results(whole, second)
 
 
 VARIANTS: dict[str, dict[str, object]] = {"plain": {}, "averaged": {"averaging": {"name": "ema"}}}
 
 
 def test_what_is_selected_and_published_is_the_average(tmp_path: Path) -> None:
-    folders = [laid_out(tmp_path / name, training(**changes)) for name, changes in VARIANTS.items()]
+    folders = [create_job_folder(tmp_path / name, training_spec(**changes)) for name, changes in VARIANTS.items()]
     for folder in folders:
-        run(folder)
+        run_job(folder)
     said = [folder.read_events()[0] for folder in folders]
     plain, averaged = (
         [it.values["held_out_clean"] for it in events if isinstance(it, EpochCompleted)]
@@ -123,7 +123,7 @@ def test_weights_move_along_the_gradient_by_gamma_of_their_norm_and_come_back() 
     before = {name: value.detach().clone() for name, value in layer.named_parameters()}
     (gradient,) = torch.autograd.grad(loss(), [layer.weight])
     value = loss().item()
-    with perturbed(layer, 0.1, loss):
+    with perturbed_weights(layer, 0.1, loss):
         expected = before["weight"] + 0.1 * before["weight"].norm() * gradient / gradient.norm()
         torch.testing.assert_close(layer.weight.detach(), expected)
         assert torch.equal(layer.bias, before["bias"])
@@ -134,16 +134,16 @@ def test_weights_move_along_the_gradient_by_gamma_of_their_norm_and_come_back() 
 def test_finding_the_perturbation_leaves_running_statistics_as_they_are() -> None:
     student = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)).train()
     before = {name: buffer.clone() for name, buffer in student.named_buffers()}
-    with perturbed(student, 0.1, lambda: student(torch.rand(4, 1, 2, 2)).square().sum()):
+    with perturbed_weights(student, 0.1, lambda: student(torch.rand(4, 1, 2, 2)).square().sum()):
         pass
     assert all(torch.equal(buffer, before[name]) for name, buffer in student.named_buffers())
 
 
 def test_awp_and_igdm_go_with_starship(tmp_path: Path) -> None:
-    spec = distillation(
+    spec = distillation_spec(
         awp={"gamma": 0.01, "begin": 1}, igdm={"weight": 1.0}, averaging={"name": "ema"}
     )
-    folder = laid_out(tmp_path / "job", spec)
-    assert run(folder).outcome == "succeeded"
+    folder = create_job_folder(tmp_path / "job", spec)
+    assert run_job(folder).outcome == "succeeded"
     losses = [event.values for event in folder.read_events()[0] if isinstance(event, EpochCompleted)]
     assert "loss_igdm" in losses[0]

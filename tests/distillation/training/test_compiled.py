@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.training.compiled import CompiledForward
 from core.errors import JobFailed
-from tests.distillation.folders import distillation, laid_out, run
+from tests.distillation.folders import distillation_spec, create_job_folder, run_job
 
 SCHEDULE = {"epochs": 1, "batch_size": 64, "checkpoint_seconds": 3600}
 
@@ -26,10 +26,10 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_compiled_training_gives_the_student_of_an_ordinary_one(tmp_path: Path) -> None:
     weights, histories = [], []
     for compiled in (False, True):
-        folder = laid_out(
-            tmp_path / str(compiled), distillation(schedule={**SCHEDULE, "compile": compiled})
+        folder = create_job_folder(
+            tmp_path / str(compiled), distillation_spec(schedule={**SCHEDULE, "compile": compiled})
         )
-        assert run(folder).outcome == "succeeded"
+        assert run_job(folder).outcome == "succeeded"
         weights.append(load_file(folder.output / "best.safetensors"))
         histories.append(json.loads((folder.output / "report.json").read_text())["history"])
     assert weights[0].keys() == weights[1].keys()

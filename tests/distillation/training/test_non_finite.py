@@ -16,8 +16,8 @@ from core.job_folder import JobFolder
 from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
 from core.jobspec.job import EvaluationJobSpec
-from core.reportspec.measures import title_of
-from tests.distillation.folders import TEACHER, run
+from core.reportspec.measures import measure_title
+from tests.distillation.folders import TEACHER, run_job
 
 ATTACKS = [
     {"name": "pgd", "steps": 5},
@@ -59,7 +59,7 @@ def evaluated(path: Path, monkeypatch: pytest.MonkeyPatch, *, every: int) -> dic
     content = serialize_weights(from_description(TEACHER), {})
     folder.model_weights.write_bytes(content)
     folder.teacher_weights.write_bytes(content)
-    assert run(folder).outcome == "succeeded"
+    assert run_job(folder).outcome == "succeeded"
     text = (folder.output / "report.json").read_text()
     report: dict[str, Any] = json.loads(
         text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON")
@@ -77,13 +77,13 @@ def test_some_images_without_logits_are_counted_wrong_and_told_of_everywhere(
         lost = results[name]["non_finite"]
         assert 0 < lost < 60
         assert results[name]["value"] <= 1 - lost / 60
-        sentence = f"{title_of(name)}, model: {lost} images met logits that are not finite; they count as not classified correctly."
+        sentence = f"{measure_title(name)}, model: {lost} images met logits that are not finite; they count as not classified correctly."
         assert sentence in report["warnings"]
     for name in ("variance_gap", "spectra", "calibration"):
         said = [
             sentence
             for sentence in report["warnings"]
-            if sentence.startswith(f"{title_of(name)}, model: ")
+            if sentence.startswith(f"{measure_title(name)}, model: ")
         ]
         assert any("left out" in sentence for sentence in said)
     assert all(

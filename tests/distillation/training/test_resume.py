@@ -1,6 +1,5 @@
-"""A job that was stopped and went on gives the same bits as one that was not (CPU, tolerance 0)."""
+"""A resumed job gives the same bits as an uninterrupted one (CPU, tolerance 0)."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,18 +7,22 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from core.distillation.models import from_description
 from core.distillation.run_state import RunState
 from core.distillation.training import checkpoint
 from core.distillation.training.optimization import make_optimizer
 from core.errors import JobFailed
-from core.job_folder import FileReady, JobFolder, Measured, Metrics
-from tests.distillation.folders import TEACHER, distillation, laid_out, run
-
-STEPS_PER_EPOCH = 4
-"""270 of 300 images in batches of 64."""
+from core.job_folder import JobFolder, Measured, Metrics
+from tests.distillation.folders import (
+    TEACHER,
+    StopAfter,
+    assert_same_results,
+    create_job_folder,
+    distillation_spec,
+    newest_checkpoint,
+    run_job,
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -28,72 +31,31 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
-    folder = laid_out(tmp_path_factory.mktemp("undisturbed") / "job", distillation())
-    assert run(folder).outcome == "succeeded"
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
+    path = tmp_path_factory.mktemp("uninterrupted") / "job"
+    folder = create_job_folder(path, distillation_spec())
+    assert run_job(folder).outcome == "succeeded"
     return folder
 
 
-class StopAfter:
-    """Says stop from the ``count``-th time on that it is asked."""
-
-    def __init__(self, count: int) -> None:
-        self.left = count
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
-def newest_checkpoint(folder: JobFolder) -> Path:
-    events, _ = folder.read_events()
-    ready = [
-        event for event in events if isinstance(event, FileReady) and event.kind == "checkpoint"
-    ]
-    return folder.output / ready[-1].name
-
-
-def go_on(path: Path, stopped: JobFolder) -> JobFolder:
-    """A second attempt in a folder of its own, as another worker would lay it out."""
-    folder = laid_out(path, distillation())
+def resume_in_new_folder(path: Path, stopped: JobFolder) -> JobFolder:
+    """Run a second attempt in a folder of its own, as another worker would."""
+    folder = create_job_folder(path, distillation_spec())
     folder.checkpoint.write_bytes(newest_checkpoint(stopped).read_bytes())
-    assert run(folder).outcome == "succeeded"
+    assert run_job(folder).outcome == "succeeded"
     return folder
 
 
-def results(folder: JobFolder) -> dict[str, Any]:
-    report = json.loads((folder.output / "report.json").read_text())
-    timeless = {
-        role: {name: {key: it[key] for key in it if key != "seconds"} for name, it in found.items()}
-        for role, found in report["results"].items()
-    }
-    return {
-        "results": timeless,
-        "history": report["history"],
-        "best_epoch": report["network"]["best_epoch"],
-    }
-
-
-def curves(*folders: JobFolder) -> dict[int, dict[str, float]]:
-    """Metrics by step; what a later attempt says of a step replaces what an earlier one said."""
+def metrics_by_step(*folders: JobFolder) -> dict[int, dict[str, float]]:
+    """Return metrics by step. Those of a later attempt replace those of an earlier one."""
     events = [event for folder in folders for event in folder.read_events()[0]]
     return {event.step: event.values for event in events if isinstance(event, Metrics)}
 
 
-def assert_same(one: JobFolder, other: JobFolder) -> None:
-    for name in ("best.safetensors", "last.safetensors"):
-        expected, found = load_file(one.output / name), load_file(other.output / name)
-        assert expected.keys() == found.keys()
-        assert all(torch.equal(expected[key], found[key]) for key in expected), name
-    optimizers = [load_file(newest_checkpoint(folder)) for folder in (one, other)]
-    assert optimizers[0].keys() == optimizers[1].keys()
-    assert all(torch.equal(optimizers[0][key], optimizers[1][key]) for key in optimizers[0])
-    assert results(one) == results(other)
-
-
-# The stop is asked for before each step (4 an epoch) and before each epoch is judged, then before each attacked batch.
+# ``stop`` is called before each step (there are 4 per epoch: 270 images in batches of 64), before
+# each validation, and later after each attacked batch.
 @pytest.mark.parametrize(
-    ("asked", "where"),
+    ("calls", "where"),
     [
         (1, "at the first step"),
         (3, "inside an epoch"),
@@ -102,14 +64,14 @@ def assert_same(one: JobFolder, other: JobFolder) -> None:
         (13, "inside evaluation"),
     ],
 )
-def test_a_stopped_job_goes_on_to_the_same_bits(
-    asked: int, where: str, undisturbed: JobFolder, tmp_path: Path
+def test_a_resumed_job_gives_the_same_bits(
+    calls: int, where: str, uninterrupted: JobFolder, tmp_path: Path
 ) -> None:
-    first = laid_out(tmp_path / "first", distillation())
-    assert run(first, StopAfter(asked)).outcome == "stopped", where
-    second = go_on(tmp_path / "second", first)
-    assert_same(undisturbed, second)
-    assert curves(first, second) == curves(undisturbed)
+    first = create_job_folder(tmp_path / "first", distillation_spec())
+    assert run_job(first, StopAfter(calls)).outcome == "stopped", where
+    second = resume_in_new_folder(tmp_path / "second", first)
+    assert_same_results(uninterrupted, second)
+    assert metrics_by_step(first, second) == metrics_by_step(uninterrupted)
 
 
 @pytest.mark.parametrize(
@@ -134,91 +96,91 @@ def test_a_stopped_job_goes_on_to_the_same_bits(
     ],
     ids=["momentum by the cycle alone", "no momentum", "a head without a gradient"],
 )
-def test_a_job_with_parameters_that_have_no_momentum_goes_on_too(
+def test_a_job_without_all_momentum_buffers_resumes(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
-    spec = distillation(**changes)
-    whole, first = laid_out(tmp_path / "whole", spec), laid_out(tmp_path / "first", spec)
-    run(whole)
-    run(first, StopAfter(3))
-    second = laid_out(tmp_path / "second", spec)
+    """Some parameters, or all, have no momentum buffer in the checkpoint."""
+    spec = distillation_spec(**changes)
+    uninterrupted = create_job_folder(tmp_path / "uninterrupted", spec)
+    first = create_job_folder(tmp_path / "first", spec)
+    run_job(uninterrupted)
+    run_job(first, StopAfter(3))
+    second = create_job_folder(tmp_path / "second", spec)
     second.checkpoint.write_bytes(newest_checkpoint(first).read_bytes())
-    run(second)
-    assert_same(whole, second)
+    run_job(second)
+    assert_same_results(uninterrupted, second)
 
 
-def test_results_measured_before_a_stop_inside_evaluation_are_not_measured_again(
-    tmp_path: Path,
-) -> None:
-    first = laid_out(tmp_path / "first", distillation())
-    run(first, StopAfter(13))
-    second = go_on(tmp_path / "second", first)
-    said = [
-        {
-            (event.network, event.name)
-            for event in folder.read_events()[0]
-            if isinstance(event, Measured)
-        }
-        for folder in (first, second)
-    ]
-    assert said[0]
-    assert not said[0] & said[1]
+def measured_names(folder: JobFolder) -> set[tuple[str, str]]:
+    events, _ = folder.read_events()
+    return {(event.network, event.name) for event in events if isinstance(event, Measured)}
+
+
+def test_complete_results_are_not_measured_again(tmp_path: Path) -> None:
+    """Those of an evaluation that was stopped before its end."""
+    first = create_job_folder(tmp_path / "first", distillation_spec())
+    run_job(first, StopAfter(13))
+    second = resume_in_new_folder(tmp_path / "second", first)
+    before = measured_names(first)
+    assert before
+    assert not before & measured_names(second)
 
 
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 from pathlib import Path
 import core.job_folder
-from tests.distillation.folders import run
+from tests.distillation.folders import run_job
 
-whole, saves = core.job_folder.write_whole, 0
+write_atomically = core.job_folder.write_atomically
+saves = 0
 
-def die_in_the_middle(path, data):
+def write_until_killed(path, data):
     global saves
     if "checkpoint" in path.name:
         saves += 1
         if saves == 6:
             path.with_name(f".{path.name}.{os.getpid()}.part").write_bytes(data[: len(data) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
-    whole(path, data)
+    write_atomically(path, data)
 
-core.job_folder.write_whole = die_in_the_middle
-run(core.job_folder.JobFolder(Path(sys.argv[1])))
+core.job_folder.write_atomically = write_until_killed
+run_job(core.job_folder.JobFolder(Path(sys.argv[1])))
 """
 
 
-def test_a_job_killed_in_the_middle_of_a_save_goes_on_from_the_save_before(
-    undisturbed: JobFolder, tmp_path: Path
-) -> None:
-    first = laid_out(tmp_path / "first", distillation())
+def test_a_job_killed_while_saving_resumes(uninterrupted: JobFolder, tmp_path: Path) -> None:
+    """It resumes from the checkpoint before the one that was cut off."""
+    first = create_job_folder(tmp_path / "first", distillation_spec())
     command = [sys.executable, "-c", KILLED_WHILE_SAVING, str(first.path)]
     environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
     assert subprocess.run(command, env=environment, check=False).returncode == -9
     assert list(first.output.glob(".*.part")), "the save was cut off"
-    assert_same(undisturbed, go_on(tmp_path / "second", first))
+    assert_same_results(uninterrupted, resume_in_new_folder(tmp_path / "second", first))
 
 
 def test_the_checkpoint_of_another_spec_is_refused(tmp_path: Path) -> None:
-    first = laid_out(tmp_path / "first", distillation())
-    run(first, StopAfter(2))
-    other = laid_out(tmp_path / "other", distillation(seed=1))
+    first = create_job_folder(tmp_path / "first", distillation_spec())
+    run_job(first, StopAfter(2))
+    other = create_job_folder(tmp_path / "other", distillation_spec(seed=1))
     other.checkpoint.write_bytes(newest_checkpoint(first).read_bytes())
     with pytest.raises(JobFailed, match="another job"):
-        run(other)
+        run_job(other)
 
 
-def test_momentum_is_laid_out_in_memory_as_its_parameter_is(tmp_path: Path) -> None:
-    """Channels last on CUDA, where a fused optimizer takes nothing else."""
+def test_momentum_has_the_memory_layout_of_its_parameter(tmp_path: Path) -> None:
+    """A fused optimizer requires it; on CUDA it is channels last."""
     student = from_description(TEACHER).to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(distillation().schedule, student.parameters())
+    optimizer = make_optimizer(distillation_spec().schedule, student.parameters())
     student(torch.rand(2, 1, 8, 8)).sum().backward()
     optimizer.step()
     path = tmp_path / "checkpoint.safetensors"
-    spec = distillation().model_dump_json()
-    path.write_bytes(checkpoint.serialize(RunState(), student, torch.nn.Identity(), optimizer, spec))
-    checkpoint.load(path, student, torch.nn.Identity(), optimizer, spec)
+    spec = distillation_spec().model_dump_json()
+    heads = torch.nn.Identity()
+    path.write_bytes(checkpoint.serialize(RunState(), student, heads, optimizer, spec))
+    checkpoint.load(path, student, heads, optimizer, spec)
     strides = {
-        name: (it.stride(), optimizer.state[it]["momentum_buffer"].stride())
-        for name, it in student.named_parameters()
+        name: (parameter.stride(), optimizer.state[parameter]["momentum_buffer"].stride())
+        for name, parameter in student.named_parameters()
     }
     assert all(one == other for one, other in strides.values()), strides

@@ -15,7 +15,7 @@ from core.atomic_files import sha256_of
 from core.distillation import methods
 from core.errors import JobFailed
 from core.job_folder import Ended, EpochCompleted, FileReady, JobFolder, Metrics, PhaseStarted
-from tests.distillation.folders import distillation, laid_out, run, training
+from tests.distillation.folders import distillation_spec, create_job_folder, run_job, training_spec
 
 
 def process(folder: JobFolder, *arguments: str, **options: object) -> "subprocess.Popen[bytes]":
@@ -43,16 +43,16 @@ def wait_for(folder: JobFolder, kind: type, seconds: float = 60) -> None:
 def test_the_same_spec_and_seed_give_the_same_bits_and_another_seed_others(tmp_path: Path) -> None:
     weights = {}
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
-        folder = laid_out(tmp_path / name, distillation(seed=seed))
-        run(folder)
+        folder = create_job_folder(tmp_path / name, distillation_spec(seed=seed))
+        run_job(folder)
         weights[name] = sha256_of(folder.output / "last.safetensors")
     assert weights["one"] == weights["two"] != weights["three"]
 
 
 @pytest.mark.parametrize("method", ["trades", "pgd_at"])
 def test_a_teacher_is_made_without_a_teacher(method: str, tmp_path: Path) -> None:
-    folder = laid_out(tmp_path / "job", training(method={"name": method}))
-    assert run(folder).outcome == "succeeded"
+    folder = create_job_folder(tmp_path / "job", training_spec(method={"name": method}))
+    assert run_job(folder).outcome == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_teacher_is_made_without_a_teacher(method: str, tmp_path: Path) -> Non
 def test_every_variant_of_a_distillation_runs_to_its_end(
     changes: dict[str, object], tmp_path: Path
 ) -> None:
-    assert run(laid_out(tmp_path / "job", distillation(**changes))).outcome == "succeeded"
+    assert run_job(create_job_folder(tmp_path / "job", distillation_spec(**changes))).outcome == "succeeded"
 
 
 def test_training_makes_the_loss_fall_and_the_student_better_than_chance(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_training_makes_the_loss_fall_and_the_student_better_than_chance(tmp_pat
         {"architecture": "small_cnn", "width": 8},
         {"dataset": "digits", "held_out": 0.1},
     )
-    folder = laid_out(tmp_path / "job", training(schedule=schedule, student=student, data=data))
-    summary = run(folder).summary
+    folder = create_job_folder(tmp_path / "job", training_spec(schedule=schedule, student=student, data=data))
+    summary = run_job(folder).summary
     losses = [
         event.values["loss"] for event in folder.read_events()[0] if isinstance(event, EpochCompleted)
     ]
@@ -103,8 +103,8 @@ def test_training_makes_the_loss_fall_and_the_student_better_than_chance(tmp_pat
 
 
 def test_every_term_is_logged_by_name_with_both_effective_ranks(tmp_path: Path) -> None:
-    folder = laid_out(tmp_path / "job", distillation())
-    run(folder)
+    folder = create_job_folder(tmp_path / "job", distillation_spec())
+    run_job(folder)
     values = next(event.values for event in folder.read_events()[0] if isinstance(event, Metrics))
     terms = {
         "arkd_clean",
@@ -123,8 +123,8 @@ def test_every_term_is_logged_by_name_with_both_effective_ranks(tmp_path: Path) 
 
 
 def test_the_report_names_split_seeds_versions_and_what_is_not_standard(tmp_path: Path) -> None:
-    folder = laid_out(tmp_path / "job", distillation())
-    run(folder)
+    folder = create_job_folder(tmp_path / "job", distillation_spec())
+    run_job(folder)
     report = json.loads((folder.output / "report.json").read_text())
     assert report["data"]["images"] == {"training": 270, "held_out": 30, "test": 100}
     assert report["seeds"] == {"training": 0, "evaluation": 0}
@@ -139,7 +139,7 @@ def test_the_report_names_split_seeds_versions_and_what_is_not_standard(tmp_path
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_term(tmp_path: Path) -> None:
-    folder = laid_out(tmp_path / "job", training())
+    folder = create_job_folder(tmp_path / "job", training_spec())
 
     class Broken(methods.METHODS["trades"]):  # type: ignore[misc]
         def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.MethodLoss:
@@ -150,7 +150,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_term(tmp_
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(methods.METHODS, "trades", Broken)
         with pytest.raises(JobFailed, match=r"smoothness became nan at step 1;") as failure:
-            run(folder)
+            run_job(folder)
     assert failure.value.failure_class == "user"
     assert failure.value.code == "non_finite_loss"
 
@@ -158,7 +158,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_term(tmp_
 def test_a_gradient_that_is_not_finite_stops_before_the_step_and_names_the_term(
     tmp_path: Path,
 ) -> None:
-    folder = laid_out(tmp_path / "job", training())
+    folder = create_job_folder(tmp_path / "job", training_spec())
 
     class Steep(methods.METHODS["trades"]):  # type: ignore[misc]
         def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.MethodLoss:
@@ -173,11 +173,11 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step_and_names_the_term(
         with pytest.raises(
             JobFailed, match="gradient of the loss term smoothness is not finite at step 1;"
         ):
-            run(folder)
+            run_job(folder)
 
 
 def test_the_process_says_how_it_ended_and_leaves_whole_files(tmp_path: Path) -> None:
-    folder = laid_out(tmp_path / "job", distillation())
+    folder = create_job_folder(tmp_path / "job", distillation_spec())
     assert process(folder).wait(120) == 0
     events, _ = folder.read_events()
     assert [event.phase for event in events if isinstance(event, PhaseStarted)] == [
@@ -200,7 +200,7 @@ def test_the_process_says_how_it_ended_and_leaves_whole_files(tmp_path: Path) ->
 
 
 def test_sigterm_makes_the_process_save_and_stop(tmp_path: Path) -> None:
-    folder = laid_out(tmp_path / "job", distillation(schedule={"epochs": 10_000, "batch_size": 64}))
+    folder = create_job_folder(tmp_path / "job", distillation_spec(schedule={"epochs": 10_000, "batch_size": 64}))
     running = process(folder)
     wait_for(folder, Metrics)
     running.send_signal(signal.SIGTERM)
@@ -210,7 +210,7 @@ def test_sigterm_makes_the_process_save_and_stop(tmp_path: Path) -> None:
 
 
 def test_a_supervised_process_ends_when_its_supervisor_is_gone(tmp_path: Path) -> None:
-    folder = laid_out(tmp_path / "job", distillation(schedule={"epochs": 10_000, "batch_size": 64}))
+    folder = create_job_folder(tmp_path / "job", distillation_spec(schedule={"epochs": 10_000, "batch_size": 64}))
     running = process(folder, "--supervised", stdin=subprocess.PIPE)
     wait_for(folder, Metrics)
     assert running.stdin is not None
@@ -219,7 +219,7 @@ def test_a_supervised_process_ends_when_its_supervisor_is_gone(tmp_path: Path) -
 
 
 def test_a_broken_teacher_file_fails_the_job_with_a_sentence(tmp_path: Path) -> None:
-    folder = laid_out(tmp_path / "job", distillation())
+    folder = create_job_folder(tmp_path / "job", distillation_spec())
     folder.teacher_weights.write_bytes(b"not a checkpoint")
     assert process(folder, stderr=subprocess.DEVNULL).wait(60) == 1
     ended = last_event(folder)

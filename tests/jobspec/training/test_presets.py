@@ -6,7 +6,7 @@ import pytest
 
 from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec
 from core.jobspec.training.methods import METHODS
-from core.jobspec.training.presets import REFERENCE
+from core.jobspec.training.presets import REFERENCE_SETTINGS
 
 COMMON: dict[str, Any] = {
     "student": {"architecture": "resnet18"},
@@ -26,7 +26,7 @@ def job(name: str, **changes: Any) -> Any:
 
 
 def test_every_method_has_a_reference() -> None:
-    assert REFERENCE.keys() == METHODS.keys()
+    assert REFERENCE_SETTINGS.keys() == METHODS.keys()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,4 +1,4 @@
-"""Transactions that lose nothing, and databases that are not there."""
+"""Transactions that lose nothing, and databases that are down."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,18 +12,18 @@ from sqlalchemy.exc import DBAPIError
 from core.errors import Invalid, Unavailable
 from core.store.database.engine import database_now, make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow, ProjectRow
-from tests.builders import a_job
+from tests.builders import create_job
 from tests.servers import Postgres, free_port
 
 
-def test_the_database_tells_the_time_in_milliseconds(engine: Engine) -> None:
+def test_database_now_is_in_milliseconds(engine: Engine) -> None:
     with read_session(engine) as session:
         now = session.scalar(select(database_now()))
     assert isinstance(now, int)
     assert abs(now - time.time() * 1000) < 2000
 
 
-def test_a_write_is_there_afterwards_and_readable_after_its_session(engine: Engine) -> None:
+def test_rows_are_stored_and_readable_after_their_session(engine: Engine) -> None:
     with write_session(engine) as session:
         project = ProjectRow(id="prj_other", name="other")
         session.add(project)
@@ -32,7 +32,7 @@ def test_a_write_is_there_afterwards_and_readable_after_its_session(engine: Engi
         assert session.get(ProjectRow, "prj_other") is not None
 
 
-def test_an_error_undoes_the_whole_transaction(engine: Engine) -> None:
+def test_an_error_rolls_back_the_transaction(engine: Engine) -> None:
     def fail() -> None:
         with write_session(engine) as session:
             session.add(ProjectRow(id="prj_other", name="other"))
@@ -45,16 +45,16 @@ def test_an_error_undoes_the_whole_transaction(engine: Engine) -> None:
         assert session.get(ProjectRow, "prj_other") is None
 
 
-def test_a_reading_session_never_writes(engine: Engine) -> None:
+def test_a_read_session_refuses_to_write(engine: Engine) -> None:
     with read_session(engine) as session:
         session.add(ProjectRow(id="prj_other", name="other"))
-        with pytest.raises(RuntimeError, match="writes nothing"):
+        with pytest.raises(RuntimeError, match="cannot write"):
             session.flush()
     for statement in (
         insert(ProjectRow).values(id="prj_other", name="other"),
         update(ProjectRow).values(name="other"),
     ):
-        with pytest.raises(RuntimeError, match="writes nothing"), read_session(engine) as session:
+        with pytest.raises(RuntimeError, match="cannot write"), read_session(engine) as session:
             session.execute(statement)
     with read_session(engine) as session:
         assert [(project.id, project.name) for project in session.scalars(select(ProjectRow))] == [
@@ -62,17 +62,17 @@ def test_a_reading_session_never_writes(engine: Engine) -> None:
         ]
 
 
-def test_300_concurrent_read_modify_writes_lose_nothing_on_sqlite(sqlite_url: str) -> None:
+def test_concurrent_sqlite_transactions_lose_no_update(sqlite_url: str) -> None:
     engine = make_engine(sqlite_url)
-    job = a_job(engine)
+    job = create_job(engine)
 
-    def once(_: int) -> None:
+    def increment(_: int) -> None:
         with write_session(engine) as session:
             attempt = session.scalars(select(JobRow.attempt).where(JobRow.id == job.id)).one()
             session.execute(update(JobRow).where(JobRow.id == job.id).values(attempt=attempt + 1))
 
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(once, range(300)))
+        list(pool.map(increment, range(300)))
     with read_session(engine) as session:
         assert session.scalar(select(JobRow.attempt)) == 300
 
@@ -82,13 +82,13 @@ def test_sqlite_readers_do_not_wait_for_a_writer(sqlite_url: str) -> None:
     with write_session(engine) as session:
         session.add(ProjectRow(id="prj_other", name="other"))
         session.flush()
-        began = time.monotonic()
+        start = time.monotonic()
         with read_session(engine) as other:
             assert other.get(ProjectRow, DEFAULT_PROJECT) is not None
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - start < 1
 
 
-def test_sqlite_keeps_foreign_keys(sqlite_url: str) -> None:
+def test_sqlite_enforces_foreign_keys(sqlite_url: str) -> None:
     with (
         pytest.raises(DBAPIError, match="FOREIGN KEY"),
         write_session(make_engine(sqlite_url)) as session,
@@ -96,17 +96,17 @@ def test_sqlite_keeps_foreign_keys(sqlite_url: str) -> None:
         session.execute(text("INSERT INTO labels VALUES ('p', 'k', 'v', 'job_none', 1)"))
 
 
-def test_a_mistake_in_a_statement_is_not_taken_for_an_outage(engine: Engine) -> None:
+def test_a_wrong_statement_is_not_an_outage(engine: Engine) -> None:
     with pytest.raises(DBAPIError), read_session(engine) as session:
         session.execute(text("SELECT nothing FROM nowhere"))
 
 
-def test_a_value_that_does_not_fit_is_the_callers_fault(postgres_url: str) -> None:
+def test_a_value_that_does_not_fit_is_invalid(postgres_url: str) -> None:
     with pytest.raises(Invalid), write_session(make_engine(postgres_url)) as session:
         session.add(ProjectRow(id="prj_other", name="a\0b"))
 
 
-def test_a_sqlite_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
+def test_a_missing_sqlite_folder_is_unavailable(tmp_path: Path) -> None:
     with (
         pytest.raises(Unavailable),
         read_session(make_engine(f"sqlite:///{tmp_path}/missing/folder.db")) as session,
@@ -114,16 +114,16 @@ def test_a_sqlite_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> N
         session.get(ProjectRow, DEFAULT_PROJECT)
 
 
-def test_postgres_that_is_down_is_unavailable_within_3_seconds() -> None:
+def test_postgres_that_is_down_is_unavailable_soon() -> None:
     engine = make_engine(f"postgresql://postgres@127.0.0.1:{free_port()}/postgres")
-    for enter in (read_session, write_session):
-        began = time.monotonic()
-        with pytest.raises(Unavailable), enter(engine) as session:
+    for open_session in (read_session, write_session):
+        start = time.monotonic()
+        with pytest.raises(Unavailable), open_session(engine) as session:
             session.get(ProjectRow, DEFAULT_PROJECT)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - start < 3
 
 
-def test_postgres_that_is_frozen_is_unavailable_and_comes_back() -> None:
+def test_postgres_recovers_from_a_freeze_and_a_restart() -> None:
     server = Postgres()
     server.start()
     try:
@@ -132,10 +132,10 @@ def test_postgres_that_is_frozen_is_unavailable_and_comes_back() -> None:
             session.execute(text("SELECT 1"))
         server.freeze()
         for _ in range(2):  # first on a connection from the pool, then on a new one
-            began = time.monotonic()
+            start = time.monotonic()
             with pytest.raises(Unavailable), read_session(engine) as session:
                 session.execute(text("SELECT 1"))
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - start < 4
         server.thaw()
         with read_session(engine) as session:
             assert session.scalar(text("SELECT 1")) == 1
@@ -149,42 +149,42 @@ def test_postgres_that_is_frozen_is_unavailable_and_comes_back() -> None:
         server.close()
 
 
-def test_a_connection_that_was_killed_between_two_uses_is_replaced(
+def test_a_connection_closed_while_unused_is_replaced(
     postgres_server: Postgres, postgres_url: str
 ) -> None:
     engine = make_engine(postgres_url)
     for _ in range(3):
         with read_session(engine) as session:
             assert session.scalar(text("SELECT 1")) == 1
-        postgres_server.end_connections()
+        postgres_server.terminate_connections()
 
 
-def test_a_connection_that_is_killed_in_use_is_unavailable(
+def test_a_connection_closed_in_use_is_unavailable(
     postgres_server: Postgres, postgres_url: str
 ) -> None:
     def use() -> None:
         with write_session(make_engine(postgres_url)) as session:
             session.scalar(text("SELECT 1"))
-            postgres_server.end_connections()
+            postgres_server.terminate_connections()
             session.scalar(text("SELECT 1"))
 
     with pytest.raises(Unavailable):
         use()
 
 
-def test_a_statement_that_takes_too_long_is_given_up(postgres_url: str) -> None:
+def test_a_slow_statement_is_ended(postgres_url: str) -> None:
     engine = make_engine(postgres_url, timeout_seconds=0.3)
-    began = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(Unavailable), read_session(engine) as session:
         session.execute(text("SELECT pg_sleep(5)"))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - start < 2
 
 
-def test_too_many_callers_at_once_are_told_so(postgres_url: str) -> None:
+def test_too_many_connections_are_unavailable(postgres_url: str) -> None:
     engine = make_engine(postgres_url)
-    with ExitStack() as held:
+    with ExitStack() as sessions:
         for _ in range(40):
-            held.enter_context(read_session(engine)).execute(text("SELECT 1"))
+            sessions.enter_context(read_session(engine)).execute(text("SELECT 1"))
         with pytest.raises(Unavailable, match="Too many"), read_session(engine) as session:
             session.execute(text("SELECT 1"))
     engine.dispose()

@@ -17,7 +17,7 @@ from core.settings import Settings
 from core.store import attempts
 from core.store.database import schema
 from core.store.database.engine import make_engine, require_schema
-from tests.builders import a_job
+from tests.builders import create_job
 from tests.servers import free_port
 from tests.store.database.test_upgrades import contents
 
@@ -129,7 +129,7 @@ def test_no_schema_is_taken_back(engine: Engine) -> None:
 
 
 def test_a_job_is_claimed_in_this_programs_own_schema_only(engine: Engine) -> None:
-    job_id = a_job(engine).id
+    job_id = create_job(engine).id
     for other in (OLDER, NEWER):
         set_schema(engine, other)
         assert attempts.claim(engine, job_id, "worker", 30) is None

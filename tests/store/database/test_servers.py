@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from tests import servers
-from tests.servers import MissingPartError, Redis, wait_until
+from tests.servers import MissingProgramError, Redis, wait_until
 
 
 def test_redis_answers_and_is_empty(redis_url: str) -> None:
@@ -71,6 +71,6 @@ def test_a_missing_server_is_named_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setattr(servers.shutil, "which", lambda _: None)
     server = Redis()
-    with pytest.raises(MissingPartError, match="apt-get install -y redis-server"):
+    with pytest.raises(MissingProgramError, match="apt-get install -y redis-server"):
         server.start()
     server.close()

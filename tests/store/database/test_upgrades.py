@@ -1,5 +1,10 @@
-"""A database with the data of any released program is brought up to date, and this program goes on with it."""
+"""Upgrades of databases that hold the data of released programs.
 
+Every released database is migrated, and this program continues with what is in it.
+"""
+
+import copy
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,15 +18,16 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, inspect, make_url
+from sqlalchemy import Engine, inspect, make_url, select, update
 
-from api.app import VERSION, create_app
+from api.app import create_app
+from core import __version__
 from core.jobspec.resolved import parse
 from core.settings import Settings
 from core.store import attempts
 from core.store.database import schema
 from core.store.database.engine import make_engine, migrate, read_session
-from core.store.database.tables import Base
+from core.store.database.tables import Base, JobRow, SweepRow
 from core.store.lifecycle.retry_policy import RetryPolicy
 from core.store.objects.store import Objects
 from distill_client import Distill
@@ -32,15 +38,28 @@ from tests.worker.service import get_job, wait_for
 from worker.supervisor import Supervisor
 
 RELEASED = Path(__file__).parent / "released"
-RELEASES = ["0001_first", "0001_last", "0002", "0003"]
+RELEASES = ["0001_first", "0001_last", "0002", "0003", "0004"]
 STATES = {"queued", "running", "cancelling", "cancelled", "succeeded", "failed"}
+LATER_STATES = {"0004": {"paused"}}
+"""By release, states of jobs that only its data has."""
+DOCUMENTS = {"jobs": "spec", "sweeps": "spec", "models": "description"}
+"""By table, the column whose JSON has fields that migration 0005 renames."""
+RENAMED_FIELDS = [
+    (("student",), "normalisation", "normalization"),
+    (("base", "student"), "normalisation", "normalization"),
+    (("network",), "normalisation", "normalization"),
+    (("description", "network"), "normalisation", "normalization"),
+    (("method", "covariance", "heads"), "normalise", "normalize"),
+    (("axes",), "student.normalisation", "student.normalization"),
+]
+"""Path of an object in such a column, the former name of its field, the current one."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Upgraded:
-    """A released program's database, before and after."""
+    """A released program's database after its migration, with its rows before."""
 
     release: str
     engine: Engine
@@ -53,6 +72,7 @@ class Upgraded:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a database without tables."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'released.db'}"
         return
@@ -63,6 +83,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(params=RELEASES)
 def upgraded(request: pytest.FixtureRequest, empty_url: str) -> Iterator[Upgraded]:
+    """Each released database, migrated."""
     release: str = request.param
     build(empty_url, release)
     engine = make_engine(empty_url)
@@ -73,7 +94,7 @@ def upgraded(request: pytest.FixtureRequest, empty_url: str) -> Iterator[Upgrade
 
 
 def build(url: str, release: str) -> None:
-    """The database as that program left it."""
+    """Create the database as that program left it."""
     engine = make_engine(url)
     config = schema.configuration()
     with engine.begin() as connection:
@@ -91,53 +112,83 @@ def build(url: str, release: str) -> None:
 
 
 def contents(engine: Engine) -> dict[str, list[Row]]:
-    """Every row of every table, by the primary key."""
-    found = {}
+    """Return every row of every table, sorted by primary key."""
+    tables = {}
     with engine.connect() as connection:
         for table in inspect(engine).get_table_names():
             rows = [
                 dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings()
             ]
             keys = inspect(engine).get_pk_constraint(table)["constrained_columns"]
-            found[table] = sorted(rows, key=lambda row: [row[key] for key in keys])
-    return found
+            tables[table] = sorted(rows, key=lambda row: [row[key] for key in keys])
+    return tables
 
 
-def names(engine: Engine) -> dict[str, Any]:
-    """What every constraint and index is called, and what it is on."""
-    found = inspect(engine)
+def constraint_names(engine: Engine) -> dict[str, Any]:
+    """Return the name and the columns of every constraint and index, by table."""
+    inspector = inspect(engine)
     return {
         table: {
-            "pk": found.get_pk_constraint(table),
+            "pk": inspector.get_pk_constraint(table),
             "fk": sorted(
-                (key["name"], key["constrained_columns"]) for key in found.get_foreign_keys(table)
+                (key["name"], key["constrained_columns"])
+                for key in inspector.get_foreign_keys(table)
             ),
             "uq": sorted(
-                (key["name"], key["column_names"]) for key in found.get_unique_constraints(table)
+                (key["name"], key["column_names"])
+                for key in inspector.get_unique_constraints(table)
             ),
             "ix": sorted(
                 (key["name"], key["column_names"], bool(key["unique"]))
-                for key in found.get_indexes(table)
+                for key in inspector.get_indexes(table)
             ),
         }
-        for table in found.get_table_names()
+        for table in inspector.get_table_names()
     }
 
 
-def test_every_schema_but_the_present_one_has_data_to_be_upgraded() -> None:
+def with_parsed_document(table: str, row: Row) -> Row:
+    """Return the row with its document as a dict: from SQLite it comes as text."""
+    column = DOCUMENTS.get(table)
+    if column is None or not isinstance(row[column], str):
+        return row
+    return {**row, column: json.loads(row[column])}
+
+
+def with_current_names(table: str, row: Row) -> Row:
+    """Return the row that migration 0005 makes of a released one."""
+    row = with_parsed_document(table, row)
+    if table not in DOCUMENTS:
+        return row
+    document = copy.deepcopy(row[DOCUMENTS[table]])
+    sweep_rows = document.get("rows", []) if table == "sweeps" else []
+    for part in [document, *(sweep_row["changes"] for sweep_row in sweep_rows)]:
+        for path, former, current in RENAMED_FIELDS:
+            parent = part
+            for step in path:
+                parent = parent.get(step, {})
+            if former in parent:
+                parent[current] = parent.pop(former)
+    return {**row, DOCUMENTS[table]: document}
+
+
+def test_every_earlier_schema_has_released_data() -> None:
     assert {release[:4] for release in RELEASES} == set(schema.known_revisions()[1:])
 
 
-def test_an_upgrade_keeps_every_value_and_ends_with_the_schema_of_a_new_database(
+def test_an_upgrade_keeps_values_and_ends_with_the_new_schema(
     upgraded: Upgraded, request: pytest.FixtureRequest
 ) -> None:
+    """Every value stays, and the schema is that of a newly created database."""
     after = contents(upgraded.engine)
     for table, rows in upgraded.before.items():
         if table == "alembic_version":
             continue
         assert len(rows) == len(after[table])
-        for row, now in zip(rows, after[table], strict=True):
-            assert row == {column: now[column] for column in row}, table
+        for row, migrated in zip(rows, after[table], strict=True):
+            same_columns = {column: migrated[column] for column in row}
+            expected = with_current_names(table, row)
+            assert expected == with_parsed_document(table, same_columns), table
     with upgraded.engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
@@ -146,97 +197,136 @@ def test_an_upgrade_keeps_every_value_and_ends_with_the_schema_of_a_new_database
     new = make_engine(
         request.getfixturevalue(f"{upgraded.engine.dialect.name.removesuffix('ql')}_url")
     )
-    assert names(upgraded.engine) == names(new)
+    assert constraint_names(upgraded.engine) == constraint_names(new)
     new.dispose()
 
 
-def test_this_program_goes_on_with_what_a_released_one_left(
-    upgraded: Upgraded, tmp_path: Path
-) -> None:
-    jobs = upgraded.before["jobs"]
+def test_stored_specs_are_renamed_at_every_depth(empty_url: str) -> None:
+    """Migration 0005 renames in bases, rows and axes, but not in a caller's labels.
+
+    A variance gap without radii gets the radii that were the default.
+    """
+    build(empty_url, "0004")
+    engine = make_engine(empty_url)
+    networks = {"normalisation": "none", "heads": [{"normalise": True}]}
+    sweep = {
+        "base": {"student": networks, "metadata": {"normalisation": "mine"}},
+        "rows": [{"name": "a", "changes": {"teacher": networks}}],
+        "axes": {"student.normalisation": ["none"], "metadata.normalise": ["x"], "seed": [0]},
+    }
+    job = {
+        "adversary": {"radius": 0.25},
+        "evaluation": {"analyses": [{"name": "variance_gap"}, {"name": "spectra"}]},
+    }
+    with engine.begin() as connection:
+        connection.execute(update(SweepRow).values(spec=sweep))
+        connection.execute(update(JobRow).values(spec=job))
+    migrate(empty_url)
+    with read_session(engine) as session:
+        specs = session.scalars(select(SweepRow.spec)).all()
+        job_specs = session.scalars(select(JobRow.spec)).all()
+    engine.dispose()
+    renamed = {"normalization": "none", "heads": [{"normalize": True}]}
+    radii = [0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.4375, 0.5]
+    analyses = [{"name": "variance_gap", "radii": radii}, {"name": "spectra"}]
+    expected = {
+        "base": {"student": renamed, "metadata": {"normalisation": "mine"}},
+        "rows": [{"name": "a", "changes": {"teacher": renamed}}],
+        "axes": {"student.normalization": ["none"], "metadata.normalise": ["x"], "seed": [0]},
+    }
+    assert specs == [expected] * len(specs) != []
+    assert job_specs == [{**job, "evaluation": {"analyses": analyses}}] * len(job_specs) != []
+
+
+@pytest.fixture
+def client(upgraded: Upgraded, tmp_path: Path) -> Iterator[TestClient]:
+    """This program's API on a migrated database, called with the released key."""
     settings = Settings(
         home=tmp_path, database_url=upgraded.engine.url.render_as_string(hide_password=False)
     )
     with TestClient(create_app(settings), headers=upgraded.key) as client:
+        yield client
 
-        def get(path: str) -> Any:
-            answer = client.get(path)
-            assert answer.status_code == 200, (path, answer.text)
-            return answer.json()
 
-        listed = {job["id"]: job for job in get("/v1/jobs?limit=200")["data"]}
-        assert listed.keys() == {job["id"] for job in jobs}
-        assert {job["status"] for job in listed.values()} == STATES
-        for job in jobs:
-            shown = get(f"/v1/jobs/{job['id']}")
-            assert (shown["name"], shown["status"], shown["attempt"]) == (
-                job["name"],
-                job["status"],
-                job["attempt"],
-            )
-            assert parse(shown["spec"]).kind == job["kind"]
-        student = next(job for job in listed.values() if job["name"] == "student")
-        teacher = next(job for job in listed.values() if job["name"] == "teacher")
-        assert student["results"]["best"]["clean"] >= 0
-        assert get(f"/v1/jobs/{student['id']}/metrics")["series"]
-        assert {"best.safetensors", "report.json"} <= {
-            file["name"] for file in get(f"/v1/jobs/{student['id']}/artifacts")["data"]
-        }
-        assert {model["status"] for model in get("/v1/models")["data"]} == {
+def get(client: TestClient, path: str) -> Any:
+    response = client.get(path)
+    assert response.status_code == 200, (path, response.text)
+    return response.json()
+
+
+def assert_jobs_are_shown(client: TestClient, upgraded: Upgraded) -> dict[str, Any]:
+    """Check every job's page and the list; return the listed jobs by name."""
+    jobs = upgraded.before["jobs"]
+    listed = get(client, "/v1/jobs?limit=200")["data"]
+    assert {job["id"] for job in listed} == {job["id"] for job in jobs}
+    states = STATES | LATER_STATES.get(upgraded.release, set())
+    assert {job["status"] for job in listed} == states
+    for job in jobs:
+        page = get(client, f"/v1/jobs/{job['id']}")
+        assert (page["name"], page["status"], page["attempt"]) == (
+            job["name"],
+            job["status"],
+            job["attempt"],
+        )
+        assert parse(page["spec"]).kind == job["kind"]
+    return {job["name"]: job for job in listed}
+
+
+def assert_results_are_shown(client: TestClient, student: dict[str, Any]) -> None:
+    assert student["results"]["best"]["clean"] >= 0
+    assert get(client, f"/v1/jobs/{student['id']}/metrics")["series"]
+    artifacts = get(client, f"/v1/jobs/{student['id']}/artifacts")["data"]
+    assert {"best.safetensors", "report.json"} <= {artifact["name"] for artifact in artifacts}
+    events = get(client, f"/v1/jobs/{student['id']}/events")["data"]
+    assert "epoch" in {event["type"] for event in events}
+
+
+def test_the_api_shows_and_uses_released_data(client: TestClient, upgraded: Upgraded) -> None:
+    listed = assert_jobs_are_shown(client, upgraded)
+    student = listed["student"]
+    teacher = listed["teacher"]
+    assert_results_are_shown(client, student)
+    for kind in ("models", "datasets"):
+        assert {item["status"] for item in get(client, f"/v1/{kind}")["data"]} == {
             "ready",
             "refused",
             "awaiting_upload",
         }
-        assert {row["status"] for row in get("/v1/datasets")["data"]} == {
-            "ready",
-            "refused",
-            "awaiting_upload",
-        }
-        for sweep in upgraded.before.get("sweeps", []):
-            assert len(get(f"/v1/sweeps/{sweep['id']}/table")["lines"]) == 1
-        assert "epoch" in {
-            event["type"] for event in get(f"/v1/jobs/{student['id']}/events")["data"]
-        }
+    for sweep in upgraded.before.get("sweeps", []):
+        assert len(get(client, f"/v1/sweeps/{sweep['id']}/table")["lines"]) == 1
 
-        for reference in (teacher["id"], teacher["model_id"], "uploaded"):
-            body = distillation_body(teacher=reference)
-            assert client.post("/v1/jobs", json=body).status_code == 201
-        assert client.post(f"/v1/jobs/{student['id']}/clone", json={"seed": 7}).status_code == 201
-        keys = {key["name"]: key for key in get("/v1/keys")["data"]}
-        assert (keys["reader"]["scopes"], keys["gone"]["revoked_at"] is not None) == (
-            ["read"],
-            True,
-        )
-        assert (
-            client.post(
-                "/v1/jobs", json=training_body(), headers={"Authorization": "Bearer dk_nobody"}
-            ).status_code
-            == 401
-        )
+    for reference in (teacher["id"], teacher["model_id"], "uploaded"):
+        body = distillation_body(teacher=reference)
+        assert client.post("/v1/jobs", json=body).status_code == 201
+    clone = client.post(f"/v1/jobs/{student['id']}/clone", json={"seed": 7})
+    assert clone.status_code == 201
+    keys = {key["name"]: key for key in get(client, "/v1/keys")["data"]}
+    assert keys["reader"]["scopes"] == ["read"]
+    assert keys["gone"]["revoked_at"] is not None
+    unknown_key = {"Authorization": "Bearer dk_nobody"}
+    response = client.post("/v1/jobs", json=training_body(), headers=unknown_key)
+    assert response.status_code == 401
 
 
-def test_jobs_of_a_released_program_are_claimed_and_those_of_its_lost_workers_are_swept(
-    upgraded: Upgraded,
-) -> None:
-    by_name = {job["name"]: job["id"] for job in upgraded.before["jobs"]}
-    swept = attempts.reclaim_expired(upgraded.engine, RetryPolicy(backoff_seconds=0))
-    assert set(swept) == {by_name["running"], by_name["cancelling"]}
+def test_released_jobs_are_claimed_and_expired_ones_reclaimed(upgraded: Upgraded) -> None:
+    ids_by_name = {job["name"]: job["id"] for job in upgraded.before["jobs"]}
+    reclaimed = attempts.reclaim_expired(upgraded.engine, RetryPolicy(backoff_seconds=0))
+    assert set(reclaimed) == {ids_by_name["running"], ids_by_name["cancelling"]}
     with read_session(upgraded.engine) as session:
-        waiting = attempts.list_claimable(session)
+        claimable = attempts.list_claimable(session)
     queued = {job["id"] for job in upgraded.before["jobs"] if job["status"] == "queued"}
-    assert set(waiting) == queued | {by_name["running"]}
-    for job_id in waiting:
-        attempt = attempts.claim(upgraded.engine, job_id, "worker", 30)
+    assert set(claimable) == queued | {ids_by_name["running"]}
+    for job_id in claimable:
+        attempt = attempts.claim(upgraded.engine, "worker", 30)
         assert attempt is not None
+        assert attempt.job_id == job_id
         with attempt.fenced_session() as (_, job):
             assert parse(job.spec).kind == job.kind
 
 
 @pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("upgraded", ["0001_first"], indirect=True)
-def test_a_job_that_the_first_program_took_in_is_carried_out_by_this_one(
-    upgraded: Upgraded, tmp_path: Path
-) -> None:
+def test_a_job_of_the_first_release_is_run(upgraded: Upgraded, tmp_path: Path) -> None:
     (job_id,) = (job["id"] for job in upgraded.before["jobs"] if job["name"] == "queued training")
     settings = Settings(home=tmp_path, database_url=str(upgraded.engine.url), threads=1)
     supervisor = Supervisor(
@@ -249,16 +339,16 @@ def test_a_job_that_the_first_program_took_in_is_carried_out_by_this_one(
     assert job.results["best"].keys() >= {"clean", "pgd"}
 
 
-def test_the_embedded_service_brings_its_folder_up_to_date_by_itself(tmp_path: Path) -> None:
+def test_the_embedded_service_migrates_its_folder(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     build(f"sqlite:///{home / 'distill.db'}", "0003")
-    (home / "admin.key").write_text("dk_released_0003\n")  # with the scopes that there were
+    (home / "admin.key").write_text("dk_released_0003\n")  # its key has that release's scopes
     service = Embedded(home, "--port", "0")
     try:
         with Distill(service.ready().url, "dk_released_0003") as distill:
             assert {job.status for job in distill.jobs()} >= {"succeeded", "failed", "cancelled"}
             (worker,) = wait_for(lambda: list(distill.workers()), 30, "the worker's row")
-            assert (worker.version, worker.alive) == (VERSION, True)
+            assert (worker.version, worker.alive) == (__version__, True)
     finally:
         service.end()

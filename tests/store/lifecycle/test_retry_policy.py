@@ -8,7 +8,7 @@ from core.store import attempts, jobs
 from core.store.database.engine import database_now, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
-from tests.builders import a_job, an_attempt
+from tests.builders import create_job, create_attempt
 
 BROKEN = JobFailed("worker_error", "infrastructure", "Its disk broke.")
 HUNG = JobFailed("trainer_hung", "timeout", "The trainer got nowhere.")
@@ -20,7 +20,7 @@ AT_ONCE = RetryPolicy(backoff_seconds=0.0)
 
 def fail(engine: Engine, job: JobRow, error: JobFailed, patience: RetryPolicy = AT_ONCE) -> JobRow:
     """One attempt at the job, which fails; the job afterwards."""
-    with an_attempt(engine, job).fenced_session() as (session, held):
+    with create_attempt(engine, job).fenced_session() as (session, held):
         apply_retry_policy(session, held, error, patience)
     return reread(engine, job)
 
@@ -36,7 +36,7 @@ def ask(engine: Engine, job: JobRow, action: str) -> None:
 
 
 def test_a_users_failure_is_the_end_at_the_first_attempt(engine: Engine) -> None:
-    job = fail(engine, a_job(engine), DIVERGED)
+    job = fail(engine, create_job(engine), DIVERGED)
     assert job.status == "failed"
     assert job.failure == {
         "code": "non_finite_loss",
@@ -53,7 +53,7 @@ def test_a_users_failure_is_the_end_at_the_first_attempt(engine: Engine) -> None
 def test_others_get_so_many_attempts_and_the_last_one_says_so(
     engine: Engine, error: JobFailed, limit: int
 ) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     for number in range(1, limit):
         found = fail(engine, job, error)
         assert (found.status, found.attempt, found.pending_reason) == (
@@ -73,15 +73,15 @@ def test_others_get_so_many_attempts_and_the_last_one_says_so(
 
 
 def test_kinds_are_counted_each_for_itself(engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     for error in (HUNG, BROKEN, BROKEN, BROKEN, BROKEN):
         assert fail(engine, job, error).status == "queued"
 
 
 def test_pauses_double_up_to_36_times_the_first(engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     for wanted in (10, 20, 40, 80, 160, 320, 360, 360):
-        attempt = an_attempt(engine, job)
+        attempt = create_attempt(engine, job)
         with attempt.fenced_session() as (session, held):
             before = session.scalar(database_now().select())
             apply_retry_policy(
@@ -98,7 +98,7 @@ def test_pauses_double_up_to_36_times_the_first(engine: Engine) -> None:
 
 
 def test_memory_that_runs_out_twice_is_the_users_and_comes_with_advice(engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     assert fail(engine, job, NO_MEMORY).status == "queued"
     job = fail(engine, job, NO_MEMORY)
     assert job.status == "failed"
@@ -112,7 +112,7 @@ def test_memory_that_runs_out_twice_is_the_users_and_comes_with_advice(engine: E
 
 
 def test_a_full_disk_pauses_the_job_until_there_may_be_room(engine: Engine) -> None:
-    job = fail(engine, a_job(engine), NO_ROOM, RetryPolicy(room_seconds=3600))
+    job = fail(engine, create_job(engine), NO_ROOM, RetryPolicy(storage_retry_seconds=3600))
     assert (job.status, job.infrastructure_failures, job.failure) == ("paused", 0, None)
     assert job.pending_reason is not None
     assert "disk of the worker is full" in job.pending_reason
@@ -126,14 +126,14 @@ def test_a_full_disk_pauses_the_job_until_there_may_be_room(engine: Engine) -> N
 
 
 def test_a_full_disk_is_waited_for_as_often_as_it_takes(engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     for _ in range(8):
-        assert fail(engine, job, NO_ROOM, RetryPolicy(room_seconds=0)).status == "paused"
+        assert fail(engine, job, NO_ROOM, RetryPolicy(storage_retry_seconds=0)).status == "paused"
         ask(engine, job, "resume")
 
 
 def test_a_job_that_a_user_paused_is_not_resumed_by_itself(engine: Engine) -> None:
-    job = a_job(engine)
+    job = create_job(engine)
     ask(engine, job, "pause")
     assert attempts.resume_due(engine) == []
     assert reread(engine, job).status == "paused"
@@ -143,20 +143,20 @@ def test_a_job_that_a_user_paused_is_not_resumed_by_itself(engine: Engine) -> No
 def test_a_pausing_job_whose_attempt_fails_is_paused_and_stays_so(
     engine: Engine, error: JobFailed
 ) -> None:
-    job = a_job(engine)
-    attempt = an_attempt(engine, job)
+    job = create_job(engine)
+    attempt = create_attempt(engine, job)
     ask(engine, job, "pause")
     with attempt.fenced_session() as (session, held):
         apply_retry_policy(
-            session, held, error, RetryPolicy(max_attempts=1, max_timeouts=1, room_seconds=0)
+            session, held, error, RetryPolicy(max_attempts=1, max_timeouts=1, storage_retry_seconds=0)
         )
     assert reread(engine, job).status == "paused"
     assert attempts.resume_due(engine) == []
 
 
 def test_a_pausing_job_that_cannot_be_done_fails(engine: Engine) -> None:
-    job = a_job(engine)
-    attempt = an_attempt(engine, job)
+    job = create_job(engine)
+    attempt = create_attempt(engine, job)
     ask(engine, job, "pause")
     with attempt.fenced_session() as (session, held):
         apply_retry_policy(session, held, DIVERGED, AT_ONCE)
@@ -165,8 +165,8 @@ def test_a_pausing_job_that_cannot_be_done_fails(engine: Engine) -> None:
 
 @pytest.mark.parametrize("error", [BROKEN, HUNG, NO_MEMORY, NO_ROOM, DIVERGED])
 def test_a_cancelling_job_that_fails_is_cancelled(engine: Engine, error: JobFailed) -> None:
-    job = a_job(engine)
-    attempt = an_attempt(engine, job)
+    job = create_job(engine)
+    attempt = create_attempt(engine, job)
     ask(engine, job, "cancel")
     with attempt.fenced_session() as (session, held):
         apply_retry_policy(session, held, error, AT_ONCE)

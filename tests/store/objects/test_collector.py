@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from core.settings import Settings
-from core.store import artifacts, attempts, datasets, jobs, metrics, models
+from core.store import artifacts, attempts, datasets, jobs, metrics, models, uploaded_items
 from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import (
     DEFAULT_PROJECT,
@@ -20,6 +20,7 @@ from core.store.database.tables import (
     ArtifactRow,
     AuditRow,
     Base,
+    DatasetRow,
     EventRow,
     JobLabelRow,
     JobRow,
@@ -33,9 +34,9 @@ from core.store.objects.verification import Verified, verify
 from tests.api.builders import a_finished_job, an_artifact
 from tests.builders import (
     SHA256,
-    a_job,
-    a_teacher,
-    an_attempt,
+    create_job,
+    create_teacher,
+    create_attempt,
     dataset_description,
     distillation_spec,
     model_description,
@@ -76,7 +77,7 @@ def count(engine: Engine, table: type[Base]) -> int:
 
 def a_published_job(engine: Engine, objects: Objects) -> tuple[str, ModelRow]:
     """A finished job whose student is its own file best.safetensors."""
-    attempt = an_attempt(engine, a_job(engine, metadata={"a": "b"}))
+    attempt = create_attempt(engine, create_job(engine, metadata={"a": "b"}))
     best = an_artifact(engine, objects, attempt, "best.safetensors", b"best")
     an_artifact(engine, objects, attempt, "report.json", b"{}", "report")
     with attempt.fenced_session() as (session, job):
@@ -112,7 +113,7 @@ def test_a_deleted_job_goes_with_all_that_hangs_on_it_but_its_student_stays(
             ), table
         assert student.object_key is not None
         assert b"".join(objects.open(student.object_key)) == b"best"
-        models.delete(session, DEFAULT_PROJECT, student.id)
+        uploaded_items.delete_item(session, ModelRow, DEFAULT_PROJECT, student.id)
     assert not any(job_id in key and "report" in key for key in keys(objects))
     collect(engine, objects, tmp_path, **AT_ONCE)
     assert not any(
@@ -126,7 +127,7 @@ def test_a_students_object_stays_for_its_job_when_the_student_goes_first(
 ) -> None:
     job_id, student = a_published_job(engine, objects)
     with write_session(engine) as session:
-        models.delete(session, DEFAULT_PROJECT, student.id)
+        uploaded_items.delete_item(session, ModelRow, DEFAULT_PROJECT, student.id)
     assert [removed.kind for removed in collect(engine, objects, tmp_path, **AT_ONCE)] == ["model"]
     assert student.object_key in keys(objects)
     with read_session(engine) as session:
@@ -136,11 +137,11 @@ def test_a_students_object_stays_for_its_job_when_the_student_goes_first(
 def test_a_teacher_and_a_data_set_go_although_jobs_that_have_ended_used_them(
     engine: Engine, objects: Objects, tmp_path: Path
 ) -> None:
-    teacher = a_teacher(engine)
+    teacher = create_teacher(engine)
     with write_session(engine) as session:
         row = datasets.create(session, DEFAULT_PROJECT, "mine", "upload")
         size, digest = a_file(objects, f"datasets/{row.id}/data")
-        datasets.mark_ready(
+        uploaded_items.mark_ready(
             session,
             row,
             dataset_description(),
@@ -152,8 +153,8 @@ def test_a_teacher_and_a_data_set_go_although_jobs_that_have_ended_used_them(
             session, DEFAULT_PROJECT, distillation_spec(), dataset_id=row.id, teacher_id=teacher.id
         )
         jobs.apply_action(session, DEFAULT_PROJECT, job.id, "cancel")
-        models.delete(session, DEFAULT_PROJECT, teacher.id)
-        datasets.delete(session, DEFAULT_PROJECT, row.id)
+        uploaded_items.delete_item(session, ModelRow, DEFAULT_PROJECT, teacher.id)
+        uploaded_items.delete_item(session, DatasetRow, DEFAULT_PROJECT, row.id)
     assert {removed.kind for removed in collect(engine, objects, tmp_path, **AT_ONCE)} == {
         "model",
         "data set",
@@ -162,7 +163,7 @@ def test_a_teacher_and_a_data_set_go_although_jobs_that_have_ended_used_them(
     with read_session(engine) as session:
         found = jobs.get(session, DEFAULT_PROJECT, job.id)
         assert (found.teacher_id, found.dataset_id) == (teacher.id, row.id)
-        assert datasets.get(session, DEFAULT_PROJECT, DIGITS_ID).name == "digits"
+        assert uploaded_items.get(session, DatasetRow, DEFAULT_PROJECT, DIGITS_ID).name == "digits"
 
 
 def test_an_object_that_no_row_names_goes_after_its_grace_and_no_sooner(
@@ -242,13 +243,13 @@ def test_an_upload_that_never_came_goes_and_one_that_moves_stays(
             )
             for name in ("abandoned", "moving", "new", "importing")
         ]
-        models.begin_import(session, made[3], "job_1", size=1, sha256=SHA256)
+        uploaded_items.begin_import(session, made[3], "job_1", size=1, sha256=SHA256)
         session.execute(
             update(ModelRow)
             .where(ModelRow.name != "new")
             .values(created_at=ModelRow.created_at - OLD)
         )
-        models.library.renew_upload(session, made[1].id)
+        uploaded_items.record_upload_progress(session, ModelRow, made[1].id)
     assert collect(engine, objects, tmp_path) == [Removed("model", made[0].id)]
 
 
@@ -290,7 +291,7 @@ def test_every_named_file_is_read_again_and_what_is_wrong_is_named(
             session, DEFAULT_PROJECT, "sent", model_description(), status="awaiting_upload"
         )
         size, digest = a_file(objects, upload_key(sent.id))
-        models.begin_import(session, sent, "job_1", size=size, sha256=digest)
+        uploaded_items.begin_import(session, sent, "job_1", size=size, sha256=digest)
     found = list(verify(engine, objects))
     assert sorted(it.file.key for it in found) == sorted(
         keys(objects)
@@ -320,7 +321,7 @@ def test_a_file_is_never_whole_in_memory_while_it_is_verified(
     engine: Engine, objects: Objects
 ) -> None:
     size = 100 * 2**20
-    attempt = an_attempt(engine)
+    attempt = create_attempt(engine)
     key = artifact_key(attempt.job_id, 1, "large")
     size, digest = objects.put_stream(key, (b"x" * 2**20 for _ in range(100)), size)
     with write_session(engine) as session:

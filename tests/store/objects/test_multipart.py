@@ -10,7 +10,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from core.settings import Settings
-from core.store.objects.multipart import EMPTY, Bucket, BucketUnavailable
+from core.store.objects.multipart import EMPTY_BODY_SHA256, Bucket, BucketUnavailable
 from core.store.objects.store import Objects
 
 WHEN = datetime(2026, 1, 31, 12, 34, 56, tzinfo=UTC)
@@ -27,7 +27,7 @@ def test_a_request_is_signed_as_another_implementation_signs_it(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_: WHEN.replace(tzinfo=None))
-    expected = AWSRequest("DELETE", url, headers={"x-amz-content-sha256": EMPTY})
+    expected = AWSRequest("DELETE", url, headers={"x-amz-content-sha256": EMPTY_BODY_SHA256})
     botocore.auth.S3SigV4Auth(Credentials("id", "secret"), "s3", "eu-west-1").add_auth(expected)
     bucket = Bucket(
         url.split("/bucket", maxsplit=1)[0], "bucket", "some/prefix", "eu-west-1", "id", "secret"

@@ -1,6 +1,6 @@
-"""CIFAR-10 and CIFAR-100 as their authors pack them for other languages than Python: records of label and 3x32x32 bytes.
+"""Imports CIFAR-10's and CIFAR-100's "binary version": records of a label and 3x32x32 bytes.
 
-https://www.cs.toronto.edu/~kriz/cifar.html, "binary version".
+https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
 from dataclasses import dataclass
@@ -10,27 +10,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.distillation.data import packed
-from core.distillation.data.images import Found, Images
-from core.distillation.data.importing.file_kinds import has_controls, quoted
-from core.distillation.data.importing.file_source import Files
+from core.distillation.data.images import Images
+from core.distillation.data.importing.file_kinds import has_control_characters
+from core.distillation.data.importing.file_source import FileSource
+from core.distillation.data.importing.import_result import ImportResult
+from core.distillation.data.importing.packed_writer import write_selected_classes
+from core.distillation.data.quoting import quote
 from core.errors import Refused
-from core.jobspec.data import Reading
+from core.jobspec.data import ImportOptions
 
 IMAGE_BYTES = 3 * 32 * 32
-LONGEST_LIST_BYTES = 10_000
+MAX_NAME_LIST_BYTES = 10_000
 
 
 @dataclass(frozen=True)
-class Form:
+class CifarFormat:
     title: str
     classes: int
     label_bytes: int
-    """The last of them is the label; CIFAR-100 puts the coarse one first."""
-    train: tuple[str, ...]
-    test: str
-    names: str
+    """The last one is the label; CIFAR-100 has the coarse label before it."""
+    train_files: tuple[str, ...]
+    test_file: str
+    names_file: str
     images: dict[str, int]
+    """Number of images in each file."""
 
     @property
     def record_bytes(self) -> int:
@@ -38,93 +41,113 @@ class Form:
 
 
 _BATCHES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
-CIFAR10 = Form(
+CIFAR10 = CifarFormat(
     title="CIFAR-10",
     classes=10,
     label_bytes=1,
-    train=_BATCHES,
-    test="test_batch.bin",
-    names="batches.meta.txt",
+    train_files=_BATCHES,
+    test_file="test_batch.bin",
+    names_file="batches.meta.txt",
     images=dict.fromkeys((*_BATCHES, "test_batch.bin"), 10_000),
 )
-CIFAR100 = Form(
+CIFAR100 = CifarFormat(
     title="CIFAR-100",
     classes=100,
     label_bytes=2,
-    train=("train.bin",),
-    test="test.bin",
-    names="fine_label_names.txt",
+    train_files=("train.bin",),
+    test_file="test.bin",
+    names_file="fine_label_names.txt",
     images={"train.bin": 50_000, "test.bin": 10_000},
 )
 
 
-def find(files: Files) -> tuple[str, Form] | None:
-    """The path that leads to the batches, at the root or in one folder, ending in "/" or empty; and which ones they are."""
-    for prefix in ("", *sorted(f"{folder}/" for folder in files.folders if "/" not in folder)):
-        for form in (CIFAR10, CIFAR100):
-            if any(prefix + name in files for name in form.images):
-                return prefix, form
+def find_batches(files: FileSource) -> tuple[str, CifarFormat] | None:
+    """Return the prefix of the batches' paths, and their format; None without any batch.
+
+    Batches are at the root or in one folder. The prefix is empty or ends in "/".
+    """
+    top_folders = sorted(f"{folder}/" for folder in files.folders if "/" not in folder)
+    for prefix in ("", *top_folders):
+        for cifar in (CIFAR10, CIFAR100):
+            if any(prefix + name in files for name in cifar.images):
+                return prefix, cifar
     return None
 
 
-def read(files: Files, prefix: str, form: Form, wanted: Reading, target: Path) -> Found:
-    """Writes ``target``. Raises Refused (corrupt_archive) where a file is missing, or is not as its form has it."""
-    class_names = _class_names(files, prefix + form.names, form)
-    train = _images([_records(files, prefix, name, form) for name in form.train], form)
-    test = _images([_records(files, prefix, form.test, form)], form)
-    layout = f"{form.title}'s binary batches, with the split into training and test images that comes with them."
-    ignored = len(files) + files.left_out - len(form.images) - 1
-    return packed.keep(target, train, test, class_names, wanted, layout, ignored_files=ignored)
+def import_cifar(
+    files: FileSource, prefix: str, cifar: CifarFormat, options: ImportOptions, target: Path
+) -> ImportResult:
+    """Write ``target``.
+
+    Raises Refused (corrupt_archive) for a missing file, and for one that differs from its format.
+    """
+    class_names = _class_names(files, prefix + cifar.names_file, cifar)
+    train = _images([_records(files, prefix, name, cifar) for name in cifar.train_files], cifar)
+    test = _images([_records(files, prefix, cifar.test_file, cifar)], cifar)
+    layout = (
+        f"{cifar.title}'s binary batches, with the split into training and test images that they "
+        "come with."
+    )
+    ignored = len(files) + files.left_out - len(cifar.images) - 1
+    return write_selected_classes(
+        target, train, test, class_names, options, layout, ignored_files=ignored
+    )
 
 
-def _images(batches: list[NDArray[np.uint8]], form: Form) -> Images:
+def _images(batches: list[NDArray[np.uint8]], cifar: CifarFormat) -> Images:
     records = np.concatenate(batches)
-    labels_N = torch.from_numpy(records[:, form.label_bytes - 1].astype(np.int64))
-    images_NCHW = torch.from_numpy(records[:, form.label_bytes :].reshape(-1, 3, 32, 32))
+    labels_N = torch.from_numpy(records[:, cifar.label_bytes - 1].astype(np.int64))
+    images_NCHW = torch.from_numpy(records[:, cifar.label_bytes :].reshape(-1, 3, 32, 32))
     return Images(images_NCHW.contiguous(), labels_N)
 
 
-def _records(files: Files, prefix: str, name: str, form: Form) -> NDArray[np.uint8]:
+def _records(files: FileSource, prefix: str, name: str, cifar: CifarFormat) -> NDArray[np.uint8]:
     path = prefix + name
-    size = _size(files, path, form)
-    expected = form.images[name] * form.record_bytes
+    size = _size(files, path, cifar)
+    expected = cifar.images[name] * cifar.record_bytes
     if size != expected:
         raise Refused(
-            f"{quoted(path)} has {size} bytes; {form.title}'s has {expected}.",
+            f"{quote(path)} has {size} bytes; this file of {cifar.title} must have {expected}.",
             code="corrupt_archive",
         )
-    records = np.frombuffer(files.read(path), np.uint8).reshape(-1, form.record_bytes)
-    highest = int(records[:, form.label_bytes - 1].max())
-    if highest >= form.classes:
+    records = np.frombuffer(files.read(path), np.uint8).reshape(-1, cifar.record_bytes)
+    highest = int(records[:, cifar.label_bytes - 1].max())
+    if highest >= cifar.classes:
         raise Refused(
-            f"{quoted(path)} has a label {highest}; {form.title}'s go from 0 to {form.classes - 1}.",
+            f"{quote(path)} has the label {highest}; labels of {cifar.title} go from 0 to "
+            f"{cifar.classes - 1}.",
             code="corrupt_archive",
         )
     return records
 
 
-def _class_names(files: Files, path: str, form: Form) -> tuple[str, ...]:
-    if _size(files, path, form) > LONGEST_LIST_BYTES:
+def _class_names(files: FileSource, path: str, cifar: CifarFormat) -> tuple[str, ...]:
+    size = _size(files, path, cifar)
+    if size > MAX_NAME_LIST_BYTES:
         raise Refused(
-            f"{quoted(path)} is too large to be a list of {form.classes} names.",
+            f"{quote(path)} has {size} bytes; a list of {cifar.classes} class names may have at "
+            f"most {MAX_NAME_LIST_BYTES}.",
             code="corrupt_archive",
         )
     names = tuple(files.read(path).decode(errors="replace").split())
-    if len(names) != form.classes:
+    if len(names) != cifar.classes:
         raise Refused(
-            f"{quoted(path)} holds {len(names)} names; {form.title} has {form.classes} classes.",
+            f"{quote(path)} has {len(names)} class names; {cifar.title} has {cifar.classes} "
+            "classes.",
             code="corrupt_archive",
         )
-    if any(map(has_controls, names)):
+    if any(map(has_control_characters, names)):
         raise Refused(
-            f"{quoted(path)} holds names with control characters.", code="corrupt_archive"
+            f"{quote(path)} has class names with control characters; they must be plain text.",
+            code="corrupt_archive",
         )
     return names
 
 
-def _size(files: Files, path: str, form: Form) -> int:
+def _size(files: FileSource, path: str, cifar: CifarFormat) -> int:
     if path not in files:
         raise Refused(
-            f"{quoted(path)} is missing; it is a part of {form.title}.", code="corrupt_archive"
+            f"{quote(path)} is missing; {cifar.title} is not complete without it.",
+            code="corrupt_archive",
         )
     return files.size(path)

@@ -1,46 +1,56 @@
-"""Which classes of somebody's data set are kept, and in which order. K classes, N images."""
+"""Which classes of a data set are imported, and in which order. K classes, N images, M selected."""
 
 from collections.abc import Sequence
 
 import torch
 
 from core.distillation.data.images import Images
-from core.distillation.data.importing.file_kinds import quoted
+from core.distillation.data.quoting import quote
 from core.errors import Refused
-from core.jobspec.data import Reading
+from core.jobspec.data import ImportOptions
 
 MAX_CLASSES = 100_000
 
 
-def choose(names: Sequence[str], wanted: Reading) -> list[str]:
-    """Of the names that are there, those to keep, in the order of their labels. Raises Refused (unfitting_classes)."""
-    if wanted.every is not None:
-        kept = sorted(names)[:: wanted.every]
-        if len(kept) < 2:
-            message = f"Of {len(names)} classes every {wanted.every}th is {len(kept)} class; at least two are needed."
-            raise Refused(message, code="unfitting_classes")
-        return kept
-    if wanted.classes is None:
-        return list(names)
-    there = set(names)
-    for name in wanted.classes:
-        if name not in there:
+def select_classes(names: Sequence[str], options: ImportOptions) -> list[str]:
+    """Return the selected class names in the order of their new labels.
+
+    Raises Refused (unfitting_classes) for a name that does not exist, and for fewer than two
+    classes.
+    """
+    if options.every is not None:
+        selected = sorted(names)[:: options.every]
+        if len(selected) < 2:
             raise Refused(
-                f"There is no class {quoted(name)}, which the list of classes names.",
+                f"every = {options.every} selects {len(selected)} of {len(names)} classes; "
+                "a data set must have at least two.",
                 code="unfitting_classes",
             )
-    return list(wanted.classes)
+        return selected
+    if options.classes is None:
+        return list(names)
+    existing = set(names)
+    for name in options.classes:
+        if name not in existing:
+            raise Refused(
+                f"classes names {quote(name)}, and there is no such class; it must be the name of "
+                "a class folder or of a class in the data set.",
+                code="unfitting_classes",
+            )
+    return list(options.classes)
 
 
-def sentence(names: Sequence[str], kept: Sequence[str]) -> str:
-    """For the report; empty where all are kept."""
-    return "" if len(kept) == len(names) else f" Of its {len(names)} classes {len(kept)} were kept."
+def selection_sentence(names: Sequence[str], selected: Sequence[str]) -> str:
+    """Return a sentence for the report; empty where all classes are imported."""
+    if len(selected) == len(names):
+        return ""
+    return f" {len(selected)} of its {len(names)} classes were imported."
 
 
-def restrict(images: Images, names: Sequence[str], kept: Sequence[str]) -> Images:
-    """The images of the classes that are kept, with labels that count those."""
-    place = {name: at for at, name in enumerate(kept)}
-    new_K = torch.tensor([place.get(name, -1) for name in names])
-    labels_N = new_K[images.labels_N]
-    kept_M = (labels_N >= 0).nonzero().flatten()
-    return Images(images.images_NCHW[kept_M], labels_N[kept_M])
+def images_of_classes(images: Images, names: Sequence[str], selected: Sequence[str]) -> Images:
+    """Return the images of the selected classes, labeled by position in ``selected``."""
+    new_labels = {name: label for label, name in enumerate(selected)}
+    new_label_K = torch.tensor([new_labels.get(name, -1) for name in names])
+    labels_N = new_label_K[images.labels_N]
+    index_M = (labels_N >= 0).nonzero().flatten()
+    return Images(images.images_NCHW[index_M], labels_N[index_M])

@@ -1,4 +1,4 @@
-"""Somebody's files, to be read by name, wherever they are: in a folder, or unpacked from an archive into one nameless file."""
+"""The files of an upload, read by name: from a folder, or from an archive that was unpacked."""
 
 import os
 from bisect import bisect_left
@@ -7,27 +7,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from core.distillation.data.importing.file_kinds import file_kind, quoted
+from core.distillation.data.importing.file_kinds import file_kind
+from core.distillation.data.quoting import quote
 from core.errors import Refused
 from core.jobspec.file_signature import is_pickle
 
-Progress = Callable[[int, int], None]
-"""So much of so much is done, in any unit."""
+ProgressCallback = Callable[[int, int], None]
+"""(completed, total), in any unit. May raise to stop the import."""
 
 MAX_FILES = 5_000_000
 CIFAR_PICKLES = frozenset({"data_batch_1", "test_batch", "batches.meta", "meta"})
 
 
-class Files(Protocol):
-    """Paths lead from the root of the data set, with "/" between folders."""
+class FileSource(Protocol):
+    """Files that an importer may read. Paths are from the root, with "/" between folders."""
 
     @property
     def folders(self) -> set[str]:
-        """With those that hold nothing, but never the root."""
+        """All folders, empty ones included, but not the root."""
 
     @property
     def left_out(self) -> int:
-        """How many files are neither images nor CIFAR's, and not here."""
+        """Number of files that are neither images nor CIFAR's, and are not offered."""
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -41,56 +42,63 @@ class Files(Protocol):
 
 
 @dataclass
-class UnpackedFiles:
-    """One after the other in a temporary file without a name: no name from an archive ever reaches the file system."""
+class UnpackedSource:
+    """Files of an archive, one after the other in a temporary file without a name.
 
-    heap: BinaryIO
+    So no name from the archive ever reaches the file system.
+    """
+
+    storage: BinaryIO
     folders: set[str] = field(default_factory=set)
     left_out: int = 0
-    _places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _extents: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Offset and size of each file in the storage."""
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._extents)
 
     def __contains__(self, path: object, /) -> bool:
-        return path in self._places
+        return path in self._extents
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._extents)
 
     def size(self, path: str) -> int:
-        return self._places[path][1]
+        return self._extents[path][1]
 
     def read(self, path: str) -> bytes:
-        """From several threads at once, if wanted."""
-        start, size = self._places[path]
-        return os.pread(self.heap.fileno(), size, start)
+        """Return the file's bytes. Safe to call from several threads: there is no shared offset."""
+        offset, size = self._extents[path]
+        return os.pread(self.storage.fileno(), size, offset)
 
-    def add(self, path: str, pieces: Iterator[bytes]) -> None:
-        start = self.heap.tell()
-        self.heap.writelines(pieces)
-        self._places[path] = (start, self.heap.tell() - start)
+    def add(self, path: str, chunks: Iterator[bytes]) -> None:
+        offset = self.storage.tell()
+        self.storage.writelines(chunks)
+        self._extents[path] = (offset, self.storage.tell() - offset)
         self.add_folder(path.rpartition("/")[0])
 
     def add_folder(self, path: str) -> None:
-        """And those it is in."""
+        """Add a folder and all that it is in."""
         while path and path not in self.folders:
             self.folders.add(path)
             path = path.rpartition("/")[0]
 
 
-class FolderFiles:
-    """Of a folder that the operator offers; links are followed, each folder once. Raises Refused (unsafe_dataset).
+class FolderSource:
+    """Files of a folder that the operator offers. Links are followed, each folder is read once.
 
-    There may be millions: of each only its path is in memory.
+    There may be millions of files; of each only its path is in memory. Raises Refused
+    (unsafe_dataset, too_large).
     """
 
-    def __init__(self, root: Path, progress: Progress) -> None:
+    def __init__(self, root: Path, progress: ProgressCallback) -> None:
         self.folders: set[str] = set()
         self.left_out = 0
-        self._root, self._progress = root, progress
+        self._root = root
+        self._progress = progress
         self._paths: list[str] = []
-        self._seen: set[tuple[int, int]] = set()
+        self._visited: set[tuple[int, int]] = set()
+        """Device and inode of each folder: links may lead in circles."""
         self._list("")
         self._paths.sort()
 
@@ -98,8 +106,8 @@ class FolderFiles:
         return iter(self._paths)
 
     def __contains__(self, path: object, /) -> bool:
-        at = bisect_left(self._paths, path) if isinstance(path, str) else len(self)
-        return at < len(self) and self._paths[at] == path
+        index = bisect_left(self._paths, path) if isinstance(path, str) else len(self)
+        return index < len(self) and self._paths[index] == path
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -111,10 +119,10 @@ class FolderFiles:
         return (self._root / path).read_bytes()
 
     def _list(self, folder: str) -> None:
-        facts = (self._root / folder).stat()
-        if (facts.st_dev, facts.st_ino) in self._seen:
+        status = (self._root / folder).stat()
+        if (status.st_dev, status.st_ino) in self._visited:
             return
-        self._seen.add((facts.st_dev, facts.st_ino))
+        self._visited.add((status.st_dev, status.st_ino))
         with os.scandir(self._root / folder) as entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
@@ -136,17 +144,21 @@ class FolderFiles:
             self._refuse_pickle(path)
         self._progress(len(self._paths), MAX_FILES)
         if len(self._paths) > MAX_FILES:
-            raise Refused(f"The folder has more than {MAX_FILES} files.", code="too_large")
+            raise Refused(
+                f"The folder has more than {MAX_FILES} files, the most a data set may have.",
+                code="too_large",
+            )
 
     def _refuse_pickle(self, path: str) -> None:
         with (self._root / path).open("rb") as file:
             if is_pickle(file.read(2)):
-                raise pickle_refused(path)
+                raise pickle_error(path)
 
 
-def pickle_refused(path: str) -> Refused:
+def pickle_error(path: str) -> Refused:
     return Refused(
-        f"{quoted(path)} is of a kind that can run code when it is opened. A data set is a folder of images, CIFAR's binary "
-        "batches (its authors' binary version, not the Python one), or an .npz whose arrays are image and label.",
+        f"{quote(path)} is of a kind that can run code when it is opened. Import a folder of "
+        "images, CIFAR's binary batches (the binary version, not the Python version), or an .npz "
+        "with the arrays image and label.",
         code="unsafe_dataset",
     )

@@ -1,80 +1,92 @@
-"""A folder of images: a folder a class, with or without train and test folders above them."""
+"""Imports a folder of images: one folder for each class, with or without train and test folders.
+
+K classes.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from core.distillation.data import encoded, packed
 from core.distillation.data.image_decoding import FORMATS
-from core.distillation.data.images import Found, Images
-from core.distillation.data.importing import class_selection
-from core.distillation.data.importing.class_selection import MAX_CLASSES
+from core.distillation.data.images import Images
+from core.distillation.data.importing.class_selection import (
+    MAX_CLASSES,
+    select_classes,
+    selection_sentence,
+)
+from core.distillation.data.importing.encoded_writer import EncodedPart, write_encoded
 from core.distillation.data.importing.file_kinds import (
     file_kind,
-    has_controls,
+    has_control_characters,
     is_unicode,
-    quoted,
 )
-from core.distillation.data.importing.file_source import Files, Progress
-from core.distillation.data.importing.image_arrays import decode
+from core.distillation.data.importing.file_source import FileSource, ProgressCallback
+from core.distillation.data.importing.image_arrays import decode_images
+from core.distillation.data.importing.import_result import ImportResult
+from core.distillation.data.importing.packed_writer import describe, write_packed
+from core.distillation.data.quoting import quote
 from core.errors import Refused
-from core.jobspec.data import DatasetDescription, Reading
+from core.jobspec.data import DatasetDescription, ImportOptions
 
 TEST_FOLDERS = ("test", "val", "validation", "valid")
-"""The first that is there is meant."""
+"""The first that exists has the test images."""
 TEST_EVERY = 5
 MAX_WRAPPERS = 8
 
-Classes = list[list[str]]
-"""The images of each class, as paths, in alphabetical order like the classes."""
+PathsByClass = list[list[str]]
+"""Paths of each class's images, in alphabetical order; classes are in the order of their labels."""
 
 
 @dataclass(frozen=True)
 class _Layout:
     class_names: list[str]
-    train: Classes
-    test: Classes
+    train: PathsByClass
+    test: PathsByClass
     sentence: str
+    """For the report: how the folders were understood."""
 
 
-def read(files: Files, wanted: Reading, target: Path, progress: Progress) -> Found:
-    """Writes ``target``. The files of a class are in alphabetical order, and so are the classes, unless ``wanted`` lists them.
+def import_image_folder(
+    files: FileSource, options: ImportOptions, target: Path, progress: ProgressCallback
+) -> ImportResult:
+    """Write ``target``: decoded images, or with ``image_size`` encoded ones.
 
-    Raises Refused naming the class or the file that cannot be used.
+    Classes are in alphabetical order, unless the options list them, and so are the files of a
+    class. Raises Refused naming the class or the file that cannot be used.
     """
-    layout = _layout(files, _below_wrappers(files), wanted)
-    train, test = _flat(layout.train), _flat(layout.test)
-    if wanted.image_size is None:
-        description = _decode(files, layout, target, progress)
+    layout = _find_layout(files, _skip_wrappers(files), options)
+    if options.image_size is None:
+        description = _write_decoded(files, layout, target, progress)
     else:
-        description = _keep_encoded(files, layout, wanted.image_size, target, progress)
-    ignored = len(files) + files.left_out - len(train) - len(test)
-    return Found(
+        description = _write_encoded(files, layout, options.image_size, target, progress)
+    imported_files = len(_flat(layout.train)) + len(_flat(layout.test))
+    return ImportResult(
         description,
         layout.sentence,
         _counts(layout.train),
         _counts(layout.test),
-        ignored_files=ignored,
+        ignored_files=len(files) + files.left_out - imported_files,
     )
 
 
-def _decode(files: Files, layout: _Layout, target: Path, progress: Progress) -> DatasetDescription:
-    train, test = _flat(layout.train), _flat(layout.test)
-    images_NCHW = decode(files, train + test, progress)
-    parts = (
-        Images(images_NCHW[: len(train)], _labels(layout.train)),
-        Images(images_NCHW[len(train) :], _labels(layout.test)),
-    )
-    packed.write(target, *parts)
-    return packed.describe(*parts, tuple(layout.class_names))
-
-
-def _keep_encoded(
-    files: Files, layout: _Layout, side: int, target: Path, progress: Progress
+def _write_decoded(
+    files: FileSource, layout: _Layout, target: Path, progress: ProgressCallback
 ) -> DatasetDescription:
-    train, test = (encoded.Part(_flat(part), _labels(part)) for part in (layout.train, layout.test))
-    channels = encoded.write(target, files, train, test, progress)
+    train_paths = _flat(layout.train)
+    images_NCHW = decode_images(files, train_paths + _flat(layout.test), progress)
+    train = Images(images_NCHW[: len(train_paths)], _labels(layout.train))
+    test = Images(images_NCHW[len(train_paths) :], _labels(layout.test))
+    write_packed(target, train, test)
+    return describe(train, test, tuple(layout.class_names))
+
+
+def _write_encoded(
+    files: FileSource, layout: _Layout, side: int, target: Path, progress: ProgressCallback
+) -> DatasetDescription:
+    train = EncodedPart(_flat(layout.train), _labels(layout.train))
+    test = EncodedPart(_flat(layout.test), _labels(layout.test))
+    channels = write_encoded(target, files, train, test, progress)
     return DatasetDescription(
         source="encoded",
         classes=len(layout.class_names),
@@ -87,127 +99,144 @@ def _keep_encoded(
     )
 
 
-def _counts(classes: Classes) -> torch.Tensor:
+def _counts(classes: PathsByClass) -> torch.Tensor:
+    """Return the number of images of each class, [K]."""
     return torch.tensor([len(paths) for paths in classes])
 
 
-def _labels(classes: Classes) -> torch.Tensor:
+def _labels(classes: PathsByClass) -> torch.Tensor:
     return torch.arange(len(classes)).repeat_interleave(_counts(classes))
 
 
-def _flat(classes: Classes) -> list[str]:
+def _flat(classes: PathsByClass) -> list[str]:
     return [path for paths in classes for path in paths]
 
 
-def _below_wrappers(files: Files) -> str:
-    """The folder of the classes, or of train and test: archives often wrap everything in a folder of its own."""
+def _skip_wrappers(files: FileSource) -> str:
+    """Return the folder that has the class folders, or the train and test folders.
+
+    Archives often wrap everything in a folder of its own.
+    """
     top = ""
     for _ in range(MAX_WRAPPERS):
         folders = _folders(files, top)
-        if len(folders) != 1 or not _folders(files, _inside(top, folders[0])):
+        if len(folders) != 1 or not _folders(files, _join(top, folders[0])):
             break
-        top = _inside(top, folders[0])
+        top = _join(top, folders[0])
     return top
 
 
-def _layout(files: Files, top: str, wanted: Reading) -> _Layout:
+def _find_layout(files: FileSource, top: str, options: ImportOptions) -> _Layout:
     folders = {name.lower(): name for name in _folders(files, top)}
     test_folder = next((folders[name] for name in TEST_FOLDERS if name in folders), None)
     if "train" not in folders or test_folder is None:
-        return _unsplit(files, top, wanted)
+        return _unsplit_layout(files, top, options)
     train_folder = folders["train"]
-    layout = _split(files, _inside(top, train_folder), _inside(top, test_folder), wanted)
+    layout = _split_layout(files, _join(top, train_folder), _join(top, test_folder), options)
     unused = sorted(set(folders.values()) - {train_folder, test_folder})
-    note = f" Not used: {', '.join(map(quoted, unused))}." if unused else ""
+    note = f" Not used: {', '.join(map(quote, unused))}." if unused else ""
     return replace(layout, sentence=layout.sentence + note)
 
 
-def _split(files: Files, train: str, test: str, wanted: Reading) -> _Layout:
+def _split_layout(files: FileSource, train: str, test: str, options: ImportOptions) -> _Layout:
     class_names = _class_names(files, train)
-    for stranger in sorted(set(_folders(files, test)) - set(class_names)):
+    for name in sorted(set(_folders(files, test)) - set(class_names)):
         raise Refused(
-            f"{quoted(_inside(test, stranger))} has no training images: {quoted(_inside(train, stranger))} is missing.",
+            f"{quote(_join(test, name))} has no training images: {quote(_join(train, name))} is "
+            "missing. Every class needs a folder in both.",
             code="empty_class",
         )
-    kept = class_selection.choose(class_names, wanted)
+    selected = select_classes(class_names, options)
     sentence = (
-        f"A folder a class, training images in {quoted(train)} and test images in {quoted(test)}."
+        f"One folder a class, training images in {quote(train)} and test images in {quote(test)}."
     )
-    sentence += class_selection.sentence(class_names, kept)
-    return _Layout(kept, _images(files, train, kept), _images(files, test, kept), sentence)
+    return _Layout(
+        selected,
+        _image_paths(files, train, selected),
+        _image_paths(files, test, selected),
+        sentence + selection_sentence(class_names, selected),
+    )
 
 
-def _unsplit(files: Files, top: str, wanted: Reading) -> _Layout:
+def _unsplit_layout(files: FileSource, top: str, options: ImportOptions) -> _Layout:
     class_names = _class_names(files, top)
-    kept = class_selection.choose(class_names, wanted)
-    classes = _images(files, top, kept)
+    selected = select_classes(class_names, options)
+    classes = _image_paths(files, top, selected)
     test = [paths[TEST_EVERY - 1 :: TEST_EVERY] for paths in classes]
     train = [
-        [path for at, path in enumerate(paths, start=1) if at % TEST_EVERY] for paths in classes
+        [path for number, path in enumerate(paths, start=1) if number % TEST_EVERY]
+        for paths in classes
     ]
     if not any(test):
+        largest = max(map(len, classes))
         raise Refused(
-            f"There are no test images: without folders train and test, one image in {TEST_EVERY} of each class becomes one, "
-            f"and no class has {TEST_EVERY}.",
+            "There are no test images: without folders train and test, every "
+            f"{TEST_EVERY}th image of a class becomes one, and the largest class has {largest}.",
             code="no_test_images",
         )
-    sentence = f"A folder a class, not split: every {TEST_EVERY}th image of each class, by name, became a test image."
-    return _Layout(kept, train, test, sentence + class_selection.sentence(class_names, kept))
+    sentence = (
+        "One folder a class, not split: by name, every "
+        f"{TEST_EVERY}th image of each class became a test image."
+    )
+    sentence += selection_sentence(class_names, selected)
+    return _Layout(selected, train, test, sentence)
 
 
-def _class_names(files: Files, top: str) -> list[str]:
+def _class_names(files: FileSource, top: str) -> list[str]:
     names = _folders(files, top)
     if len(names) < 2:
         raise Refused(
-            f"There are {len(names)} folders of images; at least two classes are needed, as train/CLASS/... and test/CLASS/..., "
-            "or as CLASS/...",
+            f"The number of class folders is {len(names)}; at least two are needed, as "
+            "train/CLASS/... and test/CLASS/..., or as CLASS/...",
             code="too_few_classes",
         )
     if len(names) > MAX_CLASSES:
         raise Refused(
-            f"There are {len(names)} classes; at most {MAX_CLASSES} are possible.", code="too_large"
+            f"There are {len(names)} class folders; a data set may have at most {MAX_CLASSES} "
+            "classes.",
+            code="too_large",
         )
     for name in names:
         if not is_unicode(name):
             raise Refused(
-                f"The name of the class {quoted(name)} is not UTF-8.", code="unknown_format"
+                f"The name of the class folder {quote(name)} is not UTF-8; rename it.",
+                code="unknown_format",
             )
-        if has_controls(name):
+        if has_control_characters(name):
             raise Refused(
-                f"The name of the class {quoted(name)} holds control characters.",
+                f"The name of the class folder {quote(name)} has control characters; rename it.",
                 code="unknown_format",
             )
     return names
 
 
-def _images(files: Files, top: str, class_names: list[str]) -> Classes:
-    found: dict[str, list[str]] = {name: [] for name in class_names}
-    start = len(_inside(top, ""))
+def _image_paths(files: FileSource, top: str, class_names: list[str]) -> PathsByClass:
+    """Return the images below each class's folder in ``top``, at any depth."""
+    paths_of: dict[str, list[str]] = {name: [] for name in class_names}
+    prefix = _join(top, "")
     for path in files:
-        name, below, _ = path[start:].partition("/")
-        if (
-            path.startswith(_inside(top, ""))
-            and below
-            and name in found
-            and file_kind(path) == "image"
-        ):
-            found[name].append(path)
-    for name, paths in found.items():
+        if not path.startswith(prefix):
+            continue
+        name, separator, _ = path[len(prefix) :].partition("/")
+        if separator and name in paths_of and file_kind(path) == "image":
+            paths_of[name].append(path)
+    for name, paths in paths_of.items():
         if not paths:
             raise Refused(
-                f"The class {quoted(_inside(top, name))} has no images ({', '.join(FORMATS)}).",
+                f"The class folder {quote(_join(top, name))} has no images; supported formats are "
+                f"{', '.join(FORMATS)}.",
                 code="empty_class",
             )
         paths.sort()
-    return list(found.values())
+    return list(paths_of.values())
 
 
-def _folders(files: Files, top: str) -> list[str]:
-    """Names of the folders right inside ``top``."""
+def _folders(files: FileSource, top: str) -> list[str]:
+    """Return the names of the folders directly in ``top``."""
     return sorted(
         path.rpartition("/")[2] for path in files.folders if path.rpartition("/")[0] == top
     )
 
 
-def _inside(folder: str, name: str) -> str:
+def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as torchvision fetches them, checked against the checksums it knows."""
+"""Imports CIFAR-10 or CIFAR-100 as torchvision downloads it, checked against its checksums."""
 
 import socket
 import tarfile
@@ -12,66 +12,78 @@ from typing import Any, Literal
 
 import torch
 
-from core.distillation.data import packed
-from core.distillation.data.images import Found, Images
-from core.distillation.data.importing.file_source import Progress
+from core.distillation.data.images import Images
+from core.distillation.data.importing.file_source import ProgressCallback
+from core.distillation.data.importing.import_result import ImportResult
+from core.distillation.data.importing.packed_writer import write_selected_classes
 from core.errors import Refused
-from core.jobspec.data import Reading
+from core.jobspec.data import ImportOptions
 
 TIMEOUT_SECONDS = 60.0
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 ARCHIVE_BYTES = {"cifar10": 170_498_071, "cifar100": 169_001_437}
 
 
-def read(
+def import_download(
     name: Literal["cifar10", "cifar100"],
     scratch: Path,
-    wanted: Reading,
+    options: ImportOptions,
     target: Path,
-    progress: Progress,
-) -> Found:
-    """Writes ``target``. Raises Refused (download_failed)."""
-    from torchvision import datasets  # here: two seconds, which no other job should cost
+    progress: ProgressCallback,
+) -> ImportResult:
+    """Download into ``scratch`` and write ``target``. Raises Refused (download_failed)."""
+    from torchvision import datasets  # takes two seconds, which no other job should spend
 
-    title, fetch = (
-        ("CIFAR-10", datasets.CIFAR10) if name == "cifar10" else ("CIFAR-100", datasets.CIFAR100)
+    title = "CIFAR-10" if name == "cifar10" else "CIFAR-100"
+    dataset_class = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+
+    def download() -> list[Any]:
+        return [dataset_class(str(scratch), train=part, download=True) for part in (True, False)]
+
+    def report_progress() -> None:
+        downloaded = sum(file.stat().st_size for file in scratch.glob("*.tar.gz"))
+        progress(downloaded, ARCHIVE_BYTES[name])
+
+    with _socket_timeout(), _refuse_failed_download(title):
+        train, test = _run_in_thread(download, report_progress)
+    layout = f"{title} as torchvision downloads it, with the split that it comes with."
+    return write_selected_classes(
+        target, _images(train), _images(test), tuple(train.classes), options, layout
     )
-    with _timeout():
-        try:
-            parts = _meanwhile(
-                lambda: [fetch(str(scratch), train=part, download=True) for part in (True, False)],
-                lambda: progress(
-                    sum(file.stat().st_size for file in scratch.glob("*.tar.gz")),
-                    ARCHIVE_BYTES[name],
-                ),
-            )
-        except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
-            if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
-                raise
-            raise Refused(
-                f"{title} could not be downloaded ({type(error).__name__}); has the worker a way to the internet? "
-                "Its binary version can be uploaded instead.",
-                code="download_failed",
-            ) from error
-    train, test = map(_images, parts)
-    layout = f"{title} as torchvision downloads it, with the split that comes with it."
-    return packed.keep(target, train, test, tuple(parts[0].classes), wanted, layout)
 
 
-def _meanwhile(work: Callable[[], list[Any]], look: Callable[[], None]) -> list[Any]:
-    """What ``work`` gives, or raises; ``look`` is called while it is at it in another thread, and may raise to leave it there."""
-    outcome: Future[list[Any]] = Future()
+@contextmanager
+def _refuse_failed_download(title: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+        if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+            raise
+        raise Refused(
+            f"{title} could not be downloaded ({type(error).__name__}). Check that the worker can "
+            "reach the internet, or upload the binary version instead.",
+            code="download_failed",
+        ) from error
+
+
+def _run_in_thread(function: Callable[[], list[Any]], poll: Callable[[], None]) -> list[Any]:
+    """Return what ``function`` returns in another thread, or raise what it raises.
+
+    Meanwhile ``poll`` is called again and again. It may raise, and then the thread is abandoned:
+    torchvision cannot be interrupted.
+    """
+    future: Future[list[Any]] = Future()
 
     def run() -> None:
         try:
-            outcome.set_result(work())
-        except BaseException as error:  # raised again by result
-            outcome.set_exception(error)
+            future.set_result(function())
+        except BaseException as error:  # result() raises it again
+            future.set_exception(error)
 
     Thread(target=run, daemon=True).start()
-    while not wait([outcome], LOOK_SECONDS).done:
-        look()
-    return outcome.result()
+    while not wait([future], POLL_SECONDS).done:
+        poll()
+    return future.result()
 
 
 def _images(part: Any) -> Images:
@@ -82,8 +94,8 @@ def _images(part: Any) -> Images:
 
 
 @contextmanager
-def _timeout() -> Iterator[None]:
-    """torchvision sets none: a silent server would hold the job for ever."""
+def _socket_timeout() -> Iterator[None]:
+    """Set a timeout: torchvision has none, so a silent server would block the job for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_SECONDS)
     try:

@@ -1,4 +1,4 @@
-"""Somebody's image files as they are, once each was decoded for the sake of proof."""
+"""Decodes image files once, to be sure that training can, and returns their bytes unchanged."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -6,51 +6,51 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from core.distillation.data.image_decoding import (
-    GREY,
+    ENCODED_LIMITS,
+    GRAY_MODES,
     THREADS,
-    TO_KEEP,
-    alone_if_large,
-    broken_image_refused,
-    few_pixels_only,
-    opened,
+    large_image_lock,
+    pillow_pixel_limit,
+    refuse_unreadable_image,
 )
-from core.distillation.data.importing.file_source import Files, Progress
+from core.distillation.data.importing.file_source import FileSource, ProgressCallback
+from core.distillation.data.importing.image_files import open_image_file
 
-AHEAD = 2 * THREADS
+MAX_PENDING = 2 * THREADS
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def verified(
-    files: Files, paths: Sequence[str], progress: Progress
+def verify_images(
+    files: FileSource, paths: Sequence[str], progress: ProgressCallback
 ) -> Iterator[tuple[bytes, bool]]:
-    """Each file's bytes, in the order of ``paths``, and whether the image is grey. A few of them are in memory at a time.
+    """Yield each file's bytes, in the order of ``paths``, and whether the image is gray.
 
-    Raises Refused naming the first file that cannot be used: unreadable_image, too_small, too_large.
+    Only a few files are in memory at a time. Raises Refused naming the first file that cannot be
+    used: unreadable_image, too_small, too_large.
     """
-    with few_pixels_only(TO_KEEP):
-        for done, found in enumerate(
-            _in_order(lambda path: _verified(files, path), paths), start=1
-        ):
-            yield found
-            progress(done, len(paths))
+    with pillow_pixel_limit(ENCODED_LIMITS):
+        results = _map_in_threads(lambda path: _verify(files, path), paths)
+        for completed, result in enumerate(results, start=1):
+            yield result
+            progress(completed, len(paths))
 
 
-def _verified(files: Files, path: str) -> tuple[bytes, bool]:
-    image, data = opened(files, path, TO_KEEP)
-    with alone_if_large(image), broken_image_refused(path):
+def _verify(files: FileSource, path: str) -> tuple[bytes, bool]:
+    image, data = open_image_file(files, path, ENCODED_LIMITS)
+    with large_image_lock(image), refuse_unreadable_image(path):
         image.load()
-    return data, image.mode in GREY
+    return data, image.mode in GRAY_MODES
 
 
-def _in_order(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """As ``map``, in several threads, no further ahead of its caller than ``AHEAD`` items."""
+def _map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Map in several threads, in order, and at most ``MAX_PENDING`` items ahead of the caller."""
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         try:
             for item in items:
-                pending.append(pool.submit(work, item))
-                if len(pending) > AHEAD:
+                pending.append(pool.submit(function, item))
+                if len(pending) > MAX_PENDING:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

@@ -10,8 +10,8 @@ from core.distillation.evaluation.analyses.adversarial_batches import batches, p
 from core.distillation.evaluation.analyses.network_outputs import features_and_probabilities
 from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
 from core.distillation.evaluation.target import EvaluationTarget
-from core.distillation.forward import convolutions_in, mode
 from core.distillation.models.network import Classifier
+from core.distillation.network_modes import convolution_precision, network_mode
 from core.jobspec.evaluation import Calibration
 
 KINDS = ("clean", "adversarial")
@@ -27,7 +27,7 @@ def calibration(
     state = resume_state(state, end=0, clean=[], adversarial=[])
     predictions: dict[str, list[list[float]]] = {kind: list(state[kind]) for kind in KINDS}
     network = target.network
-    with mode(network, "eval"), convolutions_in("fp32"):
+    with network_mode(network, "eval"), convolution_precision("fp32"):
         for end, images_BCHW, labels_B in batches(target, state["end"]):
             adversarial_BCHW = pgd20_images(
                 network, target, images_BCHW, labels_B, end, "calibration"

@@ -16,8 +16,8 @@ from torch import Tensor
 from core.distillation.evaluation.analyses.adversarial_batches import networks, pgd20_images
 from core.distillation.evaluation.steps import Finding, MeasureState, Step
 from core.distillation.evaluation.target import EvaluationTarget
-from core.distillation.forward import convolutions_in, mode
 from core.distillation.models.network import Classifier
+from core.distillation.network_modes import convolution_precision, network_mode
 from core.jobspec.evaluation import GradCam
 
 
@@ -56,7 +56,7 @@ def _maps_of_network(
     network: Classifier, target: EvaluationTarget, images_BCHW: Tensor, labels_B: Tensor
 ) -> list[dict[str, Any]]:
     """Return the report's entry of each image: pictures, predictions, and how far the map moved."""
-    with mode(network, "eval"), convolutions_in("fp32"):
+    with network_mode(network, "eval"), convolution_precision("fp32"):
         adversarial_BCHW = pgd20_images(network, target, images_BCHW, labels_B, 0, "grad_cam")
         clean_maps, clean_predictions = grad_cam_maps(network, images_BCHW, labels_B)
         adversarial_maps, adversarial_predictions = grad_cam_maps(

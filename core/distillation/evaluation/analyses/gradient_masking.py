@@ -15,7 +15,7 @@ from core.distillation.evaluation.attacks import is_correct
 from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
 from core.distillation.evaluation.target import EvaluationTarget
-from core.distillation.forward import convolutions_in, mode
+from core.distillation.network_modes import convolution_precision, network_mode
 from core.jobspec.evaluation import GradientMasking
 from core.jobspec.resolved import ResolvedAutoAttack
 
@@ -36,7 +36,7 @@ def gradient_masking(
     """Check for masked gradients: count correct images batch by batch, then run APGD and Square."""
     state = resume_state(state, end=0, **dict.fromkeys(COUNTS, 0), search=None)
     images = len(target.images)
-    with mode(target.network, "eval"), convolutions_in("fp32"):
+    with network_mode(target.network, "eval"), convolution_precision("fp32"):
         for end, images_BCHW, labels_B in batches(target, state["end"]):
             counts = correct_counts(target, images_BCHW, labels_B, end)
             totals = {name: state[name] + counts[name] for name in COUNTS}

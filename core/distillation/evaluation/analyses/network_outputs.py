@@ -10,9 +10,7 @@ from core.distillation.forward import forward
 from core.distillation.models.network import Classifier
 
 
-def features_and_probabilities(
-    network: Classifier, images_BCHW: Tensor
-) -> tuple[Tensor, Tensor]:
+def features_and_probabilities(network: Classifier, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """Return penultimate features [B, D] and probabilities [B, K]."""
     with torch.no_grad():
         output = forward(network, images_BCHW)

@@ -7,7 +7,7 @@ from core.distillation.evaluation.accuracy import accuracy
 from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
 from core.distillation.evaluation.target import EvaluationTarget
 from core.jobspec.resolved import ResolvedPgdAttack, ResolvedRadiusSweep
-from core.summary_statistics import wilson
+from core.summary_statistics import wilson_interval
 
 MAX_RISE = 0.01
 """Random starts alone make accuracy rise and fall by less than this share."""
@@ -37,7 +37,7 @@ def radius_sweep(
     data = {
         "radii": list(settings.radii),
         "accuracy": accuracies,
-        "intervals": [list(wilson(share, images)) for share in accuracies],
+        "intervals": [list(wilson_interval(share, images)) for share in accuracies],
         "images": images,
         "warnings": rise_warnings(settings.radii, accuracies),
     }

@@ -21,7 +21,7 @@ from core.distillation.evaluation.analyses.network_outputs import (
 )
 from core.distillation.evaluation.steps import Finding, MeasureState, Step
 from core.distillation.evaluation.target import EvaluationTarget
-from core.distillation.forward import convolutions_in, mode
+from core.distillation.network_modes import convolution_precision, network_mode
 from core.distillation.statistics.covariance import covariance, effective_rank
 from core.distillation.statistics.gram import gram
 from core.jobspec.evaluation import Spectra
@@ -42,7 +42,7 @@ def spectra(
     targets = networks(target)
     for number, (name, network) in enumerate(targets.items()):
         outputs: list[tuple[Tensor, ...]] = []
-        with mode(network, "eval"), convolutions_in("fp32"):
+        with network_mode(network, "eval"), convolution_precision("fp32"):
             for end, images_BCHW, labels_B in batches(target, limit=MAX_IMAGES):
                 adversarial_BCHW = pgd20_images(
                     network, target, images_BCHW, labels_B, end, "spectra"

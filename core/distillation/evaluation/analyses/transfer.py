@@ -8,7 +8,7 @@ from core.distillation.evaluation.attacks import is_correct
 from core.distillation.evaluation.masks import mask_to_text, share_of_ones, text_to_mask
 from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
 from core.distillation.evaluation.target import EvaluationTarget
-from core.distillation.forward import convolutions_in, mode
+from core.distillation.network_modes import convolution_precision, network_mode
 from core.jobspec.evaluation import Transfer
 
 
@@ -26,7 +26,11 @@ def transfer(
     network = target.network
     reference = target.reference
     masks = resume_state(state, transferred="", own="", reference="")
-    with mode(network, "eval"), mode(reference, "eval"), convolutions_in("fp32"):
+    with (
+        network_mode(network, "eval"),
+        network_mode(reference, "eval"),
+        convolution_precision("fp32"),
+    ):
         for end, images_BCHW, labels_B in batches(target, len(masks["transferred"])):
             # The attack's seed is the same for both networks, so they share their random starts.
             transferred_BCHW = pgd20_images(

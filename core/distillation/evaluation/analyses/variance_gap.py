@@ -27,10 +27,10 @@ from core.distillation.evaluation.analyses.network_outputs import (
 )
 from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
 from core.distillation.evaluation.target import EvaluationTarget
-from core.distillation.forward import convolutions_in, mode
 from core.distillation.models.network import Classifier
+from core.distillation.network_modes import convolution_precision, network_mode
 from core.jobspec.resolved import ResolvedVarianceGap
-from core.summary_statistics import fitted
+from core.summary_statistics import fit_line
 
 MIN_VARIANCE = 1e-12
 """A channel with a smaller clean variance is left out: its relative change means nothing."""
@@ -72,7 +72,9 @@ def finding(points: dict[str, list[Point]], target: EvaluationTarget) -> Finding
     data: dict[str, Any] = {name: summary(column, target.radius) for name, column in points.items()}
     gaps_of_network = {f"variance_gap_{kind}": data["network"][kind] for kind in KINDS}
     values = {name: gap for name, gap in gaps_of_network.items() if gap is not None}
-    omitted = max(int(point["images_left_out"] or 0) for column in points.values() for point in column)
+    omitted = max(
+        int(point["images_left_out"] or 0) for column in points.values() for point in column
+    )
     data |= {"images": len(target.images), "warnings": omission_warnings(omitted)}
     return Finding(None, values=values, data=data)
 
@@ -83,7 +85,7 @@ def gap_at(network: Classifier, target: EvaluationTarget, radius: float) -> Iter
     adversarial = Moments()
     gram_gaps: list[float] = []
     correct = omitted = 0
-    with mode(network, "eval"), convolutions_in("fp32"):
+    with network_mode(network, "eval"), convolution_precision("fp32"):
         for end, images_BCHW, labels_B in batches(target):
             adversarial_BCHW = pgd20_images(
                 network, target, images_BCHW, labels_B, end, "variance_gap", radius
@@ -122,7 +124,7 @@ def summary(points: list[Point], radius: float) -> dict[str, Any]:
             for point in points
             if (gap := point[kind]) is not None and (share := point["accuracy"]) is not None
         ]
-        line = fitted([gap for gap, _ in pairs], [accuracy for _, accuracy in pairs])
+        line = fit_line([gap for gap, _ in pairs], [accuracy for _, accuracy in pairs])
         lines[kind] = None if line is None else asdict(line)
     return {**{kind: own[kind] for kind in KINDS}, "points": points, "lines": lines}
 

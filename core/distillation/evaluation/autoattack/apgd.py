@@ -1,4 +1,7 @@
-"""Auto-PGD (Croce and Hein, ICML 2020): projected ascent with momentum, whose step size halves where it no longer pays."""
+"""Auto-PGD (Croce and Hein, ICML 2020): projected ascent with momentum and an adaptive step size.
+
+The step size is halved where it no longer pays. R rows, C H W image.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,25 +11,28 @@ from torch import Tensor, nn
 
 from core.distillation.evaluation.autoattack.losses import Loss
 from core.distillation.evaluation.autoattack.norms import Norm, project, random_start, steepest
-from core.distillation.evaluation.autoattack.rows import Rows, Standing
+from core.distillation.evaluation.autoattack.rows import BatchRobustness, Rows
 
 RHO = 0.75
 MOMENTUM = 0.75
 FIRST_STEP = 2.0
 """In radii."""
-FIRST_CHECK, CHECK_SHRINKS, LAST_CHECK = 0.22, 0.03, 0.06
-"""Iterations between two looks at the step size, as shares of all: at first, less each time, at least."""
+FIRST_INTERVAL = 0.22
+INTERVAL_DECREMENT = 0.03
+MIN_INTERVAL = 0.06
+"""Iterations between two checks of the step size, as shares of all iterations."""
 
 
 @dataclass(frozen=True)
-class Climbing(Rows):
-    """Where each row stands, and stood when its loss was highest."""
+class ApgdRows(Rows):
+    """The state of the ascent in each row."""
 
     targets_R: Tensor
-    now_RCHW: Tensor
-    before_RCHW: Tensor
+    current_RCHW: Tensor
+    previous_RCHW: Tensor
     gradient_RCHW: Tensor
     best_RCHW: Tensor
+    """The iterate of the highest loss so far."""
     best_gradient_RCHW: Tensor
     best_loss_R: Tensor
     last_loss_R: Tensor
@@ -43,110 +49,126 @@ class Apgd:
     def __init__(
         self, network: nn.Module, loss: Loss, *, norm: Norm, radius: float, iterations: int
     ) -> None:
-        self.network, self.loss = network, loss
-        self.norm, self.radius, self.iterations = norm, radius, iterations
+        self.network = network
+        self.loss = loss
+        self.norm = norm
+        self.radius = radius
+        self.iterations = iterations
 
     def search(
-        self, rows: Rows, targets_R: Tensor, standing: Standing, generator: torch.Generator
+        self,
+        rows: Rows,
+        targets_R: Tensor,
+        robustness: BatchRobustness,
+        generator: torch.Generator,
     ) -> Iterator[None]:
-        climbing = self.begin(rows, targets_R, standing, generator)
-        interval, until_check = (max(int(FIRST_CHECK * self.iterations), 1),) * 2
+        """Attack the rows, and record misclassified images. Yields after each iteration."""
+        ascent = self.start(rows, targets_R, robustness, generator)
+        interval = max(int(FIRST_INTERVAL * self.iterations), 1)
+        until_check = interval
         for iteration in range(self.iterations):
-            climbing = standing.thin(climbing, iteration)
-            if not len(climbing.owners_R):
+            ascent = robustness.drop_misclassified(ascent, iteration)
+            if not len(ascent.image_index_R):
                 break
-            climbing = self.step(climbing, MOMENTUM if iteration else 1.0, standing)
+            ascent = self.step(ascent, MOMENTUM if iteration else 1.0, robustness)
             until_check -= 1
             if until_check == 0:
-                climbing = check(climbing, interval)
+                ascent = halve_steps(ascent, interval)
                 interval = max(
-                    interval - max(int(CHECK_SHRINKS * self.iterations), 1),
-                    int(LAST_CHECK * self.iterations),
+                    interval - max(int(INTERVAL_DECREMENT * self.iterations), 1),
+                    int(MIN_INTERVAL * self.iterations),
                     1,
                 )
                 until_check = interval
             yield
 
-    def begin(
-        self, rows: Rows, targets_R: Tensor, standing: Standing, generator: torch.Generator
-    ) -> Climbing:
+    def start(
+        self,
+        rows: Rows,
+        targets_R: Tensor,
+        robustness: BatchRobustness,
+        generator: torch.Generator,
+    ) -> ApgdRows:
         start_RCHW = random_start(rows.images_RCHW, self.radius, self.norm, generator)
-        gradient_RCHW, loss_R, logits_RK = self.look(start_RCHW, rows.labels_R, targets_R)
-        standing.judge(rows, logits_RK)
-        return Climbing(
-            rows.owners_R,
+        gradient_RCHW, loss_R, logits_RK = self.evaluate_loss(start_RCHW, rows.labels_R, targets_R)
+        robustness.record_logits(rows, logits_RK)
+        return ApgdRows(
+            rows.image_index_R,
             rows.images_RCHW,
             rows.labels_R,
             targets_R=targets_R,
-            now_RCHW=start_RCHW,
-            before_RCHW=start_RCHW,
+            current_RCHW=start_RCHW,
+            previous_RCHW=start_RCHW,
             gradient_RCHW=gradient_RCHW,
             best_RCHW=start_RCHW,
             best_gradient_RCHW=gradient_RCHW,
             best_loss_R=loss_R,
-            last_loss_R=torch.zeros_like(
-                loss_R
-            ),  # not the start's: so the authors' code compares the first iterate
+            # Zero, not the start's loss: the authors' code compares the first iterate with that.
+            last_loss_R=torch.zeros_like(loss_R),
             rises_R=torch.zeros_like(loss_R),
             checked_loss_R=loss_R,
             halved_R=torch.ones_like(loss_R, dtype=torch.bool),
             step_R111=torch.full_like(loss_R, FIRST_STEP * self.radius)[:, None, None, None],
         )
 
-    def look(
+    def evaluate_loss(
         self, images_RCHW: Tensor, labels_R: Tensor, targets_R: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradient, loss and logits at the images."""
+        """Return gradient [R, C, H, W], loss [R] and logits [R, K] at the images."""
         with torch.enable_grad():
             images_RCHW = images_RCHW.detach().requires_grad_()
             logits_RK = self.network(images_RCHW)
             loss_R = self.loss(logits_RK, labels_R, targets_R)
             (gradient_RCHW,) = torch.autograd.grad(loss_R.sum(), images_RCHW)
-        return (
-            gradient_RCHW.contiguous(),
-            loss_R.detach(),
-            logits_RK.detach(),
-        )  # the network may compute in another layout
+        # The network may compute in another memory layout; everything else here does not.
+        return gradient_RCHW.contiguous(), loss_R.detach(), logits_RK.detach()
 
-    def step(self, it: Climbing, share: float, standing: Standing) -> Climbing:
-        """One step along the gradient, ``share`` of it, and the rest of the last step again."""
-        ahead = it.now_RCHW + it.step_R111 * steepest(it.gradient_RCHW, self.norm)
-        ahead = project(ahead, it.images_RCHW, self.radius, self.norm)
-        ahead = (
-            it.now_RCHW
-            + share * (ahead - it.now_RCHW)
-            + (1 - share) * (it.now_RCHW - it.before_RCHW)
+    def step(self, ascent: ApgdRows, weight: float, robustness: BatchRobustness) -> ApgdRows:
+        """Take one step: ``weight`` of the gradient step, and the rest of the previous step."""
+        current_RCHW = ascent.current_RCHW
+        next_RCHW = current_RCHW + ascent.step_R111 * steepest(ascent.gradient_RCHW, self.norm)
+        next_RCHW = project(next_RCHW, ascent.images_RCHW, self.radius, self.norm)
+        next_RCHW = (
+            current_RCHW
+            + weight * (next_RCHW - current_RCHW)
+            + (1 - weight) * (current_RCHW - ascent.previous_RCHW)
         )
-        ahead = project(ahead, it.images_RCHW, self.radius, self.norm)
-        gradient_RCHW, loss_R, logits_RK = self.look(ahead, it.labels_R, it.targets_R)
-        standing.judge(it, logits_RK)
-        higher_R = loss_R > it.best_loss_R
+        next_RCHW = project(next_RCHW, ascent.images_RCHW, self.radius, self.norm)
+        gradient_RCHW, loss_R, logits_RK = self.evaluate_loss(
+            next_RCHW, ascent.labels_R, ascent.targets_R
+        )
+        robustness.record_logits(ascent, logits_RK)
+        higher_R = loss_R > ascent.best_loss_R
         higher_R111 = higher_R[:, None, None, None]
+        best_gradient_RCHW = torch.where(higher_R111, gradient_RCHW, ascent.best_gradient_RCHW)
         return replace(
-            it,
-            now_RCHW=ahead,
-            before_RCHW=it.now_RCHW,
+            ascent,
+            current_RCHW=next_RCHW,
+            previous_RCHW=current_RCHW,
             gradient_RCHW=gradient_RCHW,
-            best_RCHW=torch.where(higher_R111, ahead, it.best_RCHW),
-            best_gradient_RCHW=torch.where(higher_R111, gradient_RCHW, it.best_gradient_RCHW),
-            best_loss_R=torch.where(higher_R, loss_R, it.best_loss_R),
+            best_RCHW=torch.where(higher_R111, next_RCHW, ascent.best_RCHW),
+            best_gradient_RCHW=best_gradient_RCHW,
+            best_loss_R=torch.where(higher_R, loss_R, ascent.best_loss_R),
             last_loss_R=loss_R,
-            rises_R=it.rises_R + (loss_R > it.last_loss_R),
+            rises_R=ascent.rises_R + (loss_R > ascent.last_loss_R),
         )
 
 
-def check(it: Climbing, interval: int) -> Climbing:
-    """Where the loss rose too seldom, or the best is what it was and the step too: half the step, from the best point on."""
-    halve_R = (it.rises_R <= RHO * interval) | (
-        ~it.halved_R & (it.checked_loss_R >= it.best_loss_R)
-    )
+def halve_steps(ascent: ApgdRows, interval: int) -> ApgdRows:
+    """Halve the step of rows that make too little progress, and restart them at their best iterate.
+
+    These are rows whose loss rose too seldom since the last check, and rows whose best loss and
+    whose step are what they were then.
+    """
+    unchanged_R = ~ascent.halved_R & (ascent.checked_loss_R >= ascent.best_loss_R)
+    halve_R = (ascent.rises_R <= RHO * interval) | unchanged_R
     halve_R111 = halve_R[:, None, None, None]
     return replace(
-        it,
-        now_RCHW=torch.where(halve_R111, it.best_RCHW, it.now_RCHW),
-        gradient_RCHW=torch.where(halve_R111, it.best_gradient_RCHW, it.gradient_RCHW),
-        rises_R=torch.zeros_like(it.rises_R),
-        checked_loss_R=it.best_loss_R,
+        ascent,
+        current_RCHW=torch.where(halve_R111, ascent.best_RCHW, ascent.current_RCHW),
+        gradient_RCHW=torch.where(halve_R111, ascent.best_gradient_RCHW, ascent.gradient_RCHW),
+        rises_R=torch.zeros_like(ascent.rises_R),
+        checked_loss_R=ascent.best_loss_R,
         halved_R=halve_R,
-        step_R111=torch.where(halve_R111, it.step_R111 / 2, it.step_R111),
+        step_R111=torch.where(halve_R111, ascent.step_R111 / 2, ascent.step_R111),
     )

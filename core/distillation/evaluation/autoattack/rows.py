@@ -1,6 +1,11 @@
-"""The rows of a batch under attack: one for each image, or one for each image and target. R rows, C H W image, K classes.
+"""The rows of a batch under attack, and which of the batch's images are robust so far.
 
-A row leaves the batch when its image is broken, by whatever target; so the batch shrinks to those still standing.
+An image is *robust so far* until any attack finds an adversarial image that the network
+misclassifies within the radius. A row is one image, or one (image, target class) pair: a targeted
+attack works on several rows of one image. Once an image is misclassified all its rows leave the
+batch, whatever their target, so the batch shrinks to the images that are robust so far.
+
+R rows, B images of the batch, C H W image, K classes.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -11,48 +16,57 @@ from torch import Tensor
 
 from core.distillation.evaluation.attacks import is_misclassified
 
-LEAVE_EVERY = 5
-"""Iterations between two looks at who may leave: each costs a wait for the device."""
+DROP_EVERY = 5
+"""Iterations between two removals of rows: each one waits for the device."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Subclasses add what an attack keeps of each row: tensors with R as their first dimension."""
+    """Rows under attack. Subclasses add an attack's state: tensors with R as first dimension."""
 
-    owners_R: Tensor
-    """Which of the batch's images the row is of."""
+    image_index_R: Tensor
+    """Index in the batch of each row's image."""
     images_RCHW: Tensor
+    """The clean images."""
     labels_R: Tensor
 
-    def where(self: "Some", keep_R: Tensor) -> "Some":
-        kept: dict[str, Any] = {
-            field.name: getattr(self, field.name)[keep_R] for field in fields(self)
+    def select(self: "AnyRows", selection_R: Tensor) -> "AnyRows":
+        """Return the rows of a mask [R] bool, or at indices."""
+        selected: dict[str, Any] = {
+            field.name: getattr(self, field.name)[selection_R] for field in fields(self)
         }
-        return replace(self, **kept)
+        return replace(self, **selected)
 
 
-Some = TypeVar("Some", bound=Rows)
+AnyRows = TypeVar("AnyRows", bound=Rows)
 
 
-class Standing:
-    """Which images of the batch are broken, and which met logits that are not finite, [B] bool each."""
+class BatchRobustness:
+    """Which images of a batch are misclassified so far, and which had non-finite logits."""
 
     def __init__(self, images: int, device: torch.device) -> None:
-        self.broken_B = torch.zeros(images, dtype=torch.bool, device=device)
+        self.misclassified_B = torch.zeros(images, dtype=torch.bool, device=device)
         self.non_finite_B = torch.zeros(images, dtype=torch.bool, device=device)
 
-    def judge(self, rows: Rows, logits_RK: Tensor) -> None:
-        """An image with a row that is classified as something else, or as nothing, is broken."""
-        self.break_rows(rows, is_misclassified(logits_RK, rows.labels_R), logits_RK)
+    @property
+    def robust_B(self) -> Tensor:
+        return ~self.misclassified_B
 
-    def break_rows(self, rows: Rows, broken_R: Tensor, logits_RK: Tensor) -> None:
+    def record_logits(self, rows: Rows, logits_RK: Tensor) -> None:
+        """Record the images with a row whose logits are a misclassification, or not finite."""
+        self.record_misclassified(rows, is_misclassified(logits_RK, rows.labels_R), logits_RK)
+
+    def record_misclassified(self, rows: Rows, misclassified_R: Tensor, logits_RK: Tensor) -> None:
+        """Record the images with a row in ``misclassified_R``, or with logits not finite."""
         non_finite_R = ~logits_RK.isfinite().all(dim=1)
-        self.broken_B.index_put_((rows.owners_R,), broken_R | non_finite_R, accumulate=True)
-        self.non_finite_B.index_put_((rows.owners_R,), non_finite_R, accumulate=True)
+        # Several rows may be of one image: with accumulate, one of them is enough.
+        index_R = (rows.image_index_R,)
+        self.misclassified_B.index_put_(index_R, misclassified_R | non_finite_R, accumulate=True)
+        self.non_finite_B.index_put_(index_R, non_finite_R, accumulate=True)
 
-    def thin(self, rows: Some, iteration: int) -> Some:
-        """The rows of images that still stand; looks only now and then."""
-        if iteration % LEAVE_EVERY:
+    def drop_misclassified(self, rows: AnyRows, iteration: int) -> AnyRows:
+        """Return the rows of images that are robust so far; in most iterations, all rows."""
+        if iteration % DROP_EVERY:
             return rows
-        keep_R = ~self.broken_B[rows.owners_R]
-        return rows if keep_R.all() else rows.where(keep_R)
+        robust_R = self.robust_B[rows.image_index_R]
+        return rows if robust_R.all() else rows.select(robust_R)

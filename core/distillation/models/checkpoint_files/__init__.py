@@ -1,1 +1,1 @@
-"""Other people's checkpoints: looked through without running anything or setting memory aside, then read."""
+"""Third-party checkpoints: inspected without running code or allocating tensors, then read."""

@@ -1,4 +1,7 @@
-"""Tensors and storages as a checkpoint's pickle declares them: checked against what the file holds, never set aside in memory."""
+"""Tensors and storages as a checkpoint's pickle declares them.
+
+They are checked against what the file holds before any memory is allocated for them.
+"""
 
 import math
 from dataclasses import dataclass
@@ -20,12 +23,13 @@ DTYPES = {
     "torch ByteStorage": torch.uint8,
     "torch BoolStorage": torch.bool,
 }
-MOST_DIMENSIONS = 64
+"""By the global name, ``module name``, of the storage class in a pickle."""
+MAX_DIMENSIONS = 64
 
 
 @dataclass(frozen=True)
 class DeclaredTensor:
-    """A tensor that a file says it holds."""
+    """A tensor that a file declares."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -33,53 +37,53 @@ class DeclaredTensor:
 
 @dataclass(frozen=True)
 class DeclaredStorage:
-    """A run of numbers in the file, which tensors are views of."""
+    """A run of numbers in the file, of which tensors are views."""
 
     dtype: torch.dtype
     elements: int
 
     @classmethod
-    def declare(cls, dtype: torch.dtype, elements: Any, held_bytes: int) -> "DeclaredStorage":
-        """Raises ValueError for nonsense, Refused where the file holds fewer bytes than that."""
+    def declare(cls, dtype: torch.dtype, elements: Any, stored_bytes: int) -> "DeclaredStorage":
+        """Return the storage that a pickle declares.
+
+        Raises ValueError for malformed arguments, Refused where the file stores fewer bytes.
+        """
         require(isinstance(elements, int) and elements >= 0)
-        if elements * dtype.itemsize > held_bytes:
-            raise _overdeclared(elements, held_bytes // dtype.itemsize)
+        if elements * dtype.itemsize > stored_bytes:
+            raise _too_large(elements, stored_bytes // dtype.itemsize)
         return cls(dtype, elements)
 
 
 def declare_tensor(
     storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: Any, hooks: Any
 ) -> DeclaredTensor:
-    """What torch._utils._rebuild_tensor_v2 would build of these arguments.
+    """Return what torch._utils._rebuild_tensor_v2 would build from these arguments.
 
-    Raises ValueError for nonsense, Refused where it would be larger than its storage, be it by strides of 0.
+    Raises ValueError for malformed arguments, Refused for a tensor with more elements than its
+    storage, which strides of 0 would make possible, too.
     """
-    require(
-        isinstance(storage, DeclaredStorage)
-        and isinstance(shape, tuple)
-        and isinstance(strides, tuple)
-        and hooks == {}
-    )
-    require(
-        len(shape) <= MOST_DIMENSIONS
-        and all(isinstance(number, int) and number >= 0 for number in (offset, *shape, *strides))
-    )
+    require(isinstance(storage, DeclaredStorage) and hooks == {})
+    require(isinstance(shape, tuple) and isinstance(strides, tuple))
+    require(len(shape) <= MAX_DIMENSIONS)
+    require(all(isinstance(number, int) and number >= 0 for number in (offset, *shape, *strides)))
     elements = math.prod(shape)
-    reach = (
-        offset + 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    last_index = offset + sum(
+        (size - 1) * stride for size, stride in zip(shape, strides, strict=True)
     )
-    if elements > 0 and max(elements, reach) > storage.elements:
-        raise _overdeclared(max(elements, reach), storage.elements)
+    if elements > 0 and max(elements, last_index + 1) > storage.elements:
+        raise _too_large(max(elements, last_index + 1), storage.elements)
     return DeclaredTensor(storage.dtype, shape)
 
 
-def _overdeclared(needed: int, held: int) -> Refused:
+def require(condition: bool) -> None:
+    """Raise ValueError unless the condition holds."""
+    if not condition:
+        raise ValueError
+
+
+def _too_large(needed: int, stored: int) -> Refused:
     return Refused(
-        f"The checkpoint declares a tensor that needs {needed:,} stored numbers and holds {held:,}.",
+        f"The checkpoint declares a tensor of {needed:,} stored numbers, "
+        f"but holds only {stored:,} for it.",
         code="unreadable_checkpoint",
     )
-
-
-def require(fact: bool) -> None:
-    if not fact:
-        raise ValueError

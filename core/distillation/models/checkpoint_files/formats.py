@@ -1,4 +1,4 @@
-"""Which kind of file a checkpoint is: by its bytes, not by its name."""
+"""Opening a checkpoint file in whichever format it is: by its bytes, not by its name."""
 
 from pathlib import Path
 from typing import Protocol
@@ -10,26 +10,30 @@ from core.distillation.models.checkpoint_files.pickle_reader import ADVICE
 from core.distillation.models.checkpoint_files.safetensors_file import SafetensorsFile
 from core.distillation.models.checkpoint_files.torch_archive import TorchArchive
 from core.errors import Refused
-from core.jobspec.file_signature import is_old_pickle
+from core.jobspec.file_signature import is_protocol_0_or_1_pickle
 
 HEAD_BYTES = 4096
 
 
 class CheckpointFile(Protocol):
-    """A checkpoint that was looked through and not yet read."""
+    """A checkpoint whose contents are known and have not been read yet."""
 
     declared: dict[str, DeclaredTensor]
-    others: list[str]
-    """Keys beside the tensors, with values of other kinds."""
+    """The tensors, by key."""
+    other_keys: list[str]
+    """Keys whose values are not tensors."""
 
-    def read(self) -> dict[str, Tensor]: ...
+    def read(self) -> dict[str, Tensor]:
+        """Return the tensors by key. Raises Refused (unreadable_checkpoint)."""
+        ...
 
 
 def open_checkpoint(path: Path) -> CheckpointFile:
-    """What a checkpoint holds, without running any of it or setting memory aside for it.
+    """Return what a checkpoint holds, without running any of it or allocating its tensors.
 
-    Raises Refused: unsafe_checkpoint for whatever would have to be unpickled (old formats, TorchScript, calls in a checkpoint),
-    unreadable_checkpoint for everything else that is not a whole checkpoint.
+    Raises Refused: unsafe_checkpoint for whatever would have to be unpickled (old formats,
+    TorchScript, calls in a checkpoint), unreadable_checkpoint for everything else that is not a
+    complete checkpoint.
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
@@ -40,14 +44,16 @@ def open_checkpoint(path: Path) -> CheckpointFile:
                 code="unsafe_checkpoint",
             )
         return TorchArchive(path)
+    # Safetensors: the length of the JSON header in 8 bytes, then the header.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
         return SafetensorsFile(path)
-    if head[257:262] == b"ustar" or head[:1] == b"\x80" or is_old_pickle(head):
+    if head[257:262] == b"ustar" or head[:1] == b"\x80" or is_protocol_0_or_1_pickle(head):
         raise Refused(
-            f"The file is a pickle, or in PyTorch's format of before 1.6, which cannot be opened safely. {ADVICE}",
+            "The file is a bare pickle, or in the format of PyTorch before 1.6; neither can be "
+            f"opened safely. {ADVICE}",
             code="unsafe_checkpoint",
         )
     raise Refused(
-        "The file is not a whole checkpoint: neither safetensors nor torch.save's.",
+        "The file is not a complete checkpoint: neither safetensors nor torch.save's.",
         code="unreadable_checkpoint",
     )

@@ -1,8 +1,9 @@
-"""What a checkpoint's pickle declares, found out without unpickling it.
+"""What a checkpoint's pickle declares, read without unpickling it.
 
-torch.load(weights_only=True) runs no foreign code, but it sets aside whatever memory a file of 1 kB declares, and it hashes
-what the file makes a dict's key, which can take for ever. So the stream is first walked here, instruction by instruction:
-only those that torch.save writes for plain containers and tensors are known, and a tensor becomes a Declared, never memory.
+torch.load(weights_only=True) runs no code of the file, but it allocates whatever memory a file of
+1 kB declares, and it hashes what the file makes a dict's key, which can take forever. So the stream
+is first scanned here, instruction by instruction: only the instructions that torch.save writes for
+plain containers and tensors are known, and a tensor becomes a DeclaredTensor, never memory.
 """
 
 import pickletools
@@ -11,7 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.distillation.models.checkpoint_files import declared_tensors
-from core.distillation.models.checkpoint_files.declared_tensors import DTYPES, DeclaredStorage, require
+from core.distillation.models.checkpoint_files.declared_tensors import (
+    DTYPES,
+    DeclaredStorage,
+    require,
+)
 from core.errors import Refused
 
 ADVICE = (
@@ -21,26 +26,28 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class _GlobalName:
-    """``module name``, as the stream has it. Never looked up."""
+    """The name of a global, ``module name``, as in the stream. It is never looked up."""
 
     text: str
 
 
 class _IgnoredValue:
-    """A value that has nothing to do with weights."""
+    """Stands for a value that has nothing to do with weights."""
 
 
 def scan_pickle(stream: bytes, storages: Mapping[str, int]) -> Any:
-    """What the stream describes, with a Declared for each tensor. ``storages``: bytes that the file holds, by storage's key.
+    """Return what the stream describes, with a DeclaredTensor for each tensor.
 
-    Raises Refused: unsafe_checkpoint where unpickling would call or import something that weights do not need,
-    unreadable_checkpoint where the stream is damaged or declares more than the file holds.
+    ``storages``: the bytes that the file holds for each storage, by the storage's key.
+    Raises Refused: unsafe_checkpoint where unpickling would call or import something that weights
+    do not need, unreadable_checkpoint where the stream is damaged or declares more than the file
+    holds.
     """
-    walk = _PickleScanner(storages)
+    scanner = _PickleScanner(storages)
     try:
         for instruction, argument, _ in pickletools.genops(stream):
-            walk.step(instruction.name, argument)
-        (result,) = walk.stack
+            scanner.step(instruction.name, argument)
+        (result,) = scanner.stack
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise Refused(
             "The checkpoint's table of contents is damaged.", code="unreadable_checkpoint"
@@ -49,18 +56,19 @@ def scan_pickle(stream: bytes, storages: Mapping[str, int]) -> Any:
 
 
 class _PickleScanner:
-    """The stack and memo of one walk through a stream, which stand as they would while it is unpickled."""
+    """The unpickling machine's stack and memo, as they would be while the stream is unpickled."""
 
     def __init__(self, storages: Mapping[str, int]) -> None:
         self.storages = storages
         self.stack: list[Any] = []
-        self.below_marks: list[list[Any]] = []
+        self.outer_stacks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
 
     def step(self, instruction: str, argument: Any) -> None:
         if instruction not in INSTRUCTIONS:
             raise Refused(
-                f"The checkpoint is written with the pickle instruction {instruction}, which weights do not need. {ADVICE}",
+                f"The checkpoint uses the pickle instruction {instruction}, which weights do "
+                f"not need. {ADVICE}",
                 code="unsafe_checkpoint",
             )
         INSTRUCTIONS[instruction](self, argument)
@@ -69,11 +77,12 @@ class _PickleScanner:
         self.stack.append(value)
 
     def mark(self) -> None:
-        self.below_marks.append(self.stack)
+        self.outer_stacks.append(self.stack)
         self.stack = []
 
     def pop_to_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self.below_marks.pop()
+        items = self.stack
+        self.stack = self.outer_stacks.pop()
         return items
 
     def pop(self, count: int) -> list[Any]:
@@ -91,16 +100,19 @@ class _PickleScanner:
             target[key] = value
 
     def name(self, text: str) -> None:
-        if text not in CALLS and text not in DTYPES and text not in INERT:
+        if text not in CALLS and text not in DTYPES and text not in IGNORED_GLOBALS:
+            name = text.replace(" ", ".")[:100]
             raise Refused(
-                f"Opening the checkpoint would use {text.replace(' ', '.')[:100]!r}, which weights do not need. {ADVICE}",
+                f"Opening the checkpoint would use {name!r}, which weights do not need. {ADVICE}",
                 code="unsafe_checkpoint",
             )
-        self.push(_IgnoredValue() if text in INERT else _GlobalName(text))
+        self.push(_IgnoredValue() if text in IGNORED_GLOBALS else _GlobalName(text))
 
     def storage(self) -> None:
         kind, storage_type, key, _location, elements = self.stack.pop()
-        require(kind == "storage" and isinstance(storage_type, _GlobalName) and isinstance(key, str))
+        require(
+            kind == "storage" and isinstance(storage_type, _GlobalName) and isinstance(key, str)
+        )
         self.push(DeclaredStorage.declare(DTYPES[storage_type.text], elements, self.storages[key]))
 
     def call(self) -> None:
@@ -109,14 +121,14 @@ class _PickleScanner:
         self.push(CALLS[function.text](*arguments))
 
     def build(self) -> None:
-        # The _metadata attribute that state dicts have; of no use here.
+        # It sets the _metadata attribute that state dicts have, which is not needed.
         target, state = self.pop(2)
         require(isinstance(target, dict) and isinstance(state, dict))
         self.push(target)
 
 
-def _parameter(tensor: Any, requires_grad: Any, _hooks: Any) -> Any:
-    """Arguments of torch._utils._rebuild_parameter."""
+def _declare_parameter(tensor: Any, requires_grad: Any, _hooks: Any) -> Any:
+    """Take the arguments of torch._utils._rebuild_parameter: a parameter is its tensor."""
     return tensor
 
 
@@ -124,48 +136,54 @@ def _ordered_dict() -> dict[str | int, Any]:
     return {}
 
 
-def _inert(*_arguments: Any) -> _IgnoredValue:
+def _ignore(*_arguments: Any) -> _IgnoredValue:
     return _IgnoredValue()
 
 
 CALLS: dict[str, Callable[..., Any]] = {
     "collections OrderedDict": _ordered_dict,
     "torch._utils _rebuild_tensor_v2": declared_tensors.declare_tensor,
-    "torch._utils _rebuild_parameter": _parameter,
-    "torch Size": _inert,
-    "torch device": _inert,
+    "torch._utils _rebuild_parameter": _declare_parameter,
+    "torch Size": _ignore,
+    "torch device": _ignore,
 }
-INERT = {str(dtype).replace(".", " ") for dtype in DTYPES.values()}
+"""What a checkpoint of weights may call, and what is done instead."""
+IGNORED_GLOBALS = {str(dtype).replace(".", " ") for dtype in DTYPES.values()}
 
 INSTRUCTIONS: dict[str, Callable[[_PickleScanner, Any], None]] = {
-    "PROTO": lambda walk, _: None,
-    "STOP": lambda walk, _: None,
+    "PROTO": lambda scanner, _: None,
+    "STOP": lambda scanner, _: None,
     **dict.fromkeys(
         ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING"),
-        lambda walk, value: walk.push(value),
+        lambda scanner, value: scanner.push(value),
     ),
-    "NONE": lambda walk, _: walk.push(None),
-    "NEWTRUE": lambda walk, _: walk.push(True),
-    "NEWFALSE": lambda walk, _: walk.push(False),
-    "EMPTY_TUPLE": lambda walk, _: walk.push(()),
-    "EMPTY_LIST": lambda walk, _: walk.push([]),
-    "EMPTY_DICT": lambda walk, _: walk.push({}),
-    "MARK": lambda walk, _: walk.mark(),
-    "TUPLE": lambda walk, _: walk.push(tuple(walk.pop_to_mark())),
-    "TUPLE1": lambda walk, _: walk.push(tuple(walk.pop(1))),
-    "TUPLE2": lambda walk, _: walk.push(tuple(walk.pop(2))),
-    "TUPLE3": lambda walk, _: walk.push(tuple(walk.pop(3))),
-    "APPEND": lambda walk, _: walk.extend(walk.pop(1)),
-    "APPENDS": lambda walk, _: walk.extend(walk.pop_to_mark()),
-    "SETITEM": lambda walk, _: walk.set_items(walk.pop(2)),
-    "SETITEMS": lambda walk, _: walk.set_items(walk.pop_to_mark()),
+    "NONE": lambda scanner, _: scanner.push(None),
+    "NEWTRUE": lambda scanner, _: scanner.push(True),
+    "NEWFALSE": lambda scanner, _: scanner.push(False),
+    "EMPTY_TUPLE": lambda scanner, _: scanner.push(()),
+    "EMPTY_LIST": lambda scanner, _: scanner.push([]),
+    "EMPTY_DICT": lambda scanner, _: scanner.push({}),
+    "MARK": lambda scanner, _: scanner.mark(),
+    "TUPLE": lambda scanner, _: scanner.push(tuple(scanner.pop_to_mark())),
+    "TUPLE1": lambda scanner, _: scanner.push(tuple(scanner.pop(1))),
+    "TUPLE2": lambda scanner, _: scanner.push(tuple(scanner.pop(2))),
+    "TUPLE3": lambda scanner, _: scanner.push(tuple(scanner.pop(3))),
+    "APPEND": lambda scanner, _: scanner.extend(scanner.pop(1)),
+    "APPENDS": lambda scanner, _: scanner.extend(scanner.pop_to_mark()),
+    "SETITEM": lambda scanner, _: scanner.set_items(scanner.pop(2)),
+    "SETITEMS": lambda scanner, _: scanner.set_items(scanner.pop_to_mark()),
     **dict.fromkeys(
-        ("BINPUT", "LONG_BINPUT"), lambda walk, index: walk.memo.__setitem__(index, walk.stack[-1])
+        ("BINPUT", "LONG_BINPUT"),
+        lambda scanner, index: scanner.memo.__setitem__(index, scanner.stack[-1]),
     ),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda walk, index: walk.push(walk.memo[index])),
-    "GLOBAL": lambda walk, text: walk.name(text),
-    "BINPERSID": lambda walk, _: walk.storage(),
-    "REDUCE": lambda walk, _: walk.call(),
-    "BUILD": lambda walk, _: walk.build(),
+    **dict.fromkeys(
+        ("BINGET", "LONG_BINGET"), lambda scanner, index: scanner.push(scanner.memo[index])
+    ),
+    "GLOBAL": lambda scanner, text: scanner.name(text),
+    "BINPERSID": lambda scanner, _: scanner.storage(),
+    "REDUCE": lambda scanner, _: scanner.call(),
+    "BUILD": lambda scanner, _: scanner.build(),
 }
-"""The instructions that torch.save writes for plain containers and tensors: a pickle can do nothing with these alone."""
+"""The instructions that torch.save writes for plain containers and tensors.
+
+With these alone a pickle can call nothing but CALLS."""

@@ -1,4 +1,4 @@
-"""Checkpoints in safetensors: a JSON header that says where each tensor lies. Nothing in them can run."""
+"""Checkpoints in safetensors: a JSON header that says where each tensor is, and no code."""
 
 from pathlib import Path
 
@@ -21,25 +21,29 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-MOST_BYTES_OF_HEADER = 8 * 2**20
+MAX_HEADER_BYTES = 8 * 2**20
 
 
 class SafetensorsFile:
-    """A file whose header fits its size: the library checks that the tensors fill the file without gap or overlap."""
+    """A safetensors file whose header matches its size.
+
+    The library checks that the tensors fill the file without gap or overlap.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises Refused (unreadable_checkpoint)."""
+        """Raise Refused (unreadable_checkpoint) for a file that the library does not accept."""
         self.path = path
-        self.others: list[str] = []
+        self.other_keys: list[str] = []
         with path.open("rb") as file:
             header_bytes = int.from_bytes(file.read(8), "little")
-        if header_bytes > MOST_BYTES_OF_HEADER:
+        if header_bytes > MAX_HEADER_BYTES:
             raise _unreadable(
-                f"its header has {header_bytes:,} bytes, at most {MOST_BYTES_OF_HEADER:,} are read"
+                f"its header has {header_bytes:,} bytes, at most {MAX_HEADER_BYTES:,} are read"
             )
         try:
             with safe_open(path, framework="pt") as file:
-                slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+                keys = file.keys()
+                slices = {key: file.get_slice(key) for key in keys}
                 self.declared = {
                     key: DeclaredTensor(DTYPES[part.get_dtype()], tuple(part.get_shape()))
                     for key, part in slices.items()
@@ -47,15 +51,19 @@ class SafetensorsFile:
         except KeyError as error:
             raise _unreadable(f"it holds numbers of the unknown kind {error}") from error
         except Exception as error:
-            raise _unreadable(f"the library says {str(error)[:200]!r}") from error
+            raise _library_error(error) from error
 
     def read(self) -> dict[str, Tensor]:
-        """The tensors by key. Raises Refused (unreadable_checkpoint)."""
+        """Return the tensors by key. Raises Refused (unreadable_checkpoint)."""
         try:
             with safe_open(self.path, framework="pt") as file:
                 return {key: file.get_tensor(key) for key in self.declared}
         except Exception as error:
-            raise _unreadable(f"the library says {str(error)[:200]!r}") from error
+            raise _library_error(error) from error
+
+
+def _library_error(error: Exception) -> Refused:
+    return _unreadable(f"the library reports {str(error)[:200]!r}")
 
 
 def _unreadable(reason: str) -> Refused:

@@ -1,4 +1,4 @@
-"""Checkpoints that torch.save writes: a zip of one pickle and the storages it speaks of, all uncompressed."""
+"""Checkpoints that torch.save writes: a zip of one pickle and its storages, all uncompressed."""
 
 import os
 import struct
@@ -16,45 +16,47 @@ from core.errors import Refused
 
 T = TypeVar("T")
 WRAPPERS = ("state_dict", "model_state_dict", "net", "model")
-"""Names under which training scripts keep the state dict beside optimizer, epoch and the like."""
-MOST_BYTES_OF_PICKLE = 2**20
-MOST_BYTES_OF_DIRECTORY = 4 * 2**20
-END = struct.Struct("<4s36xQ8x 4s4xQ4x 4s8xL4xH")
-"""The last bytes of a zip: its 64-bit end record (signature, bytes of directory), the pointer to it (signature, position),
-and its end record (signature, bytes of directory, bytes of comment). Small zips may have the last alone."""
+"""Keys under which training scripts save the state dict beside optimizer, epoch and the like."""
+MAX_PICKLE_BYTES = 2**20
+MAX_DIRECTORY_BYTES = 4 * 2**20
+END_RECORDS = struct.Struct("<4s36xQ8x 4s4xQ4x 4s8xL4xH")
+"""The last bytes of a zip: its 64-bit end record (signature, bytes of directory), the pointer to it
+(signature, position), and its end record (signature, bytes of directory, bytes of comment). Small
+zips may have the last one alone."""
 
 
 class TorchArchive:
-    """A checkpoint that was looked through: what it declares is there, and reading it runs nothing."""
+    """A checkpoint that holds what it declares, and that can be read without running code."""
 
     def __init__(self, path: Path) -> None:
-        """Raises Refused: unsafe_checkpoint or unreadable_checkpoint."""
+        """Raise Refused: unsafe_checkpoint or unreadable_checkpoint."""
         self.path = path
-        described = find_state_dict(_described(path))
-        self.declared = _of_type(described, DeclaredTensor)
-        self.others = sorted(str(key) for key in described if key not in self.declared)
-        """Keys beside the tensors, with values of other kinds."""
+        state_dict = find_state_dict(_scan(path))
+        self.declared = _of_type(state_dict, DeclaredTensor)
+        self.other_keys = sorted(str(key) for key in state_dict if key not in self.declared)
 
     def read(self) -> dict[str, Tensor]:
-        """The tensors by key; their memory is the file's until they are touched. Raises Refused (unreadable_checkpoint)."""
+        """Return the tensors by key, memory-mapped. Raises Refused (unreadable_checkpoint)."""
         try:
             with warnings.catch_warnings(action="ignore"):
                 tree = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:
             raise _unreadable("PyTorch cannot read it") from error
         tensors = _of_type(find_state_dict(tree), Tensor)
-        if {
-            key: DeclaredTensor(tensor.dtype, tuple(tensor.shape)) for key, tensor in tensors.items()
-        } != self.declared:
+        actual = {
+            key: DeclaredTensor(tensor.dtype, tuple(tensor.shape))
+            for key, tensor in tensors.items()
+        }
+        if actual != self.declared:
             raise _unreadable("PyTorch reads other tensors from it than it declares")
         return tensors
 
 
 def find_state_dict(tree: Any) -> dict[Any, Any]:
-    """The state dict inside what a training script saved; empty where there is none."""
-    seen: set[int] = set()
-    while isinstance(tree, dict) and id(tree) not in seen:
-        seen.add(id(tree))
+    """Return the state dict inside what a training script saved; empty where there is none."""
+    visited: set[int] = set()  # A pickled dict can contain itself.
+    while isinstance(tree, dict) and id(tree) not in visited:
+        visited.add(id(tree))
         tree = next((tree[name] for name in WRAPPERS if isinstance(tree.get(name), dict)), tree)
     return tree if isinstance(tree, dict) else {}
 
@@ -67,8 +69,8 @@ def _of_type(tree: dict[Any, Any], kind: type[T]) -> dict[str, T]:
     }
 
 
-def _described(path: Path) -> Any:
-    """The archive's content with a Declared for each tensor."""
+def _scan(path: Path) -> Any:
+    """Return the archive's content with a DeclaredTensor for each tensor."""
     _check_directory_size(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -84,39 +86,44 @@ def _described(path: Path) -> Any:
     if damaged is not None:
         raise _unreadable("the bytes of a tensor are not those that were saved")
     folder = f"{root}/data/"
-    return scan_pickle(
-        pickle,
-        {
-            name.removeprefix(folder): entry.file_size
-            for name, entry in entries.items()
-            if name.startswith(folder)
-        },
-    )
+    storages = {
+        name.removeprefix(folder): entry.file_size
+        for name, entry in entries.items()
+        if name.startswith(folder)
+    }
+    return scan_pickle(pickle, storages)
 
 
 def _check_directory_size(path: Path) -> None:
-    """Before the directory is read: a file can list millions of empty entries. Raises Refused."""
+    """Raise Refused where the zip directory is too large, or there is not exactly one.
+
+    It is called before the directory is read: a file can list millions of empty entries.
+    """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - END.size))
-        tail = file.read().rjust(END.size, b"\0")
+        file.seek(max(0, size - END_RECORDS.size))
+        tail = file.read().rjust(END_RECORDS.size, b"\0")
     signature_64, bytes_64, pointer_signature, position_64, signature, bytes_32, comment_bytes = (
-        END.unpack(tail)
+        END_RECORDS.unpack(tail)
     )
-    # A comment, or a second record elsewhere, would let two readers of one file find two directories in it.
+    # With a comment, or a second record elsewhere, two readers of one file could see two
+    # directories in it.
     if signature != b"PK\x05\x06" or comment_bytes:
-        raise _unreadable("it is cut short, or something was added to it")
-    large = pointer_signature == b"PK\x06\x07"
-    if large and (signature_64 != b"PK\x06\x06" or position_64 != size - END.size):
+        raise _unreadable("it is truncated, or something was appended to it")
+    is_zip64 = pointer_signature == b"PK\x06\x07"
+    if is_zip64 and (signature_64 != b"PK\x06\x06" or position_64 != size - END_RECORDS.size):
         raise _unreadable("its zip directory is damaged")
-    if max(bytes_32, bytes_64 if large else 0) > MOST_BYTES_OF_DIRECTORY:
+    if max(bytes_32, bytes_64 if is_zip64 else 0) > MAX_DIRECTORY_BYTES:
         raise _unreadable("it lists more entries than weights need")
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], file_bytes: int) -> None:
-    """Raises Refused where the entries are not what torch.save writes: distinct, uncompressed, not larger than the file."""
+    """Raise Refused where the entries are not what torch.save writes.
+
+    They have to be distinct, uncompressed, and together not larger than the file.
+    """
     if len({entry.filename for entry in entries}) < len(entries):
-        raise _unreadable("two of its entries have one name")
+        raise _unreadable("two of its entries have the same name")
     if any(
         entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size
         for entry in entries
@@ -127,7 +134,10 @@ def _check_entries(entries: list[zipfile.ZipInfo], file_bytes: int) -> None:
 
 
 def _root(entries: dict[str, zipfile.ZipInfo]) -> str:
-    """The one folder that everything is in. Raises Refused where this is not a checkpoint of weights."""
+    """Return the one folder that all entries are in.
+
+    Raises Refused where this is not a checkpoint of weights.
+    """
     roots = {name.split("/")[0] for name in entries}
     root = next(iter(roots), "")
     if f"{root}/constants.pkl" in entries or any(
@@ -138,7 +148,7 @@ def _root(entries: dict[str, zipfile.ZipInfo]) -> str:
         )
     if len(roots) != 1 or f"{root}/data.pkl" not in entries:
         raise _unreadable("it is a zip file that torch.save did not write")
-    if entries[f"{root}/data.pkl"].file_size > MOST_BYTES_OF_PICKLE:
+    if entries[f"{root}/data.pkl"].file_size > MAX_PICKLE_BYTES:
         raise _unreadable("its table of contents is larger than weights need")
     return root
 

@@ -12,7 +12,7 @@ from core.distillation.data.images import Images
 from core.distillation.jobs.dataset_import import import_dataset
 from core.errors import Refused
 from core.job_folder import Imported, JobFolder
-from core.jobspec.data import Reading
+from core.jobspec.data import ImportOptions
 from tests.distillation.data.building import import_job, imported, picture, zip_of
 from tests.distillation.data.importing.test_npz import npz_of
 
@@ -117,8 +117,8 @@ def test_images_that_came_decoded_are_chosen_from_too(tmp_path: Path):
         torch.arange(6 * 64).remainder(256).to(torch.uint8).view(6, 1, 8, 8),
         torch.tensor([0, 1, 2, 2, 1, 0]),
     )
-    found = packed.keep(
-        tmp_path / "f", images, images, ("x", "y", "z"), Reading(classes=("z", "x")), "Six."
+    found = packed.write_selected_classes(
+        tmp_path / "f", images, images, ("x", "y", "z"), ImportOptions(classes=("z", "x")), "Six."
     )
     assert found.description.class_names == ("z", "x")
     assert found.train_K.tolist() == [2, 2]
@@ -131,5 +131,5 @@ def test_images_that_came_decoded_are_chosen_from_too(tmp_path: Path):
 def test_images_that_came_decoded_cannot_stay_encoded(tmp_path: Path):
     images = Images(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
     with pytest.raises(Refused) as caught:
-        packed.keep(tmp_path / "f", images, images, ("x", "y"), Reading(image_size=64), "Two.")
+        packed.write_selected_classes(tmp_path / "f", images, images, ("x", "y"), ImportOptions(image_size=64), "Two.")
     assert caught.value.code == "unfitting_image_size"

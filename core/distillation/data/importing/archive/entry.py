@@ -1,4 +1,4 @@
-"""One entry of an archive, whatever its format, and what an archive may cost."""
+"""One entry of an archive, whatever its format, and the limits of unpacking."""
 
 import lzma
 import struct
@@ -13,39 +13,43 @@ from typing import Literal
 
 from core.errors import Refused
 
-CHUNK = 2**18
+CHUNK_BYTES = 2**18
 MAX_UNPACKED_BYTES = 16 * 2**30
 MAX_RATIO = 100
 FREE_BYTES = 64 * 2**20
-"""A small archive may unfold to so much, whatever its ratio."""
+"""A small archive may unpack to so many bytes, whatever its ratio."""
+
+EntryKind = Literal["file", "folder", "link", "device"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """``pieces`` are the file's bytes; they can be read once, before the next entry is asked for."""
+    """``chunks`` are the file's bytes. They can be read once, before the next entry."""
 
     name: str
-    kind: Literal["file", "folder", "link", "device"]
+    kind: EntryKind
     size: int
-    pieces: Iterator[bytes]
+    chunks: Iterator[bytes]
 
 
-class Budget:
-    """How many bytes an archive may become: a bomb is refused while it unfolds."""
+class DecompressionBudget:
+    """The bytes an archive may unpack to. A bomb is refused while it is being unpacked."""
 
     def __init__(self, archive_bytes: int) -> None:
-        self._left = min(MAX_UNPACKED_BYTES, FREE_BYTES + MAX_RATIO * archive_bytes)
+        self._remaining = min(MAX_UNPACKED_BYTES, FREE_BYTES + MAX_RATIO * archive_bytes)
 
     def spend(self, count: int) -> None:
-        self._left -= count
-        if self._left < 0:
+        """Raises Refused (too_large) where more than the budget is spent."""
+        self._remaining -= count
+        if self._remaining < 0:
             raise Refused(
-                f"The archive unfolds to more than {MAX_RATIO} times its size, or than {MAX_UNPACKED_BYTES // 2**30} GiB.",
+                f"The archive unpacks to more than {MAX_RATIO} times its size, or to more than "
+                f"{MAX_UNPACKED_BYTES // 2**30} GiB; an archive of images does neither.",
                 code="too_large",
             )
 
 
-_DAMAGE = (
+_CORRUPTION_ERRORS = (
     EOFError,
     OSError,
     OverflowError,
@@ -60,17 +64,20 @@ _DAMAGE = (
 
 
 @contextmanager
-def damage_refused() -> Iterator[None]:
-    """Around reading only: what the readers raise on damaged bytes becomes a refusal; a failing disk stays an OSError."""
+def refuse_corruption() -> Iterator[None]:
+    """Turn what readers raise for damaged bytes into Refused (corrupt_archive).
+
+    For reading only. The OSError of a failing disk, which has an errno, is raised unchanged.
+    """
     try:
         yield
-    except _DAMAGE as error:
+    except _CORRUPTION_ERRORS as error:
         if isinstance(error, OSError) and error.errno not in (None, EINVAL):
             raise
-        raise damaged(str(error) or type(error).__name__) from error
+        raise corrupt_archive(str(error) or type(error).__name__) from error
 
 
-def damaged(reason: str) -> Refused:
+def corrupt_archive(reason: str) -> Refused:
     return Refused(
-        f"The archive is damaged or cut short: {reason.rstrip('.')}.", code="corrupt_archive"
+        f"The archive is damaged or incomplete: {reason.rstrip('.')}.", code="corrupt_archive"
     )

@@ -1,10 +1,13 @@
-"""Like lzma.LZMAFile, which takes no limit of memory: an xz stream may declare a dictionary of 4 GiB."""
+"""Reads xz within a memory limit, which lzma.LZMAFile cannot.
+
+A stream of a few bytes may declare a dictionary of 4 GiB.
+"""
 
 import io
 import lzma
 from typing import TYPE_CHECKING, BinaryIO
 
-from core.distillation.data.importing.archive.entry import CHUNK
+from core.distillation.data.importing.archive.entry import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -14,6 +17,8 @@ MEMORY_BYTES = 160 * 2**20
 
 
 class XzReader(io.RawIOBase):
+    """Decompresses a file of one or more xz streams."""
+
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._decoder = _decoder()
@@ -24,28 +29,31 @@ class XzReader(io.RawIOBase):
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Raises EOFError where the file ends within a stream, LZMAError where it is damaged."""
         view = memoryview(buffer)
-        piece = b""
-        while not piece:
+        decompressed = b""
+        while not decompressed:
             compressed = b""
             if self._decoder.eof:
-                compressed = _unpadded(self._decoder.unused_data) or _unpadded(
-                    self._file.read(CHUNK)
-                )
+                compressed = self._next_stream()
                 if not compressed:
                     return 0
                 self._decoder = _decoder()
             elif self._decoder.needs_input:
-                compressed = self._file.read(CHUNK)
+                compressed = self._file.read(CHUNK_BYTES)
                 if not compressed:
                     raise EOFError("the compressed stream has no end")
-            piece = self._decoder.decompress(compressed, len(view))
-        view[: len(piece)] = piece
-        return len(piece)
+            decompressed = self._decoder.decompress(compressed, len(view))
+        view[: len(decompressed)] = decompressed
+        return len(decompressed)
+
+    def _next_stream(self) -> bytes:
+        """Return the first bytes of the next stream, without padding; none at the file's end."""
+        rest = _strip_padding(self._decoder.unused_data)
+        return rest or _strip_padding(self._file.read(CHUNK_BYTES))
 
 
 def _decoder() -> lzma.LZMADecompressor:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY_BYTES)
 
 
-def _unpadded(data: bytes) -> bytes:
+def _strip_padding(data: bytes) -> bytes:
     return data.lstrip(b"\0")

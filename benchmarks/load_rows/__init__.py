@@ -1,0 +1,1 @@
+"""The rows of load.md: one module each, and their formatting."""

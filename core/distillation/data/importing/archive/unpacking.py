@@ -1,0 +1,124 @@
+"""Unpacks the files of an archive that an importer may read, and refuses everything dangerous."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from core.distillation.data.importing.archive.entry import (
+    DecompressionBudget,
+    Entry,
+    corrupt_archive,
+)
+from core.distillation.data.importing.archive.tar import read_tar_entries
+from core.distillation.data.importing.archive.zip import read_zip_entries
+from core.distillation.data.importing.file_kinds import file_kind, is_unicode
+from core.distillation.data.importing.file_source import (
+    MAX_FILES,
+    ProgressCallback,
+    UnpackedSource,
+    pickle_error,
+)
+from core.distillation.data.quoting import quote
+from core.errors import Refused
+from core.jobspec.file_signature import detect_archive_format, is_pickle
+
+MAX_FILE_BYTES = 2**28
+MAX_DEPTH = 10
+MAX_PATH_CHARACTERS = 1000
+MAX_IGNORED_ENTRIES = 10_000
+"""Folders and ignored files that an archive may have, and two more for each imported file."""
+
+
+def unpack(archive: Path, storage: BinaryIO, progress: ProgressCallback) -> UnpackedSource:
+    """Copy the images and CIFAR files of ``archive`` to ``storage``, an empty file.
+
+    All others are left out. Raises Refused as soon as it meets a link, a device, a pickle or a path
+    that leads elsewhere (unsafe_dataset), a bomb (too_large), or damage (corrupt_archive).
+    """
+    files = UnpackedSource(storage)
+    ignored = 0
+    size = archive.stat().st_size
+    with archive.open("rb") as file:
+        for entry in _read_entries(file, DecompressionBudget(size)):
+            ignored += not _add(entry, files)
+            if len(files) > MAX_FILES or ignored > MAX_IGNORED_ENTRIES + 2 * len(files):
+                raise Refused(
+                    f"The archive has too many entries: {len(files)} files of a data set and "
+                    f"{ignored} others; it may have {MAX_FILES} files of a data set, and "
+                    f"{MAX_IGNORED_ENTRIES} others plus two for each such file.",
+                    code="too_large",
+                )
+            progress(file.tell(), size)
+    storage.flush()
+    return files
+
+
+def _read_entries(file: BinaryIO, budget: DecompressionBudget) -> Iterator[Entry]:
+    archive_format = detect_archive_format(file.read(512))
+    file.seek(0)
+    if archive_format == "zip":
+        return read_zip_entries(file, budget)
+    return read_tar_entries(file, archive_format, budget)
+
+
+def _add(entry: Entry, files: UnpackedSource) -> bool:
+    """Add an entry, and return whether it is a file of the data set.
+
+    The folder of a file that is left out is added nevertheless: a class without images must not go
+    unnoticed.
+    """
+    path = _safe_path(entry)
+    kind = file_kind(path)
+    if kind == "junk":
+        return False
+    if entry.kind == "folder":
+        files.add_folder(path)
+        return False
+    if kind not in ("image", "cifar"):
+        if kind == "pickle" or is_pickle(next(entry.chunks, b"")):
+            raise pickle_error(path)
+        files.add_folder(path.rpartition("/")[0])
+        files.left_out += 1
+        return False
+    if path in files:
+        raise corrupt_archive(f"{quote(path)} occurs twice")
+    if entry.size == 0:
+        raise Refused(f"{quote(path)} is empty; an image was expected.", code="unreadable_image")
+    files.add(path, entry.chunks)
+    return True
+
+
+def _safe_path(entry: Entry) -> str:
+    """Return the path from the archive's root, or raise Refused.
+
+    Zip files from Windows may have backslashes between folders.
+    """
+    name = entry.name.replace("\\", "/")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or name[1:2] == ":" or ".." in parts or "\0" in name:
+        raise Refused(
+            f"The archive's entry {quote(entry.name)} leads out of the archive; paths must be "
+            'relative, and without "..".',
+            code="unsafe_dataset",
+        )
+    if entry.kind in ("link", "device"):
+        raise Refused(
+            f"{quote(entry.name)} is a link, a device or a sparse file; a data set may have "
+            "regular files and folders only.",
+            code="unsafe_dataset",
+        )
+    if not is_unicode(name):
+        raise corrupt_archive(f"the name {quote(entry.name)} is not UTF-8")
+    if len(name) > MAX_PATH_CHARACTERS or len(parts) > MAX_DEPTH:
+        raise Refused(
+            f"The path {quote(entry.name)} has {len(name)} characters and {len(parts)} parts; "
+            f"it may have at most {MAX_PATH_CHARACTERS} characters and {MAX_DEPTH} parts.",
+            code="too_large",
+        )
+    if entry.size > MAX_FILE_BYTES:
+        raise Refused(
+            f"{quote(entry.name)} has {entry.size} bytes; a file may have at most "
+            f"{MAX_FILE_BYTES}.",
+            code="too_large",
+        )
+    return "/".join(parts)

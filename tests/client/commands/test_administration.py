@@ -1,0 +1,99 @@
+"""``distill workers``, ``keys``, ``projects``, ``audit``, and the catalogue."""
+
+from typing import Any
+
+from tests.client.commands.runner import distill
+from tests.client.fake_server import CREATED_AT, FakeServer, json_response, page_response
+
+KEY = {"id": "key_1", "name": "ci", "scopes": ["read"], "created_at": CREATED_AT}
+
+
+def worker(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "version": "0.1.0",
+        "protocol": 2,
+        "slots": 2,
+        "running": 1,
+        "draining": False,
+        "trouble": None,
+        "alive": True,
+        "started_at": "2026-11-26T10:00:00.000Z",
+        "seen_at": "2026-11-26T10:05:00.000Z",
+        **changes,
+    }
+
+
+def test_workers_are_listed_by_state_and_drained(server: FakeServer) -> None:
+    rows = [
+        worker("gpu-1"),
+        worker("gpu-2", draining=True),
+        worker("gpu-3", alive=False),
+        worker("gpu-4", trouble="another schema"),
+    ]
+    server.respond("GET /v1/workers", page_response(*rows))
+    result = distill("workers")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()[1:]]
+    assert [(line[0], line[3], line[4]) for line in lines] == [
+        ("gpu-1", "1/2", "ready"),
+        ("gpu-2", "1/2", "draining"),
+        ("gpu-3", "1/2", "lost"),
+        ("gpu-4", "1/2", "another"),
+    ]
+    for command, message in (
+        ("drain", "gpu-1 is draining; it runs 1 of at most 2 jobs.\n"),
+        ("undrain", "gpu-1 claims jobs again.\n"),
+    ):
+        server.respond(f"POST /v1/workers/gpu-1/{command}", json_response(worker("gpu-1"), 202))
+        assert distill("workers", command, "gpu-1").stdout == message
+
+
+def test_standard_output_is_the_new_keys_secret(server: FakeServer) -> None:
+    server.respond("POST /v1/keys", json_response({**KEY, "secret": "dk_new"}, 201))
+    result = distill("keys", "create", "ci", "--scope", "read", "--expires-in-days", "30")
+    assert result.stdout == "dk_new\n"
+    assert server.requests[0].json == {"name": "ci", "scopes": ["read"], "expires_in_days": 30}
+
+
+def test_key_with_a_lost_secret_is_an_error(server: FakeServer) -> None:
+    server.respond("POST /v1/keys", json_response({**KEY, "secret": None}, 201))
+    result = distill("keys", "create", "ci")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "revoke it" in result.stderr
+
+
+def test_standard_output_is_the_new_projects_secret(server: FakeServer) -> None:
+    key = {**KEY, "name": "first", "scopes": ["admin"], "secret": "dk_new"}
+    project = {"id": "prj_1", "name": "vision", "created_at": CREATED_AT}
+    server.respond("POST /v1/projects", json_response({**project, "key": key}, 201))
+    server.respond("GET /v1/projects", page_response(project))
+    assert distill("projects", "create", "vision").stdout == "dk_new\n"
+    assert "vision" in distill("projects", "list").stdout
+
+
+def test_audit_log_is_filtered(server: FakeServer) -> None:
+    entry = {
+        "id": "aud_1",
+        "at": CREATED_AT,
+        "action": "GET /v1/jobs",
+        "status": 401,
+        "code": "unauthenticated",
+        "request_id": "req_1",
+        "times": 512,
+    }
+    server.respond("GET /v1/audit", page_response(entry, entry, entry))
+    output = distill("audit", "--action", "GET /v1/jobs", "--limit", "2").stdout
+    assert output.count("unauthenticated") == 2
+    assert "512" in output
+    assert server.requests[0].query == {"action": ["GET /v1/jobs"], "limit": ["100"]}
+
+
+def test_catalogue_is_listed(server: FakeServer) -> None:
+    method = {"name": "arkd", "kind": "distillation", "summary": "Predictions matched."}
+    small = {"name": "small_cnn", "title": "Small CNN", "channels": [1, 3], "smallest_side": 8}
+    server.respond("GET /v1/methods", page_response(method))
+    server.respond("GET /v1/architectures", page_response(small))
+    assert "Predictions matched." in distill("methods").stdout
+    assert "1 or 3" in distill("architectures").stdout
+    assert all(request.query == {} for request in server.requests)

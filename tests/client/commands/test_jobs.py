@@ -1,0 +1,195 @@
+"""``distill submit``, ``jobs``, ``show`` and ``watch``."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client.commands.runner import distill
+from tests.client.fake_server import (
+    FakeResponse,
+    FakeServer,
+    Request,
+    event_stream,
+    final_event,
+    job,
+    json_response,
+    page_response,
+    problem_response,
+)
+
+JOB = "GET /v1/jobs/job_1"
+EVENTS = "GET /v1/jobs/job_1/events"
+FAILURE = {
+    "code": "non_finite_loss",
+    "class": "user",
+    "message": "The loss became nan.",
+    "retryable": False,
+    "attempt": 1,
+}
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Path:
+    path = tmp_path / "job.yaml"
+    path.write_text("kind: distillation\nschedule: {learning_rate: 1e-1}\n")
+    return path
+
+
+def test_submit_sends_the_changed_file(server: FakeServer, job_file: Path) -> None:
+    server.respond("POST /v1/jobs", json_response(job("queued", queue_position=1), 201))
+    result = distill("submit", job_file, "--set", "teacher=mdl_1", "--set", "schedule.epochs=3")
+    assert (result.exit_code, result.stdout) == (0, "job_1 is queued, number 1 in line.\n")
+    assert server.requests[0].json == {
+        "kind": "distillation",
+        "schedule": {"learning_rate": 0.1, "epochs": 3},
+        "teacher": "mdl_1",
+    }
+
+
+def test_refused_job_prints_its_invalid_fields(server: FakeServer, job_file: Path) -> None:
+    message = "Input should be less than or equal to 10000, not 10001."
+    errors = [{"path": ["schedule", "epochs"], "message": message}]
+    detail = f"schedule.epochs: {message}"
+    server.respond("POST /v1/jobs", problem_response(422, "invalid_request", detail, errors))
+    result = distill("submit", job_file)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"schedule.epochs: {message}\n"
+
+
+def test_dry_run_submits_nothing(server: FakeServer, job_file: Path) -> None:
+    names = (
+        "steps_per_epoch",
+        "steps",
+        "training_images",
+        "held_out_images",
+        "test_images",
+        "network_passes",
+    )
+    estimate = dict.fromkeys(names, 7) | {"student_parameters": 1702, "checkpoint_bytes": 2**20}
+    body = {"spec": {}, "dataset_id": "ds_digits", "estimate": estimate}
+    server.respond("POST /v1/jobs", json_response(body))
+    result = distill("submit", job_file, "--dry-run")
+    assert result.exit_code == 0
+    assert "1,702 parameters" in result.stdout
+    assert server.requests[0].query == {"dry_run": ["true"]}
+
+
+def test_dry_run_of_an_evaluation_omits_training(server: FakeServer, tmp_path: Path) -> None:
+    path = tmp_path / "evaluation.yaml"
+    path.write_text("kind: evaluation\nmodel: mdl_1\ndata: {dataset: digits}\n")
+    estimate = {"steps": None, "steps_per_epoch": None, "test_images": 360, "network_passes": 9000}
+    body = {"spec": {}, "dataset_id": "ds_digits", "estimate": estimate}
+    server.respond("POST /v1/jobs", json_response(body))
+    result = distill("submit", path, "--dry-run")
+    assert result.exit_code == 0
+    assert "360 to test on" in result.stdout
+    assert "train" not in result.stdout
+    assert "None" not in result.stdout
+
+
+def test_only_accuracies_are_percentages(server: FakeServer) -> None:
+    """Other numbers of an evaluation have units of their own."""
+    results = {
+        "model": {
+            "clean": 0.9314,
+            "pgd": 0.7,
+            "pgd_2": 0.5,
+            "ece": 0.0421,
+            "variance_gap_features": 31.79,
+        }
+    }
+    evaluation = job("succeeded", kind="evaluation", results=results)
+    server.respond(JOB, json_response(evaluation))
+    output = distill("show", "job_1").stdout
+    assert all(number in output for number in ("93.14", "70.00", "50.00", "0.0421", "31.79"))
+    assert "Variance gap of features            31.79 %" in output
+    assert "3179" not in output
+    assert "4.21" not in output.replace("0.0421", "")
+    server.respond("GET /v1/jobs", page_response(evaluation))
+    assert "93.14" in distill("jobs").stdout
+
+
+def test_watching_a_successful_job_exits_with_0(server: FakeServer, job_file: Path) -> None:
+    """It prints the accuracies."""
+    server.respond("POST /v1/jobs", json_response(job("queued"), 201))
+    results = {"best": {"clean": 0.9314, "pgd": 0.6742}}
+    succeeded = job("succeeded", model_id="mdl_9", results=results)
+    server.respond(JOB, json_response(job("queued")), json_response(succeeded))
+    training = job(phase="training")
+    progress = job(phase="training", progress={"step": 1, "of": 9})
+    server.respond(EVENTS, event_stream(training, progress, final_event(4)))
+    result = distill("submit", job_file, "--watch")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "job_1 succeeded; its student is mdl_9."
+    assert result.stdout.splitlines()[-1].split() == ["best", "93.14", "67.42"]
+    assert result.stderr.splitlines() == [
+        "job_1 is submitted.",
+        "job_1: queued",
+        "job_1: training",
+        "job_1: succeeded",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("response", "outcome"),
+    [
+        (job("failed", failure=FAILURE), "failed: The loss became nan. (non_finite_loss)"),
+        (job("cancelled"), "cancelled."),
+    ],
+)
+def test_watching_an_unsuccessful_job_exits_with_1(
+    server: FakeServer, response: dict[str, Any], outcome: str
+) -> None:
+    server.respond(JOB, json_response(response))
+    result = distill("watch", "job_1")
+    assert (result.exit_code, result.stdout) == (1, f"job_1 {outcome}\n")
+
+
+def test_jobs_are_listed_by_status_up_to_the_limit(server: FakeServer) -> None:
+    results = {"best": {"pgd": 0.5}}
+    rows = [job(id=f"job_{number}", name="a\x1b[2Jb", results=results) for number in range(3)]
+    server.respond("GET /v1/jobs", page_response(*rows, next_cursor="more"))
+    result = distill("jobs", "--status", "running", "--status", "queued", "--limit", "2")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["id", "job_0", "job_1"]
+    assert server.requests[0].query["status"] == ["running", "queued"]
+    assert len(server.requests) == 1
+    assert "\x1b" not in result.stdout, "a name must not control the terminal"
+
+
+def test_json_is_the_response_of_the_service(server: FakeServer) -> None:
+    server.respond(JOB, json_response(job("failed", failure=FAILURE, color="blue")))
+    output = json.loads(distill("show", "job_1", "--json").stdout)
+    assert (output["failure"], output["color"]) == (FAILURE, "blue")
+
+
+def test_ctrl_c_while_watching_leaves_the_job_alone(server: FakeServer) -> None:
+    released = threading.Event()
+
+    def wait_for_release(_: Request) -> FakeResponse:
+        released.wait(20)
+        return event_stream()
+
+    server.respond(JOB, json_response(job()))
+    server.respond(EVENTS, wait_for_release)
+    command = [sys.executable, "-m", "distill_client.main", "watch", "job_1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 20
+        while not server.requests_to(EVENTS) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    finally:
+        released.set()
+        process.kill()
+    assert process.returncode == 130
+    assert "job_1 goes on" in errors
+    assert "Traceback" not in errors
+    assert [request.method for request in server.requests] == ["GET"] * len(server.requests)

@@ -1,0 +1,93 @@
+"""``distill models``."""
+
+from pathlib import Path
+
+from tests.client.commands.runner import distill
+from tests.client.fake_server import (
+    CREATED_AT,
+    FakeResponse,
+    FakeServer,
+    Request,
+    job,
+    json_response,
+    problem_response,
+)
+
+MODEL = {
+    "id": "mdl_1",
+    "name": "mine",
+    "status": "ready",
+    "architecture": "resnet18",
+    "description": {},
+    "created_at": CREATED_AT,
+}
+
+
+def test_model_is_uploaded_with_its_settings(server: FakeServer, tmp_path: Path) -> None:
+    row = {**MODEL, "architecture": "small_cnn"}
+
+    def create(request: Request) -> FakeResponse:
+        name = request.json["name"]
+        return json_response({**row, "name": name, "status": "awaiting_upload"}, 201)
+
+    ready = {**row, "name": "w8"}
+    server.respond("POST /v1/models", create)
+    server.respond("PUT /v1/models/mdl_1/content", json_response(ready, 202))
+    server.respond("GET /v1/models/mdl_1", json_response(ready))
+    (tmp_path / "w8.safetensors").write_bytes(b"weights")
+    options = ("--architecture", "small_cnn", "--width", "8", "--channels", "1", "--size", "8")
+    result = distill("models", "upload", tmp_path / "w8.safetensors", *options)
+    assert (result.exit_code, result.stdout) == (0, "mdl_1 w8 is ready.\n")
+    body = server.requests[0].json
+    assert body["network"] == {"architecture": "small_cnn", "width": 8}
+    assert (body["name"], body["classes"], body["channels"]) == ("w8", 10, 1)
+    assert (body["height"], body["width"]) == (8, 8)
+
+
+def test_any_setting_of_the_architecture_can_be_set(server: FakeServer, tmp_path: Path) -> None:
+    """The images have the architecture's size."""
+    row = {**MODEL, "architecture": "vit_b", "name": "v"}
+    server.respond("POST /v1/models", json_response({**row, "status": "awaiting_upload"}, 201))
+    server.respond("PUT /v1/models/mdl_1/content", json_response(row, 202))
+    server.respond("GET /v1/models/mdl_1", json_response(row))
+    (tmp_path / "v.pt").write_bytes(b"weights")
+    upload = ("models", "upload", tmp_path / "v.pt", "--architecture", "vit_b")
+    changes = ("image_size=64", "patch_size=8", "normalization=inception")
+    options = [option for change in changes for option in ("--set", change)]
+    assert distill(*upload, *options).exit_code == 0
+    body = server.requests[0].json
+    assert body["network"] == {
+        "architecture": "vit_b",
+        "image_size": 64,
+        "patch_size": 8,
+        "normalization": "inception",
+    }
+    assert (body["height"], body["width"]) == (64, 64)
+    result = distill(*upload, "--set", "patch_size")
+    assert result.exit_code == 2
+    assert "is not a change such as" in result.stderr
+
+
+def test_deletion_prints_the_command_that_undoes_it(server: FakeServer) -> None:
+    """Of a job, a model and a data set; the printed command works."""
+    dataset = {**MODEL, "id": "ds_1", "source": "upload"}
+    server.respond("DELETE /v1/jobs/job_1", json_response(job("succeeded")))
+    server.respond("POST /v1/jobs/job_1/restore", json_response(job("succeeded")))
+    server.respond("DELETE /v1/models/mine", json_response(MODEL))
+    server.respond("POST /v1/models/mdl_1/restore", json_response(MODEL))
+    server.respond("DELETE /v1/datasets/mine", json_response(dataset))
+    server.respond("POST /v1/datasets/ds_1/restore", json_response(dataset))
+    for command, reference in (([], "job_1"), (["models"], "mine"), (["datasets"], "mine")):
+        deleted = distill(*command, "delete", reference)
+        assert deleted.exit_code == 0, deleted.stderr
+        undo = deleted.stdout.split("`")[1].split()
+        assert undo[0] == "distill"
+        assert distill(*undo[1:]).stdout.endswith(" is restored.\n")
+    assert len(server.requests) == 6
+
+
+def test_refused_deletion_prints_the_reason(server: FakeServer) -> None:
+    detail = "Model 'mine' is needed by job job_1, which has not ended."
+    server.respond("DELETE /v1/models/mine", problem_response(409, "in_use", detail))
+    refused = distill("models", "delete", "mine")
+    assert (refused.exit_code, "job_1" in refused.stderr) == (2, True)
