@@ -91,7 +91,7 @@ class Scale:
             "teacher": "teacher",
             "adversary": self.adversary(spec["base"]["adversary"]),
         }
-        base = merge(merge(spec["base"], self.changes), own, tags=("architecture",))
+        base = merge(merge(spec["base"], self.changes), own, discriminators=("architecture",))
         rows = [row for row in spec["rows"] if not row_names or row["name"] in row_names]
         return SweepSpec.model_validate(
             {"base": base, "rows": rows, "axes": {"seed": list(range(seeds))}}
@@ -308,7 +308,9 @@ def run_students(
         results = future.result()
         if results is not None:
             results[SHARE] = run.share(results[SPEED], rate)
-        students.append({"line": point.line_name, "seed": point.settings["seed"], "results": results})
+        students.append(
+            {"line": point.line_name, "seed": point.settings["seed"], "results": results}
+        )
     return students
 
 

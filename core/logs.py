@@ -77,6 +77,7 @@ def redact(text: str) -> str:
     """Replace API keys, passwords in URLs, signatures, Authorization headers, and every secret
     among the settings and environment variables of this process.
     """
+    # Known secrets first: a pattern might replace a part of one and so hide it from this search.
     for secret in _secrets:
         text = text.replace(secret, REDACTED)
     for pattern, replacement in _PATTERNS:
@@ -115,6 +116,7 @@ class _RedactedRecord(logging.LogRecord):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        # A handler would format the exception itself; it gets the redacted text instead.
         if self.exc_info and self.exc_info[0] is not None:
             self.exc_text = redact("".join(traceback.format_exception(*self.exc_info)).rstrip())
             self.exc_info = None

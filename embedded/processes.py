@@ -30,6 +30,7 @@ class Child:
         self.start()
 
     def start(self) -> None:
+        # -P: a module of the current folder must not replace one of the service.
         python = (sys.executable, "-P", "-m")
         command = [*python, "embedded.child_process", str(os.getpid()), *python, self.module]
         with self.log.open("ab") as log:

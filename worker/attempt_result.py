@@ -59,6 +59,8 @@ class AttemptResult:
         """
         ended = self.outputs.ended_event
         failure = None if ended is None else ended.failure
+        # Success counts even if a request to stop came too late. A cancelled job needs no more than
+        # its end, whatever its trainer did. A pause or release does not hide a failure.
         if ended is not None and ended.outcome == "succeeded":
             self.save_success()
         elif stop_reason == "cancel":
@@ -87,7 +89,7 @@ class AttemptResult:
             elif not isinstance(spec, ResolvedEvaluationJobSpec):
                 model_id = self._publish_student(session, job, spec)
             attempts.succeed(session, job, results=job.results, model_id=model_id)
-        self._delete_upload(job)
+        self._delete_upload(job)  # only after the commit: a transaction may still fail
         log.info("job succeeded")
 
     def save_release(self, reason: str) -> None:

@@ -42,7 +42,7 @@ class LeaseKeeper:
         self.shutdown = shutdown
         self.stop_reason: StopReason | None = None
         self.lease_lost = False
-        self._renewed_at = time.monotonic()
+        self._renewed_at = time.monotonic()  # the claim has just set the lease
         self._next_heartbeat = 0.0
         self._next_status = 0.0
         self._stop = threading.Event()
@@ -102,7 +102,7 @@ class LeaseKeeper:
         now = time.monotonic()
         if now >= self._next_heartbeat:
             self._apply_status(self.attempt.renew())
-            self._renewed_at = now
+            self._renewed_at = now  # not the time after the renewal, which may have taken long
             self._next_heartbeat = now + self.settings.heartbeat_seconds
             self._next_status = now + STATUS_SECONDS
         elif now >= self._next_status:

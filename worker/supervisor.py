@@ -77,6 +77,7 @@ class Supervisor:
             )
             if attempt is None:
                 return False
+            # Every log line of this thread names job and attempt from here on.
             with structlog.contextvars.bound_contextvars(
                 job=attempt.job_id, attempt=attempt.number
             ):
@@ -136,6 +137,7 @@ class AttemptRunner:
             return
         with TrainerProcess(self.folder, self.settings) as trainer:
             hang = self._publish_until_exit(trainer)
+        # What it emitted last: only now is it certain that nothing more will come.
         if self._retry_until_available(self._publish):
             self._retry_until_available(
                 lambda: self.result.save(trainer, self.keeper.stop_reason, hang)

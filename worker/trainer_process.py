@@ -93,9 +93,10 @@ class TrainerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
+                # A group of its own, so that a signal reaches what the trainer starts, too.
+                start_new_session=True,
                 env=trainer_environment(folder.path, settings, spec),
                 cwd=folder.path,
-                start_new_session=True,
             )
 
     def __enter__(self) -> "TrainerProcess":

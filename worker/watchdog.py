@@ -132,6 +132,7 @@ class HangDetector:
         """Return False for a Progress event that repeats the position of the one before."""
         if not isinstance(event, Progress):
             return True
+        # Evaluations count the steps of each measure anew, so the step alone is no position.
         position = (event.phase, event.network, event.measure, event.step)
         if position == self._position:
             return False

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 
 from core.errors import FieldError, Invalid
+from core.jobspec.upgrades import RENAMED_FIELDS
 
 MAX_ERRORS = 50
 MAX_VALUE_LENGTH = 60
@@ -75,6 +76,8 @@ def _body_path(location: tuple[str | int, ...], body: Any) -> tuple[str | int, .
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden" and error["loc"][-1] in RENAMED_FIELDS:
+        return f"This field is called {RENAMED_FIELDS[error['loc'][-1]]}."
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[:1].upper() + message[1:]
     value = error.get("input")

@@ -19,7 +19,7 @@ ACCURACIES = {
 
 TITLES = {**ACCURACIES, "grad_cam": "Grad-CAM", "per_class": "Class by class"}
 
-_OCCURRENCE = re.compile(r"_([0-9]+)$")
+_REPEAT_SUFFIX = re.compile(r"_([0-9]+)$")
 """A job that runs an attack twice has the measures ``pgd`` and ``pgd_2``."""
 
 
@@ -46,25 +46,25 @@ NUMBERS = {
     "grad_cam_shift": MeasureUnit("Change of Grad-CAM under attack, 0 to 1"),
     "ece": MeasureUnit("Expected calibration error, clean"),
     "ece_adversarial": MeasureUnit("Expected calibration error under PGD-20"),
-    "masking_square_drop": MeasureUnit("What Square takes beyond APGD", "points", 100),
+    "masking_square_drop": MeasureUnit("Accuracy lost to Square after APGD", "points", 100),
     "masking_large_radius": MeasureUnit("Accuracy at the largest radius", "%", 100),
     "training_seconds_per_epoch": MeasureUnit("Training time per epoch", "s"),
 }
 
 
 def is_accuracy(measure: str) -> bool:
-    return _OCCURRENCE.sub("", measure) in ACCURACIES
+    return _REPEAT_SUFFIX.sub("", measure) in ACCURACIES
 
 
 def measure_title(measure: str) -> str:
     """Return the title of a measure: pgd -> PGD, pgd_2 -> PGD 2, radius_sweep -> Radius sweep."""
-    base = _OCCURRENCE.sub("", measure)
-    occurrence = _OCCURRENCE.search(measure)
+    base = _REPEAT_SUFFIX.sub("", measure)
+    repeat = _REPEAT_SUFFIX.search(measure)
     title = TITLES.get(base, base.replace("_", " ").capitalize())
-    return f"{title} {occurrence.group(1)}" if occurrence else title
+    return f"{title} {repeat.group(1)}" if repeat else title
 
 
-def unit_of(measure: str) -> MeasureUnit:
+def find_unit(measure: str) -> MeasureUnit:
     """Return title and unit of a measure that is not an accuracy."""
     return NUMBERS.get(measure, MeasureUnit(measure_title(measure)))
 
@@ -73,13 +73,13 @@ def column_heading(measure: str) -> str:
     """Return the heading of a measure's column, with the unit: ``PGD %``."""
     if is_accuracy(measure):
         return f"{measure_title(measure)} %"
-    quantity = unit_of(measure)
-    return f"{quantity.title} {quantity.unit}".rstrip()
+    unit = find_unit(measure)
+    return f"{unit.title} {unit.unit}".rstrip()
 
 
 def scale_of(measure: str) -> float:
     """Return the factor that converts a value into the unit of the measure's heading."""
-    return 100.0 if is_accuracy(measure) else unit_of(measure).scale
+    return 100.0 if is_accuracy(measure) else find_unit(measure).scale
 
 
 def format_mean(measure: str, mean: float, sd: float | None) -> str:

@@ -1,15 +1,15 @@
-"""Figures of results, as PNG and SVG bytes: from JSON alone, without torch."""
+"""Figures of a job's results, as PNG and SVG: from JSON alone, without torch."""
 
 from collections.abc import Callable
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from core.figures.drawing import render_files, apply_style
+from core.figures.drawing import apply_style, render_files
 from core.figures.networks import calibration, grad_cam, spectra, variance_gap
 from core.figures.plots import gradient_masking, per_class, radius_sweep, training, transfer
 
-__all__ = ["PLOTS", "draw"]
+__all__ = ["PLOTS", "draw_figures"]
 
 PLOTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "radius_sweep": radius_sweep,
@@ -23,19 +23,22 @@ PLOTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
 """A plot for every analysis."""
 
 
-def draw(
+def draw_figures(
     results: dict[str, dict[str, Any]],
     history: list[dict[str, float]],
     class_names: tuple[str, ...],
 ) -> dict[str, bytes]:
-    """Every figure that one network's results, and its training's history, give: ``{"radius_sweep.svg": …, …}``."""
-    drawn: dict[str, bytes] = {}
+    """Draw every figure of one network's results and of its training's history.
+
+    Return the content by file name: ``{"radius_sweep.svg": …, …}``.
+    """
+    files: dict[str, bytes] = {}
     with apply_style():
         if history:
-            drawn |= render_files("training", training(history))
-        if any(entry.get("per_class") for entry in results.values()):
-            drawn |= render_files("per_class", per_class(results, class_names))
+            files |= render_files("training", training(history))
+        if any(result.get("per_class") for result in results.values()):
+            files |= render_files("per_class", per_class(results, class_names))
         for name, plot in PLOTS.items():
             if name in results:
-                drawn |= render_files(name, plot(results[name]))
-    return drawn
+                files |= render_files(name, plot(results[name]))
+    return files

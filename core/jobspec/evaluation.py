@@ -147,7 +147,7 @@ class Spectra(Spec):
 
 
 class GradCam(Spec):
-    """Grad-CAM maps of clean and attacked images, beside the reference's (Fig. 4)."""
+    """Grad-CAM maps of clean and adversarial images, beside the reference's (Fig. 4)."""
 
     name: Literal["grad_cam"] = "grad_cam"
     images: int = Field(default=8, ge=1, le=64)

@@ -1,4 +1,4 @@
-"""What an evaluation's results are called where people read them, and what they are measured in."""
+"""Titles and units of an evaluation's results, for people."""
 
 import re
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ ACCURACIES = {
     "held_out_clean": "Held-out clean",
     "held_out_robust": "Held-out PGD-10",
 }
-"""Results that are shares of all images, in the order in which they are shown; those of NUMBERS have units of their own."""
+"""By name, the titles of results that are shares of all images, in the order of display."""
 TITLES = {**ACCURACIES, "grad_cam": "Grad-CAM", "per_class": "Class by class"}
 _REPEAT_SUFFIX = re.compile(r"_([0-9]+)$")
-"""An attack that is asked for twice is ``pgd`` and ``pgd_2``."""
+"""The second PGD attack of a job is ``pgd_2``."""
 
 
 def is_accuracy(measure: str) -> bool:
@@ -23,29 +23,30 @@ def is_accuracy(measure: str) -> bool:
 
 
 def sort_key(measure: str) -> tuple[int, str]:
-    """To sort by: accuracies first."""
+    """Sort accuracies first, in the order of display, then everything else by name."""
     base = _REPEAT_SUFFIX.sub("", measure)
     return (list(ACCURACIES).index(base) if base in ACCURACIES else len(ACCURACIES), measure)
 
 
 def measure_title(measure: str) -> str:
     """pgd -> PGD, pgd_2 -> PGD 2, radius_sweep -> Radius sweep."""
-    base, again = _REPEAT_SUFFIX.sub("", measure), _REPEAT_SUFFIX.search(measure)
+    base = _REPEAT_SUFFIX.sub("", measure)
+    repeat = _REPEAT_SUFFIX.search(measure)
     title = TITLES.get(base, base.replace("_", " ").capitalize())
-    return f"{title} {again.group(1)}" if again else title
+    return f"{title} {repeat.group(1)}" if repeat else title
 
 
 def column_heading(measure: str) -> str:
-    """Of a column, with the unit: PGD %, Effective rank of the Gram matrix."""
+    """Return the title with its unit: PGD %, Effective rank of the Gram matrix."""
     if is_accuracy(measure):
         return f"{measure_title(measure)} %"
-    number = unit_of(measure)
-    return f"{number.title} {number.unit}".rstrip()
+    unit = find_unit(measure)
+    return f"{unit.title} {unit.unit}".rstrip()
 
 
 @dataclass(frozen=True)
 class MeasureUnit:
-    """``scale`` turns the stored value into ``unit``."""
+    """Title and unit of a number. ``scale`` converts the stored value into the unit."""
 
     title: str
     unit: str = ""
@@ -63,13 +64,17 @@ ANALYSIS_NUMBERS = {
     "grad_cam_shift": MeasureUnit("Change of Grad-CAM under attack, 0 to 1"),
     "ece": MeasureUnit("Expected calibration error, clean"),
     "ece_adversarial": MeasureUnit("Expected calibration error under PGD-20"),
-    "masking_square_drop": MeasureUnit("What Square takes beyond APGD", "points", 100),
+    "masking_square_drop": MeasureUnit("Accuracy lost to Square after APGD", "points", 100),
     "masking_large_radius": MeasureUnit("Accuracy at the largest radius", "%", 100),
 }
-"""Numbers that a report's analyses have, by name."""
-NUMBERS = {**ANALYSIS_NUMBERS, "training_seconds_per_epoch": MeasureUnit("Training time per epoch", "s")}
-"""Numbers other than accuracies that a job's results keep, by name."""
+"""By name, the numbers that analyses yield."""
+NUMBERS = {
+    **ANALYSIS_NUMBERS,
+    "training_seconds_per_epoch": MeasureUnit("Training time per epoch", "s"),
+}
+"""By name, the results of a job that are no accuracies."""
 
 
-def unit_of(name: str) -> MeasureUnit:
+def find_unit(name: str) -> MeasureUnit:
+    """Return the unit of a number; one without unit for a name that is not known."""
     return NUMBERS.get(name, MeasureUnit(measure_title(name)))

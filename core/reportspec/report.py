@@ -1,12 +1,12 @@
-"""A job's report, as a program reads it: the schema of report.json. Accuracies are shares in [0, 1], times are seconds."""
+"""The schema of report.json. Accuracies are shares in [0, 1], times are in seconds."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.jobspec.data import DatasetDescription
-from core.jobspec.resolved import ResolvedSpec
 from core.jobspec.network import ModelDescription
+from core.jobspec.resolved import ResolvedSpec
 
 JOULES_PER_KILOWATT_HOUR = 3.6e6
 
@@ -16,35 +16,35 @@ class _ReportPart(BaseModel):
 
 
 class MeasureResult(BaseModel):
-    """What one measure found. Beside these fields, whatever else the measure keeps."""
+    """The result of one measure. It may have more fields, depending on the measure."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
     value: float | None
-    """Its one number; None where it has none."""
+    """The main number; None if the measure has none."""
     values: dict[str, float] = {}
-    """Further numbers by name."""
+    """More numbers, by name."""
     seconds: float
     per_class: list[float | None] | None = None
-    """Of an accuracy: of each class, None for one without images."""
+    """Accuracy of each class; None for a class without images."""
     images: int | None = None
     interval: tuple[float, float] | None = None
-    """Of an accuracy: its 95 % interval (Wilson's), as the images are a sample."""
+    """Wilson's 95 % interval of an accuracy, with the images as a sample."""
 
 
 class ReportedNetwork(_ReportPart):
     description: ModelDescription
     parameters: int
     best_epoch: int | None = None
-    """Of a student: where its held-out robust accuracy was highest."""
+    """Epoch in which a student's robust accuracy on held-out images was highest."""
 
 
 class ReportedData(_ReportPart):
     dataset: str
-    """As the job named it."""
+    """Id or name, as in the spec."""
     description: DatasetDescription
     images: dict[str, int]
-    """training, held_out, test, extra: how many were used."""
+    """Number of images used: training, held_out, test, extra."""
 
 
 class Environment(_ReportPart):
@@ -55,51 +55,50 @@ class Environment(_ReportPart):
     hardware: str
     threads: int
     energy_of: str | None = None
-    """What the joules are of, and what counted them; whatever else used it is counted, too. None: nothing did."""
+    """The device whose energy was measured, and the counter. Energy that other programs used on it is
+    included. None: no energy was measured."""
 
 
 class Report(_ReportPart):
-    """What a job found, on what, how it was made, and what makes its numbers less than standard."""
+    """Results of a job, and how they were obtained."""
 
     format: Annotated[Literal["distill-report-2"], Field(alias="schema")]
     kind: Literal["adversarial_training", "distillation", "evaluation"]
     results: dict[str, dict[str, MeasureResult]]
-    """By network (best, last; model, of an evaluation) and measure."""
+    """By network (best, last; model in an evaluation) and measure."""
     warnings: list[str]
-    """A sentence for everything that makes a number less than standard."""
+    """A sentence for everything that makes a number less reliable or less comparable."""
     network: ReportedNetwork
     reference: ReportedNetwork | None
-    """The teacher, or the network that an evaluation compares with."""
+    """The teacher, or the reference of an evaluation."""
     data: ReportedData
     selection: str | None
     seeds: dict[str, int]
     history: list[dict[str, float]]
-    """By epoch."""
+    """Values of each epoch."""
     seconds: dict[str, float]
-    """By phase, over all attempts."""
+    """Time of each phase, over all attempts."""
     joules: dict[str, float | None] = {}
-    """Energy by phase, over all attempts; None where any of it is not known."""
+    """Energy of each phase, over all attempts; None if any part of it is unknown."""
     environment: Environment
     spec: ResolvedSpec
 
     @property
     def main_results(self) -> dict[str, MeasureResult]:
-        """The results that count: of the best epoch's student, or of the model that was measured."""
+        """Results of the best epoch's student, or of the evaluated model."""
         return self.results["model" if self.kind == "evaluation" else "best"]
 
     @property
     def kilowatt_hours(self) -> float | None:
-        """Of all phases; None where any part is not known."""
-        known = [joules for joules in self.joules.values() if joules is not None]
-        return (
-            sum(known) / JOULES_PER_KILOWATT_HOUR
-            if known and len(known) == len(self.joules)
-            else None
-        )
+        """Energy of all phases; None if any part of it is unknown."""
+        joules = [value for value in self.joules.values() if value is not None]
+        if not joules or len(joules) < len(self.joules):
+            return None
+        return sum(joules) / JOULES_PER_KILOWATT_HOUR
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
-        """Of report.json, as JSON Schema 2020-12."""
+        """Return the JSON Schema (2020-12) of report.json."""
         schema = cls.model_json_schema(by_alias=True, mode="serialization")
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

@@ -1,4 +1,4 @@
-"""The table of a sweep: a line for each combination, mean and standard deviation over its seeds, the best one marked."""
+"""The table of a sweep: a line for each combination, with mean and deviation over the seeds."""
 
 import statistics
 from collections.abc import Iterable, Mapping
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from core.reportspec.measures import is_accuracy, unit_of, sort_key
+from core.reportspec.measures import find_unit, is_accuracy, sort_key
 
 SELECTION_MEASURE = "held_out_robust"
-"""Robust accuracy on held-out training images: a line is never chosen by its test images."""
+"""Robust accuracy on held-out training images: no line is chosen by its test images."""
 
 Results = Mapping[str, Mapping[str, float]]
+"""Numbers by network and measure."""
 
 
 class _TablePart(BaseModel):
@@ -23,28 +24,34 @@ class TableCell(_TablePart):
 
     mean: float
     sd: float | None
-    """Standard deviation of the seeds (divided by n - 1); null for a single one."""
+    """Standard deviation over the seeds (divided by n - 1); null for a single seed."""
     n: int
+    """Number of seeds."""
 
     def text(self, measure: str) -> str:
-        """Mean ± SD, in the unit that its column's heading names."""
-        factor, digits = (100, ".2f") if is_accuracy(measure) else (unit_of(measure).scale, ".4g")
-        return f"{factor * self.mean:{digits}}" + (
-            f" ± {factor * self.sd:{digits}}" if self.sd is not None else ""
-        )
+        """Return mean ± SD in the unit of the column's heading."""
+        if is_accuracy(measure):
+            factor, digits = 100.0, ".2f"
+        else:
+            factor, digits = find_unit(measure).scale, ".4g"
+        mean = f"{factor * self.mean:{digits}}"
+        return mean if self.sd is None else f"{mean} ± {factor * self.sd:{digits}}"
 
 
 class TableLine(_TablePart):
     name: str
     jobs: int
+    """Number of jobs of this line."""
     done: int
-    """Jobs that have succeeded: those that the cells are taken over."""
+    """Number of jobs that have succeeded. The cells are taken over these."""
     best: bool
-    """Of the complete lines, the one with the highest mean accuracy on held-out images under attack."""
+    """Whether it has the highest mean robust accuracy on held-out images of all lines whose jobs
+    have all succeeded."""
     cells: dict[str, TableCell]
+    """By measure."""
 
     def text(self, measure: str) -> str:
-        """Of its cell; empty where it has none."""
+        """Return the text of a cell, empty where there is none."""
         return self.cells[measure].text(measure) if measure in self.cells else ""
 
 
@@ -52,13 +59,13 @@ class Table(_TablePart):
     network: str
     """best: the epoch chosen by held-out images; last: the last epoch; model: of evaluations."""
     measures: list[str]
-    """What at least one line has a number of: accuracies first."""
+    """Measures of which at least one line has a number, accuracies first."""
     lines: list[TableLine]
 
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """One job's: its line, whether it has succeeded, and its numbers by network and measure."""
+    """One job of a sweep: its line, whether it has succeeded, and its numbers."""
 
     line: str
     succeeded: bool
@@ -66,44 +73,52 @@ class JobOutcome:
 
 
 def tabulate(outcomes: Iterable[JobOutcome], network: str = "best") -> Table:
-    """Lines in the order in which they first come. Of an evaluation, whose one network is "model", that one's numbers."""
+    """Return the table of one network, with the lines in their first order.
+
+    Evaluations have one network, "model", which is shown whatever ``network`` says.
+    """
     by_line: dict[str, list[JobOutcome]] = {}
     for outcome in outcomes:
         by_line.setdefault(outcome.line, []).append(outcome)
-    networks = {name for every in by_line.values() for it in every for name in it.results}
-    shown = "model" if networks == {"model"} else network
+    networks = {name for jobs in by_line.values() for job in jobs for name in job.results}
+    selected = "model" if networks == {"model"} else network
     cells = {
-        line: _cells([it.results.get(shown, {}) for it in every if it.succeeded])
-        for line, every in by_line.items()
+        line: _cells([job.results.get(selected, {}) for job in jobs if job.succeeded])
+        for line, jobs in by_line.items()
     }
-    complete = [
-        line
-        for line, every in by_line.items()
-        if all(it.succeeded for it in every) and SELECTION_MEASURE in cells[line]
-    ]
-    best = (
-        max(complete, key=lambda line: cells[line][SELECTION_MEASURE].mean, default=None)
-        if len(by_line) > 1
-        else None
-    )
+    best = _best_line(by_line, cells)
     lines = [
         TableLine(
             name=line,
-            jobs=len(every),
-            done=sum(it.succeeded for it in every),
+            jobs=len(jobs),
+            done=sum(job.succeeded for job in jobs),
             best=line == best,
             cells=cells[line],
         )
-        for line, every in by_line.items()
+        for line, jobs in by_line.items()
     ]
     measures = sorted({measure for line in lines for measure in line.cells}, key=sort_key)
-    return Table(network=shown, measures=measures, lines=lines)
+    return Table(network=selected, measures=measures, lines=lines)
+
+
+def _best_line(
+    by_line: Mapping[str, list[JobOutcome]], cells: Mapping[str, Mapping[str, TableCell]]
+) -> str | None:
+    """Return the best of the complete lines; None where there is nothing to choose."""
+    if len(by_line) <= 1:
+        return None
+    complete = [
+        line
+        for line, jobs in by_line.items()
+        if all(job.succeeded for job in jobs) and SELECTION_MEASURE in cells[line]
+    ]
+    return max(complete, key=lambda line: cells[line][SELECTION_MEASURE].mean, default=None)
 
 
 def _cells(results: list[Mapping[str, float]]) -> dict[str, TableCell]:
-    measures = dict.fromkeys(measure for found in results for measure in found)
+    measures = dict.fromkeys(measure for numbers in results for measure in numbers)
     return {
-        measure: _cell([found[measure] for found in results if measure in found])
+        measure: _cell([numbers[measure] for numbers in results if measure in numbers])
         for measure in measures
     }
 

@@ -1,4 +1,4 @@
-"""Jobs in states that only a worker can bring about, and files of theirs."""
+"""Builders of what only a worker can bring about: ended jobs, their files, ready data sets."""
 
 import hashlib
 import json
@@ -6,12 +6,13 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from core.store import artifacts, attempts
+from core.store import artifacts, attempts, datasets, uploaded_items
 from core.store.attempts import Attempt
-from core.store.database.engine import write_session
-from core.store.database.tables import ArtifactRow
+from core.store.database.engine import transaction
+from core.store.database.fence import FencedSession
+from core.store.database.tables import DEFAULT_PROJECT, ArtifactRow, DatasetRow
 from core.store.objects.store import Objects, artifact_key
-from tests.builders import report_json, create_attempt
+from tests.builders import SHA256, create_attempt, dataset_description, report_json
 
 SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
 
@@ -27,7 +28,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def an_artifact(
+def create_artifact(
     engine: Engine,
     objects: Objects,
     attempt: Attempt,
@@ -36,9 +37,10 @@ def an_artifact(
     kind: Any = "weights",
     **changes: Any,
 ) -> ArtifactRow:
+    """Store a file of the attempt's job; ``changes`` are further columns of its row."""
     key = artifact_key(attempt.job_id, attempt.number, name)
     size, digest = objects.put_stream(key, iter([data]), len(data))
-    with write_session(engine) as session:
+    with transaction(engine, FencedSession) as session:
         return artifacts.record(
             session,
             attempt.job_id,
@@ -52,12 +54,22 @@ def an_artifact(
         )[0]
 
 
-def a_finished_job(engine: Engine, objects: Objects) -> Attempt:
-    """With a report and weights; it has succeeded."""
+def create_finished_job(engine: Engine, objects: Objects) -> Attempt:
+    """Return the attempt of a job that has succeeded, with weights and a report."""
     attempt = create_attempt(engine)
-    an_artifact(engine, objects, attempt, "best.safetensors", bytes(range(256)) * 4)
+    create_artifact(engine, objects, attempt, "best.safetensors", bytes(range(256)) * 4)
     for name, media_type, content in REPORTS:
-        an_artifact(engine, objects, attempt, name, content, "report", media_type=media_type)
+        create_artifact(engine, objects, attempt, name, content, "report", media_type=media_type)
     with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job)
     return attempt
+
+
+def create_ready_dataset(engine: Engine, name: str, **changes: Any) -> DatasetRow:
+    """A data set whose file is not stored; ``changes`` are those of ``dataset_description``."""
+    with transaction(engine, FencedSession) as session:
+        row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
+        description = dataset_description(**changes)
+        return uploaded_items.mark_ready(
+            session, row, description, object_key=name, size=1, sha256=SHA256
+        )

@@ -1,4 +1,4 @@
-"""The service in this process for most tests, as a process of its own where memory, streams or signals matter."""
+"""The service in this process for most tests; in a process of its own for memory and signals."""
 
 import os
 import signal
@@ -33,14 +33,14 @@ def bearer(secret: str) -> dict[str, str]:
 
 
 def make_key(engine: Engine, *scopes: str, project_id: str = DEFAULT_PROJECT) -> dict[str, str]:
-    """Headers of a new key."""
+    """Create an API key and return the headers that authenticate with it."""
     with write_session(engine) as session:
         return bearer(keys.create(session, project_id, "test", scopes)[1])
 
 
 @pytest.fixture
 def settings(sqlite_url: str, tmp_path: Path) -> Settings:
-    """One machine without servers. A test that needs others makes its own."""
+    """Settings of one machine without servers."""
     return Settings(home=tmp_path / "home", database_url=sqlite_url)
 
 
@@ -73,7 +73,7 @@ class Service:
     def __init__(
         self, settings: dict[str, str], command: list[str] | None = None, log: Path | None = None
     ) -> None:
-        """``log``: a file for what it says; without one it is this process's own output."""
+        """``log``: a file for its output, which otherwise goes to that of this process."""
         self.log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -88,9 +88,9 @@ class Service:
                 [sys.executable, *arguments], env=environment, stdout=output, stderr=output
             )
         self.client = httpx2.Client(base_url=self.url, headers=bearer(KEY), timeout=20)
-        wait_until(self._answers, what="an answer of the service")
+        wait_until(self._is_ready, what="a response of the service")
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         assert self.process.poll() is None, "the service ended at once"
         try:
             return self.client.get("/healthz").status_code == 200
@@ -98,15 +98,15 @@ class Service:
             return False
 
     def memory(self) -> int:
-        """Resident, in bytes."""
+        """Return the resident memory of the process, in bytes."""
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
     def terminate(self) -> float:
-        """Seconds from SIGTERM to its end."""
-        began = time.monotonic()
+        """Send SIGTERM and return the seconds until the process has ended."""
+        start = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
-        return time.monotonic() - began
+        return time.monotonic() - start
 
     def close(self) -> None:
         self.client.close()
@@ -120,10 +120,9 @@ def start_service(settings: Settings, engine: Engine) -> Iterator[Callable[..., 
     started: list[Service] = []
 
     def start(command: list[str] | None = None, **changes: Any) -> Service:
-        base = {"home": str(settings.home), "database_url": settings.resolved_database_url}
-        started.append(
-            Service({**base, **{name: str(value) for name, value in changes.items()}}, command)
-        )
+        environment = {"home": str(settings.home), "database_url": settings.resolved_database_url}
+        environment |= {name: str(value) for name, value in changes.items()}
+        started.append(Service(environment, command))
         return started[-1]
 
     yield start

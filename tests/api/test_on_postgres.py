@@ -28,7 +28,7 @@ def client(settings: Settings) -> Iterator[TestClient]:
         yield client
 
 
-def test_a_jobs_life_is_the_same_on_postgres(client: TestClient) -> None:
+def test_job_life_cycle_on_postgres(client: TestClient) -> None:
     job = client.post("/v1/jobs", json=training_body(name="one", metadata={"team": "a"})).json()
     clone = client.post(f"/v1/jobs/{job['id']}/clone", json={"metadata": {"team": "b"}}).json()
     assert clone["queue_position"] == 2
@@ -44,7 +44,7 @@ def test_a_jobs_life_is_the_same_on_postgres(client: TestClient) -> None:
     assert client.get(f"/v1/jobs/{job['id']}/metrics").json() == {"series": []}
 
 
-def test_an_upload_is_the_same_on_postgres(client: TestClient) -> None:
+def test_upload_on_postgres(client: TestClient) -> None:
     body = {
         "name": "m",
         "network": {"architecture": "small_cnn"},
@@ -55,9 +55,9 @@ def test_an_upload_is_the_same_on_postgres(client: TestClient) -> None:
     }
     row = client.post("/v1/models", json=body).json()
     assert client.post("/v1/models", json=body).json()["code"] == "name_taken"
-    sent = client.put(f"/v1/models/{row['id']}/content", content=SAFETENSORS)
-    assert (sent.status_code, sent.json()["status"]) == (202, "importing")
-    cancelled = client.post(f"/v1/jobs/{sent.json()['import_job_id']}/cancel")
+    uploaded = client.put(f"/v1/models/{row['id']}/content", content=SAFETENSORS)
+    assert (uploaded.status_code, uploaded.json()["status"]) == (202, "importing")
+    cancelled = client.post(f"/v1/jobs/{uploaded.json()['import_job_id']}/cancel")
     assert cancelled.json()["status"] == "cancelled"
     refused = client.get("/v1/models/m").json()
     assert (refused["status"], refused["problem"]["code"]) == ("refused", "import_cancelled")
@@ -73,9 +73,7 @@ def test_an_upload_is_the_same_on_postgres(client: TestClient) -> None:
         "/v1/jobs/%ed%a0%80",
     ],
 )
-def test_text_that_postgres_cannot_hold_is_no_name_of_anything(
-    client: TestClient, path: str
-) -> None:
+def test_text_postgres_cannot_store_names_nothing(client: TestClient, path: str) -> None:
     assert client.request("DELETE" if "keys" in path else "GET", path).status_code == 404
 
 
@@ -90,7 +88,6 @@ def test_text_that_postgres_cannot_hold_is_no_name_of_anything(
         "dataset=%ed%a0%80",
     ],
 )
-def test_text_that_postgres_cannot_hold_filters_nothing_badly(
-    client: TestClient, query: str
-) -> None:
+def test_text_postgres_cannot_store_in_filters(client: TestClient, query: str) -> None:
+    """It matches nothing or is refused, but is no internal error."""
     assert client.get(f"/v1/jobs?{query}").status_code in {200, 422}

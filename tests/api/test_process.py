@@ -22,17 +22,22 @@ HEAVY = (
 )
 
 
-def test_the_api_never_imports_torch_nor_celery_without_a_broker() -> None:
-    program = "import sys; from api.app import create_app; create_app().openapi(); print(*{m.split('.')[0] for m in sys.modules})"
+def test_api_imports_neither_torch_nor_celery() -> None:
+    """Celery only where a broker is configured."""
+    program = (
+        "import sys; from api.app import create_app; create_app().openapi(); "
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     ).stdout.split()
     assert not set(HEAVY) & set(loaded)
 
 
-def test_the_process_is_small_after_some_use_runs_on_uvloop_and_names_no_server(
+def test_process_is_small_and_runs_on_uvloop(
     service: Service,
 ) -> None:
+    """After some use, too; its responses do not name the server."""
     for _ in range(20):
         assert service.client.post("/v1/jobs", json=training_body()).status_code == 201
         assert service.client.get("/v1/jobs").status_code == 200
@@ -43,12 +48,13 @@ def test_the_process_is_small_after_some_use_runs_on_uvloop_and_names_no_server(
     )
 
 
-def test_a_broker_that_is_down_costs_a_submission_less_than_2_s_and_nothing_else(
+def test_unreachable_broker_delays_submission_by_under_2_s(
     start_service: Callable[..., Service],
 ) -> None:
+    """Nothing else changes."""
     service = start_service(broker_url="redis://127.0.0.1:1/0")
     for _ in range(3):
-        answer: httpx2.Response = service.client.post("/v1/jobs", json=training_body(), timeout=5)
-        assert answer.status_code == 201
-        assert answer.elapsed.total_seconds() < 4
+        response: httpx2.Response = service.client.post("/v1/jobs", json=training_body(), timeout=5)
+        assert response.status_code == 201
+        assert response.elapsed.total_seconds() < 4
     assert service.client.get("/v1/jobs?include_total=true").json()["total"] == 3

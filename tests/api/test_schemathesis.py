@@ -1,9 +1,11 @@
-"""A machine's view of the service: whatever the schema allows or forbids is sent, and every answer is held against it."""
+"""Generated requests: whatever the OpenAPI document allows or forbids is sent, and every response
+is checked against it."""
 
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from string import Template
 
 import pytest
 from sqlalchemy import Engine
@@ -11,31 +13,88 @@ from sqlalchemy import Engine
 from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
 from core.store import keys, models, sweeps, uploaded_items, workers
-from core.store.database.engine import write_session
+from core.store.database.engine import transaction
+from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT, ModelRow
 from core.store.objects.store import Objects
-from tests.api.builders import a_finished_job, an_artifact
+from tests.api.builders import create_artifact, create_finished_job
 from tests.api.conftest import Service, make_key
-from tests.builders import create_job, create_teacher, create_attempt
+from tests.builders import create_attempt, create_job, create_teacher
 
 SECONDS = 22
 ALLOWED = 'expected-statuses = ["2xx", 401, 403, 404, 409, 422, 431]'
-"""A schema cannot know which data sets and teachers there are: naming others is a 422, and right; so is a 431 for a long name."""
+"""A schema does not say which data sets and teachers exist, so valid bodies can get a 422; very
+long names in the path get a 431."""
 REFUSED = 'expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429, 431, "5xx"]'
+EVERYWHERE = f"""
+[checks.positive_data_acceptance]
+{ALLOWED}
+
+[checks.negative_data_rejection]
+{REFUSED}
+
+# A new job has no report yet.
+[[operations]]
+include-path = "/v1/jobs/{{job_id}}/report"
+checks.ensure_resource_availability.enabled = false
+
+# Always a spare API key: with the one in use revoked, every further response would be a 401.
+[[operations]]
+include-path = "/v1/keys/{{key_id}}"
+parameters = {{ key_id = "$key_id" }}
+"""
+BY_ID = """
+# What is deleted is never what the other operations use.
+[[operations]]
+include-path = "/v1/jobs/{job_id}"
+include-method = "DELETE"
+parameters = { job_id = "$to_delete" }
+
+[[operations]]
+include-path-regex = "/v1/models/.+"
+include-method = "DELETE"
+parameters = { reference = "no_such_model" }
+
+[[operations]]
+include-path-regex = "/v1/jobs/.+"
+parameters = { job_id = "$job_id", name = "$name" }
+
+[[operations]]
+include-path-regex = "/v1/sweeps/.+"
+parameters = { sweep_id = "$sweep_id" }
+
+[[operations]]
+include-path-regex = "/v1/workers/.+"
+parameters = { worker = "worker-1" }
+
+[[operations]]
+include-path-regex = "/v1/models/.+"
+parameters = { reference = "$model" }
+
+[[operations]]
+include-path-regex = "/v1/datasets/.+"
+parameters = { reference = "digits" }
+"""
 
 
 @pytest.fixture
 def prepared(settings: Settings, engine: Engine) -> dict[str, str]:
-    """Something behind every address, so that more than 404s is looked at."""
+    """Create an item for every path, so that not every response is a 404; return ids and names."""
     objects = Objects.from_settings(settings)
-    finished = a_finished_job(engine, objects)
+    finished = create_finished_job(engine, objects)
     create_job(engine, metadata={"team": "a"})
-    an_artifact(
-        engine, objects, create_attempt(engine), "checkpoint-1.safetensors", b"1", "checkpoint", step=1
+    create_artifact(
+        engine,
+        objects,
+        create_attempt(engine),
+        "checkpoint-1.safetensors",
+        b"1",
+        "checkpoint",
+        step=1,
     )
     teacher = create_teacher(engine)
     size, digest = objects.put_stream("ready", iter([b"weights"]), 100)
-    with write_session(engine) as session:
+    with transaction(engine, FencedSession) as session:
         row = uploaded_items.get(session, ModelRow, DEFAULT_PROJECT, teacher.id)
         models.mark_ready(
             session, row, models.describe(row), object_key="ready", size=size, sha256=digest
@@ -47,71 +106,22 @@ def prepared(settings: Settings, engine: Engine) -> dict[str, str]:
         "job_id": finished.job_id,
         "name": "report.json",
         "model": teacher.id,
-        "to_delete": a_finished_job(engine, objects).job_id,
+        "to_delete": create_finished_job(engine, objects).job_id,
         "key_id": spare.id,
         "sweep_id": sweep.id,
     }
 
 
 def configuration(prepared: dict[str, str], known: bool) -> str:
-    """The key to be revoked is always a spare one: with its own revoked, the machine would see nothing but 401.
-
-    What is deleted is not what all else is asked about, either.
-    """
-    common = f"""
-[checks.positive_data_acceptance]
-{ALLOWED}
-
-[checks.negative_data_rejection]
-{REFUSED}
-
-[[operations]]
-include-path = "/v1/jobs/{{job_id}}/report"
-checks.ensure_resource_availability.enabled = false  # a job that has only been made has no report yet
-
-[[operations]]
-include-path = "/v1/keys/{{key_id}}"
-parameters = {{ key_id = "{prepared["key_id"]}" }}
-"""
-    things = f"""
-[[operations]]
-include-path = "/v1/jobs/{{job_id}}"
-include-method = "DELETE"
-parameters = {{ job_id = "{prepared["to_delete"]}" }}
-
-[[operations]]
-include-path-regex = "/v1/models/.+"
-include-method = "DELETE"
-parameters = {{ reference = "no_such_model" }}
-
-[[operations]]
-include-path-regex = "/v1/jobs/.+"
-parameters = {{ job_id = "{prepared["job_id"]}", name = "{prepared["name"]}" }}
-
-[[operations]]
-include-path-regex = "/v1/sweeps/.+"
-parameters = {{ sweep_id = "{prepared["sweep_id"]}" }}
-
-[[operations]]
-include-path-regex = "/v1/workers/.+"
-parameters = {{ worker = "worker-1" }}
-
-[[operations]]
-include-path-regex = "/v1/models/.+"
-parameters = {{ reference = "{prepared["model"]}" }}
-
-[[operations]]
-include-path-regex = "/v1/datasets/.+"
-parameters = {{ reference = "digits" }}
-"""
-    return common + things if known else common
+    """Return schemathesis' configuration; ``known``: with ids and names of items that exist."""
+    return Template(EVERYWHERE + BY_ID if known else EVERYWHERE).substitute(prepared)
 
 
 @pytest.mark.parametrize(
     "known", [True, False], ids=["things that are there", "things that are not"]
 )
 @pytest.mark.timeout(240)
-def test_no_request_that_a_machine_thinks_of_gets_an_undocumented_answer(
+def test_generated_requests_get_documented_responses(
     start_service: Callable[..., Service],
     engine: Engine,
     prepared: dict[str, str],

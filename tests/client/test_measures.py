@@ -14,7 +14,7 @@ def test_measure_is_titled_as_by_the_service(measure: str) -> None:
     assert client.is_accuracy(measure) == service.is_accuracy(measure)
     assert client.measure_title(measure) == service.measure_title(measure)
     assert client.column_heading(measure) == service.column_heading(measure)
-    assert client.unit_of(measure).format(0.1234567) == service.unit_of(measure).text(0.1234567)
+    assert client.find_unit(measure).format(0.1234567) == service.find_unit(measure).text(0.1234567)
 
 
 @pytest.mark.parametrize("sd", [0.0456789, None])

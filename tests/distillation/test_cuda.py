@@ -9,8 +9,13 @@ import torch
 
 from core.distillation import __main__ as main
 from core.distillation.statistics.distances import DISTANCES, squared_distance
-from tests.distillation.folders import distillation_spec, create_job_folder, run_job
-from tests.distillation.training.test_resume import StopAfter, newest_checkpoint
+from tests.distillation.folders import (
+    StopAfter,
+    create_job_folder,
+    distillation_spec,
+    newest_checkpoint,
+    run_job,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -21,9 +26,10 @@ def _on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-def test_a_distillation_runs_to_its_end_in_every_precision(precision: str, tmp_path: Path) -> None:
+def test_a_distillation_succeeds_in_every_precision(precision: str, tmp_path: Path) -> None:
     schedule = {"epochs": 1, "batch_size": 64, "precision": precision}
-    assert run_job(create_job_folder(tmp_path / "job", distillation_spec(schedule=schedule))).outcome == "succeeded"
+    folder = create_job_folder(tmp_path / "job", distillation_spec(schedule=schedule))
+    assert run_job(folder).outcome == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -31,11 +37,12 @@ def test_a_distillation_runs_to_its_end_in_every_precision(precision: str, tmp_p
     [{"method": {"name": "arkd"}}, {"adversary": {"name": "n_fgsm", "radius": 0.1}}],
     ids=str,
 )
-def test_other_methods_and_adversaries_run_too(changes: dict[str, Any], tmp_path: Path) -> None:
-    assert run_job(create_job_folder(tmp_path / "job", distillation_spec(**changes))).outcome == "succeeded"
+def test_other_methods_and_adversaries_succeed(changes: dict[str, Any], tmp_path: Path) -> None:
+    folder = create_job_folder(tmp_path / "job", distillation_spec(**changes))
+    assert run_job(folder).outcome == "succeeded"
 
 
-def test_a_stopped_job_goes_on(tmp_path: Path) -> None:
+def test_a_stopped_job_resumes(tmp_path: Path) -> None:
     first = create_job_folder(tmp_path / "first", distillation_spec())
     assert run_job(first, StopAfter(3)).outcome == "stopped"
     second = create_job_folder(tmp_path / "second", distillation_spec())
@@ -44,14 +51,14 @@ def test_a_stopped_job_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", DISTANCES)
-def test_the_distances_are_those_of_the_cpu(name: str) -> None:
+def test_distances_are_those_of_the_cpu(name: str) -> None:
     torch.manual_seed(0)
     a, b = (torch.cov(torch.randn(32, 100)) for _ in range(2))
     on_cuda = squared_distance(a.cuda(), b.cuda(), name)
     assert on_cuda.item() == pytest.approx(squared_distance(a, b, name).item(), rel=1e-3)
 
 
-def test_memory_that_runs_out_is_called_that(tmp_path: Path) -> None:
+def test_out_of_memory_on_cuda_is_recognized(tmp_path: Path) -> None:
     folder = create_job_folder(tmp_path / "job", distillation_spec())
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1e-6)

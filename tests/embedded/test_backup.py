@@ -31,7 +31,7 @@ from core.store.objects.store import Objects, checkpoint_key
 from core.store.objects.verification import verify
 from distill_client import Distill
 from embedded.backup import BackupError, read_schema, restore, save
-from tests.api.builders import a_finished_job
+from tests.api.builders import create_finished_job
 from tests.builders import create_attempt, training_body
 from tests.embedded.test_service import Start, start  # noqa: F401 - a fixture
 from tests.servers import wait_until
@@ -45,7 +45,7 @@ def data(sqlite_url: str, tmp_path: Path) -> Path:
     (tmp_path / "distill.db").rename(data / "distill.db")
     (data / "admin.key").write_text("dk_secret\n")
     engine = make_engine(f"sqlite:///{data}/distill.db")
-    a_finished_job(engine, Objects(f"file://{data}/objects"))
+    create_finished_job(engine, Objects(f"file://{data}/objects"))
     engine.dispose()
     return data
 

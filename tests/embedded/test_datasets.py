@@ -7,16 +7,14 @@ import pytest
 
 from distill_client.errors import DistillProblem
 from tests.builders import training_body
-from tests.distillation.data.building import zip_of
-from tests.distillation.data.importing.test_npz import npz_of
-from tests.distillation.data.test_encoded import photos
+from tests.distillation.data.builders import npz_of, photo_folders, zip_of
 from tests.embedded.test_service import Start, start
 
 __all__ = ["start"]
 
 
 def test_photographs_and_synthetic_images_train_together(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "photos.zip").write_bytes(zip_of(photos(train=16, test=3)))
+    (tmp_path / "photos.zip").write_bytes(zip_of(photo_folders(train=16, test=3)))
     synthetic = np.random.default_rng(0).integers(0, 256, (50, 16, 16, 3), np.uint8)
     (tmp_path / "synthetic.npz").write_bytes(npz_of(synthetic, np.arange(50) % 2))
     (tmp_path / "unsafe.npz").write_bytes(npz_of(synthetic, np.array([{}] * 50, dtype=object)))

@@ -99,7 +99,9 @@ class Deployment:
             "DISTILL_DATA_FOLDER": str(folder),
         }
         return cls(
-            folder, {**composed.service_environment("worker", here), **here}, composed.service_command("worker")
+            folder,
+            {**composed.service_environment("worker", here), **here},
+            composed.service_command("worker"),
         )
 
     @classmethod

@@ -22,7 +22,7 @@ from core.store.objects import orphaned_uploads
 from core.store.objects.store import Objects, artifact_key
 from distill_client.client import Distill
 from distill_client.errors import ClientError
-from tests.api.builders import SAFETENSORS, a_finished_job, an_artifact, sha256
+from tests.api.builders import SAFETENSORS, create_finished_job, create_artifact, sha256
 from tests.builders import create_attempt, stored_keys, training_spec
 from tests.faults.places import Place, heavy, on_a_folder, on_s3
 from tests.faults.store_proxy import Fate
@@ -305,7 +305,7 @@ def answers(url: str) -> bool:
 
 def an_artifact_of(engine: Engine, objects: Objects, content: bytes) -> str:
     attempt = create_attempt(engine)
-    an_artifact(engine, objects, attempt, "best.safetensors", content)
+    create_artifact(engine, objects, attempt, "best.safetensors", content)
     return attempt.job_id
 
 
@@ -343,7 +343,7 @@ def arrives(client: httpx2.Client, address: str) -> bool:
 
 
 def test_c8_a_damaged_report_is_not_shown(place: Place, api: str) -> None:
-    attempt = a_finished_job(place.engine, place.objects)
+    attempt = create_finished_job(place.engine, place.objects)
     place.damage(artifact_key(attempt.job_id, attempt.number, "report.json"), b"{}")
     answer = httpx2.get(
         f"{api}/v1/jobs/{attempt.job_id}/report",

@@ -20,7 +20,7 @@ from core.store.objects import references
 from core.store.objects.collector import Collector
 from core.store.objects.store import FOLDERS, Objects, artifact_key, upload_key
 from core.store.objects.verification import verify
-from tests.api.builders import SAFETENSORS, a_finished_job
+from tests.api.builders import SAFETENSORS, create_finished_job
 from tests.api.conftest import KEY, Service
 from tests.builders import model_description, stored_keys
 from tests.servers import S3
@@ -71,7 +71,7 @@ def result(collector: subprocess.Popen[str]) -> list[dict[str, Any]]:
 
 
 def a_deleted_job(engine: Engine, objects: Objects) -> str:
-    job_id = a_finished_job(engine, objects).job_id
+    job_id = create_finished_job(engine, objects).job_id
     with write_session(engine) as session:
         jobs.delete(session, DEFAULT_PROJECT, job_id)
     return job_id
@@ -91,7 +91,7 @@ def test_killed_between_commit_and_deletion_it_leaves_an_orphan_and_the_next_one
 ) -> None:
     settings |= s3
     objects = Objects.from_settings(Settings(**settings))
-    kept = a_finished_job(engine, objects).job_id
+    kept = create_finished_job(engine, objects).job_id
     deleted = a_deleted_job(engine, objects)
     s3_server.freeze()  # so that it is killed exactly there
     try:
@@ -117,7 +117,7 @@ def test_two_at_once_remove_each_thing_once_and_nothing_that_is_named(
     engine: Engine, objects: Objects, settings: dict[str, Any]
 ) -> None:
     for _ in range(2):
-        a_finished_job(engine, objects)
+        create_finished_job(engine, objects)
     deleted = {a_deleted_job(engine, objects) for _ in range(8)}
     for number in range(12):
         objects.put_stream(artifact_key("job_gone", 1, str(number)), [b"x"], 1)

@@ -1,4 +1,4 @@
-"""A real API process, shared by the tests of one run; and the service of tests/api for those that need no process."""
+"""A real API process that the tests of a run share, and the service of tests/api."""
 
 import os
 from collections.abc import Iterator
@@ -7,23 +7,29 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import anonymous, client, engine, service, settings, start_service
-from tests.intruders.rest import House, Wire, a_house
+from tests.intruders.installation import Installation, start_installation
+from tests.intruders.raw_client import RawClient
 
 __all__ = ["anonymous", "client", "engine", "service", "settings", "start_service"]
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[House]:
-    """As it is set up by default, with a data folder."""
-    folder = tmp_path_factory.mktemp("house")
+def installation(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[Installation]:
+    """An installation with default settings, except that it has a data folder."""
+    folder = tmp_path_factory.mktemp("installation")
     (folder / "offered").mkdir()
+    # The process inherits this environment: the hosts of TestClient are not allowed by default.
     os.environ.pop("DISTILL_ALLOWED_HOSTS", None)
-    with a_house(sqlite_template, folder, data_folder=folder / "offered") as house:
-        yield house
+    with start_installation(
+        sqlite_template, folder, data_folder=folder / "offered"
+    ) as installation:
+        yield installation
 
 
 @pytest.fixture
-def wire(house: House) -> Iterator[Wire]:
-    found = Wire(house.service.port)
-    yield found
-    found.close()
+def raw_client(installation: Installation) -> Iterator[RawClient]:
+    client = RawClient(installation.service.port)
+    yield client
+    client.close()

@@ -1,4 +1,8 @@
-"""Archives that would run something, write somewhere else, or unfold without end."""
+"""Archives that run code, write outside their folder, or expand without end, if unpacked carelessly.
+
+What runs, or writes outside, touches the canary, the file that each builder is given. Each case names
+the code of its refusal.
+"""
 
 import gzip
 import io
@@ -14,22 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from tests.distillation.data.building import (
+from tests.distillation.data.builders import (
     ARCHIVES,
-    member,
-    npy_of,
-    picture,
-    png_that_says,
-    saved,
-    split_classes,
+    image_file,
+    npy_with_header,
+    png_of_size,
+    save_npy,
+    split_folders,
+    tar_member,
     tar_of,
     tar_of_members,
     zip_of,
 )
-from tests.intruders.hostile_checkpoints import Payload
-from tests.intruders.importing import Build
+from tests.intruders.import_service import FileBuilder
+from tests.intruders.payload import Payload
 
-UNFOLDED_BYTES = 120 * 2**20
+UNPACKED_BYTES = 120 * 2**20
 
 
 def cifar_for_python(canary: Path) -> bytes:
@@ -41,13 +45,13 @@ def cifar_for_python(canary: Path) -> bytes:
 def npz(label: bytes, image: bytes | None = None) -> bytes:
     return zip_of(
         {
-            "image.npy": saved(np.zeros((4, 8, 8, 3), np.uint8)) if image is None else image,
+            "image.npy": save_npy(np.zeros((4, 8, 8, 3), np.uint8)) if image is None else image,
             "label.npy": label,
         }
     )
 
 
-AT_THE_DOOR: dict[str, tuple[Build, str]] = {
+REFUSED_BY_SIGNATURE: dict[str, tuple[FileBuilder, str]] = {
     "a bare pickle": (lambda canary: pickle.dumps(Payload(canary)), "unsafe_dataset"),
     "a bare pickle, protocol 0": (
         lambda canary: pickle.dumps(Payload(canary), 0),
@@ -56,143 +60,151 @@ AT_THE_DOOR: dict[str, tuple[Build, str]] = {
 }
 
 
-def an_array_described_by_code(canary: Path) -> bytes:
-    return npz(npy_of("(4,)", f"__import__('os').system('echo ran >> {canary}')", data=bytes(32)))
+def npz_with_code_as_dtype(canary: Path) -> bytes:
+    return npz(
+        npy_with_header("(4,)", f"__import__('os').system('echo ran >> {canary}')", data=bytes(32))
+    )
 
 
-PICKLES: dict[str, tuple[Build, str]] = {
+PICKLES: dict[str, tuple[FileBuilder, str]] = {
     "a .pkl among images": (
         lambda canary: zip_of(
-            split_classes() | {"train/labels.pkl": pickle.dumps(Payload(canary))}
+            split_folders() | {"train/labels.pkl": pickle.dumps(Payload(canary))}
         ),
         "unsafe_dataset",
     ),
     "a pickle of another name among images": (
-        lambda canary: tar_of(split_classes() | {"labels": pickle.dumps(Payload(canary))}),
+        lambda canary: tar_of(split_folders() | {"labels": pickle.dumps(Payload(canary))}),
         "unsafe_dataset",
     ),
     "a pickle that calls itself an image": (
-        lambda canary: zip_of(split_classes() | {"train/cat/9.png": pickle.dumps(Payload(canary))}),
+        lambda canary: zip_of(split_folders() | {"train/cat/9.png": pickle.dumps(Payload(canary))}),
         "unreadable_image",
     ),
     "CIFAR's version for Python": (cifar_for_python, "unsafe_dataset"),
     "an array of objects": (
-        lambda canary: npz(saved(np.array([Payload(canary), 1, 2, 3], object), allow_pickle=True)),
+        lambda canary: npz(
+            save_npy(np.array([Payload(canary), 1, 2, 3], object), allow_pickle=True)
+        ),
         "unsafe_dataset",
     ),
     "objects inside a structure": (
         lambda canary: npz(
-            npy_of("(1,)", "[('a', '|O'), ('b', '<i8')]", data=pickle.dumps(Payload(canary)))
+            npy_with_header(
+                "(1,)", "[('a', '|O'), ('b', '<i8')]", data=pickle.dumps(Payload(canary))
+            )
         ),
         "unsafe_dataset",
     ),
-    "an array described by code": (an_array_described_by_code, "corrupt_archive"),
+    "an array described by code": (npz_with_code_as_dtype, "corrupt_archive"),
 }
 
 
-def zeros(kind: str) -> bytes:
+def archive_of_zeros(kind: str) -> bytes:
     """1000 times smaller than what it unfolds to."""
-    return ARCHIVES[kind]({"train/cat/0.bmp": bytes(UNFOLDED_BYTES)})
+    return ARCHIVES[kind]({"train/cat/0.bmp": bytes(UNPACKED_BYTES)})
 
 
-def zeros_as_arrays() -> bytes:
-    count = UNFOLDED_BYTES // (32 * 32 * 3)
-    image = npy_of(f"({count}, 32, 32, 3)", data=bytes(count * 32 * 32 * 3))
-    return npz(saved(np.arange(count) % 10), image)
+def npz_of_zeros() -> bytes:
+    count = UNPACKED_BYTES // (32 * 32 * 3)
+    image = npy_with_header(f"({count}, 32, 32, 3)", data=bytes(count * 32 * 32 * 3))
+    return npz(save_npy(np.arange(count) % 10), image)
 
 
-def nested() -> bytes:
+def nested_zips() -> bytes:
     """Six storeys of ten archives each: 10^6 times 1 MB of zeros."""
-    inner = bytes(2**20)
-    for storey in range(6):
-        inner = zip_of({f"{number}.{'zip' if storey else 'bmp'}": inner for number in range(10)})
-    return inner
+    content = bytes(2**20)
+    for level in range(6):
+        content = zip_of({f"{number}.{'zip' if level else 'bmp'}": content for number in range(10)})
+    return content
 
 
-def overlapping() -> bytes:
+def zip_with_shared_bytes() -> bytes:
     """500 entries that share the bytes of one."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("train/cat/0.bmp", bytes(2**20))
         archive.filelist += [archive.infolist()[0]] * 500
-    return out.getvalue()
+    return buffer.getvalue()
 
 
-def lying_zip64() -> bytes:
+def zip64_with_false_size() -> bytes:
     """Its table of contents has 2^60 bytes, it says."""
-    whole = zip_of(split_classes())
+    whole = zip_of(split_folders())
     end64 = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 2**40, 2**40, 2**60, 10)
     locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, len(whole) - 22, 1)
     end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
     return whole[:-22] + end64 + locator + end
 
 
-def png_with(kind: bytes, start: bytes) -> bytes:
+def png_with_chunk(kind: bytes, start: bytes) -> bytes:
     """A small picture with a chunk that unfolds to 100 MB."""
     data = start + zlib.compress(bytes(100 * 10**6), 9)
     chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    whole = picture()
+    whole = image_file()
     return whole[:33] + chunk + whole[33:]
 
 
 def images_with(**more: bytes) -> bytes:
-    return zip_of(split_classes() | {f"train/cat/{name}.png": data for name, data in more.items()})
+    return zip_of(split_folders() | {f"train/cat/{name}.png": data for name, data in more.items()})
 
 
 def sparse_tar() -> bytes:
     """A file of 10^12 bytes, all of them holes."""
     headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(10**12)}
     return tar_of_members(
-        [member("train/cat/0.png", b"0\n".ljust(512, b"\0"), pax_headers=headers)]
+        [tar_member("train/cat/0.png", b"0\n".ljust(512, b"\0"), pax_headers=headers)]
     )
 
 
-BOMBS: dict[str, tuple[Build, str]] = {
+BOMBS: dict[str, tuple[FileBuilder, str]] = {
     "10^10 elements in an array's header": (
-        lambda _: npz(saved(np.arange(4)), npy_of("(10000000000, 8, 8, 3)")),
+        lambda _: npz(save_npy(np.arange(4)), npy_with_header("(10000000000, 8, 8, 3)")),
         "corrupt_archive",
     ),
-    "zip, unfolding 1000 times": (lambda _: zeros("zip"), "too_large"),
-    "tar.gz, unfolding 1000 times": (lambda _: zeros("tar.gz"), "too_large"),
-    "tar.xz, unfolding 1000 times": (lambda _: zeros("tar.xz"), "too_large"),
-    "arrays, unfolding 1000 times": (lambda _: zeros_as_arrays(), "too_large"),
+    "zip, expanding 1000 times": (lambda _: archive_of_zeros("zip"), "too_large"),
+    "tar.gz, expanding 1000 times": (lambda _: archive_of_zeros("tar.gz"), "too_large"),
+    "tar.xz, expanding 1000 times": (lambda _: archive_of_zeros("tar.xz"), "too_large"),
+    "arrays, expanding 1000 times": (lambda _: npz_of_zeros(), "too_large"),
     "an image of 50,000 x 50,000": (
-        lambda _: images_with(x=png_that_says(50_000, 50_000)),
+        lambda _: images_with(x=png_of_size(50_000, 50_000)),
         "too_large",
     ),
-    "zips within zips": (lambda _: nested(), "too_few_classes"),
-    "entries that share their bytes": (lambda _: overlapping(), "corrupt_archive"),
-    "a table of contents of 2^60 bytes": (lambda _: lying_zip64(), "too_large"),
-    "a colour profile of 100 MB": (
-        lambda _: images_with(x=png_with(b"iCCP", b"x\0\0")),
+    "zips within zips": (lambda _: nested_zips(), "too_few_classes"),
+    "entries that share their bytes": (lambda _: zip_with_shared_bytes(), "corrupt_archive"),
+    "a table of contents of 2^60 bytes": (lambda _: zip64_with_false_size(), "too_large"),
+    "a color profile of 100 MB": (
+        lambda _: images_with(x=png_with_chunk(b"iCCP", b"x\0\0")),
         "unreadable_image",
     ),
     "a comment of 100 MB": (
-        lambda _: images_with(x=png_with(b"zTXt", b"x\0\0")),
+        lambda _: images_with(x=png_with_chunk(b"zTXt", b"x\0\0")),
         "unreadable_image",
     ),
     "holes of 10^12 bytes": (lambda _: sparse_tar(), "unsafe_dataset"),
 }
 
 
-def with_members(*more: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    return tar_of_members([*(member(name, data) for name, data in split_classes().items()), *more])
+def tar_with_members(*more: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    return tar_of_members(
+        [*(tar_member(name, data) for name, data in split_folders().items()), *more]
+    )
 
 
-def link(name: str, to: str, kind: bytes = tarfile.SYMTYPE) -> Any:
-    return member(name, type=kind, linkname=to)
+def link_member(name: str, to: str, kind: bytes = tarfile.SYMTYPE) -> Any:
+    return tar_member(name, type=kind, linkname=to)
 
 
-def symlink_in_a_zip(canary: Path) -> bytes:
-    out = io.BytesIO(zip_of(split_classes()))
-    with zipfile.ZipFile(out, "a") as archive:
+def zip_with_symlink(canary: Path) -> bytes:
+    buffer = io.BytesIO(zip_of(split_folders()))
+    with zipfile.ZipFile(buffer, "a") as archive:
         info = zipfile.ZipInfo("train/cat/9.png")
         info.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(info, str(canary))
-    return out.getvalue()
+    return buffer.getvalue()
 
 
-def a_million_empty_entries_in_a_zip() -> bytes:
+def zip_of_a_million_entries() -> bytes:
     name = b"e/1234"
     entry = (
         b"PK\x01\x02"
@@ -212,78 +224,84 @@ def a_million_empty_entries_in_a_zip() -> bytes:
     )
 
 
-def twice(name: str) -> bytes:
-    out = io.BytesIO(zip_of(split_classes()))
-    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(out, "a") as archive:
-        archive.writestr(name, picture(seed=1))
-    return out.getvalue()
+def zip_with_duplicate(name: str) -> bytes:
+    buffer = io.BytesIO(zip_of(split_folders()))
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(name, image_file(seed=1))
+    return buffer.getvalue()
 
 
-def odd_name(name: bytes) -> bytes:
+def tar_with_name(name: bytes) -> bytes:
     """A tar whose entry is called so, whatever it is."""
     header = bytearray(tarfile.TarInfo("train/cat/odd.png").tobuf(tarfile.USTAR_FORMAT))
     header[:100] = name[:100].ljust(100, b"\0")
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(header) + tar_of(split_classes())
+    return bytes(header) + tar_of(split_folders())
 
 
-LINKS: dict[str, tuple[Build, str]] = {
+HOSTILE_ENTRIES: dict[str, tuple[FileBuilder, str]] = {
     "a symbolic link to the canary": (
-        lambda canary: with_members(
-            link("train/cat/9.png", str(canary)), member("train/cat/9.png", b"overwritten")
+        lambda canary: tar_with_members(
+            link_member("train/cat/9.png", str(canary)),
+            tar_member("train/cat/9.png", b"overwritten"),
         ),
         "unsafe_dataset",
     ),
-    "a symbolic link in a zip": (symlink_in_a_zip, "unsafe_dataset"),
+    "a symbolic link in a zip": (zip_with_symlink, "unsafe_dataset"),
     "a hard link": (
-        lambda canary: with_members(link("train/cat/9.png", str(canary), tarfile.LNKTYPE)),
+        lambda canary: tar_with_members(
+            link_member("train/cat/9.png", str(canary), tarfile.LNKTYPE)
+        ),
         "unsafe_dataset",
     ),
     "a device": (
-        lambda _: with_members(
-            member("train/cat/9.png", type=tarfile.CHRTYPE, devmajor=1, devminor=5)
+        lambda _: tar_with_members(
+            tar_member("train/cat/9.png", type=tarfile.CHRTYPE, devmajor=1, devminor=5)
         ),
         "unsafe_dataset",
     ),
     "a pipe": (
-        lambda _: with_members(member("train/cat/9.png", type=tarfile.FIFOTYPE)),
+        lambda _: tar_with_members(tar_member("train/cat/9.png", type=tarfile.FIFOTYPE)),
         "unsafe_dataset",
     ),
     "an absolute path": (
-        lambda canary: zip_of(split_classes() | {str(canary): picture()}),
+        lambda canary: zip_of(split_folders() | {str(canary): image_file()}),
         "unsafe_dataset",
     ),
     "a path upwards": (
-        lambda canary: tar_of(split_classes() | {"../" * 40 + str(canary)[1:]: picture()}),
+        lambda canary: tar_of(split_folders() | {"../" * 40 + str(canary)[1:]: image_file()}),
         "unsafe_dataset",
     ),
     "10^4 folders within each other": (
-        lambda _: tar_of({"a/" * 10_000 + "0.png": picture()}),
+        lambda _: tar_of({"a/" * 10_000 + "0.png": image_file()}),
         "too_large",
     ),
-    "10^6 empty entries in a zip": (lambda _: a_million_empty_entries_in_a_zip(), "too_large"),
+    "10^6 empty entries in a zip": (lambda _: zip_of_a_million_entries(), "too_large"),
     "10^6 empty entries in a tar.gz": (
         lambda _: gzip.compress(tarfile.TarInfo("e/1234").tobuf() * 10**6 + bytes(1024), 1),
         "too_large",
     ),
-    "a name twice": (lambda _: twice("train/cat/0.png"), "corrupt_archive"),
-    "a name that is not UTF-8": (lambda _: odd_name(b"train/cat/\xff\xfe.png"), "corrupt_archive"),
+    "a name twice": (lambda _: zip_with_duplicate("train/cat/0.png"), "corrupt_archive"),
+    "a name that is not UTF-8": (
+        lambda _: tar_with_name(b"train/cat/\xff\xfe.png"),
+        "corrupt_archive",
+    ),
     "a class with a line break": (
         lambda _: tar_of(
-            split_classes() | {f"{part}/c\nat/0.png": picture() for part in ("train", "test")}
+            split_folders() | {f"{part}/c\nat/0.png": image_file() for part in ("train", "test")}
         ),
         "unknown_format",
     ),
     "a name of 2000 letters": (
-        lambda _: tar_of(split_classes() | {"x" * 2000 + ".png": picture()}),
+        lambda _: tar_of(split_folders() | {"x" * 2000 + ".png": image_file()}),
         "too_large",
     ),
 }
 
-ODD_BUT_GOOD: dict[str, Build] = {
+UNUSUAL_BUT_VALID: dict[str, FileBuilder] = {
     "names that differ in case only": lambda _: zip_of(
-        split_classes() | {"train/Cat/0.PNG": picture(), "test/Cat/0.png": picture()}
+        split_folders() | {"train/Cat/0.PNG": image_file(), "test/Cat/0.png": image_file()}
     ),
 }
 """No name of an archive reaches the file system: these are classes and images like others."""

@@ -1,4 +1,4 @@
-"""S11: secrets of the setup, of headers and of addresses are in no log, answer or artifact; templates are only text."""
+"""S11: secrets of the setup, of headers and of addresses are in no log, response or artifact; templates are only text."""
 
 import json
 import logging
@@ -17,10 +17,11 @@ from core.settings import Settings
 from core.store import attempts
 from core.store.attempts import Attempt
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
-from tests.api.builders import an_artifact
+from tests.api.builders import create_artifact
 from tests.api.conftest import KEY
 from tests.builders import create_job, training_body
-from tests.intruders.rest import House, a_house, is_a_refusal, is_silent
+from tests.intruders.installation import Installation, start_installation
+from tests.intruders.problems import assert_no_internals, assert_problem
 from tests.worker.service import Service as WorkerService
 from tests.worker.service import wait_for
 from worker.attempt_result import AttemptResult
@@ -68,18 +69,18 @@ TEMPLATES = (
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[House]:
+def told(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Installation]:
     """A service whose environment is full of secrets, and a worker on the same."""
     folder = tmp_path_factory.mktemp("told")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        with a_house(sqlite_template, folder, **SECRETS) as house:
-            yield house
+        with start_installation(sqlite_template, folder, **SECRETS) as installation:
+            yield installation
 
 
 @pytest.fixture(scope="module")
-def worker(told: House) -> Iterator[WorkerService]:
+def worker(told: Installation) -> Iterator[WorkerService]:
     settings = {
         **SECRETS,
         "home": str(told.settings.home),
@@ -94,7 +95,7 @@ def worker(told: House) -> Iterator[WorkerService]:
 
 
 @pytest.fixture(scope="module")
-def finished(told: House, worker: WorkerService) -> str:
+def finished(told: Installation, worker: WorkerService) -> str:
     """A job that has gone all the way, with templates for its texts."""
     body = training_body(name=TEMPLATES[2], metadata={"note": TEMPLATES[3]})
     job_id = told.client.post("/v1/jobs", json=body).json()["id"]
@@ -104,7 +105,7 @@ def finished(told: House, worker: WorkerService) -> str:
     return str(job_id)
 
 
-def everything_said(told: House) -> str:
+def everything_said(told: Installation) -> str:
     """Both logs, and every file that the service has stored."""
     files = [
         path
@@ -115,7 +116,7 @@ def everything_said(told: House) -> str:
     return "\n".join(texts)
 
 
-def an_attempt_of_ours(told: House) -> Attempt:
+def an_attempt_of_ours(told: Installation) -> Attempt:
     """Before the worker beside it, which looks for jobs as well."""
 
     def create_and_claim() -> Attempt | None:
@@ -125,14 +126,16 @@ def an_attempt_of_ours(told: House) -> Attempt:
     return wait_for(create_and_claim, 30, "a claim")
 
 
-def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finished: str) -> None:
+def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(
+    told: Installation, finished: str
+) -> None:
     client = told.client
     secret_headers = {
         "Authorization": "Bearer dk_headerCanary0123456789",
         "Cookie": "session=cookieCanary0123456789",
         "Proxy-Authorization": "Basic headerCanary0123456789",
     }
-    answers = [
+    responses = [
         client.get("/v1/jobs", headers=secret_headers),
         client.get("/v1/jobs?access_token=queryCanary0123456789&sig=queryCanary0123456789"),
         client.get("/v1/jobs/dk_pathCanary0123456789"),
@@ -144,36 +147,43 @@ def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(told: House, finishe
         client.get("/openapi.json"),
     ]
     bad = an_attempt_of_ours(told)  # its stored file is gone: a failure that is logged
-    row = an_artifact(told.engine, told.objects, bad, "gone.bin", b"gone")
+    row = create_artifact(told.engine, told.objects, bad, "gone.bin", b"gone")
     with bad.fenced_session() as (session, job):
         apply_retry_policy(session, job, JobFailed("x", "user", "m"), RetryPolicy())
     told.objects.delete(row.object_key)
-    answers.append(client.get(f"/v1/jobs/{bad.job_id}/artifacts/gone.bin"))
-    assert answers[-1].status_code == 500
-    answers.append(client.get(f"/v1/jobs/{finished}"))
-    assert answers[-1].json()["status"] == "succeeded"
-    answers.append(client.get("/metrics"))
-    answers.append(client.get("/v1/audit?limit=200"))
+    responses.append(client.get(f"/v1/jobs/{bad.job_id}/artifacts/gone.bin"))
+    assert responses[-1].status_code == 500
+    responses.append(client.get(f"/v1/jobs/{finished}"))
+    assert responses[-1].json()["status"] == "succeeded"
+    responses.append(client.get("/metrics"))
+    responses.append(client.get("/v1/audit?limit=200"))
     said = everything_said(told)
     assert "attempt started" in said
     assert "corrupt_object" in said
     for canary in CANARIES:
         assert canary not in said, canary
-        for answer in answers:
-            if "/audit" not in str(answer.url) and "Canary" in canary and canary in str(answer.url):
+        for response in responses:
+            if (
+                "/audit" not in str(response.url)
+                and "Canary" in canary
+                and canary in str(response.url)
+            ):
                 continue
-            assert canary not in answer.text, (canary, answer.url)
+            assert canary not in response.text, (canary, response.url)
 
 
 def test_s11_templates_in_every_text_of_a_job_are_stored_as_they_are_and_mean_nothing(
-    told: House, finished: str
+    told: Installation, finished: str
 ) -> None:
     client, made = told.client, []
     for template in TEMPLATES:
         body = training_body(name=template, metadata={"note": template, "more": template})
-        answer = client.post("/v1/jobs", json=body)
-        assert (answer.json()["name"], answer.json()["metadata"]["note"]) == (template, template)
-        made.append(answer.json()["id"])
+        response = client.post("/v1/jobs", json=body)
+        assert (response.json()["name"], response.json()["metadata"]["note"]) == (
+            template,
+            template,
+        )
+        made.append(response.json()["id"])
         for wrong in (
             training_body(data={"dataset": template}),
             training_body(start_from=template),
@@ -181,7 +191,7 @@ def test_s11_templates_in_every_text_of_a_job_are_stored_as_they_are_and_mean_no
             {"kind": template},
         ):
             refused = client.post("/v1/jobs", json=wrong)
-            is_a_refusal(refused)
+            assert_problem(refused)
             assert "49" not in refused.json()["detail"]
         sweep = client.post(
             "/v1/sweeps",
@@ -203,7 +213,7 @@ def test_s11_templates_in_every_text_of_a_job_are_stored_as_they_are_and_mean_no
     assert (spec["name"], spec["metadata"]) == (TEMPLATES[2], {"note": TEMPLATES[3]})
 
 
-def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: House) -> None:
+def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: Installation) -> None:
     blocked = told.folder / "no-folder"
     blocked.touch()
     setup = told.settings.model_copy(update={"scratch_folder": blocked, "backoff_seconds": 600})
@@ -211,7 +221,7 @@ def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: Ho
     Supervisor(setup, told.engine, told.objects, threading.Event()).run()
     found = told.client.get(f"/v1/jobs/{job.id}").json()
     assert "could not go on: Not a directory" in found["pending_reason"]
-    is_silent(json.dumps(found))
+    assert_no_internals(json.dumps(found))
     attempt = an_attempt_of_ours(told)
     folder = JobFolder(blocked)
     error = JobFailed(

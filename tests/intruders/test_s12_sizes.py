@@ -10,12 +10,20 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter
 
-from api.representation.schemas import CreateDatasetRequest, CreateModelRequest, CreateKeyRequest, CreateProjectRequest
+from api.representation.schemas import (
+    CreateDatasetRequest,
+    CreateKeyRequest,
+    CreateModelRequest,
+    CreateProjectRequest,
+)
 from core.jobspec.job import SubmittedSpec
 from core.jobspec.sweep import SweepSpec
-from tests.api.builders import an_artifact
+from tests.api.builders import create_artifact
 from tests.builders import create_attempt, training_body
-from tests.intruders.rest import House, Wire, a_bystander, is_a_refusal
+from tests.intruders.installation import Installation, run_bystander
+from tests.intruders.problems import assert_problem
+from tests.intruders.raw_client import RawClient
+from tests.measurements import RecordProperty
 
 JSON = {"Content-Type": "application/json"}
 MOST_SECONDS = 1.0
@@ -79,17 +87,19 @@ SWEEPS: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("name", [*BODIES, *SWEEPS])
 def test_s12_a_body_beyond_all_measure_is_refused_at_once(
-    house: House, wire: Wire, name: str, record_property: Any
+    installation: Installation, raw_client: RawClient, name: str, record_property: RecordProperty
 ) -> None:
     body, status = {**BODIES, **SWEEPS}[name]
-    memory = house.service.memory()
-    began = time.perf_counter()
-    answer = wire.ask("POST", "/v1/sweeps" if name in SWEEPS else "/v1/jobs", JSON, body)
-    record_property("ms", round(1000 * (time.perf_counter() - began)))
-    assert answer.status == status, answer
-    is_a_refusal(answer)
-    assert len(answer.body) < 30_000
-    assert house.service.memory() - memory < 100 * 2**20
+    memory = installation.service.memory()
+    start = time.perf_counter()
+    response = raw_client.request(
+        "POST", "/v1/sweeps" if name in SWEEPS else "/v1/jobs", JSON, body
+    )
+    record_property("ms", round(1000 * (time.perf_counter() - start)))
+    assert response.status == status, response
+    assert_problem(response)
+    assert len(response.body) < 30_000
+    assert installation.service.memory() - memory < 100 * 2**20
 
 
 def unbounded(schema: dict[str, Any], where: str = "") -> Iterator[str]:
@@ -121,7 +131,14 @@ ELSEWHERE = ("ResizedCrop/properties", "properties/axes/patternProperties")
 
 def test_s12_every_number_text_and_list_that_a_caller_sends_has_an_end() -> None:
     found: list[str] = []
-    for body in (SubmittedSpec, SweepSpec, CreateModelRequest, CreateDatasetRequest, CreateKeyRequest, CreateProjectRequest):
+    for body in (
+        SubmittedSpec,
+        SweepSpec,
+        CreateModelRequest,
+        CreateDatasetRequest,
+        CreateKeyRequest,
+        CreateProjectRequest,
+    ):
         schema = TypeAdapter(body).json_schema()
         found += [
             f"{getattr(body, '__name__', 'SubmittedJob')}{place}" for place in unbounded(schema)
@@ -148,39 +165,41 @@ HEADS: dict[str, bytes] = {
 }
 
 
-def head(house: House, template: bytes) -> bytes:
+def head(installation: Installation, template: bytes) -> bytes:
     host, key = (
-        f"Host: 127.0.0.1:{house.service.port}\r\n",
-        f"Authorization: {house.client.headers['Authorization']}\r\n",
+        f"Host: 127.0.0.1:{installation.service.port}\r\n",
+        f"Authorization: {installation.client.headers['Authorization']}\r\n",
     )
     return template.replace(b"{host}", host.encode()).replace(b"{key}", key.encode())
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_s12_a_head_beyond_all_measure_is_refused_at_once(
-    house: House, wire: Wire, name: str, record_property: Any
+    installation: Installation, raw_client: RawClient, name: str, record_property: RecordProperty
 ) -> None:
-    memory = house.service.memory()
-    began = time.perf_counter()
-    answer = wire.send(head(house, HEADS[name]))
-    record_property("ms", round(1000 * (time.perf_counter() - began)))
-    assert (answer.status, answer.headers["content-type"]) == (431, "application/problem+json")
-    assert answer.code == "head_too_large"
-    assert house.service.memory() - memory < 100 * 2**20
+    memory = installation.service.memory()
+    start = time.perf_counter()
+    response = raw_client.send(head(installation, HEADS[name]))
+    record_property("ms", round(1000 * (time.perf_counter() - start)))
+    assert (response.status, response.headers["content-type"]) == (431, "application/problem+json")
+    assert response.code == "head_too_large"
+    assert installation.service.memory() - memory < 100 * 2**20
 
 
 def test_s12_a_head_that_is_only_a_little_too_large_is_a_whole_problem_with_a_line(
-    house: House, wire: Wire
+    installation: Installation, raw_client: RawClient
 ) -> None:
-    answer = wire.send(head(house, HEADS["101 headers"]))
-    is_a_refusal(answer, "head_too_large")
-    house.until_noted(code="head_too_large", status=431)
-    assert wire.ask("GET", "/v1/jobs").status == 200
+    response = raw_client.send(head(installation, HEADS["101 headers"]))
+    assert_problem(response, "head_too_large")
+    installation.wait_for_audit_entry(code="head_too_large", status=431)
+    assert raw_client.request("GET", "/v1/jobs").status == 200
 
 
-def test_s12_ranges_of_a_stored_file_are_one_or_none(house: House, wire: Wire) -> None:
-    attempt = create_attempt(house.engine)
-    an_artifact(house.engine, house.objects, attempt, "ranges.bin", b"0123456789")
+def test_s12_ranges_of_a_stored_file_are_one_or_none(
+    installation: Installation, raw_client: RawClient
+) -> None:
+    attempt = create_attempt(installation.engine)
+    create_artifact(installation.engine, installation.objects, attempt, "ranges.bin", b"0123456789")
     target = f"/v1/jobs/{attempt.job_id}/artifacts/ranges.bin"
     for ranges in (
         "bytes=" + "0-0," * 5000 + "0-0",
@@ -189,21 +208,23 @@ def test_s12_ranges_of_a_stored_file_are_one_or_none(house: House, wire: Wire) -
         "bytes=" + "9" * 5000 + "-",
         "lines=0-1",
     ):
-        answer = wire.ask("GET", target, {"Range": ranges})
-        assert (answer.status, answer.body) == (200, b"0123456789")
-    assert wire.ask("GET", target, {"Range": "bytes=10-"}).status == 416
+        response = raw_client.request("GET", target, {"Range": ranges})
+        assert (response.status, response.body) == (200, b"0123456789")
+    assert raw_client.request("GET", target, {"Range": "bytes=10-"}).status == 416
 
 
-def test_s12_10_000_form_parts_are_not_even_looked_at(house: House, wire: Wire) -> None:
+def test_s12_10_000_form_parts_are_not_even_looked_at(
+    installation: Installation, raw_client: RawClient
+) -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\nx\r\n'
     for count in (10_000, 100_000):
-        answer = wire.ask(
+        response = raw_client.request(
             "POST",
             "/v1/jobs",
             {"Content-Type": "multipart/form-data; boundary=b"},
             part * count + b"--b--\r\n",
         )
-        is_a_refusal(answer, "unsupported_media_type", "too_large")
+        assert_problem(response, "unsupported_media_type", "too_large")
 
 
 @pytest.mark.parametrize(
@@ -218,21 +239,25 @@ def test_s12_10_000_form_parts_are_not_even_looked_at(house: House, wire: Wire) 
     ],
     ids=lambda data: repr(data)[:30],
 )
-def test_s12_what_is_no_http_is_told_so_and_cut_off(house: House, wire: Wire, data: bytes) -> None:
-    answer = wire.send(data)
-    assert (answer.status, answer.code) == (400, "malformed_request")
-    assert answer.headers["connection"] == "close"
+def test_s12_what_is_no_http_is_told_so_and_cut_off(
+    installation: Installation, raw_client: RawClient, data: bytes
+) -> None:
+    response = raw_client.send(data)
+    assert (response.status, response.code) == (400, "malformed_request")
+    assert response.headers["connection"] == "close"
 
 
-def test_s12_slow_heads_and_bodies_keep_nobody_waiting(house: House, record_property: Any) -> None:
+def test_s12_slow_heads_and_bodies_keep_nobody_waiting(
+    installation: Installation, record_property: RecordProperty
+) -> None:
     """200 connections that send a byte now and then, and one that floods with large mistakes, beside a bystander; a head that
     does not end is given up."""
     stop = threading.Event()
-    start = f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:{house.service.port}\r\n".encode()
-    key = f"Authorization: {house.client.headers['Authorization']}\r\nContent-Type: application/json\r\n".encode()
-    began = time.monotonic()
-    slow = [socket.create_connection(("127.0.0.1", house.service.port)) for _ in range(200)]
-    memory = house.service.memory()
+    start = f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:{installation.service.port}\r\n".encode()
+    key = f"Authorization: {installation.client.headers['Authorization']}\r\nContent-Type: application/json\r\n".encode()
+    start = time.monotonic()
+    slow = [socket.create_connection(("127.0.0.1", installation.service.port)) for _ in range(200)]
+    memory = installation.service.memory()
 
     def trickle() -> None:
         for number, connection in enumerate(slow):
@@ -244,23 +269,26 @@ def test_s12_slow_heads_and_bodies_keep_nobody_waiting(house: House, record_prop
                 connection.sendall(b" ")
 
     def flood() -> None:
-        wire, body = Wire(house.service.port), BODIES["3,900 wrong things in a list"][0]
+        raw_client, body = (
+            RawClient(installation.service.port),
+            BODIES["3,900 wrong things in a list"][0],
+        )
         while not stop.is_set():
-            assert wire.ask("POST", "/v1/jobs", JSON, body).status == 422
-        wire.close()
+            assert raw_client.request("POST", "/v1/jobs", JSON, body).status == 422
+        raw_client.close()
 
     threads = [threading.Thread(target=trickle), threading.Thread(target=flood)]
-    with a_bystander(house, record_property):
+    with run_bystander(installation, record_property):
         for thread in threads:
             thread.start()
         time.sleep(3)
         stop.set()
         for thread in threads:
             thread.join()
-    record_property("memory_mb", (house.service.memory() - memory) >> 20)
-    assert house.service.memory() - memory < 100 * 2**20
+    record_property("memory_mb", (installation.service.memory() - memory) >> 20)
+    assert installation.service.memory() - memory < 100 * 2**20
     said = until_closed(slow[0])
-    record_property("slow_head_seconds", round(time.monotonic() - began, 1))
+    record_property("slow_head_seconds", round(time.monotonic() - start, 1))
     assert b" 408 " in said.split(b"\r\n")[0]
     assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
     for connection in slow:
@@ -276,5 +304,5 @@ def until_closed(connection: socket.socket) -> bytes:
     return said
 
 
-def test_s12_what_is_refused_is_refused_without_a_trace(house: House) -> None:
-    assert "Traceback" not in house.log
+def test_s12_what_is_refused_is_refused_without_a_trace(installation: Installation) -> None:
+    assert "Traceback" not in installation.log

@@ -19,6 +19,7 @@ from core.settings import Settings
 from core.store.database.engine import make_engine, read_session
 from core.store.database.tables import JobRow, ModelRow
 from tests.builders import training_spec
+from tests.measurements import RecordProperty
 from tests.worker.service import Service, submit, wait_for, wait_for_end
 
 CELERY = (
@@ -196,7 +197,7 @@ def test_s13_foreign_messages_are_dropped_and_the_next_job_runs(
     broker: redis.Redis,
     worker: Service,
     tmp_path: Path,
-    record_property: Any,
+    record_property: RecordProperty,
 ) -> None:
     canary = tmp_path / "canary"
     messages = foreign_messages(canary)

@@ -22,6 +22,7 @@ from core.store import jobs
 from core.store.database.engine import read_session
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.builders import create_teacher, distillation_body, training_body
+from tests.measurements import RecordProperty
 from tests.worker.service import Service, wait_for_end
 
 Place = tuple[str | int, ...]
@@ -128,15 +129,15 @@ def test_s5_an_address_in_any_field_of_any_body_is_never_called(
     engine: Engine,
     canaries: list[str],
     connections: list[Any],
-    record_property: Any,
+    record_property: RecordProperty,
 ) -> None:
     create_teacher(engine)
     asked = 0
     for route, body in BODIES:
         for url in canaries:
             for path in texts(body):
-                answer = client.post(route, json=replaced(body, path, url))
-                assert answer.status_code in (201, 404, 409, 422), answer.text
+                response = client.post(route, json=replaced(body, path, url))
+                assert response.status_code in (201, 404, 409, 422), response.text
                 asked += 1
     record_property("requests", asked)
     assert asked > 300
@@ -147,19 +148,19 @@ def test_s5_there_is_no_field_for_an_address(
     client: TestClient, canaries: list[str], connections: list[Any]
 ) -> None:
     for (route, body), name in product(BODIES, UNKNOWN):
-        answer = client.post(route, json={**body, name: canaries[0]})
+        response = client.post(route, json={**body, name: canaries[0]})
         assert (
-            answer.status_code,
-            [name] in [error["path"] for error in answer.json()["errors"]],
-        ) == (422, True), answer.text
+            response.status_code,
+            [name] in [error["path"] for error in response.json()["errors"]],
+        ) == (422, True), response.text
     assert connections == []
 
 
 def test_s5_downloads_are_off_unless_the_operator_allows_them(
     client: TestClient, connections: list[Any]
 ) -> None:
-    answer = client.post("/v1/datasets", json={"name": "d", "download": "cifar10"})
-    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, ["download"])
+    response = client.post("/v1/datasets", json={"name": "d", "download": "cifar10"})
+    assert (response.status_code, response.json()["errors"][0]["path"]) == (422, ["download"])
     assert [row["name"] for row in client.get("/v1/datasets").json()["data"]] == ["digits"]
     assert client.get("/v1/jobs").json()["data"] == []
     assert connections == []
@@ -171,7 +172,7 @@ def test_s5_worker_and_trainer_connect_to_nothing_whatever_a_job_says(
     engine: Engine,
     canaries: list[str],
     tmp_path: Path,
-    record_property: Any,
+    record_property: RecordProperty,
 ) -> None:
     """Every connect of theirs, as the kernel saw it."""
     said = {"name": canaries[0], "metadata": {f"url{at}": url for at, url in enumerate(canaries)}}

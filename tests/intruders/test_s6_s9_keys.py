@@ -19,10 +19,19 @@ from core.store import datasets, keys, sweeps, uploaded_items, workers
 from core.store.database.engine import migrate, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects.store import Objects
-from tests.api.builders import a_finished_job
+from tests.api.builders import create_finished_job
 from tests.api.conftest import KEY, STRANGERS_KEY, bearer, make_key
-from tests.builders import create_job, create_teacher, dataset_description, distillation_body, training_body
-from tests.intruders.rest import House, Wire, is_a_refusal
+from tests.builders import (
+    create_job,
+    create_teacher,
+    dataset_description,
+    distillation_body,
+    training_body,
+)
+from tests.intruders.installation import Installation
+from tests.intruders.problems import assert_problem
+from tests.intruders.raw_client import RawClient
+from tests.measurements import RecordProperty
 from tests.servers import free_port
 
 OPEN = {"/healthz", "/readyz"}
@@ -44,20 +53,22 @@ def test_s6_every_operation_but_health_needs_a_key(
 ) -> None:
     asked = 0
     for method, path in operations(client):
-        answer = anonymous.request(method, re.sub(r"{\w+}", "x", path))
+        response = anonymous.request(method, re.sub(r"{\w+}", "x", path))
         if path in OPEN:
-            assert answer.status_code == 200
+            assert response.status_code == 200
             continue
         asked += 1
-        assert answer.status_code == 401, (method, path)
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert response.status_code == 401, (method, path)
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
         if method != "HEAD":
-            assert answer.json()["code"] == "unauthenticated"
+            assert response.json()["code"] == "unauthenticated"
     assert asked > 28
 
 
-def test_s6_a_default_installation_knows_no_other_way_in(house: House, wire: Wire) -> None:
-    wire.key = None
+def test_s6_a_default_installation_knows_no_other_way_in(
+    installation: Installation, raw_client: RawClient
+) -> None:
+    raw_client.key = None
     ways: list[tuple[str, dict[str, str]]] = [
         ("", {}),
         ("", {"Cookie": f"key={KEY}; session={KEY}; Authorization=Bearer {KEY}"}),
@@ -90,15 +101,15 @@ def test_s6_a_default_installation_knows_no_other_way_in(house: House, wire: Wir
         ("", {"Authorization": "Basic " + "YWRtaW46YWRtaW4="}),
         (f"?key={KEY}&access_token={KEY}&api_key={KEY}&authorization=Bearer%20{KEY}", {}),
     ]
-    for method, path in operations(house.client):
+    for method, path in operations(installation.client):
         if path in OPEN:
             continue
         for query, headers in ways:
-            answer = wire.ask(method, re.sub(r"{\w+}", "x", path) + query, headers)
-            assert answer.status == 401, (method, path, headers, answer)
+            response = raw_client.request(method, re.sub(r"{\w+}", "x", path) + query, headers)
+            assert response.status == 401, (method, path, headers, response)
     for path in (*OPEN, *UNLISTED):
-        assert wire.ask("GET", path).status == 200
-    house.until_noted(code="unauthenticated", key_id=None)
+        assert raw_client.request("GET", path).status == 200
+    installation.wait_for_audit_entry(code="unauthenticated", key_id=None)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
@@ -143,26 +154,26 @@ def test_s6_no_setting_lets_anybody_in_without_a_key(settings: Settings, engine:
     with TestClient(create_app(changed), follow_redirects=False) as nobody:
         for method, path in operations(nobody):
             if path not in OPEN:
-                answer = nobody.request(
+                response = nobody.request(
                     method, re.sub(r"{\w+}", "x", path), headers={"Authorization": "Bearer "}
                 )
-                assert answer.status_code == 401, (method, path)
+                assert response.status_code == 401, (method, path)
 
 
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer ", "Basic abc", "dk_everything", "Bearer wrong", "Bearer \xff"]
 )
 def test_s6_what_is_no_key_is_a_401(anonymous: TestClient, header: str) -> None:
-    answer = anonymous.get("/v1/jobs", headers=[(b"Authorization", header.encode("latin-1"))])
-    assert answer.status_code == 401
+    response = anonymous.get("/v1/jobs", headers=[(b"Authorization", header.encode("latin-1"))])
+    assert response.status_code == 401
 
 
 def test_s6_a_caller_without_a_key_learns_nothing_of_the_body(anonymous: TestClient) -> None:
     for body in (b"{", b" " * 2**21):
-        answer = anonymous.post(
+        response = anonymous.post(
             "/v1/jobs?nonsense=1", content=body, headers={"Content-Type": "text/plain"}
         )
-        assert answer.status_code == 401
+        assert response.status_code == 401
 
 
 def test_s6_a_revoked_or_expired_key_is_worth_nothing(
@@ -187,11 +198,11 @@ def test_s6_each_scope_opens_its_own_doors(anonymous: TestClient, engine: Engine
     for scope in keys.SCOPES:
         headers = make_key(engine, scope)
         for needed, knock in doors.items():
-            answer = knock(headers)
-            assert (answer.status_code < 300) == (needed == scope), (scope, needed)
+            response = knock(headers)
+            assert (response.status_code < 300) == (needed == scope), (scope, needed)
             if needed != scope:
-                assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-                assert repr(needed) in answer.json()["detail"]
+                assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+                assert repr(needed) in response.json()["detail"]
 
 
 def test_s6_no_key_gives_another_the_scope_operator_without_having_it(
@@ -199,7 +210,7 @@ def test_s6_no_key_gives_another_the_scope_operator_without_having_it(
 ) -> None:
     admin = make_key(engine, "read", "submit", "admin")
     wanted = {"name": "more", "scopes": ["admin", "operator"]}
-    is_a_refusal(anonymous.post("/v1/keys", headers=admin, json=wanted), "forbidden")
+    assert_problem(anonymous.post("/v1/keys", headers=admin, json=wanted), "forbidden")
     assert (
         anonymous.post(
             "/v1/keys", headers=make_key(engine, "admin", "operator"), json=wanted
@@ -214,7 +225,7 @@ def test_s6_no_key_gives_another_the_scope_operator_without_having_it(
 @pytest.fixture
 def belongings(client: TestClient, engine: Engine, settings: Settings) -> dict[str, str]:
     """One of everything, of the default project; what a path's parameters are filled with."""
-    finished = a_finished_job(engine, Objects.from_settings(settings))
+    finished = create_finished_job(engine, Objects.from_settings(settings))
     teacher = create_teacher(engine)
     with write_session(engine) as session:
         dataset = datasets.create(session, DEFAULT_PROJECT, "mine", "folder")
@@ -250,7 +261,7 @@ THE_SAME_FOR_ALL = {"/v1/architectures", "/v1/methods", "/v1/schemas/report"}
 
 
 def test_s9_another_projects_key_gets_nothing_of_this_one_in_any_operation(
-    client: TestClient, belongings: dict[str, str], engine: Engine, record_property: Any
+    client: TestClient, belongings: dict[str, str], engine: Engine, record_property: RecordProperty
 ) -> None:
     create_job(engine, metadata={"team": "mine"})
     client.post("/v1/keys", json={"name": "noted", "scopes": ["read"]})
@@ -264,7 +275,7 @@ def test_s9_another_projects_key_gets_nothing_of_this_one_in_any_operation(
             continue
         address = filled(path, belongings)
         if path.startswith(FOR_OPERATORS):
-            is_a_refusal(client.request(method, address, headers=stranger), "forbidden")
+            assert_problem(client.request(method, address, headers=stranger), "forbidden")
         elif "{" in path:
             seen = (
                 client.request(method, address, headers={"Accept": "application/json"})
@@ -274,14 +285,14 @@ def test_s9_another_projects_key_gets_nothing_of_this_one_in_any_operation(
             assert seen is None or seen.status_code != 404 or address.endswith("/content"), address
             for accept in ("*/*", "text/event-stream"):
                 headers = {**stranger, "Accept": accept}
-                answer = client.request(
+                response = client.request(
                     method, address, headers=headers, content=b"x" if method == "PUT" else None
                 )
-                assert answer.status_code == 404, (method, address, answer.text)
+                assert response.status_code == 404, (method, address, response.text)
         elif method == "GET" and path not in THE_SAME_FOR_ALL:
             assert client.get(path).json()["data"]
-            answer = client.get(path, headers=stranger)
-            assert not [text for text in mine if text in answer.text], (path, answer.text)
+            response = client.get(path, headers=stranger)
+            assert not [text for text in mine if text in response.text], (path, response.text)
     assert tried == set(operations(client))
     record_property("operations", len(tried))
 
@@ -316,7 +327,7 @@ def test_s9_another_projects_key_sees_empty_lists_also_with_filters_and_cursors(
 def test_s9_what_another_project_has_cannot_be_told_from_what_is_not_there(
     client: TestClient, belongings: dict[str, str], engine: Engine
 ) -> None:
-    """References in bodies: the answer is the same, word for word, for a thing of this project and for none."""
+    """References in bodies: the response is the same, word for word, for a thing of this project and for none."""
     model, data, job = belongings["model"], belongings["dataset"], belongings["job_id"]
     nothing = {
         model: f"mdl_{'0' * 26}",
@@ -351,7 +362,7 @@ def test_s9_what_another_project_has_cannot_be_told_from_what_is_not_there(
                 content=text,
                 headers={**bearer(STRANGERS_KEY), "Content-Type": "application/json"},
             )
-            is_a_refusal(theirs)
+            assert_problem(theirs)
             said = theirs.json()["detail"]
             for thing, none in nothing.items():
                 said = said.replace(f"'{thing}'", f"'{none}'")
@@ -379,7 +390,7 @@ def test_s9_a_new_project_has_a_key_of_its_own_that_sees_nothing_else(
     assert key["scopes"] == ["read", "submit", "admin"]
     again = client.post("/v1/projects", json={"name": "vision"}, headers=once)
     assert (again.json()["id"], again.json()["key"]["secret"]) == (made.json()["id"], None)
-    is_a_refusal(client.post("/v1/projects", json={"name": "vision"}), "name_taken")
+    assert_problem(client.post("/v1/projects", json={"name": "vision"}), "name_taken")
     theirs = bearer(key["secret"])
     assert client.get("/v1/jobs", headers=theirs).json()["data"] == []
     job = client.post("/v1/jobs", json=training_body(), headers=theirs).json()

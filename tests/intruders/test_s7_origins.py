@@ -13,7 +13,9 @@ from core.store.database.engine import read_session
 from core.store.database.tables import ApiKeyRow, DatasetRow, JobRow, ModelRow, ProjectRow, SweepRow
 from tests.api.conftest import KEY, Service, bearer
 from tests.builders import training_body
-from tests.intruders.rest import House, Wire, is_a_refusal
+from tests.intruders.installation import Installation
+from tests.intruders.problems import assert_problem
+from tests.intruders.raw_client import RawClient
 from tests.servers import wait_until
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -62,86 +64,96 @@ def rows(engine: Engine) -> list[int]:
 
 
 def test_s7_a_request_sent_to_another_name_is_refused_by_all_methods_with_a_good_key(
-    house: House, wire: Wire
+    installation: Installation, raw_client: RawClient
 ) -> None:
-    before = rows(house.engine)
+    before = rows(installation.engine)
     for wrong in WRONG_HOSTS:
-        host = wrong.format(port=house.service.port)
+        host = wrong.format(port=installation.service.port)
         for method in VERBS:
             for path in PATHS:
-                answer = wire.ask(
+                response = raw_client.request(
                     method,
                     path,
                     {"Host": host, **JSON},
                     b"{}" if method in {"POST", "PUT", "PATCH"} else b"",
                 )
-                assert answer.status == 403, (host, method, path, answer)
+                assert response.status == 403, (host, method, path, response)
                 if method != "HEAD":
-                    is_a_refusal(answer, "wrong_host")
-    assert rows(house.engine) == before
-    house.until_noted(code="wrong_host", status=403, key_id=None)
-    assert len(house.lines(code="wrong_host")) <= 12  # of a thousand
+                    assert_problem(response, "wrong_host")
+    assert rows(installation.engine) == before
+    installation.wait_for_audit_entry(code="wrong_host", status=403, key_id=None)
+    assert len(installation.audit_entries(code="wrong_host")) <= 12  # of a thousand
 
 
-def test_s7_a_host_that_is_missing_or_there_twice_is_refused(house: House, wire: Wire) -> None:
+def test_s7_a_host_that_is_missing_or_there_twice_is_refused(
+    installation: Installation, raw_client: RawClient
+) -> None:
     key = f"Authorization: Bearer {KEY}\r\n"
     for hosts in (
         "",
-        f"Host: 127.0.0.1:{house.service.port}\r\nHost: evil.example\r\n",
+        f"Host: 127.0.0.1:{installation.service.port}\r\nHost: evil.example\r\n",
         "Host: evil.example\r\nHost: localhost\r\n",
     ):
-        is_a_refusal(wire.send(f"GET /v1/jobs HTTP/1.1\r\n{hosts}{key}\r\n".encode()), "wrong_host")
+        assert_problem(
+            raw_client.send(f"GET /v1/jobs HTTP/1.1\r\n{hosts}{key}\r\n".encode()), "wrong_host"
+        )
 
 
-def test_s7_what_a_proxy_would_say_is_not_believed_unasked(house: House, wire: Wire) -> None:
+def test_s7_what_a_proxy_would_say_is_not_believed_unasked(
+    installation: Installation, raw_client: RawClient
+) -> None:
     forwarded = {
         "X-Forwarded-Host": "localhost",
         "Forwarded": "host=localhost",
         "X-Forwarded-For": "10.1.2.3",
     }
-    is_a_refusal(wire.ask("GET", "/v1/jobs", {"Host": "evil.example", **forwarded}), "wrong_host")
+    assert_problem(
+        raw_client.request("GET", "/v1/jobs", {"Host": "evil.example", **forwarded}), "wrong_host"
+    )
     assert (
-        wire.ask(
+        raw_client.request(
             "GET", "/v1/jobs", {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
         ).status
         == 200
     )
     assert (
         "strict-transport-security"
-        not in wire.ask("GET", "/healthz", {"X-Forwarded-Proto": "https"}).headers
+        not in raw_client.request("GET", "/healthz", {"X-Forwarded-Proto": "https"}).headers
     )
-    assert {line.address for line in house.lines()} <= {"127.0.0.1"}
+    assert {line.address for line in installation.audit_entries()} <= {"127.0.0.1"}
 
 
 def test_s7_a_page_of_another_origin_is_refused_by_all_methods_and_may_read_nothing(
-    house: House, wire: Wire
+    installation: Installation, raw_client: RawClient
 ) -> None:
-    before = rows(house.engine)
+    before = rows(installation.engine)
     for wrong in WRONG_ORIGINS:
-        origin = wrong.format(port=house.service.port)
+        origin = wrong.format(port=installation.service.port)
         for method in VERBS:
             for path in PATHS:
                 headers = {"Origin": origin, "Access-Control-Request-Method": "POST", **JSON}
-                answer = wire.ask(
+                response = raw_client.request(
                     method, path, headers, b"{}" if method in {"POST", "PUT", "PATCH"} else b""
                 )
-                assert answer.status == 403, (origin, method, path, answer)
-                assert not [name for name in answer.headers if name.startswith("access-control")]
+                assert response.status == 403, (origin, method, path, response)
+                assert not [name for name in response.headers if name.startswith("access-control")]
                 if method != "HEAD":
-                    is_a_refusal(answer, "wrong_origin")
-    assert rows(house.engine) == before
-    house.until_noted(code="wrong_origin", status=403)
+                    assert_problem(response, "wrong_origin")
+    assert rows(installation.engine) == before
+    installation.wait_for_audit_entry(code="wrong_origin", status=403)
 
 
-def test_s7_the_services_own_pages_may_call_it(house: House, wire: Wire) -> None:
+def test_s7_the_services_own_pages_may_call_it(
+    installation: Installation, raw_client: RawClient
+) -> None:
     for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
-        place = f"{name}:{house.service.port}"
+        place = f"{name}:{installation.service.port}"
         for scheme in ("http", "https"):  # behind a proxy that speaks TLS
-            answer = wire.ask(
+            response = raw_client.request(
                 "POST", "/v1/jobs", {"Host": place, "Origin": f"{scheme}://{place}", **JSON}, b"{}"
             )
-            assert answer.code == "invalid_request"
-            assert "access-control-allow-origin" not in answer.headers
+            assert response.code == "invalid_request"
+            assert "access-control-allow-origin" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -155,40 +167,44 @@ def test_s7_the_services_own_pages_may_call_it(house: House, wire: Wire) -> None
     ],
 )
 def test_s7_what_a_page_can_send_without_asking_is_refused_by_every_operation_with_a_body(
-    house: House, kind: str
+    installation: Installation, kind: str
 ) -> None:
-    before = rows(house.engine)
-    paths = house.client.get("/openapi.json").json()["paths"]
+    before = rows(installation.engine)
+    paths = installation.client.get("/openapi.json").json()["paths"]
     tried = 0
     for path, methods in paths.items():
         body = methods.get("post", {}).get("requestBody", {}).get("content", {})
         if "application/json" in body:
-            answer = house.client.post(
+            response = installation.client.post(
                 path.replace("{job_id}", "x"),
                 content=b'{"name": "x", "scopes": ["read"]}',
                 headers={"Content-Type": kind},
             )
-            is_a_refusal(answer, "unsupported_media_type")
+            assert_problem(response, "unsupported_media_type")
             tried += 1
     assert tried >= 6
-    assert rows(house.engine) == before
-    house.until_noted(code="unsupported_media_type")
+    assert rows(installation.engine) == before
+    installation.wait_for_audit_entry(code="unsupported_media_type")
 
 
-def test_s7_a_cookie_is_no_key_with_an_origin_or_without(house: House, wire: Wire) -> None:
-    wire.key = None
-    before = rows(house.engine)
-    own = f"http://127.0.0.1:{house.service.port}"
+def test_s7_a_cookie_is_no_key_with_an_origin_or_without(
+    installation: Installation, raw_client: RawClient
+) -> None:
+    raw_client.key = None
+    before = rows(installation.engine)
+    own = f"http://127.0.0.1:{installation.service.port}"
     for headers in (
         {},
         {"Origin": own},
         {"Sec-Fetch-Site": "same-origin", "Referer": f"{own}/docs"},
     ):
         for cookie in (f"Authorization=Bearer {KEY}", f"session={KEY}; key={KEY}; token={KEY}"):
-            answer = wire.ask("POST", "/v1/jobs", {"Cookie": cookie, **headers, **JSON}, b"{}")
-            is_a_refusal(answer, "unauthenticated")
-            assert "set-cookie" not in answer.headers
-    assert rows(house.engine) == before
+            response = raw_client.request(
+                "POST", "/v1/jobs", {"Cookie": cookie, **headers, **JSON}, b"{}"
+            )
+            assert_problem(response, "unauthenticated")
+            assert "set-cookie" not in response.headers
+    assert rows(installation.engine) == before
 
 
 def test_s7_an_allowed_page_may_call_and_read_without_cookies(
@@ -213,9 +229,9 @@ def test_s7_an_allowed_page_may_call_and_read_without_cookies(
             "http://dashboard.example",
             "https://other.example",
         ):
-            answer = client.options("/v1/jobs", headers={"Origin": wrong, **ask})
-            is_a_refusal(answer, "wrong_origin")
-            assert "access-control-allow-origin" not in answer.headers
+            response = client.options("/v1/jobs", headers={"Origin": wrong, **ask})
+            assert_problem(response, "wrong_origin")
+            assert "access-control-allow-origin" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -232,19 +248,21 @@ def test_s7_over_tls_a_page_of_plain_http_is_refused_and_the_browser_is_told_to_
     settings: Settings, engine: Engine
 ) -> None:
     with TestClient(create_app(settings), base_url="https://localhost") as client:
-        answer = client.get("/healthz")
-        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
-        is_a_refusal(client.get("/healthz", headers={"Origin": "http://localhost"}), "wrong_origin")
+        response = client.get("/healthz")
+        assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
+        assert_problem(
+            client.get("/healthz", headers={"Origin": "http://localhost"}), "wrong_origin"
+        )
 
 
 def test_s7_a_trusted_proxy_is_believed_and_only_then(
     start_service: Callable[..., Service], engine: Engine
 ) -> None:
     service = start_service(trusted_proxies="127.0.0.1, 10.0.0.1")
-    answer = service.client.get(
+    response = service.client.get(
         "/v1/jobs/none", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
     )
-    assert "Strict-Transport-Security" in answer.headers
+    assert "Strict-Transport-Security" in response.headers
     wait_until(
         lambda: bool(service.client.get("/v1/audit").json()["data"]), what="a line of the audit log"
     )

@@ -11,10 +11,10 @@ from playwright.sync_api import Error, Page, sync_playwright
 
 from core.store import metrics
 from core.store.attempts import Attempt
-from tests.api.builders import an_artifact
+from tests.api.builders import create_artifact
 from tests.api.conftest import KEY
-from tests.builders import create_job, create_attempt, training_body
-from tests.intruders.rest import House
+from tests.builders import create_attempt, create_job, training_body
+from tests.intruders.installation import Installation
 
 RAN = "ran"
 CALL = f"fetch('/{RAN}');new Image().src='/{RAN}';document.title='{RAN}';alert('{RAN}')"
@@ -52,15 +52,15 @@ class Browser:
     refused: list[str] = field(default_factory=list)
 
     def open(self, url: str) -> str | None:
-        """What it did with the answer: shown, or saved (None)."""
-        with self.page.expect_event("response") as answer:
+        """What it did with the response: shown, or saved (None)."""
+        with self.page.expect_event("response") as response:
             try:
                 self.page.goto(url, wait_until="load")
             except Error as error:
                 if "Download is starting" not in str(error):
                     raise
                 return None
-        assert answer.value.status == 200, answer.value.status
+        assert response.value.status == 200, response.value.status
         self.page.wait_for_timeout(50)
         return self.page.content()
 
@@ -106,14 +106,14 @@ def browser(chromium: Page) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def attempt(house: House) -> Attempt:
+def attempt(installation: Installation) -> Attempt:
     """A job that says script wherever it may say anything."""
-    job = create_job(house.engine, name=NAME, metadata={"note": NAME[:200]})
-    found = create_attempt(house.engine, job)
+    job = create_job(installation.engine, name=NAME, metadata={"note": NAME[:200]})
+    found = create_attempt(installation.engine, job)
     for name, (media_type, content) in FILES.items():
-        an_artifact(
-            house.engine,
-            house.objects,
+        create_artifact(
+            installation.engine,
+            installation.objects,
             found,
             name,
             content.encode(),
@@ -134,22 +134,22 @@ def test_s8_the_same_page_runs_where_nobody_forbids_it(browser: Browser) -> None
 
 
 def test_s8_an_artifact_of_any_kind_is_saved_not_shown(
-    house: House, browser: Browser, attempt: Attempt
+    installation: Installation, browser: Browser, attempt: Attempt
 ) -> None:
     for name in FILES:
-        address = f"{house.service.url}/v1/jobs/{attempt.job_id}/artifacts/{name}"
-        answer = house.client.get(address)
-        assert answer.headers["Content-Disposition"].startswith("attachment"), name
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        address = f"{installation.service.url}/v1/jobs/{attempt.job_id}/artifacts/{name}"
+        response = installation.client.get(address)
+        assert response.headers["Content-Disposition"].startswith("attachment"), name
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert browser.open(address) is None, name
         browser.is_quiet()
 
 
 def test_s8_a_report_that_is_full_of_script_is_shown_and_nothing_of_it_runs(
-    house: House, browser: Browser, attempt: Attempt
+    installation: Installation, browser: Browser, attempt: Attempt
 ) -> None:
-    shown = browser.open(f"{house.service.url}/v1/jobs/{attempt.job_id}/report?format=html")
+    shown = browser.open(f"{installation.service.url}/v1/jobs/{attempt.job_id}/report?format=html")
     assert shown is not None
     assert "shown" in shown
     assert "<script>" in shown  # it is all there
@@ -162,9 +162,9 @@ def test_s8_a_report_that_is_full_of_script_is_shown_and_nothing_of_it_runs(
 
 
 def test_s8_names_and_metrics_opened_in_a_browser_are_only_text(
-    house: House, browser: Browser, attempt: Attempt
+    installation: Installation, browser: Browser, attempt: Attempt
 ) -> None:
-    sweep = house.client.post(
+    sweep = installation.client.post(
         "/v1/sweeps",
         json={"name": NAME[:200], "base": training_body(), "rows": [{"name": NAME[:100]}]},
     )
@@ -179,11 +179,13 @@ def test_s8_names_and_metrics_opened_in_a_browser_are_only_text(
         *(f"/v1/sweeps/{sweep_id}/table?format={form}" for form in ("json", "md", "csv")),
         "/v1/audit",
     ):
-        browser.open(house.service.url + path)
+        browser.open(installation.service.url + path)
         browser.is_quiet()
 
 
-def test_s8_an_error_that_repeats_script_is_only_text(house: House, browser: Browser) -> None:
+def test_s8_an_error_that_repeats_script_is_only_text(
+    installation: Installation, browser: Browser
+) -> None:
     for path in (
         f"/v1/jobs/{NAME}",
         f"/<script>{CALL}</script>",
@@ -191,20 +193,20 @@ def test_s8_an_error_that_repeats_script_is_only_text(house: House, browser: Bro
         f"/v1/jobs?{NAME}=1",
     ):
         with suppress(Error):
-            browser.page.goto(house.service.url + path)
+            browser.page.goto(installation.service.url + path)
         browser.page.wait_for_timeout(50)
         browser.is_quiet()
 
 
 def test_s8_the_documentation_loads_nothing_that_its_address_asks_for_and_its_policy_is_enforced(
-    house: House, browser: Browser
+    installation: Installation, browser: Browser
 ) -> None:
-    url = f"{house.service.url}/docs?url=https://evil.example/{RAN}.json&configUrl=/{RAN}#/{RAN}/<img src=x onerror={CALL}>"
+    url = f"{installation.service.url}/docs?url=https://evil.example/{RAN}.json&configUrl=/{RAN}#/{RAN}/<img src=x onerror={CALL}>"
     browser.page.goto(url)
     browser.page.get_by_text("/v1/jobs/{job_id}/events").wait_for()
     browser.is_quiet()
     assert all(
-        asked.startswith(house.service.url)
+        asked.startswith(installation.service.url)
         for asked in browser.asked
         if not asked.startswith("data:")
     )
@@ -218,9 +220,11 @@ def test_s8_the_documentation_loads_nothing_that_its_address_asks_for_and_its_po
     assert any("Content Security Policy" in text for text in browser.refused)
 
 
-def test_s8_no_page_of_another_origin_can_frame_or_embed_the_service(house: House) -> None:
+def test_s8_no_page_of_another_origin_can_frame_or_embed_the_service(
+    installation: Installation,
+) -> None:
     for path in ("/docs", "/v1/jobs", "/none", "/openapi.json"):
-        headers = house.client.get(path).headers
+        headers = installation.client.get(path).headers
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert (
             headers["Cross-Origin-Resource-Policy"]

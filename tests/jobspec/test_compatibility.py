@@ -4,11 +4,17 @@ from typing import Any
 
 import pytest
 
-from core.jobspec.compatibility import extra_data_problems, training_problems, start_from_problems
+from core.jobspec.compatibility import extra_data_problems, start_from_problems, training_problems
 from core.jobspec.data import DIGITS, DatasetDescription
 from core.jobspec.defaults import resolve
 from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec
 from core.jobspec.network import ModelDescription, ResNet18, SmallCnn
+from core.jobspec.resolved import (
+    ResolvedIadSettings,
+    ResolvedRadiusSweep,
+    ResolvedSwaSettings,
+    ResolvedVarianceGap,
+)
 from tests.builders import dataset_description
 
 COMMON: dict[str, Any] = {
@@ -21,8 +27,11 @@ def training(**changes: Any) -> AdversarialTrainingSpec:
     return AdversarialTrainingSpec.model_validate({**COMMON, **changes})
 
 
-def wrong(**changes: Any) -> list[tuple[tuple[str | int, ...], str]]:
-    return [(error.path, error.message) for error in training_problems(training(**changes), DIGITS, None)]
+def problems(**changes: Any) -> list[tuple[tuple[str | int, ...], str]]:
+    return [
+        (error.path, error.message)
+        for error in training_problems(training(**changes), DIGITS, None)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -53,18 +62,20 @@ def wrong(**changes: Any) -> list[tuple[tuple[str | int, ...], str]]:
     ],
     ids=str,
 )
-def test_a_contradiction_is_one_sentence_at_its_field(
+def test_contradiction_is_one_sentence_at_its_field(
     changes: dict[str, Any], path: tuple[str | int, ...]
 ) -> None:
-    ((found, message),) = wrong(**changes)
-    assert found == path
+    ((actual_path, message),) = problems(**changes)
+    assert actual_path == path
     assert message.endswith(".")
 
 
-def test_the_same_settings_where_they_do_not_contradict_are_accepted() -> None:
-    assert not wrong(method={"name": "n_fgsm"})
-    assert not wrong(schedule={"epochs": 6, "decay": {"name": "multi_step", "milestones": [3, 5]}})
-    assert not wrong(
+def test_consistent_settings_are_accepted() -> None:
+    assert not problems(method={"name": "n_fgsm"})
+    assert not problems(
+        schedule={"epochs": 6, "decay": {"name": "multi_step", "milestones": [3, 5]}}
+    )
+    assert not problems(
         schedule={"epochs": 6}, averaging={"name": "swa", "begin": 5}, awp={"begin": 5}
     )
     distilled = DistillationSpec.model_validate(
@@ -73,7 +84,7 @@ def test_the_same_settings_where_they_do_not_contradict_are_accepted() -> None:
     assert not training_problems(distilled, DIGITS, None)
 
 
-def test_open_beginnings_are_written_out_as_shares_of_the_epochs() -> None:
+def test_default_beginnings_are_shares_of_the_epochs() -> None:
     body = {
         **COMMON,
         "teacher": "t",
@@ -81,27 +92,31 @@ def test_open_beginnings_are_written_out_as_shares_of_the_epochs() -> None:
         "averaging": {"name": "swa"},
         "schedule": {"epochs": 200},
     }
-    found = resolve(DistillationSpec.model_validate(body), DIGITS)
-    assert found.method.begin == 60
-    assert found.averaging is not None
-    assert found.averaging.begin == 150
+    spec = resolve(DistillationSpec.model_validate(body), DIGITS)
+    assert isinstance(spec.method, ResolvedIadSettings)
+    assert spec.method.begin == 60
+    assert isinstance(spec.averaging, ResolvedSwaSettings)
+    assert spec.averaging.begin == 150
 
 
-def test_the_radius_sweep_goes_to_twice_the_training_radius() -> None:
+def test_radius_sweep_goes_to_twice_the_training_radius() -> None:
     body = {
         "adversary": {"name": "pgd", "radius": "8/255"},
         "evaluation": {"analyses": [{"name": "radius_sweep"}]},
     }
     (sweep,) = resolve(training(**body), DIGITS).evaluation.analyses
+    assert isinstance(sweep, ResolvedRadiusSweep)
     assert sweep.radii == pytest.approx([step / 255 for step in range(17)])
 
 
-def test_the_variance_gap_is_taken_up_to_twice_the_training_radius_and_at_it() -> None:
+def test_variance_gap_has_radii_up_to_twice_the_training_one() -> None:
+    """The training radius itself is one of them."""
     body = {
         "adversary": {"name": "pgd", "radius": "8/255"},
         "evaluation": {"analyses": [{"name": "variance_gap"}]},
     }
     (gap,) = resolve(training(**body), DIGITS).evaluation.analyses
+    assert isinstance(gap, ResolvedVarianceGap)
     assert gap.radii == pytest.approx([2 * step / 255 for step in range(1, 9)])
     assert 8 / 255 in gap.radii
 
@@ -114,25 +129,24 @@ def test_the_variance_gap_is_taken_up_to_twice_the_training_radius_and_at_it() -
         ({"channels": 1}, "1x32x32"),
     ],
 )
-def test_extra_images_must_have_the_shape_and_no_more_classes(
+def test_extra_images_have_the_same_shape_and_no_more_classes(
     changes: dict[str, Any], word: str
 ) -> None:
     extra = dataset_description(test_images=0, **changes)
-    ((path, message),) = [
-        (it.path, it.message) for it in extra_data_problems("real", dataset_description(), "extra", extra)
-    ]
-    assert path == ("data", "extra", "dataset")
-    assert word in message
+    (error,) = extra_data_problems("real", dataset_description(), "extra", extra)
+    assert error.path == ("data", "extra", "dataset")
+    assert word in error.message
 
 
-def test_a_data_set_without_test_images_cannot_be_the_main_one() -> None:
+def test_data_set_without_test_images_cannot_be_the_main_one() -> None:
     only_extra: DatasetDescription = dataset_description(test_images=0, train_images=1000)
     body = {"student": {"architecture": "resnet18"}, "data": {"dataset": "synthetic"}}
     (error,) = training_problems(AdversarialTrainingSpec.model_validate(body), only_extra, None)
     assert (error.path, "no test images" in error.message) == (("data", "dataset"), True)
 
 
-def test_first_weights_come_from_the_same_network_whatever_its_classes() -> None:
+def test_start_from_needs_the_same_network() -> None:
+    """The number of classes may differ."""
     same = ModelDescription(network=SmallCnn(width=4), classes=3, channels=1, height=8, width=8)
     assert not start_from_problems(training(start_from="m"), DIGITS, same)
     other = ModelDescription(network=ResNet18(), classes=10, channels=3, height=32, width=32)

@@ -1,4 +1,4 @@
-"""Settings of augmentation and of reading a data set."""
+"""Settings of augmentation and of the import of a data set."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from tests.builders import dataset_description
 @pytest.mark.parametrize(
     "body", [{"resized_crop": {}}, {"resized_crop": {"scale": [0.5, 1]}, "crop_padding": 0}]
 )
-def test_a_resized_crop_takes_the_place_of_the_padded_one(body: dict[str, Any]) -> None:
+def test_resized_crop_replaces_the_padded_one(body: dict[str, Any]) -> None:
     assert Augmentation.model_validate(body).crop_padding == 0
 
 
-def test_without_a_resized_crop_images_are_padded_and_cropped() -> None:
+def test_default_crop_is_the_padded_one() -> None:
     assert Augmentation.model_validate({"resized_crop": None}).crop_padding == 4
 
 
@@ -34,13 +34,13 @@ def test_without_a_resized_crop_images_are_padded_and_cropped() -> None:
         {"resized_crop": {"ratio": ["1", "2"]}},
     ],
 )
-def test_crops_that_cannot_be_are_refused(body: dict[str, Any]) -> None:
+def test_impossible_crops_are_refused(body: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Augmentation.model_validate(body)
 
 
 @pytest.mark.parametrize(
-    ("facts", "expected"),
+    ("changes", "expected"),
     [
         ({}, Augmentation(crop_padding=4, flip=True)),
         ({"channels": 1}, Augmentation(crop_padding=0, flip=False)),
@@ -51,12 +51,14 @@ def test_crops_that_cannot_be_are_refused(body: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_augmentation_is_by_the_kind_of_image_where_nothing_is_said(
-    facts: dict[str, Any], expected: Augmentation
+def test_default_augmentation_depends_on_the_kind_of_images(
+    changes: dict[str, Any], expected: Augmentation
 ) -> None:
-    assert default_augmentation(dataset_description(**facts)) == expected
+    assert default_augmentation(dataset_description(**changes)) == expected
 
 
-def test_a_stored_reading_is_read_again() -> None:
-    wanted = ImportOptions(image_size=224, classes=("b", "a"))
-    assert ImportOptions.model_validate(wanted.model_dump(mode="json", exclude_none=True)) == wanted
+def test_stored_import_options_can_be_read_back() -> None:
+    options = ImportOptions(image_size=224, classes=("b", "a"))
+    assert (
+        ImportOptions.model_validate(options.model_dump(mode="json", exclude_none=True)) == options
+    )

@@ -1,7 +1,10 @@
+"""The formats of uploads, by their first bytes."""
+
 import contextlib
 import io
 import pickle
 import tarfile
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -22,51 +25,52 @@ def tar_bytes() -> bytes:
     return out.getvalue()[:512]
 
 
-def refusal(format_of, first_bytes: bytes) -> str:
-    with pytest.raises(Refused) as caught:
-        format_of(first_bytes)
-    assert caught.value.message.endswith(".")
-    return caught.value.code
+def refusal_code(detect_format: Callable[[bytes], str], first_bytes: bytes) -> str:
+    with pytest.raises(Refused) as error:
+        detect_format(first_bytes)
+    assert error.value.message.endswith(".")
+    return error.value.code
 
 
-def test_a_zip_is_a_pytorch_checkpoint():
+def test_zip_is_a_pytorch_checkpoint() -> None:
     assert detect_checkpoint_format(b"PK\x03\x04" + bytes(508)) == "pytorch"
 
 
 @pytest.mark.parametrize("header_length", [2, 100, 1000, 100 * 10**6])
-def test_a_length_and_a_brace_are_safetensors(header_length: int):
+def test_length_and_brace_are_safetensors(header_length: int) -> None:
     assert detect_checkpoint_format(safetensors_of(header_length)) == "safetensors"
 
 
 @pytest.mark.parametrize("header_length", [0x80, 0x280, 0x0480])
-def test_a_header_whose_length_begins_with_the_byte_of_a_pickle_is_still_safetensors(
+def test_safetensors_may_begin_with_a_pickles_first_byte(
     header_length: int,
-):
+) -> None:
+    """The header's length may begin with 0x80."""
     assert safetensors_of(header_length)[0] == 0x80
     assert detect_checkpoint_format(safetensors_of(header_length)) == "safetensors"
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_a_bare_pickle_is_unsafe(protocol: int):
+def test_bare_pickle_is_unsafe(protocol: int) -> None:
     data = pickle.dumps({"weight": [1.0] * 100}, protocol)
-    assert refusal(detect_checkpoint_format, data[:512]) == "unsafe_checkpoint"
-    assert refusal(detect_archive_format, data[:512]) == "unsafe_dataset"
+    assert refusal_code(detect_checkpoint_format, data[:512]) == "unsafe_checkpoint"
+    assert refusal_code(detect_archive_format, data[:512]) == "unsafe_dataset"
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_a_bare_pickle_that_imports_something_is_unsafe_in_every_protocol(protocol: int):
+def test_pickle_with_imports_is_unsafe_in_every_protocol(protocol: int) -> None:
     data = pickle.dumps({"state": io.BytesIO}, protocol)
-    assert refusal(detect_checkpoint_format, data[:512]) == "unsafe_checkpoint"
-    assert refusal(detect_archive_format, data[:512]) == "unsafe_dataset"
+    assert refusal_code(detect_checkpoint_format, data[:512]) == "unsafe_checkpoint"
+    assert refusal_code(detect_archive_format, data[:512]) == "unsafe_dataset"
 
 
-def test_a_checkpoint_of_torch_save_before_1_6_is_unsafe():
+def test_checkpoint_of_torch_save_before_1_6_is_unsafe() -> None:
     magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
-    assert refusal(detect_checkpoint_format, magic) == "unsafe_checkpoint"
+    assert refusal_code(detect_checkpoint_format, magic) == "unsafe_checkpoint"
 
 
-def test_a_tar_checkpoint_is_unsafe():
-    assert refusal(detect_checkpoint_format, tar_bytes()) == "unsafe_checkpoint"
+def test_tar_checkpoint_is_unsafe() -> None:
+    assert refusal_code(detect_checkpoint_format, tar_bytes()) == "unsafe_checkpoint"
 
 
 @pytest.mark.parametrize(
@@ -84,8 +88,8 @@ def test_a_tar_checkpoint_is_unsafe():
         b"<html>",
     ],
 )
-def test_anything_else_is_no_checkpoint(first_bytes: bytes):
-    assert refusal(detect_checkpoint_format, first_bytes) == "unknown_format"
+def test_anything_else_is_no_checkpoint(first_bytes: bytes) -> None:
+    assert refusal_code(detect_checkpoint_format, first_bytes) == "unknown_format"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +102,7 @@ def test_anything_else_is_no_checkpoint(first_bytes: bytes):
         (tar_bytes(), "tar"),
     ],
 )
-def test_archives_are_known_by_their_first_bytes(first_bytes: bytes, name: str):
+def test_archives_are_detected_by_their_first_bytes(first_bytes: bytes, name: str) -> None:
     assert detect_archive_format(first_bytes) == name
 
 
@@ -115,12 +119,13 @@ def test_archives_are_known_by_their_first_bytes(first_bytes: bytes, name: str):
         b"\x89PNG",
     ],
 )
-def test_anything_else_is_no_archive(first_bytes: bytes):
-    assert refusal(detect_archive_format, first_bytes) == "unknown_format"
+def test_anything_else_is_no_archive(first_bytes: bytes) -> None:
+    assert refusal_code(detect_archive_format, first_bytes) == "unknown_format"
 
 
 @given(st.binary(max_size=600))
-def test_whatever_the_bytes_are_there_is_a_format_or_a_refusal(first_bytes: bytes):
-    for format_of in (detect_checkpoint_format, detect_archive_format):
+def test_any_bytes_have_a_format_or_are_refused(first_bytes: bytes) -> None:
+    detectors: list[Callable[[bytes], str]] = [detect_checkpoint_format, detect_archive_format]
+    for detect_format in detectors:
         with contextlib.suppress(Refused):
-            assert format_of(first_bytes)
+            assert detect_format(first_bytes)

@@ -1,3 +1,5 @@
+"""JSON merge patches on specs."""
+
 from typing import Any
 
 import pytest
@@ -24,12 +26,12 @@ from core.jobspec.merge_patch import apply_patch, merge
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_the_examples_of_rfc_7396_come_out(target: Any, patch: Any, result: Any) -> None:
+def test_examples_of_rfc_7396(target: Any, patch: Any, result: Any) -> None:
     assert merge(target, patch) == result
 
 
-def test_an_object_that_becomes_another_kind_of_thing_is_replaced() -> None:
-    spec = {
+def test_object_whose_kind_changes_is_replaced() -> None:
+    spec: dict[str, Any] = {
         "name": "job",
         "method": {
             "name": "starship",
@@ -48,7 +50,7 @@ def test_an_object_that_becomes_another_kind_of_thing_is_replaced() -> None:
     )
 
 
-def test_metadata_is_merged_whatever_its_keys_are_called() -> None:
+def test_metadata_is_merged_whatever_its_keys() -> None:
     assert apply_patch({"metadata": {"name": "a", "b": "c"}}, {"metadata": {"name": "z"}}) == {
         "metadata": {"name": "z", "b": "c"}
     }

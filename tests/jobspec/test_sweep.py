@@ -1,4 +1,4 @@
-"""What a sweep unfolds into."""
+"""The jobs that a sweep expands to."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ def sweep(**parts: Any) -> SweepSpec:
     return SweepSpec.model_validate({"base": distillation_body(), **parts})
 
 
-def test_every_row_meets_every_combination_of_the_axes_values() -> None:
-    found = list(
+def test_every_row_meets_every_combination_of_axis_values() -> None:
+    points = list(
         expand(
             sweep(
                 rows=[
@@ -26,8 +26,13 @@ def test_every_row_meets_every_combination_of_the_axes_values() -> None:
         )
     )
     assert [
-        (it.line_name, it.body["seed"], it.body["method"]["beta"], it.body["schedule"]["learning_rate"])
-        for it in found
+        (
+            point.line_name,
+            point.body["seed"],
+            point.body["method"]["beta"],
+            point.body["schedule"]["learning_rate"],
+        )
+        for point in points
     ] == [
         ("slow, method.beta 0.2", 3, 0.2, 0.1),
         ("slow, method.beta 0.2", 4, 0.2, 0.1),
@@ -39,32 +44,32 @@ def test_every_row_meets_every_combination_of_the_axes_values() -> None:
         ("fast, method.beta 0.8", 4, 0.8, 0.2),
     ]
     assert (
-        len(found)
+        len(points)
         == sweep(
             rows=[{"name": "a"}, {"name": "b"}], axes={"method.beta": [0.2, 0.8], "seed": [3, 4]}
         ).size
     )
 
 
-def test_a_text_names_a_method_and_an_object_brings_its_settings() -> None:
-    found = list(expand(sweep(axes={"method": ["rslad", {"name": "starship", "adaptive": True}]})))
-    assert [it.body["method"] for it in found] == [
+def test_axis_takes_names_of_methods_and_their_settings() -> None:
+    points = list(expand(sweep(axes={"method": ["rslad", {"name": "starship", "adaptive": True}]})))
+    assert [point.body["method"] for point in points] == [
         {"name": "rslad"},
         {"name": "starship", "adaptive": True},
     ]
-    assert [it.line_name for it in found] == ["rslad", "starship {adaptive: true}"]
+    assert [point.line_name for point in points] == ["rslad", "starship {adaptive: true}"]
 
 
-def test_another_kind_of_thing_replaces_the_base_one_whole() -> None:
+def test_another_method_replaces_the_base_one_as_a_whole() -> None:
     base = distillation_body(method={"name": "starship", "beta": 0.5})
     same, other = expand(SweepSpec(base=base, axes={"method": ["starship", "rslad"]}))
     assert same.body["method"] == {"name": "starship", "beta": 0.5}
     assert other.body["method"] == {"name": "rslad"}
 
 
-def test_jobs_are_named_for_their_place_and_carry_the_sweeps_metadata() -> None:
+def test_jobs_have_titles_and_the_metadata_of_the_sweep() -> None:
     base = distillation_body(metadata={"team": "a", "why": "base"})
-    found = list(
+    points = list(
         expand(
             SweepSpec(
                 name="betas",
@@ -74,17 +79,17 @@ def test_jobs_are_named_for_their_place_and_carry_the_sweeps_metadata() -> None:
             )
         )
     )
-    assert found[0].body["name"] == "betas: method.beta 0.5, seed 7"
-    assert found[0].body["metadata"] == {"team": "a", "why": "sweep"}
+    assert points[0].body["name"] == "betas: method.beta 0.5, seed 7"
+    assert points[0].body["metadata"] == {"team": "a", "why": "sweep"}
 
 
-def test_the_seed_of_an_evaluation_is_averaged_over_too() -> None:
-    found = list(expand(sweep(axes={"evaluation.seed": [0, 1]})))
-    assert {it.line_name for it in found} == {"base"}
-    assert [it.body["evaluation"]["seed"] for it in found] == [0, 1]
+def test_table_averages_over_evaluation_seeds_too() -> None:
+    points = list(expand(sweep(axes={"evaluation.seed": [0, 1]})))
+    assert {point.line_name for point in points} == {"base"}
+    assert [point.body["evaluation"]["seed"] for point in points] == [0, 1]
 
 
-def test_the_base_is_left_as_it_is() -> None:
+def test_base_is_not_modified() -> None:
     base = distillation_body()
     list(expand(SweepSpec(base=base, axes={"schedule.epochs": [5, 6]})))
     assert base == distillation_body()
@@ -104,8 +109,6 @@ def test_the_base_is_left_as_it_is() -> None:
         ({"axis": {}}, "Extra inputs are not permitted"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_a_sentence(
-    parts: dict[str, Any], sentence: str
-) -> None:
+def test_invalid_sweep_is_refused_with_a_sentence(parts: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         sweep(**parts)

@@ -1,19 +1,19 @@
-"""What results are called, and what they are measured in."""
+"""Titles and units of results."""
 
-from core.reportspec.measures import column_heading, is_accuracy, unit_of, sort_key, measure_title
+from core.reportspec.measures import column_heading, find_unit, is_accuracy, measure_title, sort_key
 
 
-def test_accuracies_are_told_from_other_numbers() -> None:
+def test_accuracies_are_distinguished_from_other_numbers() -> None:
     names = ("clean", "pgd_2", "autoattack", "variance_gap_gram", "ece", "clean_2x")
     assert [name for name in names if is_accuracy(name)] == ["clean", "pgd_2", "autoattack"]
 
 
-def test_titles_name_the_attack_and_which_one_it_was() -> None:
+def test_titles_name_and_number_the_attack() -> None:
     titles = [measure_title(name) for name in ("pgd", "pgd_2", "held_out_robust", "radius_sweep")]
     assert titles == ["PGD", "PGD 2", "Held-out PGD-10", "Radius sweep"]
 
 
-def test_headings_say_the_unit() -> None:
+def test_headings_have_the_unit() -> None:
     headings = [
         column_heading(name)
         for name in (
@@ -31,12 +31,12 @@ def test_headings_say_the_unit() -> None:
     ]
 
 
-def test_numbers_come_in_their_unit() -> None:
-    assert unit_of("masking_square_drop").text(0.0125) == "1.25 points"
-    assert unit_of("never heard of").text(0.5) == "0.5"
+def test_numbers_are_shown_in_their_unit() -> None:
+    assert find_unit("masking_square_drop").text(0.0125) == "1.25 points"
+    assert find_unit("never heard of").text(0.5) == "0.5"
 
 
-def test_accuracies_are_shown_first() -> None:
+def test_accuracies_are_sorted_first() -> None:
     assert sorted(["ece", "autoattack", "pgd_2", "clean", "pgd"], key=sort_key) == [
         "clean",
         "pgd",

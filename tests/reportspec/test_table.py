@@ -1,4 +1,4 @@
-"""A sweep's table by hand."""
+"""The table of a sweep, against numbers taken by hand."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def outcome(line: str, *, clean: float, held_out: float, succeeded: bool = True)
     return JobOutcome(line, succeeded, {"best": best, "last": {"clean": clean / 2}})
 
 
-def test_a_line_has_mean_and_standard_deviation_over_its_seeds() -> None:
+def test_line_has_mean_and_deviation_over_its_seeds() -> None:
     table = tabulate(
         [
             outcome("A", clean=0.2, held_out=0.1),
@@ -26,7 +26,8 @@ def test_a_line_has_mean_and_standard_deviation_over_its_seeds() -> None:
     assert table.measures == ["clean", "held_out_robust"]
 
 
-def test_the_best_line_is_chosen_by_held_out_images_not_by_test_images() -> None:
+def test_best_line_is_chosen_by_held_out_images() -> None:
+    """Test images play no part."""
     table = tabulate(
         [
             outcome("better on test", clean=0.9, held_out=0.5),
@@ -36,7 +37,8 @@ def test_the_best_line_is_chosen_by_held_out_images_not_by_test_images() -> None
     assert [line.best for line in table.lines] == [False, True]
 
 
-def test_a_line_with_a_job_that_is_not_done_is_not_best_and_counts_what_is() -> None:
+def test_incomplete_line_is_never_the_best() -> None:
+    """Its cells are taken over the jobs that have succeeded."""
     table = tabulate(
         [
             outcome("A", clean=0.4, held_out=0.9),
@@ -50,11 +52,11 @@ def test_a_line_with_a_job_that_is_not_done_is_not_best_and_counts_what_is() -> 
     assert b.best
 
 
-def test_one_line_alone_is_not_the_best_of_anything() -> None:
+def test_single_line_is_not_marked_best() -> None:
     assert not tabulate([outcome("A", clean=0.4, held_out=0.9)]).lines[0].best
 
 
-def test_the_last_epoch_can_be_asked_for_and_an_evaluation_has_its_model() -> None:
+def test_table_of_last_epochs_and_of_evaluations() -> None:
     assert (
         tabulate([outcome("A", clean=0.4, held_out=0.9)], "last").lines[0].cells["clean"].mean
         == 0.2
@@ -67,6 +69,6 @@ def test_the_last_epoch_can_be_asked_for_and_an_evaluation_has_its_model() -> No
     )
 
 
-def test_nothing_done_yet_is_a_table_without_cells() -> None:
+def test_table_without_results_has_no_cells() -> None:
     table = tabulate([JobOutcome("A", False, {})])
     assert (table.measures, table.lines[0].cells) == ([], {})

@@ -1,4 +1,4 @@
-"""Claims, leases and fences: one attempt at a time owns a job, and no other writes."""
+"""Claims, leases and the fence: one attempt at a time owns a job, and no other writes."""
 
 import time
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from core.errors import JobFailed, LeaseLost
 from core.jobspec.status import PROTOCOL
 from core.store import artifacts, attempts, events, jobs, metrics, models
 from core.store.attempts import Attempt
 from core.store.database.engine import database_now, read_session, write_session
+from core.store.database.fence import FencedSession
 from core.store.database.tables import (
     DEFAULT_PROJECT,
     ArtifactRow,
@@ -23,18 +23,26 @@ from core.store.database.tables import (
     ModelRow,
 )
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
-from tests.builders import SHA256, create_job, create_attempt, start_phase, set_progress, model_description
+from tests.builders import (
+    SHA256,
+    claim_job,
+    create_attempt,
+    create_job,
+    model_description,
+    set_progress,
+    start_phase,
+)
 
 DIVERGED = JobFailed("diverged", "user", "The loss is not a number.")
-BROKEN = JobFailed("worker_error", "infrastructure", "Its disk broke.")
+WORKER_ERROR = JobFailed("worker_error", "infrastructure", "Its disk broke.")
 
 
-def reread(engine: Engine, job_id: str) -> JobRow:
+def reload(engine: Engine, job_id: str) -> JobRow:
     with read_session(engine) as session:
         return jobs.get(session, DEFAULT_PROJECT, job_id)
 
 
-def let_lease_run_out(engine: Engine, job_id: str) -> None:
+def expire_lease(engine: Engine, job_id: str) -> None:
     with write_session(engine) as session:
         jobs.get(session, DEFAULT_PROJECT, job_id).lease_expires_at = database_now() - 1
 
@@ -44,55 +52,50 @@ def cancel(engine: Engine, job_id: str) -> None:
         jobs.apply_action(session, DEFAULT_PROJECT, job_id, "cancel")
 
 
-def sweep(engine: Engine, max_attempts: int = 5) -> list[str]:
+def reclaim(engine: Engine, max_attempts: int = 5) -> list[str]:
     return attempts.reclaim_expired(engine, RetryPolicy(max_attempts, backoff_seconds=0.0))
 
 
 # -- claims
 
 
-def test_of_16_claimers_one_gets_each_job(engine: Engine) -> None:
-    made = [create_job(engine).id for _ in range(4)]
+def claim_all_in_threads(engine: Engine, workers: int) -> list[list[str]]:
+    """Let that many workers claim jobs until none is left; return the ids that each has claimed."""
 
     def claim_all(worker: int) -> list[str]:
-        return [
-            job_id
-            for job_id in made
-            if attempts.claim(engine, job_id, f"worker-{worker}", 30) is not None
-        ]
+        claimed = []
+        while (attempt := attempts.claim(engine, f"worker-{worker}", 30)) is not None:
+            claimed.append(attempt.job_id)
+        return claimed
 
-    with ThreadPoolExecutor(16) as pool:
-        won = [job_id for claimed in pool.map(claim_all, range(16)) for job_id in claimed]
-    assert sorted(won) == sorted(made)
-    assert {reread(engine, job_id).attempt for job_id in made} == {1}
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(claim_all, range(workers)))
 
 
-def test_those_who_look_for_work_get_the_oldest_that_they_may_have_each_another(
-    engine: Engine,
-) -> None:
-    made = [create_job(engine).id for _ in range(9)]
+def test_each_job_is_claimed_by_one_of_16_workers(engine: Engine) -> None:
+    job_ids = [create_job(engine).id for _ in range(4)]
+    claims = claim_all_in_threads(engine, 16)
+    assert sorted(job_id for claimed in claims for job_id in claimed) == sorted(job_ids)
+    assert {reload(engine, job_id).attempt for job_id in job_ids} == {1}
+
+
+def test_each_worker_claims_the_oldest_claimable_job(engine: Engine) -> None:
+    job_ids = [create_job(engine).id for _ in range(9)]
     with write_session(engine) as session:
-        jobs.get(session, DEFAULT_PROJECT, made[0]).not_before = database_now() + 3_600_000
-        jobs.get(session, DEFAULT_PROJECT, made[1]).protocol = PROTOCOL + 1
-    first = attempts.claim_next(engine, "worker", 30)
+        jobs.get(session, DEFAULT_PROJECT, job_ids[0]).not_before = database_now() + 3_600_000
+        jobs.get(session, DEFAULT_PROJECT, job_ids[1]).protocol = PROTOCOL + 1
+    first = attempts.claim(engine, "worker", 30)
     assert first is not None
-    assert (first.job_id, first.number) == (made[2], 1)
+    assert (first.job_id, first.number) == (job_ids[2], 1)
 
-    def claim_all(worker: int) -> list[str]:
-        mine = []
-        while (attempt := attempts.claim_next(engine, f"worker-{worker}", 30)) is not None:
-            mine.append(attempt.job_id)
-        return mine
-
-    with ThreadPoolExecutor(8) as pool:
-        claimed = list(pool.map(claim_all, range(8)))
-    assert sorted(job_id for mine in claimed for job_id in mine) == made[3:]
-    assert all(mine == sorted(mine) for mine in claimed)
+    claims = claim_all_in_threads(engine, 8)
+    assert sorted(job_id for claimed in claims for job_id in claimed) == job_ids[3:]
+    assert all(claimed == sorted(claimed) for claimed in claims)
 
 
-def test_a_claimed_job_says_who_has_it_and_since_when(engine: Engine) -> None:
+def test_a_claimed_job_shows_its_worker_and_start(engine: Engine) -> None:
     attempt = create_attempt(engine, worker="machine-7", lease_seconds=30)
-    job = reread(engine, attempt.job_id)
+    job = reload(engine, attempt.job_id)
     assert (job.status, job.phase, job.worker, job.attempt, attempt.number) == (
         "running",
         "preparing",
@@ -105,30 +108,29 @@ def test_a_claimed_job_says_who_has_it_and_since_when(engine: Engine) -> None:
     assert 29_000 < job.lease_expires_at - job.started_at <= 30_100
 
 
-def test_a_job_that_is_not_there_is_not_claimed(engine: Engine) -> None:
-    for job_id in ("job_none", "", "job_\0", "../x", "x" * 1000):
-        assert attempts.claim(engine, job_id, "worker-1", 30) is None
+def test_nothing_is_claimed_from_an_empty_queue(engine: Engine) -> None:
+    for worker in ("worker-1", "", "Arbeiter-ü", "../x", "x" * 1000):
+        assert attempts.claim(engine, worker, 30) is None
 
 
-def test_the_oldest_ready_job_is_next(engine: Engine) -> None:
-    made = [create_job(engine) for _ in range(4)]
-    create_attempt(engine, made[1])
-    later = create_attempt(engine, made[0])
-    with later.fenced_session() as (session, job):
-        apply_retry_policy(session, job, BROKEN, RetryPolicy(backoff_seconds=60))
+def test_the_oldest_due_job_is_next(engine: Engine) -> None:
+    queued = [create_job(engine) for _ in range(4)]
+    job_ids = [job.id for job in queued]
+    create_attempt(engine, queued[1])
+    delayed = create_attempt(engine, queued[0])
+    with delayed.fenced_session() as (session, job):
+        apply_retry_policy(session, job, WORKER_ERROR, RetryPolicy(backoff_seconds=60))
     with read_session(engine) as session:
-        assert attempts.list_claimable(session) == [made[2].id, made[3].id]
-        assert attempts.list_claimable(session, limit=1) == [made[2].id]
-    assert attempts.claim(engine, made[0].id, "worker-2", 30) is None
+        assert attempts.list_claimable(session) == job_ids[2:]
+        assert attempts.list_claimable(session, limit=1) == [job_ids[2]]
+    assert claim_job(engine, delayed.job_id, "worker-2") is None
 
 
-def test_leases_go_by_the_databases_clock_not_by_the_workers(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_leases_go_by_the_databases_clock(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time() * 1000
     monkeypatch.setattr(time, "time", lambda: 0.0)
     attempt = create_attempt(engine, lease_seconds=30)
-    assert sweep(engine) == []
+    assert reclaim(engine) == []
     renewed = attempt.renew()
     assert renewed.lease_expires_at is not None
     assert abs(renewed.lease_expires_at - now - 30_000) < 5_000
@@ -137,11 +139,11 @@ def test_leases_go_by_the_databases_clock_not_by_the_workers(
 # -- the fence
 
 
-def record_metrics(session: Session, job: JobRow) -> None:
+def record_metrics(session: FencedSession, job: JobRow) -> None:
     metrics.record(session, job.id, job.attempt, 1, {"loss": 1.0})
 
 
-def put_artifact(session: Session, job: JobRow) -> None:
+def record_artifact(session: FencedSession, job: JobRow) -> None:
     artifacts.record(
         session,
         job.id,
@@ -154,35 +156,36 @@ def put_artifact(session: Session, job: JobRow) -> None:
     )
 
 
-def publish(session: Session, job: JobRow) -> None:
+def publish(session: FencedSession, job: JobRow) -> None:
     model = models.publish(session, job, model_description(), object_key="k", size=1, sha256=SHA256)
     attempts.succeed(session, job, {}, model.id)
 
 
-def fail(session: Session, job: JobRow) -> None:
+def fail(session: FencedSession, job: JobRow) -> None:
     apply_retry_policy(session, job, DIVERGED, RetryPolicy())
 
 
-def release(session: Session, job: JobRow) -> None:
+def release(session: FencedSession, job: JobRow) -> None:
     attempts.release(session, job, "shut down")
 
 
-def note(session: Session, job: JobRow) -> None:
+def append_note(session: FencedSession, job: JobRow) -> None:
     events.append(session, job, "note", {"message": "still here"})
 
 
-def change(session: Session, job: JobRow) -> None:
+def change_progress(session: FencedSession, job: JobRow) -> None:
     job.progress = {"step": 99}
 
 
-WRITES: list[Callable[[Session, JobRow], Any]] = [
+Write = Callable[[FencedSession, JobRow], Any]
+WRITES: list[Write] = [
     record_metrics,
-    put_artifact,
+    record_artifact,
     publish,
     fail,
     release,
-    note,
-    change,
+    append_note,
+    change_progress,
 ]
 
 
@@ -206,13 +209,13 @@ def state(engine: Engine, job_id: str) -> tuple[Any, ...]:
 def assert_writes_nothing(engine: Engine, attempt: Attempt) -> None:
     before = state(engine, attempt.job_id)
 
-    def write(what: Callable[[Session, JobRow], Any]) -> None:
+    def execute(write: Write) -> None:
         with attempt.fenced_session() as (session, job):
-            what(session, job)
+            write(session, job)
 
-    for what in WRITES:
+    for write in WRITES:
         with pytest.raises(LeaseLost):
-            write(what)
+            execute(write)
     for call in (
         attempt.renew,
         lambda: start_phase(attempt, "training"),
@@ -223,37 +226,37 @@ def assert_writes_nothing(engine: Engine, attempt: Attempt) -> None:
     assert state(engine, attempt.job_id) == before
 
 
-def test_a_stale_attempt_writes_nothing_once_the_job_is_claimed_again(engine: Engine) -> None:
-    zombie = create_attempt(engine)
-    let_lease_run_out(engine, zombie.job_id)
-    assert sweep(engine) == [zombie.job_id]
-    assert_writes_nothing(engine, zombie)
-    second = create_attempt(engine, reread(engine, zombie.job_id), worker="worker-2")
+def test_a_stale_attempt_writes_nothing(engine: Engine) -> None:
+    stale = create_attempt(engine)
+    expire_lease(engine, stale.job_id)
+    assert reclaim(engine) == [stale.job_id]
+    assert_writes_nothing(engine, stale)
+    second = create_attempt(engine, reload(engine, stale.job_id), worker="worker-2")
     assert second.number == 2
-    assert_writes_nothing(engine, zombie)
+    assert_writes_nothing(engine, stale)
     with second.fenced_session() as (session, job):
         publish(session, job)
-    assert_writes_nothing(engine, zombie)
+    assert_writes_nothing(engine, stale)
     assert_writes_nothing(engine, second)
 
 
-def test_an_attempt_writes_all_of_it_or_nothing(engine: Engine) -> None:
+def test_a_fenced_session_writes_everything_or_nothing(engine: Engine) -> None:
     attempt = create_attempt(engine)
     before = state(engine, attempt.job_id)
 
-    def break_off() -> None:
+    def write_and_fail() -> None:
         with attempt.fenced_session() as (session, job):
             record_metrics(session, job)
-            put_artifact(session, job)
+            record_artifact(session, job)
             publish(session, job)
             raise KeyError
 
     with pytest.raises(KeyError):
-        break_off()
+        write_and_fail()
     assert state(engine, attempt.job_id) == before
 
 
-def test_a_renewal_shows_that_the_job_is_being_cancelled(engine: Engine) -> None:
+def test_a_renewal_shows_that_the_job_is_cancelling(engine: Engine) -> None:
     attempt = create_attempt(engine)
     cancel(engine, attempt.job_id)
     assert attempt.renew().status == "cancelling"
@@ -262,12 +265,12 @@ def test_a_renewal_shows_that_the_job_is_being_cancelled(engine: Engine) -> None
 # -- how attempts end
 
 
-def test_a_job_that_was_done_before_the_cancel_reached_it_succeeds(engine: Engine) -> None:
+def test_a_finished_job_succeeds_in_spite_of_a_cancel(engine: Engine) -> None:
     attempt = create_attempt(engine)
     cancel(engine, attempt.job_id)
     with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job, {"best": {"clean": 0.5}})
-    job = reread(engine, attempt.job_id)
+    job = reload(engine, attempt.job_id)
     assert (job.status, job.results, job.phase, job.lease_expires_at) == (
         "succeeded",
         {"best": {"clean": 0.5}},
@@ -277,78 +280,75 @@ def test_a_job_that_was_done_before_the_cancel_reached_it_succeeds(engine: Engin
     assert job.finished_at is not None
 
 
-def test_a_cancelling_job_that_fails_or_is_released_is_cancelled(engine: Engine) -> None:
-    for what in (fail, release):
+def test_a_cancelling_job_ends_as_cancelled(engine: Engine) -> None:
+    for end in (fail, release):
         attempt = create_attempt(engine)
         cancel(engine, attempt.job_id)
         with attempt.fenced_session() as (session, job):
-            what(session, job)
-        assert reread(engine, attempt.job_id).status == "cancelled"
+            end(session, job)
+        assert reload(engine, attempt.job_id).status == "cancelled"
 
 
-def test_a_release_in_good_order_does_not_count(engine: Engine) -> None:
+def test_a_release_counts_as_no_failure(engine: Engine) -> None:
     job = create_job(engine)
     for number in range(1, 8):
         attempt = create_attempt(engine, job)
         assert attempt.number == number
-        with attempt.fenced_session() as (session, held):
-            attempts.release(session, held, "its worker was shut down")
-    job = reread(engine, job.id)
+        with attempt.fenced_session() as (session, running):
+            attempts.release(session, running, "its worker was shut down")
+    job = reload(engine, job.id)
     assert (job.status, job.infrastructure_failures, job.worker) == ("queued", 0, None)
     assert job.pending_reason == "its worker was shut down"
 
 
-# -- the sweeper
+# -- expired leases
 
 
-def test_a_lost_worker_gives_its_job_back_and_after_max_attempts_the_job_fails(
-    engine: Engine,
-) -> None:
+def test_a_lost_workers_job_is_queued_until_max_attempts(engine: Engine) -> None:
     job = create_job(engine)
     for expected in ("queued", "queued", "failed"):
         create_attempt(engine, job, worker="machine-7")
-        assert sweep(engine, max_attempts=3) == []
-        let_lease_run_out(engine, job.id)
-        assert sweep(engine, max_attempts=3) == [job.id]
-        assert sweep(engine, max_attempts=3) == []
-        assert reread(engine, job.id).status == expected
-    failure = reread(engine, job.id).failure
+        assert reclaim(engine, max_attempts=3) == []
+        expire_lease(engine, job.id)
+        assert reclaim(engine, max_attempts=3) == [job.id]
+        assert reclaim(engine, max_attempts=3) == []
+        assert reload(engine, job.id).status == expected
+    failure = reload(engine, job.id).failure
     assert failure is not None
     assert failure["code"] == "worker_lost"
     assert "machine-7" in failure["message"]
 
 
-def test_a_cancelling_job_whose_worker_is_lost_is_cancelled(engine: Engine) -> None:
+def test_a_lost_workers_cancelling_job_is_cancelled(engine: Engine) -> None:
     attempt = create_attempt(engine)
     cancel(engine, attempt.job_id)
-    let_lease_run_out(engine, attempt.job_id)
-    assert sweep(engine) == [attempt.job_id]
-    assert reread(engine, attempt.job_id).status == "cancelled"
+    expire_lease(engine, attempt.job_id)
+    assert reclaim(engine) == [attempt.job_id]
+    assert reload(engine, attempt.job_id).status == "cancelled"
 
 
-def test_sweepers_and_renewals_at_once_count_a_lost_lease_once(engine: Engine) -> None:
-    lost = [create_attempt(engine) for _ in range(6)]
-    for attempt in lost:
-        let_lease_run_out(engine, attempt.job_id)
+def test_concurrent_reclaims_count_a_lost_lease_once(engine: Engine) -> None:
+    expired = [create_attempt(engine) for _ in range(6)]
+    for attempt in expired:
+        expire_lease(engine, attempt.job_id)
     with ThreadPoolExecutor(4) as pool:
-        swept = [
-            job_id for found in pool.map(lambda _: sweep(engine), range(4)) for job_id in found
-        ]
-    assert sorted(swept) == sorted(attempt.job_id for attempt in lost)
-    assert {reread(engine, attempt.job_id).infrastructure_failures for attempt in lost} == {1}
+        reclaims = list(pool.map(lambda _: reclaim(engine), range(4)))
+    reclaimed = [job_id for job_ids in reclaims for job_id in job_ids]
+    assert sorted(reclaimed) == sorted(attempt.job_id for attempt in expired)
+    assert {reload(engine, attempt.job_id).infrastructure_failures for attempt in expired} == {1}
 
 
-def test_a_worker_that_renews_in_time_is_not_swept(engine: Engine) -> None:
+def test_a_renewed_lease_is_not_reclaimed(engine: Engine) -> None:
     attempt = create_attempt(engine)
-    let_lease_run_out(engine, attempt.job_id)
+    expire_lease(engine, attempt.job_id)
     attempt.renew()
-    assert sweep(engine) == []
+    assert reclaim(engine) == []
 
 
-def test_numbers_of_events_have_no_gaps_whoever_writes(engine: Engine) -> None:
+def test_event_numbers_have_no_gaps(engine: Engine) -> None:
     attempt = create_attempt(engine)
 
-    def say(number: int) -> None:
+    def append_event(number: int) -> None:
         if number == 10:
             cancel(engine, attempt.job_id)
         else:
@@ -356,11 +356,13 @@ def test_numbers_of_events_have_no_gaps_whoever_writes(engine: Engine) -> None:
                 events.append(session, job, "note", {"message": str(number)})
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(say, range(30)))
+        list(pool.map(append_event, range(30)))
     with read_session(engine) as session:
-        found = events.list_after(session, attempt.job_id)
-        assert [event.seq for event in found] == list(range(1, 33))
-        assert [event.seq for event in events.list_after(session, attempt.job_id, seq=29, limit=2)] == [
+        listed = events.list_after(session, attempt.job_id)
+        assert [event.seq for event in listed] == list(range(1, 33))
+        assert [
+            event.seq for event in events.list_after(session, attempt.job_id, seq=29, limit=2)
+        ] == [
             30,
             31,
         ]

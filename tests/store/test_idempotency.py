@@ -1,4 +1,4 @@
-"""One Idempotency-Key, one request carried out."""
+"""Requests with one Idempotency-Key are carried out once."""
 
 import threading
 from collections.abc import Callable
@@ -15,71 +15,83 @@ from core.store.idempotency import RETENTION_MS, STALE_MS, SavedResponse
 from tests.builders import training_spec
 
 
-def grow_old(engine: Engine, by_ms: int) -> None:
+def make_older(engine: Engine, milliseconds: int) -> None:
     with write_session(engine) as session:
-        session.execute(update(IdempotencyRow).values(created_at=database_now() - by_ms - 1000))
+        session.execute(
+            update(IdempotencyRow).values(created_at=database_now() - milliseconds - 1000)
+        )
 
 
-def begin(engine: Engine, fingerprint: str = "f", key_id: str = "key_1") -> SavedResponse | None:
+def reserve(engine: Engine, fingerprint: str = "f", key_id: str = "key_1") -> SavedResponse | None:
     with write_session(engine) as session:
         return idempotency.reserve(session, key_id, "k", fingerprint)
 
 
-def test_20_copies_at_once_make_one_job_and_get_one_answer(engine: Engine) -> None:
-    gate = threading.Barrier(20)
+def fail_after_reserving(engine: Engine) -> None:
+    with write_session(engine) as session:
+        assert idempotency.reserve(session, "key_1", "k", "f") is None
+        raise KeyError
+
+
+def test_20_concurrent_copies_create_one_job(engine: Engine) -> None:
+    barrier = threading.Barrier(20)
 
     def post(_: int) -> str:
-        gate.wait()
+        barrier.wait()
         with write_session(engine) as session:
-            stored = idempotency.reserve(session, "key_1", "k", "f")
-            if stored is not None:
-                return stored.body
+            saved = idempotency.reserve(session, "key_1", "k", "f")
+            if saved is not None:
+                return saved.body
             job = jobs.submit(session, DEFAULT_PROJECT, training_spec(), dataset_id=DIGITS_ID)
             idempotency.save_response(session, "key_1", "k", 201, job.id)
             return job.id
 
     with ThreadPoolExecutor(20) as pool:
-        answers = set(pool.map(post, range(20)))
+        responses = set(pool.map(post, range(20)))
     with read_session(engine) as session:
-        made, _ = jobs.list_jobs(session, DEFAULT_PROJECT)
-    assert answers == {job.id for job in made}
-    assert len(made) == 1
+        created, _ = jobs.list_jobs(session, DEFAULT_PROJECT)
+    assert responses == {job.id for job in created}
+    assert len(created) == 1
 
 
-def test_the_answer_is_kept_and_another_request_under_the_key_refused(engine: Engine) -> None:
-    assert begin(engine) is None
+def test_a_key_returns_its_response_to_its_request_only(engine: Engine) -> None:
+    assert reserve(engine) is None
     with write_session(engine) as session:
         idempotency.save_response(session, "key_1", "k", 201, "body")
-    assert begin(engine) == SavedResponse(201, "body")
+    assert reserve(engine) == SavedResponse(201, "body")
     with pytest.raises(Invalid) as caught:
-        begin(engine, fingerprint="other")
+        reserve(engine, fingerprint="other")
     assert caught.value.code == "idempotency_key_reused"
-    assert begin(engine, fingerprint="other", key_id="key_2") is None
+    assert reserve(engine, fingerprint="other", key_id="key_2") is None
 
 
-def test_a_copy_of_a_request_that_still_runs_is_told_so(engine: Engine) -> None:
-    assert begin(engine) is None
+def test_a_copy_of_a_running_request_is_a_conflict(engine: Engine) -> None:
+    assert reserve(engine) is None
     with pytest.raises(Conflict) as caught:
-        begin(engine)
+        reserve(engine)
     assert caught.value.code == "idempotency_in_progress"
 
 
-def test_a_key_is_free_again_after_a_failure_a_crash_or_a_day(engine: Engine) -> None:
-    def abandon() -> None:
-        with write_session(engine) as session:
-            idempotency.abandon(session, "key_1", "k")
+def test_a_key_is_free_after_a_failure_a_crash_or_a_day(engine: Engine) -> None:
+    def reserve_and_fail() -> None:
+        with pytest.raises(KeyError):
+            fail_after_reserving(engine)
+
+    def reserve_and_crash() -> None:
+        assert reserve(engine) is None
+        make_older(engine, STALE_MS)
 
     def finish_and_wait() -> None:
+        assert reserve(engine) is None
         with write_session(engine) as session:
             idempotency.save_response(session, "key_1", "k", 201, "body")
-        grow_old(engine, STALE_MS)
-        assert begin(engine) is not None
-        grow_old(engine, RETENTION_MS)
+        make_older(engine, STALE_MS)
+        assert reserve(engine) is not None
+        make_older(engine, RETENTION_MS)
 
-    freed: list[Callable[[], None]] = [abandon, lambda: grow_old(engine, STALE_MS), finish_and_wait]
-    for free in freed:
-        assert begin(engine) is None
-        free()
+    uses: list[Callable[[], None]] = [reserve_and_fail, reserve_and_crash, finish_and_wait]
+    for use in uses:
+        use()
     with write_session(engine) as session:
         idempotency.delete_expired(session)
-    assert begin(engine) is None
+    assert reserve(engine) is None

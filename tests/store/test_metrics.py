@@ -1,19 +1,20 @@
-"""Values of training steps, whole and thinned."""
+"""Metric values of training steps, complete and thinned."""
 
 import math
 import random
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, QueuePool
 
 from core.store import metrics
-from core.store.database.engine import read_session, write_session
+from core.store.database.engine import read_session, transaction
+from core.store.database.fence import FencedSession
 from tests.builders import create_job
 
 
-def test_a_step_that_is_trained_again_replaces_its_values(engine: Engine) -> None:
+def test_a_repeated_step_replaces_its_values(engine: Engine) -> None:
     job = create_job(engine)
-    with write_session(engine) as session:
+    with transaction(engine, FencedSession) as session:
         metrics.record(session, job.id, 1, 1, {"loss": 2.0, "accuracy": 0.5})
         metrics.record_many(
             session, job.id, 2, [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (2, {"loss": 0.25})]
@@ -34,26 +35,28 @@ def test_a_step_that_is_trained_again_replaces_its_values(engine: Engine) -> Non
     ]
 
 
-def test_a_stream_has_every_value_once_and_holds_no_connection_between_its_parts(
-    engine: Engine,
-) -> None:
+def test_a_stream_holds_no_connection_between_its_batches(engine: Engine) -> None:
+    """It has every value once, sorted by name and step."""
     job = create_job(engine)
-    with write_session(engine) as session:
+    with transaction(engine, FencedSession) as session:
         metrics.record_many(
             session, job.id, 1, [(step, {"a": 1.0, "b": 2.0}) for step in range(3000)]
         )
-    given = metrics.stream_values(engine, job.id)
-    first = next(given)
-    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
-    assert [first, *given] == [
+    values = metrics.stream_values(engine, job.id)
+    first = next(values)
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.checkedout() == 0
+    assert [first, *values] == [
         (name, step, value) for name, value in (("a", 1.0), ("b", 2.0)) for step in range(3000)
     ]
-    assert [step for _, step, _ in metrics.stream_values(engine, job.id, ["b"])] == list(range(3000))
+    assert [step for _, step, _ in metrics.stream_values(engine, job.id, ["b"])] == list(
+        range(3000)
+    )
 
 
-def test_values_that_are_not_finite_are_left_out(engine: Engine) -> None:
+def test_non_finite_values_are_left_out(engine: Engine) -> None:
     job = create_job(engine)
-    with write_session(engine) as session:
+    with transaction(engine, FencedSession) as session:
         metrics.record(
             session, job.id, 1, 1, {"a": math.nan, "b": math.inf, "c": 1e-300, "d": 1e300}
         )
@@ -63,35 +66,35 @@ def test_values_that_are_not_finite_are_left_out(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("points", [4, 40, 203])
-def test_thinned_series_keep_ends_and_extremes_of_every_part(engine: Engine, points: int) -> None:
+def test_thinned_series_keep_ends_and_extremes(engine: Engine, points: int) -> None:
     job = create_job(engine)
-    draw = random.Random(0)
-    whole = {
-        step: round(draw.gauss(0, 1), 1) for step in range(5, 2000)
-    }  # rounded: many equal values
-    whole[1002], whole[1501] = 1000.0, -1000.0
-    with write_session(engine) as session:
+    generator = random.Random(0)
+    # Rounded, so that many values are equal.
+    values = {step: round(generator.gauss(0, 1), 1) for step in range(5, 2000)}
+    values[1002] = 1000.0
+    values[1501] = -1000.0
+    with transaction(engine, FencedSession) as session:
         metrics.record_many(
             session,
             job.id,
             1,
-            [(step, {"loss": value, "short": 0.0}) for step, value in whole.items()],
+            [(step, {"loss": value, "short": 0.0}) for step, value in values.items()],
         )
         metrics.record_many(session, job.id, 1, [(1, {"few": 1.0}), (9, {"few": 2.0})])
     with read_session(engine) as session:
         thinned = metrics.load_series(session, job.id, points=points)
-    kept = dict(thinned["loss"])
-    assert len(kept) <= points
-    assert list(kept) == sorted(kept)
-    assert all(whole[step] == value for step, value in kept.items())
-    parts = points // 4
-    width = math.ceil((max(whole) - min(whole) + 1) / parts)
-    for part in range(parts):
-        begin = 5 + part * width
-        inside = {step: whole[step] for step in range(begin, min(begin + width, 2000))}
-        shown = {step: value for step, value in kept.items() if step in inside}
-        assert {min(inside), max(inside)} <= set(shown)
-        assert (min(shown.values()), max(shown.values())) == (
+    loss = dict(thinned["loss"])
+    assert len(loss) <= points
+    assert list(loss) == sorted(loss)
+    assert all(values[step] == value for step, value in loss.items())
+    intervals = points // 4
+    width = math.ceil((max(values) - min(values) + 1) / intervals)
+    for interval in range(intervals):
+        begin = 5 + interval * width
+        inside = {step: values[step] for step in range(begin, min(begin + width, 2000))}
+        remaining = {step: value for step, value in loss.items() if step in inside}
+        assert {min(inside), max(inside)} <= set(remaining)
+        assert (min(remaining.values()), max(remaining.values())) == (
             min(inside.values()),
             max(inside.values()),
         )

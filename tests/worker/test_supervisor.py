@@ -17,13 +17,13 @@ from tests.worker.results import (
     assert_exactly_one_result,
     assert_nothing_left,
     endless_job,
-"""For tests that do not depend on the database. The others, and tests/deployment, see Postgres too."""
+    latest_checkpoint_step,
     short_job,
 )
 from tests.worker.service import Service, submit, wait_for, wait_for_end
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""For tests that do not depend on the database. The others, and tests/deployment, use Postgres too."""
+"""For tests whose subject is not the database. All others also run on Postgres."""
 
 
 @pytest.fixture

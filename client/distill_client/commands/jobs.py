@@ -21,7 +21,7 @@ from distill_client.display import (
     show_list,
     show_table,
 )
-from distill_client.measures import is_accuracy, unit_of
+from distill_client.measures import find_unit, is_accuracy
 from distill_client.options import EXIT_DETACHED, AsJson, JobId
 from distill_client.responses import DryRun, Estimate, Job
 
@@ -245,16 +245,14 @@ def show_results(job: Job) -> None:
     )
     show_table(["accuracy %", *accuracies], rows)
     for network, results in job.results.items():
-        quantities = {
-            unit_of(measure): value
-            for measure, value in results.items()
-            if measure not in accuracies
-        }
-        if quantities:
+        numbers = {}
+        for measure, value in results.items():
+            if measure not in accuracies:
+                unit = find_unit(measure)
+                numbers[unit.title] = unit.format(value)
+        if numbers:
             echo(f"\n{network}")
-            show_fields(
-                {quantity.title: quantity.format(value) for quantity, value in quantities.items()}
-            )
+            show_fields(numbers)
 
 
 def show_dry_run(response: DryRun, as_json: bool) -> None:

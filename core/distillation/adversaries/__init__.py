@@ -1,6 +1,6 @@
 """Searches of the ball around an image.
 
-An adversary climbs whatever objective it is given and knows no method.
+An adversary maximizes whatever objective it is given; it knows no method.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 Objective = Callable[[Tensor], Tensor]
-"""Images [B, C, H, W] in [0, 1] -> what the adversary climbs, per example [B]."""
+"""Images [B, C, H, W] in [0, 1] -> what the adversary maximizes, per example [B]."""
 Start = Literal["gaussian", "uniform", "clean"]
 
 START_NOISE = 0.001

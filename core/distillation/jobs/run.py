@@ -162,7 +162,7 @@ class JobRun(ABC):
             self.device,
             self.stopwatch.meter.source,
         )
-        images = figures.draw(results, state.history, dataset.class_names)
+        images = figures.draw_figures(results, state.history, dataset.class_names)
         for document in render_documents(report, images, dict(sorted(self.digests.items()))):
             self.folder.save_file(
                 document.name, document.content, document.kind, media_type=document.media_type

@@ -12,7 +12,7 @@ class AdaAd(DistillationMethod):
     settings: AdaAdSettings
 
     def inner(self, batch: TeacherBatch) -> Objective:
-        """KL(p_t(x^) || p_s(x^)), climbed through both networks."""
+        """KL(p_t(x^) || p_s(x^)), with gradients through both networks."""
         return self.kl_to_adaptive_teacher(batch)
 
     def outer(self, batch: TeacherBatch, adversarial_BCHW: Tensor) -> MethodLoss:

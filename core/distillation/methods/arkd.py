@@ -25,7 +25,7 @@ class Arkd(DistillationMethod):
     def inner(self, batch: TeacherBatch) -> Objective:
         """Eq. 2: KL(p_t(x) || p_s(x^)), the teacher's clean prediction a constant.
 
-        Eq. 3 (adaptive): KL(p_t(x^) || p_s(x^)), climbed through both networks.
+        Eq. 3 (adaptive): KL(p_t(x^) || p_s(x^)), with gradients through both networks.
         """
         if self.settings.adaptive:
             return self.kl_to_adaptive_teacher(batch)

@@ -1,4 +1,4 @@
-"""A method: the objective that the adversary climbs, and the loss that the student descends.
+"""A method: the objective that the adversary maximizes, the loss that the student minimizes.
 
 In the min-max problem of adversarial training, ``inner`` is the maximization over images and
 ``outer`` the minimization over the student's weights.
@@ -115,14 +115,14 @@ class Method(ABC, Generic[BatchT]):
 
     @abstractmethod
     def inner(self, batch: BatchT) -> Objective:
-        """Return the objective that the adversary climbs, per example [B].
+        """Return the objective that the adversary maximizes, per example [B].
 
         The caller puts the student into the mode that it has during the attack.
         """
 
     @abstractmethod
     def outer(self, batch: BatchT, adversarial_BCHW: Tensor) -> MethodLoss:
-        """Return the loss that the student descends.
+        """Return the loss that the student minimizes.
 
         The caller puts the student into train mode.
         """
@@ -182,7 +182,7 @@ class DistillationMethod(Method[TeacherBatch]):
         )
 
     def kl_to_adaptive_teacher(self, batch: TeacherBatch) -> Objective:
-        """KL(p_t(x^) || p_s(x^)), climbed through both networks."""
+        """KL(p_t(x^) || p_s(x^)), with gradients through both networks."""
         # Not teacher_output: the gradient at the images passes through the teacher, too.
         return lambda adversarial_BCHW: kl(
             forward(self.teacher, adversarial_BCHW, self.precision).logits_BK,

@@ -95,12 +95,12 @@ def render_html(report: Report, figures: dict[str, bytes]) -> str:
     ``figures`` are files by name, of which the SVG files are used.
     """
     context = _template_context(report)
-    shown = [
+    figure_contexts = [
         _figure_context(name, figures[f"{name}.svg"])
         for name in CAPTIONS
         if f"{name}.svg" in figures
     ]
-    return _templates.get_template("report.html").render(context, figures=shown)
+    return _templates.get_template("report.html").render(context, figures=figure_contexts)
 
 
 def render_model_card(report: Report, digests: dict[str, str]) -> str:

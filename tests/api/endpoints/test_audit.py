@@ -8,36 +8,38 @@ from api.http import audit_trail
 from api.http.audit_trail import RefusalCounter, client_address
 from core.errors import JobFailed
 from core.settings import Settings
-from core.store import jobs
+from core.store import audit, jobs
 from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, AuditRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
-from tests.api.conftest import make_key
+from tests.api.conftest import KEY, bearer, make_key
 from tests.builders import create_attempt, training_body
 
 
-def lines(client: TestClient, query: str = "") -> list[dict[str, Any]]:
+def entries(client: TestClient, query: str = "") -> list[dict[str, Any]]:
     return list(client.get(f"/v1/audit{query}").json()["data"])
 
 
-def test_every_kind_of_change_leaves_one_line(client: TestClient) -> None:
+def test_every_kind_of_change_has_one_entry(client: TestClient) -> None:
     job = client.post("/v1/jobs", json=training_body(), headers={"X-Request-Id": "mine-1"}).json()
     client.post(f"/v1/jobs/{job['id']}/cancel")
     key = client.post("/v1/keys", json={"name": "ci", "scopes": ["read"]}).json()
     client.delete(f"/v1/keys/{key['id']}")
-    model = {"name": "m", "network": {"architecture": "small_cnn"}, "classes": 10, "channels": 1}
-    made = client.post("/v1/models", json=model).json()
+    body = {"name": "m", "network": {"architecture": "small_cnn"}, "classes": 10, "channels": 1}
+    model = client.post("/v1/models", json=body).json()
     client.put("/v1/models/m/content", content=(8).to_bytes(8, "little") + b"{}      ")
-    found = [(line["action"], line["target"], line["status"]) for line in reversed(lines(client))]
-    assert found == [
+    facts = [
+        (entry["action"], entry["target"], entry["status"]) for entry in reversed(entries(client))
+    ]
+    assert facts == [
         ("POST /v1/jobs", job["id"], 201),
         ("POST /v1/jobs/{job_id}/cancel", job["id"], 202),
         ("POST /v1/keys", key["id"], 201),
         ("DELETE /v1/keys/{key_id}", key["id"], 200),
-        ("POST /v1/models", made["id"], 201),
+        ("POST /v1/models", model["id"], 201),
         ("PUT /v1/models/{reference}/content", "m", 202),
     ]
-    first = lines(client)[-1]
+    first = entries(client)[-1]
     assert (first["request_id"], first["address"], first["code"], first["times"]) == (
         "mine-1",
         "testclient",
@@ -47,39 +49,38 @@ def test_every_kind_of_change_leaves_one_line(client: TestClient) -> None:
     assert first["key_id"].startswith("key_")
 
 
-def test_what_changes_nothing_leaves_none(client: TestClient) -> None:
+def test_dry_runs_replays_and_reads_have_no_entry(client: TestClient) -> None:
     once = {"Idempotency-Key": "k"}
     client.post("/v1/jobs?dry_run=true", json=training_body())
     client.post("/v1/jobs", json=training_body(), headers=once)
     client.post("/v1/jobs", json=training_body(), headers=once)
     client.get("/v1/jobs")
-    assert len(lines(client)) == 1
+    assert len(entries(client)) == 1
 
 
-def test_a_change_and_its_line_are_there_together_or_not_at_all(
+def test_change_and_entry_are_committed_together(
     client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where the entry cannot be written, the change is not made either."""
+
     def fail(*_: Any, **__: Any) -> None:
-        raise RuntimeError("no line")
+        raise RuntimeError("no entry")
 
     monkeypatch.setattr("api.http.unit_of_work.audit.record", fail)
-    assert (
-        TestClient(client.app, raise_server_exceptions=False, headers=client.headers)
-        .post("/v1/jobs", json=training_body())
-        .status_code
-        == 500
-    )
+    failing = TestClient(client.app, raise_server_exceptions=False, headers=bearer(KEY))
+    assert failing.post("/v1/jobs", json=training_body()).status_code == 500
     assert client.get("/v1/jobs").json()["data"] == []
 
 
-def test_of_many_alike_refusals_few_leave_a_line_that_counts_them(
+def test_equal_refusals_have_few_entries_with_counts(
     client: TestClient, anonymous: TestClient
 ) -> None:
+    """Of many equal refusals the 1st, 2nd, 4th, 8th … have an entry, which counts them."""
     for _ in range(100):
         anonymous.get("/v1/jobs")
     client.get("/v1/jobs/none")
-    found = lines(client)
-    assert [line["times"] for line in found if line["code"] == "unauthenticated"] == [
+    listed = entries(client)
+    assert [entry["times"] for entry in listed if entry["code"] == "unauthenticated"] == [
         64,
         32,
         16,
@@ -88,7 +89,7 @@ def test_of_many_alike_refusals_few_leave_a_line_that_counts_them(
         2,
         1,
     ]
-    other = next(line for line in found if line["code"] == "not_found")
+    other = next(entry for entry in listed if entry["code"] == "not_found")
     assert (other["action"], other["target"], other["status"]) == (
         "GET /v1/jobs/{job_id}",
         "none",
@@ -96,68 +97,74 @@ def test_of_many_alike_refusals_few_leave_a_line_that_counts_them(
     )
 
 
-def test_an_admin_who_is_no_operator_sees_only_lines_of_the_project(
+def test_admin_sees_only_entries_of_the_project(
     client: TestClient, anonymous: TestClient, engine: Engine
 ) -> None:
+    """An admin who is not an operator sees no entries without a project."""
     anonymous.get("/v1/jobs")
     client.post("/v1/jobs", json=training_body())
-    found = anonymous.get("/v1/audit", headers=make_key(engine, "admin")).json()["data"]
-    assert [line["action"] for line in found] == ["POST /v1/jobs"]
+    listed = anonymous.get("/v1/audit", headers=make_key(engine, "admin")).json()["data"]
+    assert [entry["action"] for entry in listed] == ["POST /v1/jobs"]
     assert anonymous.get("/v1/audit", headers=make_key(engine, "read", "submit")).status_code == 403
 
 
-def test_lines_are_filtered_and_paged(client: TestClient) -> None:
+def test_entries_are_filtered_and_paged(client: TestClient) -> None:
     for _ in range(3):
         client.post("/v1/jobs", json=training_body())
     client.post("/v1/keys", json={"name": "ci", "scopes": ["read"]})
-    assert len(lines(client, "?action=POST /v1/jobs")) == 3
-    key_id = lines(client)[0]["key_id"]
-    assert len(lines(client, f"?key={key_id}")) == 4
-    assert lines(client, "?key=key_other") == []
-    at = lines(client)[1]["at"]
-    assert [line["at"] >= at for line in lines(client, f"?since={at}")].count(True) >= 2
-    assert lines(client, "?since=2999-01-01T00:00:00Z") == []
+    assert len(entries(client, "?action=POST /v1/jobs")) == 3
+    key_id = entries(client)[0]["key_id"]
+    assert len(entries(client, f"?key={key_id}")) == 4
+    assert entries(client, "?key=key_other") == []
+    at = entries(client)[1]["at"]
+    assert [entry["at"] >= at for entry in entries(client, f"?since={at}")].count(True) >= 2
+    assert entries(client, "?since=2999-01-01T00:00:00Z") == []
     page = client.get("/v1/audit?limit=3").json()
     rest = client.get(f"/v1/audit?limit=3&after={page['next_cursor']}").json()
-    assert len({line["id"] for line in page["data"] + rest["data"]}) == 4
+    assert len({entry["id"] for entry in page["data"] + rest["data"]}) == 4
     for wrong in ("yesterday", "0", "2026-01-31", "2026-13-31T00:00:00Z"):
         assert client.get(f"/v1/audit?since={wrong}").status_code == 422
 
 
-def test_a_target_that_no_log_should_hold_is_made_printable(client: TestClient) -> None:
+def test_target_is_made_printable(client: TestClient) -> None:
     client.get("/v1/jobs/%00%0a%1b[31m" + "é" * 300)
-    target = lines(client)[0]["target"]
+    target = entries(client)[0]["target"]
     assert len(target) == 200
     assert target.isascii()
     assert target.isprintable()
 
 
-def test_an_import_that_a_worker_refused_leaves_a_line(client: TestClient, engine: Engine) -> None:
-    model = {
+def test_import_refused_by_a_worker_has_an_entry(client: TestClient, engine: Engine) -> None:
+    body = {
         "name": "m",
         "network": {"architecture": "small_cnn", "width": 4},
         "classes": 10,
         "channels": 1,
     }
-    made = client.post("/v1/models", json={**model, "height": 8, "width": 8}).json()
-    sent = client.put(
+    model = client.post("/v1/models", json={**body, "height": 8, "width": 8}).json()
+    importing = client.put(
         "/v1/models/m/content", content=(8).to_bytes(8, "little") + b"{}      "
     ).json()
     with read_session(engine) as session:
-        job = jobs.get(session, DEFAULT_PROJECT, sent["import_job_id"])
+        job = jobs.get(session, DEFAULT_PROJECT, importing["import_job_id"])
     attempt = create_attempt(engine, job)
     with attempt.fenced_session() as (session, running):
         apply_retry_policy(
             session, running, JobFailed("unsafe_checkpoint", "user", "m"), RetryPolicy()
         )
-    line = lines(client)[0]
-    assert (line["action"], line["target"], line["status"]) == ("import_model", made["id"], 422)
-    assert (line["code"], line["request_id"], line["key_id"]) == ("unsafe_checkpoint", job.id, None)
+    entry = entries(client)[0]
+    assert (entry["action"], entry["target"], entry["status"]) == ("import_model", model["id"], 422)
+    assert (entry["code"], entry["request_id"], entry["key_id"]) == (
+        "unsafe_checkpoint",
+        job.id,
+        None,
+    )
 
 
-def test_refusals_are_counted_for_an_hour_and_all_of_them_together_are_bounded(
+def test_refusals_are_counted_per_hour_and_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Counts start anew after an hour, and entries of all callers together have a rate limit."""
     now = [0.0]
     refusals = RefusalCounter(lambda: now[0])
     assert [refusals.count("a", "x") for _ in range(5)] == [1, 2, None, 4, None]
@@ -170,7 +177,7 @@ def test_refusals_are_counted_for_an_hour_and_all_of_them_together_are_bounded(
     few = RefusalCounter(lambda: now[0])
     for number in range(50):
         few.count(f"address {number}", "x")
-    assert len(few._seen) == 10
+    assert len(few._counts) == 10
 
 
 @pytest.mark.parametrize(
@@ -183,17 +190,17 @@ def test_refusals_are_counted_for_an_hour_and_all_of_them_together_are_bounded(
         ("testclient", "testclient"),
     ],
 )
-def test_of_an_ipv6_address_the_network_is_the_caller(host: str, address: str) -> None:
-    class Asked:
+def test_ipv6_caller_is_its_network(host: str, address: str) -> None:
+    class RequestStub:
         client = type("Client", (), {"host": host})
 
-    assert client_address(Asked()) == address  # type: ignore[arg-type]
+    assert client_address(RequestStub()) == address  # type: ignore[arg-type]
 
 
-def test_on_postgres_it_is_the_same(postgres_url: str, settings: Settings) -> None:
+def test_audit_on_postgres_is_the_same(postgres_url: str, settings: Settings) -> None:
     engine = make_engine(postgres_url)
     with write_session(engine) as session:
-        audit_trail.audit.record(
+        audit.record(
             session, action="GET \0", target="a\0b" * 200, status=404, request_id="r", times=3
         )
     with read_session(engine) as session:

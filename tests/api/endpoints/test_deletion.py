@@ -10,7 +10,7 @@ from core.store import uploaded_items
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT, ModelRow
 from core.store.objects.store import Objects
-from tests.api.builders import SAFETENSORS, a_finished_job
+from tests.api.builders import SAFETENSORS, create_finished_job
 from tests.api.conftest import make_key
 from tests.builders import (
     create_attempt,
@@ -23,14 +23,15 @@ from tests.builders import (
 BYTES = {"Content-Type": "application/octet-stream"}
 
 
-def code(answer: Any) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
+def code(response: Any) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
 
 
-def test_a_job_is_deleted_once_and_restored_once_with_its_files(
+def test_job_is_deleted_and_restored_with_its_files(
     client: TestClient, engine: Engine, settings: Settings
 ) -> None:
-    job = f"/v1/jobs/{a_finished_job(engine, Objects.from_settings(settings)).job_id}"
+    """A second DELETE or restore is a 404; a restore repeated under its key is replayed."""
+    job = f"/v1/jobs/{create_finished_job(engine, Objects.from_settings(settings)).job_id}"
     etag = client.get(job).headers["ETag"]
     deleted = client.delete(job)
     assert (deleted.status_code, deleted.json()["status"]) == (200, "succeeded")
@@ -48,7 +49,8 @@ def test_a_job_is_deleted_once_and_restored_once_with_its_files(
     assert client.get(job, headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_what_is_under_way_stays(client: TestClient, engine: Engine) -> None:
+def test_items_in_use_cannot_be_deleted(client: TestClient, engine: Engine) -> None:
+    """Neither can jobs that have not ended, nor what comes with the program."""
     queued, running = create_job(engine).id, create_attempt(engine).job_id
     for job_id in (queued, running):
         assert code(client.delete(f"/v1/jobs/{job_id}")) == (409, "job_not_ended")
@@ -65,7 +67,8 @@ def test_what_is_under_way_stays(client: TestClient, engine: Engine) -> None:
     assert client.post(f"/v1/jobs/{job}/clone").status_code == 422
 
 
-def test_a_model_or_data_set_is_deleted_by_name_and_restored_by_id(client: TestClient) -> None:
+def test_item_is_deleted_by_name_and_restored_by_id(client: TestClient) -> None:
+    """While another model or data set has its name, it cannot be restored."""
     bodies = {
         "models": {"name": "mine", "network": {"architecture": "small_cnn"}, "classes": 10},
         "datasets": {"name": "mine"},
@@ -81,9 +84,7 @@ def test_a_model_or_data_set_is_deleted_by_name_and_restored_by_id(client: TestC
         assert client.get(f"/v1/{collection}/mine").json() == first
 
 
-def test_a_key_that_may_only_read_deletes_and_restores_nothing(
-    client: TestClient, engine: Engine
-) -> None:
+def test_read_scope_deletes_and_restores_nothing(client: TestClient, engine: Engine) -> None:
     headers, teacher = make_key(engine, "read"), create_teacher(engine)
     assert code(client.delete(f"/v1/models/{teacher.id}", headers=headers)) == (403, "forbidden")
     assert code(client.post(f"/v1/jobs/{create_job(engine).id}/restore", headers=headers)) == (
@@ -92,10 +93,11 @@ def test_a_key_that_may_only_read_deletes_and_restores_nothing(
     )
 
 
-def test_an_upload_whose_model_is_deleted_under_way_ends_and_leaves_nothing(
+def test_upload_ends_when_its_model_is_deleted(
     client: TestClient, engine: Engine, settings: Settings
 ) -> None:
-    made = client.post(
+    """It is answered with a 404, and nothing stays in the object store."""
+    model = client.post(
         "/v1/models", json={"name": "mine", "network": {"architecture": "small_cnn"}, "classes": 10}
     ).json()
 
@@ -105,6 +107,6 @@ def test_an_upload_whose_model_is_deleted_under_way_ends_and_leaves_nothing(
             uploaded_items.delete_item(session, ModelRow, DEFAULT_PROJECT, "mine")
         yield b" " * 2**20
 
-    answer = client.put(f"/v1/models/{made['id']}/content", content=body(), headers=BYTES)
-    assert code(answer) == (404, "not_found")
+    response = client.put(f"/v1/models/{model['id']}/content", content=body(), headers=BYTES)
+    assert code(response) == (404, "not_found")
     assert stored_keys(Objects.from_settings(settings), "uploads") == []

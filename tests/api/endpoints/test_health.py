@@ -11,7 +11,7 @@ from core.store import keys
 from core.store.database.engine import make_engine, migrate
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.api.conftest import KEY, bearer, make_key
-from tests.builders import create_job, create_attempt, training_body
+from tests.builders import create_attempt, create_job, training_body
 from tests.servers import Postgres
 
 
@@ -20,9 +20,8 @@ def test_health_and_readiness_need_no_key(anonymous: TestClient) -> None:
     assert anonymous.get("/readyz").json() == {"status": "ready", "database": "ok", "objects": "ok"}
 
 
-def test_metrics_count_answers_by_route_and_jobs_by_status(
-    client: TestClient, engine: Engine
-) -> None:
+def test_metrics_count_responses_and_jobs(client: TestClient, engine: Engine) -> None:
+    """Responses by route and status, jobs by status."""
     create_job(engine)
     create_attempt(engine, create_job(engine))
     client.get("/v1/jobs/job_a")
@@ -41,9 +40,8 @@ def test_metrics_count_answers_by_route_and_jobs_by_status(
     assert 'distill_jobs{status="failed"} 0.0' in text
 
 
-def test_metrics_are_of_all_projects_and_need_an_operators_key(
-    anonymous: TestClient, engine: Engine
-) -> None:
+def test_metrics_need_an_operator_key(anonymous: TestClient, engine: Engine) -> None:
+    """They cover all projects."""
     assert anonymous.get("/metrics").status_code == 401
     assert (
         anonymous.get("/metrics", headers=make_key(engine, "read", "submit", "admin")).status_code
@@ -53,9 +51,8 @@ def test_metrics_are_of_all_projects_and_need_an_operators_key(
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
-def test_a_database_that_is_down_or_frozen_is_a_503_in_time_and_comes_back(
-    tmp_path: Path, fault: str
-) -> None:
+def test_unavailable_database_is_a_prompt_503(tmp_path: Path, fault: str) -> None:
+    """Whether it is down or frozen; when it is back, so is the service."""
     server = Postgres()
     server.start()
     try:
@@ -71,28 +68,26 @@ def test_a_database_that_is_down_or_frozen_is_a_503_in_time_and_comes_back(
             getattr(server, fault)()
             began = time.monotonic()
             for method, path in (("GET", "/v1/jobs"), ("POST", "/v1/jobs"), ("GET", "/readyz")):
-                answer = client.request(
+                response = client.request(
                     method, path, json=training_body() if method == "POST" else None
                 )
-                assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-                assert int(answer.headers["Retry-After"]) >= 1
+                assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+                assert int(response.headers["Retry-After"]) >= 1
             assert time.monotonic() - began < 3 * 4
             assert client.get("/healthz").status_code == 200
             if fault == "kill":
                 server.start()
             else:
                 server.thaw()
-            answers = [client.get("/v1/jobs", params={"include_total": "true"}) for _ in range(3)]
-            assert [answer.status_code for answer in answers[1:]] == [200, 200]
-            assert answers[-1].json()["total"] == 1
+            responses = [client.get("/v1/jobs", params={"include_total": "true"}) for _ in range(3)]
+            assert [response.status_code for response in responses[1:]] == [200, 200]
+            assert responses[-1].json()["total"] == 1
     finally:
         server.thaw()
         server.close()
 
 
-def test_objects_that_cannot_be_reached_make_the_service_unready(
-    settings: Settings, engine: Engine
-) -> None:
+def test_unreachable_object_store_is_not_ready(settings: Settings, engine: Engine) -> None:
     nobody = {
         "objects_url": "s3://bucket",
         "s3_endpoint": "http://127.0.0.1:1",
@@ -101,6 +96,6 @@ def test_objects_that_cannot_be_reached_make_the_service_unready(
     }
     with TestClient(create_app(settings.model_copy(update=nobody)), headers=bearer(KEY)) as client:
         began = time.monotonic()
-        answer = client.get("/readyz")
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        response = client.get("/readyz")
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable")
         assert time.monotonic() - began < 10

@@ -10,14 +10,13 @@ from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.builders import claim_job, create_attempt, create_job, training_body
 
 
-def test_a_queued_job_is_paused_and_resumed_and_again_without_effect(
-    client: TestClient, engine: Engine
-) -> None:
+def test_queued_job_is_paused_and_resumed(client: TestClient, engine: Engine) -> None:
+    """Repeating either is a 200 and changes nothing."""
     job = create_job(engine)
     for action, status in (("pause", "paused"), ("resume", "queued")):
         for code in (202, 200):
-            answer = client.post(f"/v1/jobs/{job.id}/{action}")
-            assert (answer.status_code, answer.json()["status"]) == (code, status)
+            response = client.post(f"/v1/jobs/{job.id}/{action}")
+            assert (response.status_code, response.json()["status"]) == (code, status)
     paused = client.post(f"/v1/jobs/{job.id}/pause").json()
     assert (paused["terminal"], paused["pending_reason"], paused["queue_position"]) == (
         False,
@@ -26,29 +25,25 @@ def test_a_queued_job_is_paused_and_resumed_and_again_without_effect(
     )
 
 
-def test_a_running_job_is_pausing_until_its_trainer_has_ended(
-    client: TestClient, engine: Engine
-) -> None:
+def test_running_job_is_pausing_until_its_trainer_ends(client: TestClient, engine: Engine) -> None:
     attempt = create_attempt(engine)
     assert client.post(f"/v1/jobs/{attempt.job_id}/pause").json()["status"] == "pausing"
     early = client.post(f"/v1/jobs/{attempt.job_id}/resume")
     assert (early.status_code, early.json()["code"]) == (409, "job_pausing")
     with attempt.fenced_session() as (session, job):
         attempts.release(session, job, "its trainer has ended behind a checkpoint")
-    found = client.get(f"/v1/jobs/{attempt.job_id}").json()
-    assert [change["status"] for change in found["status_history"]] == [
+    paused = client.get(f"/v1/jobs/{attempt.job_id}").json()
+    assert [change["status"] for change in paused["status_history"]] == [
         "queued",
         "running",
         "pausing",
         "paused",
     ]
-    assert found["worker"] is None
+    assert paused["worker"] is None
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel"])
-def test_what_has_ended_can_only_be_tried_again(
-    client: TestClient, engine: Engine, action: str
-) -> None:
+def test_failed_job_can_only_be_retried(client: TestClient, engine: Engine, action: str) -> None:
     attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         apply_retry_policy(
@@ -67,7 +62,7 @@ def test_what_has_ended_can_only_be_tried_again(
     )
 
 
-def test_a_job_that_succeeded_is_not_tried_again(client: TestClient, engine: Engine) -> None:
+def test_succeeded_job_is_not_retried(client: TestClient, engine: Engine) -> None:
     attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job)
@@ -76,9 +71,7 @@ def test_a_job_that_succeeded_is_not_tried_again(client: TestClient, engine: Eng
     assert "tried again" in refused.json()["detail"]
 
 
-def test_a_failed_job_of_a_sweep_is_tried_again_in_its_place(
-    client: TestClient, engine: Engine
-) -> None:
+def test_retried_job_keeps_its_place_in_its_sweep(client: TestClient, engine: Engine) -> None:
     sweep = client.post(
         "/v1/sweeps", json={"base": training_body(), "axes": {"seed": [0, 1]}}
     ).json()

@@ -8,16 +8,16 @@ from core.errors import JobFailed
 from core.store import attempts
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.api.conftest import STRANGER
-from tests.builders import create_job, create_attempt, set_progress
+from tests.builders import create_attempt, create_job, set_progress
 
 
 def ids(client: TestClient, **params: Any) -> list[str]:
-    answer = client.get("/v1/jobs", params=params)
-    assert answer.status_code == 200, answer.text
-    return [job["id"] for job in answer.json()["data"]]
+    response = client.get("/v1/jobs", params=params)
+    assert response.status_code == 200, response.text
+    return [job["id"] for job in response.json()["data"]]
 
 
-def test_a_job_that_has_not_changed_is_not_sent_again(client: TestClient, engine: Engine) -> None:
+def test_unchanged_job_is_a_304(client: TestClient, engine: Engine) -> None:
     job = create_job(engine)
     first = client.get(f"/v1/jobs/{job.id}")
     again = client.get(f"/v1/jobs/{job.id}", headers={"If-None-Match": first.headers["ETag"]})
@@ -35,7 +35,7 @@ def test_a_job_that_has_not_changed_is_not_sent_again(client: TestClient, engine
     assert (progress.status_code, progress.json()["progress"]["step"]) == (200, 3)
 
 
-def test_a_job_that_moves_up_in_the_queue_has_changed(client: TestClient, engine: Engine) -> None:
+def test_moving_up_in_the_queue_changes_the_etag(client: TestClient, engine: Engine) -> None:
     first, second = create_job(engine), create_job(engine)
     waiting = client.get(f"/v1/jobs/{second.id}")
     assert waiting.json()["queue_position"] == 2
@@ -47,36 +47,35 @@ def test_a_job_that_moves_up_in_the_queue_has_changed(client: TestClient, engine
 @pytest.mark.parametrize(
     "job_id", ["job_none", "..%2f..%2fetc", "%00", "job_%00", "'", "x" * 2000, "%ed%a0%80"]
 )
-def test_a_job_that_is_not_there_is_a_404_however_it_is_written(
-    client: TestClient, job_id: str
-) -> None:
-    answer = client.get(f"/v1/jobs/{job_id}")
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    assert answer.headers["Content-Type"] == "application/problem+json"
+def test_unknown_job_id_is_a_404(client: TestClient, job_id: str) -> None:
+    """Whatever its characters and its length."""
+    response = client.get(f"/v1/jobs/{job_id}")
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    assert response.headers["Content-Type"] == "application/problem+json"
 
 
-def test_jobs_are_listed_the_newest_first_or_the_oldest(client: TestClient, engine: Engine) -> None:
+def test_jobs_are_sorted_by_creation_time(client: TestClient, engine: Engine) -> None:
     jobs = [create_job(engine).id for _ in range(3)]
     assert ids(client) == jobs[::-1]
     assert ids(client, sort="created_at") == jobs
 
 
-def test_pages_follow_one_another_to_the_end(client: TestClient, engine: Engine) -> None:
+def test_pages_cover_the_list_once(client: TestClient, engine: Engine) -> None:
     jobs = [create_job(engine).id for _ in range(5)]
-    seen: list[str] = []
+    listed: list[str] = []
     after: dict[str, str] = {}
     while True:
         page = client.get("/v1/jobs", params={"limit": 2, **after}).json()
-        seen += [job["id"] for job in page["data"]]
+        listed += [job["id"] for job in page["data"]]
         assert page["total"] is None
         assert page["has_more"] == (page["next_cursor"] is not None)
         if not page["has_more"]:
             break
         after = {"after": page["next_cursor"]}
-    assert seen == jobs[::-1]
+    assert listed == jobs[::-1]
 
 
-def test_a_total_is_counted_when_it_is_asked_for(client: TestClient, engine: Engine) -> None:
+def test_total_is_counted_on_request(client: TestClient, engine: Engine) -> None:
     for seed in range(3):
         create_job(engine, metadata={"parity": str(seed % 2)})
     page = client.get(
@@ -85,7 +84,7 @@ def test_a_total_is_counted_when_it_is_asked_for(client: TestClient, engine: Eng
     assert (page["total"], len(page["data"])) == (2, 1)
 
 
-def test_jobs_are_filtered_by_what_they_are(client: TestClient, engine: Engine) -> None:
+def test_jobs_are_filtered_by_their_properties(client: TestClient, engine: Engine) -> None:
     plain = create_job(engine).id
     pgd = create_job(engine, method={"name": "pgd_at"}, metadata={"team": "a", "run": "1"}).id
     running = create_attempt(engine, create_job(engine, metadata={"team": "a"})).job_id
@@ -103,7 +102,7 @@ def test_jobs_are_filtered_by_what_they_are(client: TestClient, engine: Engine) 
     )
 
 
-def test_a_list_leaves_out_what_is_long(client: TestClient, engine: Engine) -> None:
+def test_list_omits_specs_and_histories(client: TestClient, engine: Engine) -> None:
     create_job(engine)
     listed = client.get("/v1/jobs").json()["data"][0]
     assert not {"spec", "status_history", "queue_position"} & set(listed)
@@ -131,13 +130,13 @@ def test_a_list_leaves_out_what_is_long(client: TestClient, engine: Engine) -> N
         "$where=1",
     ],
 )
-def test_hostile_filters_are_refused(client: TestClient, query: str) -> None:
-    answer = client.get(f"/v1/jobs?{query}")
-    assert answer.status_code == 422, answer.text
-    assert answer.json()["errors"]
+def test_malformed_filters_are_refused(client: TestClient, query: str) -> None:
+    response = client.get(f"/v1/jobs?{query}")
+    assert response.status_code == 422, response.text
+    assert response.json()["errors"]
 
 
-def test_a_failed_job_says_whose_fault_it_was(client: TestClient, engine: Engine) -> None:
+def test_failed_job_has_the_class_of_its_failure(client: TestClient, engine: Engine) -> None:
     attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         apply_retry_policy(
@@ -154,9 +153,8 @@ def test_a_failed_job_says_whose_fault_it_was(client: TestClient, engine: Engine
     }
 
 
-def test_a_queued_job_is_cancelled_at_once_and_again_without_effect(
-    client: TestClient, engine: Engine
-) -> None:
+def test_queued_job_is_cancelled_at_once(client: TestClient, engine: Engine) -> None:
+    """Repeating it is a 200 and changes nothing."""
     job = create_job(engine)
     first = client.post(f"/v1/jobs/{job.id}/cancel")
     assert (first.status_code, first.json()["status"]) == (202, "cancelled")
@@ -164,25 +162,25 @@ def test_a_queued_job_is_cancelled_at_once_and_again_without_effect(
     assert (again.status_code, again.json()) == (200, first.json())
 
 
-def test_a_running_job_is_cancelling_until_its_worker_obeys(
+def test_running_job_is_cancelling_until_its_trainer_ends(
     client: TestClient, engine: Engine
 ) -> None:
     attempt = create_attempt(engine)
-    answers = [client.post(f"/v1/jobs/{attempt.job_id}/cancel") for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [202, 200]
-    assert {answer.json()["status"] for answer in answers} == {"cancelling"}
+    responses = [client.post(f"/v1/jobs/{attempt.job_id}/cancel") for _ in range(2)]
+    assert [response.status_code for response in responses] == [202, 200]
+    assert {response.json()["status"] for response in responses} == {"cancelling"}
 
 
-def test_a_finished_job_cannot_be_cancelled(client: TestClient, engine: Engine) -> None:
+def test_succeeded_job_cannot_be_cancelled(client: TestClient, engine: Engine) -> None:
     attempt = create_attempt(engine)
     with attempt.fenced_session() as (session, job):
         attempts.succeed(session, job)
-    answer = client.post(f"/v1/jobs/{attempt.job_id}/cancel")
-    assert (answer.status_code, answer.json()["code"]) == (409, "job_succeeded")
-    assert "succeeded" in answer.json()["detail"]
+    response = client.post(f"/v1/jobs/{attempt.job_id}/cancel")
+    assert (response.status_code, response.json()["code"]) == (409, "job_succeeded")
+    assert "succeeded" in response.json()["detail"]
 
 
-def test_another_projects_jobs_are_not_there(client: TestClient, engine: Engine) -> None:
-    theirs = create_job(engine, project_id=STRANGER)
+def test_jobs_of_another_project_are_hidden(client: TestClient, engine: Engine) -> None:
+    job = create_job(engine, project_id=STRANGER)
     assert ids(client) == []
-    assert client.get(f"/v1/jobs/{theirs.id}").status_code == 404
+    assert client.get(f"/v1/jobs/{job.id}").status_code == 404

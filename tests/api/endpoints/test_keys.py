@@ -6,22 +6,23 @@ from fastapi.testclient import TestClient
 from tests.api.conftest import bearer
 
 
-def test_a_key_is_made_shown_once_listed_and_revoked(
-    client: TestClient, anonymous: TestClient
-) -> None:
-    answer = client.post("/v1/keys", json={"name": "ci", "scopes": ["read"], "expires_in_days": 1})
-    assert answer.status_code == 201
-    made = answer.json()
-    assert made["expires_at"] > made["created_at"]
-    assert anonymous.get("/v1/jobs", headers=bearer(made["secret"])).status_code == 200
+def test_key_is_created_listed_and_revoked(client: TestClient, anonymous: TestClient) -> None:
+    """Its secret is shown once, in the response that creates it."""
+    response = client.post(
+        "/v1/keys", json={"name": "ci", "scopes": ["read"], "expires_in_days": 1}
+    )
+    assert response.status_code == 201
+    key = response.json()
+    assert key["expires_at"] > key["created_at"]
+    assert anonymous.get("/v1/jobs", headers=bearer(key["secret"])).status_code == 200
     listed = client.get("/v1/keys").json()["data"]
-    assert [key["name"] for key in listed] == ["ci", "everything"]
-    assert made["secret"] not in client.get("/v1/keys").text
+    assert [row["name"] for row in listed] == ["ci", "everything"]
+    assert key["secret"] not in client.get("/v1/keys").text
     assert listed[0]["last_used_at"] is not None
-    revoked = client.delete(f"/v1/keys/{made['id']}")
+    revoked = client.delete(f"/v1/keys/{key['id']}")
     assert (revoked.status_code, revoked.json()["revoked_at"] is None) == (200, False)
-    assert client.delete(f"/v1/keys/{made['id']}").json() == revoked.json()
-    assert anonymous.get("/v1/jobs", headers=bearer(made["secret"])).status_code == 401
+    assert client.delete(f"/v1/keys/{key['id']}").json() == revoked.json()
+    assert anonymous.get("/v1/jobs", headers=bearer(key["secret"])).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -34,9 +35,9 @@ def test_a_key_is_made_shown_once_listed_and_revoked(
         {"name": "x", "scopes": ["read"], "project_id": "prj_other"},
     ],
 )
-def test_a_key_that_cannot_be_is_refused(client: TestClient, body: dict[str, Any]) -> None:
+def test_invalid_key_is_refused(client: TestClient, body: dict[str, Any]) -> None:
     assert client.post("/v1/keys", json=body).status_code == 422
 
 
-def test_a_key_that_is_not_there_is_a_404(client: TestClient) -> None:
+def test_unknown_key_is_a_404(client: TestClient) -> None:
     assert client.delete("/v1/keys/key_none").status_code == 404

@@ -7,34 +7,35 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from core.store import metrics
-from core.store.database.engine import write_session
+from core.store.database.engine import transaction
+from core.store.database.fence import FencedSession
 from tests.builders import create_job
 
 
 @pytest.fixture
 def job_id(engine: Engine) -> str:
-    """2,000 steps of a loss with one spike, and of a rate."""
+    """A job with 2,000 steps of two metrics: a loss with one spike, and a constant rate."""
     job = create_job(engine)
     rows = [
         (step, {"loss": 100.0 if step == 777 else 1 / step, "rate": 0.1}) for step in range(1, 2001)
     ]
-    with write_session(engine) as session:
+    with transaction(engine, FencedSession) as session:
         metrics.record_many(session, job.id, 1, rows)
     return job.id
 
 
-def test_metrics_are_thinned_to_their_shape(client: TestClient, job_id: str) -> None:
-    found = client.get(f"/v1/jobs/{job_id}/metrics", params={"points": 100}).json()["series"]
-    assert [series["name"] for series in found] == ["loss", "rate"]
-    points = found[0]["points"]
+def test_series_are_thinned_without_losing_spikes(client: TestClient, job_id: str) -> None:
+    series = client.get(f"/v1/jobs/{job_id}/metrics", params={"points": 100}).json()["one"]
+    assert [one["name"] for one in series] == ["loss", "rate"]
+    points = series[0]["points"]
     assert 20 <= len(points) <= 120
     assert [777, 100.0] in points
     assert (points[0][0], points[-1][0]) == (1, 2000)
 
 
-def test_only_the_named_ones_are_sent(client: TestClient, job_id: str) -> None:
-    found = client.get(f"/v1/jobs/{job_id}/metrics", params={"names": "rate,none"}).json()["series"]
-    assert [(series["name"], len(series["points"]) > 100) for series in found] == [("rate", True)]
+def test_only_selected_metrics_are_sent(client: TestClient, job_id: str) -> None:
+    series = client.get(f"/v1/jobs/{job_id}/metrics", params={"names": "rate,none"}).json()["one"]
+    assert [(one["name"], len(one["points"]) > 100) for one in series] == [("rate", True)]
 
 
 def test_every_value_is_streamed_raw_or_as_csv(client: TestClient, job_id: str) -> None:
@@ -56,11 +57,11 @@ def test_every_value_is_streamed_raw_or_as_csv(client: TestClient, job_id: str) 
 @pytest.mark.parametrize(
     "query", ["points=3", "points=100001", "format=xml", "names=" + "x" * 4001]
 )
-def test_hostile_questions_are_refused(client: TestClient, job_id: str, query: str) -> None:
+def test_invalid_parameters_are_refused(client: TestClient, job_id: str, query: str) -> None:
     assert client.get(f"/v1/jobs/{job_id}/metrics?{query}").status_code == 422
 
 
-def test_names_that_cannot_be_are_merely_not_found(client: TestClient, job_id: str) -> None:
+def test_impossible_names_select_nothing(client: TestClient, job_id: str) -> None:
     assert client.get(f"/v1/jobs/{job_id}/metrics", params={"names": "a\0b,';--"}).json() == {
         "series": []
     }

@@ -8,7 +8,7 @@ from core.store import jobs, workers
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.api.conftest import STRANGERS_KEY, bearer, make_key
-from tests.builders import create_job, create_attempt
+from tests.builders import create_attempt, create_job
 
 
 def register(engine: Engine, name: str, protocol: int = PROTOCOL) -> None:
@@ -42,12 +42,12 @@ def test_workers_are_listed_by_name_and_drained(client: TestClient, engine: Engi
     rest = client.get("/v1/workers", params={"after": first["next_cursor"]}).json()
     assert [row["name"] for row in rest["data"]] == ["gpu-2"]
     for order, draining in (("drain", True), ("drain", True), ("undrain", False)):
-        answer = client.post(f"/v1/workers/gpu-1/{order}")
-        assert (answer.status_code, answer.json()["draining"]) == (202, draining)
+        response = client.post(f"/v1/workers/gpu-1/{order}")
+        assert (response.status_code, response.json()["draining"]) == (202, draining)
     assert client.post("/v1/workers/gpu-3/drain").status_code == 404
 
 
-def test_workers_are_shown_to_the_operator_only(anonymous: TestClient, engine: Engine) -> None:
+def test_workers_are_for_operators_only(anonymous: TestClient, engine: Engine) -> None:
     register(engine, "gpu-1")
     for key, status in (
         (bearer(STRANGERS_KEY), 403),
@@ -61,26 +61,25 @@ def test_workers_are_shown_to_the_operator_only(anonymous: TestClient, engine: E
         }
 
 
-def test_a_waiting_job_says_that_no_worker_could_take_it_and_its_etag_changes_with_that(
-    client: TestClient, engine: Engine
-) -> None:
+def test_waiting_job_says_that_no_worker_can_claim_it(client: TestClient, engine: Engine) -> None:
+    """Its ETag changes with that reason."""
     job = create_job(engine)
     with write_session(engine) as session:
         jobs.get(session, DEFAULT_PROJECT, job.id).protocol = PROTOCOL + 1
-    nobody = client.get(f"/v1/jobs/{job.id}")
-    assert nobody.json()["pending_reason"] == "No worker is alive."
+    waiting = client.get(f"/v1/jobs/{job.id}")
+    assert waiting.json()["pending_reason"] == "No worker is alive."
     register(engine, "gpu-1")
-    changed = client.get(f"/v1/jobs/{job.id}", headers={"If-None-Match": nobody.headers["ETag"]})
+    changed = client.get(f"/v1/jobs/{job.id}", headers={"If-None-Match": waiting.headers["ETag"]})
     sentence = (
         f"It waits for a worker of protocol {PROTOCOL + 1}; those that are alive have {PROTOCOL}."
     )
     assert (changed.status_code, changed.json()["pending_reason"]) == (200, sentence)
     register(engine, "gpu-2", PROTOCOL + 1)
-    taken = client.get(f"/v1/jobs/{job.id}")
-    assert taken.json()["pending_reason"] is None
+    claimable = client.get(f"/v1/jobs/{job.id}")
+    assert claimable.json()["pending_reason"] is None
     assert (
         client.get(
-            f"/v1/jobs/{job.id}", headers={"If-None-Match": taken.headers["ETag"]}
+            f"/v1/jobs/{job.id}", headers={"If-None-Match": claimable.headers["ETag"]}
         ).status_code
         == 304
     )

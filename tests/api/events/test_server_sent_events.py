@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -15,7 +16,7 @@ from api.events import server_sent_events
 from core.store import attempts, events
 from core.store.database.engine import make_engine
 from tests.api.conftest import STRANGERS_KEY, Service, bearer
-from tests.builders import create_job, create_attempt, start_phase, set_progress
+from tests.builders import create_attempt, create_job, set_progress, start_phase
 from tests.servers import wait_until
 
 STREAM = {"Accept": "text/event-stream"}
@@ -29,7 +30,7 @@ class Message:
 
 
 def messages(lines: Iterator[str]) -> Iterator[Message]:
-    """A plain reading of text/event-stream."""
+    """Parse text/event-stream, independently of the client's parser."""
     message = Message()
     for line in lines:
         if line == "" and message != Message():
@@ -43,15 +44,17 @@ def messages(lines: Iterator[str]) -> Iterator[Message]:
 
 
 def streamed(client: Any, job_id: str, **headers: str) -> list[Message]:
-    """The whole stream of a job that has ended."""
-    with client.stream("GET", f"/v1/jobs/{job_id}/events", headers={**STREAM, **headers}) as answer:
-        assert answer.status_code == 200
-        assert answer.headers["Content-Type"].startswith("text/event-stream")
-        return list(messages(answer.iter_lines()))
+    """Return all messages of the stream of a job that has ended."""
+    with client.stream(
+        "GET", f"/v1/jobs/{job_id}/events", headers={**STREAM, **headers}
+    ) as response:
+        assert response.status_code == 200
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        return list(messages(response.iter_lines()))
 
 
-def a_run(engine: Engine, epochs: int = 3) -> str:
-    """A job that has succeeded, with an event for each epoch: queued, running, phase, epochs, succeeded."""
+def create_finished_run(engine: Engine, epochs: int = 3) -> str:
+    """Return the id of a succeeded job: queued, running, phase, an event per epoch, succeeded."""
     attempt = create_attempt(engine)
     start_phase(attempt, "training")
     with attempt.fenced_session() as (session, job):
@@ -61,8 +64,8 @@ def a_run(engine: Engine, epochs: int = 3) -> str:
     return attempt.job_id
 
 
-def test_events_are_read_a_page_at_a_time(client: TestClient, engine: Engine) -> None:
-    job_id = a_run(engine)
+def test_events_are_listed_in_pages(client: TestClient, engine: Engine) -> None:
+    job_id = create_finished_run(engine)
     page = client.get(f"/v1/jobs/{job_id}/events", params={"limit": 4}).json()
     assert [event["seq"] for event in page["data"]] == [1, 2, 3, 4]
     assert [event["type"] for event in page["data"]] == ["status", "status", "phase", "epoch"]
@@ -72,36 +75,36 @@ def test_events_are_read_a_page_at_a_time(client: TestClient, engine: Engine) ->
     assert (rest["has_more"], rest["next_cursor"]) == (False, None)
 
 
-def test_a_finished_jobs_stream_replays_everything_and_ends_with_its_end(
-    client: TestClient, engine: Engine
-) -> None:
-    found = streamed(client, a_run(engine))
-    assert [message.id for message in found] == ["1", "2", "3", "4", "5", "6", None, "7"]
-    assert found[-1].event == "status"
-    assert found[-1].data["data"]["to"] == "succeeded"
-    assert (found[-2].event, found[-2].data["status"]) == ("job", "succeeded")
-    assert all(message.data["seq"] == int(message.id) for message in found if message.id)
+def test_stream_of_an_ended_job_replays_all_events(client: TestClient, engine: Engine) -> None:
+    """The last message is the event that ended the job, after the job itself."""
+    received = streamed(client, create_finished_run(engine))
+    assert [message.id for message in received] == ["1", "2", "3", "4", "5", "6", None, "7"]
+    assert received[-1].event == "status"
+    assert received[-1].data["data"]["to"] == "succeeded"
+    assert (received[-2].event, received[-2].data["status"]) == ("job", "succeeded")
+    assert all(message.data["seq"] == int(message.id) for message in received if message.id)
 
 
-def test_a_stream_goes_on_where_the_caller_left_off(client: TestClient, engine: Engine) -> None:
-    job_id = a_run(engine)
+def test_stream_resumes_after_the_last_event_id(client: TestClient, engine: Engine) -> None:
+    job_id = create_finished_run(engine)
     resumed = streamed(client, job_id, **{"Last-Event-ID": "5"})
     assert [message.id for message in resumed] == ["6", None, "7"]
     assert [message.id for message in streamed(client, job_id, **{"Last-Event-ID": "7"})] == [None]
     assert len(streamed(client, job_id, **{"Last-Event-ID": "nonsense"})) == 8
 
 
-def test_a_long_history_is_replayed_in_order_whatever_the_batch(
+def test_long_history_is_replayed_in_order(
     client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = a_run(engine, epochs=25)
+    """Whatever the size of the batches in which it is read."""
+    job_id = create_finished_run(engine, epochs=25)
     monkeypatch.setattr(server_sent_events, "BATCH_SIZE", 4)
-    found = streamed(client, job_id)
-    assert [int(message.id) for message in found if message.id] == list(range(1, 30))
-    assert found[-1].data["data"]["to"] == "succeeded"
+    received = streamed(client, job_id)
+    assert [int(message.id) for message in received if message.id] == list(range(1, 30))
+    assert received[-1].data["data"]["to"] == "succeeded"
 
 
-def test_nobody_gets_a_stream_without_a_key_or_of_another_project(
+def test_stream_needs_a_key_of_the_project(
     client: TestClient, anonymous: TestClient, engine: Engine
 ) -> None:
     path = f"/v1/jobs/{create_job(engine).id}/events"
@@ -117,12 +120,10 @@ class Listener:
     """Reads one stream in a thread until it ends."""
 
     def __init__(self, service: Service, job_id: str, **headers: str) -> None:
-        self.service, self.path, self.headers = (
-            service,
-            f"/v1/jobs/{job_id}/events",
-            {**STREAM, **headers},
-        )
-        self.found: list[Message] = []
+        self.service = service
+        self.path = f"/v1/jobs/{job_id}/events"
+        self.headers = {**STREAM, **headers}
+        self.messages: list[Message] = []
         self.raw: list[str] = []
         self.error: Exception | None = None
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -132,27 +133,26 @@ class Listener:
         try:
             with self.service.client.stream(
                 "GET", self.path, headers=self.headers, timeout=30
-            ) as answer:
-                self.found_from(answer)
+            ) as response:
+                self._receive(response)
         except Exception as error:
             self.error = error
 
-    def found_from(self, answer: httpx2.Response) -> None:
+    def _receive(self, response: httpx2.Response) -> None:
         def lines() -> Iterator[str]:
-            for line in answer.iter_lines():
+            for line in response.iter_lines():
                 self.raw.append(line)
                 yield line
 
         for message in messages(lines()):
-            self.found.append(message)
+            self.messages.append(message)
 
     def has(self, condition: Callable[[Message], Any]) -> bool:
-        return any(condition(message) for message in self.found)
+        return any(condition(message) for message in self.messages)
 
 
-def test_a_live_stream_tells_of_progress_and_events_as_they_happen_and_ends_with_the_job(
-    service: Service, engine: Engine
-) -> None:
+def test_live_stream_sends_progress_and_events(service: Service, engine: Engine) -> None:
+    """As they happen, until the job has ended."""
     job = create_job(engine)
     listener = Listener(service, job.id)
     wait_until(
@@ -178,15 +178,14 @@ def test_a_live_stream_tells_of_progress_and_events_as_they_happen_and_ends_with
     assert time.monotonic() - began < 5
     assert not listener.thread.is_alive()
     assert listener.error is None
-    assert listener.found[-1].data["data"]["to"] == "succeeded"
+    assert listener.messages[-1].data["data"]["to"] == "succeeded"
 
 
-def test_many_streams_of_many_jobs_all_hear_everything_once(
-    service: Service, engine: Engine
-) -> None:
+def test_every_stream_gets_every_event_once(service: Service, engine: Engine) -> None:
+    """With five streams of each of four jobs."""
     attempts_ = [create_attempt(engine) for _ in range(4)]
     listeners = [Listener(service, attempt.job_id) for attempt in attempts_ for _ in range(5)]
-    wait_until(lambda: all(listener.found for listener in listeners), what="every stream")
+    wait_until(lambda: all(listener.messages for listener in listeners), what="every stream")
     for epoch in range(5):
         for attempt in attempts_:
             with attempt.fenced_session() as (session, job):
@@ -196,7 +195,7 @@ def test_many_streams_of_many_jobs_all_hear_everything_once(
             attempts.succeed(session, job)
     for listener in listeners:
         listener.thread.join(10)
-        assert [int(message.id) for message in listener.found if message.id] == list(range(1, 9))
+        assert [int(message.id) for message in listener.messages if message.id] == list(range(1, 9))
 
 
 def test_open_streams_do_not_delay_a_shutdown(
@@ -206,69 +205,70 @@ def test_open_streams_do_not_delay_a_shutdown(
     for command in (None, ["-m", "uvicorn", "api.app:create_app", "--factory", "--port", "{port}"]):
         service = start_service(command)
         listeners = [Listener(service, job.id) for _ in range(3)]
-        wait_until(
-            lambda listeners=listeners: all(listener.found for listener in listeners),
-            what="the streams",
-        )
+        for listener in listeners:
+            wait_until(partial(listener.has, bool), what="the stream")
         assert service.terminate() < 4
         for listener in listeners:
             listener.thread.join(5)
             assert listener.error is None
 
 
-def test_a_reconnecting_caller_misses_nothing_over_a_restart(
+def test_reconnecting_after_a_restart_misses_nothing(
     start_service: Callable[..., Service], engine: Engine
 ) -> None:
     attempt = create_attempt(engine)
     first = start_service()
     before = Listener(first, attempt.job_id)
-    wait_until(lambda: bool(before.found), what="the stream")
+    wait_until(lambda: bool(before.messages), what="the stream")
     first.terminate()
     before.thread.join(5)
     with attempt.fenced_session() as (session, job):
         events.append(session, job, "epoch", {"epoch": 1})
         attempts.succeed(session, job)
-    last = [message.id for message in before.found if message.id][-1]
+    last = [message.id for message in before.messages if message.id][-1]
     after = Listener(start_service(), attempt.job_id, **{"Last-Event-ID": str(last)})
     after.thread.join(10)
     seqs = [
-        int(message.id) for listener in (before, after) for message in listener.found if message.id
+        int(message.id)
+        for listener in (before, after)
+        for message in listener.messages
+        if message.id
     ]
     assert seqs == [1, 2, 3, 4]
 
 
-def test_a_silent_stream_is_kept_alive_by_comments(
+def test_silent_stream_is_kept_alive_by_comments(
     client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_sent_events, "KEEP_ALIVE_SECONDS", 0.2)
     attempt = create_attempt(engine)
-    looked, look = itertools.count(1), server_sent_events._EventCursor.next
-    often = threading.Event()
+    next_batch = server_sent_events._EventCursor.next_batch
+    reads = itertools.count(1)
+    six_reads = threading.Event()
 
-    def counted(self: server_sent_events._EventCursor) -> list[bytes]:
-        if (
-            next(looked) == 6
-        ):  # between two looks there is news, of which there is little, or a comment
-            often.set()
-        return look(self)
+    def count_reads(self: server_sent_events._EventCursor) -> list[bytes]:
+        # Between two reads the stream sends a comment or a message, of which there are few.
+        if next(reads) == 6:
+            six_reads.set()
+        return next_batch(self)
 
-    monkeypatch.setattr(server_sent_events._EventCursor, "next_batch", counted)
+    monkeypatch.setattr(server_sent_events._EventCursor, "next_batch", count_reads)
 
     def end() -> None:
-        often.wait(60)
+        six_reads.wait(60)
         with attempt.fenced_session() as (session, job):
             attempts.succeed(session, job)
 
     thread = threading.Thread(target=end)
     thread.start()
-    with client.stream("GET", f"/v1/jobs/{attempt.job_id}/events", headers=STREAM) as answer:
-        text = answer.read().decode()
+    with client.stream("GET", f"/v1/jobs/{attempt.job_id}/events", headers=STREAM) as response:
+        text = response.read().decode()
     thread.join()
     assert text.count(": still here") >= 2
 
 
 @pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=201", "types=a"])
-def test_hostile_pages_are_refused(client: TestClient, engine: Engine, query: str) -> None:
+def test_invalid_pages_are_refused(client: TestClient, engine: Engine, query: str) -> None:
     assert client.get(f"/v1/jobs/{create_job(engine).id}/events?{query}").status_code == 422
 
 
@@ -281,6 +281,8 @@ def test_events_on_postgres_are_the_same(
     from tests.api.conftest import KEY
 
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
-    found = streamed(start_service(database_url=postgres_url).client, a_run(engine))
-    assert [message.id for message in found] == ["1", "2", "3", "4", "5", "6", None, "7"]
+    received = streamed(
+        start_service(database_url=postgres_url).client, create_finished_run(engine)
+    )
+    assert [message.id for message in received] == ["1", "2", "3", "4", "5", "6", None, "7"]
     engine.dispose()

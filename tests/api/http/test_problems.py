@@ -15,18 +15,18 @@ FIELDS = {"type", "title", "status", "detail", "instance", "code", "param", "req
 JSON = {"Content-Type": "application/json"}
 
 
-def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    found: dict[str, Any] = answer.json()
-    assert set(found) == FIELDS
-    assert (found["status"], found["code"]) == (status, code)
-    assert found["request_id"] == answer.headers["X-Request-Id"]
-    assert found["detail"].endswith((".", ")"))
-    return found
+def problem(response: Any, status: int, code: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
+    assert set(document) == FIELDS
+    assert (document["status"], document["code"]) == (status, code)
+    assert document["request_id"] == response.headers["X-Request-Id"]
+    assert document["detail"].endswith((".", ")"))
+    return document
 
 
-def test_an_unknown_address_is_a_problem_document(client: TestClient) -> None:
+def test_unknown_path_is_a_problem_document(client: TestClient) -> None:
     assert problem(client.get("/v1/nothing"), 404, "not_found")["instance"] == "/v1/nothing"
     problem(client.get("/v1/jobs/"), 404, "not_found")
 
@@ -41,12 +41,12 @@ def test_an_unknown_address_is_a_problem_document(client: TestClient) -> None:
         ("TRACE", "/v1/keys/x", "DELETE"),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(
+def test_wrong_method_is_a_405_with_the_allowed_ones(
     client: TestClient, method: str, path: str, allowed: str
 ) -> None:
-    answer = client.request(method, path)
-    problem(answer, 405, "method_not_allowed")
-    assert answer.headers["Allow"] == allowed
+    response = client.request(method, path)
+    problem(response, 405, "method_not_allowed")
+    assert response.headers["Allow"] == allowed
 
 
 @pytest.mark.parametrize(
@@ -59,20 +59,20 @@ def test_a_wrong_method_is_told_the_right_ones(
         "application/jsonx",
     ],
 )
-def test_a_body_of_another_media_type_is_refused(client: TestClient, content_type: str) -> None:
-    answer = client.post(
+def test_body_of_another_media_type_is_refused(client: TestClient, content_type: str) -> None:
+    response = client.post(
         "/v1/jobs", content=json.dumps(training_body()), headers={"Content-Type": content_type}
     )
-    problem(answer, 415, "unsupported_media_type")
+    problem(response, 415, "unsupported_media_type")
 
 
-def test_json_with_a_charset_is_json(client: TestClient) -> None:
-    answer = client.post(
+def test_json_with_a_charset_is_accepted(client: TestClient) -> None:
+    response = client.post(
         "/v1/jobs",
         content=json.dumps(training_body()),
         headers={"Content-Type": 'Application/JSON; charset="UTF-8"'},
     )
-    assert answer.status_code == 201
+    assert response.status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_json_with_a_charset_is_json(client: TestClient) -> None:
         (b'{"a":' * 65 + b"1" + b"}" * 65, "nested_too_deeply"),
     ],
 )
-def test_what_is_not_json_is_a_400(client: TestClient, body: bytes, code: str) -> None:
+def test_malformed_json_is_a_400(client: TestClient, body: bytes, code: str) -> None:
     problem(client.post("/v1/jobs", content=body, headers=JSON), 400, code)
 
 
@@ -103,13 +103,13 @@ def test_json_of_another_shape_is_a_422(client: TestClient, body: bytes) -> None
 
 
 @pytest.mark.parametrize("value", ["\ud800", "a\0b"])
-def test_text_that_no_database_can_hold_is_a_422(client: TestClient, value: str) -> None:
+def test_text_no_database_can_store_is_a_422(client: TestClient, value: str) -> None:
     body = json.dumps(training_body(name=value, metadata={"k": value})).encode()
-    found = problem(client.post("/v1/jobs", content=body, headers=JSON), 422, "invalid_request")
-    assert [error["path"] for error in found["errors"]] == [["name"], ["metadata", "k"]]
+    document = problem(client.post("/v1/jobs", content=body, headers=JSON), 422, "invalid_request")
+    assert [error["path"] for error in document["errors"]] == [["name"], ["metadata", "k"]]
 
 
-def test_a_number_beyond_all_floats_is_a_422(client: TestClient) -> None:
+def test_number_beyond_all_floats_is_a_422(client: TestClient) -> None:
     body = (
         json.dumps(training_body())
         .replace('"learning_rate": 0.1', '"learning_rate": 1e309')
@@ -118,7 +118,8 @@ def test_a_number_beyond_all_floats_is_a_422(client: TestClient) -> None:
     problem(client.post("/v1/jobs", content=body, headers=JSON), 422, "invalid_request")
 
 
-def test_a_body_beyond_the_limit_is_a_413_declared_or_not(client: TestClient) -> None:
+def test_body_beyond_the_limit_is_a_413(client: TestClient) -> None:
+    """Whether Content-Length declares its size or not."""
     large = b" " * (2**20 + 1)
     problem(client.post("/v1/jobs", content=large, headers=JSON), 413, "too_large")
     problem(
@@ -126,7 +127,7 @@ def test_a_body_beyond_the_limit_is_a_413_declared_or_not(client: TestClient) ->
     )
 
 
-def test_a_request_id_is_echoed_or_made(client: TestClient) -> None:
+def test_request_id_is_echoed_or_generated(client: TestClient) -> None:
     assert (
         client.get("/healthz", headers={"X-Request-Id": "mine-1.2_3"}).headers["X-Request-Id"]
         == "mine-1.2_3"
@@ -139,7 +140,7 @@ def test_a_request_id_is_echoed_or_made(client: TestClient) -> None:
         )
 
 
-def test_what_nobody_foresaw_is_a_500_that_tells_nothing(
+def test_unexpected_error_is_a_500_without_details(
     settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def explode(*_: Any) -> None:
@@ -148,28 +149,26 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing(
     job = create_job(engine)
     monkeypatch.setattr(from_rows, "job", explode)
     with TestClient(create_app(settings), headers=bearer(KEY)) as client:
-        answer = client.get(f"/v1/jobs/{job.id}")
-    found = problem(answer, 500, "internal_error")
-    assert "secret" not in answer.text
-    assert found["detail"] == "The service failed; its log says why."
+        response = client.get(f"/v1/jobs/{job.id}")
+    document = problem(response, 500, "internal_error")
+    assert "secret" not in response.text
+    assert document["detail"] == "The service failed; its log says why."
 
 
-def test_every_answer_carries_the_security_headers(
-    client: TestClient, anonymous: TestClient
-) -> None:
-    for answer in (
+def test_every_response_has_the_security_headers(client: TestClient, anonymous: TestClient) -> None:
+    for response in (
         client.get("/v1/jobs"),
         anonymous.get("/v1/jobs"),
         client.get("/none"),
         client.get("/docs"),
     ):
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
-        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert client.get("/v1/jobs").headers["Cache-Control"] == "no-store"
     assert "Server" not in client.get("/v1/jobs").headers
 
 
-def test_a_value_that_is_long_is_not_repeated(client: TestClient) -> None:
-    answer = client.post("/v1/jobs", json=training_body(seed="x" * 5000))
-    assert len(answer.content) < 1000
+def test_long_values_are_not_quoted(client: TestClient) -> None:
+    response = client.post("/v1/jobs", json=training_body(seed="x" * 5000))
+    assert len(response.content) < 1000

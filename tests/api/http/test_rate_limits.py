@@ -18,12 +18,12 @@ class Clock:
         return self.now
 
 
-def test_a_bucket_is_emptied_by_asking_and_filled_by_time() -> None:
+def test_bucket_is_emptied_by_requests_and_refilled() -> None:
     clock = Clock()
     buckets = TokenBuckets(2.0, 3.0, clock)
     assert [buckets.take("a") for _ in range(4)] == [True, True, True, False]
     assert buckets.take("b")
-    assert buckets.refusal("a").retry_seconds == 1
+    assert buckets.rejection("a").retry_seconds == 1
     clock.now = 0.5
     assert [buckets.take("a"), buckets.take("a")] == [True, False]
     clock.now = 100.0
@@ -32,7 +32,7 @@ def test_a_bucket_is_emptied_by_asking_and_filled_by_time() -> None:
     assert (quota.limit, quota.remaining, quota.reset_seconds) == (3, 3, 0)
 
 
-def test_of_many_callers_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_least_recently_seen_caller_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limits, "MAX_CALLERS", 2)
     buckets = TokenBuckets(0.001, 1.0, Clock())
     assert all(buckets.take(caller) for caller in "abc")
@@ -46,9 +46,8 @@ def test_without_a_limit_nothing_is_counted() -> None:
     assert buckets.quota("a") is None
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_not_kept(
-    settings: Settings, engine: Engine
-) -> None:
+def test_key_beyond_its_rate_is_a_429_with_retry_after(settings: Settings, engine: Engine) -> None:
+    """Other keys are not limited by it."""
     setup = settings.model_copy(update={"requests_per_second": 0.1})
     with TestClient(create_app(setup)) as client:
         first = client.get("/v1/jobs", headers=bearer(KEY))
@@ -64,9 +63,8 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_not_
         assert client.get("/healthz").status_code == 200
 
 
-def test_an_address_that_guesses_keys_is_not_heard_any_more_even_if_it_guesses_right(
-    settings: Settings, engine: Engine
-) -> None:
+def test_address_guessing_keys_is_locked_out(settings: Settings, engine: Engine) -> None:
+    """Even a right key is refused then."""
     with TestClient(create_app(settings)) as client:
         codes = [
             client.get("/v1/jobs", headers=bearer(f"dk_guess_{number}")).json()["code"]
@@ -78,11 +76,11 @@ def test_an_address_that_guesses_keys_is_not_heard_any_more_even_if_it_guesses_r
         assert int(right.headers["Retry-After"]) <= 3
 
 
-def test_who_sends_no_key_at_all_guesses_nothing(anonymous: TestClient) -> None:
+def test_missing_key_does_not_count_as_a_guess(anonymous: TestClient) -> None:
     assert {anonymous.get("/v1/jobs").status_code for _ in range(30)} == {401}
 
 
-def test_the_limits_are_off_at_0(settings: Settings, engine: Engine) -> None:
+def test_limits_of_0_are_off(settings: Settings, engine: Engine) -> None:
     setup: Any = settings.model_copy(
         update={"requests_per_second": 0, "failed_logins_per_minute": 0}
     )
@@ -90,5 +88,5 @@ def test_the_limits_are_off_at_0(settings: Settings, engine: Engine) -> None:
         assert {
             client.get("/v1/jobs", headers=bearer("dk_wrong")).status_code for _ in range(30)
         } == {401}
-        answer = client.get("/v1/jobs", headers=bearer(KEY))
-    assert (answer.status_code, "RateLimit-Limit" in answer.headers) == (200, False)
+        response = client.get("/v1/jobs", headers=bearer(KEY))
+    assert (response.status_code, "RateLimit-Limit" in response.headers) == (200, False)

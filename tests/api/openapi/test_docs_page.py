@@ -25,20 +25,19 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def test_the_documentation_shows_every_resource_without_the_internet_and_without_an_error(
-    service: Service, page: Page
-) -> None:
-    asked: list[str] = []
+def test_page_shows_every_resource_offline(service: Service, page: Page) -> None:
+    """It asks no other server for anything, and reports no error."""
+    urls: list[str] = []
     errors: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: urls.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on(
         "console", lambda message: errors.append(message.text) if message.type == "error" else None
     )
     page.goto(f"{service.url}/docs")
     page.get_by_text("/v1/jobs/{job_id}/events").wait_for()
-    shown = page.inner_text("body")
+    text = page.inner_text("body")
     for resource in ("jobs", "models", "datasets", "architectures", "methods", "keys"):
-        assert f"/v1/{resource}" in shown
-    assert all(url.startswith((service.url, "data:")) for url in asked)
+        assert f"/v1/{resource}" in text
+    assert all(address.startswith((service.url, "data:")) for address in urls)
     assert errors == []

@@ -13,8 +13,8 @@ from tests.builders import report_json
 
 @pytest.fixture
 def document(client: TestClient) -> dict[str, Any]:
-    found: dict[str, Any] = client.get("/openapi.json").json()
-    return found
+    document: dict[str, Any] = client.get("/openapi.json").json()
+    return document
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -25,39 +25,40 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     ]
 
 
-def test_the_document_is_valid_and_open_to_all(
+def test_document_is_valid_and_needs_no_key(
     anonymous: TestClient, document: dict[str, Any]
 ) -> None:
     assert anonymous.get("/openapi.json").json() == document
     validate(document)
 
 
-def test_every_error_of_every_operation_is_documented_as_a_problem(
+def test_errors_are_documented_as_problems(
     document: dict[str, Any],
 ) -> None:
+    """Every error that an operation can response with."""
     for path, method, operation in operations(document):
         errors = {
             status: response
             for status, response in operation["responses"].items()
             if int(status) >= 400
         }
-        wanted = (
+        expected = (
             {"500", "503"}
             if path in {"/healthz", "/readyz"}
             else {"401", "403", "422", "500", "503"}
         )
-        wanted |= {"404"} if "{" in path else set()
-        wanted |= (
+        expected |= {"404"} if "{" in path else set()
+        expected |= (
             {"400", "413", "415"}
             if "application/json" in operation.get("requestBody", {}).get("content", {})
             else set()
         )
-        assert wanted <= set(errors), (path, method)
+        assert expected <= set(errors), (path, method)
         for response in errors.values():
             assert list(response["content"]) == ["application/problem+json"], (path, method)
 
 
-def test_every_operation_has_a_sentence_and_an_answer(document: dict[str, Any]) -> None:
+def test_operations_have_a_description_and_a_response(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(ids) == len(set(ids))
     for path, method, operation in operations(document):
@@ -66,26 +67,24 @@ def test_every_operation_has_a_sentence_and_an_answer(document: dict[str, Any]) 
         assert "HTTPValidationError" not in str(operation)
 
 
-def test_submitting_a_job_has_examples_that_are_valid(
-    client: TestClient, document: dict[str, Any]
-) -> None:
+def test_examples_of_submit_job_are_valid(client: TestClient, document: dict[str, Any]) -> None:
     examples = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"][
         "examples"
     ]
     assert len(examples) >= 2
     for example in examples.values():
-        answer = client.post("/v1/jobs?dry_run=true", json=example["value"])
-        fields = {".".join(map(str, error["path"])) for error in answer.json().get("errors", [])}
+        response = client.post("/v1/jobs?dry_run=true", json=example["value"])
+        fields = {".".join(map(str, error["path"])) for error in response.json().get("errors", [])}
         # A fresh service has neither the teacher nor the data set of the first.
         assert fields <= {"teacher", "model", "data.dataset"}
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_resolves(document: dict[str, Any]) -> None:
     for name in set(re.findall(r"#/components/schemas/([^'\"]+)", str(document))):
         assert name in document["components"]["schemas"]
 
 
-def test_the_catalogue_lists_what_the_spec_knows(client: TestClient) -> None:
+def test_catalogue_lists_architectures_and_methods(client: TestClient) -> None:
     architectures = client.get("/v1/architectures").json()["data"]
     assert [row["name"] for row in architectures] == list(ARCHITECTURES)
     assert (
@@ -99,7 +98,7 @@ def test_the_catalogue_lists_what_the_spec_knows(client: TestClient) -> None:
     assert all(row["summary"] and row["settings"]["properties"] for row in methods)
 
 
-def test_a_report_has_a_schema_in_the_document_and_by_itself(
+def test_report_schema_is_in_the_document_and_by_itself(
     client: TestClient, document: dict[str, Any]
 ) -> None:
     content = document["paths"]["/v1/jobs/{job_id}/report"]["get"]["responses"]["200"]["content"]
@@ -107,15 +106,16 @@ def test_a_report_has_a_schema_in_the_document_and_by_itself(
     assert document["components"]["schemas"]["Report"]["properties"]["warnings"]["type"] == "array"
     alone = client.get("/v1/schemas/report")
     assert alone.headers["Content-Type"] == "application/schema+json"
-    for whole in (alone.json(), {**document, "$ref": "#/components/schemas/Report"}):
-        validator = Draft202012Validator(whole)
+    for schema in (alone.json(), {**document, "$ref": "#/components/schemas/Report"}):
+        validator = Draft202012Validator(schema)
         assert list(validator.iter_errors(report_json())) == []
         assert list(validator.iter_errors({**report_json(), "results": 1}))
 
 
-def test_the_documentation_page_needs_no_key_no_internet_and_no_inline_script(
+def test_page_needs_no_key_and_no_inline_script(
     anonymous: TestClient,
 ) -> None:
+    """Nor does it load anything from another server."""
     page = anonymous.get("/docs")
     assert page.status_code == 200
     policy = page.headers["Content-Security-Policy"]
@@ -129,5 +129,5 @@ def test_the_documentation_page_needs_no_key_no_internet_and_no_inline_script(
 
 
 @pytest.mark.parametrize("name", ["none", "..%2fdocs.py", "__init__.py"])
-def test_the_page_has_no_other_files(anonymous: TestClient, name: str) -> None:
+def test_page_serves_no_other_files(anonymous: TestClient, name: str) -> None:
     assert anonymous.get(f"/docs/assets/{name}").status_code == 404

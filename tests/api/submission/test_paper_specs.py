@@ -1,4 +1,4 @@
-"""docs/paper: each table and figure of the paper as a sweep that this service would carry out, given its data and teachers."""
+"""docs/paper: each table and figure of the paper is a sweep that this service could run."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from core.jobspec.data import DatasetDescription
 from core.jobspec.network import ModelDescription
 from core.store import datasets, models, uploaded_items
-from core.store.database.engine import write_session
+from core.store.database.engine import transaction
+from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT
 from distill_client import spec_file
 from tests.builders import SHA256
@@ -50,7 +51,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(autouse=True)
 def data_and_teachers(engine: Engine) -> None:
-    with write_session(engine) as session:
+    """Everything that the sweeps name: data sets and teachers."""
+    with transaction(engine, FencedSession) as session:
         for name, facts in DATASETS.items():
             names = tuple(map(str, range(facts["classes"])))
             row = datasets.create(session, DEFAULT_PROJECT, name, "upload")
@@ -74,7 +76,7 @@ def data_and_teachers(engine: Engine) -> None:
 
 
 def variants(path: Path) -> list[list[str]]:
-    """The changes that the file's own head proposes, beside none."""
+    """Return no changes, and each list of changes that the head of the file proposes."""
     lines = re.findall(r"^# [A-Za-z0-9-]+: (--set .*)$", path.read_text(), re.MULTILINE)
     return [[], *(re.findall(r"--set (\S+)", line) for line in lines)]
 
@@ -85,20 +87,20 @@ CASES = [(path, changes) for path in sorted(SPECS.glob("*.yaml")) for changes in
 @pytest.mark.parametrize(
     ("path", "changes"),
     CASES,
-    ids=lambda it: it.stem if isinstance(it, Path) else " ".join(it) or "-",
+    ids=lambda value: value.stem if isinstance(value, Path) else " ".join(value) or "-",
 )
-def test_a_spec_of_the_paper_can_be_run(client: TestClient, path: Path, changes: list[str]) -> None:
-    answer = client.post("/v1/sweeps?dry_run=true", json=spec_file.load(path, changes))
-    assert answer.status_code == 200, answer.json()["detail"]
-    assert len(answer.json()["jobs"]) >= 2
+def test_spec_of_the_paper_can_run(client: TestClient, path: Path, changes: list[str]) -> None:
+    response = client.post("/v1/sweeps?dry_run=true", json=spec_file.load(path, changes))
+    assert response.status_code == 200, response.json()["detail"]
+    assert len(response.json()["jobs"]) >= 2
 
 
 def test_every_table_and_figure_with_numbers_has_a_spec() -> None:
-    wanted = {f"table{number}" for number in TABLES} | {f"figure{number}" for number in FIGURES}
-    assert wanted <= {path.stem for path in SPECS.glob("*.yaml")}
+    expected = {f"table{number}" for number in TABLES} | {f"figure{number}" for number in FIGURES}
+    assert expected <= {path.stem for path in SPECS.glob("*.yaml")}
 
 
-def test_the_variants_in_the_heads_are_found() -> None:
+def test_variants_in_file_heads_are_parsed() -> None:
     assert len(variants(SPECS / "table1.yaml")) == 2
     assert variants(SPECS / "table2.yaml")[1] == [
         "base.student.architecture=mobilenet_v2",

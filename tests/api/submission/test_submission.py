@@ -5,31 +5,32 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from core import queue
-from core.store import datasets, models, uploaded_items
+from core.store import datasets, models
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
+from tests.api.builders import create_ready_dataset
 from tests.api.conftest import STRANGER
 from tests.builders import (
+    create_attempt,
     create_job,
     create_teacher,
-    create_attempt,
     distillation_body,
     model_description,
     training_body,
 )
 
 
-def paths(answer: Any) -> list[list[str | int]]:
-    assert answer.status_code == 422, answer.text
-    return [error["path"] for error in answer.json()["errors"]]
+def paths(response: Any) -> list[list[str | int]]:
+    assert response.status_code == 422, response.text
+    return [error["path"] for error in response.json()["errors"]]
 
 
 def count(client: TestClient) -> int:
     return int(client.get("/v1/jobs", params={"include_total": "true"}).json()["total"])
 
 
-def test_a_submitted_job_is_queued_with_every_default_written_out(client: TestClient) -> None:
-    answer = client.post(
+def test_submitted_job_is_queued_with_resolved_defaults(client: TestClient) -> None:
+    response = client.post(
         "/v1/jobs",
         json={
             "kind": "adversarial_training",
@@ -37,9 +38,9 @@ def test_a_submitted_job_is_queued_with_every_default_written_out(client: TestCl
             "data": {"dataset": "digits"},
         },
     )
-    assert answer.status_code == 201
-    job = answer.json()
-    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert response.status_code == 201
+    job = response.json()
+    assert response.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert (job["status"], job["terminal"], job["queue_position"]) == ("queued", False, 1)
     assert (job["student"], job["method"], job["dataset"], job["dataset_id"]) == (
         "small_cnn",
@@ -54,63 +55,56 @@ def test_a_submitted_job_is_queued_with_every_default_written_out(client: TestCl
     }
     assert job["spec"]["evaluation"]["attacks"][0]["radius"] == pytest.approx(8 / 255)
     assert [change["status"] for change in job["status_history"]] == ["queued"]
-    assert client.get(answer.headers["Location"]).json() == job
+    assert client.get(response.headers["Location"]).json() == job
 
 
-def test_a_radius_may_be_a_fraction(client: TestClient) -> None:
-    answer = client.post(
+def test_radius_may_be_a_fraction(client: TestClient) -> None:
+    response = client.post(
         "/v1/jobs", json=training_body(adversary={"name": "pgd", "radius": "4/255"})
     )
-    assert answer.json()["spec"]["adversary"]["radius"] == pytest.approx(4 / 255)
+    assert response.json()["spec"]["adversary"]["radius"] == pytest.approx(4 / 255)
 
 
-def test_a_dry_run_answers_with_the_resolved_spec_and_an_estimate_and_stores_nothing(
+def test_dry_run_returns_resolved_spec_and_estimate(
     client: TestClient,
 ) -> None:
-    answer = client.post("/v1/jobs", params={"dry_run": "true"}, json=training_body())
-    assert answer.status_code == 200
-    found = answer.json()
-    assert found["dataset_id"] == DIGITS_ID
-    assert found["spec"]["evaluation"]["attacks"][0]["step_size"] == pytest.approx(0.025)
-    # 256 images, a tenth held out: 230 train in 3 batches of 64; the trainer attacks 64 test images.
-    assert found["estimate"]["steps"] == 3
-    assert (found["estimate"]["training_images"], found["estimate"]["held_out_images"]) == (230, 26)
-    # TRADES: 2 steps + 3 passes on 3 * 64 images; PGD-10 on 26; clean and PGD-2 on 64, for two networks.
-    assert found["estimate"]["network_passes"] == 5 * 192 + 12 * 26 + 2 * 64 * 4
+    """It stores nothing."""
+    response = client.post("/v1/jobs", params={"dry_run": "true"}, json=training_body())
+    assert response.status_code == 200
+    result = response.json()
+    assert result["dataset_id"] == DIGITS_ID
+    assert result["spec"]["evaluation"]["attacks"][0]["step_size"] == pytest.approx(0.025)
+    # Of 256 images a tenth is held out: 230 make 3 batches of 64. The evaluation has 64 images.
+    assert result["estimate"]["steps"] == 3
+    assert (result["estimate"]["training_images"], result["estimate"]["held_out_images"]) == (
+        230,
+        26,
+    )
+    # TRADES: 2 steps + 3 passes on 3 * 64 images; PGD-10 on 26 held-out images; clean and PGD-2
+    # on 64 test images, for two networks.
+    assert result["estimate"]["network_passes"] == 5 * 192 + 12 * 26 + 2 * 64 * 4
     assert count(client) == 0
 
 
-def test_a_dry_run_refuses_what_a_submission_would_refuse(client: TestClient) -> None:
+def test_dry_run_refuses_what_a_submission_refuses(client: TestClient) -> None:
     assert paths(client.post("/v1/jobs", params={"dry_run": "true"}, json=distillation_body())) == [
         ["teacher"]
     ]
 
 
-def test_a_known_architecture_has_its_size_estimated(client: TestClient, engine: Engine) -> None:
-    with write_session(engine) as session:
-        row = datasets.create(session, DEFAULT_PROJECT, "colour", "folder")
-        from tests.builders import dataset_description
-
-        uploaded_items.mark_ready(
-            session,
-            row,
-            dataset_description(train_images=1000),
-            object_key="k",
-            size=1,
-            sha256="0" * 64,
-        )
-    body = training_body(student={"architecture": "resnet18"}, data={"dataset": "colour"})
+def test_estimate_has_the_size_of_the_student(client: TestClient, engine: Engine) -> None:
+    create_ready_dataset(engine, "color", train_images=1000)
+    body = training_body(student={"architecture": "resnet18"}, data={"dataset": "color"})
     estimate = client.post("/v1/jobs", params={"dry_run": "true"}, json=body).json()["estimate"]
     assert estimate["student_parameters"] == 11_168_832 + 513 * 3
     assert estimate["checkpoint_bytes"] == estimate["student_parameters"] * 12
 
 
-def test_a_job_may_name_its_data_set_by_id_and_its_teacher_by_name_id_or_job(
-    client: TestClient, engine: Engine
-) -> None:
+def test_inputs_are_named_by_id_name_or_job(client: TestClient, engine: Engine) -> None:
+    """The data set by id or name, the teacher by id, name or the job that trained it."""
     teacher = create_teacher(engine)
-    maker = create_attempt(engine)
-    with maker.fenced_session() as (session, job):
+    finished = create_attempt(engine)
+    with finished.fenced_session() as (session, job):
         student = models.publish(
             session, job, model_description(), object_key="k", size=1, sha256="0" * 64
         )
@@ -118,46 +112,46 @@ def test_a_job_may_name_its_data_set_by_id_and_its_teacher_by_name_id_or_job(
 
         attempts.succeed(session, job, model_id=student.id)
     data = {"dataset": DIGITS_ID, "limit": 256}
-    for reference, meant in (
+    for reference, teacher_id in (
         ("teacher", teacher.id),
         (teacher.id, teacher.id),
-        (maker.job_id, student.id),
+        (finished.job_id, student.id),
     ):
-        answer = client.post("/v1/jobs", json=distillation_body(teacher=reference, data=data))
-        assert (answer.status_code, answer.json().get("teacher_id")) == (201, meant)
+        response = client.post("/v1/jobs", json=distillation_body(teacher=reference, data=data))
+        assert (response.status_code, response.json().get("teacher_id")) == (201, teacher_id)
 
 
-def test_an_unknown_data_set_and_an_unknown_teacher_are_both_named(client: TestClient) -> None:
-    answer = client.post("/v1/jobs", json=distillation_body(data={"dataset": "nowhere"}))
-    assert paths(answer) == [["data", "dataset"], ["teacher"]]
-    assert "nowhere" in answer.json()["errors"][0]["message"]
-    assert answer.json()["code"] == "job_cannot_run"
+def test_unknown_data_set_and_teacher_are_both_errors(client: TestClient) -> None:
+    response = client.post("/v1/jobs", json=distillation_body(data={"dataset": "nowhere"}))
+    assert paths(response) == [["data", "dataset"], ["teacher"]]
+    assert "nowhere" in response.json()["errors"][0]["message"]
+    assert response.json()["code"] == "job_cannot_run"
 
 
-def test_what_is_not_ready_is_refused_with_its_state(client: TestClient, engine: Engine) -> None:
+def test_inputs_that_are_not_ready_are_refused(client: TestClient, engine: Engine) -> None:
     with write_session(engine) as session:
         datasets.create(session, DEFAULT_PROJECT, "coming", "upload", status="awaiting_upload")
         models.create(session, DEFAULT_PROJECT, "half", model_description())
-    answer = client.post(
+    response = client.post(
         "/v1/jobs", json=distillation_body(teacher="half", data={"dataset": "coming"})
     )
-    assert paths(answer) == [["data", "dataset"], ["teacher"]]
-    assert "awaiting upload" in answer.json()["errors"][0]["message"]
-    assert "importing" in answer.json()["errors"][1]["message"]
+    assert paths(response) == [["data", "dataset"], ["teacher"]]
+    assert "awaiting upload" in response.json()["errors"][0]["message"]
+    assert "importing" in response.json()["errors"][1]["message"]
 
 
-def test_another_projects_teacher_does_not_exist(client: TestClient, engine: Engine) -> None:
+def test_teacher_of_another_project_is_unknown(client: TestClient, engine: Engine) -> None:
     create_teacher(engine, project_id=STRANGER)
     assert paths(client.post("/v1/jobs", json=distillation_body())) == [["teacher"]]
 
 
-def test_a_job_without_a_student_cannot_teach(client: TestClient, engine: Engine) -> None:
-    answer = client.post("/v1/jobs", json=distillation_body(teacher=create_job(engine).id))
-    assert paths(answer) == [["teacher"]]
-    assert "queued" in answer.json()["detail"]
+def test_job_without_a_student_is_no_teacher(client: TestClient, engine: Engine) -> None:
+    response = client.post("/v1/jobs", json=distillation_body(teacher=create_job(engine).id))
+    assert paths(response) == [["teacher"]]
+    assert "queued" in response.json()["detail"]
 
 
-def test_every_part_that_does_not_fit_is_named_at_once(client: TestClient, engine: Engine) -> None:
+def test_all_parts_that_do_not_fit_are_errors(client: TestClient, engine: Engine) -> None:
     create_teacher(engine)
     body = distillation_body(student={"architecture": "resnet18"}, schedule={"batch_size": 4096})
     assert paths(client.post("/v1/jobs", json=body)) == [
@@ -187,15 +181,15 @@ def test_every_part_that_does_not_fit_is_named_at_once(client: TestClient, engin
         ({"schedule": {"learning_rate": 10**400}}, ["schedule", "learning_rate"]),
     ],
 )
-def test_a_wrong_field_is_named_by_the_path_that_the_caller_wrote(
+def test_error_has_the_path_of_the_field_in_the_body(
     client: TestClient, changes: dict[str, Any], path: list[Any]
 ) -> None:
-    answer = client.post("/v1/jobs", json=distillation_body(**changes))
-    assert paths(answer) == [path]
-    assert answer.json()["param"] == ".".join(map(str, path))
+    response = client.post("/v1/jobs", json=distillation_body(**changes))
+    assert paths(response) == [path]
+    assert response.json()["param"] == ".".join(map(str, path))
 
 
-def test_a_missing_field_and_a_missing_kind_are_named(client: TestClient) -> None:
+def test_missing_field_and_missing_kind_are_errors(client: TestClient) -> None:
     body = distillation_body()
     del body["teacher"]
     assert paths(client.post("/v1/jobs", json=body)) == [["teacher"]]
@@ -204,39 +198,37 @@ def test_a_missing_field_and_a_missing_kind_are_named(client: TestClient) -> Non
     assert paths(client.post("/v1/jobs", json={"kind": "import_model", "model_id": "m"})) == [[]]
 
 
-def test_an_answer_with_a_thousand_errors_names_fifty(client: TestClient) -> None:
-    answer = client.post(
+def test_at_most_fifty_errors_are_reported(client: TestClient) -> None:
+    response = client.post(
         "/v1/jobs",
         json=training_body(
             metadata={f"k{number}": 1 for number in range(30)}, **{f"x{n}": 1 for n in range(1000)}
         ),
     )
-    assert len(paths(answer)) == 50
+    assert len(paths(response)) == 50
 
 
-def test_a_broken_broker_fails_no_submission(
+def test_unreachable_broker_fails_no_submission(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hinted: list[str] = []
+    woken: list[str] = []
 
-    def hint(settings: Any, job_id: str) -> bool:
-        hinted.append(job_id)
+    def wake_workers(settings: Any, job_id: str) -> bool:
+        woken.append(job_id)
         return False
 
-    monkeypatch.setattr(queue, "wake_workers", hint)
-    answer = client.post("/v1/jobs", json=training_body())
-    assert answer.status_code == 201
-    assert hinted == [answer.json()["id"]]
+    monkeypatch.setattr(queue, "wake_workers", wake_workers)
+    response = client.post("/v1/jobs", json=training_body())
+    assert response.status_code == 201
+    assert woken == [response.json()["id"]]
 
 
-def test_a_refused_job_is_not_hinted_at(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refused_job_wakes_no_worker(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "wake_workers", lambda *_: pytest.fail("hinted"))
     assert client.post("/v1/jobs", json=distillation_body()).status_code == 422
 
 
-def test_a_clone_is_the_stored_job_with_changes(client: TestClient) -> None:
+def test_clone_is_the_stored_job_with_changes(client: TestClient) -> None:
     first = client.post(
         "/v1/jobs", json=training_body(name="first", metadata={"team": "a", "run": "1"})
     ).json()
@@ -247,21 +239,21 @@ def test_a_clone_is_the_stored_job_with_changes(client: TestClient) -> None:
         "method": {"name": "pgd_at"},
         "schedule": {"epochs": 3},
     }
-    answer = client.post(f"/v1/jobs/{first['id']}/clone", json=patch)
-    assert answer.status_code == 201, answer.text
-    spec = answer.json()["spec"]
-    assert answer.json()["id"] != first["id"]
+    response = client.post(f"/v1/jobs/{first['id']}/clone", json=patch)
+    assert response.status_code == 201, response.text
+    spec = response.json()["spec"]
+    assert response.json()["id"] != first["id"]
     assert (spec["name"], spec["seed"], spec["metadata"]) == (None, 7, {"team": "a", "run": "2"})
     assert spec["method"] == {"name": "pgd_at"}
     assert spec["schedule"] == {**first["spec"]["schedule"], "epochs": 3}
 
 
-def test_a_clone_needs_no_body(client: TestClient) -> None:
+def test_clone_needs_no_body(client: TestClient) -> None:
     first = client.post("/v1/jobs", json=training_body()).json()
     assert client.post(f"/v1/jobs/{first['id']}/clone").json()["spec"] == first["spec"]
 
 
-def test_a_clone_is_checked_like_a_submission(client: TestClient) -> None:
+def test_clone_is_validated_like_a_submission(client: TestClient) -> None:
     first = client.post("/v1/jobs", json=training_body()).json()["id"]
     assert paths(client.post(f"/v1/jobs/{first}/clone", json={"schedule": {"epochs": 0}})) == [
         ["schedule", "epochs"]
@@ -272,14 +264,14 @@ def test_a_clone_is_checked_like_a_submission(client: TestClient) -> None:
     assert paths(client.post(f"/v1/jobs/{first}/clone", json={"data": None})) == [["data"]]
 
 
-def test_what_decides_the_cost_raises_the_estimate(client: TestClient, engine: Engine) -> None:
+def test_estimate_grows_with_method_and_schedule(client: TestClient, engine: Engine) -> None:
     create_teacher(engine)
 
     def passes(**changes: Any) -> int:
-        answer = client.post(
+        response = client.post(
             "/v1/jobs", params={"dry_run": "true"}, json=distillation_body(**changes)
         )
-        return int(answer.json()["estimate"]["network_passes"])
+        return int(response.json()["estimate"]["network_passes"])
 
     assert passes(method={"name": "arkd", "adaptive": True}) > passes()
     assert passes(schedule={"epochs": 2, "batch_size": 64}) > passes()
@@ -288,7 +280,7 @@ def test_what_decides_the_cost_raises_the_estimate(client: TestClient, engine: E
 @pytest.mark.parametrize(
     "name", ["radius_sweep", "variance_gap", "calibration", "transfer", "gradient_masking"]
 )
-def test_an_analysis_costs_passes_too(client: TestClient, engine: Engine, name: str) -> None:
+def test_analyses_add_to_the_estimate(client: TestClient, engine: Engine, name: str) -> None:
     create_teacher(engine)
     passes = []
     for analyses in ([], [{"name": name}]):

@@ -1,17 +1,24 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.distillation.jobs.dataset_import import import_dataset
 from core.errors import Refused
 from core.job_folder import JobFolder
-from tests.distillation.data.building import import_job
+from tests.distillation.data.builders import (
+    ImportEncoded,
+    ImportUpload,
+    RefusalOf,
+    import_job,
+    install_import,
+)
 
 
 @pytest.fixture
-def import_upload(tmp_path: Path) -> Callable[[bytes], JobFolder]:
-    """Imports the bytes as an upload. Whatever happens, nothing but the job folder's own files is left behind."""
+def import_upload(tmp_path: Path) -> ImportUpload:
+    """Import bytes as an upload, and check that only the job folder's own files are left behind."""
 
     def run(upload: bytes) -> JobFolder:
         job = import_job(tmp_path / "box" / "job")
@@ -35,10 +42,11 @@ def import_upload(tmp_path: Path) -> Callable[[bytes], JobFolder]:
 
 
 @pytest.fixture
-def refused(
-    import_upload: Callable[[bytes], JobFolder], tmp_path: Path
-) -> Callable[[bytes], tuple[str, str]]:
-    """(code, message) of the refusal; nothing was written, and no message gives a path of this machine away."""
+def refusal_of(import_upload: Callable[[bytes], JobFolder], tmp_path: Path) -> RefusalOf:
+    """Return (code, message) of an upload's refusal.
+
+    Nothing was written, and the message gives no path of this machine away.
+    """
 
     def run(upload: bytes) -> tuple[str, str]:
         with pytest.raises(Refused) as caught:
@@ -48,5 +56,20 @@ def refused(
         assert error.message.endswith(".")
         assert not (tmp_path / "box/job/output/dataset.safetensors").exists()
         return error.code, error.message
+
+    return run
+
+
+@pytest.fixture
+def import_encoded(tmp_path: Path) -> ImportEncoded:
+    """Import bytes as images that stay encoded, used at 32x32 pixels unless changed."""
+
+    def run(upload: bytes, **changes: Any) -> JobFolder:
+        job = import_job(tmp_path / "job", **({"image_size": 32} | changes))
+        job.upload.write_bytes(upload)
+        import_dataset(job)
+        assert {path.name for path in job.output.iterdir()} == {"dataset.safetensors"}
+        install_import(job)
+        return job
 
     return run

@@ -21,24 +21,22 @@ def images(
     return pixels.to(torch.uint8) if dtype == torch.uint8 else pixels.float() / 255
 
 
-def slowly(images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Pixel by pixel, with draws in the same order: tops and lefts, then flips."""
+def slow_augment(
+    images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Generator
+) -> Tensor:
+    """Augment pixel by pixel, with draws in the same order: tops and lefts, then flips."""
     batch, channels, height, width = images_BCHW.shape
     padding = augmentation.crop_padding
     device = generator.device
-    draws = (
-        torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=device)
-        if padding
-        else torch.zeros(2, batch)
-    )
-    tops, lefts = draws.int().tolist()
-    flips = (
-        torch.rand(batch, generator=generator, device=device) < 0.5
-        if augmentation.flip
-        else torch.zeros(batch)
-    )
-    flips = flips.tolist()
-    out = torch.zeros_like(images_BCHW)
+    corners = torch.zeros(2, batch)
+    if padding:
+        shape = (2, batch)
+        corners = torch.randint(0, 2 * padding + 1, shape, generator=generator, device=device)
+    tops, lefts = corners.int().tolist()
+    flips = [False] * batch
+    if augmentation.flip:
+        flips = (torch.rand(batch, generator=generator, device=device) < 0.5).tolist()
+    result = torch.zeros_like(images_BCHW)
     for b in range(batch):
         for c in range(channels):
             for y in range(height):
@@ -46,21 +44,23 @@ def slowly(images_BCHW: Tensor, augmentation: Augmentation, generator: torch.Gen
                     from_y = y + tops[b] - padding
                     from_x = (width - 1 - x if flips[b] else x) + lefts[b] - padding
                     if 0 <= from_y < height and 0 <= from_x < width:
-                        out[b, c, y, x] = images_BCHW[b, c, from_y, from_x]
-    return out
+                        result[b, c, y, x] = images_BCHW[b, c, from_y, from_x]
+    return result
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("crop_padding", [0, 1, 4, 12])
-def test_augmentation_equals_the_slow_reference(crop_padding: int, flip: bool, dtype: torch.dtype):
+def test_augmentation_equals_the_slow_reference(
+    crop_padding: int, flip: bool, dtype: torch.dtype
+) -> None:
     augmentation = Augmentation(crop_padding=crop_padding, flip=flip)
-    ours = augment(images(dtype=dtype), augmentation, seeded(5))
-    assert ours.dtype == dtype
-    assert torch.equal(ours, slowly(images(dtype=dtype), augmentation, seeded(5)))
+    result = augment(images(dtype=dtype), augmentation, seeded(5))
+    assert result.dtype == dtype
+    assert torch.equal(result, slow_augment(images(dtype=dtype), augmentation, seeded(5)))
 
 
-def test_the_generator_decides_and_nothing_else():
+def test_all_randomness_comes_from_the_generator() -> None:
     augmentation = Augmentation(crop_padding=4, flip=True)
     torch.manual_seed(1)
     first = augment(images(), augmentation, seeded(3))
@@ -69,38 +69,38 @@ def test_the_generator_decides_and_nothing_else():
     assert not torch.equal(augment(images(), augmentation, seeded(4)), first)
 
 
-def test_without_padding_and_flip_nothing_changes_and_nothing_is_drawn():
+def test_without_padding_and_flip_nothing_is_changed_or_drawn() -> None:
     generator = seeded(3)
     before = generator.get_state()
-    assert torch.equal(
-        augment(images(), Augmentation(crop_padding=0, flip=False), generator), images()
-    )
+    nothing = Augmentation(crop_padding=0, flip=False)
+    assert torch.equal(augment(images(), nothing, generator), images())
     assert torch.equal(generator.get_state(), before)
 
 
-def test_the_images_given_stay_as_they_were():
-    given = images()
-    augment(given, Augmentation(crop_padding=4, flip=True), seeded())
-    assert torch.equal(given, images())
+def test_augmentation_does_not_change_its_input() -> None:
+    originals = images()
+    augment(originals, Augmentation(crop_padding=4, flip=True), seeded())
+    assert torch.equal(originals, images())
 
 
-def test_about_half_of_the_images_are_mirrored():
-    given = images(batch=2000, channels=1)
-    flipped = augment(given, Augmentation(crop_padding=0, flip=True), seeded())
-    same = (flipped == given).flatten(1).all(1)
-    assert torch.equal(flipped[~same], given[~same].flip(3))
+def test_about_half_of_the_images_are_mirrored() -> None:
+    originals = images(batch=2000, channels=1)
+    flipped = augment(originals, Augmentation(crop_padding=0, flip=True), seeded())
+    same = (flipped == originals).flatten(1).all(1)
+    assert torch.equal(flipped[~same], originals[~same].flip(3))
     assert 0.45 < same.float().mean() < 0.55
 
 
-def test_every_crop_comes_up():
-    given = images(batch=1, channels=1, height=8).expand(500, -1, -1, -1)
-    crops = augment(given, Augmentation(crop_padding=1, flip=False), seeded())
-    assert len(crops.flatten(1).unique(dim=0)) == 9
+def test_every_crop_occurs() -> None:
+    originals = images(batch=1, channels=1, height=8).expand(500, -1, -1, -1)
+    crops = augment(originals, Augmentation(crop_padding=1, flip=False), seeded())
+    assert len(torch.unique(crops.flatten(1), dim=0)) == 9
 
 
 @pytest.mark.gpu
-def test_augmentation_on_the_gpu_equals_the_slow_reference_for_its_draws():
+def test_augmentation_on_the_gpu_equals_the_slow_reference() -> None:
+    """With the draws of the GPU's generator."""
     augmentation = Augmentation(crop_padding=4, flip=True)
-    ours = augment(images().cuda(), augmentation, seeded(5, "cuda"))
-    assert ours.device.type == "cuda"
-    assert torch.equal(ours.cpu(), slowly(images(), augmentation, seeded(5, "cuda")))
+    result = augment(images().cuda(), augmentation, seeded(5, "cuda"))
+    assert result.device.type == "cuda"
+    assert torch.equal(result.cpu(), slow_augment(images(), augmentation, seeded(5, "cuda")))

@@ -1,13 +1,13 @@
-"""Encoded images are imported and trained on in memory that does not grow with them."""
+"""Encoded images are imported and trained on in memory that does not grow with their number."""
 
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
-from tests.distillation.data.building import import_job, picture
+from tests.distillation.data.builders import image_file, import_job
 
-MEASURED = """
+MEASURE_MEMORY = """
 import sys
 from pathlib import Path
 
@@ -19,51 +19,65 @@ from core.distillation.jobs.dataset_import import import_dataset
 from core.job_folder import JobFolder
 from core.jobspec.data import Augmentation, ResizedCrop
 
+
 def kilobytes(name):
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name + ":"))
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))
 
-folder, few = JobFolder(Path(sys.argv[1])), JobFolder(Path(sys.argv[2]))
-torch.set_num_threads(1)
 
-def prepare(folder):
+def run_import(folder):
     import_dataset(folder)
     folder.dataset_description.write_text(folder.read_events()[0][-1].dataset.model_dump_json())
     (folder.output / "dataset.safetensors").rename(folder.dataset_file)
 
+
 def train(folder, steps):
-    settings = dict(batch_size=4, augmentation=Augmentation(resized_crop=ResizedCrop()), seed=0, device=torch.device("cpu"))
-    batches, most = Batches(load(folder).train, **settings), 0
+    batches = Batches(
+        load(folder).train,
+        batch_size=4,
+        augmentation=Augmentation(resized_crop=ResizedCrop()),
+        seed=0,
+        device=torch.device("cpu"),
+    )
+    highest = 0
     for step in range(steps):
         batches.at(step)
-        most = max(most, kilobytes("RssAnon"))
-    return most
+        highest = max(highest, kilobytes("RssAnon"))
+    return highest
 
-prepare(few)  # whatever decoders and torch need at all
-train(few, 3)
-open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
+
+folder, small_folder = JobFolder(Path(sys.argv[1])), JobFolder(Path(sys.argv[2]))
+torch.set_num_threads(1)
+run_import(small_folder)  # allocates what decoders and torch need in any case
+train(small_folder, 3)
+open("/proc/self/clear_refs", "w").write("5")  # resets the peak
 before = kilobytes("VmHWM")
-prepare(folder)
+run_import(folder)
 print(kilobytes("VmHWM") - before)
 before = kilobytes("RssAnon")
 print(train(folder, 20) - before)
 """
 
 
-def test_120_mb_of_files_are_imported_and_trained_on_in_less_than_64_mb(tmp_path: Path):
+def test_120_mb_of_files_need_less_than_64_mb_of_memory(tmp_path: Path) -> None:
+    """For the import as for the training."""
     folders = []
     for name, images in (("many", 40), ("few", 5)):
         job = import_job(tmp_path / name, image_size=32)
         with zipfile.ZipFile(job.upload, "w") as archive:
-            for at in range(images):
-                noise = picture(size=(700, 700), seed=at, form="BMP")
-                for label in "ab":
-                    archive.writestr(f"{label}/{at}.bmp", noise)
+            for number in range(images):
+                data = image_file(size=(700, 700), seed=number, image_format="BMP")
+                for class_name in "ab":
+                    archive.writestr(f"{class_name}/{number}.bmp", data)
         folders.append(str(job.path))
     assert Path(folders[0], "upload").stat().st_size > 115 * 10**6
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, *folders], capture_output=True, text=True, check=False
+    process = subprocess.run(
+        [sys.executable, "-c", MEASURE_MEMORY, *folders],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    importing, training = map(int, done.stdout.split())
+    assert process.returncode == 0, process.stderr
+    importing, training = map(int, process.stdout.split())
     assert importing < 64 * 1024
     assert training < 64 * 1024

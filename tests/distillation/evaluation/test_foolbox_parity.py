@@ -1,4 +1,4 @@
-"""PGD-20 and CW-infinity here and in foolbox, on one network, the same images and with the same settings."""
+"""PGD-20 and CW-infinity here and in foolbox: same network, same images, same settings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import eagerpy
 import pytest
 import torch
-from foolbox import PyTorchModel
-from foolbox.attacks import LinfProjectedGradientDescentAttack
+from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
+from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor
 
-from core.distillation.evaluation.attacks import survives
+from core.distillation.evaluation.attacks import classify_under_attack
 from core.jobspec.resolved import ResolvedCwAttack, ResolvedPgdAttack
-from tests.distillation.evaluation.robust import robust_network, some_images
+from tests.distillation.evaluation.builders import digit_images, robust_network
 
 IMAGES = 200
 RADIUS = 0.15
@@ -20,62 +20,63 @@ PGD = ResolvedPgdAttack(radius=RADIUS, step_size=RADIUS / 4)
 CW = ResolvedCwAttack(radius=RADIUS, step_size=0.003 / (8 / 255) * RADIUS)
 
 
-class Cw(LinfProjectedGradientDescentAttack):  # type: ignore[misc]
-    """CW-infinity as foolbox would have it: its PGD on the margin loss of Carlini and Wagner."""
+class FoolboxCw(LinfProjectedGradientDescentAttack):
+    """CW-infinity in foolbox's terms: its PGD on the margin loss of Carlini and Wagner."""
 
     def get_loss_fn(self, model: Any, labels: Any) -> Callable[[Any], Any]:
         def loss(inputs: Any) -> Any:
             logits = model(inputs)
-            own = eagerpy.onehot_like(logits, labels) > 0
-            lead = eagerpy.where(own, logits, 0).sum(axis=-1) - eagerpy.where(
-                own, -eagerpy.inf, logits
-            ).max(axis=-1)
-            return -eagerpy.maximum(lead + CW.confidence, 0).sum()
+            is_label = eagerpy.onehot_like(logits, labels) > 0
+            label_logit = eagerpy.where(is_label, logits, 0).sum(axis=-1)
+            best_other = eagerpy.where(is_label, -eagerpy.inf, logits).max(axis=-1)
+            return -eagerpy.maximum(label_logit - best_other + CW.confidence, 0).sum()
 
         return loss
 
 
-KINDS = [(LinfProjectedGradientDescentAttack, PGD), (Cw, CW)]
+FoolboxAttack = type[LinfProjectedGradientDescentAttack]
+Settings = ResolvedPgdAttack | ResolvedCwAttack
+KINDS = [(LinfProjectedGradientDescentAttack, PGD), (FoolboxCw, CW)]
 
 
-def theirs(
-    kind: type[LinfProjectedGradientDescentAttack],
-    settings: ResolvedPgdAttack | ResolvedCwAttack,
-    seed: int,
-) -> Tensor:
-    """Which images survive. Foolbox draws its start of torch's global generator as we do of ours: one seed, one start."""
-    images, labels = some_images(IMAGES).batch(torch.arange(IMAGES))
+def foolbox_robust(kind: FoolboxAttack, settings: Settings, seed: int) -> Tensor:
+    """Return which images are robust, by foolbox.
+
+    It draws its start from torch's global generator as the attack here does from its own, so the
+    same seed gives the same start.
+    """
+    images_BCHW, labels_B = digit_images(IMAGES).batch(torch.arange(IMAGES))
     attack = kind(abs_stepsize=settings.step_size, steps=settings.steps, random_start=True)
+    model = PyTorchModel(robust_network(), (0, 1), device="cpu")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        _, _, broken = attack(
-            PyTorchModel(robust_network(), (0, 1), device="cpu"), images, labels, epsilons=RADIUS
-        )
-    return ~broken
+        _, _, misclassified_B = attack(model, images_BCHW, labels_B, epsilons=RADIUS)
+    robust_B: Tensor = ~misclassified_B
+    return robust_B
 
 
-def ours(settings: ResolvedPgdAttack | ResolvedCwAttack, seed: int) -> Tensor:
-    images, labels = some_images(IMAGES).batch(torch.arange(IMAGES))
-    return survives(settings, robust_network(), images, labels, torch.Generator().manual_seed(seed))
+def robust(settings: Settings, seed: int) -> Tensor:
+    images_BCHW, labels_B = digit_images(IMAGES).batch(torch.arange(IMAGES))
+    generator = torch.Generator().manual_seed(seed)
+    result = classify_under_attack(settings, robust_network(), images_BCHW, labels_B, generator)
+    return result.correct_B
 
 
 @pytest.mark.parametrize(("kind", "settings"), KINDS)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_from_the_same_starts_the_same_images_survive_but_for_one_in_200(
-    kind: type[LinfProjectedGradientDescentAttack],
-    settings: ResolvedPgdAttack | ResolvedCwAttack,
-    seed: int,
+def test_same_starts_leave_the_same_images_robust(
+    kind: FoolboxAttack, settings: Settings, seed: int
 ) -> None:
-    mine, other = ours(settings, seed), theirs(kind, settings, seed)
-    assert 0.3 < mine.float().mean() < 0.9
-    assert (mine != other).sum() <= 1
+    """All but one in 200."""
+    robust_B = robust(settings, seed)
+    foolbox_robust_B = foolbox_robust(kind, settings, seed)
+    assert 0.3 < robust_B.float().mean() < 0.9
+    assert (robust_B != foolbox_robust_B).sum() <= 1
 
 
 @pytest.mark.parametrize(("kind", "settings"), KINDS)
-def test_from_other_starts_as_many_survive_but_for_one_in_200(
-    kind: type[LinfProjectedGradientDescentAttack], settings: ResolvedPgdAttack | ResolvedCwAttack
-) -> None:
-    """On average: from one start to the next the number changes by more than that."""
-    mine = sum(int(ours(settings, seed).sum()) for seed in range(10))
-    other = sum(int(theirs(kind, settings, seed).sum()) for seed in range(10, 20))
-    assert abs(mine - other) / 10 <= 1
+def test_other_starts_leave_as_many_images_robust(kind: FoolboxAttack, settings: Settings) -> None:
+    """On average over ten starts, but for one image: single starts differ by more than that."""
+    count = sum(int(robust(settings, seed).sum()) for seed in range(10))
+    foolbox_count = sum(int(foolbox_robust(kind, settings, seed).sum()) for seed in range(10, 20))
+    assert abs(count - foolbox_count) / 10 <= 1

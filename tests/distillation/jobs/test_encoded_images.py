@@ -1,4 +1,4 @@
-"""A whole training on images that stay encoded: it runs by hand, and goes on to the same bits where it was stopped."""
+"""Trainings on images that stay encoded: run by hand, and resumed bit for bit."""
 
 import json
 import os
@@ -11,18 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.distillation.__main__ import create_run as build
 from core.distillation.jobs.dataset_import import import_dataset
-from core.job_folder import Ended, FileReady, JobFolder, Measured
-from core.jobspec.compatibility import held_out_images, training_problems, steps_per_epoch
-from core.jobspec.data import DatasetDescription
+from core.job_folder import JobFolder, Measured
+from core.jobspec.compatibility import held_out_images, steps_per_epoch, training_problems
 from core.jobspec.defaults import resolve
 from core.jobspec.job import AdversarialTrainingSpec
-from tests.distillation.data.building import import_job, imported, zip_of
-from tests.distillation.data.test_encoded import photos
+from tests.distillation.data.builders import import_job, install_import, photo_folders, zip_of
+from tests.distillation.folders import StopAfter, newest_checkpoint, run_job
 
 SIDE = 64
-BODY: dict[str, Any] = {
+SPEC: dict[str, Any] = {
     "student": {"architecture": "small_cnn", "width": 4},
     "data": {"dataset": "photos", "held_out": 0.1, "limit": 30},
     "method": {"name": "pgd_at"},
@@ -39,45 +37,28 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
-    """40 generated photographs, imported to be used at 64 pixels."""
+def import_folder(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
+    """The import of 40 generated photographs, to be used at 64 x 64 pixels."""
     folder = import_job(tmp_path_factory.mktemp("import") / "job", image_size=SIDE)
-    folder.upload.write_bytes(zip_of(photos(train=17, test=3)))
+    folder.upload.write_bytes(zip_of(photo_folders(train=17, test=3)))
     import_dataset(folder)
-    imported(folder)
+    install_import(folder)
     return folder
 
 
-def description(stored: JobFolder) -> DatasetDescription:
-    return stored.read_dataset()
-
-
-def laid_out(path: Path, stored: JobFolder, **changes: Any) -> JobFolder:
-    folder, dataset = JobFolder(path), stored.read_dataset()
-    spec = AdversarialTrainingSpec.model_validate(BODY | changes)
+def create_job_folder(path: Path, import_folder: JobFolder, **changes: Any) -> JobFolder:
+    folder = JobFolder(path)
+    dataset = import_folder.read_dataset()
+    spec = AdversarialTrainingSpec.model_validate(SPEC | changes)
     assert training_problems(spec, dataset, None) == []
     folder.create(resolve(spec, dataset), dataset=dataset)
-    os.link(stored.dataset_file, folder.dataset_file)
+    os.link(import_folder.dataset_file, folder.dataset_file)
     return folder
 
 
-def run(folder: JobFolder, *, steps: int | None = None) -> Ended:
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return steps is not None and asked > steps
-
-    spec = folder.read_spec()
-    assert isinstance(spec, AdversarialTrainingSpec)
-    return build(folder, spec, stop).run()
-
-
-def test_a_job_on_encoded_images_is_augmented_as_imagenet_is_unless_it_says_otherwise(
-    stored: JobFolder,
-):
-    spec = resolve(AdversarialTrainingSpec.model_validate(BODY), description(stored))
+def test_the_default_augmentation_is_imagenets(import_folder: JobFolder) -> None:
+    """Unless the job names another; for encoded images only."""
+    spec = resolve(AdversarialTrainingSpec.model_validate(SPEC), import_folder.read_dataset())
     assert spec.data.augmentation is not None
     assert spec.data.augmentation.model_dump() == {
         "crop_padding": 0,
@@ -86,60 +67,43 @@ def test_a_job_on_encoded_images_is_augmented_as_imagenet_is_unless_it_says_othe
     }
 
 
-def test_it_runs_by_hand_from_folder_to_report(tmp_path: Path, stored: JobFolder):
-    schedule = {"epochs": 1, "batch_size": 13}
-    folder = laid_out(
-        tmp_path / "job", stored, student={"architecture": "imagenet_resnet18"}, schedule=schedule
+def test_a_job_runs_by_hand_from_folder_to_report(tmp_path: Path, import_folder: JobFolder) -> None:
+    folder = create_job_folder(
+        tmp_path / "job",
+        import_folder,
+        student={"architecture": "imagenet_resnet18"},
+        schedule={"epochs": 1, "batch_size": 13},
     )
-    environment = os.environ | {"DISTILL_THREADS": "1", "DISTILL_DEVICE": "cpu"}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "core.distillation", str(folder.path)],
-        env=environment,
+        env=os.environ | {"DISTILL_THREADS": "1", "DISTILL_DEVICE": "cpu"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     report = json.loads((folder.output / "report.json").read_text())
     assert report["data"]["images"] == {"training": 27, "held_out": 3, "test": 5}
-    measured = {
-        (event.network, event.name)
-        for event in folder.read_events()[0]
-        if isinstance(event, Measured)
-    }
+    events, _ = folder.read_events()
+    measured = {(event.network, event.name) for event in events if isinstance(event, Measured)}
     assert {("best", "clean"), ("best", "pgd"), ("best", "held_out_robust")} <= measured
 
 
-def test_stopped_between_any_two_steps_it_goes_on_to_the_same_bits(
-    tmp_path: Path, stored: JobFolder
-):
-    whole = laid_out(tmp_path / "whole", stored)
-    spec = whole.read_spec()
+def test_a_resumed_job_gives_the_same_bits(tmp_path: Path, import_folder: JobFolder) -> None:
+    """Stopped before any step of an epoch, with batches prepared ahead in other threads."""
+    uninterrupted = create_job_folder(tmp_path / "uninterrupted", import_folder)
+    spec = uninterrupted.read_spec()
     assert isinstance(spec, AdversarialTrainingSpec)
-    assert (
-        held_out_images(spec, description(stored)),
-        steps_per_epoch(spec, description(stored)),
-    ) == (3, 3)
-    assert run(whole).outcome == "succeeded"
+    dataset = import_folder.read_dataset()
+    assert (held_out_images(spec, dataset), steps_per_epoch(spec, dataset)) == (3, 3)
+    assert run_job(uninterrupted).outcome == "succeeded"
     for steps in (1, 2, 3, 5):
-        first, second = (
-            laid_out(tmp_path / f"{name}-{steps}", stored) for name in ("first", "second")
-        )
-        assert run(first, steps=steps).outcome == "stopped"
+        first = create_job_folder(tmp_path / f"first-{steps}", import_folder)
+        second = create_job_folder(tmp_path / f"second-{steps}", import_folder)
+        assert run_job(first, StopAfter(steps)).outcome == "stopped"
         second.checkpoint.write_bytes(newest_checkpoint(first).read_bytes())
-        assert run(second).outcome == "succeeded"
+        assert run_job(second).outcome == "succeeded"
         for name in ("best.safetensors", "last.safetensors"):
-            expected, found = load_file(whole.output / name), load_file(second.output / name)
-            assert all(torch.equal(expected[key], found[key]) for key in expected), (steps, name)
-
-
-def newest_checkpoint(folder: JobFolder) -> Path:
-    events, _ = folder.read_events()
-    return (
-        folder.output
-        / [
-            event.name
-            for event in events
-            if isinstance(event, FileReady) and event.kind == "checkpoint"
-        ][-1]
-    )
+            expected = load_file(uninterrupted.output / name)
+            actual = load_file(second.output / name)
+            assert all(torch.equal(expected[key], actual[key]) for key in expected), (steps, name)

@@ -1,3 +1,5 @@
+"""Exceptions that nobody foresaw, and the failure class that each is given."""
+
 import errno
 
 import pytest
@@ -6,14 +8,15 @@ import torch
 from core.distillation.jobs.failures import classify_failure
 
 
-def raised_by_torch_for_too_large_a_tensor() -> RuntimeError:
+def out_of_memory_error() -> RuntimeError:
+    """Return the error that torch raises for a tensor that is too large for any machine."""
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50)
     return caught.value
 
 
-def test_out_of_memory_on_a_cpu_is_called_that() -> None:
-    ended = classify_failure(raised_by_torch_for_too_large_a_tensor())
+def test_out_of_memory_on_a_cpu_is_recognized() -> None:
+    ended = classify_failure(out_of_memory_error())
     assert (ended.code, ended.failure_class) == ("out_of_memory", "infrastructure")
 
 
@@ -52,7 +55,7 @@ def test_out_of_memory_on_a_cpu_is_called_that() -> None:
         (ZeroDivisionError("division by zero"), "trainer_error", "user"),
     ],
 )
-def test_whose_fault_an_unforeseen_exception_is(
+def test_an_exception_has_its_code_and_failure_class(
     error: Exception, code: str, failure_class: str
 ) -> None:
     ended = classify_failure(error)

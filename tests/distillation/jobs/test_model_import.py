@@ -1,4 +1,4 @@
-"""The import job's body, from a laid out folder to what it says; and our own weight files."""
+"""The model import job, from its folder to its events; and the files of weights that it writes."""
 
 from pathlib import Path
 
@@ -9,15 +9,16 @@ from safetensors.torch import load_file, save_file
 
 from core.atomic_files import sha256_of
 from core.distillation.jobs.model_import import import_model
-from core.distillation.models import build
+from core.distillation.models import from_description
+from core.distillation.models.network import Classifier
 from core.distillation.models.safetensors_weights import load_weights, serialize_weights
 from core.errors import CorruptObject, Refused
 from core.job_folder import FileReady, Imported, JobFolder
 from core.jobspec.job import ImportModelSpec
-from core.jobspec.network import ModelDescription
+from core.jobspec.network import ModelDescription, SmallCnn
 
 DESCRIPTION = ModelDescription(
-    network={"architecture": "small_cnn", "width": 4}, classes=10, channels=3, height=32, width=32
+    network=SmallCnn(width=4), classes=10, channels=3, height=32, width=32
 )
 
 
@@ -28,11 +29,26 @@ def folder(tmp_path: Path) -> JobFolder:
     return folder
 
 
-def test_an_upload_becomes_canonical_weights_and_is_described(folder, small, images):
-    torch.save(
-        {"net": {f"module.{key}": tensor.half() for key, tensor in small.state_dict().items()}},
-        folder.upload,
-    )
+@pytest.fixture
+def network() -> Classifier:
+    """A small network in eval mode, whose batch norm statistics are not the initial ones."""
+    network = from_description(DESCRIPTION)
+    generator = torch.Generator().manual_seed(1)
+    for key, tensor in network.state_dict().items():
+        if key.endswith("running_mean"):
+            tensor.normal_(0, 0.1, generator=generator)
+        elif key.endswith("running_var"):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        elif key.endswith("num_batches_tracked"):
+            tensor.fill_(7)
+    return network.eval()
+
+
+def test_an_upload_becomes_canonical_weights(folder: JobFolder, network: Classifier) -> None:
+    """The weights file has the family's keys in fp32, and the events describe file and changes."""
+    state = network.state_dict()
+    upload = {"net": {f"module.{key}": tensor.half() for key, tensor in state.items()}}
+    torch.save(upload, folder.upload)
     import_model(folder)
     ready, imported = folder.read_events()[0]
     assert isinstance(ready, FileReady)
@@ -43,16 +59,16 @@ def test_an_upload_becomes_canonical_weights_and_is_described(folder, small, ima
     )
     assert isinstance(imported, Imported)
     assert imported.model == DESCRIPTION
-    assert imported.parameters == sum(parameter.numel() for parameter in small.parameters())
+    assert imported.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert imported.report["renamed"]["module.conv1.weight"] == "conv1.weight"
     assert imported.report["converted"]["conv1.weight"] == "float16"
     tensors = load_file(folder.output / "model.safetensors")
-    assert tensors.keys() == small.state_dict().keys()
+    assert tensors.keys() == state.keys()
     assert tensors["conv1.weight"].dtype == torch.float32
-    assert torch.equal(tensors["conv1.weight"], small.conv1.weight.half().float())
+    assert torch.equal(tensors["conv1.weight"], state["conv1.weight"].half().float())
 
 
-def test_a_refused_upload_publishes_nothing(folder):
+def test_a_refused_upload_publishes_nothing(folder: JobFolder) -> None:
     folder.upload.write_bytes(b"not a checkpoint at all")
     with pytest.raises(Refused):
         import_model(folder)
@@ -60,26 +76,31 @@ def test_a_refused_upload_publishes_nothing(folder):
     assert list(folder.output.iterdir()) == []
 
 
-def test_weights_written_and_read_again_are_the_same_bits(small, tmp_path, images):
-    (tmp_path / "weights").write_bytes(serialize_weights(small, {"description": "{}"}))
-    target = build("small_cnn", 10, width=4).eval()
-    load_weights(target, tmp_path / "weights")
-    assert all(
-        torch.equal(tensor, small.state_dict()[key]) for key, tensor in target.state_dict().items()
-    )
-    with safe_open(tmp_path / "weights", framework="pt") as file:
+def test_weights_survive_a_round_trip_bit_for_bit(network: Classifier, tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(serialize_weights(network, {"description": "{}"}))
+    target = from_description(DESCRIPTION).eval()
+    load_weights(target, path)
+    expected = network.state_dict()
+    actual = target.state_dict()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in actual.items())
+    with safe_open(path, framework="pt") as file:
         assert file.metadata() == {"description": "{}"}
 
 
-def test_weights_in_another_memory_layout_or_format_give_the_same_file(small):
-    plain = serialize_weights(small)
-    assert serialize_weights(small.to(memory_format=torch.channels_last)) == plain
-    assert serialize_weights(small.double()) == plain
+def test_memory_layout_and_type_do_not_change_the_file(network: Classifier) -> None:
+    plain = serialize_weights(network)
+    assert serialize_weights(network.to(memory_format=torch.channels_last)) == plain
+    assert serialize_weights(network.double()) == plain
 
 
 @pytest.mark.parametrize("change", ["a key less", "a key more", "another shape", "cut short"])
-def test_a_weight_file_that_is_not_exactly_this_network_s_is_corrupt(change, small, tmp_path):
-    tensors, path = dict(small.state_dict()), tmp_path / "weights"
+def test_weights_of_another_network_are_corrupt(
+    change: str, network: Classifier, tmp_path: Path
+) -> None:
+    """A file must have exactly the network's keys and shapes."""
+    tensors = dict(network.state_dict())
+    path = tmp_path / "weights"
     if change == "a key less":
         del tensors["bn1.num_batches_tracked"]
     elif change == "a key more":
@@ -90,4 +111,4 @@ def test_a_weight_file_that_is_not_exactly_this_network_s_is_corrupt(change, sma
     if change == "cut short":
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CorruptObject, match="does not hold the weights of a SmallCnn"):
-        load_weights(small, path)
+        load_weights(network, path)

@@ -1,4 +1,4 @@
-"""Energy as the machine's own counters tell it, on counters that are files or a library made up here."""
+"""Energy as the machine's counters measure it; here the counters are files, or a fake library."""
 
 import ctypes
 from pathlib import Path
@@ -15,12 +15,13 @@ from core.distillation.run_state import RunState
 CPU = torch.device("cpu")
 
 
-def zone(folder: Path, name: str, joules: float, most: float = 1000.0) -> Path:
-    made = folder / name
-    made.mkdir(parents=True, exist_ok=True)
-    (made / "energy_uj").write_text(f"{round(joules * 1e6)}\n")
-    (made / "max_energy_range_uj").write_text(f"{round(most * 1e6)}\n")
-    return made
+def write_zone(folder: Path, name: str, joules: float, wraps_at: float = 1000.0) -> Path:
+    """Write a RAPL zone as Linux shows it."""
+    zone = folder / name
+    zone.mkdir(parents=True, exist_ok=True)
+    (zone / "energy_uj").write_text(f"{round(joules * 1e6)}\n")
+    (zone / "max_energy_range_uj").write_text(f"{round(wraps_at * 1e6)}\n")
+    return zone
 
 
 @pytest.fixture
@@ -29,68 +30,68 @@ def powercap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_packages_are_added_up_and_their_parts_are_not_counted_twice(powercap: Path) -> None:
-    (
-        zone(powercap, "intel-rapl:0", 10),
-        zone(powercap, "intel-rapl:1", 100),
-        zone(powercap, "intel-rapl:0:0", 5),
-    )
-    it = make_meter(CPU)
-    (
-        zone(powercap, "intel-rapl:0", 12),
-        zone(powercap, "intel-rapl:1", 103),
-        zone(powercap, "intel-rapl:0:0", 900),
-    )
-    assert it.read_and_reset() == pytest.approx(5)
-    assert it.source == "2 processor packages (RAPL)"
-    assert it.read_and_reset() == 0
+def test_packages_are_added_up_without_their_subzones(powercap: Path) -> None:
+    """A package's own count contains its subzones."""
+    write_zone(powercap, "intel-rapl:0", 10)
+    write_zone(powercap, "intel-rapl:1", 100)
+    write_zone(powercap, "intel-rapl:0:0", 5)
+    meter = make_meter(CPU)
+    write_zone(powercap, "intel-rapl:0", 12)
+    write_zone(powercap, "intel-rapl:1", 103)
+    write_zone(powercap, "intel-rapl:0:0", 900)
+    assert meter.read_and_reset() == pytest.approx(5)
+    assert meter.source == "2 processor packages (RAPL)"
+    assert meter.read_and_reset() == 0
 
 
-def test_a_counter_that_begins_again_at_0_loses_nothing(powercap: Path) -> None:
-    zone(powercap, "intel-rapl:0", 990, most=1000)
-    it = make_meter(CPU)
+def test_a_counter_that_wraps_around_loses_nothing(powercap: Path) -> None:
+    write_zone(powercap, "intel-rapl:0", 990, wraps_at=1000)
+    meter = make_meter(CPU)
     for joules, total in ((995, 5), (3, 13), (3, 13), (10, 20)):
-        zone(powercap, "intel-rapl:0", joules, most=1000)
-        it.sample()
-        assert it.sum == pytest.approx(total)
+        write_zone(powercap, "intel-rapl:0", joules, wraps_at=1000)
+        meter.sample()
+        assert meter.joules == pytest.approx(total)
 
 
-def test_a_machine_without_counters_knows_nothing(powercap: Path) -> None:
-    it = make_meter(CPU)
-    assert (it.read_and_reset(), it.source) == (None, None)
+def test_energy_is_unknown_without_counters(powercap: Path) -> None:
+    meter = make_meter(CPU)
+    assert (meter.read_and_reset(), meter.source) == (None, None)
 
 
-def test_a_counter_that_may_not_be_read_is_no_counter(powercap: Path) -> None:
-    (zone(powercap, "intel-rapl:0", 1) / "energy_uj").unlink()
+def test_an_unreadable_counter_is_ignored(powercap: Path) -> None:
+    (write_zone(powercap, "intel-rapl:0", 1) / "energy_uj").unlink()
     assert make_meter(CPU).read_and_reset() is None
 
 
-def test_a_counter_that_is_gone_half_way_makes_the_sum_unknown(powercap: Path) -> None:
-    made = zone(powercap, "intel-rapl:0", 1)
-    it = make_meter(CPU)
-    (made / "energy_uj").unlink()
-    assert it.read_and_reset() is None
-    zone(powercap, "intel-rapl:0", 2)
-    assert it.read_and_reset() is None
+def test_a_counter_that_disappears_makes_the_sum_unknown(powercap: Path) -> None:
+    zone = write_zone(powercap, "intel-rapl:0", 1)
+    meter = make_meter(CPU)
+    (zone / "energy_uj").unlink()
+    assert meter.read_and_reset() is None
+    write_zone(powercap, "intel-rapl:0", 2)
+    assert meter.read_and_reset() is None
 
 
-def test_a_long_phase_is_looked_at_in_between(
+def test_a_long_phase_is_sampled_in_between(
     powercap: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The counter turns over twice, which one reading at the end could not tell."""
-    monkeypatch.setattr(energy, "LOOK_SECONDS", 0.0)
-    zone(powercap, "intel-rapl:0", 900)
-    watch, state = Stopwatch(make_meter(CPU)), RunState()
+    """The counter wraps around twice, which a single reading at the end could not tell."""
+    monkeypatch.setattr(energy, "SAMPLE_SECONDS", 0.0)
+    write_zone(powercap, "intel-rapl:0", 900)
+    stopwatch = Stopwatch(make_meter(CPU))
+    state = RunState()
     for joules in (100, 900, 100):
-        zone(powercap, "intel-rapl:0", joules)
-        assert not watch.checkpoint_due(1000)
-    watch.record_phase(state, "training")
+        write_zone(powercap, "intel-rapl:0", joules)
+        assert not stopwatch.checkpoint_due(1000)
+    stopwatch.record_phase(state, "training")
     assert state.joules == {"training": pytest.approx(200 + 800 + 200)}
 
 
-def test_attempts_add_up_and_one_that_does_not_know_makes_the_sum_unknown() -> None:
+def test_the_energy_of_attempts_is_added_up() -> None:
+    """An attempt that does not know its energy makes the sum unknown."""
     values = iter([0.0, 5.0, 9.0, 0.0, 1.0])
-    state, counter = RunState(), Counter(lambda: next(values))
+    state = RunState()
+    counter = Counter(lambda: next(values))
     first = Stopwatch(Meter([counter], "a counter"))
     first.record_phase(state, "training")
     first.record_phase(state, "evaluating")
@@ -101,47 +102,49 @@ def test_attempts_add_up_and_one_that_does_not_know_makes_the_sum_unknown() -> N
 
 
 class FakeNvml:
-    """As much of libnvidia-ml as is asked; ``status`` is what reading the energy answers."""
+    """The functions of libnvidia-ml that are used. ``status`` is returned with the energy."""
 
     def __init__(self, status: int = 0) -> None:
-        self.status, self.millijoules, self.asked_for = status, 5000, b""
+        self.status = status
+        self.millijoules = 5000
+        self.uuid = b""
 
     def nvmlInit_v2(self) -> int:
         return 0
 
     def nvmlDeviceGetHandleByUUID(self, uuid: bytes, handle: Any) -> int:
-        self.asked_for = uuid
+        self.uuid = uuid
         ctypes.cast(handle, ctypes.POINTER(ctypes.c_void_p))[0] = 42
         return 0
 
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle: ctypes.c_void_p, found: Any) -> int:
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: ctypes.c_void_p, energy: Any) -> int:
         assert handle.value == 42
-        ctypes.cast(found, ctypes.POINTER(ctypes.c_ulonglong))[0] = self.millijoules
+        ctypes.cast(energy, ctypes.POINTER(ctypes.c_ulonglong))[0] = self.millijoules
         return self.status
 
 
-def test_a_gpu_is_found_by_its_uuid_and_counts_in_millijoules() -> None:
+def test_a_gpu_is_identified_by_uuid_and_counts_millijoules() -> None:
     nvml: Any = FakeNvml()
-    it = Meter([gpu_counter(nvml, "GPU-1")], "the GPU (NVML)")
+    meter = Meter([gpu_counter(nvml, "GPU-1")], "the GPU (NVML)")
     nvml.millijoules = 6500
-    assert (it.read_and_reset(), nvml.asked_for) == (1.5, b"GPU-1")
+    assert (meter.read_and_reset(), nvml.uuid) == (1.5, b"GPU-1")
 
 
-def test_a_gpu_that_does_not_count_is_an_error_of_the_library() -> None:
+def test_a_gpu_that_does_not_count_raises_an_error() -> None:
     nvml: Any = FakeNvml(status=3)
-    with pytest.raises(OSError, match="NVML answers 3"):
+    with pytest.raises(OSError, match="NVML returned status 3"):
         gpu_counter(nvml, "GPU-1")
 
 
 @pytest.mark.gpu
-def test_a_gpu_counts_what_it_takes() -> None:
-    it = make_meter(torch.device("cuda"))
-    square = torch.ones(4096, 4096, device="cuda")
+def test_a_gpu_counts_its_energy() -> None:
+    meter = make_meter(torch.device("cuda"))
+    matrix = torch.ones(4096, 4096, device="cuda")
     for _ in range(200):
-        square = square @ square / 4096
+        matrix = matrix @ matrix / 4096
     torch.cuda.synchronize()
-    joules = it.read_and_reset()
-    assert it.source is not None
-    assert "NVML" in it.source
+    joules = meter.read_and_reset()
+    assert meter.source is not None
+    assert "NVML" in meter.source
     assert joules is not None
     assert joules > 0

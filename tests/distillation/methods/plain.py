@@ -47,7 +47,7 @@ def gradients(network: SmallCnn) -> dict[str, Tensor]:
     return {name: p.grad.double() for name, p in network.named_parameters() if p.grad is not None}
 
 
-def assert_descends(
+def assert_outer_loss(
     loss: MethodLoss, student: SmallCnn, plain_student: SmallCnn, expected: Tensor
 ) -> None:
     """Assert that the loss has the value ``expected``, and its gradient at the student."""
@@ -63,7 +63,7 @@ def assert_descends(
         torch.testing.assert_close(actual_gradients[name], gradient, rtol=2e-3, atol=tolerance)
 
 
-def assert_climbs(
+def assert_inner_objective(
     method: Method[Any],
     images: Tensor,
     labels: Tensor,

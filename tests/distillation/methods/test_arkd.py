@@ -55,7 +55,7 @@ def test_the_default_beta_is_the_papers() -> None:
     assert ArkdSettings().adaptive is False
 
 
-def test_eq_2_climbs_the_kl_from_the_teachers_clean_prediction(
+def test_eq_2_is_the_kl_from_the_teachers_clean_prediction(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     student.eval()
@@ -75,7 +75,7 @@ def test_eq_2_climbs_the_kl_from_the_teachers_clean_prediction(
     torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-3, atol=1e-5)
 
 
-def test_eq_3_climbs_through_both_networks(
+def test_eq_3_has_gradients_through_both_networks(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     student.eval()

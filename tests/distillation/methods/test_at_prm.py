@@ -13,7 +13,7 @@ from core.distillation.methods import TrainingPosition
 from core.distillation.methods.at_prm import AtPrm, MixedBatch, cutmix, mixup
 from core.distillation.models.small_cnn import SmallCnn
 from core.jobspec.training.methods import AtPrmSettings
-from tests.distillation.methods.plain import assert_descends, cross_entropy, in_double
+from tests.distillation.methods.plain import assert_outer_loss, cross_entropy, in_double
 
 PLAIN: dict[str, Any] = {"mixup": 0.0, "cutmix": 0.0, "label_smoothing": 0.0}
 
@@ -31,7 +31,7 @@ def test_without_masks_and_mixing_it_is_pgd_at(
     method = AtPrm(AtPrmSettings(masked=0, **PLAIN), patched)
     loss = method.outer(method.prepare_batch(images, labels), adversarial)
     expected = cross_entropy(plain(adversarial.double()), labels).mean()
-    assert_descends(loss, patched, plain, expected)
+    assert_outer_loss(loss, patched, plain, expected)
 
 
 def test_masking_rate_falls_to_0_over_the_first_epochs(
@@ -84,7 +84,7 @@ def test_images_and_labels_are_mixed_with_the_reversed_batch(
     one_hot = torch.eye(4, dtype=torch.float64)[labels]
     target = 0.9 * (ratio * one_hot + (1 - ratio) * one_hot.flip(0)) + 0.1 / 4
     expected = cross_entropy(plain(adversarial.double()), target).mean()
-    assert_descends(method.outer(batch, adversarial), patched, plain, expected)
+    assert_outer_loss(method.outer(batch, adversarial), patched, plain, expected)
 
 
 def test_cutmix_returns_the_share_outside_its_rectangle(

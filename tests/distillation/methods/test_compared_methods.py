@@ -9,8 +9,8 @@ from core.distillation.models.small_cnn import SmallCnn
 from core.jobspec.resolved import ResolvedIadSettings
 from core.jobspec.training import methods as spec
 from tests.distillation.methods.plain import (
-    assert_climbs,
-    assert_descends,
+    assert_inner_objective,
+    assert_outer_loss,
     cross_entropy,
     in_double,
     kl,
@@ -25,7 +25,7 @@ CLASSES = 4
     [spec.ArdSettings(), ResolvedIadSettings(begin=0), spec.AkdSettings()],
     ids=lambda settings: settings.name,
 )
-def test_ard_iad_and_akd_climb_the_cross_entropy_of_the_student(
+def test_ard_iad_and_akd_maximize_cross_entropy(
     settings: spec.ArdSettings | ResolvedIadSettings | spec.AkdSettings,
     student: SmallCnn,
     teacher: SmallCnn,
@@ -34,7 +34,7 @@ def test_ard_iad_and_akd_climb_the_cross_entropy_of_the_student(
     labels: Tensor,
 ) -> None:
     plain = in_double(student, training=False)
-    assert_climbs(
+    assert_inner_objective(
         build(settings, student, teacher),
         images,
         labels,
@@ -43,22 +43,22 @@ def test_ard_iad_and_akd_climb_the_cross_entropy_of_the_student(
     )
 
 
-def test_rslad_climbs_the_kl_from_the_teachers_clean_prediction(
+def test_rslad_maximizes_the_kl_from_the_clean_teacher(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     plain = in_double(student, training=False)
     target = in_double(teacher, training=False)(images.double()).detach()
     method = build(spec.RsladSettings(), student, teacher)
-    assert_climbs(method, images, labels, adversarial, lambda x: kl(target, plain(x)))
+    assert_inner_objective(method, images, labels, adversarial, lambda x: kl(target, plain(x)))
 
 
-def test_adaad_climbs_through_teacher_and_student(
+def test_adaad_objective_passes_through_both_networks(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     plain_student = in_double(student, training=False)
     plain_teacher = in_double(teacher, training=False)
     method = build(spec.AdaAdSettings(), student, teacher)
-    assert_climbs(
+    assert_inner_objective(
         method, images, labels, adversarial, lambda x: kl(plain_teacher(x), plain_student(x))
     )
 
@@ -92,7 +92,7 @@ def test_ard_follows_the_teachers_clean_prediction_softened(
     if settings.alpha < 1:
         label_loss = cross_entropy(plain_student(images.double()), labels).mean()
         expected = expected + (1 - settings.alpha) * label_loss
-    assert_descends(loss, student, plain_student, expected)
+    assert_outer_loss(loss, student, plain_student, expected)
 
 
 @pytest.mark.parametrize("weigh_teacher", [False, True])
@@ -124,7 +124,7 @@ def test_iad_adds_introspection_where_the_teacher_is_not_trusted(
     introspection_kl = kl(plain_student(images.double()), plain_student(x_hat))
     introspection = ((1 - trust) * introspection_kl).mean()
     assert loss.metrics["trust"].item() == pytest.approx(trust.mean().item(), rel=1e-4)
-    assert_descends(loss, student, plain_student, distillation + introspection)
+    assert_outer_loss(loss, student, plain_student, distillation + introspection)
 
 
 def test_before_its_time_iad_only_follows_the_teacher(
@@ -138,7 +138,7 @@ def test_before_its_time_iad_only_follows_the_teacher(
     assert list(loss.terms) == ["distillation"]
     target = plain_teacher(images.double()).detach()
     expected = kl(target, plain_student(adversarial.double())).mean()
-    assert_descends(loss, student, plain_student, expected)
+    assert_outer_loss(loss, student, plain_student, expected)
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,11 @@ def test_rslad_targets_the_clean_teacher_on_both_images(
     adversarial_kl = kl(target, plain(adversarial.double()))
     clean_kl = kl(target, plain(images.double()))
     expected = ((1 - clean) * adversarial_kl + clean * clean_kl).mean() / divisor
-    assert_descends(loss, student, plain, expected)
+    assert_outer_loss(loss, student, plain, expected)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.0, 1.0])
-def test_akd_descends_the_cross_entropy_against_mixed_labels(
+def test_akd_minimizes_cross_entropy_to_mixed_labels(
     alpha: float,
     student: SmallCnn,
     teacher: SmallCnn,
@@ -188,7 +188,7 @@ def test_akd_descends_the_cross_entropy_against_mixed_labels(
     prediction = probabilities(plain_teacher(x_hat)).detach()
     target = alpha * prediction + (1 - alpha) * torch.eye(4, dtype=torch.float64)[labels]
     expected = cross_entropy(plain_student(x_hat), target).mean()
-    assert_descends(loss, student, plain_student, expected)
+    assert_outer_loss(loss, student, plain_student, expected)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_adaad_follows_the_teacher_where_it_is_attacked(
     if settings.alpha < 1:
         clean_kl = kl(plain_teacher(x).detach(), plain_student(x)).mean()
         expected = expected + (1 - settings.alpha) * clean_kl / divisor
-    assert_descends(loss, student, plain_student, expected)
+    assert_outer_loss(loss, student, plain_student, expected)
 
 
 def test_score_takes_squared_errors_of_probabilities(
@@ -233,12 +233,12 @@ def test_score_takes_squared_errors_of_probabilities(
     attacked = probabilities(plain(adversarial.double()))
     accuracy = ((clean - torch.eye(4, dtype=torch.float64)[labels]) ** 2).sum(1).mean()
     smoothness = ((attacked - clean) ** 2).sum(1).mean()
-    assert_descends(loss, student, plain, accuracy + 2 * smoothness)
+    assert_outer_loss(loss, student, plain, accuracy + 2 * smoothness)
 
     fixed = in_double(student, training=False)
     target = probabilities(fixed(images.double())).detach()
     student.zero_grad()
-    assert_climbs(
+    assert_inner_objective(
         method,
         images,
         labels,
@@ -247,13 +247,15 @@ def test_score_takes_squared_errors_of_probabilities(
     )
 
 
-def test_n_fgsm_training_climbs_and_descends_cross_entropy(
+def test_n_fgsm_objective_and_loss_are_cross_entropy(
     student: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     plain = in_double(student, training=True)
     method = build(spec.NFgsmAtSettings(), student, None)
     loss = method.outer(method.prepare_batch(images, labels), adversarial)
     expected = cross_entropy(plain(adversarial.double()), labels).mean()
-    assert_descends(loss, student, plain, expected)
+    assert_outer_loss(loss, student, plain, expected)
     fixed = in_double(student, training=False)
-    assert_climbs(method, images, labels, adversarial, lambda x: cross_entropy(fixed(x), labels))
+    assert_inner_objective(
+        method, images, labels, adversarial, lambda x: cross_entropy(fixed(x), labels)
+    )

@@ -1,4 +1,4 @@
-"""STARSHIP, Eq. 2-11, against the whole loss written out a second time in double precision."""
+"""STARSHIP, Eq. 2-11, compared with the loss written out in plain_starship.py."""
 
 import copy
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.distillation.adversaries import attack
 from core.distillation.methods.arkd import Arkd
@@ -22,18 +22,22 @@ from core.jobspec.resolved import (
 from core.jobspec.training.adversary import PgdAdversarySettings
 from core.jobspec.training.methods import ArkdSettings
 from core.jobspec.training.starship import (
+    DistanceSettings,
     FrobeniusSettings,
     GramMatchingSettings,
     MaxExpSettings,
     NormalKlSettings,
     PowerEuclideanSettings,
+    StarshipSettings,
     SubmatrixAlignmentSettings,
 )
-from core.jobspec.training.starship import StarshipSettings as Settings
+from tests.distillation.methods.plain import backward
+from tests.distillation.methods.plain_starship import PlainStarship, plain_covariance
 
-BATCH, DIMENSION = 6, 3
+BATCH = 6
+DIMENSION = 3
 MAX_EXP = MaxExpSettings()
-DISTANCES = [
+DISTANCES: list[DistanceSettings] = [
     FrobeniusSettings(),
     PowerEuclideanSettings(ridge=0.01),
     MaxExpSettings(eta=5),
@@ -55,8 +59,8 @@ def settings_with(
         covariance=ResolvedCovarianceAlignmentSettings(
             weight=alpha[0],
             distance=distance,
-            heads=ResolvedProjectionHeadSettings(
-                **{"dimension": DIMENSION, "teacher": "trained"} | (heads or {})
+            heads=ResolvedProjectionHeadSettings.model_validate(
+                {"dimension": DIMENSION, "teacher": "trained"} | (heads or {})
             ),
         ),
         gram=GramMatchingSettings(
@@ -75,207 +79,52 @@ def starship(
         return Starship(settings, student, teacher)
 
 
-# -- the loss a second time: double precision, linear heads, every formula spelt out
-
-
-def ridged(matrix: Tensor, ridge: float) -> Tensor:
-    return matrix + ridge * matrix.trace() / len(matrix) * torch.eye(
-        len(matrix), dtype=torch.float64
-    )
-
-
-def square_root(matrix: Tensor) -> Tensor:
-    """By the iteration of Denman and Beavers, without eigenvectors."""
-    y, z = matrix, torch.eye(len(matrix), dtype=torch.float64)
-    for _ in range(25):
-        y, z = (y + torch.linalg.inv(z)) / 2, (z + torch.linalg.inv(y)) / 2
-    return y
-
-
-def plain_distance(a: Tensor, b: Tensor, distance: Any, shift: Tensor | None = None) -> Tensor:
-    size = len(a)
-    identity = torch.eye(size, dtype=torch.float64)
-    if distance.name == "kl":
-        a, b = ridged(a, distance.ridge), ridged(b, distance.ridge)
-        precision = torch.linalg.inv(b)
-        mahalanobis = 0 if shift is None else shift @ precision @ shift
-        nats = 0.5 * (
-            (precision @ a).trace() - size + torch.logdet(b) - torch.logdet(a) + mahalanobis
-        )
-        return nats / size if distance.per_dimension else nats
-    if distance.name == "power_euclidean":
-        assert distance.gamma == 0.5
-        a, b = square_root(ridged(a, distance.ridge)), square_root(ridged(b, distance.ridge))
-    if distance.name == "max_exp":
-        a, b = (
-            identity
-            - torch.linalg.matrix_power(identity - m / (m.trace() + distance.ridge), distance.eta)
-            for m in (a, b)
-        )
-    return ((a - b) ** 2).sum()
-
-
-def plain_covariance(clean: Tensor, adversarial: Tensor) -> Tensor:
-    joined = torch.cat([clean, adversarial], dim=1)
-    return sum(torch.outer(row, row) for row in joined - joined.mean(0)) / len(joined)
-
-
-def plain_gram(clean: Tensor, adversarial: Tensor) -> Tensor:
-    rows = torch.cat([clean.softmax(1), adversarial.softmax(1)])
-    return (
-        torch.stack([torch.stack([(one * other).sum() for other in rows]) for one in rows])
-        / rows.shape[1]
-    )
-
-
-def plain_omega(matrix: Tensor, factor: float) -> Tensor:
-    half = len(matrix) // 2
-    first = matrix[:half, :half]
-    others = (matrix[:half, half:], matrix[half:, :half], matrix[half:, half:])
-    return factor * sum(((block - first) ** 2).sum() for block in others)
-
-
-def plain_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
-    p, q = p_logits.softmax(1), q_logits.softmax(1)
-    return (p * (p / q).log()).sum() / len(p)
-
-
-class Plain:
-    """Everything in double precision: two networks, two linear heads, and Eq. 11 of them."""
-
-    def __init__(self, method: Starship) -> None:
-        self.settings = method.settings
-        self.student = copy.deepcopy(method.student).double().train()
-        self.teacher = copy.deepcopy(method.teacher).double().eval()
-        self.heads = {
-            owner: {
-                name: weight.detach().double().requires_grad_()
-                for name, weight in head.named_parameters()
-            }
-            for owner, head in method.heads.items()
-        }
-        if self.settings.covariance.heads.teacher == "frozen":
-            self.heads["teacher"] = {
-                name: weight.detach() for name, weight in self.heads["teacher"].items()
-            }
-
-    def project(
-        self, weights: dict[str, Tensor], features: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        clean, adversarial = (
-            f @ weights["layers.weight"].T + weights["layers.bias"] for f in features
-        )
-        if self.settings.covariance.heads.normalize:
-            clean, adversarial = (
-                p / (p**2).sum(1, keepdim=True).sqrt() for p in (clean, adversarial)
-            )
-        return clean, adversarial
-
-    def cosine(self, theirs: tuple[Tensor, Tensor], ours: tuple[Tensor, Tensor]) -> Tensor:
-        t, s = torch.cat(theirs, 1), torch.cat(ours, 1)
-        cosines = (t * s).sum(1) / ((t**2).sum(1) * (s**2).sum(1)).sqrt()
-        return ((1 - cosines) ** 2).sum() / len(t)
-
-    def fca(self, theirs: tuple[Tensor, Tensor], ours: tuple[Tensor, Tensor]) -> Tensor:
-        shift = torch.cat(ours, 1).mean(0) - torch.cat(theirs, 1).mean(0)
-        distance = self.settings.covariance.distance
-        return 0.25 * plain_distance(
-            plain_covariance(*theirs), plain_covariance(*ours), distance, shift
-        )
-
-    def perturbation(
-        self, theirs: tuple[Tensor, Tensor], features: tuple[Tensor, Tensor]
-    ) -> dict[str, Tensor]:
-        """Equal steps along the normalized gradient, up to kappa ||W||_F for each weight tensor."""
-        heads, own = self.settings.covariance.heads, self.heads["student"]
-        theirs = (theirs[0].detach(), theirs[1].detach())
-        features = (features[0].detach(), features[1].detach())
-        delta = {name: torch.zeros_like(weight) for name, weight in own.items()}
-        for _ in range(heads.perturbation_steps):
-            moved = {
-                name: (weight.detach() + delta[name]).requires_grad_()
-                for name, weight in own.items()
-            }
-            ours = self.project(moved, features)
-            climbed = heads.cosine_weight * self.cosine(theirs, ours) + self.fca(theirs, ours)
-            for name, gradient in zip(
-                moved, torch.autograd.grad(climbed, list(moved.values())), strict=True
-            ):
-                radius = heads.perturbation * (own[name].detach() ** 2).sum().sqrt()
-                delta[name] = (
-                    delta[name]
-                    + radius / heads.perturbation_steps * gradient / (gradient**2).sum().sqrt()
-                )
-        return delta
-
-    def terms(self, images: Tensor, adversarial: Tensor) -> dict[str, tuple[float, Tensor]]:
-        """Name -> (weight, value) of Eq. 11 written out."""
-        settings, x, x_hat = self.settings, images.double(), adversarial.double()
-        with torch.no_grad():
-            f_t = (self.teacher.features(x), self.teacher.features(x_hat))
-            z_t = (self.teacher.classify(f_t[0]), self.teacher.classify(f_t[1]))
-        f_s = (self.student.features(x), self.student.features(x_hat))
-        z_s = (self.student.classify(f_s[0]), self.student.classify(f_s[1]))
-        theirs, ours = (
-            self.project(self.heads["teacher"], f_t),
-            self.project(self.heads["student"], f_s),
-        )
-        delta = self.perturbation(theirs, f_s)
-        shifted = self.project(
-            {name: weight + delta[name] for name, weight in self.heads["student"].items()}, f_s
-        )
-        alpha, factor = settings.covariance.weight, settings.submatrices.factor
-        g_t, g_s = plain_gram(*z_t), plain_gram(*z_s)
-        return {
-            "arkd_clean": (1 - settings.beta, plain_kl(z_t[0], z_s[0])),
-            "arkd_adversarial": (settings.beta, plain_kl(z_t[1], z_s[1])),
-            "cosine": (
-                alpha * settings.covariance.heads.cosine_weight,
-                self.cosine(theirs, shifted),
-            ),
-            "fca": (alpha, self.fca(theirs, shifted)),
-            "omega_covariance": (
-                settings.submatrices.weight,
-                plain_omega(plain_covariance(*ours), factor),
-            ),
-            "pgm": (settings.gram.weight, 0.25 * plain_distance(g_t, g_s, settings.gram.distance)),
-            "omega_gram": (settings.submatrices.weight, plain_omega(g_s, factor)),
-        }
-
-    def gradients(self) -> dict[str, Tensor]:
-        found = {f"student.{name}": p.grad for name, p in self.student.named_parameters()}
-        for owner, weights in self.heads.items():
-            found |= {f"heads.{owner}.{name}": weight.grad for name, weight in weights.items()}
-        return {name: gradient for name, gradient in found.items() if gradient is not None}
-
-
 def gradients(method: Starship) -> dict[str, Tensor]:
-    found = {f"student.{name}": p.grad for name, p in method.student.named_parameters()}
-    found |= {f"heads.{name}": p.grad for name, p in method.heads.named_parameters()}
-    return {name: gradient for name, gradient in found.items() if gradient is not None}
+    """Return the gradients of the student's and the heads' parameters, by name."""
+    gradients = {f"student.{name}": p.grad for name, p in method.student.named_parameters()}
+    gradients |= {f"heads.{name}": p.grad for name, p in method.heads.named_parameters()}
+    return {name: gradient for name, gradient in gradients.items() if gradient is not None}
 
 
-def answer(method: Starship, images: Tensor, adversarial: Tensor, labels: Tensor) -> MethodLoss:
+def outer_loss(method: Starship, images: Tensor, adversarial: Tensor, labels: Tensor) -> MethodLoss:
+    """Return the loss of one step, with the student in train mode."""
     method.student.train()
     return method.outer(method.prepare_batch(images, labels), adversarial)
 
 
-CASES = {
+def assert_equal_gradients(one: nn.Module, other: nn.Module) -> None:
+    for parameter, same in zip(one.parameters(), other.parameters(), strict=True):
+        assert parameter.grad is not None
+        assert same.grad is not None
+        assert torch.equal(parameter.grad, same.grad)
+
+
+def shift_projected_features(method: Starship) -> None:
+    """Add 3 to every projected feature of the student."""
+    layers = method.student_head.layers
+    assert isinstance(layers, nn.Linear)
+    with torch.no_grad():
+        layers.bias.add_(3)
+
+
+CASES: dict[str, ResolvedStarshipSettings] = {
     "both heads trained": settings_with(),
-    **{f"{distance.name}": settings_with(distance=distance) for distance in DISTANCES},
+    **{distance.name: settings_with(distance=distance) for distance in DISTANCES},
     "another distance for each matrix": settings_with(
         distance=NormalKlSettings(ridge=0.05), pgm_distance=FrobeniusSettings()
     ),
-    "features as long as they are": settings_with(heads={"normalize": False}),
+    "features of any length": settings_with(heads={"normalize": False}),
     "kl in nats": settings_with(distance=NormalKlSettings(ridge=0.05, per_dimension=False)),
-    "kl of features as long as they are": settings_with(
+    "kl of features of any length": settings_with(
         distance=NormalKlSettings(ridge=0.05), heads={"normalize": False}
     ),
     "a frozen teacher head": settings_with(heads={"teacher": "frozen"}),
     "a wide ball": settings_with(heads={"perturbation": 0.3}),
     "several steps": settings_with(heads={"perturbation": 0.3, "perturbation_steps": 4}),
     "no perturbation": settings_with(heads={"perturbation": 0.0}),
-    "a light cosine": settings_with(heads={"perturbation": 0.3, "cosine_weight": 0.25}),
+    "a small weight of the cosine": settings_with(
+        heads={"perturbation": 0.3, "cosine_weight": 0.25}
+    ),
     "no cosine": settings_with(heads={"cosine_weight": 0.0}),
     "other weights": settings_with(alpha=(0.5, 3.0, 0.25), beta=0.4, submatrices={"factor": 2.0}),
 }
@@ -292,30 +141,30 @@ def test_terms_and_gradients_are_those_of_eq_11(
 ) -> None:
     """Every term has the weight and value, and their sum the gradient, of Eq. 11 written out."""
     method = starship(CASES[case], student, teacher)
-    plain = Plain(method)
-    outcome, expected = (
-        answer(method, images, adversarial, labels),
-        plain.terms(images, adversarial),
-    )
-    assert set(outcome.terms) == set(expected)
+    plain = PlainStarship(method)
+    loss = outer_loss(method, images, adversarial, labels)
+    expected = plain.terms(images, adversarial)
+    assert set(loss.terms) == set(expected)
     for name, (weight, value) in expected.items():
-        assert outcome.terms[name].weight == pytest.approx(weight)
-        assert outcome.terms[name].value.item() == pytest.approx(
-            value.item(), rel=2e-3, abs=1e-7
-        ), name
-    loss = sum(weight * value for weight, value in expected.values())
-    assert outcome.total.item() == pytest.approx(loss.item(), rel=1e-3)
+        assert loss.terms[name].weight == pytest.approx(weight)
+        assert loss.terms[name].value.item() == pytest.approx(value.item(), rel=2e-3, abs=1e-7), (
+            name
+        )
+    expected_total = torch.stack([weight * value for weight, value in expected.values()]).sum()
+    assert loss.total.item() == pytest.approx(expected_total.item(), rel=1e-3)
 
-    outcome.total.backward()
-    loss.backward()
-    found, wanted = gradients(method), plain.gradients()
-    assert set(found) == set(wanted)
-    for name, gradient in found.items():
-        assert (gradient.double() - wanted[name]).norm() <= 5e-3 * wanted[name].norm() + 1e-6, name
+    backward(loss.total)
+    backward(expected_total)
+    actual_gradients = gradients(method)
+    expected_gradients = plain.gradients()
+    assert set(actual_gradients) == set(expected_gradients)
+    for name, gradient in expected_gradients.items():
+        difference = actual_gradients[name].double() - gradient
+        assert difference.norm() <= 5e-3 * gradient.norm() + 1e-6, name
 
 
 def test_the_defaults_are_the_papers_weights() -> None:
-    settings = Settings()
+    settings = StarshipSettings()
     assert (settings.covariance.weight, settings.gram.weight, settings.submatrices.weight) == (
         1.0,
         2.0,
@@ -333,8 +182,8 @@ def test_the_terms_by_name_and_weight(
     method = starship(
         settings_with(alpha=(1.5, 2.5, 0.75), heads={"cosine_weight": 0.2}), student, teacher
     )
-    outcome = answer(method, images, adversarial, labels)
-    assert {name: term.weight for name, term in outcome.terms.items()} == pytest.approx(
+    loss = outer_loss(method, images, adversarial, labels)
+    assert {name: term.weight for name, term in loss.terms.items()} == pytest.approx(
         {
             "arkd_clean": 0.2,
             "arkd_adversarial": 0.8,
@@ -345,13 +194,13 @@ def test_the_terms_by_name_and_weight(
             "omega_gram": 0.75,
         }
     )
-    assert outcome.total.item() == pytest.approx(
-        sum(term.weight * term.value.item() for term in outcome.terms.values())
+    assert loss.total.item() == pytest.approx(
+        sum(term.weight * term.value.item() for term in loss.terms.values())
     )
-    assert set(outcome.metrics) == {"effective_rank_teacher", "effective_rank_student"}
+    assert set(loss.metrics) == {"effective_rank_teacher", "effective_rank_student"}
 
 
-# -- what may go wrong unseen
+# -- what could go wrong without any error
 
 
 def test_only_cosine_and_fca_use_the_perturbed_head(
@@ -362,34 +211,33 @@ def test_only_cosine_and_fca_use_the_perturbed_head(
         method = starship(settings_with(heads={"perturbation": kappa}), student, teacher)
         values[kappa] = {
             name: term.value.item()
-            for name, term in answer(method, images, adversarial, labels).terms.items()
+            for name, term in outer_loss(method, images, adversarial, labels).terms.items()
         }
-    climbed = values[0.5]["cosine"] + values[0.5]["fca"]
-    assert climbed > 1.1 * (values[0.0]["cosine"] + values[0.0]["fca"])
+    perturbed = values[0.5]["cosine"] + values[0.5]["fca"]
+    assert perturbed > 1.1 * (values[0.0]["cosine"] + values[0.0]["fca"])
     for name in ("arkd_clean", "arkd_adversarial", "omega_covariance", "pgm", "omega_gram"):
         assert values[0.5][name] == values[0.0][name]
 
 
-def test_the_perturbation_is_gone_after_the_step(
+def test_step_leaves_the_heads_unperturbed(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     method = starship(settings_with(heads={"perturbation": 0.5}), student, teacher)
     before = {name: weight.detach().clone() for name, weight in method.heads.named_parameters()}
-    answer(method, images, adversarial, labels).total.backward()
+    backward(outer_loss(method, images, adversarial, labels).total)
     assert all(
         torch.equal(weight, before[name]) for name, weight in method.heads.named_parameters()
     )
 
 
-def test_the_kl_of_covariances_takes_the_means_with_it(
+def test_kl_of_covariances_includes_the_means(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     heads = {"perturbation": 0.0, "normalize": False}
     method = starship(settings_with(distance=NormalKlSettings(), heads=heads), student, teacher)
-    before = answer(method, images, adversarial, labels).terms
-    with torch.no_grad():
-        method.student_head.layers.bias += 3
-    after = answer(method, images, adversarial, labels).terms
+    before = outer_loss(method, images, adversarial, labels).terms
+    shift_projected_features(method)
+    after = outer_loss(method, images, adversarial, labels).terms
     assert after["fca"].value > 2 * before["fca"].value
     assert after["omega_covariance"].value.item() == pytest.approx(
         before["omega_covariance"].value.item(), rel=1e-4
@@ -399,7 +247,7 @@ def test_the_kl_of_covariances_takes_the_means_with_it(
 @pytest.mark.parametrize(
     "distance", [MaxExpSettings(), FrobeniusSettings(), PowerEuclideanSettings()]
 )
-def test_no_other_distance_of_covariances_sees_the_means(
+def test_no_other_distance_depends_on_the_means(
     distance: Any,
     student: SmallCnn,
     teacher: SmallCnn,
@@ -409,19 +257,17 @@ def test_no_other_distance_of_covariances_sees_the_means(
 ) -> None:
     heads = {"perturbation": 0.0, "normalize": False}
     method = starship(settings_with(distance=distance, heads=heads), student, teacher)
-    before = answer(method, images, adversarial, labels).terms["fca"].value.item()
-    with torch.no_grad():
-        method.student_head.layers.bias += 3
-    assert answer(method, images, adversarial, labels).terms["fca"].value.item() == pytest.approx(
-        before, rel=1e-3
-    )
+    before = outer_loss(method, images, adversarial, labels).terms["fca"].value.item()
+    shift_projected_features(method)
+    after = outer_loss(method, images, adversarial, labels).terms["fca"].value.item()
+    assert after == pytest.approx(before, rel=1e-3)
 
 
 def test_omega_is_zero_for_clean_adversarial_images(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, labels: Tensor
 ) -> None:
     """Omega is zero where the adversarial images are the clean ones."""
-    terms = answer(starship(settings_with(), student, teacher), images, images, labels).terms
+    terms = outer_loss(starship(settings_with(), student, teacher), images, images, labels).terms
     assert terms["omega_covariance"].value.item() == pytest.approx(0, abs=1e-12)
     assert terms["omega_gram"].value.item() == pytest.approx(0, abs=1e-12)
 
@@ -465,12 +311,12 @@ def test_a_weight_of_zero_leaves_its_part_out(
     labels: Tensor,
 ) -> None:
     method = starship(settings_with(**changes), student, teacher)
-    outcome = answer(method, images, adversarial, labels)
-    assert set(outcome.terms) == {"arkd_clean", "arkd_adversarial"} | terms
+    loss = outer_loss(method, images, adversarial, labels)
+    assert set(loss.terms) == {"arkd_clean", "arkd_adversarial"} | terms
     needs_heads = bool(terms & {"cosine", "fca", "omega_covariance"})
     assert set(method.heads) == ({"teacher", "student"} if needs_heads else set())
-    assert bool(outcome.metrics) is needs_heads
-    outcome.total.backward()
+    assert bool(loss.metrics) is needs_heads
+    backward(loss.total)
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -488,14 +334,12 @@ def test_with_all_weights_zero_it_is_arkd(
     )
     arkd = Arkd(ArkdSettings(adaptive=adaptive, beta=0.7), other, teacher)
     assert list(method.heads.parameters()) == []
-    outcome, expected = (
-        m.outer(m.prepare_batch(images, labels), adversarial) for m in (method, arkd)
-    )
-    assert torch.equal(outcome.total, expected.total)
-    outcome.total.backward()
-    expected.total.backward()
-    for one, same in zip(student.parameters(), other.parameters(), strict=True):
-        assert torch.equal(one.grad, same.grad)
+    loss = method.outer(method.prepare_batch(images, labels), adversarial)
+    expected = arkd.outer(arkd.prepare_batch(images, labels), adversarial)
+    assert torch.equal(loss.total, expected.total)
+    backward(loss.total)
+    backward(expected.total)
+    assert_equal_gradients(student, other)
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -508,12 +352,11 @@ def test_its_adversary_is_arkds(
     labels: Tensor,
 ) -> None:
     student.eval()
-    methods = (
-        Starship(settings_with(adaptive=adaptive), student, teacher),
-        Arkd(ArkdSettings(adaptive=adaptive), student, teacher),
-    )
-    one, same = (m.inner(m.prepare_batch(images, labels))(adversarial) for m in methods)
-    assert torch.equal(one, same)
+    method = Starship(settings_with(adaptive=adaptive), student, teacher)
+    arkd = Arkd(ArkdSettings(adaptive=adaptive), student, teacher)
+    value = method.inner(method.prepare_batch(images, labels))(adversarial)
+    expected = arkd.inner(arkd.prepare_batch(images, labels))(adversarial)
+    assert torch.equal(value, expected)
 
 
 # -- who gets a gradient
@@ -523,7 +366,7 @@ def test_gradients_reach_student_and_heads_but_not_the_teacher(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     method = starship(settings_with(), student, teacher)
-    answer(method, images, adversarial, labels).total.backward()
+    backward(outer_loss(method, images, adversarial, labels).total)
     trained = [
         *student.parameters(),
         *method.teacher_head.parameters(),
@@ -544,23 +387,20 @@ def test_frozen_teacher_head_has_no_gradient(
     """Freezing the teacher's head changes no value and none of the student head's gradients."""
     trained = starship(settings_with(), copy.deepcopy(student), teacher)
     frozen = starship(settings_with(heads={"teacher": "frozen"}), student, teacher)
-    losses = [answer(method, images, adversarial, labels).total for method in (trained, frozen)]
+    losses = [outer_loss(method, images, adversarial, labels).total for method in (trained, frozen)]
     assert torch.equal(*losses)
     for loss in losses:
-        loss.backward()
+        backward(loss)
     assert all(not p.requires_grad and p.grad is None for p in frozen.teacher_head.parameters())
-    for one, same in zip(
-        trained.student_head.parameters(), frozen.student_head.parameters(), strict=True
-    ):
-        assert torch.equal(one.grad, same.grad)
+    assert_equal_gradients(trained.student_head, frozen.student_head)
 
 
 def test_the_mlp_head_works_too(
     student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     method = starship(settings_with(heads={"kind": "mlp"}), student, teacher)
-    loss = answer(method, images, adversarial, labels).total
-    loss.backward()
+    loss = outer_loss(method, images, adversarial, labels).total
+    backward(loss)
     assert loss.isfinite()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in method.heads.parameters())
 
@@ -571,13 +411,13 @@ def test_gradients_are_numbers_where_all_images_are_alike(
 ) -> None:
     alike = images[:1].expand(BATCH, -1, -1, -1)
     method = starship(settings_with(distance=distance), student, teacher)
-    loss = answer(method, alike, alike, labels).total
-    loss.backward()
+    loss = outer_loss(method, alike, alike, labels).total
+    backward(loss)
     assert loss.isfinite()
     assert all(gradient.isfinite().all() for gradient in gradients(method).values())
 
 
-# -- modes and watched figures
+# -- modes and metrics
 
 
 def test_running_statistics_change_in_the_outer_step_only(
@@ -592,7 +432,7 @@ def test_running_statistics_change_in_the_outer_step_only(
     before = running_statistics(student)
     batch = method.prepare_batch(images, labels)
     with network_mode(student, "eval"):
-        found = attack(
+        attacked = attack(
             PgdAdversarySettings(steps=2),
             method.inner(batch),
             images,
@@ -600,9 +440,10 @@ def test_running_statistics_change_in_the_outer_step_only(
         )
     assert student.training
     assert all(torch.equal(buffer, before[name]) for name, buffer in student.named_buffers())
-    method.outer(batch, found)
+    method.outer(batch, attacked)
     assert student.training
     assert not any(torch.equal(buffer, before[name]) for name, buffer in student.named_buffers())
+    assert student.bn1.num_batches_tracked is not None
     assert student.bn1.num_batches_tracked.item() == 2
 
 
@@ -623,14 +464,14 @@ def test_metrics_are_the_effective_ranks_of_both_covariances(
 ) -> None:
     """Both covariances are those behind the unperturbed heads."""
     method = starship(settings_with(heads={"perturbation": 0.5}), student, teacher)
-    plain = Plain(method)
-    watched = answer(method, images, adversarial, labels).metrics
-    x, x_hat = images.double(), adversarial.double()
+    plain = PlainStarship(method)
+    metrics = outer_loss(method, images, adversarial, labels).metrics
+    x = images.double()
+    x_hat = adversarial.double()
     for owner, network in (("teacher", plain.teacher), ("student", plain.student)):
-        sigma = plain_covariance(
-            *plain.project(plain.heads[owner], (network.features(x), network.features(x_hat)))
-        )
+        features = (network.features(x), network.features(x_hat))
+        sigma = plain_covariance(*plain.project(plain.heads[owner], features))
         values = torch.linalg.eigvalsh(sigma)
         expected = (values.sum() ** 2 / (values**2).sum()).item()
-        assert watched[f"effective_rank_{owner}"].item() == pytest.approx(expected, rel=1e-3)
-        assert not watched[f"effective_rank_{owner}"].requires_grad
+        assert metrics[f"effective_rank_{owner}"].item() == pytest.approx(expected, rel=1e-3)
+        assert not metrics[f"effective_rank_{owner}"].requires_grad

@@ -85,7 +85,7 @@ def test_trades_adversary_has_no_gradient_at_the_clean_image(
     assert gradient.abs().max() < 1e-5
 
 
-def test_pgd_at_climbs_and_descends_cross_entropy(
+def test_pgd_at_objective_and_loss_are_cross_entropy(
     student: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
 ) -> None:
     """Both are the cross entropy of adversarial images."""
@@ -101,9 +101,9 @@ def test_pgd_at_climbs_and_descends_cross_entropy(
     assert greatest_difference(gradients(student), gradients(plain)) < 1e-4
 
     student.eval()
-    climbed = method.inner(batch)(adversarial)
+    objective_B = method.inner(batch)(adversarial)
     in_eval = cross_entropy(in_double(student, training=False)(adversarial.double()), labels)
-    torch.testing.assert_close(climbed.double(), in_eval, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(objective_B.double(), in_eval, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

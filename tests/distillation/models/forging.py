@@ -12,7 +12,7 @@ import torch
 
 @dataclass
 class Forged:
-    """A tensor that says what it likes of itself and of its storage."""
+    """A tensor that declares any shape, strides and storage."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -49,7 +49,7 @@ class _ForgedStorage:
 def forged_checkpoint(
     tree: Any, *, storages: dict[str, bytes] | None = None, compression: int = zipfile.ZIP_STORED
 ) -> bytes:
-    """A zip like torch.save's around any pickle: ``tree``, or the bytes of a stream."""
+    """Return a zip like torch.save's around any pickle: of ``tree``, or the bytes of a stream."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", compression) as archive:
         archive.writestr("archive/data.pkl", tree if isinstance(tree, bytes) else _pickled(tree))

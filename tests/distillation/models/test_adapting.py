@@ -1,9 +1,15 @@
-"""Transformers' checkpoints of other images and patches are resampled, and the report says so; the rest is refused."""
+"""Transformers' checkpoints for other sizes of images and patches are resampled.
 
+The report says so; every other difference is refused.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from core.distillation.models.importers import load
 from core.distillation.models.vision_transformer import VisionTransformer
@@ -11,9 +17,8 @@ from core.errors import Refused
 
 
 def transformer(**changes: Any) -> VisionTransformer:
-    return VisionTransformer(
-        **{"classes": 10, "width": 16, "depth": 2, "heads": 2, **changes}
-    ).eval()
+    settings: dict[str, Any] = {"classes": 10, "width": 16, "depth": 2, "heads": 2, **changes}
+    return VisionTransformer(**settings).eval()
 
 
 def refusal(network: VisionTransformer, path: Any) -> Refused:
@@ -24,27 +29,33 @@ def refusal(network: VisionTransformer, path: Any) -> Refused:
     return caught.value
 
 
-def test_checkpoint_of_the_same_sizes_is_not_adapted(save, images):
-    source, target = transformer(), transformer()
+def test_checkpoint_of_the_same_sizes_is_not_adapted(
+    save: Callable[..., Path], images: Tensor
+) -> None:
+    source = transformer()
+    target = transformer()
     assert not any(load(target, save(source.state_dict())).to_dict().values())
     assert torch.equal(target(images), source(images))
 
 
-def test_other_sizes_are_resampled_with_a_remark(save, images):
+def test_other_sizes_are_resampled_with_a_remark(save: Callable[..., Path], images: Tensor) -> None:
     """Position embeddings and patches of another size are resampled, and a remark says so."""
-    source, target = transformer(image_size=224, patch_size=16), transformer()
+    source = transformer(image_size=224, patch_size=16)
+    target = transformer()
     remarks = load(target, save({"model": source.state_dict()})).remarks
     assert [remark.split(":")[0] for remark in remarks] == [
         "pos_embed was resampled from 14x14 to 8x8 patches",
         "patch_embed.proj.weight was resampled from 16x16 to 4x4 pixels",
     ]
     assert torch.equal(target.pos_embed[:, 0], source.pos_embed[:, 0])
-    assert torch.equal(target.blocks[1].mlp.fc1.weight, source.blocks[1].mlp.fc1.weight)
+    key = "blocks.1.mlp.fc1.weight"
+    assert torch.equal(target.get_parameter(key), source.get_parameter(key))
     assert target(images).shape == (2, 10)
 
 
-def test_constant_positions_stay_constant_when_resampled(save):
-    source, target = transformer(image_size=48), transformer()
+def test_constant_positions_stay_constant_when_resampled(save: Callable[..., Path]) -> None:
+    source = transformer(image_size=48)
+    target = transformer()
     weights = source.state_dict()
     weights["pos_embed"] = torch.arange(16.0).expand(1, 145, 16).clone()
     (remark,) = load(target, save(weights)).remarks
@@ -52,12 +63,10 @@ def test_constant_positions_stay_constant_when_resampled(save):
     torch.testing.assert_close(target.pos_embed, torch.arange(16.0).expand(1, 65, 16))
 
 
-def test_resampled_patches_answer_to_enlarged_images_as_before(save):
-    """What the pseudo-inverse is for: enlarging image and patch together changes no token."""
-    source, target = (
-        transformer(image_size=32, patch_size=4),
-        transformer(image_size=64, patch_size=8),
-    )
+def test_resampled_patches_give_the_same_tokens(save: Callable[..., Path]) -> None:
+    """Enlarging image and patch together changes no token, by the pseudo-inverse."""
+    source = transformer(image_size=32, patch_size=4)
+    target = transformer(image_size=64, patch_size=8)
     (remark,) = load(target, save(source.state_dict())).remarks
     assert "4x4 to 8x8 pixels" in remark
     plain = torch.rand(1, 3, 4, 4)
@@ -69,14 +78,15 @@ def test_resampled_patches_answer_to_enlarged_images_as_before(save):
     )
 
 
-def test_half_precision_is_resampled_in_fp32(save):
-    source, target = transformer(image_size=48), transformer()
+def test_half_precision_is_resampled_in_fp32(save: Callable[..., Path]) -> None:
+    source = transformer(image_size=48)
+    target = transformer()
     report = load(target, save(source.half().state_dict()))
     assert target.pos_embed.dtype == torch.float32
     assert (report.converted["pos_embed"], len(report.remarks)) == ("float16", 1)
 
 
-def test_another_number_of_classes_is_refused_by_name(save):
+def test_another_number_of_classes_is_refused_by_name(save: Callable[..., Path]) -> None:
     error = refusal(transformer(), save(transformer(classes=100, image_size=48).state_dict()))
     assert error.code == "misshaped_keys"
     assert "head.weight (100x16 in the file, 10x16 needed)" in error.message
@@ -102,19 +112,21 @@ def test_another_number_of_classes_is_refused_by_name(save):
         ("cls_token", (1, 2, 16)),
     ],
 )
-def test_shapes_that_no_resampling_explains_are_refused(key, shape, save):
+def test_shapes_that_no_resampling_explains_are_refused(
+    key: str, shape: tuple[int, ...], save: Callable[..., Path]
+) -> None:
     error = refusal(transformer(), save({**transformer().state_dict(), key: torch.zeros(shape)}))
     assert error.code == "misshaped_keys"
     assert key in error.message
 
 
-def test_resampled_numbers_that_are_not_finite_are_refused(save):
+def test_resampled_numbers_that_are_not_finite_are_refused(save: Callable[..., Path]) -> None:
     weights = transformer(image_size=48).state_dict()
     weights["pos_embed"][0, 9, 3] = float("nan")
     assert refusal(transformer(), save(weights)).code == "non_finite_weights"
 
 
-def test_a_distilled_deit_is_refused_with_the_reason(save):
+def test_a_distilled_deit_is_refused_with_the_reason(save: Callable[..., Path]) -> None:
     weights = transformer().state_dict()
     weights["pos_embed"] = torch.zeros(1, 66, 16)
     weights |= {
@@ -125,12 +137,12 @@ def test_a_distilled_deit_is_refused_with_the_reason(save):
     error = refusal(transformer(), save(weights))
     assert error.code == "unexpected_keys"
     assert (
-        "The network has no place for dist_token, head_dist.bias, head_dist.weight. It is of a distilled DeiT"
-        in error.message
-    )
+        "The network has no place for dist_token, head_dist.bias, head_dist.weight. "
+        "It is a distilled DeiT's"
+    ) in error.message
 
 
-def test_other_unknown_keys_get_no_such_reason(save):
+def test_other_unknown_keys_get_no_such_reason(save: Callable[..., Path]) -> None:
     error = refusal(
         transformer(),
         save({**transformer().state_dict(), "pre_logits.fc.weight": torch.zeros(16, 16)}),

@@ -1,27 +1,33 @@
-"""Honest checkpoints of other people: whatever wraps their keys, the network that comes out answers as theirs did."""
+"""Well-formed third-party checkpoints: whatever wraps their keys, the outputs are the same."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from core.distillation.models import build
 from core.distillation.models.importers import load
+from core.distillation.models.network import Classifier
+from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.models.wide_resnet import WideResNet
 from core.errors import Refused
+from tests.distillation.models.networks import with_statistics
 
-MEAN, STD = (
-    torch.tensor([0.4914, 0.4822, 0.4465]).view(1, 3, 1, 1),
-    torch.tensor([0.2471, 0.2435, 0.2616]).view(1, 3, 1, 1),
-)
+MEAN = torch.tensor([0.4914, 0.4822, 0.4465]).view(1, 3, 1, 1)
+STD = torch.tensor([0.2471, 0.2435, 0.2616]).view(1, 3, 1, 1)
+
+Weights = dict[str, Tensor]
 
 
-def prefixed(prefix: str, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def prefixed(prefix: str, weights: Weights) -> Weights:
     return {prefix + key: tensor for key, tensor in weights.items()}
 
 
-WRAPPERS = {
+WRAPPERS: dict[str, Callable[[Weights], Weights]] = {
     "none": lambda weights: weights,
     "DataParallel": lambda weights: prefixed("module.", weights),
     "RobustBench": lambda weights: {
@@ -29,7 +35,7 @@ WRAPPERS = {
         "normalize.std": STD,
         **prefixed("model.", weights),
     },
-    "Sequential with a normalizer": lambda weights: {
+    "Sequential with normalization": lambda weights: {
         "0.mean": MEAN,
         "0.std": STD,
         **prefixed("1.", weights),
@@ -54,7 +60,7 @@ WRAPPERS = {
         "module.", {"sub_block1.layer.0.conv1.weight": MEAN, **weights}
     ),
 }
-NESTS = {
+NESTS: dict[str, Callable[[Weights], dict[str, Any]]] = {
     "state_dict": lambda weights: {
         "epoch": 3,
         "state_dict": weights,
@@ -74,22 +80,30 @@ NESTS = {
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
-def test_a_wrapped_checkpoint_gives_the_same_logits(wrapper, family, live_in, save, images):
-    source, target = live_in(family()), family().eval()
+def test_a_wrapped_checkpoint_gives_the_same_logits(
+    wrapper: str, family: Callable[[], Classifier], save: Callable[..., Path], images: Tensor
+) -> None:
+    source = with_statistics(family())
+    target = family().eval()
     report = load(target, save(WRAPPERS[wrapper](source.state_dict())))
     assert torch.equal(target(images), source(images))
     assert (report.filled, report.converted) == ([], {})
 
 
 @pytest.mark.parametrize("nest", NESTS)
-def test_a_nested_checkpoint_gives_the_same_logits(nest, family, live_in, save, images):
-    source, target = live_in(family()), family().eval()
+def test_a_nested_checkpoint_gives_the_same_logits(
+    nest: str, family: Callable[[], Classifier], save: Callable[..., Path], images: Tensor
+) -> None:
+    source = with_statistics(family())
+    target = family().eval()
     load(target, save(NESTS[nest](source.state_dict())))
     assert torch.equal(target(images), source(images))
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
-def test_safetensors_give_the_same_logits(wrapper, small, tmp_path, images):
+def test_safetensors_give_the_same_logits(
+    wrapper: str, small: SmallCnn, tmp_path: Path, images: Tensor
+) -> None:
     target = build("small_cnn", 10, width=4).eval()
     weights = {key: tensor.clone() for key, tensor in WRAPPERS[wrapper](small.state_dict()).items()}
     save_file(weights, tmp_path / "upload")
@@ -97,7 +111,9 @@ def test_safetensors_give_the_same_logits(wrapper, small, tmp_path, images):
     assert torch.equal(target(images), small(images))
 
 
-def test_what_a_whole_training_run_saves_can_be_imported(small, save, images):
+def test_file_of_a_training_run_can_be_imported(
+    small: SmallCnn, save: Callable[..., Path], images: Tensor
+) -> None:
     optimizer = torch.optim.Adam(small.parameters())
     small(images).sum().backward()
     optimizer.step()
@@ -113,7 +129,9 @@ def test_what_a_whole_training_run_saves_can_be_imported(small, save, images):
     assert torch.equal(target(images), small(images))
 
 
-def test_parameters_and_views_of_tensors_can_be_imported(small, save, images):
+def test_parameters_and_views_of_tensors_can_be_imported(
+    small: SmallCnn, save: Callable[..., Path], images: Tensor
+) -> None:
     """Parameters saved as such, and views of larger or transposed tensors."""
     weights = dict(small.state_dict(keep_vars=True))
     weights["conv2.weight"] = torch.stack([weights["conv2.weight"].detach()] * 3)[1]
@@ -123,7 +141,9 @@ def test_parameters_and_views_of_tensors_can_be_imported(small, save, images):
     assert torch.equal(target(images), small(images))
 
 
-def test_the_report_names_every_key_that_was_renamed_or_dropped(small, save):
+def test_the_report_names_every_key_that_was_renamed_or_dropped(
+    small: SmallCnn, save: Callable[..., Path]
+) -> None:
     weights = {
         "0.mean": MEAN,
         "0.std": STD,
@@ -143,18 +163,23 @@ def test_the_report_names_every_key_that_was_renamed_or_dropped(small, save):
     }
 
 
-def test_a_file_that_fits_as_it_is_has_an_empty_report(small, save):
+def test_a_file_that_fits_as_it_is_has_an_empty_report(
+    small: SmallCnn, save: Callable[..., Path]
+) -> None:
     report = load(build("small_cnn", 10, width=4), save(small.state_dict()))
     assert not any(report.to_dict().values())
 
 
-def test_counters_that_old_files_lack_are_filled_with_zeros(small, save, images):
+def test_counters_that_old_files_lack_are_filled_with_zeros(
+    small: SmallCnn, save: Callable[..., Path], images: Tensor
+) -> None:
     weights = {
         key: tensor
         for key, tensor in small.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    target = build("small_cnn", 10, width=4).eval()
+    target = SmallCnn(10, width=4).eval()
+    assert target.bn1.num_batches_tracked is not None
     target.bn1.num_batches_tracked.fill_(5)
     report = load(target, save(weights))
     assert report.filled == [
@@ -167,12 +192,14 @@ def test_counters_that_old_files_lack_are_filled_with_zeros(small, save, images)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_number_formats_become_fp32_and_are_reported(dtype, small, save):
+def test_other_number_formats_become_fp32_and_are_reported(
+    dtype: torch.dtype, small: SmallCnn, save: Callable[..., Path]
+) -> None:
     weights = {
         key: tensor.to(dtype) if tensor.is_floating_point() else tensor
         for key, tensor in small.state_dict().items()
     }
-    target = build("small_cnn", 10, width=4)
+    target = SmallCnn(10, width=4)
     report = load(target, save(weights))
     assert all(
         tensor.dtype in (torch.float32, torch.int64) for tensor in target.state_dict().values()
@@ -182,7 +209,9 @@ def test_other_number_formats_become_fp32_and_are_reported(dtype, small, save):
     assert "bn1.num_batches_tracked" not in report.converted
 
 
-def test_a_normalizer_that_is_not_the_network_s_is_remarked_on(small, save):
+def test_other_normalization_than_the_networks_is_a_remark(
+    small: SmallCnn, save: Callable[..., Path]
+) -> None:
     path = save({"0.mean": MEAN, "0.std": STD, **prefixed("1.", small.state_dict())})
     assert load(build("small_cnn", 10, width=4, normalization="cifar10"), path).remarks == []
     remarks = load(build("small_cnn", 10, width=4), path).remarks
@@ -190,26 +219,26 @@ def test_a_normalizer_that_is_not_the_network_s_is_remarked_on(small, save):
     assert "0.mean = 0.4914, 0.4822, 0.4465" in remarks[0]
 
 
-def refused(tree_or_path: Any, network: torch.nn.Module) -> Refused:
-    """The refusal, after a look that the network is as it was."""
+def refusal(path: Path, network: Classifier) -> Refused:
+    """Return the error of an import, and assert that the network has not changed."""
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     with pytest.raises(Refused) as caught:
-        load(network, tree_or_path)
+        load(network, path)
     assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
     return caught.value
 
 
-def test_missing_keys_are_named(small, save):
+def test_missing_keys_are_named(small: SmallCnn, save: Callable[..., Path]) -> None:
     weights = small.state_dict()
     del weights["conv2.weight"], weights["bn3.bias"]
-    error = refused(save(weights), small)
+    error = refusal(save(weights), small)
     assert error.code == "missing_keys"
     assert error.message == "The file lacks conv2.weight, bn3.bias."
 
 
-def test_of_many_missing_keys_ten_are_named_and_all_are_counted(small, save):
+def test_ten_of_many_missing_keys_are_named(small: SmallCnn, save: Callable[..., Path]) -> None:
     wide = WideResNet(10, depth=10, widening=1)
-    error = refused(save(small.state_dict()), wide)
+    error = refusal(save(small.state_dict()), wide)
     assert error.code == "missing_keys"
     assert error.message.count("block1.") <= 10
     missing = [
@@ -221,44 +250,53 @@ def test_of_many_missing_keys_ten_are_named_and_all_are_counted(small, save):
     assert "does not know: bn2.bias" in error.message
 
 
-def test_unexpected_keys_are_named(small, save):
-    error = refused(save({**small.state_dict(), "head.weight": MEAN}), small)
+def test_unexpected_keys_are_named(small: SmallCnn, save: Callable[..., Path]) -> None:
+    error = refusal(save({**small.state_dict(), "head.weight": MEAN}), small)
     assert (error.code, error.message) == (
         "unexpected_keys",
         "The network has no place for head.weight.",
     )
 
 
-def test_a_prefix_on_some_keys_only_is_no_wrapper(small, save):
+def test_prefix_of_some_keys_is_not_a_wrapper(small: SmallCnn, save: Callable[..., Path]) -> None:
     weights = small.state_dict()
     weights["module.conv1.weight"] = weights.pop("conv1.weight")
-    assert refused(save(weights), small).code == "missing_keys"
+    assert refusal(save(weights), small).code == "missing_keys"
 
 
-def test_misshaped_keys_are_named_with_both_shapes(small, save):
-    error = refused(save(build("small_cnn", 100, width=4).state_dict()), small)
+def test_misshaped_keys_are_named_with_both_shapes(
+    small: SmallCnn, save: Callable[..., Path]
+) -> None:
+    error = refusal(save(build("small_cnn", 100, width=4).state_dict()), small)
     assert error.code == "misshaped_keys"
     assert "linear.weight (100x16 in the file, 10x16 needed)" in error.message
     assert "linear.bias (100 in the file, 10 needed)" in error.message
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_weights_that_are_not_finite_are_named(value, small, save):
+def test_weights_that_are_not_finite_are_named(
+    value: float, small: SmallCnn, save: Callable[..., Path]
+) -> None:
     target = build("small_cnn", 10, width=4)
+    assert small.bn2.running_var is not None
     small.bn2.running_var[3] = value
-    error = refused(save(small.state_dict()), target)
+    error = refusal(save(small.state_dict()), target)
     assert error.code == "non_finite_weights"
     assert "bn2.running_var" in error.message
 
 
-def test_a_number_too_large_for_fp32_is_not_finite(small, save):
+def test_a_number_too_large_for_fp32_is_not_finite(
+    small: SmallCnn, save: Callable[..., Path]
+) -> None:
     weights = {**small.state_dict(), "conv1.weight": small.conv1.weight.detach().double() * 1e300}
-    assert refused(save(weights), small).code == "non_finite_weights"
+    assert refusal(save(weights), small).code == "non_finite_weights"
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.int64])
-def test_whole_numbers_are_not_taken_for_weights(dtype, small, save):
-    error = refused(
+def test_integers_are_not_accepted_as_weights(
+    dtype: torch.dtype, small: SmallCnn, save: Callable[..., Path]
+) -> None:
+    error = refusal(
         save({**small.state_dict(), "conv1.weight": small.conv1.weight.detach().to(dtype)}), small
     )
     assert error.code == "unreadable_checkpoint"
@@ -268,7 +306,9 @@ def test_whole_numbers_are_not_taken_for_weights(dtype, small, save):
 @pytest.mark.parametrize(
     "tree", [{}, [], 7, {"epoch": 3}, {"state_dict": {}}, torch.rand(3), {3: torch.rand(3)}]
 )
-def test_a_file_without_a_state_dict_is_unreadable(tree, small, save):
-    error = refused(save(tree), small)
+def test_a_file_without_a_state_dict_is_unreadable(
+    tree: Any, small: SmallCnn, save: Callable[..., Path]
+) -> None:
+    error = refusal(save(tree), small)
     assert error.code == "unreadable_checkpoint"
     assert "no state dict" in error.message

@@ -1,4 +1,4 @@
-"""A network for evaluation says what the network itself says, with and without gradients."""
+"""A network prepared for inference has the network's outputs, with and without gradients."""
 
 from typing import Any
 
@@ -11,13 +11,15 @@ from core.distillation.models.inference_network import prepare_for_inference
 from core.distillation.models.network import Classifier
 
 
-def with_statistics(network: nn.Module) -> Any:
-    """As after some training: batch norms that do something."""
+def with_statistics(network: Classifier) -> Classifier:
+    """Put a network into eval mode, with batch norms that are not the identity."""
     generator = torch.Generator().manual_seed(0)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1, generator=generator)  # type: ignore[union-attr, operator]
-            module.running_var.uniform_(0.5, 2, generator=generator)  # type: ignore[union-attr, operator]
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
     return network.eval()
 
 
@@ -41,19 +43,21 @@ def test_logits_and_gradients_are_the_networks(architecture: str, settings: dict
     network = with_statistics(build(architecture, 10, **settings))
     evaluated = prepare_for_inference(network)
     for count in (3, 5):
-        one, other = images(count).requires_grad_(), images(count).requires_grad_()
-        expected, found = network(one), evaluated(other)
+        one = images(count).requires_grad_()
+        other = images(count).requires_grad_()
+        expected = network(one)
+        actual = evaluated(other)
         torch.testing.assert_close(
-            found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max())
+            actual, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item()
         )
         (expected_gradient,) = torch.autograd.grad(expected[:, 0].sum(), one)
-        (gradient,) = torch.autograd.grad(found[:, 0].sum(), other)
+        (gradient,) = torch.autograd.grad(actual[:, 0].sum(), other)
         torch.testing.assert_close(
-            gradient, expected_gradient, rtol=1e-3, atol=1e-3 * float(expected_gradient.abs().max())
+            gradient, expected_gradient, rtol=1e-3, atol=1e-3 * expected_gradient.abs().max().item()
         )
         with torch.no_grad():
             torch.testing.assert_close(
-                evaluated(one), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max())
+                evaluated(one), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item()
             )
     assert isinstance(evaluated.compiled, torch.jit.ScriptModule)
 
@@ -64,12 +68,12 @@ def test_the_network_itself_is_left_as_it_is() -> None:
     with torch.no_grad():
         prepare_for_inference(network)(images(2))
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-    assert network.conv1.weight.is_contiguous()
+    assert network.get_parameter("conv1.weight").is_contiguous()
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
-class Grey(Classifier):
-    """Takes another course for bright images than for dark ones, or for another number of them."""
+class DataDependent(Classifier):
+    """Has one function for bright images and one for dark ones, or one for three and more."""
 
     def __init__(self, by: str) -> None:
         super().__init__(channels=3, normalization="none")
@@ -88,9 +92,9 @@ class Grey(Classifier):
 @pytest.mark.parametrize("by", ["number", "brightness"])
 def test_data_dependent_network_is_not_compiled(by: str) -> None:
     """A network whose control flow depends on the images is not compiled."""
-    network = Grey(by).eval()
+    network = DataDependent(by).eval()
     evaluated = prepare_for_inference(network)
     with torch.no_grad():
-        for asked in (0.3 * images(2), 0.7 + 0.3 * images(2), images(3)):
-            assert torch.equal(evaluated(asked), network(asked))
+        for batch in (0.3 * images(2), 0.7 + 0.3 * images(2), images(3)):
+            assert torch.equal(evaluated(batch), network(batch))
     assert evaluated.compiled is evaluated.eager

@@ -1,4 +1,4 @@
-"""A sentence for everything that makes a number less than standard, and no sentence for what does not."""
+"""A warning for everything that makes a number less than standard, and for nothing else."""
 
 from typing import Any
 
@@ -18,17 +18,17 @@ IMAGES = {"training": 49_000, "held_out": 1000, "test": 10_000}
 STANDARD = [{"name": "pgd"}, {"name": "cw"}, {"name": "autoattack"}]
 
 
-def judged(epochs: int) -> list[dict[str, float]]:
+def history(epochs: int) -> list[dict[str, float]]:
     return [{"epoch": epoch, "held_out_robust": 0.5} for epoch in range(1, epochs + 1)]
 
 
-def sentences(
+def training_warnings(
     images: dict[str, int] | None = None,
     measured: dict[str, Any] | None = None,
     epochs: int = 200,
     **changes: Any,
 ) -> list[str]:
-    """Of a training job that is standard but for ``changes``."""
+    """Return the warnings of a training job that is standard but for the arguments."""
     evaluation = {"attacks": STANDARD, **changes.pop("evaluation", {})}
     body = {
         "data": {"dataset": "cifar10"},
@@ -36,28 +36,29 @@ def sentences(
         "evaluation": evaluation,
         **changes,
     }
-    state = RunState(history=judged(epochs), best_epoch=1, measured=measured or {})
-    return report_warnings(resolve(training_spec(**body), CIFAR), state, CIFAR, {**IMAGES, **(images or {})})
+    spec = resolve(training_spec(**body), CIFAR)
+    state = RunState(history=history(epochs), best_epoch=1, measured=measured or {})
+    return report_warnings(spec, state, CIFAR, {**IMAGES, **(images or {})})
 
 
-def of_an_evaluation(**changes: Any) -> list[str]:
+def evaluation_warnings(**changes: Any) -> list[str]:
+    """Return the warnings of an evaluation job that is standard but for ``changes``."""
     body = {
         "model": "mdl_1",
         "data": {"dataset": "cifar10"},
         "evaluation": {"attacks": STANDARD},
         **changes,
     }
-    return report_warnings(
-        resolve(EvaluationJobSpec.model_validate(body), CIFAR), RunState(), CIFAR, {"test": 10_000}
-    )
+    spec = resolve(EvaluationJobSpec.model_validate(body), CIFAR)
+    return report_warnings(spec, RunState(), CIFAR, {"test": 10_000})
 
 
-def test_of_a_standard_training_nothing_is_said_but_that_it_is_one_run() -> None:
-    assert sentences() == [ONE_SEED]
+def test_a_standard_training_is_only_a_single_run() -> None:
+    assert training_warnings() == [ONE_SEED]
 
 
-def test_of_a_standard_evaluation_nothing_is_said_but_that_the_models_choice_is_unknown() -> None:
-    assert of_an_evaluation() == [UNKNOWN_SELECTION]
+def test_a_standard_evaluation_has_an_unknown_selection_only() -> None:
+    assert evaluation_warnings() == [UNKNOWN_SELECTION]
 
 
 @pytest.mark.parametrize(
@@ -73,11 +74,11 @@ def test_of_a_standard_evaluation_nothing_is_said_but_that_the_models_choice_is_
         ),
         (
             {"evaluation": {"attacks": [{"name": "autoattack", "queries": 100}]}},
-            "100 queries of 5000",
+            "100 queries instead of 5000",
         ),
         (
             {"evaluation": {"attacks": [{"name": "autoattack", "iterations": 20}]}},
-            "20 iterations of 100",
+            "20 iterations instead of 100",
         ),
         (
             {"evaluation": {"attacks": [{"name": "autoattack", "stages": ["apgd-ce"]}]}},
@@ -85,19 +86,19 @@ def test_of_a_standard_evaluation_nothing_is_said_but_that_the_models_choice_is_
         ),
         (
             {"evaluation": {"attacks": [*STANDARD, {"name": "pgd", "steps": 10}]}},
-            "PGD was run with 10 steps; 20",
+            "PGD was run with 10 steps instead of the usual 20",
         ),
         (
             {"evaluation": {"attacks": [*STANDARD, {"name": "cw", "steps": 10}]}},
-            "CW was run with 10 steps; 30",
+            "CW was run with 10 steps instead of the usual 30",
         ),
         (
             {"evaluation": {"attacks": [*STANDARD, {"name": "pgd", "step_size": 0.001}]}},
-            "PGD was run with a step of 0.001",
+            "PGD was run with a step size of 0.001",
         ),
         (
             {"evaluation": {"attacks": [*STANDARD, {"name": "cw", "confidence": 0}]}},
-            "confidence of 0; 50",
+            "confidence of 0 instead of the usual 50",
         ),
         ({"evaluation": {"attacks": [{"name": "autoattack", "radius": 0.01}]}}, "radius 0.01"),
         (
@@ -107,7 +108,7 @@ def test_of_a_standard_evaluation_nothing_is_said_but_that_the_models_choice_is_
                     "analyses": [{"name": "radius_sweep", "steps": 5}],
                 }
             },
-            "PGD had 5 steps",
+            "PGD with 5 steps",
         ),
         (
             {
@@ -118,9 +119,9 @@ def test_of_a_standard_evaluation_nothing_is_said_but_that_the_models_choice_is_
             },
             "9 queries",
         ),
-        ({"evaluation": {"every_epochs": 2}}, "one in 2"),
-        ({"epochs": 3}, "chosen among 3"),
-        ({"averaging": {"name": "ema"}}, "average of its weights"),
+        ({"evaluation": {"every_epochs": 2}}, "one epoch in 2"),
+        ({"epochs": 3}, "chosen from only 3"),
+        ({"averaging": {"name": "ema"}}, "weights are an average"),
         (
             {"data": {"dataset": "cifar10", "extra": {"dataset": "more"}}},
             "70% of every batch were extra",
@@ -128,85 +129,83 @@ def test_of_a_standard_evaluation_nothing_is_said_but_that_the_models_choice_is_
     ],
     ids=str,
 )
-def test_whatever_makes_a_number_less_than_standard_is_said(
+def test_every_departure_from_the_standard_has_a_warning(
     changes: dict[str, Any], words: str
 ) -> None:
-    sentence, one_seed = sentences(**changes)
-    assert words in sentence
+    warning, one_seed = training_warnings(**changes)
+    assert words in warning
     assert one_seed == ONE_SEED
 
 
-def test_a_small_test_set_is_said_though_all_of_it_is_used() -> None:
+def test_a_small_test_set_has_a_warning() -> None:
+    """Though all of its images are used."""
     small = CIFAR.model_copy(update={"test_images": 360})
-    spec = resolve(
-        EvaluationJobSpec.model_validate({"model": "mdl_1", "data": {"dataset": "a"}}), small
-    )
-    found = report_warnings(spec, RunState(), small, {"test": 360})
+    spec = EvaluationJobSpec.model_validate({"model": "mdl_1", "data": {"dataset": "a"}})
+    warnings = report_warnings(resolve(spec, small), RunState(), small, {"test": 360})
     assert any(
-        "360 test images are few" in sentence and "10.3 points wide" in sentence
-        for sentence in found
+        "only 360 test images" in warning and "10.3 points wide" in warning for warning in warnings
     )
-    assert not any("Only" in sentence for sentence in found)
+    assert not any("Only" in warning for warning in warnings)
 
 
-def test_a_limit_that_leaves_all_images_is_no_subset() -> None:
-    assert sentences(
+def test_a_limit_above_the_number_of_images_is_no_subset() -> None:
+    warnings = training_warnings(
         evaluation={"limit": 20_000}, data={"dataset": "cifar10", "limit": 60_000}
-    ) == [ONE_SEED]
+    )
+    assert warnings == [ONE_SEED]
 
 
-def test_the_standard_error_of_a_choice_among_few_images_is_that_of_its_accuracy() -> None:
-    (sentence, _) = sentences(images={"held_out": 100, "training": 49_900})
-    assert "standard error of 4.9 points" in sentence
+def test_few_held_out_images_have_their_standard_error() -> None:
+    """That of the accuracy by which the best epoch was chosen."""
+    warning, _ = training_warnings(images={"held_out": 100, "training": 49_900})
+    assert "standard error of 4.9 points" in warning
 
 
-def test_an_evaluation_is_warned_of_its_own_radius() -> None:
-    (sentence, _) = of_an_evaluation(
+def test_an_evaluation_is_compared_with_its_own_radius() -> None:
+    warning, _ = evaluation_warnings(
         radius="8/255", evaluation={"attacks": [{"name": "autoattack", "radius": "4/255"}]}
     )
-    assert sentence == "autoattack was run at radius 0.01569, this evaluation is of 0.03137."
+    assert warning == (
+        "AutoAttack was run at radius 0.01569, but the radius of this evaluation is 0.03137."
+    )
 
 
-# -- what was found
+# -- results
 
 
 def entry(**changes: Any) -> dict[str, Any]:
     return {"value": 0.4, "values": {}, "images": 1000, **changes}
 
 
-def test_square_finding_what_gradients_did_not_is_said() -> None:
-    def found(broken: int) -> list[str]:
-        return sentences(
-            measured={"best": {"autoattack": entry(stages={"square": {"broken": broken}})}}
-        )
+def test_square_beyond_the_gradient_attacks_has_a_warning() -> None:
+    def square_warnings(broken: int) -> list[str]:
+        stages = {"square": {"broken": broken}}
+        return training_warnings(measured={"best": {"autoattack": entry(stages=stages)}})
 
-    assert "AutoAttack, best epoch: Square broke 3 images" in found(3)[0]
-    assert "mask its gradients" in found(3)[0]
-    assert found(2) == [ONE_SEED]
+    warning = square_warnings(3)[0]
+    assert "AutoAttack, best epoch: Square broke 3 images" in warning
+    assert "mask its gradients" in warning
+    assert square_warnings(2) == [ONE_SEED]
 
 
-def test_logits_that_are_no_numbers_are_said() -> None:
-    found = sentences(measured={"best": {"clean": entry(non_finite=2)}})
-    assert (
-        found[0]
-        == "Clean, best epoch: 2 images met logits that are not finite; they count as not classified correctly."
+def test_non_finite_logits_have_a_warning() -> None:
+    warnings = training_warnings(measured={"best": {"clean": entry(non_finite=2)}})
+    assert warnings[0] == (
+        "Clean, best epoch: For 2 images the network's logits were not finite; these images count "
+        "as misclassified."
     )
 
 
-def test_what_a_measure_itself_warns_of_is_said_with_its_name() -> None:
-    found = sentences(
-        measured={
-            "best": {
-                "gradient_masking": entry(warnings=["Noise did more."]),
-                "cw": entry(notes=["So."]),
-            }
-        }
-    )
-    assert found[:2] == ["Gradient masking, best epoch: Noise did more.", "CW, best epoch: So."]
+def test_warnings_of_a_measure_begin_with_its_title() -> None:
+    masking = entry(warnings=["Noise did more."])
+    cw = entry(notes=["So."])
+    warnings = training_warnings(measured={"best": {"gradient_masking": masking, "cw": cw}})
+    assert warnings[:2] == ["Gradient masking, best epoch: Noise did more.", "CW, best epoch: So."]
 
 
-def test_nothing_is_said_twice_where_the_last_epoch_is_the_best() -> None:
+def test_the_best_epochs_warnings_are_not_repeated() -> None:
+    """Where the last epoch is the best one."""
     results = {"autoattack": entry(notes=["3 classes."])}
-    assert len(sentences(measured={"best": results, "last": results})) == 2
+    assert len(training_warnings(measured={"best": results, "last": results})) == 2
     other = {"autoattack": entry(value=0.3, notes=["3 classes."])}
-    assert len(sentences(measured={"best": results, "last": other})) == 3
+    assert len(training_warnings(measured={"best": results, "last": other})) == 3

@@ -16,9 +16,10 @@ def features(samples: int, channels: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def slow_covariance(clean: Tensor, adversarial: Tensor) -> Tensor:
-    """Sample by sample and channel by channel, divided by the number of samples."""
+    """Covariance by sample and channel, divided by the number of samples."""
     rows = [c + a for c, a in zip(clean.tolist(), adversarial.tolist(), strict=True)]
-    samples, channels = len(rows), len(rows[0])
+    samples = len(rows)
+    channels = len(rows[0])
     means = [sum(row[i] for row in rows) / samples for i in range(channels)]
     entries = [
         [
@@ -40,15 +41,17 @@ def test_covariance_equals_the_slow_formula(samples: int, channels: int) -> None
 
 
 def test_covariance_of_two_samples_by_hand() -> None:
-    # Centred: clean -1, 1; adversarial -2, 2. Products 2, 4, 8, divided by the two samples (not by one).
-    clean, adversarial = torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [6.0]])
+    # Centered: clean -1, 1; adversarial -2, 2. Products 2, 4, 8, divided by two samples, not one.
+    clean = torch.tensor([[1.0], [3.0]])
+    adversarial = torch.tensor([[2.0], [6.0]])
     assert covariance(clean, adversarial).tolist() == [[1.0, 2.0], [2.0, 4.0]]
 
 
 def test_the_blocks_are_nat_nat_nat_adv_adv_nat_and_adv_adv() -> None:
     clean, adversarial = features(9, 3, seed=0)
     matrix = covariance(clean, adversarial)
-    z, z_hat = clean - clean.mean(0), adversarial - adversarial.mean(0)
+    z = clean - clean.mean(0)
+    z_hat = adversarial - adversarial.mean(0)
     torch.testing.assert_close(matrix[:3, :3], z.T @ z / 9)
     torch.testing.assert_close(matrix[:3, 3:], z.T @ z_hat / 9)
     torch.testing.assert_close(matrix[3:, :3], z_hat.T @ z / 9)
@@ -74,8 +77,8 @@ def test_covariance_depends_on_which_views_belong_together() -> None:
 
 def test_covariance_ignores_a_constant_added_to_a_channel() -> None:
     clean, adversarial = features(7, 3, seed=2)
-    moved = covariance(clean + torch.tensor([5.0, -2.0, 0.0]), adversarial - 4)
-    torch.testing.assert_close(moved, covariance(clean, adversarial))
+    shifted = covariance(clean + torch.tensor([5.0, -2.0, 0.0]), adversarial - 4)
+    torch.testing.assert_close(shifted, covariance(clean, adversarial))
 
 
 @pytest.mark.parametrize(("samples", "rank"), [(4, 3), (6, 5), (9, 6)])

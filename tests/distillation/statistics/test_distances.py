@@ -1,4 +1,4 @@
-"""The four squared distances between symmetric positive semi-definite matrices, Section 3.2 and Table 8."""
+"""The four squared distances between semi-definite matrices, Section 3.2 and Table 8."""
 
 import math
 from collections.abc import Callable
@@ -30,6 +30,8 @@ from core.jobspec.training.starship import (
     PowerEuclideanSettings,
 )
 
+Array = np.ndarray[Any, Any]
+
 ALL = ["frobenius", "power_euclidean", "max_exp", "kl"]
 METRICS = ["frobenius", "power_euclidean", "max_exp"]
 ETAS = [1, 2, 3, 7, 10, 20]
@@ -46,54 +48,57 @@ def orthogonal(size: int, seed: int) -> Tensor:
     square = torch.randn(
         size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
     )
-    return torch.linalg.qr(square).Q
+    factor: Tensor = torch.linalg.qr(square).Q
+    return factor
 
 
 # -- the slow formulas, in numpy and scipy
 
 
-def slow_frobenius(a: np.ndarray, b: np.ndarray) -> float:
-    return sum((a[i, j] - b[i, j]) ** 2 for i in range(len(a)) for j in range(len(a)))
+def slow_frobenius(a: Array, b: Array) -> float:
+    size = len(a)
+    return float(sum((a[i, j] - b[i, j]) ** 2 for i in range(size) for j in range(size)))
 
 
-def ridged(matrix: np.ndarray, ridge: float) -> np.ndarray:
-    return matrix + ridge * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
+def ridged(matrix: Array, ridge: float) -> Array:
+    result: Array = matrix + ridge * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
+    return result
 
 
-def slow_power_euclidean(
-    a: np.ndarray, b: np.ndarray, gamma: float = 0.5, ridge: float = 1e-3
-) -> float:
+def slow_power_euclidean(a: Array, b: Array, gamma: float = 0.5, ridge: float = 1e-3) -> float:
     powers = [
         scipy.linalg.fractional_matrix_power(ridged(matrix, ridge), gamma) for matrix in (a, b)
     ]
     return slow_frobenius(*powers)
 
 
-def slow_psi(matrix: np.ndarray, eta: int, ridge: float) -> np.ndarray:
-    """The spectrum mapped by x -> 1 - (1 - x)^eta, eigenvector by eigenvector."""
+def slow_psi(matrix: Array, eta: int, ridge: float) -> Array:
+    """Map the spectrum by x -> 1 - (1 - x)^eta, eigenvector by eigenvector."""
     values, vectors = np.linalg.eigh(matrix / (np.trace(matrix) + ridge))
-    return sum(
-        (1 - (1 - value) ** eta) * np.outer(vector, vector)
-        for value, vector in zip(values, vectors.T, strict=True)
-    )
+    result: Array = np.zeros_like(matrix)
+    for value, vector in zip(values, vectors.T, strict=True):
+        result = result + (1 - (1 - value) ** eta) * np.outer(vector, vector)
+    return result
 
 
-def slow_max_exp(a: np.ndarray, b: np.ndarray, eta: int = 10, ridge: float = 1e-6) -> float:
+def slow_max_exp(a: Array, b: Array, eta: int = 10, ridge: float = 1e-6) -> float:
     return slow_frobenius(slow_psi(a, eta, ridge), slow_psi(b, eta, ridge))
 
 
 def slow_normal_kl(
-    a: np.ndarray,
-    b: np.ndarray,
+    a: Array,
+    b: Array,
     ridge: float = 1e-3,
-    means: tuple[np.ndarray, np.ndarray] | None = None,
+    means: tuple[Array, Array] | None = None,
 ) -> float:
     """KL(N(mean_a, a) || N(mean_b, b)) by inverse and determinants."""
-    a, b = ridged(a, ridge), ridged(b, ridge)
+    a = ridged(a, ridge)
+    b = ridged(b, ridge)
     shift = np.zeros(len(a)) if means is None else means[1] - means[0]
     inverse = np.linalg.inv(b)
     log_determinants = np.linalg.slogdet(b)[1] - np.linalg.slogdet(a)[1]
-    return 0.5 * (np.trace(inverse @ a) + shift @ inverse @ shift - len(a) + log_determinants)
+    mahalanobis = shift @ inverse @ shift
+    return float(0.5 * (np.trace(inverse @ a) + mahalanobis - len(a) + log_determinants))
 
 
 SLOW: dict[str, Callable[..., float]] = {
@@ -109,13 +114,14 @@ SLOW: dict[str, Callable[..., float]] = {
 def test_each_distance_by_its_defaults_equals_the_slow_formula(
     name: str, ranks: tuple[int, int]
 ) -> None:
-    a, b = semi_definite(6, ranks[0], seed=1), semi_definite(6, ranks[1], seed=2)
+    a = semi_definite(6, ranks[0], seed=1)
+    b = semi_definite(6, ranks[1], seed=2)
     expected = SLOW[name](a.numpy(), b.numpy())
     assert squared_distance(a, b, name).item() == pytest.approx(expected, rel=1e-7)
 
 
 @pytest.mark.parametrize(
-    ("name", "chosen"),
+    ("name", "parameters"),
     [
         ("power_euclidean", {"gamma": 0.25, "ridge": 0.02}),
         ("power_euclidean", {"gamma": 1.0, "ridge": 0.1}),
@@ -124,31 +130,37 @@ def test_each_distance_by_its_defaults_equals_the_slow_formula(
         ("kl", {"ridge": 0.1}),
     ],
 )
-def test_each_setting_enters_as_in_the_slow_formula(name: str, chosen: dict[str, Any]) -> None:
-    a, b = semi_definite(5, 3, seed=3), semi_definite(5, 4, seed=4)
-    expected = SLOW[name](a.numpy(), b.numpy(), **chosen)
-    assert squared_distance(a, b, name, **chosen).item() == pytest.approx(expected, rel=1e-8)
+def test_each_setting_enters_as_in_the_slow_formula(name: str, parameters: dict[str, Any]) -> None:
+    a = semi_definite(5, 3, seed=3)
+    b = semi_definite(5, 4, seed=4)
+    expected = SLOW[name](a.numpy(), b.numpy(), **parameters)
+    assert squared_distance(a, b, name, **parameters).item() == pytest.approx(expected, rel=1e-8)
 
 
 def test_frobenius_by_hand() -> None:
-    a, b = torch.tensor([[2.0, 1.0], [1.0, 3.0]]), torch.tensor([[1.0, -1.0], [-1.0, 0.0]])
+    a = torch.tensor([[2.0, 1.0], [1.0, 3.0]])
+    b = torch.tensor([[1.0, -1.0], [-1.0, 0.0]])
     assert frobenius(a, b).item() == 1 + 4 + 4 + 9
 
 
 def test_power_euclidean_by_hand() -> None:
-    a, b = torch.diag(torch.tensor([4.0, 9.0])), torch.eye(2)
+    a = torch.diag(torch.tensor([4.0, 9.0]))
+    b = torch.eye(2)
     # Square roots diag(2, 3) and diag(1, 1).
     assert power_euclidean(a, b, gamma=0.5, ridge=0).item() == pytest.approx(1 + 4)
-    # Eigenvalues 3 along (1, 1) and 1 along (1, -1): the root has (sqrt 3 + 1) / 2 and (sqrt 3 - 1) / 2.
+    # Eigenvalues 3 along (1, 1) and 1 along (1, -1): the root has (sqrt 3 + 1) / 2 on the diagonal
+    # and (sqrt 3 - 1) / 2 beside it.
     a = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
-    diagonal, beside = (math.sqrt(3) + 1) / 2 - 1, (math.sqrt(3) - 1) / 2
+    diagonal = (math.sqrt(3) + 1) / 2 - 1
+    off_diagonal = (math.sqrt(3) - 1) / 2
     assert power_euclidean(a, b, gamma=0.5, ridge=0).item() == pytest.approx(
-        2 * diagonal**2 + 2 * beside**2, rel=1e-5
+        2 * diagonal**2 + 2 * off_diagonal**2, rel=1e-5
     )
 
 
 def test_max_exp_by_hand() -> None:
-    a, b = torch.diag(torch.tensor([1.0, 3.0])), torch.diag(torch.tensor([2.0, 2.0]))
+    a = torch.diag(torch.tensor([1.0, 3.0]))
+    b = torch.diag(torch.tensor([2.0, 2.0]))
     # Over the trace: 1/4 and 3/4; 1 - (3/4)^2 = 7/16 and 1 - (1/4)^2 = 15/16; for b both are 3/4.
     psi = max_exp(a, eta=2, ridge=0)
     torch.testing.assert_close(psi, torch.diag(torch.tensor([7 / 16, 15 / 16])))
@@ -160,7 +172,8 @@ def test_max_exp_by_hand() -> None:
 
 
 def test_kl_between_normals_by_hand_and_its_direction() -> None:
-    wide, narrow = torch.tensor([[4.0]]), torch.tensor([[1.0]])
+    wide = torch.tensor([[4.0]])
+    narrow = torch.tensor([[1.0]])
     # KL(N(0, 4) || N(0, 1)) = (4 - 1 - ln 4) / 2; the other way round (1/4 - 1 + ln 4) / 2.
     assert normal_kl(wide, narrow, ridge=0).item() == pytest.approx((3 - math.log(4)) / 2, rel=1e-5)
     assert normal_kl(narrow, wide, ridge=0).item() == pytest.approx(
@@ -169,7 +182,8 @@ def test_kl_between_normals_by_hand_and_its_direction() -> None:
 
 
 def test_kl_per_dimension_is_the_nats_over_the_size() -> None:
-    a, b = semi_definite(5, 3, seed=3), semi_definite(5, 4, seed=4)
+    a = semi_definite(5, 3, seed=3)
+    b = semi_definite(5, 4, seed=4)
     assert normal_kl(a, b, per_dimension=True).item() == pytest.approx(
         normal_kl(a, b).item() / 5, rel=1e-12
     )
@@ -177,7 +191,8 @@ def test_kl_per_dimension_is_the_nats_over_the_size() -> None:
 
 def test_kl_measures_means_by_the_second_covariance() -> None:
     means = (torch.tensor([1.0]), torch.tensor([3.0]))
-    wide, narrow = torch.tensor([[4.0]]), torch.tensor([[1.0]])
+    wide = torch.tensor([[4.0]])
+    narrow = torch.tensor([[1.0]])
     # (1/4 + 2^2 / 4 - 1 + ln 4) / 2.
     assert normal_kl(narrow, wide, ridge=0, means=means).item() == pytest.approx(
         (0.25 + math.log(4)) / 2, rel=1e-5
@@ -185,7 +200,8 @@ def test_kl_measures_means_by_the_second_covariance() -> None:
 
 
 def test_kl_with_means_equals_the_slow_formula() -> None:
-    a, b = semi_definite(5, 2, seed=5), semi_definite(5, 5, seed=6)
+    a = semi_definite(5, 2, seed=5)
+    b = semi_definite(5, 5, seed=6)
     means = torch.randn(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
     expected = slow_normal_kl(a.numpy(), b.numpy(), 0.01, (means[0].numpy(), means[1].numpy()))
     assert normal_kl(a, b, 0.01, means=(means[0], means[1])).item() == pytest.approx(
@@ -195,19 +211,20 @@ def test_kl_with_means_equals_the_slow_formula() -> None:
 
 def test_kl_is_the_expected_log_ratio_of_densities() -> None:
     """The expectation is taken under the first normal distribution."""
-    a, b = semi_definite(2, 3, seed=8), semi_definite(2, 3, seed=9)
+    a = semi_definite(2, 3, seed=8)
+    b = semi_definite(2, 3, seed=9)
     rng = np.random.default_rng(0)
     first = scipy.stats.multivariate_normal(np.zeros(2), a.numpy())
     second = scipy.stats.multivariate_normal(np.array([0.3, -0.2]), b.numpy())
-    drawn = first.rvs(200_000, random_state=rng)
-    estimate = float(np.mean(first.logpdf(drawn) - second.logpdf(drawn)))
+    samples = first.rvs(200_000, random_state=rng)
+    estimate = float(np.mean(first.logpdf(samples) - second.logpdf(samples)))
     means = (torch.zeros(2, dtype=torch.float64), torch.tensor([0.3, -0.2], dtype=torch.float64))
     assert normal_kl(a, b, ridge=0, means=means).item() == pytest.approx(estimate, rel=0.02)
 
 
 def test_ridge_is_relative_to_the_mean_eigenvalue() -> None:
     """The matrix is symmetrized first."""
-    # trace / N = 2, so half of it, 1, comes onto the diagonal; 1 and 3 beside it become 2 and 2.
+    # trace / N = 2, of which half is added to the diagonal; 1 and 3 beside it become 2 and 2.
     matrix = torch.tensor([[1.0, 1.0], [3.0, 3.0]], dtype=torch.float64)
     torch.testing.assert_close(
         with_ridge(matrix, 0.5), torch.tensor([[2.0, 2.0], [2.0, 4.0]], dtype=torch.float64)
@@ -229,14 +246,14 @@ def test_the_table_has_exactly_the_distances_of_the_spec() -> None:
 )
 def test_defaults_of_the_spec_are_those_of_the_distances(kind: Any) -> None:
     """Every setting of the spec is one of the distance, with the same default."""
-    a, b = semi_definite(4, 4, seed=1), semi_definite(4, 4, seed=2)
-    chosen = kind().model_dump()
-    name = chosen.pop("name")
-    assert chosen.pop(
-        "per_dimension", True
-    )  # the distance itself is in nats; a job's by default over the size
+    a = semi_definite(4, 4, seed=1)
+    b = semi_definite(4, 4, seed=2)
+    parameters = kind().model_dump()
+    name = parameters.pop("name")
+    # The distance itself is in nats; a job's is divided by the size, by default.
+    assert parameters.pop("per_dimension", True)
     torch.testing.assert_close(
-        squared_distance(a, b, name, **chosen), squared_distance(a, b, name), rtol=0, atol=0
+        squared_distance(a, b, name, **parameters), squared_distance(a, b, name), rtol=0, atol=0
     )
 
 
@@ -255,23 +272,23 @@ def test_unknown_setting_of_a_distance_is_a_type_error() -> None:
 # -- MaxExp by repeated squaring
 
 
-class Operations(TorchDispatchMode):
-    """The names of all operations that run."""
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the names of all operations that run."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: list[str] = []
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        self.seen.append(function.overloadpacket.__name__)
+        self.names.append(function.overloadpacket.__name__)
         return function(*args, **(kwargs or {}))
 
     @property
     def products(self) -> int:
         return sum(
-            name in ("mm", "bmm", "matmul", "addmm", "linalg_matrix_power") for name in self.seen
+            name in ("mm", "bmm", "matmul", "addmm", "linalg_matrix_power") for name in self.names
         )
 
 
@@ -291,7 +308,7 @@ def test_max_exp_takes_at_most_2_log2_eta_products(eta: int) -> None:
     with Operations() as operations:
         max_exp(matrix, eta)
     assert operations.products <= 2 * math.log2(eta)
-    assert not [name for name in operations.seen if "eig" in name or "svd" in name]
+    assert not [name for name in operations.names if "eig" in name or "svd" in name]
 
 
 def test_eta_1_takes_no_product_and_leaves_the_spectrum_as_it_is() -> None:
@@ -314,8 +331,8 @@ def test_max_exp_maps_the_spectrum_into_0_to_1(eta: int) -> None:
     matrix = semi_definite(6, 4, seed=eta)
     before, vectors = torch.linalg.eigh(matrix)
     after = (vectors.T @ max_exp(matrix, eta) @ vectors).diagonal()
-    beside = vectors.T @ max_exp(matrix, eta) @ vectors - torch.diag(after)
-    assert beside.abs().max() < 1e-12
+    off_diagonal = vectors.T @ max_exp(matrix, eta) @ vectors - torch.diag(after)
+    assert off_diagonal.abs().max() < 1e-12
     assert after.min() > -1e-12
     assert after.max() < 1
     assert (after.diff() > -1e-12).all()
@@ -351,22 +368,26 @@ def test_no_distance_is_negative_and_the_metrics_are_symmetric(
 ) -> None:
     factors = torch.tensor(entries, dtype=torch.float64).reshape(2, 3, 3)
     a, b = (factor.T @ factor for factor in factors)
-    there, back = squared_distance(a, b, name).item(), squared_distance(b, a, name).item()
-    assert there >= -1e-9
+    forward = squared_distance(a, b, name).item()
+    backward = squared_distance(b, a, name).item()
+    assert forward >= -1e-9
     if name in METRICS:
-        assert there == pytest.approx(back, rel=1e-9, abs=1e-12)
+        assert forward == pytest.approx(backward, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_no_distance_depends_on_the_choice_of_axes(name: str) -> None:
-    a, b, turn = semi_definite(5, 3, seed=1), semi_definite(5, 5, seed=2), orthogonal(5, seed=3)
+    a = semi_definite(5, 3, seed=1)
+    b = semi_definite(5, 5, seed=2)
+    turn = orthogonal(5, seed=3)
     turned = squared_distance(turn @ a @ turn.T, turn @ b @ turn.T, name)
     torch.testing.assert_close(turned, squared_distance(a, b, name), rtol=1e-8, atol=1e-10)
 
 
 def test_kl_without_ridge_is_invariant_to_coordinates() -> None:
     """It does not depend on any linear change of coordinates."""
-    a, b = semi_definite(4, 6, seed=1), semi_definite(4, 6, seed=2)
+    a = semi_definite(4, 6, seed=1)
+    b = semi_definite(4, 6, seed=2)
     change = torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     changed = normal_kl(change @ a @ change.T, change @ b @ change.T, ridge=0)
     torch.testing.assert_close(changed, normal_kl(a, b, ridge=0), rtol=1e-7, atol=1e-9)
@@ -379,8 +400,8 @@ def test_kl_without_ridge_is_invariant_to_coordinates() -> None:
 @pytest.mark.parametrize("ranks", [(4, 4), (2, 3), (1, 4)])
 def test_gradients_of_each_distance(name: str, ranks: tuple[int, int]) -> None:
     a, b = (semi_definite(4, rank, seed=rank + 10).requires_grad_() for rank in ranks)
-    chosen = {} if name in ("frobenius", "max_exp") else {"ridge": 0.05}
-    assert torch.autograd.gradcheck(lambda a, b: squared_distance(a, b, name, **chosen), (a, b))
+    parameters = {} if name in ("frobenius", "max_exp") else {"ridge": 0.05}
+    assert torch.autograd.gradcheck(lambda a, b: squared_distance(a, b, name, **parameters), (a, b))
 
 
 REPEATED = {
@@ -401,7 +422,8 @@ REPEATED = {
 @pytest.mark.parametrize("gamma", [0.5, 0.25, 1.0])
 def test_power_euclidean_gradient_at_repeated_eigenvalues(case: str, gamma: float) -> None:
     """Where eigenvalues repeat or vanish."""
-    a, b = REPEATED[case].clone().requires_grad_(), semi_definite(4, 2, seed=3).requires_grad_()
+    a = REPEATED[case].clone().requires_grad_()
+    b = semi_definite(4, 2, seed=3).requires_grad_()
     assert torch.autograd.gradcheck(
         lambda a, b: power_euclidean(a, b, gamma, ridge=0.02), (a, b), eps=1e-6, atol=1e-5
     )
@@ -411,16 +433,19 @@ def test_power_euclidean_gradient_at_repeated_eigenvalues(case: str, gamma: floa
 @pytest.mark.parametrize("eta", ETAS)
 def test_max_exp_gradient_at_repeated_eigenvalues(case: str, eta: int) -> None:
     """Where eigenvalues repeat or vanish."""
-    a, b = REPEATED[case].clone().requires_grad_(), semi_definite(4, 2, seed=3).requires_grad_()
+    a = REPEATED[case].clone().requires_grad_()
+    b = semi_definite(4, 2, seed=3).requires_grad_()
     assert torch.autograd.gradcheck(lambda a, b: max_exp_distance(a, b, eta), (a, b))
 
 
 @pytest.mark.parametrize("case", REPEATED)
 def test_kl_gradient_with_means_at_repeated_eigenvalues(case: str) -> None:
     """Where eigenvalues repeat or vanish."""
-    a, b = REPEATED[case].clone().requires_grad_(), semi_definite(4, 2, seed=3).requires_grad_()
+    a = REPEATED[case].clone().requires_grad_()
+    b = semi_definite(4, 2, seed=3).requires_grad_()
     means = torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    mean_a, mean_b = means[0].requires_grad_(), means[1].requires_grad_()
+    mean_a = means[0].requires_grad_()
+    mean_b = means[1].requires_grad_()
 
     def distance(a: Tensor, b: Tensor, mean_a: Tensor, mean_b: Tensor) -> Tensor:
         return normal_kl(a, b, ridge=0.05, means=(mean_a, mean_b))
@@ -430,7 +455,8 @@ def test_kl_gradient_with_means_at_repeated_eigenvalues(case: str) -> None:
 
 def test_gradient_of_the_root_solves_the_sylvester_equation() -> None:
     # X X = M, so dX X + X dX = dM: the same derivative without any eigendecomposition.
-    matrix, target = semi_definite(5, 5, seed=1), semi_definite(5, 5, seed=2)
+    matrix = semi_definite(5, 5, seed=1)
+    target = semi_definite(5, 5, seed=2)
     (gradient,) = torch.autograd.grad(
         power_euclidean(matrix.requires_grad_(), target, 0.5, ridge=0), matrix
     )
@@ -484,7 +510,8 @@ def test_single_precision_agrees_with_double_at_working_size(
     a, b = pairs_at_working_size()["rank 10"]
     single = squared_distance(a, b.requires_grad_(), name)
     (gradient,) = torch.autograd.grad(single, b)
-    a, b = a.double(), b.detach().double().requires_grad_()
+    a = a.double()
+    b = b.detach().double().requires_grad_()
     double = squared_distance(a, b, name)
     (expected,) = torch.autograd.grad(double, b)
     assert single.item() == pytest.approx(double.item(), rel=value_tolerance)
@@ -502,9 +529,10 @@ def test_single_precision_agrees_with_double_at_working_size(
 )
 def test_single_precision_ridge_is_relative_at_any_scale(name: str, scale: float) -> None:
     """The ridge is relative whatever the size of the entries."""
-    # The Gram matrix of undecided predictions over 100 classes has entries of 1e-4. Both distances are homogeneous.
+    # The Gram matrix of undecided predictions over 100 classes has entries of 1e-4. Both distances
+    # are homogeneous.
     a, b = pairs_at_working_size()["rank 10"]
-    expected = squared_distance(a.double(), b.double(), name).item() * (
-        scale if name == "power_euclidean" else 1
-    )
+    expected = squared_distance(a.double(), b.double(), name).item()
+    if name == "power_euclidean":
+        expected *= scale
     assert squared_distance(scale * a, scale * b, name).item() == pytest.approx(expected, rel=0.005)

@@ -21,20 +21,23 @@ def logits(seed: int, examples: int = 5, classes: int = 4) -> tuple[Tensor, Tens
 
 
 def slow_kl(p_logits: list[float], q_logits: list[float]) -> float:
-    """Class by class, over one example."""
-    p_sum, q_sum = sum(map(math.exp, p_logits)), sum(map(math.exp, q_logits))
-    p, q = [math.exp(z) / p_sum for z in p_logits], [math.exp(z) / q_sum for z in q_logits]
+    """KL of one example, class by class."""
+    p_sum = sum(map(math.exp, p_logits))
+    q_sum = sum(map(math.exp, q_logits))
+    p = [math.exp(z) / p_sum for z in p_logits]
+    q = [math.exp(z) / q_sum for z in q_logits]
     return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
 
 
-def test_kl_sums_over_classes_and_keeps_the_examples_apart() -> None:
+def test_kl_is_a_sum_over_classes_per_example() -> None:
     p, q = logits(seed=0)
     slow = [slow_kl(one, other) for one, other in zip(p.tolist(), q.tolist(), strict=True)]
     assert kl(p, q).tolist() == pytest.approx(slow, rel=1e-12)
 
 
 def test_kl_by_hand_and_its_direction() -> None:
-    p, q = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.25, 0.75]]).log()
+    p = torch.tensor([[0.5, 0.5]]).log()
+    q = torch.tensor([[0.25, 0.75]]).log()
     # p || q: 1/2 ln(2) + 1/2 ln(2/3); q || p: 1/4 ln(1/2) + 3/4 ln(3/2).
     assert kl(p, q).item() == pytest.approx(0.5 * math.log(4 / 3), rel=1e-6)
     assert kl(q, p).item() == pytest.approx(0.25 * math.log(0.5) + 0.75 * math.log(1.5), rel=1e-6)
@@ -43,7 +46,8 @@ def test_kl_by_hand_and_its_direction() -> None:
 def test_mean_of_kl_is_torchs_batchmean() -> None:
     """It is not the mean over the classes as well."""
     p, q = logits(seed=1)
-    student_log, teacher = log_softmax(q, dim=1), p.softmax(dim=1)
+    student_log = log_softmax(q, dim=1)
+    teacher = p.softmax(dim=1)
     torch.testing.assert_close(kl(p, q).mean(), kl_div(student_log, teacher, reduction="batchmean"))
     torch.testing.assert_close(kl(p, q).sum(), kl_div(student_log, teacher, reduction="sum"))
     torch.testing.assert_close(
@@ -70,12 +74,10 @@ def test_kl_is_not_negative_and_ignores_a_constant(
 
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e30])
 def test_kl_of_extreme_logits_is_finite_in_value_and_gradient(size: float) -> None:
-    p, q = (
-        torch.tensor([[size, 0.0, -size]], requires_grad=True),
-        torch.tensor([[-size, 0.0, 1.0]], requires_grad=True),
-    )
+    p = torch.tensor([[size, 0.0, -size]], requires_grad=True)
+    q = torch.tensor([[-size, 0.0, 1.0]], requires_grad=True)
     divergence = kl(p, q)
-    divergence.sum().backward()
+    divergence.sum().backward()  # type: ignore[no-untyped-call]
     assert divergence.isfinite().all()
     assert p.grad is not None
     assert p.grad.isfinite().all()

@@ -17,7 +17,7 @@ def predictions(images: int, classes: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def slow_gram(clean: Tensor, adversarial: Tensor) -> Tensor:
-    """Image by image, class by class, divided by the number of classes."""
+    """Gram matrix by image and class, divided by the number of classes."""
     rows = clean.tolist() + adversarial.tolist()
     entries = [
         [sum(p * q for p, q in zip(one, other, strict=True)) / len(one) for other in rows]
@@ -54,7 +54,7 @@ def test_permuted_images_permute_the_rows_of_every_block() -> None:
     """And the columns of every block."""
     clean, adversarial = predictions(3, 4, seed=2)
     order = [2, 0, 1]
-    both = [*order, *(3 + place for place in order)]
+    both = [*order, *(3 + index for index in order)]
     torch.testing.assert_close(
         gram(clean[order], adversarial[order]), gram(clean, adversarial)[both][:, both]
     )

@@ -8,11 +8,11 @@ from torch import Tensor
 from core.distillation.statistics.covariance import covariance
 from core.distillation.statistics.submatrices import blocks, omega
 
-small_whole = st.integers(-3, 3)
+small_integers = st.integers(-3, 3)
 
 
 def slow_omega(matrix: Tensor, factor: float) -> float:
-    """Entry by entry: block (1,2), (2,1) and (2,2) against block (1,1)."""
+    """Omega by entry: blocks (1,2), (2,1) and (2,2) against block (1,1)."""
     entries = matrix.tolist()
     half = len(entries) // 2
     total = 0.0
@@ -45,22 +45,22 @@ def test_omega_equals_the_slow_formula() -> None:
     assert abs(omega(matrix, factor=3.0).item() - slow_omega(matrix, 3.0)) < 1e-11
 
 
-@given(st.lists(small_whole, min_size=16, max_size=16))
+@given(st.lists(small_integers, min_size=16, max_size=16))
 @settings(max_examples=50, deadline=None)
 def test_omega_agrees_with_the_slow_formula_on_any_matrix(entries: list[int]) -> None:
     matrix = torch.tensor(entries, dtype=torch.float64).reshape(4, 4)
     assert omega(matrix).item() == slow_omega(matrix, 0.5)
 
 
-@given(st.lists(small_whole, min_size=4, max_size=4), st.integers(0, 15), st.integers(1, 3))
+@given(st.lists(small_integers, min_size=4, max_size=4), st.integers(0, 15), st.integers(1, 3))
 @settings(max_examples=50, deadline=None)
 def test_omega_is_zero_where_all_blocks_are_equal_and_only_there(
-    entries: list[int], place: int, change: int
+    entries: list[int], index: int, change: int
 ) -> None:
     block = torch.tensor(entries, dtype=torch.float64).reshape(2, 2)
     matrix = block.repeat(2, 2)
     assert omega(matrix).item() == 0
-    matrix.view(-1)[place] += change
+    matrix.view(-1)[index] += change
     assert omega(matrix).item() > 0
 
 

@@ -1,4 +1,4 @@
-"""Training through torch.compile: the same training, and nothing of it left behind. By a backend that needs no C++ compiler."""
+"""Training through torch.compile, with a backend that needs no C++ compiler."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.training.compiled import CompiledForward
 from core.errors import JobFailed
-from tests.distillation.folders import distillation_spec, create_job_folder, run_job
+from tests.distillation.folders import create_job_folder, distillation_spec, run_job
 
 SCHEDULE = {"epochs": 1, "batch_size": 64, "checkpoint_seconds": 3600}
 
@@ -23,8 +23,9 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
 
 
-def test_a_compiled_training_gives_the_student_of_an_ordinary_one(tmp_path: Path) -> None:
-    weights, histories = [], []
+def test_a_compiled_training_gives_the_same_student(tmp_path: Path) -> None:
+    weights = []
+    histories = []
     for compiled in (False, True):
         folder = create_job_folder(
             tmp_path / str(compiled), distillation_spec(schedule={**SCHEDULE, "compile": compiled})
@@ -38,18 +39,19 @@ def test_a_compiled_training_gives_the_student_of_an_ordinary_one(tmp_path: Path
     assert histories[1][0]["loss"] == pytest.approx(histories[0][0]["loss"], rel=1e-4)
 
 
-def test_features_are_compiled_inside_and_the_networks_own_outside() -> None:
+def test_features_are_compiled_inside_the_context_only() -> None:
     network = SmallCnn(10, width=2, channels=1).eval()
-    images, own = torch.rand(2, 1, 8, 8), network.features
-    expected = own(images)
+    images = torch.rand(2, 1, 8, 8)
+    uncompiled = network.features
+    expected = uncompiled(images)
     with CompiledForward(network):
-        assert network.features != own
+        assert network.features != uncompiled
         torch.testing.assert_close(network.features(images), expected)
-    assert network.features == own
+    assert network.features == uncompiled
     assert "features" not in network.__dict__
 
 
-def test_without_a_compiler_the_job_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_without_a_compiler_fails_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(JobFailed, match=r"schedule\.compile needs a C\+\+ compiler"):
         CompiledForward(SmallCnn(10, width=2, channels=1))

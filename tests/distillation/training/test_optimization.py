@@ -9,10 +9,10 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from core.distillation.training.optimization import (
+    apply_schedule,
     learning_rate_at,
     make_optimizer,
     momentum_at,
-    apply_schedule,
 )
 from core.jobspec.training.schedule import Constant, Cosine, MultiStep, OneCycle, Schedule
 
@@ -26,7 +26,7 @@ def plain_sgd(schedule: Schedule) -> torch.optim.SGD:
 def rates_of(
     optimizer: torch.optim.SGD, scheduler: LRScheduler, steps: int, every: int = 1
 ) -> Iterator[tuple[float, float]]:
-    """(rate, momentum) of each step of torch's scheduler, which moves on after every ``every`` steps."""
+    """Yield (rate, momentum) of each step; torch's scheduler steps after every ``every`` steps."""
     for step in range(steps):
         yield optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]
         optimizer.step()
@@ -53,10 +53,11 @@ def test_one_cycle_is_torchs_at_every_step(steps: int, rise: float, cycle_moment
 
 
 def test_one_cycle_by_hand() -> None:
-    # 101 steps, rise of 51 / 101: from 1/25 of the rate up to it in 50 steps, down to 1/250000 in 50 more.
+    # 101 steps, of which 51 rise: from 1/25 of the rate up to it in 50 steps, and down to
+    # 1/250000 in 50 more.
     schedule = Schedule(learning_rate=1.0, decay=OneCycle(rise=51 / 101))
-    found = [learning_rate_at(schedule, step, 101, 1) for step in (0, 25, 50, 75, 100)]
-    assert found == pytest.approx([0.04, 0.52, 1.0, (1 + 4e-6) / 2, 4e-6])
+    rates = [learning_rate_at(schedule, step, 101, 1) for step in (0, 25, 50, 75, 100)]
+    assert rates == pytest.approx([0.04, 0.52, 1.0, (1 + 4e-6) / 2, 4e-6])
     assert [momentum_at(schedule, step, 101) for step in (0, 50, 100)] == pytest.approx(
         [0.95, 0.85, 0.95]
     )
@@ -74,7 +75,7 @@ def test_one_cycle_whose_rise_is_a_single_step_begins_at_the_top(steps: int, ris
 
 
 def test_one_cycle_of_a_single_step_uses_the_highest_rate() -> None:
-    # torch would use the last, which is 0 as good as.
+    # torch would use the last rate, which is almost 0.
     schedule = Schedule(learning_rate=0.1, decay=OneCycle())
     assert learning_rate_at(schedule, 0, 1, 1) == pytest.approx(0.1)
     assert momentum_at(schedule, 0, 1) == pytest.approx(0.85)
@@ -86,11 +87,13 @@ def test_multi_step_is_torchs_stepped_once_an_epoch(milestones: tuple[int, ...])
     optimizer = plain_sgd(schedule)
     scheduler = MultiStepLR(optimizer, milestones=list(milestones), gamma=0.2)
     for step, (rate, momentum) in enumerate(rates_of(optimizer, scheduler, steps=24, every=4)):
-        assert learning_rate_at(schedule, step, 24, steps_per_epoch=4) == pytest.approx(rate, rel=1e-9)
+        assert learning_rate_at(schedule, step, 24, steps_per_epoch=4) == pytest.approx(
+            rate, rel=1e-9
+        )
         assert momentum_at(schedule, step, 24) == momentum
 
 
-def test_multi_step_falls_with_the_first_step_after_the_milestones_epoch() -> None:
+def test_multi_step_falls_after_the_milestones_epoch() -> None:
     schedule = Schedule(learning_rate=0.1, decay=MultiStep(milestones=(100, 150)))
     rates = [
         learning_rate_at(schedule, step, 2000, steps_per_epoch=10)
@@ -150,11 +153,11 @@ def test_three_steps_on_a_parabola_by_hand() -> None:
     x = nn.Parameter(torch.ones(1))
     schedule = Schedule(learning_rate=0.5, momentum=0.5, weight_decay=1.0, decay=Constant())
     optimizer = make_optimizer(schedule, [x])
-    found = []
+    positions = []
     for step in range(3):
         apply_schedule(optimizer, schedule, step, steps=3, steps_per_epoch=1)
         optimizer.zero_grad()
-        (x.square() / 2).sum().backward()
+        (x.square() / 2).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        found.append(x.item())
-    assert found == [0.0, -0.5, -0.25]
+        positions.append(x.item())
+    assert positions == [0.0, -0.5, -0.25]

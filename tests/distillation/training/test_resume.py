@@ -14,6 +14,8 @@ from core.distillation.training import checkpoint
 from core.distillation.training.optimization import make_optimizer
 from core.errors import JobFailed
 from core.job_folder import JobFolder, Measured, Metrics
+from core.jobspec.data import DIGITS
+from core.jobspec.defaults import resolve
 from tests.distillation.folders import (
     TEACHER,
     StopAfter,
@@ -168,6 +170,18 @@ def test_the_checkpoint_of_another_spec_is_refused(tmp_path: Path) -> None:
         run_job(other)
 
 
+def test_checkpoint_from_before_a_rename_is_of_the_same_job(tmp_path: Path) -> None:
+    """`normalization` was `normalisation`, and `normalize` was `normalise`."""
+    spec = resolve(distillation_spec(), DIGITS).model_dump_json()
+    former = spec.replace('"normalization"', '"normalisation"')
+    former = former.replace('"normalize"', '"normalise"')
+    assert former.count("normalis") == 2
+    empty = torch.nn.Module()
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(checkpoint.serialize(RunState(step=7), empty, empty, None, former))
+    assert checkpoint.load(path, empty, empty, None, spec).step == 7
+
+
 def test_momentum_has_the_memory_layout_of_its_parameter(tmp_path: Path) -> None:
     """A fused optimizer requires it; on CUDA it is channels last."""
     student = from_description(TEACHER).to(memory_format=torch.channels_last)
@@ -175,7 +189,7 @@ def test_momentum_has_the_memory_layout_of_its_parameter(tmp_path: Path) -> None
     student(torch.rand(2, 1, 8, 8)).sum().backward()
     optimizer.step()
     path = tmp_path / "checkpoint.safetensors"
-    spec = distillation_spec().model_dump_json()
+    spec = resolve(distillation_spec(), DIGITS).model_dump_json()
     heads = torch.nn.Identity()
     path.write_bytes(checkpoint.serialize(RunState(), student, heads, optimizer, spec))
     checkpoint.load(path, student, heads, optimizer, spec)

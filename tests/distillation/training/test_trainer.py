@@ -1,4 +1,4 @@
-"""The training loop, in its folder and as a process."""
+"""The training loop, run in this process and as a process of its own."""
 
 import json
 import os
@@ -7,23 +7,31 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from core.atomic_files import sha256_of
 from core.distillation import methods
+from core.distillation.methods.trades import Trades
 from core.errors import JobFailed
 from core.job_folder import Ended, EpochCompleted, FileReady, JobFolder, Metrics, PhaseStarted
-from tests.distillation.folders import distillation_spec, create_job_folder, run_job, training_spec
+from tests.distillation.folders import (
+    create_job_folder,
+    distillation_spec,
+    run_job,
+    training_spec,
+)
+
+ENDLESS = {"epochs": 10_000, "batch_size": 64}
 
 
-def process(folder: JobFolder, *arguments: str, **options: object) -> "subprocess.Popen[bytes]":
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DISTILL_THREADS": "1"}
+def start_trainer(folder: JobFolder, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "core.distillation", str(folder.path), *arguments],
-        env=environment,
-        **options,  # type: ignore[call-overload]
+        env={**os.environ, "OMP_NUM_THREADS": "1", "DISTILL_THREADS": "1"},
+        **options,
     )
 
 
@@ -34,13 +42,14 @@ def last_event(folder: JobFolder) -> Ended:
 
 
 def wait_for(folder: JobFolder, kind: type, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not any(isinstance(event, kind) for event in folder.read_events()[0]):
-        assert time.monotonic() < end, f"no {kind.__name__} in {seconds} s"
+        assert time.monotonic() < deadline, f"no {kind.__name__} in {seconds} s"
         time.sleep(0.05)
 
 
-def test_the_same_spec_and_seed_give_the_same_bits_and_another_seed_others(tmp_path: Path) -> None:
+def test_bits_are_a_function_of_spec_and_seed(tmp_path: Path) -> None:
+    """The same seed gives the same bits, and another seed gives others."""
     weights = {}
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
         folder = create_job_folder(tmp_path / name, distillation_spec(seed=seed))
@@ -50,7 +59,7 @@ def test_the_same_spec_and_seed_give_the_same_bits_and_another_seed_others(tmp_p
 
 
 @pytest.mark.parametrize("method", ["trades", "pgd_at"])
-def test_a_teacher_is_made_without_a_teacher(method: str, tmp_path: Path) -> None:
+def test_a_robust_network_is_trained_without_a_teacher(method: str, tmp_path: Path) -> None:
     folder = create_job_folder(tmp_path / "job", training_spec(method={"name": method}))
     assert run_job(folder).outcome == "succeeded"
 
@@ -81,28 +90,30 @@ def test_a_teacher_is_made_without_a_teacher(method: str, tmp_path: Path) -> Non
     ],
     ids=str,
 )
-def test_every_variant_of_a_distillation_runs_to_its_end(
+def test_every_variant_of_a_distillation_succeeds(
     changes: dict[str, object], tmp_path: Path
 ) -> None:
-    assert run_job(create_job_folder(tmp_path / "job", distillation_spec(**changes))).outcome == "succeeded"
-
-
-def test_training_makes_the_loss_fall_and_the_student_better_than_chance(tmp_path: Path) -> None:
-    schedule = {"epochs": 10, "batch_size": 64}
-    student, data = (
-        {"architecture": "small_cnn", "width": 8},
-        {"dataset": "digits", "held_out": 0.1},
+    assert (
+        run_job(create_job_folder(tmp_path / "job", distillation_spec(**changes))).outcome
+        == "succeeded"
     )
-    folder = create_job_folder(tmp_path / "job", training_spec(schedule=schedule, student=student, data=data))
+
+
+def test_training_reduces_the_loss_and_beats_chance(tmp_path: Path) -> None:
+    spec = training_spec(
+        schedule={"epochs": 10, "batch_size": 64},
+        student={"architecture": "small_cnn", "width": 8},
+        data={"dataset": "digits", "held_out": 0.1},
+    )
+    folder = create_job_folder(tmp_path / "job", spec)
     summary = run_job(folder).summary
-    losses = [
-        event.values["loss"] for event in folder.read_events()[0] if isinstance(event, EpochCompleted)
-    ]
+    events, _ = folder.read_events()
+    losses = [event.values["loss"] for event in events if isinstance(event, EpochCompleted)]
     assert losses[-1] < 0.8 * losses[0]
     assert summary["accuracy"]["best"]["clean"] > 0.5
 
 
-def test_every_term_is_logged_by_name_with_both_effective_ranks(tmp_path: Path) -> None:
+def test_every_loss_term_and_effective_rank_is_logged(tmp_path: Path) -> None:
     folder = create_job_folder(tmp_path / "job", distillation_spec())
     run_job(folder)
     values = next(event.values for event in folder.read_events()[0] if isinstance(event, Metrics))
@@ -122,7 +133,7 @@ def test_every_term_is_logged_by_name_with_both_effective_ranks(tmp_path: Path) 
     } <= values.keys()
 
 
-def test_the_report_names_split_seeds_versions_and_what_is_not_standard(tmp_path: Path) -> None:
+def test_the_report_has_split_seeds_versions_and_warnings(tmp_path: Path) -> None:
     folder = create_job_folder(tmp_path / "job", distillation_spec())
     run_job(folder)
     report = json.loads((folder.output / "report.json").read_text())
@@ -138,90 +149,85 @@ def test_the_report_names_split_seeds_versions_and_what_is_not_standard(tmp_path
     assert len(report["results"]["best"]["pgd"]["per_class"]) == 10
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_term(tmp_path: Path) -> None:
+class NonFiniteLoss(Trades):
+    """TRADES with a term that is NaN."""
+
+    def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.MethodLoss:
+        loss = super().outer(batch, adversarial_BCHW)
+        term = methods.LossTerm(1.0, loss.terms["smoothness"].value * float("nan"))
+        return methods.MethodLoss(loss.terms | {"smoothness": term}, {})
+
+
+class NonFiniteGradient(Trades):
+    """TRADES with a term that is 0, where its gradient is infinite."""
+
+    def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.MethodLoss:
+        loss = super().outer(batch, adversarial_BCHW)
+        zero = loss.terms["smoothness"].value * 0
+        term = methods.LossTerm(1.0, zero.sqrt())
+        return methods.MethodLoss(loss.terms | {"smoothness": term}, {})
+
+
+def test_a_non_finite_loss_stops_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the optimizer's step; the error names the term."""
     folder = create_job_folder(tmp_path / "job", training_spec())
-
-    class Broken(methods.METHODS["trades"]):  # type: ignore[misc]
-        def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.MethodLoss:
-            outcome = super().outer(batch, adversarial_BCHW)
-            bad = methods.LossTerm(1.0, outcome.terms["smoothness"].value * float("nan"))
-            return methods.MethodLoss(outcome.terms | {"smoothness": bad}, {})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(methods.METHODS, "trades", Broken)
-        with pytest.raises(JobFailed, match=r"smoothness became nan at step 1;") as failure:
-            run_job(folder)
+    monkeypatch.setitem(methods.TRAINING_METHODS, "trades", NonFiniteLoss)
+    with pytest.raises(JobFailed, match=r"smoothness became nan at step 1;") as failure:
+        run_job(folder)
     assert failure.value.failure_class == "user"
     assert failure.value.code == "non_finite_loss"
 
 
-def test_a_gradient_that_is_not_finite_stops_before_the_step_and_names_the_term(
-    tmp_path: Path,
+def test_a_non_finite_gradient_stops_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Before the optimizer's step; the error names the term."""
     folder = create_job_folder(tmp_path / "job", training_spec())
-
-    class Steep(methods.METHODS["trades"]):  # type: ignore[misc]
-        def outer(self, batch: methods.Batch, adversarial_BCHW: torch.Tensor) -> methods.MethodLoss:
-            outcome = super().outer(batch, adversarial_BCHW)
-            zero = outcome.terms["smoothness"].value * 0
-            return methods.MethodLoss(
-                outcome.terms | {"smoothness": methods.LossTerm(1.0, zero.sqrt())}, {}
-            )
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(methods.METHODS, "trades", Steep)
-        with pytest.raises(
-            JobFailed, match="gradient of the loss term smoothness is not finite at step 1;"
-        ):
-            run_job(folder)
+    monkeypatch.setitem(methods.TRAINING_METHODS, "trades", NonFiniteGradient)
+    message = "gradient of the loss term smoothness is not finite at step 1;"
+    with pytest.raises(JobFailed, match=message):
+        run_job(folder)
 
 
-def test_the_process_says_how_it_ended_and_leaves_whole_files(tmp_path: Path) -> None:
+def test_a_trainer_emits_its_end_and_complete_files(tmp_path: Path) -> None:
     folder = create_job_folder(tmp_path / "job", distillation_spec())
-    assert process(folder).wait(120) == 0
+    assert start_trainer(folder).wait(120) == 0
     events, _ = folder.read_events()
-    assert [event.phase for event in events if isinstance(event, PhaseStarted)] == [
-        "preparing",
-        "training",
-        "evaluating",
-        "exporting",
-    ]
+    phases = [event.phase for event in events if isinstance(event, PhaseStarted)]
+    assert phases == ["preparing", "training", "evaluating", "exporting"]
     assert last_event(folder).outcome == "succeeded"
-    weights = next(
-        event
-        for event in events
-        if isinstance(event, FileReady) and event.name == "best.safetensors"
-    )
-    assert (weights.size, weights.sha256) == (
-        (folder.output / weights.name).stat().st_size,
-        sha256_of(folder.output / weights.name),
-    )
+    files = {event.name: event for event in events if isinstance(event, FileReady)}
+    weights = files["best.safetensors"]
+    path = folder.output / weights.name
+    assert (weights.size, weights.sha256) == (path.stat().st_size, sha256_of(path))
     assert not list(folder.output.glob(".*"))
 
 
-def test_sigterm_makes_the_process_save_and_stop(tmp_path: Path) -> None:
-    folder = create_job_folder(tmp_path / "job", distillation_spec(schedule={"epochs": 10_000, "batch_size": 64}))
-    running = process(folder)
+def test_sigterm_makes_a_trainer_save_and_stop(tmp_path: Path) -> None:
+    folder = create_job_folder(tmp_path / "job", distillation_spec(schedule=ENDLESS))
+    trainer = start_trainer(folder)
     wait_for(folder, Metrics)
-    running.send_signal(signal.SIGTERM)
-    assert running.wait(30) == 2
+    trainer.send_signal(signal.SIGTERM)
+    assert trainer.wait(30) == 2
     assert last_event(folder).outcome == "stopped"
     assert list(folder.output.glob("checkpoint-*.safetensors"))
 
 
-def test_a_supervised_process_ends_when_its_supervisor_is_gone(tmp_path: Path) -> None:
-    folder = create_job_folder(tmp_path / "job", distillation_spec(schedule={"epochs": 10_000, "batch_size": 64}))
-    running = process(folder, "--supervised", stdin=subprocess.PIPE)
+def test_a_supervised_trainer_exits_with_its_supervisor(tmp_path: Path) -> None:
+    folder = create_job_folder(tmp_path / "job", distillation_spec(schedule=ENDLESS))
+    trainer = start_trainer(folder, "--supervised", stdin=subprocess.PIPE)
     wait_for(folder, Metrics)
-    assert running.stdin is not None
-    running.stdin.close()
-    assert running.wait(10) == 3
+    assert trainer.stdin is not None
+    trainer.stdin.close()
+    assert trainer.wait(10) == 3
 
 
-def test_a_broken_teacher_file_fails_the_job_with_a_sentence(tmp_path: Path) -> None:
+def test_a_corrupt_teacher_file_fails_with_a_sentence(tmp_path: Path) -> None:
     folder = create_job_folder(tmp_path / "job", distillation_spec())
     folder.teacher_weights.write_bytes(b"not a checkpoint")
-    assert process(folder, stderr=subprocess.DEVNULL).wait(60) == 1
+    assert start_trainer(folder, stderr=subprocess.DEVNULL).wait(60) == 1
     ended = last_event(folder)
     assert ended.outcome == "failed"
     assert ended.message

@@ -1,4 +1,4 @@
-"""A program works on its own schema only: what it says to others, and that there is no way back."""
+"""A program works on its own schema only, and no migration is undone."""
 
 import os
 import subprocess
@@ -21,24 +21,20 @@ from tests.builders import create_job
 from tests.servers import free_port
 from tests.store.database.test_upgrades import contents
 
-OWN, OLDER = schema.known_revisions()[:2]
+OWN = schema.known_revisions()[0]
+OLDER = schema.known_revisions()[1]
 NEWER = "9999"
+Programs = dict[str, tuple[str, ...]]
+"""The Python interpreter's arguments, by the program's name."""
 CELERY = (
-    "-m",
-    "celery",
-    "--app",
-    "worker.app",
-    "worker",
-    "--pool",
-    "threads",
-    "--concurrency",
-    "1",
+    *("-m", "celery", "--app", "worker.app", "worker"),
+    *("--pool", "threads", "--concurrency", "1"),
 )
-PROGRAMS = {
+PROGRAMS: dict[str, Programs] = {
     "sqlite": {"the API": ("-m", "api"), "the worker": ("-m", "worker.polling")},
     "postgresql": {"the API": ("-m", "api"), "the Celery worker": CELERY},
 }
-"""By database."""
+"""By the database's dialect."""
 
 
 def set_schema(engine: Engine, revision: str) -> None:
@@ -61,21 +57,17 @@ def start(command: tuple[str, ...], home: Path, url: str) -> "subprocess.Popen[s
     )
 
 
-def refusals(
-    programs: dict[str, tuple[str, ...]], home: Path, url: str
-) -> dict[str, tuple[int, str]]:
-    """Exit status and last line of each program; all are started at once."""
-    running = {name: start(command, home, url) for name, command in programs.items()}
-    said = {name: process.communicate(timeout=120)[1] for name, process in running.items()}
+def refusals(programs: Programs, home: Path, url: str) -> dict[str, tuple[int, str]]:
+    """Start all programs at once; return the exit status and the last line of each."""
+    processes = {name: start(command, home, url) for name, command in programs.items()}
+    errors = {name: process.communicate(timeout=120)[1] for name, process in processes.items()}
     return {
-        name: (process.returncode, said[name].strip().splitlines()[-1])
-        for name, process in running.items()
+        name: (process.returncode, errors[name].strip().splitlines()[-1])
+        for name, process in processes.items()
     }
 
 
-def test_every_program_refuses_a_database_that_is_newer_and_changes_nothing(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_programs_refuse_a_newer_schema_and_change_nothing(engine: Engine, tmp_path: Path) -> None:
     set_schema(engine, NEWER)
     before = contents(engine)
     url = engine.url.render_as_string(hide_password=False)
@@ -84,35 +76,35 @@ def test_every_program_refuses_a_database_that_is_newer_and_changes_nothing(
         "the migration": ("-m", "core.store.commands.setup"),
     }
     if engine.dialect.name == "sqlite":
-        programs["the embedded service"] = (
-            "-m",
-            "embedded",
-            "--port",
-            "0",
-            "--data",
-            str(tmp_path),
-        )
+        embedded = ("-m", "embedded", "--port", "0", "--data", str(tmp_path))
+        programs["the embedded service"] = embedded
     sentence = (
         f"This database has schema {NEWER}; this program knows up to {OWN}. "
-        "Run a program at least as new as the one that migrated it, or restore a backup made before the upgrade."
+        "Run a program at least as new as the one that migrated it, "
+        "or restore a backup made before the upgrade."
     )
     assert refusals(programs, tmp_path / "home", url) == dict.fromkeys(programs, (1, sentence))
     assert contents(engine) == before
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_api_and_worker_refuse_a_database_that_is_older_or_empty_and_name_the_command(
+def test_programs_refuse_an_older_schema_and_name_the_command(
     engine: Engine, tmp_path: Path
 ) -> None:
+    """So they do with a database that has no schema yet."""
     set_schema(engine, OLDER)
-    found = refusals(PROGRAMS["sqlite"], tmp_path / "home", str(engine.url))
-    sentence = f"This database has schema {OLDER}; this program needs {OWN}. Run: python -m core.store.commands.setup"
-    assert found == dict.fromkeys(PROGRAMS["sqlite"], (1, sentence))
-    with pytest.raises(WrongSchema, match=r"has no schema yet.*python -m core\.store\.setup"):
+    actual = refusals(PROGRAMS["sqlite"], tmp_path / "home", str(engine.url))
+    sentence = (
+        f"This database has schema {OLDER}; this program needs {OWN}. "
+        "Run: python -m core.store.commands.setup"
+    )
+    assert actual == dict.fromkeys(PROGRAMS["sqlite"], (1, sentence))
+    command_name = r"python -m core\.store\.commands\.setup"
+    with pytest.raises(WrongSchema, match=rf"has no schema yet.*{command_name}"):
         require_schema(make_engine(f"sqlite:///{tmp_path}/empty.db"))
 
 
-def test_no_schema_is_taken_back(engine: Engine) -> None:
+def test_no_migration_is_undone(engine: Engine) -> None:
     before = contents(engine)
     config = schema.configuration()
     for target in (*schema.known_revisions()[1:], "base"):
@@ -123,28 +115,26 @@ def test_no_schema_is_taken_back(engine: Engine) -> None:
             ):
                 command.downgrade(config, target)
     assert contents(engine) == before
-    for each in ScriptDirectory.from_config(config).walk_revisions():
-        with pytest.raises(WrongSchema, match=f"Schema {each.revision} cannot be taken back"):
-            each.module.downgrade()
+    for script in ScriptDirectory.from_config(config).walk_revisions():
+        with pytest.raises(WrongSchema, match=f"Schema {script.revision} cannot be taken back"):
+            script.module.downgrade()
 
 
-def test_a_job_is_claimed_in_this_programs_own_schema_only(engine: Engine) -> None:
-    job_id = create_job(engine).id
+def test_a_job_is_claimed_in_the_own_schema_only(engine: Engine) -> None:
+    create_job(engine)
     for other in (OLDER, NEWER):
         set_schema(engine, other)
-        assert attempts.claim(engine, job_id, "worker", 30) is None
+        assert attempts.claim(engine, "worker", 30) is None
     set_schema(engine, OWN)
-    assert attempts.claim(engine, job_id, "worker", 30) is not None
+    assert attempts.claim(engine, "worker", 30) is not None
 
 
-def test_a_service_whose_database_was_migrated_under_it_is_not_ready(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_readiness_ends_when_the_database_is_migrated(engine: Engine, tmp_path: Path) -> None:
     settings = Settings(
         home=tmp_path, database_url=engine.url.render_as_string(hide_password=False)
     )
     with TestClient(create_app(settings)) as client:
         assert client.get("/readyz").status_code == 200
         set_schema(engine, NEWER)
-        answer = client.get("/readyz")
-        assert (answer.status_code, answer.json()["code"]) == (503, "wrong_schema")
+        response = client.get("/readyz")
+        assert (response.status_code, response.json()["code"]) == (503, "wrong_schema")

@@ -1,6 +1,7 @@
-"""The servers that other tests rely on: they start, survive being killed, and leave nothing behind."""
+"""The servers that other tests use start again after a kill, and leave nothing behind."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -26,26 +27,29 @@ def test_each_test_gets_an_empty_redis(redis_url: str) -> None:
         client.set("a", "b")
 
 
-def test_a_server_can_be_killed_frozen_and_started_again_on_its_port() -> None:
+def test_a_server_is_killed_frozen_and_started_again() -> None:
     server = Redis().start()
     try:
         server.kill()
-        assert not server.answers()
+        assert not server.is_ready()
         server.start()
-        assert server.answers()
+        assert server.is_ready()
         server.freeze()
-        began = time.monotonic()
-        assert not server.answers()
-        assert time.monotonic() - began < 5
+        start = time.monotonic()
+        assert not server.is_ready()
+        assert time.monotonic() - start < 5
         server.thaw()
-        assert server.answers()
+        assert server.is_ready()
     finally:
         server.close()
     assert not server.folder.exists()
 
 
-def test_servers_end_with_the_test_run_even_when_it_is_killed(tmp_path: Path) -> None:
-    program = "from tests.servers import Redis; import time; s = Redis().start(); print(s.process.pid, flush=True); time.sleep(60)"
+def test_servers_end_when_the_test_run_is_killed(tmp_path: Path) -> None:
+    program = (
+        "from tests.servers import Redis; import time; server = Redis().start(); "
+        "print(server.process.pid, flush=True); time.sleep(60)"
+    )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     root = Path(servers.__file__).parents[1]
     run = subprocess.Popen(
@@ -66,10 +70,10 @@ def test_servers_end_with_the_test_run_even_when_it_is_killed(tmp_path: Path) ->
     )
 
 
-def test_a_missing_server_is_named_with_the_command_that_installs_it(
+def test_a_missing_server_is_named_with_its_install_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(servers.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     server = Redis()
     with pytest.raises(MissingProgramError, match="apt-get install -y redis-server"):
         server.start()

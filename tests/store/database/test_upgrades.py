@@ -18,7 +18,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, inspect, make_url, select, update
+from sqlalchemy import Engine, inspect, make_url
 
 from api.app import create_app
 from core import __version__
@@ -27,7 +27,7 @@ from core.settings import Settings
 from core.store import attempts
 from core.store.database import schema
 from core.store.database.engine import make_engine, migrate, read_session
-from core.store.database.tables import Base, JobRow, SweepRow
+from core.store.database.tables import Base
 from core.store.lifecycle.retry_policy import RetryPolicy
 from core.store.objects.store import Objects
 from distill_client import Distill
@@ -199,43 +199,6 @@ def test_an_upgrade_keeps_values_and_ends_with_the_new_schema(
     )
     assert constraint_names(upgraded.engine) == constraint_names(new)
     new.dispose()
-
-
-def test_stored_specs_are_renamed_at_every_depth(empty_url: str) -> None:
-    """Migration 0005 renames in bases, rows and axes, but not in a caller's labels.
-
-    A variance gap without radii gets the radii that were the default.
-    """
-    build(empty_url, "0004")
-    engine = make_engine(empty_url)
-    networks = {"normalisation": "none", "heads": [{"normalise": True}]}
-    sweep = {
-        "base": {"student": networks, "metadata": {"normalisation": "mine"}},
-        "rows": [{"name": "a", "changes": {"teacher": networks}}],
-        "axes": {"student.normalisation": ["none"], "metadata.normalise": ["x"], "seed": [0]},
-    }
-    job = {
-        "adversary": {"radius": 0.25},
-        "evaluation": {"analyses": [{"name": "variance_gap"}, {"name": "spectra"}]},
-    }
-    with engine.begin() as connection:
-        connection.execute(update(SweepRow).values(spec=sweep))
-        connection.execute(update(JobRow).values(spec=job))
-    migrate(empty_url)
-    with read_session(engine) as session:
-        specs = session.scalars(select(SweepRow.spec)).all()
-        job_specs = session.scalars(select(JobRow.spec)).all()
-    engine.dispose()
-    renamed = {"normalization": "none", "heads": [{"normalize": True}]}
-    radii = [0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.4375, 0.5]
-    analyses = [{"name": "variance_gap", "radii": radii}, {"name": "spectra"}]
-    expected = {
-        "base": {"student": renamed, "metadata": {"normalisation": "mine"}},
-        "rows": [{"name": "a", "changes": {"teacher": renamed}}],
-        "axes": {"student.normalization": ["none"], "metadata.normalise": ["x"], "seed": [0]},
-    }
-    assert specs == [expected] * len(specs) != []
-    assert job_specs == [{**job, "evaluation": {"analyses": analyses}}] * len(job_specs) != []
 
 
 @pytest.fixture

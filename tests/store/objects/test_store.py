@@ -1,4 +1,4 @@
-"""Stored bytes come back as they were, or not at all."""
+"""Stored bytes are read back unchanged, or not at all."""
 
 import hashlib
 import os
@@ -22,10 +22,9 @@ from core.store.objects.store import (
     Objects,
     artifact_key,
     checkpoint_key,
-    dataset_key,
-    model_key,
     upload_key,
 )
+from tests.builders import stored_keys
 from tests.servers import S3
 
 PART = 8 * 2**20
@@ -44,13 +43,10 @@ def read(objects: Objects, key: str = KEY, start: int = 0, end: int | None = Non
     return b"".join(objects.open(key, start, end))
 
 
-def keys(objects: Objects) -> list[str]:
-    return sorted(objects.list_keys("jobs"))
-
-
-def test_bytes_come_back_as_they_were(objects: Objects, tmp_path: Path) -> None:
+def test_bytes_are_read_back_unchanged(objects: Objects, tmp_path: Path) -> None:
     for data in (b"", b"a", os.urandom(2 * PART + 7)):
-        source, target = tmp_path / "source", tmp_path / "target"
+        source = tmp_path / "source"
+        target = tmp_path / "target"
         source.write_bytes(data)
         assert objects.put_file(KEY, source) == (len(data), sha256(data))
         assert objects.size(KEY) == len(data)
@@ -67,10 +63,10 @@ def test_a_later_object_replaces_an_earlier_one(objects: Objects) -> None:
     put(objects, b"first")
     put(objects, b"second")
     assert read(objects) == b"second"
-    assert keys(objects) == [KEY]
+    assert stored_keys(objects, "jobs") == [KEY]
 
 
-def test_ranges_are_cut_out(objects: Objects) -> None:
+def test_ranges_are_read(objects: Objects) -> None:
     data = os.urandom(PART + 100)
     put(objects, data)
     for start, end in (
@@ -88,7 +84,7 @@ def test_ranges_are_cut_out(objects: Objects) -> None:
             objects.open(KEY, start, end)
 
 
-def test_changed_bytes_are_found_before_anyone_sees_them(objects: Objects, tmp_path: Path) -> None:
+def test_a_changed_object_is_not_fetched(objects: Objects, tmp_path: Path) -> None:
     data = os.urandom(1000)
     target = tmp_path / "target"
     flipped = data[:500] + bytes([data[500] ^ 1]) + data[501:]
@@ -102,36 +98,34 @@ def test_changed_bytes_are_found_before_anyone_sees_them(objects: Objects, tmp_p
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
 
 
-def test_too_much_leaves_nothing(objects: Objects) -> None:
+def test_a_stream_over_the_limit_stores_nothing(objects: Objects) -> None:
     def endless() -> Iterator[bytes]:
         while True:
             yield b"x" * 2**20
 
     with pytest.raises(TooLarge):
         objects.put_stream(KEY, endless(), 20 * 2**20)
-    assert keys(objects) == []
+    assert stored_keys(objects, "jobs") == []
     assert objects.put_stream(KEY, [b"12345"], 5) == (5, sha256(b"12345"))
 
 
-def test_a_stream_that_breaks_leaves_what_was_there(objects: Objects) -> None:
-    class GoneError(Exception):
+def test_a_failing_stream_leaves_the_earlier_object(objects: Objects) -> None:
+    class StreamError(Exception):
         pass
 
-    def broken() -> Iterator[bytes]:
+    def failing() -> Iterator[bytes]:
         yield b"x" * (2 * PART)
-        raise GoneError
+        raise StreamError
 
     put(objects, b"earlier")
     for key in (KEY, "jobs/job_2/new"):
-        with pytest.raises(GoneError):
-            objects.put_stream(key, broken(), 10**9)
-    assert keys(objects) == [KEY]
+        with pytest.raises(StreamError):
+            objects.put_stream(key, failing(), 10**9)
+    assert stored_keys(objects, "jobs") == [KEY]
     assert read(objects) == b"earlier"
 
 
-def test_broken_uploads_leave_no_parts_behind(
-    s3_server: S3, s3: dict[str, Any], tmp_path: Path
-) -> None:
+def test_failed_uploads_leave_no_parts(s3_server: S3, s3: dict[str, Any], tmp_path: Path) -> None:
     folder = Objects(f"file://{tmp_path}/objects")
     bucket = Objects.from_settings(Settings(**s3))
     for objects in (folder, bucket):
@@ -141,7 +135,7 @@ def test_broken_uploads_leave_no_parts_behind(
     assert s3_server.unfinished_uploads(urlsplit(s3["objects_url"]).netloc) == set()
 
 
-def test_what_is_not_there_is_not_found_and_deleted_in_peace(objects: Objects) -> None:
+def test_a_missing_object_is_not_found_and_can_be_deleted(objects: Objects) -> None:
     put(objects, b"x")
     assert objects.exists(KEY)
     objects.delete(KEY)
@@ -152,7 +146,7 @@ def test_what_is_not_there_is_not_found_and_deleted_in_peace(objects: Objects) -
             call(KEY)
 
 
-def test_keys_that_would_lead_elsewhere_are_not_found(objects: Objects, tmp_path: Path) -> None:
+def test_keys_outside_the_store_are_not_found(objects: Objects, tmp_path: Path) -> None:
     (tmp_path / "canary").write_text("canary")
     for key in (
         "../canary",
@@ -175,19 +169,18 @@ def test_keys_that_would_lead_elsewhere_are_not_found(objects: Objects, tmp_path
             with pytest.raises(NotFound):
                 call(key)
     assert (tmp_path / "canary").read_text() == "canary"
-    assert keys(objects) == []
+    assert stored_keys(objects, "jobs") == []
 
 
-def test_keys_name_their_attempt() -> None:
+def test_keys_contain_their_attempt() -> None:
     assert checkpoint_key("job_1", 2, "a") != checkpoint_key("job_1", 3, "a")
-    made = [
+    keys = [
         checkpoint_key("job_1", 2, "a"),
         artifact_key("job_1", 2, "a"),
-        model_key("mdl_1", 2),
-        dataset_key("ds_1", 2),
+        upload_key("mdl_1"),
         upload_key("ds_1"),
     ]
-    assert len(set(made)) == len(made)
+    assert len(set(keys)) == len(keys)
     assert artifact_key("job_1", 2, "report.json").endswith("/report.json")
 
 
@@ -195,11 +188,11 @@ FORKING = """
 import os, sys
 from core.store.objects.store import Objects
 
-def in_child(what):
+def in_child(call):
     child = os.fork()
     if child == 0:
         try:
-            what()
+            call()
         except RuntimeError:
             os._exit(3)
         os._exit(0)
@@ -212,7 +205,7 @@ print(before, size, in_child(lambda: objects.size("a")))
 """
 
 
-def test_a_fork_after_use_is_an_error_and_never_a_hang(tmp_path: Path) -> None:
+def test_use_after_a_fork_is_an_error_not_a_hang(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FORKING, f"file://{tmp_path}/objects"]
     assert subprocess.run(
         command, capture_output=True, text=True, timeout=30, check=True
@@ -222,9 +215,7 @@ def test_a_fork_after_use_is_an_error_and_never_a_hang(tmp_path: Path) -> None:
 # -- signed URLs
 
 
-def test_a_signed_url_on_s3_gives_the_bytes_as_a_download(
-    s3_server: S3, s3: dict[str, Any]
-) -> None:
+def test_a_signed_url_gives_the_bytes_as_a_download(s3_server: S3, s3: dict[str, Any]) -> None:
     objects = Objects.from_settings(Settings(**s3))
     put(objects, b"<script>alert(1)</script>")
     url = objects.signed_url(KEY, 60)
@@ -235,21 +226,21 @@ def test_a_signed_url_on_s3_gives_the_bytes_as_a_download(
     assert urlsplit(url).path.endswith("/report.json")
 
 
-def test_a_signed_url_is_signed_as_another_implementation_signs_it(
+def test_a_signed_url_has_the_signature_of_botocore(
     s3: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = Objects.from_settings(Settings(**s3)).signed_url(KEY, 60)
     assert url is not None
     query = parse_qs(urlsplit(url).query)
-    when = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_: when)
+    time = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_: time)
     credentials = Credentials(s3["s3_access_key_id"], s3["s3_secret_access_key"])
     request = AWSRequest("GET", url.split("?")[0])
     botocore.auth.S3SigV4QueryAuth(credentials, "s3", s3["s3_region"], expires=60).add_auth(request)
     assert parse_qs(urlsplit(request.url).query)["X-Amz-Signature"] == query["X-Amz-Signature"]
 
 
-def test_only_s3_with_a_public_endpoint_signs(s3: dict[str, Any], tmp_path: Path) -> None:
+def test_only_s3_with_a_public_endpoint_signs_urls(s3: dict[str, Any], tmp_path: Path) -> None:
     assert (
         Objects.from_settings(Settings(**{**s3, "s3_public_endpoint": ""})).signed_url(KEY, 60)
         is None
@@ -258,12 +249,10 @@ def test_only_s3_with_a_public_endpoint_signs(s3: dict[str, Any], tmp_path: Path
     assert Objects("memory:///").signed_url(KEY, 60) is None
 
 
-# -- stores that are not there
+# -- stores that are down
 
 
-def test_wrong_credentials_and_a_store_that_is_down_are_unavailable(
-    s3: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_store_that_is_down_or_refuses_is_unavailable(s3: dict[str, Any], tmp_path: Path) -> None:
     wrong = Objects.from_settings(Settings(**{**s3, "s3_secret_access_key": "wrong"}))
     down = Objects.from_settings(Settings(**{**s3, "s3_endpoint": "http://127.0.0.1:1"}))
     for objects in (wrong, down):
@@ -279,6 +268,6 @@ def test_wrong_credentials_and_a_store_that_is_down_are_unavailable(
             objects.fetch(KEY, tmp_path / "target", 1, sha256(b"x"))
 
 
-def test_other_kinds_of_stores_are_refused_by_name() -> None:
+def test_unsupported_stores_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="ftp"):
         Objects("ftp://somewhere")

@@ -3,7 +3,6 @@ import os
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,32 +12,33 @@ from hypothesis import strategies as st
 from core.distillation.data import load
 from core.distillation.data.importing.archive import unpack
 from core.errors import Refused
-from core.job_folder import JobFolder
-from tests.distillation.data.building import (
+from tests.distillation.data.builders import (
     ARCHIVES,
-    imported,
-    split_classes,
+    ImportUpload,
+    install_import,
+    split_folders,
     tar_of,
-    unpacked,
+    unpack_files,
     write_files,
     zip_of,
 )
 
-Import = Callable[[bytes], JobFolder]
 CAT = "train/cat/0.png"
 
 
 @pytest.mark.parametrize("kind", ARCHIVES)
-def test_every_kind_of_archive_is_read(import_upload: Import, kind: str):
-    job = import_upload(ARCHIVES[kind](split_classes("pets/")))
-    assert imported(job).report["images"] == {
+def test_every_kind_of_archive_is_imported(import_upload: ImportUpload, kind: str) -> None:
+    job = import_upload(ARCHIVES[kind](split_folders("pets/")))
+    assert install_import(job).report["images"] == {
         "train": {"cat": 3, "mouse": 3},
         "test": {"cat": 2, "mouse": 2},
     }
     assert len(load(job).train) == 6
 
 
-@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize(
+    "tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
+)
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -48,15 +48,18 @@ def test_every_kind_of_archive_is_read(import_upload: Import, kind: str):
     ),
     data=st.binary(min_size=1, max_size=2000),
 )
-def test_tar_archives_of_every_dialect_come_out_as_they_went_in(
-    tmp_path: Path, form: int, names: list[str], data: bytes
-):
+def test_tar_archives_of_every_format_survive_the_round_trip(
+    tmp_path: Path, tar_format: int, names: list[str], data: bytes
+) -> None:
     files = {
-        f"{'/'.join(names)}/{at}{name}.png": bytes([at]) + data for at, name in enumerate(names)
+        f"{'/'.join(names)}/{number}{name}.png": bytes([number]) + data
+        for number, name in enumerate(names)
     }
-    if form == tarfile.USTAR_FORMAT:  # a hundred bytes a name
-        files = {f"a/{names[0][:10]}/{at}.png": data for at, data in enumerate(files.values())}
-    assert unpacked(tar_of(files, form=form), tmp_path) == files
+    if tar_format == tarfile.USTAR_FORMAT:  # has room for a hundred bytes a name
+        files = {
+            f"a/{names[0][:10]}/{number}.png": data for number, data in enumerate(files.values())
+        }
+    assert unpack_files(tar_of(files, tar_format=tar_format), tmp_path) == files
 
 
 @pytest.mark.parametrize(
@@ -71,41 +74,42 @@ def test_tar_archives_of_every_dialect_come_out_as_they_went_in(
         ["-j"],
     ],
 )
-def test_what_the_tar_command_writes_is_read(tmp_path: Path, options: list[str]):
-    files = {f"train/cat/{at}{'x' * 60}.png": bytes([at]) * 700 for at in range(3)}
+def test_output_of_the_tar_command_is_read(tmp_path: Path, options: list[str]) -> None:
+    files = {f"train/cat/{number}{'x' * 60}.png": bytes([number]) * 700 for number in range(3)}
     write_files(tmp_path / "in", files)
-    done = subprocess.run(
+    process = subprocess.run(
         ["tar", "-c", *options, "-C", tmp_path / "in", "train"], capture_output=True, check=False
     )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.decode())
+    if process.returncode != 0:
+        pytest.skip(process.stderr.decode())
     if options == ["--format=v7"]:
         with pytest.raises(Refused, match="not an archive"):
-            unpacked(done.stdout, tmp_path)
+            unpack_files(process.stdout, tmp_path)
     else:
-        assert unpacked(done.stdout, tmp_path) == files
+        assert unpack_files(process.stdout, tmp_path) == files
 
 
-def test_several_xz_streams_one_after_the_other_are_one_archive(tmp_path: Path):
+def test_several_xz_streams_in_a_row_are_one_archive(tmp_path: Path) -> None:
     archive = tar_of({"a/0.png": os.urandom(5000)})
     parts = [lzma.compress(archive[:3000]), bytes(4), lzma.compress(archive[3000:])]
-    assert list(unpacked(b"".join(parts), tmp_path)) == ["a/0.png"]
+    assert list(unpack_files(b"".join(parts), tmp_path)) == ["a/0.png"]
 
 
-def test_backslashes_of_windows_separate_folders(tmp_path: Path):
+def test_backslashes_of_windows_separate_folders(tmp_path: Path) -> None:
     archive = tar_of({"train\\cat\\0.png": b"x"})
-    assert unpacked(archive, tmp_path) == {CAT: b"x"}
+    assert unpack_files(archive, tmp_path) == {CAT: b"x"}
 
 
-def test_files_can_be_read_from_several_threads_at_once(tmp_path: Path):
+def test_files_can_be_read_from_several_threads(tmp_path: Path) -> None:
     path = tmp_path / "upload"
-    path.write_bytes(zip_of({f"a/{at}.png": bytes([at]) * 5000 for at in range(50)}))
-    wrong = []
-    with (tmp_path / "heap").open("w+b") as heap:
-        files = unpack(path, heap, lambda step, of: None)
+    contents = {f"a/{number}.png": bytes([number]) * 5000 for number in range(50)}
+    path.write_bytes(zip_of(contents))
+    wrong: list[str] = []
+    with (tmp_path / "storage").open("w+b") as storage:
+        files = unpack(path, storage, lambda completed, total: None)
 
         def read() -> None:
-            wrong.extend(at for at in range(50) if files.read(f"a/{at}.png") != bytes([at]) * 5000)
+            wrong.extend(name for name, data in contents.items() if files.read(name) != data)
 
         threads = [threading.Thread(target=read) for _ in range(4)]
         for thread in threads:
@@ -115,11 +119,11 @@ def test_files_can_be_read_from_several_threads_at_once(tmp_path: Path):
     assert wrong == []
 
 
-def test_progress_is_said_in_bytes_of_the_archive(tmp_path: Path):
+def test_progress_counts_bytes_of_the_archive(tmp_path: Path) -> None:
     path = tmp_path / "upload"
-    path.write_bytes(zip_of({f"a/{at}.png": os.urandom(2000) for at in range(50)}))
-    said = []
-    with (tmp_path / "heap").open("w+b") as heap:
-        unpack(path, heap, lambda *progress: said.append(progress))
-    assert len(said) == 50
-    assert all(0 < step <= of == path.stat().st_size for step, of in said)
+    path.write_bytes(zip_of({f"a/{number}.png": os.urandom(2000) for number in range(50)}))
+    calls: list[tuple[int, int]] = []
+    with (tmp_path / "storage").open("w+b") as storage:
+        unpack(path, storage, lambda *progress: calls.append(progress))
+    assert len(calls) == 50
+    assert all(0 < completed <= total == path.stat().st_size for completed, total in calls)

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.distillation.data.building import member, split_classes, tar_of, tar_of_members, zip_of
+from tests.distillation.data.builders import (
+    RefusalOf,
+    split_folders,
+    tar_member,
+    tar_of,
+    tar_of_members,
+    zip_of,
+)
 
-Refusal = Callable[[bytes], tuple[str, str]]
+Pack = Callable[[dict[str, bytes]], bytes]
 
 
 @pytest.mark.parametrize("pack", [zip_of, tar_of], ids=["zip", "tar"])
@@ -32,88 +39,90 @@ Refusal = Callable[[bytes], tuple[str, str]]
         ".hidden/../../canary.png",
     ],
 )
-def test_a_path_that_leads_elsewhere_is_refused_by_name(
-    refused: Refusal, pack: Callable[[dict[str, bytes]], bytes], name: str
-):
-    code, message = refused(pack(split_classes() | {name: b"x"}))
-    assert (code, "leads elsewhere" in message) == ("unsafe_dataset", True)
+def test_path_out_of_the_archive_is_refused_by_name(
+    refusal_of: RefusalOf, pack: Pack, name: str
+) -> None:
+    code, message = refusal_of(pack(split_folders() | {name: b"x"}))
+    assert (code, "leads out of the archive" in message) == ("unsafe_dataset", True)
     assert f'"{name}"' in message
 
 
+CAT = "train/cat/9.png"
 LINKS = {
-    "symlink": member("train/cat/9.png", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-    "relative symlink": member("train/cat/9.png", type=tarfile.SYMTYPE, linkname="../../../canary"),
-    "hardlink": member("train/cat/9.png", type=tarfile.LNKTYPE, linkname="train/cat/0.png"),
-    "folder symlink": member("train/dog", type=tarfile.SYMTYPE, linkname=".."),
-    "character device": member("train/cat/9.png", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
-    "block device": member("train/cat/9.png", type=tarfile.BLKTYPE, devmajor=8, devminor=0),
-    "pipe": member("train/cat/9.png", type=tarfile.FIFOTYPE),
-    "sparse file": member("train/cat/9.png", type=tarfile.GNUTYPE_SPARSE),
-    "unknown type": member("train/cat/9.png", type=b"Z"),
-    "hidden symlink": member(".link", type=tarfile.SYMTYPE, linkname="/"),
+    "symlink": tar_member(CAT, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "relative symlink": tar_member(CAT, type=tarfile.SYMTYPE, linkname="../../../canary"),
+    "hardlink": tar_member(CAT, type=tarfile.LNKTYPE, linkname="train/cat/0.png"),
+    "folder symlink": tar_member("train/dog", type=tarfile.SYMTYPE, linkname=".."),
+    "character device": tar_member(CAT, type=tarfile.CHRTYPE, devmajor=1, devminor=5),
+    "block device": tar_member(CAT, type=tarfile.BLKTYPE, devmajor=8, devminor=0),
+    "pipe": tar_member(CAT, type=tarfile.FIFOTYPE),
+    "sparse file": tar_member(CAT, type=tarfile.GNUTYPE_SPARSE),
+    "unknown type": tar_member(CAT, type=b"Z"),
+    "hidden symlink": tar_member(".link", type=tarfile.SYMTYPE, linkname="/"),
 }
 
 
 @pytest.mark.parametrize("kind", LINKS)
-def test_a_link_or_device_in_a_tar_is_refused_by_name(refused: Refusal, kind: str):
+def test_link_or_device_in_a_tar_is_refused_by_name(refusal_of: RefusalOf, kind: str) -> None:
     info, data = LINKS[kind]
-    code, message = refused(
-        tar_of_members([*(member(name, it) for name, it in split_classes().items()), (info, data)])
-    )
+    members = [tar_member(name, data) for name, data in split_folders().items()]
+    code, message = refusal_of(tar_of_members([*members, (info, data)]))
     assert (code, f'"{info.name}"' in message) == ("unsafe_dataset", True)
 
 
-def test_a_chain_of_links_is_refused_at_the_first(refused: Refusal):
+def test_chain_of_links_is_refused_at_the_first(refusal_of: RefusalOf) -> None:
     chain = [
-        member(f"l{at}", type=tarfile.SYMTYPE, linkname=f"l{at - 1}" if at else "..")
-        for at in range(100)
+        tar_member(
+            f"l{number}", type=tarfile.SYMTYPE, linkname=f"l{number - 1}" if number else ".."
+        )
+        for number in range(100)
     ]
-    assert refused(tar_of_members([*chain, member("l99/canary", b"overwritten")])) == (
+    assert refusal_of(tar_of_members([*chain, tar_member("l99/canary", b"overwritten")])) == (
         "unsafe_dataset",
-        '"l0" is a link, a device or a sparse file; a data set has regular files and folders only.',
+        '"l0" is a link, a device or a sparse file; a data set may have regular files and folders '
+        "only.",
     )
 
 
 @pytest.mark.parametrize("mode", [0o120777, 0o020666, 0o060666, 0o010666])
-def test_a_link_or_device_in_a_zip_is_refused_by_name(refused: Refusal, mode: int):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        info = zipfile.ZipInfo("train/cat/9.png")
+def test_link_or_device_in_a_zip_is_refused_by_name(refusal_of: RefusalOf, mode: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        info = zipfile.ZipInfo(CAT)
         info.external_attr = mode << 16
         archive.writestr(info, "/etc/passwd")
-    code, message = refused(out.getvalue())
-    assert (code, '"train/cat/9.png"' in message) == ("unsafe_dataset", True)
+    code, message = refusal_of(buffer.getvalue())
+    assert (code, f'"{CAT}"' in message) == ("unsafe_dataset", True)
 
 
-# -- what could run code
+# -- files that could run code
 
 
 @pytest.mark.parametrize("pack", [zip_of, tar_of], ids=["zip", "tar"])
 @pytest.mark.parametrize(
     "name", ["data.pkl", "train/cat/x.PT", "a/labels.npy", "arrays.npz", "model.pth", "x.joblib"]
 )
-def test_a_file_that_may_hold_a_pickle_is_refused_by_name(
-    refused: Refusal, pack: Callable[[dict[str, bytes]], bytes], name: str
-):
-    code, message = refused(pack(split_classes() | {name: b"anything"}))
+def test_file_that_may_contain_a_pickle_is_refused_by_name(
+    refusal_of: RefusalOf, pack: Pack, name: str
+) -> None:
+    code, message = refusal_of(pack(split_folders() | {name: b"anything"}))
     assert (code, f'"{name}"' in message) == ("unsafe_dataset", True)
 
 
 @pytest.mark.parametrize("pack", [zip_of, tar_of], ids=["zip", "tar"])
-def test_a_pickle_by_any_other_name_is_refused_and_does_not_run(
-    refused: Refusal, pack: Callable[[dict[str, bytes]], bytes], tmp_path: Path
-):
+def test_pickle_of_any_name_is_refused_and_does_not_run(
+    refusal_of: RefusalOf, pack: Pack, tmp_path: Path
+) -> None:
     class Payload:
         def __reduce__(self) -> tuple[object, ...]:
             return (os.mkdir, (str(tmp_path / "it-ran"),))
 
-    code, message = refused(pack(split_classes() | {"train/labels": pickle.dumps(Payload())}))
+    code, message = refusal_of(pack(split_folders() | {"train/labels": pickle.dumps(Payload())}))
     assert (code, '"train/labels"' in message) == ("unsafe_dataset", True)
     assert not (tmp_path / "it-ran").exists()
 
 
-def test_cifars_python_archive_is_refused_and_the_binary_version_named(refused: Refusal):
-    code, message = refused(
-        tar_of({"cifar-10-batches-py/data_batch_4": b"\x80\x02}q\x01(U\x0bbatch_label"}, "gz")
-    )
+def test_cifars_python_version_is_refused_with_advice(refusal_of: RefusalOf) -> None:
+    batch = b"\x80\x02}q\x01(U\x0bbatch_label"
+    code, message = refusal_of(tar_of({"cifar-10-batches-py/data_batch_4": batch}, "gz"))
     assert (code, "binary version" in message) == ("unsafe_dataset", True)

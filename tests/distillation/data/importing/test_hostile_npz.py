@@ -1,4 +1,4 @@
-"""What an .npz must not be: objects, bombs, lies, damage. Refused with a sentence, quickly, with little memory."""
+"""Objects, bombs, lies and damage in an .npz are refused with a sentence, in little memory."""
 
 import contextlib
 import io
@@ -8,7 +8,6 @@ import struct
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,25 @@ from hypothesis import strategies as st
 from core.distillation.data.importing import npz
 from core.distillation.jobs.dataset_import import import_dataset
 from core.errors import Refused
-from tests.distillation.data.building import import_job, npy_of, saved, zip_of
-from tests.distillation.data.importing.test_npz import npz_of, pixels
+from tests.distillation.data.builders import (
+    ImportUpload,
+    RefusalOf,
+    import_job,
+    npy_with_header,
+    npz_of,
+    random_pixels,
+    save_npy,
+    zip_of,
+)
 
-Refusal = Callable[[bytes], tuple[str, str]]
 
-
-def packed(
+def npz_of_files(
     image: bytes | None = None, label: bytes | None = None, compression: int = zipfile.ZIP_STORED
 ) -> bytes:
+    """An .npz of two arrays' files, valid ones by default."""
     members = {
-        "image.npy": saved(pixels(4)) if image is None else image,
-        "label.npy": saved(np.arange(4)) if label is None else label,
+        "image.npy": save_npy(random_pixels(4)) if image is None else image,
+        "label.npy": save_npy(np.arange(4)) if label is None else label,
     }
     return zip_of(members, compression)
 
@@ -44,57 +50,59 @@ class Payload:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("member", ["image", "label"])
-def test_an_array_of_objects_is_refused_and_nothing_in_it_runs(
-    refused: Refusal, member: str, tmp_path: Path
-):
+@pytest.mark.parametrize("name", ["image", "label"])
+def test_array_of_objects_is_refused_and_does_not_run(
+    refusal_of: RefusalOf, name: str, tmp_path: Path
+) -> None:
     objects = np.array([Payload(tmp_path / "it-ran"), 1, 2, 3], dtype=object)
-    code, message = refused(packed(**{member: saved(objects, allow_pickle=True)}))
-    assert (code, f'"{member}.npy" is an array of Python objects' in message) == (
-        "unsafe_dataset",
-        True,
-    )
+    data = save_npy(objects, allow_pickle=True)
+    upload = npz_of_files(image=data) if name == "image" else npz_of_files(label=data)
+    code, message = refusal_of(upload)
+    assert code == "unsafe_dataset"
+    assert f'"{name}.npy" is an array of Python objects' in message
     assert not (tmp_path / "it-ran").exists()
 
 
 @pytest.mark.parametrize("descr", ["[('a', '|O'), ('b', '<i8')]", "('|O', (2,))"])
-def test_objects_inside_a_structure_are_refused_too(refused: Refusal, descr: str):
-    assert refused(packed(label=npy_of("(4,)", descr=descr, data=bytes(64))))[0] == "unsafe_dataset"
+def test_objects_inside_a_structure_are_refused(refusal_of: RefusalOf, descr: str) -> None:
+    label = npy_with_header("(4,)", descr=descr, data=bytes(64))
+    assert refusal_of(npz_of_files(label=label))[0] == "unsafe_dataset"
 
 
-def test_a_pickle_that_calls_itself_an_array_is_refused_and_does_not_run(
-    refused: Refusal, tmp_path: Path
-):
-    assert refused(packed(label=pickle.dumps(Payload(tmp_path / "it-ran"))))[0] == "corrupt_archive"
+def test_pickle_named_as_an_array_is_refused_and_does_not_run(
+    refusal_of: RefusalOf, tmp_path: Path
+) -> None:
+    label = pickle.dumps(Payload(tmp_path / "it-ran"))
+    assert refusal_of(npz_of_files(label=label))[0] == "corrupt_archive"
     assert not (tmp_path / "it-ran").exists()
 
 
 @pytest.mark.parametrize(
-    "head",
+    "header",
     [
-        npy_of("__import__('os').mkdir('it-ran')"),
-        npy_of("(4,)", descr="__import__('os').mkdir('it-ran')"),
-        npy_of("(" * 3000 + ")" * 3000),
-        npy_of("-" * 4000 + "1"),
-        npy_of("(4,)" + " " * 70_000, version=2),
+        npy_with_header("__import__('os').mkdir('it-ran')"),
+        npy_with_header("(4,)", descr="__import__('os').mkdir('it-ran')"),
+        npy_with_header("(" * 3000 + ")" * 3000),
+        npy_with_header("-" * 4000 + "1"),
+        npy_with_header("(4,)" + " " * 70_000, version=2),
         b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + bytes(1000),
         b"\x93NUMPY\x09\x00" + bytes(100),
         b"\x93NUMPY",
-        npy_of("(4.0,)"),
-        npy_of("(True,)"),
-        npy_of("(-4,)"),
-        npy_of("(2, -2)"),
-        npy_of("4"),
-        npy_of("(4,)", descr="'|nonsense'"),
-        npy_of("(4,)", descr="'|u1', 'x': 1"),
-        npy_of("(4,)", fortran="1"),
+        npy_with_header("(4.0,)"),
+        npy_with_header("(True,)"),
+        npy_with_header("(-4,)"),
+        npy_with_header("(2, -2)"),
+        npy_with_header("4"),
+        npy_with_header("(4,)", descr="'|nonsense'"),
+        npy_with_header("(4,)", descr="'|u1', 'x': 1"),
+        npy_with_header("(4,)", fortran="1"),
     ],
 )
-def test_a_header_that_is_none_is_refused(
-    refused: Refusal, head: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_invalid_header_is_refused(
+    refusal_of: RefusalOf, header: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    code, message = refused(packed(label=head))
+    code, message = refusal_of(npz_of_files(label=header))
     assert (code, '"label.npy"' in message) == ("corrupt_archive", True)
     assert len(message) < 500
     assert not Path("it-ran").exists()
@@ -104,71 +112,77 @@ def test_a_header_that_is_none_is_refused(
     "shape",
     ["(10000000000, 8, 8, 3)", "(5, 8, 9, 3)", "(3, 8, 9, 3)", "(9" + "9" * 300 + ", 8, 8, 3)"],
 )
-def test_a_shape_that_takes_other_bytes_than_there_are_is_refused_before_any_memory_is_taken(
-    refused: Refusal, shape: str
-):
-    upload = packed(image=npy_of(shape, data=pixels(4).tobytes()))
-    code, message = cheaply(refused, upload)
+def test_shape_of_other_size_is_refused_before_allocation(
+    refusal_of: RefusalOf, shape: str
+) -> None:
+    upload = npz_of_files(image=npy_with_header(shape, data=random_pixels(4).tobytes()))
+    code, message = refusal_within_limits(refusal_of, upload)
     assert (code, '"image.npy" cannot be read' in message) == ("corrupt_archive", True)
     assert len(message) < 500
 
 
-def cheaply(refused: Refusal, upload: bytes, megabytes: float = 30) -> tuple[str, str]:
-    """In five seconds, and so many megabytes."""
-    began = time.monotonic()
+def refusal_within_limits(
+    refusal_of: RefusalOf, upload: bytes, megabytes: float = 30
+) -> tuple[str, str]:
+    """Return the refusal, and check that it took five seconds and so much memory at most."""
+    started = time.monotonic()
     tracemalloc.start()
     try:
-        found = refused(upload)
+        refusal = refusal_of(upload)
         assert tracemalloc.get_traced_memory()[1] < megabytes * 2**20
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - began < 5
-    return found
+    assert time.monotonic() - started < 5
+    return refusal
 
 
-def test_a_bomb_is_refused_while_it_unfolds(refused: Refusal, monkeypatch: pytest.MonkeyPatch):
+def test_bomb_is_refused_while_it_is_unpacked(
+    refusal_of: RefusalOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("core.distillation.data.importing.archive.entry.FREE_BYTES", 2**20)
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         count = 100 * 2**20 // (32 * 32 * 3)
-        archive.writestr("label.npy", saved(np.arange(count, dtype=np.uint16) % 10))
+        archive.writestr("label.npy", save_npy(np.arange(count, dtype=np.uint16) % 10))
         with archive.open("image.npy", "w") as member:
-            member.write(npy_of(f"({count}, 32, 32, 3)"))
+            member.write(npy_with_header(f"({count}, 32, 32, 3)"))
             for _ in range(count):
                 member.write(bytes(32 * 32 * 3))
-    code, message = cheaply(refused, out.getvalue())
+    code, message = refusal_within_limits(refusal_of, buffer.getvalue())
     assert (code, "100 times its size" in message) == ("too_large", True)
 
 
-def test_a_member_that_is_larger_than_the_table_of_contents_says_is_refused(refused: Refusal):
-    upload = packed()
-    size = struct.pack("<I", len(saved(pixels(4))))
-    lying = struct.pack("<I", len(saved(pixels(3))))
+def test_member_larger_than_the_directory_says_is_refused(refusal_of: RefusalOf) -> None:
+    upload = npz_of_files()
+    size = struct.pack("<I", len(save_npy(random_pixels(4))))
+    smaller_size = struct.pack("<I", len(save_npy(random_pixels(3))))
     assert upload.count(size) >= 2
-    assert refused(upload.replace(size, lying))[0] == "corrupt_archive"
+    assert refusal_of(upload.replace(size, smaller_size))[0] == "corrupt_archive"
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_cut_short_anywhere_it_is_refused(refused: Refusal, compression: int):
-    whole = packed(
-        image=saved(pixels(30, 16, 16)), label=saved(np.arange(30)), compression=compression
+def test_npz_truncated_anywhere_is_refused(refusal_of: RefusalOf, compression: int) -> None:
+    complete = npz_of_files(
+        image=save_npy(random_pixels(30, 16, 16)),
+        label=save_npy(np.arange(30)),
+        compression=compression,
     )
-    for cut in [
+    lengths = [
         *range(4, 60),
-        *range(60, len(whole), len(whole) // 60),
-        *range(len(whole) - 30, len(whole)),
-    ]:
-        assert refused(whole[:cut])[0] == "corrupt_archive", cut
+        *range(60, len(complete), len(complete) // 60),
+        *range(len(complete) - 30, len(complete)),
+    ]
+    for length in lengths:
+        assert refusal_of(complete[:length])[0] == "corrupt_archive", length
 
 
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_flipped_bytes_are_refused_or_do_not_matter(data: st.DataObject, tmp_path: Path):
-    upload = bytearray(
-        packed(compression=data.draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])))
-    )
+def test_changed_bytes_are_refused_or_do_not_matter(data: st.DataObject, tmp_path: Path) -> None:
+    compression = data.draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
+    upload = bytearray(npz_of_files(compression=compression))
     for _ in range(data.draw(st.integers(1, 4))):
         upload[data.draw(st.integers(4, len(upload) - 1))] = data.draw(st.integers(0, 255))
     job = import_job(tmp_path / "job")
@@ -180,81 +194,89 @@ def test_flipped_bytes_are_refused_or_do_not_matter(data: st.DataObject, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("image", "label", "code", "said"),
+    ("image", "label", "code", "sentence"),
     [
         (
-            pixels(4).astype(np.float32),
+            random_pixels(4).astype(np.float32),
             None,
             "unusable_array",
-            '"image.npy" is float32 [4, 8, 9, 3]; uint8 [N, H, W, C]',
+            '"image.npy" is float32 [4, 8, 9, 3]; it must be uint8 [N, H, W, C]',
         ),
-        (pixels(4).reshape(4, -1), None, "unusable_array", '"image.npy" is uint8 [4, 216]'),
-        (pixels(4, channels=2), None, "unusable_array", "1 or 3 channels"),
-        (pixels(4).transpose(0, 3, 1, 2).copy(), None, "unusable_array", "[4, 3, 8, 9]"),
-        (np.asfortranarray(pixels(4)), None, "unknown_format", "Fortran's order"),
-        (pixels(4, height=7), None, "too_small", "9x7 pixels"),
-        (pixels(1, height=600), None, "too_large", "9x600 pixels"),
-        (pixels(0), None, "unusable_array", "holds no image"),
-        (None, np.arange(5), "unusable_array", "There are 4 images and 5 labels."),
+        (random_pixels(4).reshape(4, -1), None, "unusable_array", '"image.npy" is uint8 [4, 216]'),
+        (random_pixels(4, channels=2), None, "unusable_array", "1 or 3 channels"),
+        (random_pixels(4).transpose(0, 3, 1, 2).copy(), None, "unusable_array", "[4, 3, 8, 9]"),
+        (np.asfortranarray(random_pixels(4)), None, "unknown_format", "in Fortran order"),
+        (random_pixels(4, height=7), None, "too_small", "9x7 pixels"),
+        (random_pixels(1, height=600), None, "too_large", "9x600 pixels"),
+        (random_pixels(0), None, "unusable_array", '"image.npy" has no images'),
+        (None, np.arange(5), "unusable_array", "There are 4 images and 5 labels; every image"),
         (
             None,
             np.arange(4.0),
             "unusable_array",
-            '"label.npy" is float64 [4]; integer [N] is needed.',
+            '"label.npy" is float64 [4]; it must be integer [N].',
         ),
         (None, np.arange(4).reshape(4, 1), "unusable_array", '"label.npy" is int64 [4, 1]'),
         (None, np.array([True, False] * 2), "unusable_array", "bool [4]"),
         (None, np.arange(4).astype("m8[s]"), "unusable_array", '"label.npy" is timedelta64[s] [4]'),
-        (None, np.array([0, 1, -1, 2]), "unusable_array", "a label -1; labels begin with 0."),
+        (None, np.array([0, 1, -1, 2]), "unusable_array", "the label -1; labels begin with 0."),
         (
             None,
             np.array([0, 1, 2, 2**63], dtype=np.uint64),
             "too_large",
-            "a label 9223372036854775808",
+            "the label 9223372036854775808",
         ),
         (None, np.array([0, 1, 2, 100_000]), "too_large", "at most 100000 classes"),
-        (None, np.zeros(4, np.int64), "too_few_classes", "at least two classes are needed"),
+        (None, np.zeros(4, np.int64), "too_few_classes", "must have at least two classes"),
     ],
 )
-def test_arrays_that_are_not_images_and_labels_are_refused(
-    refused: Refusal, image: Any, label: Any, code: str, said: str
-):
-    image = pixels(4) if image is None else image
-    found, message = refused(npz_of(image, np.arange(len(image)) if label is None else label))
-    assert (found, said in message) == (code, True), message
+def test_arrays_other_than_images_and_labels_are_refused(
+    refusal_of: RefusalOf, image: Any, label: Any, code: str, sentence: str
+) -> None:
+    image = random_pixels(4) if image is None else image
+    label = np.arange(len(image)) if label is None else label
+    actual_code, message = refusal_of(npz_of(image, label))
+    assert (actual_code, sentence in message) == (code, True), message
 
 
-def test_more_images_than_are_possible_are_refused(
-    refused: Refusal, monkeypatch: pytest.MonkeyPatch
-):
+def test_too_many_images_are_refused(
+    refusal_of: RefusalOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(npz, "MAX_IMAGES", 3)
-    assert refused(packed()) == ("too_large", "There are 4 images; at most 3 are possible.")
+    assert refusal_of(npz_of_files()) == (
+        "too_large",
+        "There are 4 images; an .npz may have at most 3.",
+    )
 
 
 @pytest.mark.parametrize("missing", ["image.npy", "label.npy"])
-def test_an_npz_without_one_of_its_arrays_is_refused(refused: Refusal, missing: str):
-    there = {"image.npy": saved(pixels(4)), "label.npy": saved(np.arange(4))}
-    del there[missing]
-    code, message = refused(zip_of(there))
+def test_npz_without_one_of_its_arrays_is_refused(refusal_of: RefusalOf, missing: str) -> None:
+    members = {"image.npy": save_npy(random_pixels(4)), "label.npy": save_npy(np.arange(4))}
+    del members[missing]
+    code, message = refusal_of(zip_of(members))
     assert (code, f'The .npz has no "{missing}"' in message) == ("unknown_format", True)
 
 
-def test_an_array_that_is_there_twice_is_refused(refused: Refusal):
-    out = io.BytesIO(packed())
-    with zipfile.ZipFile(out, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
-        archive.writestr("label.npy", saved(np.arange(4)))
-    code, message = refused(out.getvalue())
-    assert (code, '"label.npy" is in it twice' in message) == ("corrupt_archive", True)
+def test_array_that_occurs_twice_is_refused(refusal_of: RefusalOf) -> None:
+    buffer = io.BytesIO(npz_of_files())
+    with zipfile.ZipFile(buffer, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("label.npy", save_npy(np.arange(4)))
+    code, message = refusal_of(buffer.getvalue())
+    assert (code, '"label.npy" occurs 2 times' in message) == ("corrupt_archive", True)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_compression_that_unfolds_without_bounds_is_refused(refused: Refusal, compression: int):
-    assert refused(packed(compression=compression))[0] == "unknown_format"
+def test_compression_without_bounded_steps_is_refused(
+    refusal_of: RefusalOf, compression: int
+) -> None:
+    assert refusal_of(npz_of_files(compression=compression))[0] == "unknown_format"
 
 
-def test_a_failing_disk_is_not_blamed_on_the_archive_and_leaves_nothing(
-    import_upload: Any, monkeypatch: pytest.MonkeyPatch
-):
+def test_failing_disk_is_not_the_archives_fault(
+    import_upload: ImportUpload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is raised unchanged, and nothing is left behind."""
+
     def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -14,25 +14,32 @@ from core.distillation.jobs.dataset_import import import_dataset
 from core.distillation.models import build
 from core.distillation.models.importers import load
 from core.errors import Refused
-from tests.distillation.data.building import import_job
+from tests.distillation.data.builders import import_job
 from tests.intruders import hostile_checkpoints, hostile_datasets
-from tests.intruders.importing import MOST_GROWTH_BYTES, Build, Importing, Kind, Verdict
+from tests.intruders.import_service import (
+    MAX_GROWTH_BYTES,
+    FileBuilder,
+    ImportService,
+    Kind,
+    UploadResult,
+)
+from tests.measurements import RecordProperty
 
 MODELS: Kind = "models"
 DATASETS: Kind = "datasets"
-Case = tuple[Kind, Build, str]
+Case = tuple[Kind, FileBuilder, str]
 
 
-def checkpoints(builds: dict[str, Build], code: str) -> dict[str, Case]:
+def checkpoints(builds: dict[str, FileBuilder], code: str) -> dict[str, Case]:
     return {f"model: {name}": (MODELS, build, code) for name, build in builds.items()}
 
 
-def archives(builds: dict[str, tuple[Build, str]]) -> dict[str, Case]:
+def archives(builds: dict[str, tuple[FileBuilder, str]]) -> dict[str, Case]:
     return {f"data set: {name}": (DATASETS, build, code) for name, (build, code) in builds.items()}
 
 
-DOOR = checkpoints(hostile_checkpoints.AT_THE_DOOR, "unsafe_checkpoint") | archives(
-    hostile_datasets.AT_THE_DOOR
+DOOR = checkpoints(hostile_checkpoints.REFUSED_BY_SIGNATURE, "unsafe_checkpoint") | archives(
+    hostile_datasets.REFUSED_BY_SIGNATURE
 )
 S2 = checkpoints(hostile_checkpoints.PICKLES, "unsafe_checkpoint") | archives(
     hostile_datasets.PICKLES
@@ -41,7 +48,7 @@ S3 = checkpoints(hostile_checkpoints.BOMBS, "unreadable_checkpoint") | archives(
     hostile_datasets.BOMBS
 )
 S4 = archives(hostile_datasets.LINKS)
-GOOD = archives({name: (build, "") for name, build in hostile_datasets.ODD_BUT_GOOD.items()})
+GOOD = archives({name: (build, "") for name, build in hostile_datasets.UNUSUAL_BUT_VALID.items()})
 
 ALL_THE_WAY = [
     "model: a payload deep in a state dict",
@@ -74,26 +81,26 @@ def those(cases: dict[str, Case]) -> list[str]:
 @pytest.fixture(scope="module")
 def importing(
     sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Importing]:
+) -> Iterator[ImportService]:
     folder = tmp_path_factory.mktemp("importing")
     (folder / "distill.db").write_bytes(sqlite_template.read_bytes())
-    service = Importing(folder, f"sqlite:///{folder / 'distill.db'}")
+    service = ImportService(folder, f"sqlite:///{folder / 'distill.db'}")
     yield service
     service.close()
 
 
 @pytest.fixture(scope="module")
-def verdicts(importing: Importing) -> dict[str, Verdict]:
+def verdicts(importing: ImportService) -> dict[str, UploadResult]:
     """Of all files that go all the way, which are uploaded and opened at once."""
     cases = S2 | S3 | S4
     chosen = DOOR | GOOD | {name: cases[name] for name in ALL_THE_WAY}
     return importing.judge({name: (kind, build) for name, (kind, build, _) in chosen.items()})
 
 
-def assert_refused(verdict: Verdict, code: str, record_property: Any) -> None:
+def assert_refused(verdict: UploadResult, code: str, record_property: RecordProperty) -> None:
     """In one attempt, with a reason that gives nothing of this machine away."""
     record_property("seconds_with_the_trainers_start", verdict.seconds)
-    assert (verdict.status, verdict.answer, verdict.attempts) == ("refused", 202, 1)
+    assert (verdict.status, verdict.response, verdict.attempts) == ("refused", 202, 1)
     assert verdict.problem["code"] == code
     detail = verdict.problem["detail"]
     assert detail.endswith(".")
@@ -104,47 +111,49 @@ def assert_refused(verdict: Verdict, code: str, record_property: Any) -> None:
 
 @pytest.mark.parametrize("name", DOOR)
 def test_s2_a_pickle_by_its_first_bytes_is_refused_at_the_door(
-    name: str, verdicts: dict[str, Verdict]
+    name: str, verdicts: dict[str, UploadResult]
 ) -> None:
     verdict = verdicts[name]
-    assert (verdict.answer, verdict.problem["code"]) == (422, DOOR[name][2])
+    assert (verdict.response, verdict.problem["code"]) == (422, DOOR[name][2])
     assert verdict.status == "awaiting_upload"
 
 
 @pytest.mark.parametrize("name", those(S2))
 def test_s2_what_would_run_when_it_is_opened_is_refused(
-    name: str, verdicts: dict[str, Verdict], record_property: Any
+    name: str, verdicts: dict[str, UploadResult], record_property: RecordProperty
 ) -> None:
     assert_refused(verdicts[name], S2[name][2], record_property)
 
 
-def test_s2_cifars_version_for_python_is_refused_with_advice(verdicts: dict[str, Verdict]) -> None:
+def test_s2_cifars_version_for_python_is_refused_with_advice(
+    verdicts: dict[str, UploadResult],
+) -> None:
     assert "binary version" in verdicts["data set: CIFAR's version for Python"].problem["detail"]
 
 
 @pytest.mark.parametrize("name", those(S3))
 def test_s3_a_bomb_is_refused(
-    name: str, verdicts: dict[str, Verdict], record_property: Any
+    name: str, verdicts: dict[str, UploadResult], record_property: RecordProperty
 ) -> None:
     assert_refused(verdicts[name], S3[name][2], record_property)
 
 
 @pytest.mark.parametrize("name", those(S4))
 def test_s4_what_leads_elsewhere_or_never_ends_is_refused(
-    name: str, verdicts: dict[str, Verdict], record_property: Any
+    name: str, verdicts: dict[str, UploadResult], record_property: RecordProperty
 ) -> None:
     assert_refused(verdicts[name], S4[name][2], record_property)
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_s4_names_that_only_a_file_system_would_mind_do_no_harm(
-    name: str, verdicts: dict[str, Verdict]
+    name: str, verdicts: dict[str, UploadResult]
 ) -> None:
     assert (verdicts[name].status, verdicts[name].problem) == ("ready", {})
 
 
 @pytest.mark.usefixtures("verdicts")
-def test_s2_s4_nothing_ran_and_nothing_is_left(importing: Importing) -> None:
+def test_s2_s4_nothing_ran_and_nothing_is_left(importing: ImportService) -> None:
     """No payload touched the canary, no archive wrote beside its staging, and the staging is gone."""
     assert not importing.canary.exists()
     assert importing.scratch == []
@@ -153,7 +162,7 @@ def test_s2_s4_nothing_ran_and_nothing_is_left(importing: Importing) -> None:
 
 
 @pytest.mark.usefixtures("verdicts")
-def test_s2_s5_a_trainer_that_opens_an_upload_is_confined(importing: Importing) -> None:
+def test_s2_s5_a_trainer_that_opens_an_upload_is_confined(importing: ImportService) -> None:
     """Seen from outside, while they ran. The network is left where the kernel allows it, as it does where these tests run."""
     assert importing.seen
     for trainer in importing.seen.values():
@@ -171,27 +180,27 @@ def test_s2_s5_a_trainer_that_opens_an_upload_is_confined(importing: Importing) 
 
 @pytest.mark.usefixtures("verdicts")
 def test_s3_api_and_worker_need_little_more_memory(
-    importing: Importing, record_property: Any
+    importing: ImportService, record_property: RecordProperty
 ) -> None:
     for process, memory in importing.memory.items():
         record_property(f"{process}_megabytes_more", round(memory.growth / 2**20, 1))
-        assert memory.growth < MOST_GROWTH_BYTES, process
+        assert memory.growth < MAX_GROWTH_BYTES, process
 
 
 @pytest.mark.parametrize("name", S2 | S3 | S4)
 def test_s2_s3_s4_the_importer_refuses_every_one_of_them(
-    name: str, tmp_path: Path, record_property: Any
+    name: str, tmp_path: Path, record_property: RecordProperty
 ) -> None:
     """``seconds``: of this process's CPU."""
     kind, content, code = (S2 | S3 | S4)[name]
     canary, job = tmp_path / "canary", import_job(tmp_path / "job")
     job.upload.write_bytes(content(canary))
-    began = time.process_time()
+    start = time.process_time()
     with pytest.raises(Refused) as caught:
         load(build("small_cnn", 10, width=4), job.upload) if kind == "models" else import_dataset(
             job
         )
-    record_property("seconds", round(time.process_time() - began, 2))
+    record_property("seconds", round(time.process_time() - start, 2))
     assert caught.value.code == code
     assert {path.name for path in tmp_path.iterdir()} == {"job"}
     assert list(job.output.iterdir()) == []

@@ -1,4 +1,4 @@
-"""A network whose logits are not numbers for some images, under every measure: said, counted as not robust, never a crash."""
+"""Non-finite logits under every measure: a warning, counted as misclassified, never a crash."""
 
 import json
 import math
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from core.distillation.models import from_description
-from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.models.safetensors_weights import serialize_weights
+from core.distillation.models.small_cnn import SmallCnn
 from core.job_folder import JobFolder
 from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
@@ -43,13 +43,13 @@ SPEC: dict[str, Any] = {
 }
 
 
-def evaluated(path: Path, monkeypatch: pytest.MonkeyPatch, *, every: int) -> dict[str, Any]:
-    """The report of a network that says NaN of about one image in ``every``."""
-    honest = SmallCnn.classify
+def evaluate(path: Path, monkeypatch: pytest.MonkeyPatch, *, every: int) -> dict[str, Any]:
+    """Return the report of a network whose logits are NaN for about one image in ``every``."""
+    finite_classify = SmallCnn.classify
 
     def classify(network: SmallCnn, features_BD: Tensor) -> Tensor:
-        lost_B1 = (1000 * features_BD.sum(dim=1, keepdim=True)).long() % every == 0
-        return honest(network, features_BD).masked_fill(lost_B1, torch.nan)
+        is_nan_B1 = (1000 * features_BD.sum(dim=1, keepdim=True)).long() % every == 0
+        return finite_classify(network, features_BD).masked_fill(is_nan_B1, torch.nan)
 
     monkeypatch.setattr(SmallCnn, "classify", classify)
     folder = JobFolder(path)
@@ -68,36 +68,34 @@ def evaluated(path: Path, monkeypatch: pytest.MonkeyPatch, *, every: int) -> dic
     return report
 
 
-def test_some_images_without_logits_are_counted_wrong_and_told_of_everywhere(
+def test_non_finite_logits_are_counted_wrong_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = evaluated(tmp_path / "job", monkeypatch, every=3)
+    report = evaluate(tmp_path / "job", monkeypatch, every=3)
     results = report["results"]["model"]
     for name in ("clean", "pgd", "cw", "autoattack"):
-        lost = results[name]["non_finite"]
-        assert 0 < lost < 60
-        assert results[name]["value"] <= 1 - lost / 60
-        sentence = f"{measure_title(name)}, model: {lost} images met logits that are not finite; they count as not classified correctly."
+        count = results[name]["non_finite"]
+        assert 0 < count < 60
+        assert results[name]["value"] <= 1 - count / 60
+        sentence = (
+            f"{measure_title(name)}, model: For {count} images the network's logits were not "
+            "finite; these images count as misclassified."
+        )
         assert sentence in report["warnings"]
     for name in ("variance_gap", "spectra", "calibration"):
-        said = [
-            sentence
-            for sentence in report["warnings"]
-            if sentence.startswith(f"{measure_title(name)}, model: ")
-        ]
-        assert any("left out" in sentence for sentence in said)
-    assert all(
-        math.isfinite(value) for entry in results.values() for value in entry["values"].values()
-    )
+        prefix = f"{measure_title(name)}, model: "
+        warnings = [warning for warning in report["warnings"] if warning.startswith(prefix)]
+        assert any("left out" in warning for warning in warnings)
+    numbers = [value for entry in results.values() for value in entry["values"].values()]
+    assert all(math.isfinite(number) for number in numbers)
 
 
 def test_a_network_without_any_logits_is_not_robust_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = evaluated(tmp_path / "job", monkeypatch, every=1)
+    report = evaluate(tmp_path / "job", monkeypatch, every=1)
     results = report["results"]["model"]
-    assert [
-        results[name]["value"] for name in ("clean", "pgd", "cw", "autoattack", "transfer")
-    ] == [0, 0, 0, 0, 0]
+    names = ("clean", "pgd", "cw", "autoattack", "transfer")
+    assert [results[name]["value"] for name in names] == [0, 0, 0, 0, 0]
     assert results["spectra"]["network"]["features"] == {"effective_rank": None, "eigenvalues": []}
     assert "variance_gap_features" not in results["variance_gap"]["values"]

@@ -17,9 +17,9 @@ from tests.api import conftest as api
 from tests.worker.service import Service, wait_for
 
 Kind = Literal["models", "datasets"]
-Build = Callable[[Path], bytes]
+FileBuilder = Callable[[Path], bytes]
 """An upload's bytes; what runs in it touches the file that is given."""
-MOST_GROWTH_BYTES = 100 * 2**20
+MAX_GROWTH_BYTES = 100 * 2**20
 PATIENCE_SECONDS = 240
 SLOTS = 2
 LIMITS = ("CORE", "DATA", "FSIZE", "NOFILE")
@@ -27,11 +27,11 @@ NETWORK = {"architecture": "small_cnn", "width": 4}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class UploadResult:
     """What became of one upload. ``seconds``: of its import, from the trainer's start to its end."""
 
     status: str
-    answer: int
+    response: int
     problem: dict[str, Any]
     seconds: float | None = None
     attempts: int = 0
@@ -76,7 +76,7 @@ class Watched:
         return 1024 * int(lines["VmHWM"].split()[0]) - self.before
 
 
-class Importing:
+class ImportService:
     """The service, and what it says of files."""
 
     def __init__(self, folder: Path, database_url: str, **changes: str) -> None:
@@ -114,7 +114,7 @@ class Importing:
     def scratch(self) -> list[Path]:
         return list((self.folder / "home" / "scratch" / "jobs").glob("*"))
 
-    def judge(self, uploads: dict[str, tuple[Kind, Build]]) -> dict[str, Verdict]:
+    def judge(self, uploads: dict[str, tuple[Kind, FileBuilder]]) -> dict[str, UploadResult]:
         """Everything is uploaded at once; what became of each, by name."""
         sent = {
             name: self.send(f"upload-{at}", *upload)
@@ -122,7 +122,7 @@ class Importing:
         }
         return {name: self.verdict(*row) for name, row in sent.items()}
 
-    def send(self, name: str, kind: Kind, build: Build) -> tuple[Kind, str, Any]:
+    def send(self, name: str, kind: Kind, build: FileBuilder) -> tuple[Kind, str, Any]:
         shape = {"network": NETWORK, "classes": 10} if kind == "models" else {}
         announced = self.api.client.post(f"/v1/{kind}", json={"name": name, **shape})
         assert announced.status_code == 201, announced.text
@@ -136,13 +136,13 @@ class Importing:
             ),
         )
 
-    def verdict(self, kind: Kind, row_id: str, answer: Any) -> Verdict:
-        if answer.status_code != 202:
+    def verdict(self, kind: Kind, row_id: str, response: Any) -> UploadResult:
+        if response.status_code != 202:
             row = self.api.client.get(f"/v1/{kind}/{row_id}").json()
-            return Verdict(row["status"], answer.status_code, answer.json())
+            return UploadResult(row["status"], response.status_code, response.json())
         row = wait_for(lambda: self.ended(kind, row_id), PATIENCE_SECONDS, "the end of an import")
         job = self.api.client.get(f"/v1/jobs/{row['import_job_id']}").json()
-        return Verdict(
+        return UploadResult(
             row["status"], 202, row["problem"] or {}, seconds_between(job), job["attempt"]
         )
 
@@ -160,5 +160,5 @@ class Importing:
 
 
 def seconds_between(job: dict[str, Any]) -> float:
-    began, ended = (datetime.fromisoformat(job[name]) for name in ("started_at", "finished_at"))
-    return (ended - began).total_seconds()
+    start, ended = (datetime.fromisoformat(job[name]) for name in ("started_at", "finished_at"))
+    return (ended - start).total_seconds()
