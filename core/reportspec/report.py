@@ -55,8 +55,8 @@ class Environment(_ReportPart):
     hardware: str
     threads: int
     energy_of: str | None = None
-    """The device whose energy was measured, and the counter. Energy that other programs used on it is
-    included. None: no energy was measured."""
+    """The device whose energy was measured, and the counter. Energy that other programs used on it
+    is included. None: no energy was measured."""
 
 
 class Report(_ReportPart):

@@ -1,3 +1,5 @@
+"""What SQLite and Postgres could do differently."""
+
 from collections.abc import Iterator
 from pathlib import Path
 

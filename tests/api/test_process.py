@@ -1,3 +1,5 @@
+"""The service as a process: what it imports, its memory, an unreachable broker."""
+
 import subprocess
 import sys
 from collections.abc import Callable

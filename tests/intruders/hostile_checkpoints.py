@@ -150,7 +150,7 @@ BOMBS: dict[str, FileBuilder] = {
     "weights compressed 1000 times": lambda _: forged_checkpoint(
         {}, storages={"0": bytes(2 * 10**8)}, compression=zipfile.ZIP_DEFLATED
     ),
-    # A tuple that contains itself twice, 60 levels deep, as the key of a dictionary.
+    # Each of 60 nested tuples holds the one before it twice; the last is the key of a dictionary.
     "a key that takes 2^60 steps to hash": lambda _: forged_checkpoint(
         b"\x80\x02})" + b"q\x00h\x00\x86" * 60 + b"K\x01s."
     ),

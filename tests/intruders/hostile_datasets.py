@@ -1,7 +1,7 @@
-"""Archives that run code, write outside their folder, or expand without end, if unpacked carelessly.
+"""Archives that run code, write outside their folder or expand without end, if opened carelessly.
 
-What runs, or writes outside, touches the canary, the file that each builder is given. Each case names
-the code of its refusal.
+What runs, or writes outside, touches the canary, the file that each builder is given. Each case
+names the code of its refusal.
 """
 
 import gzip
@@ -14,7 +14,6 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -34,6 +33,7 @@ from tests.intruders.import_service import FileBuilder
 from tests.intruders.payload import Payload
 
 UNPACKED_BYTES = 120 * 2**20
+"""Size of what a bomb expands to."""
 
 
 def cifar_for_python(canary: Path) -> bytes:
@@ -43,6 +43,7 @@ def cifar_for_python(canary: Path) -> bytes:
 
 
 def npz(label: bytes, image: bytes | None = None) -> bytes:
+    """Return an archive of two array files; without ``image``, of four black images."""
     return zip_of(
         {
             "image.npy": save_npy(np.zeros((4, 8, 8, 3), np.uint8)) if image is None else image,
@@ -58,6 +59,7 @@ REFUSED_BY_SIGNATURE: dict[str, tuple[FileBuilder, str]] = {
         "unsafe_dataset",
     ),
 }
+"""Refused by the API because of their first bytes."""
 
 
 def npz_with_code_as_dtype(canary: Path) -> bytes:
@@ -101,7 +103,7 @@ PICKLES: dict[str, tuple[FileBuilder, str]] = {
 
 
 def archive_of_zeros(kind: str) -> bytes:
-    """1000 times smaller than what it unfolds to."""
+    """Return an archive that expands to 1000 times its size."""
     return ARCHIVES[kind]({"train/cat/0.bmp": bytes(UNPACKED_BYTES)})
 
 
@@ -112,7 +114,7 @@ def npz_of_zeros() -> bytes:
 
 
 def nested_zips() -> bytes:
-    """Six storeys of ten archives each: 10^6 times 1 MB of zeros."""
+    """Return six levels of ten archives each, which hold 10^6 times 1 MB of zeros."""
     content = bytes(2**20)
     for level in range(6):
         content = zip_of({f"{number}.{'zip' if level else 'bmp'}": content for number in range(10)})
@@ -120,7 +122,7 @@ def nested_zips() -> bytes:
 
 
 def zip_with_shared_bytes() -> bytes:
-    """500 entries that share the bytes of one."""
+    """Return a zip of 501 entries that share the bytes of one."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("train/cat/0.bmp", bytes(2**20))
@@ -129,28 +131,31 @@ def zip_with_shared_bytes() -> bytes:
 
 
 def zip64_with_false_size() -> bytes:
-    """Its table of contents has 2^60 bytes, it says."""
-    whole = zip_of(split_folders())
+    """Return a zip that declares a table of contents of 2^60 bytes."""
+    archive = zip_of(split_folders())
+    # The last 22 bytes of a zip are its end record. This one refers to a zip64 record before it.
     end64 = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 2**40, 2**40, 2**60, 10)
-    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, len(whole) - 22, 1)
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, len(archive) - 22, 1)
     end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
-    return whole[:-22] + end64 + locator + end
+    return archive[:-22] + end64 + locator + end
 
 
 def png_with_chunk(kind: bytes, start: bytes) -> bytes:
-    """A small picture with a chunk that unfolds to 100 MB."""
+    """Return a small image with a chunk that expands to 100 MB."""
     data = start + zlib.compress(bytes(100 * 10**6), 9)
     chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    whole = image_file()
-    return whole[:33] + chunk + whole[33:]
+    image = image_file()
+    # The signature and the first chunk, IHDR, take 33 bytes; the new chunk follows them.
+    return image[:33] + chunk + image[33:]
 
 
-def images_with(**more: bytes) -> bytes:
-    return zip_of(split_folders() | {f"train/cat/{name}.png": data for name, data in more.items()})
+def images_with(**files: bytes) -> bytes:
+    """Return a zip of valid images and these."""
+    return zip_of(split_folders() | {f"train/cat/{name}.png": data for name, data in files.items()})
 
 
 def sparse_tar() -> bytes:
-    """A file of 10^12 bytes, all of them holes."""
+    """Return a tar with a sparse file of 10^12 bytes, which are all holes."""
     headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(10**12)}
     return tar_of_members(
         [tar_member("train/cat/0.png", b"0\n".ljust(512, b"\0"), pax_headers=headers)]
@@ -185,14 +190,16 @@ BOMBS: dict[str, tuple[FileBuilder, str]] = {
 }
 
 
-def tar_with_members(*more: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    return tar_of_members(
-        [*(tar_member(name, data) for name, data in split_folders().items()), *more]
-    )
+def tar_with_members(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    """Return a tar of valid images, followed by these members."""
+    images = [tar_member(name, data) for name, data in split_folders().items()]
+    return tar_of_members([*images, *members])
 
 
-def link_member(name: str, to: str, kind: bytes = tarfile.SYMTYPE) -> Any:
-    return tar_member(name, type=kind, linkname=to)
+def link_member(
+    name: str, target: str, kind: bytes = tarfile.SYMTYPE
+) -> tuple[tarfile.TarInfo, bytes]:
+    return tar_member(name, type=kind, linkname=target)
 
 
 def zip_with_symlink(canary: Path) -> bytes:
@@ -205,15 +212,18 @@ def zip_with_symlink(canary: Path) -> bytes:
 
 
 def zip_of_a_million_entries() -> bytes:
+    """Return a zip whose table of contents lists 10^6 empty files."""
     name = b"e/1234"
     entry = (
         b"PK\x01\x02"
         + struct.pack("<HHHHHHIIIHHHHHII", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(name), *[0] * 6)
         + name
     )
-    table, before = entry * 10**6, 4
+    table = entry * 10**6
+    signature = b"PK\x03\x04"
+    before = len(signature)
     return (
-        b"PK\x03\x04"
+        signature
         + table
         + struct.pack(
             "<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 10**6, 10**6, len(table), before
@@ -225,6 +235,7 @@ def zip_of_a_million_entries() -> bytes:
 
 
 def zip_with_duplicate(name: str) -> bytes:
+    """Return a zip of valid images in which this name stands twice."""
     buffer = io.BytesIO(zip_of(split_folders()))
     with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr(name, image_file(seed=1))
@@ -232,9 +243,10 @@ def zip_with_duplicate(name: str) -> bytes:
 
 
 def tar_with_name(name: bytes) -> bytes:
-    """A tar whose entry is called so, whatever it is."""
+    """Return a tar whose first entry has this name, valid or not."""
     header = bytearray(tarfile.TarInfo("train/cat/odd.png").tobuf(tarfile.USTAR_FORMAT))
     header[:100] = name[:100].ljust(100, b"\0")
+    # The checksum is that of the header with blanks in its own place.
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header) + tar_of(split_folders())
@@ -304,4 +316,4 @@ UNUSUAL_BUT_VALID: dict[str, FileBuilder] = {
         split_folders() | {"train/Cat/0.PNG": image_file(), "test/Cat/0.png": image_file()}
     ),
 }
-"""No name of an archive reaches the file system: these are classes and images like others."""
+"""Imported: no name of an archive reaches the file system, so these are classes like any others."""

@@ -1,4 +1,7 @@
-"""S11: secrets of the setup, of headers and of addresses are in no log, response or artifact; templates are only text."""
+"""S11: secrets of settings, headers and URLs are in no log, response or artifact.
+
+Templates in texts are stored verbatim.
+"""
 
 import json
 import logging
@@ -8,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from core import logs
@@ -69,9 +73,11 @@ TEMPLATES = (
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Installation]:
-    """A service whose environment is full of secrets, and a worker on the same."""
-    folder = tmp_path_factory.mktemp("told")
+def secret_installation(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[Installation]:
+    """An installation whose settings and environment are full of secrets."""
+    folder = tmp_path_factory.mktemp("secret_installation")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -80,62 +86,60 @@ def told(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Ite
 
 
 @pytest.fixture(scope="module")
-def worker(told: Installation) -> Iterator[WorkerService]:
+def worker(secret_installation: Installation) -> Iterator[WorkerService]:
+    """A worker of the installation, with the same secrets."""
     settings = {
         **SECRETS,
-        "home": str(told.settings.home),
-        "database_url": told.settings.database_url,
+        "home": str(secret_installation.settings.home),
+        "database_url": secret_installation.settings.database_url,
         "broker_url": "",
     }
-    environment = {
-        f"DISTILL_{name.upper()}": value for name, value in settings.items()
-    } | ENVIRONMENT
-    with WorkerService(environment, told.folder / "worker.log") as service:
+    variables = {f"DISTILL_{name.upper()}": value for name, value in settings.items()}
+    log = secret_installation.folder / "worker.log"
+    with WorkerService(variables | ENVIRONMENT, log) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
-def finished(told: Installation, worker: WorkerService) -> str:
-    """A job that has gone all the way, with templates for its texts."""
+def finished_job_id(secret_installation: Installation, worker: WorkerService) -> str:
+    """A job that has been trained to its end, with templates as its texts."""
+    client = secret_installation.client
     body = training_body(name=TEMPLATES[2], metadata={"note": TEMPLATES[3]})
-    job_id = told.client.post("/v1/jobs", json=body).json()["id"]
-    wait_for(
-        lambda: told.client.get(f"/v1/jobs/{job_id}").json()["terminal"], 120, "the end of a job"
-    )
+    job_id = client.post("/v1/jobs", json=body).json()["id"]
+    wait_for(lambda: client.get(f"/v1/jobs/{job_id}").json()["terminal"], 120, "the end of a job")
     return str(job_id)
 
 
-def everything_said(told: Installation) -> str:
-    """Both logs, and every file that the service has stored."""
+def logs_and_files(installation: Installation) -> str:
+    """Return both logs and every file that the service has stored, as one text."""
     files = [
         path
-        for path in (told.folder / "home").rglob("*")
+        for path in (installation.folder / "home").rglob("*")
         if path.is_file() and path.suffix not in {".db-wal", ".db-shm", ".db"}
     ]
-    texts = [path.read_bytes().decode("latin-1") for path in (*told.folder.glob("*.log"), *files)]
-    return "\n".join(texts)
+    paths = [*installation.folder.glob("*.log"), *files]
+    return "\n".join(path.read_bytes().decode("latin-1") for path in paths)
 
 
-def an_attempt_of_ours(told: Installation) -> Attempt:
-    """Before the worker beside it, which looks for jobs as well."""
+def claim_new_job(installation: Installation) -> Attempt:
+    """Create a job and claim it before the installation's worker does, which also polls."""
 
     def create_and_claim() -> Attempt | None:
-        create_job(told.engine)
-        return attempts.claim(told.engine, "ours", 30)
+        create_job(installation.engine)
+        return attempts.claim(installation.engine, "ours", 30)
 
-    return wait_for(create_and_claim, 30, "a claim")
+    attempt: Attempt = wait_for(create_and_claim, 30, "a claim")
+    return attempt
 
 
-def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(
-    told: Installation, finished: str
-) -> None:
-    client = told.client
+def requests_with_secrets(client: httpx2.Client) -> list[httpx2.Response]:
+    """Return the responses to requests with a secret in their header, URL or body."""
     secret_headers = {
         "Authorization": "Bearer dk_headerCanary0123456789",
         "Cookie": "session=cookieCanary0123456789",
         "Proxy-Authorization": "Basic headerCanary0123456789",
     }
-    responses = [
+    return [
         client.get("/v1/jobs", headers=secret_headers),
         client.get("/v1/jobs?access_token=queryCanary0123456789&sig=queryCanary0123456789"),
         client.get("/v1/jobs/dk_pathCanary0123456789"),
@@ -146,98 +150,114 @@ def test_s11_no_canary_is_in_a_log_an_answer_or_an_artifact(
         client.post("/v1/jobs", json=training_body(seed="dk_pathCanary0123456789")),
         client.get("/openapi.json"),
     ]
-    bad = an_attempt_of_ours(told)  # its stored file is gone: a failure that is logged
-    row = create_artifact(told.engine, told.objects, bad, "gone.bin", b"gone")
-    with bad.fenced_session() as (session, job):
+
+
+def test_s11_no_secret_is_in_a_log_a_response_or_an_artifact(
+    secret_installation: Installation, finished_job_id: str
+) -> None:
+    client = secret_installation.client
+    objects = secret_installation.objects
+    responses = requests_with_secrets(client)
+    # An artifact whose stored object is missing: a failure of the service, which it logs.
+    attempt = claim_new_job(secret_installation)
+    row = create_artifact(secret_installation.engine, objects, attempt, "gone.bin", b"gone")
+    with attempt.fenced_session() as (session, job):
         apply_retry_policy(session, job, JobFailed("x", "user", "m"), RetryPolicy())
-    told.objects.delete(row.object_key)
-    responses.append(client.get(f"/v1/jobs/{bad.job_id}/artifacts/gone.bin"))
+    objects.delete(row.object_key)
+    responses.append(client.get(f"/v1/jobs/{attempt.job_id}/artifacts/gone.bin"))
     assert responses[-1].status_code == 500
-    responses.append(client.get(f"/v1/jobs/{finished}"))
+    responses.append(client.get(f"/v1/jobs/{finished_job_id}"))
     assert responses[-1].json()["status"] == "succeeded"
     responses.append(client.get("/metrics"))
     responses.append(client.get("/v1/audit?limit=200"))
-    said = everything_said(told)
-    assert "attempt started" in said
-    assert "corrupt_object" in said
+    stored = logs_and_files(secret_installation)
+    assert "attempt started" in stored
+    assert "corrupt_object" in stored
     for canary in CANARIES:
-        assert canary not in said, canary
+        assert canary not in stored, canary
         for response in responses:
-            if (
-                "/audit" not in str(response.url)
-                and "Canary" in canary
-                and canary in str(response.url)
-            ):
+            url = str(response.url)
+            # A problem document may name the path that its own caller has sent.
+            if "/audit" not in url and "Canary" in canary and canary in url:
                 continue
             assert canary not in response.text, (canary, response.url)
 
 
-def test_s11_templates_in_every_text_of_a_job_are_stored_as_they_are_and_mean_nothing(
-    told: Installation, finished: str
+def test_s11_templates_in_texts_of_a_job_are_stored_verbatim(
+    secret_installation: Installation, finished_job_id: str
 ) -> None:
-    client, made = told.client, []
+    """They are not evaluated anywhere: no response contains 49, the value of ``7*7``."""
+    client = secret_installation.client
+    job_ids = []
     for template in TEMPLATES:
         body = training_body(name=template, metadata={"note": template, "more": template})
         response = client.post("/v1/jobs", json=body)
-        assert (response.json()["name"], response.json()["metadata"]["note"]) == (
-            template,
-            template,
-        )
-        made.append(response.json()["id"])
-        for wrong in (
+        job = response.json()
+        assert (job["name"], job["metadata"]["note"]) == (template, template)
+        job_ids.append(job["id"])
+        for invalid in (
             training_body(data={"dataset": template}),
             training_body(start_from=template),
             training_body(student={"architecture": template}),
             {"kind": template},
         ):
-            refused = client.post("/v1/jobs", json=wrong)
-            assert_problem(refused)
-            assert "49" not in refused.json()["detail"]
-        sweep = client.post(
-            "/v1/sweeps",
-            json={"name": template, "base": training_body(), "rows": [{"name": template}]},
-        )
-        assert sweep.json()["name"] == template
-        for form in ("md", "csv"):
-            assert (
-                "49" not in client.get(f"/v1/sweeps/{sweep.json()['id']}/table?format={form}").text
-            )
-        client.post(f"/v1/sweeps/{sweep.json()['id']}/cancel")
-    for job_id in made:
+            response = client.post("/v1/jobs", json=invalid)
+            assert_problem(response)
+            assert "49" not in response.json()["detail"]
+        assert_sweep_is_verbatim(client, template)
+    for job_id in job_ids:
         client.post(f"/v1/jobs/{job_id}/cancel")
     for form in ("json", "html", "md"):
-        report = client.get(f"/v1/jobs/{finished}/artifacts/report.{form}").text
+        report = client.get(f"/v1/jobs/{finished_job_id}/artifacts/report.{form}").text
         assert "sqlite://" not in report
-        assert str(told.folder) not in report
-    spec = client.get(f"/v1/jobs/{finished}/artifacts/report.json").json()["spec"]
+        assert str(secret_installation.folder) not in report
+    spec = client.get(f"/v1/jobs/{finished_job_id}/artifacts/report.json").json()["spec"]
     assert (spec["name"], spec["metadata"]) == (TEMPLATES[2], {"note": TEMPLATES[3]})
 
 
-def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: Installation) -> None:
-    blocked = told.folder / "no-folder"
+def assert_sweep_is_verbatim(client: httpx2.Client, template: str) -> None:
+    """Submit a sweep of this name, check its name and tables, and cancel it."""
+    sweep = client.post(
+        "/v1/sweeps",
+        json={"name": template, "base": training_body(), "rows": [{"name": template}]},
+    ).json()
+    assert sweep["name"] == template
+    for form in ("md", "csv"):
+        assert "49" not in client.get(f"/v1/sweeps/{sweep['id']}/table?format={form}").text
+    client.post(f"/v1/sweeps/{sweep['id']}/cancel")
+
+
+def test_s11_failures_of_a_job_show_no_path_of_the_worker(
+    secret_installation: Installation,
+) -> None:
+    client = secret_installation.client
+    objects = secret_installation.objects
+    blocked = secret_installation.folder / "no-folder"
     blocked.touch()
-    setup = told.settings.model_copy(update={"scratch_folder": blocked, "backoff_seconds": 600})
-    job = create_job(told.engine)
-    Supervisor(setup, told.engine, told.objects, threading.Event()).run()
-    found = told.client.get(f"/v1/jobs/{job.id}").json()
-    assert "could not go on: Not a directory" in found["pending_reason"]
-    assert_no_internals(json.dumps(found))
-    attempt = an_attempt_of_ours(told)
+    settings = secret_installation.settings.model_copy(
+        update={"scratch_folder": blocked, "backoff_seconds": 600}
+    )
+    row = create_job(secret_installation.engine)
+    Supervisor(settings, secret_installation.engine, objects, threading.Event()).run()
+    job = client.get(f"/v1/jobs/{row.id}").json()
+    assert "could not go on: Not a directory" in job["pending_reason"]
+    assert_no_internals(json.dumps(job))
+    attempt = claim_new_job(secret_installation)
     folder = JobFolder(blocked)
     error = JobFailed(
         "trainer_died",
         "user",
-        f"ImportError: no symbol in '{told.folder}/lib/torch.so', see /usr/lib/x/y.so.",
+        "ImportError: no symbol in "
+        f"'{secret_installation.folder}/lib/torch.so', see /usr/lib/x/y.so.",
     )
-    AttemptResult(
-        setup, told.objects, attempt, Outputs(told.objects, attempt, folder, 2, lambda: None)
-    ).save_failure(error)
-    found = told.client.get(f"/v1/jobs/{attempt.job_id}").json()
-    assert found["failure"]["message"] == "ImportError: no symbol in 'torch.so', see y.so."
+    outputs = Outputs(objects, attempt, folder, 2, lambda: None)
+    AttemptResult(settings, objects, attempt, outputs).save_failure(error)
+    job = client.get(f"/v1/jobs/{attempt.job_id}").json()
+    assert job["failure"]["message"] == "ImportError: no symbol in 'torch.so', see y.so."
 
 
 @pytest.mark.parametrize(
-    ("text", "gone"),
+    ("text", "secret"),
     [
         ("key dk_abcdefgh_123-XYZ used", "abcdefgh"),
         ("Authorization: Bearer abc.def-123456", "abc.def"),
@@ -248,8 +268,8 @@ def test_s11_what_a_job_says_of_its_failure_holds_no_path_of_the_worker(told: In
         ("GET http://s3/b/k?X-Amz-Credential=AKIA%2F1&X-Amz-Signature=deadbeef&x=1", "deadbeef"),
     ],
 )
-def test_s11_secrets_are_known_by_their_form(text: str, gone: str) -> None:
-    assert gone not in logs.redact(text)
+def test_s11_secrets_are_recognized_by_their_form(text: str, secret: str) -> None:
+    assert secret not in logs.redact(text)
     assert logs.REDACTED in logs.redact(text)
 
 
@@ -261,7 +281,7 @@ def test_s11_secrets_are_known_by_their_form(text: str, gone: str) -> None:
         "a basic student, dk_x",
     ],
 )
-def test_s11_ordinary_text_is_left_alone(text: str) -> None:
+def test_s11_ordinary_text_is_not_redacted(text: str) -> None:
     assert logs.redact(text) == text
 
 
@@ -271,34 +291,36 @@ from core import logs
 from core.errors import JobFailed
 from core.job_folder import JobFolder
 from core.settings import Settings
-setup = Settings()
-logs.configure(setup)
-secret = setup.s3_secret_access_key
+settings = Settings()
+logs.configure(settings)
+secret = settings.s3_secret_access_key
 class Odd:
     def __str__(self): return "odd " + secret
 logging.basicConfig(level=logging.DEBUG)
 log = logging.getLogger("sqlalchemy.engine")
 log.warning("connect with %s and %r", secret, {"password": secret})
 log.warning(Odd())
-structlog.get_logger().info("event", nested={"list": [secret, Odd()]}, url=setup.database_url)
+structlog.get_logger().info("event", nested={"list": [secret, Odd()]}, url=settings.database_url)
 try:
     raise ValueError(f"failed with {secret}")
 except ValueError:
     log.exception("it failed: %s", secret)
     structlog.get_logger().exception("it failed")
     logging.getLogger("uvicorn.error").error("asgi", exc_info=True)
-thread = threading.Thread(target=lambda: 1 / 0 if not secret else (_ for _ in ()).throw(RuntimeError(secret)))
+def fail(): raise RuntimeError(secret)
+thread = threading.Thread(target=fail)
 thread.start(); thread.join()
-print(setup)
-raise RuntimeError(f"the end: {secret} {setup.database_url}")
+print(settings)
+raise RuntimeError(f"the end: {secret} {settings.database_url}")
 """
+"""Logs secrets in every way: as arguments, in objects, exceptions, threads and its last traceback."""
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_s11_every_logger_and_every_traceback_of_a_process_is_without_them(form: str) -> None:
+def test_s11_all_logs_and_tracebacks_of_a_process_are_redacted(form: str) -> None:
     secret = 'quoted "canary" \\ value é'
     database = "postgresql://u:database%20canary@h/d"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env={
             "DISTILL_S3_SECRET_ACCESS_KEY": secret,
@@ -313,36 +335,37 @@ def test_s11_every_logger_and_every_traceback_of_a_process_is_without_them(form:
         timeout=60,
         check=False,
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 1
-    assert said.count(logs.REDACTED) >= 9, said
-    assert "the end: " in said
-    for form_of_it in ("canary", "database%20"):
-        assert form_of_it not in said, said
+    output = process.stdout + process.stderr
+    assert process.returncode == 1
+    assert output.count(logs.REDACTED) >= 9, output
+    assert "the end: " in output
+    # Parts of the two secrets that stay the same however a formatter quotes them.
+    for part in ("canary", "database%20"):
+        assert part not in output, output
 
 
-def test_s11_a_setting_that_is_wrong_is_not_repeated() -> None:
-    with pytest.raises(ValueError, match="port") as refused:
-        Settings(port="dk_mistaken_for_a_port")  # type: ignore[arg-type]
-    assert "mistaken" not in str(refused.value)
+def test_s11_the_error_does_not_repeat_an_invalid_setting() -> None:
+    with pytest.raises(ValueError, match="port") as caught:
+        Settings(port="dk_mistaken_for_a_port")
+    assert "mistaken" not in str(caught.value)
 
 
-def test_s11_a_handler_of_a_library_gets_redacted_text_whenever_it_was_made(
-    settings: Settings,
-) -> None:
-    seen: list[str] = []
+def test_s11_handlers_from_before_configuration_are_redacted(settings: Settings) -> None:
+    """A library may have added its handler before the logs are configured."""
+    messages: list[str] = []
 
-    class Kept(logging.Handler):
+    class LibraryHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            seen.append(self.format(record))
+            messages.append(self.format(record))
 
-    kept, log = Kept(), logging.getLogger("celery.worker")
-    log.addHandler(kept)
-    before = logging.getLogRecordFactory()
+    handler = LibraryHandler()
+    log = logging.getLogger("celery.worker")
+    log.addHandler(handler)
+    record_factory = logging.getLogRecordFactory()
     try:
         logs.configure(settings)
         log.warning("received %s", "dk_abcdefghijkl")
     finally:
-        log.removeHandler(kept)
-        logging.setLogRecordFactory(before)
-    assert seen == [f"received dk_{logs.REDACTED}"]
+        log.removeHandler(handler)
+        logging.setLogRecordFactory(record_factory)
+    assert messages == [f"received dk_{logs.REDACTED}"]

@@ -1,3 +1,5 @@
+"""The audit log: one entry per change, few for many equal refusals."""
+
 from typing import Any
 
 import pytest

@@ -1,4 +1,4 @@
-"""DELETE hides, and POST …/restore brings back, while the collector has not taken it."""
+"""DELETE hides an item, and POST …/restore undoes it until the collector has removed the item."""
 
 from typing import Any
 
@@ -103,7 +103,7 @@ def test_upload_ends_when_its_model_is_deleted(
 
     def body() -> Any:
         yield SAFETENSORS
-        with write_session(engine) as session:  # the service has found it awaiting by now
+        with write_session(engine) as session:  # by now the service has checked the status
             uploaded_items.delete_item(session, ModelRow, DEFAULT_PROJECT, "mine")
         yield b" " * 2**20
 

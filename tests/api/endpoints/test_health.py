@@ -1,3 +1,5 @@
+"""Liveness, readiness and metrics of the service."""
+
 import time
 from pathlib import Path
 

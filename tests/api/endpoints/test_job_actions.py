@@ -1,4 +1,4 @@
-"""Pause, resume, retry, as callers ask for them. Cancelling is in test_reading_jobs.py."""
+"""Pause, resume and retry. Cancel is in test_jobs.py."""
 
 import pytest
 from fastapi.testclient import TestClient

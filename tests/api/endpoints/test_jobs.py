@@ -1,3 +1,5 @@
+"""Jobs: get, list, filter, cancel."""
+
 from typing import Any
 
 import pytest

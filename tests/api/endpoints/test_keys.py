@@ -1,3 +1,5 @@
+"""API keys: create, list, revoke."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""A job's metrics: thinned series, and streams of every value."""
+
 import csv
 import io
 import json
@@ -25,8 +27,8 @@ def job_id(engine: Engine) -> str:
 
 
 def test_series_are_thinned_without_losing_spikes(client: TestClient, job_id: str) -> None:
-    series = client.get(f"/v1/jobs/{job_id}/metrics", params={"points": 100}).json()["one"]
-    assert [one["name"] for one in series] == ["loss", "rate"]
+    series = client.get(f"/v1/jobs/{job_id}/metrics", params={"points": 100}).json()["series"]
+    assert [metric["name"] for metric in series] == ["loss", "rate"]
     points = series[0]["points"]
     assert 20 <= len(points) <= 120
     assert [777, 100.0] in points
@@ -34,8 +36,10 @@ def test_series_are_thinned_without_losing_spikes(client: TestClient, job_id: st
 
 
 def test_only_selected_metrics_are_sent(client: TestClient, job_id: str) -> None:
-    series = client.get(f"/v1/jobs/{job_id}/metrics", params={"names": "rate,none"}).json()["one"]
-    assert [(one["name"], len(one["points"]) > 100) for one in series] == [("rate", True)]
+    series = client.get(f"/v1/jobs/{job_id}/metrics", params={"names": "rate,none"}).json()[
+        "series"
+    ]
+    assert [(metric["name"], len(metric["points"]) > 100) for metric in series] == [("rate", True)]
 
 
 def test_every_value_is_streamed_raw_or_as_csv(client: TestClient, job_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Workers belong to the operator: who may see and drain them, and what a job says of them."""
+"""Workers: who may list and drain them, and why a job waits for one."""
 
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine

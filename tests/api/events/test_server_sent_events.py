@@ -1,3 +1,5 @@
+"""A job's events, in pages and as a stream."""
+
 import itertools
 import json
 import threading

@@ -1,3 +1,5 @@
+"""Malformed requests and unexpected errors become problem documents."""
+
 import json
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Rate limits of API keys, and of addresses that send wrong ones."""
+
 from typing import Any
 
 import pytest

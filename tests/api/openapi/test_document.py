@@ -1,3 +1,5 @@
+"""openapi.json, the catalogue, and the documentation page without a browser."""
+
 import re
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""POST /v1/jobs and its dry run: what is queued, what is refused, and why."""
+
 from typing import Any
 
 import pytest

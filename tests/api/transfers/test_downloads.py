@@ -1,3 +1,5 @@
+"""Downloads of a job's files: lists, ranges, checksums, reports."""
+
 import base64
 import hashlib
 from typing import Any

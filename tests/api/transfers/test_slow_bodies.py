@@ -1,3 +1,5 @@
+"""Bodies that arrive too slowly."""
+
 import asyncio
 from types import SimpleNamespace
 from typing import Any

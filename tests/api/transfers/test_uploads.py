@@ -1,3 +1,5 @@
+"""Models and data sets: creation, upload, import job, download."""
+
 import hashlib
 import threading
 from collections.abc import Callable, Iterator

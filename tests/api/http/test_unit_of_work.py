@@ -1,3 +1,5 @@
+"""The unit of work: idempotency keys, audit entries, and wake-ups after the commit."""
+
 from typing import Any
 
 import httpx2
@@ -6,9 +8,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select
 
 from core import queue
+from core.store import jobs
 from core.store.database.engine import read_session, write_session
-from core.store.database.tables import IdempotencyRow
-from tests.api.conftest import Service, make_key
+from core.store.database.tables import DEFAULT_PROJECT, IdempotencyRow
+from tests.api.conftest import KEY, Service, bearer, make_key
 from tests.builders import distillation_body, training_body
 
 
@@ -111,3 +114,36 @@ def test_key_outlives_a_killed_process(start_service: Any) -> None:
     second: Service = start_service()
     again: httpx2.Response = post(second.client, "k")
     assert (again.json(), again.headers["Idempotency-Replayed"]) == (job, "true")
+
+
+def test_workers_are_woken_after_the_commit(
+    client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another connection sees the queued job by then; resuming a job wakes workers, too."""
+    statuses: list[str] = []
+
+    def read_status(settings: Any, job_id: str) -> bool:
+        with read_session(engine) as session:
+            statuses.append(jobs.get(session, DEFAULT_PROJECT, job_id).status)
+        return True
+
+    monkeypatch.setattr(queue, "wake_workers", read_status)
+    job_id = client.post("/v1/jobs", json=training_body()).json()["id"]
+    client.post(f"/v1/jobs/{job_id}/pause")
+    assert statuses == ["queued"]
+    client.post(f"/v1/jobs/{job_id}/resume")
+    assert statuses == ["queued", "queued"]
+
+
+def test_deletion_and_its_audit_entry_are_one_transaction(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = client.post("/v1/keys", json={"name": "ci", "scopes": ["read"]}).json()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no entry")
+
+    monkeypatch.setattr("api.http.unit_of_work.audit.record", fail)
+    failing = TestClient(client.app, raise_server_exceptions=False, headers=bearer(KEY))
+    assert failing.delete(f"/v1/keys/{key['id']}").status_code == 500
+    assert client.get("/v1/keys").json()["data"][0]["revoked_at"] is None
