@@ -67,8 +67,9 @@ def long_test_names(name: str) -> Iterator[str]:
     if not name.startswith("tests/"):
         return
     for node in ast.walk(parse(name)):
-        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        if is_function and node.name.startswith("test_") and len(node.name) > MAX_TEST_NAME:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if node.name.startswith("test_") and len(node.name) > MAX_TEST_NAME:
             yield f"{name}:{node.lineno}: {node.name} has {len(node.name)} characters"
 
 

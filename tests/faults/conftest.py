@@ -1,9 +1,9 @@
-"""Deployments to be broken, and figures of what is measured while they are."""
+"""Fixtures: deployments to inject faults into, and the recording of measured figures."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -12,40 +12,47 @@ from tests.faults.deployment import Deployment
 from tests.measurements import SOAK
 from tests.servers import Redis
 
-LONGEST_SECONDS = 3600
-Figure = Callable[..., None]
+SOAK_TEST_TIMEOUT_SECONDS = 3600
+
+
+class RecordFigure(Protocol):
+    """``record_figure("seconds until the job restarts", 4.2, "at most 60")``.
+
+    The figure's name, the measured value, and the bound that it has at full length.
+    """
+
+    def __call__(self, name: str, value: float | str, bound: str = "") -> None: ...
 
 
 @pytest.fixture
-def served(
+def server_deployment(
     tmp_path: Path, postgres_url: str, redis_server: Redis, redis_url: str, s3: dict[str, Any]
 ) -> Iterator[Deployment]:
-    """On Postgres, Redis and S3. Nobody may kill or freeze these servers: others use them."""
+    """On Postgres, Redis and S3. Other tests share these servers: do not kill or freeze them."""
     with Deployment.on_servers(tmp_path, postgres_url, redis_server, s3) as deployment:
         yield deployment
 
 
 @pytest.fixture
-def embedded(tmp_path: Path, sqlite_url: str) -> Iterator[Deployment]:
+def embedded_deployment(tmp_path: Path, sqlite_url: str) -> Iterator[Deployment]:
     """On SQLite and a folder."""
-    with Deployment.on_files(tmp_path, sqlite_url) as deployment:
+    with Deployment.embedded(tmp_path, sqlite_url) as deployment:
         yield deployment
 
 
-@pytest.fixture(params=["served", "embedded"])
+@pytest.fixture(params=["server", "embedded"])
 def deployment(request: pytest.FixtureRequest) -> Deployment:
-    found: Deployment = request.getfixturevalue(request.param)
-    return found
+    deployment: Deployment = request.getfixturevalue(f"{request.param}_deployment")
+    return deployment
 
 
 @pytest.fixture
-def figure(record_property: measurements.RecordProperty) -> Figure:
-    """``figure("seconds until it runs again", 4.2, "at most 60")``: what was measured, and what is wanted at full length."""
+def record_figure(record_property: measurements.RecordProperty) -> RecordFigure:
     return partial(measurements.record_figure, record_property)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """At full length a test takes its time."""
+    """Give the tests of this folder a longer timeout at full length."""
     for item in items:
         if SOAK and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.timeout(LONGEST_SECONDS), append=False)
+            item.add_marker(pytest.mark.timeout(SOAK_TEST_TIMEOUT_SECONDS), append=False)

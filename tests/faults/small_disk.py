@@ -1,4 +1,7 @@
-"""A process of the service with a small disk of its own (a tmpfs that only it sees), which a test fills and frees."""
+"""A service process with a small disk of its own, which a test fills and frees.
+
+The disk is a tmpfs in a mount namespace of the process, so that no privileges are needed.
+"""
 
 import os
 from contextlib import suppress
@@ -7,44 +10,50 @@ from pathlib import Path
 from tests.worker.service import Service
 
 MOUNT = 'mount -t tmpfs -o size="$0" tmpfs "$1" && shift && "$@"; exit $?'
-LAUNCH = """
+LAUNCHER = """
 import os, sys
-os.execvp("unshare", ["unshare", "-rm", "sh", "-c", {mount!r}, {size!r}, {folder!r}, sys.executable, *{command!r}])
+shell = ["unshare", "-rm", "sh", "-c", {mount!r}, {size!r}, {folder!r}]
+os.execvp("unshare", [*shell, sys.executable, *{command!r}])
 """
 
 
 class SmallDisk:
-    """Mounted at ``folder``, in a mount namespace of its own: no privileges are needed. The shell that mounts it stays, so that
-    there is a process through which the test can see it: a worker lets nobody look at it.
+    """A disk that is mounted at ``folder`` of the process that ``start`` starts.
+
+    The shell that mounts it stays alive: through its /proc entry the test sees the disk. A worker's
+    own entry cannot be read, because a worker makes itself undumpable.
     """
 
     def __init__(self, folder: Path, kilobytes: int) -> None:
-        self.folder, self.size = folder, f"{kilobytes}k"
+        self.folder = folder
+        self.size = f"{kilobytes}k"
         self.service: Service | None = None
         folder.mkdir()
 
-    def start(self, settings: dict[str, str], log: Path, *command: str) -> Service:
-        text = LAUNCH.format(
+    def start(self, environment: dict[str, str], log: Path, *command: str) -> Service:
+        launcher = LAUNCHER.format(
             mount=MOUNT, size=self.size, folder=str(self.folder), command=list(command)
         )
-        self.service = Service(settings, log, ("-c", text))
+        self.service = Service(environment, log, ("-c", launcher))
         return self.service
 
     @property
-    def seen(self) -> Path:
+    def mounted_folder(self) -> Path:
         """The folder as the process sees it."""
         assert self.service is not None
         return Path(f"/proc/{self.service.process.pid}/root{self.folder}")
 
     def fill(self) -> None:
-        with suppress(OSError), (self.seen / "ballast").open("ab", buffering=0) as ballast:
+        ballast_path = self.mounted_folder / "ballast"
+        with suppress(OSError), ballast_path.open("ab", buffering=0) as ballast:
             while ballast.write(b"\0" * 4096) == 4096:
                 pass
 
     def free(self) -> None:
-        (self.seen / "ballast").unlink()
+        (self.mounted_folder / "ballast").unlink()
 
     def files(self) -> list[str]:
-        """All but the ballast."""
-        found = (Path(folder, name) for folder, _, names in os.walk(self.seen) for name in names)
-        return sorted(str(path.relative_to(self.seen)) for path in found if path.name != "ballast")
+        """Return the relative paths of all files but the ballast."""
+        root = self.mounted_folder
+        paths = (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
+        return sorted(str(path.relative_to(root)) for path in paths if path.name != "ballast")

@@ -13,7 +13,8 @@ from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
 from core.store import artifacts, datasets, jobs, models, uploaded_items
 from core.store.attempts import Attempt
-from core.store.database.engine import write_session
+from core.store.database.engine import transaction, write_session
+from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ArtifactRow, ModelRow
 from core.store.objects.store import checkpoint_key
 from tests.builders import (
@@ -124,7 +125,7 @@ def test_c4_where_every_checkpoint_is_damaged_the_job_starts_from_the_beginning_
 
 
 def a_teacher(place: Place, name: str = "pang") -> ModelRow:
-    with write_session(place.engine) as session:
+    with transaction(place.engine, FencedSession) as session:
         model = models.create(session, DEFAULT_PROJECT, name, model_description())
         key = weights_key(model.id)
         size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
@@ -153,7 +154,7 @@ def test_c4_a_damaged_teacher_is_named_and_never_laid_out(place: Place) -> None:
         damage(place, teacher.object_key or "", damaged)
         attempt = an_attempt(place, taught_by(place, teacher))
         with pytest.raises(
-            JobFailed, match=f"^The weights of the model '{what}' cannot be used: Object models/"
+            JobFailed, match=f"^The weights of the model '{what}' cannot be used: Object jobs/"
         ) as failure:
             lay_out(place, attempt)
         assert (failure.value.failure_class, failure.value.code) == (
@@ -176,7 +177,7 @@ def test_c4_a_teacher_that_is_damaged_in_the_workers_own_cache_is_fetched_anew(
 
 
 def test_c4_a_damaged_data_set_is_named_and_never_laid_out(place: Place) -> None:
-    with write_session(place.engine) as session:
+    with transaction(place.engine, FencedSession) as session:
         dataset = datasets.create(session, DEFAULT_PROJECT, "birds", "upload")
         key = weights_key(dataset.id)
         size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
@@ -185,7 +186,7 @@ def test_c4_a_damaged_data_set_is_named_and_never_laid_out(place: Place) -> None
         )
     damage(place, key, DAMAGE["one flipped bit"])
     with pytest.raises(
-        JobFailed, match=r"^The data set 'birds' cannot be used: Object datasets/"
+        JobFailed, match=r"^The data set 'birds' cannot be used: Object jobs/"
     ) as failure:
         lay_out(place, an_attempt(place, taught_by(place, a_teacher(place), dataset.id)))
     assert failure.value.failure_class == "infrastructure"

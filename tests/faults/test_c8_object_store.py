@@ -278,7 +278,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         with on_a_folder(tmp_path, request.getfixturevalue("sqlite_url")) as found:
             yield found
     else:
-        with request.getfixturevalue("on_the_bucket").s3.lenient():
+        with request.getfixturevalue("on_the_bucket").s3.without_signatures():
             yield request.getfixturevalue("on_the_bucket")
 
 

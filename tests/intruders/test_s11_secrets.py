@@ -313,7 +313,7 @@ thread.start(); thread.join()
 print(settings)
 raise RuntimeError(f"the end: {secret} {settings.database_url}")
 """
-"""Logs secrets in every way: as arguments, in objects, exceptions, threads and its last traceback."""
+"""Logs secrets in every way: in arguments, objects, exceptions, a thread and its last traceback."""
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

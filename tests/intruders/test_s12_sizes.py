@@ -1,4 +1,7 @@
-"""S12: numbers, bodies and heads beyond all measure are refused at once, and a bystander is answered meanwhile."""
+"""S12: oversized numbers, bodies and heads are refused at once.
+
+Other clients are served meanwhile.
+"""
 
 import json
 import socket
@@ -26,54 +29,55 @@ from tests.intruders.raw_client import RawClient
 from tests.measurements import RecordProperty
 
 JSON = {"Content-Type": "application/json"}
-MOST_SECONDS = 1.0
 
 
-def as_text(value: Any) -> bytes:
+def encode(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def numbers(**changes: Any) -> bytes:
-    return as_text(training_body(**changes))
+def body_with(**changes: Any) -> bytes:
+    """Return a valid training job with these changes, as JSON."""
+    return encode(training_body(**changes))
 
 
 BODIES: dict[str, tuple[bytes, int]] = {
-    "10^9 epochs": (numbers(schedule={"epochs": 10**9}), 422),
-    "10^7 images in a batch": (numbers(schedule={"epochs": 1, "batch_size": 10**7}), 422),
-    "10^400 epochs": (numbers(schedule={"epochs": 10**400}), 422),
-    "NaN": (numbers().replace(b'"learning_rate": 0.1', b'"learning_rate": NaN'), 400),
-    "Infinity": (numbers().replace(b'"learning_rate": 0.1', b'"learning_rate": Infinity'), 400),
-    "1e309": (numbers().replace(b'"learning_rate": 0.1', b'"learning_rate": 1e309'), 422),
-    "-1e309 as a whole number": (numbers().replace(b'"epochs": 1', b'"epochs": -1e309'), 422),
+    "10^9 epochs": (body_with(schedule={"epochs": 10**9}), 422),
+    "10^7 images in a batch": (body_with(schedule={"epochs": 1, "batch_size": 10**7}), 422),
+    "10^400 epochs": (body_with(schedule={"epochs": 10**400}), 422),
+    "NaN": (body_with().replace(b'"learning_rate": 0.1', b'"learning_rate": NaN'), 400),
+    "Infinity": (body_with().replace(b'"learning_rate": 0.1', b'"learning_rate": Infinity'), 400),
+    "1e309": (body_with().replace(b'"learning_rate": 0.1', b'"learning_rate": 1e309'), 422),
+    "-1e309 as an integer": (body_with().replace(b'"epochs": 1', b'"epochs": -1e309'), 422),
     "a number of 900,000 digits": (b'{"seed":' + b"9" * 900_000 + b"}", 400),
     "a fraction of 900,000 digits": (b'{"seed":0.' + b"9" * 900_000 + b"}", 422),
-    "10^5 arrays in each other": (b"[" * 100_000 + b"]" * 100_000, 413),
-    "10^5 objects in each other": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, 413),
-    "3,000 arrays in each other": (b"[" * 3_000 + b"]" * 3_000, 400),
-    "65 deep": (b'{"a":' * 65 + b"1" + b"}" * 65, 400),
+    "10^5 nested arrays": (b"[" * 100_000 + b"]" * 100_000, 413),
+    "10^5 nested objects": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, 413),
+    "3,000 nested arrays": (b"[" * 3_000 + b"]" * 3_000, 400),
+    "65 nested objects": (b'{"a":' * 65 + b"1" + b"}" * 65, 400),
     "60,000 unknown fields": (
-        as_text({**training_body(), **{f"f{number}": 1 for number in range(60_000)}}),
+        encode({**training_body(), **{f"f{number}": 1 for number in range(60_000)}}),
         413,
     ),
-    "3,900 wrong things in a list": (numbers(evaluation={"attacks": [1] * 3_900}), 422),
+    "3,900 invalid items in a list": (body_with(evaluation={"attacks": [1] * 3_900}), 422),
     "1,300 unknown fields": (
-        as_text({**training_body(), **{f"f{number}": 1 for number in range(1_300)}}),
+        encode({**training_body(), **{f"f{number}": 1 for number in range(1_300)}}),
         422,
     ),
-    "250,000 wrong things in a list": (numbers(evaluation={"attacks": [{}] * 250_000}), 413),
-    "a text of 900,000 letters": (numbers(name="x" * 900_000), 422),
-    "a key of 900,000 letters": (numbers(metadata={"x" * 900_000: "x"}), 422),
+    "250,000 invalid items in a list": (body_with(evaluation={"attacks": [{}] * 250_000}), 413),
+    "a text of 900,000 characters": (body_with(name="x" * 900_000), 422),
+    "a key of 900,000 characters": (body_with(metadata={"x" * 900_000: "x"}), 422),
     "300,000 empty arrays": (b"[" + b"[]," * 300_000 + b"[]]", 413),
-    "500,000 escaped quotes in a text without an end": (b'{"a' + b'\\"' * 500_000, 400),
+    "500,000 escaped quotes in an unterminated text": (b'{"a' + b'\\"' * 500_000, 400),
     "2 MB": (b" " * 2**21, 413),
 }
+"""Bodies of POST /v1/jobs, and the status of each response."""
 SWEEPS: dict[str, tuple[bytes, int]] = {
     "10^8 jobs": (
-        as_text({"base": {}, "axes": {f"a{number}": list(range(10)) for number in range(8)}}),
+        encode({"base": {}, "axes": {f"a{number}": list(range(10)) for number in range(8)}}),
         422,
     ),
-    "300 jobs with 1,300 mistakes each": (
-        as_text(
+    "300 jobs with 1,300 errors each": (
+        encode(
             {
                 "base": {**training_body(), **{f"f{number}": 1 for number in range(1_300)}},
                 "axes": {"seed": list(range(300))},
@@ -81,12 +85,12 @@ SWEEPS: dict[str, tuple[bytes, int]] = {
         ),
         422,
     ),
-    "nine axes": (as_text({"base": {}, "axes": {f"a{number}": [1] for number in range(9)}}), 422),
+    "nine axes": (encode({"base": {}, "axes": {f"a{number}": [1] for number in range(9)}}), 422),
 }
 
 
 @pytest.mark.parametrize("name", [*BODIES, *SWEEPS])
-def test_s12_a_body_beyond_all_measure_is_refused_at_once(
+def test_s12_oversized_bodies_are_refused_at_once(
     installation: Installation, raw_client: RawClient, name: str, record_property: RecordProperty
 ) -> None:
     body, status = {**BODIES, **SWEEPS}[name]
@@ -102,8 +106,8 @@ def test_s12_a_body_beyond_all_measure_is_refused_at_once(
     assert installation.service.memory() - memory < 100 * 2**20
 
 
-def unbounded(schema: dict[str, Any], where: str = "") -> Iterator[str]:
-    """Places in a JSON Schema that may hold a number, a text or a list without an end."""
+def unbounded(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the paths in a JSON Schema at which a number, text or list is unbounded."""
     kinds = schema.get("type")
     if "enum" in schema or "const" in schema:
         return
@@ -111,39 +115,40 @@ def unbounded(schema: dict[str, Any], where: str = "") -> Iterator[str]:
         schema.keys() & {"maximum", "exclusiveMaximum"}
         and schema.keys() & {"minimum", "exclusiveMinimum"}
     ):
-        yield where
+        yield path
     if kinds == "string" and "maxLength" not in schema and "pattern" not in schema:
-        yield where
+        yield path
     if kinds == "array" and "maxItems" not in schema:
-        yield where
+        yield path
     for name, part in schema.items():
         if isinstance(part, dict):
-            yield from unbounded(part, f"{where}/{name}")
+            yield from unbounded(part, f"{path}/{name}")
         elif isinstance(part, list):
             for number, item in enumerate(part):
                 if isinstance(item, dict):
-                    yield from unbounded(item, f"{where}/{name}/{number}")
+                    yield from unbounded(item, f"{path}/{name}/{number}")
 
 
-ELSEWHERE = ("ResizedCrop/properties", "properties/axes/patternProperties")
-"""Whose ends a validator sees to: a crop's shares and shapes; a sweep's values, of which it takes 300 jobs' worth."""
+BOUNDED_BY_VALIDATORS = ("ResizedCrop/properties", "properties/axes/patternProperties")
+"""Paths that a validator bounds: scales and ratios of a crop, and the values of a sweep's axes, of
+which there are 300 jobs at most."""
+BODY_TYPES: tuple[Any, ...] = (
+    SubmittedSpec,
+    SweepSpec,
+    CreateModelRequest,
+    CreateDatasetRequest,
+    CreateKeyRequest,
+    CreateProjectRequest,
+)
 
 
-def test_s12_every_number_text_and_list_that_a_caller_sends_has_an_end() -> None:
-    found: list[str] = []
-    for body in (
-        SubmittedSpec,
-        SweepSpec,
-        CreateModelRequest,
-        CreateDatasetRequest,
-        CreateKeyRequest,
-        CreateProjectRequest,
-    ):
-        schema = TypeAdapter(body).json_schema()
-        found += [
-            f"{getattr(body, '__name__', 'SubmittedJob')}{place}" for place in unbounded(schema)
-        ]
-    assert [place for place in found if not any(known in place for known in ELSEWHERE)] == []
+def test_s12_every_number_text_and_list_of_a_body_is_bounded() -> None:
+    paths: list[str] = []
+    for body_type in BODY_TYPES:
+        name = getattr(body_type, "__name__", "SubmittedSpec")
+        schema = TypeAdapter(body_type).json_schema()
+        paths += [f"{name}{path}" for path in unbounded(schema)]
+    assert [path for path in paths if not any(part in path for part in BOUNDED_BY_VALIDATORS)] == []
     assert len(get_args(get_args(SubmittedSpec)[0])) == 3
 
 
@@ -165,37 +170,36 @@ HEADS: dict[str, bytes] = {
 }
 
 
-def head(installation: Installation, template: bytes) -> bytes:
-    host, key = (
-        f"Host: 127.0.0.1:{installation.service.port}\r\n",
-        f"Authorization: {installation.client.headers['Authorization']}\r\n",
-    )
+def fill_head(installation: Installation, template: bytes) -> bytes:
+    """Return the head with the installation's address and a valid key."""
+    host = f"Host: 127.0.0.1:{installation.service.port}\r\n"
+    key = f"Authorization: {installation.client.headers['Authorization']}\r\n"
     return template.replace(b"{host}", host.encode()).replace(b"{key}", key.encode())
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_s12_a_head_beyond_all_measure_is_refused_at_once(
+def test_s12_oversized_heads_are_refused_at_once(
     installation: Installation, raw_client: RawClient, name: str, record_property: RecordProperty
 ) -> None:
     memory = installation.service.memory()
     start = time.perf_counter()
-    response = raw_client.send(head(installation, HEADS[name]))
+    response = raw_client.send(fill_head(installation, HEADS[name]))
     record_property("ms", round(1000 * (time.perf_counter() - start)))
     assert (response.status, response.headers["content-type"]) == (431, "application/problem+json")
     assert response.code == "head_too_large"
     assert installation.service.memory() - memory < 100 * 2**20
 
 
-def test_s12_a_head_that_is_only_a_little_too_large_is_a_whole_problem_with_a_line(
+def test_s12_a_slightly_oversized_head_is_a_problem_and_audited(
     installation: Installation, raw_client: RawClient
 ) -> None:
-    response = raw_client.send(head(installation, HEADS["101 headers"]))
+    response = raw_client.send(fill_head(installation, HEADS["101 headers"]))
     assert_problem(response, "head_too_large")
     installation.wait_for_audit_entry(code="head_too_large", status=431)
     assert raw_client.request("GET", "/v1/jobs").status == 200
 
 
-def test_s12_ranges_of_a_stored_file_are_one_or_none(
+def test_s12_several_or_invalid_ranges_return_the_whole_file(
     installation: Installation, raw_client: RawClient
 ) -> None:
     attempt = create_attempt(installation.engine)
@@ -213,7 +217,7 @@ def test_s12_ranges_of_a_stored_file_are_one_or_none(
     assert raw_client.request("GET", target, {"Range": "bytes=10-"}).status == 416
 
 
-def test_s12_10_000_form_parts_are_not_even_looked_at(
+def test_s12_form_data_of_any_size_is_refused(
     installation: Installation, raw_client: RawClient
 ) -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\nx\r\n'
@@ -233,13 +237,14 @@ def test_s12_10_000_form_parts_are_not_even_looked_at(
         b"GET / HTTP/9.9\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
-        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET /v1/jobs HTTP/1.1\r\nHost : localhost\r\n\r\n",
         b"\0" * 100,
     ],
     ids=lambda data: repr(data)[:30],
 )
-def test_s12_what_is_no_http_is_told_so_and_cut_off(
+def test_s12_malformed_http_is_a_400_that_closes_the_connection(
     installation: Installation, raw_client: RawClient, data: bytes
 ) -> None:
     response = raw_client.send(data)
@@ -247,37 +252,57 @@ def test_s12_what_is_no_http_is_told_so_and_cut_off(
     assert response.headers["connection"] == "close"
 
 
-def test_s12_slow_heads_and_bodies_keep_nobody_waiting(
+def trickle(
+    installation: Installation, connections: list[socket.socket], stop: threading.Event
+) -> None:
+    """Send the start of a request on each connection, then a byte now and then until ``stop``.
+
+    The even ones never end their head, the odd ones never end their body.
+    """
+    head = f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:{installation.service.port}\r\n"
+    key = f"Authorization: {installation.client.headers['Authorization']}\r\n"
+    slow_head = head + "X-Slow: "
+    slow_body = f"{head}{key}Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{{"
+    for number, connection in enumerate(connections):
+        connection.sendall((slow_body if number % 2 else slow_head).encode())
+    while not stop.wait(0.2):
+        for connection in connections:
+            connection.sendall(b" ")
+
+
+def flood(installation: Installation, stop: threading.Event) -> None:
+    """Send one large invalid body after the other until ``stop``."""
+    raw_client = RawClient(installation.service.port)
+    body = BODIES["3,900 invalid items in a list"][0]
+    while not stop.is_set():
+        assert raw_client.request("POST", "/v1/jobs", JSON, body).status == 422
+    raw_client.close()
+
+
+def receive_until_closed(connection: socket.socket) -> bytes:
+    connection.settimeout(60)
+    data = b""
+    while part := connection.recv(65536):
+        data += part
+    return data
+
+
+def test_s12_slow_heads_and_bodies_do_not_delay_other_clients(
     installation: Installation, record_property: RecordProperty
 ) -> None:
-    """200 connections that send a byte now and then, and one that floods with large mistakes, beside a bystander; a head that
-    does not end is given up."""
+    """200 connections trickle and one floods while a bystander is served.
+
+    A head that does not end is given up with a 408.
+    """
     stop = threading.Event()
-    start = f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:{installation.service.port}\r\n".encode()
-    key = f"Authorization: {installation.client.headers['Authorization']}\r\nContent-Type: application/json\r\n".encode()
     start = time.monotonic()
-    slow = [socket.create_connection(("127.0.0.1", installation.service.port)) for _ in range(200)]
+    address = ("127.0.0.1", installation.service.port)
+    connections = [socket.create_connection(address) for _ in range(200)]
     memory = installation.service.memory()
-
-    def trickle() -> None:
-        for number, connection in enumerate(slow):
-            connection.sendall(
-                start + (key + b"Content-Length: 100000\r\n\r\n{" if number % 2 else b"X-Slow: ")
-            )
-        while not stop.wait(0.2):
-            for connection in slow:
-                connection.sendall(b" ")
-
-    def flood() -> None:
-        raw_client, body = (
-            RawClient(installation.service.port),
-            BODIES["3,900 wrong things in a list"][0],
-        )
-        while not stop.is_set():
-            assert raw_client.request("POST", "/v1/jobs", JSON, body).status == 422
-        raw_client.close()
-
-    threads = [threading.Thread(target=trickle), threading.Thread(target=flood)]
+    threads = [
+        threading.Thread(target=trickle, args=(installation, connections, stop)),
+        threading.Thread(target=flood, args=(installation, stop)),
+    ]
     with run_bystander(installation, record_property):
         for thread in threads:
             thread.start()
@@ -287,22 +312,14 @@ def test_s12_slow_heads_and_bodies_keep_nobody_waiting(
             thread.join()
     record_property("memory_mb", (installation.service.memory() - memory) >> 20)
     assert installation.service.memory() - memory < 100 * 2**20
-    said = until_closed(slow[0])
+    response = receive_until_closed(connections[0])
     record_property("slow_head_seconds", round(time.monotonic() - start, 1))
-    assert b" 408 " in said.split(b"\r\n")[0]
-    assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
-    for connection in slow:
+    assert b" 408 " in response.split(b"\r\n")[0]
+    assert json.loads(response.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
+    for connection in connections:
         connection.close()
 
 
-def until_closed(connection: socket.socket) -> bytes:
-    """All that the service says before it closes the connection."""
-    connection.settimeout(60)
-    said = b""
-    while more := connection.recv(65536):
-        said += more
-    return said
-
-
-def test_s12_what_is_refused_is_refused_without_a_trace(installation: Installation) -> None:
+def test_s12_no_refusal_leaves_a_traceback_in_the_log(installation: Installation) -> None:
+    """Of all requests that the tests of this run have sent so far."""
     assert "Traceback" not in installation.log

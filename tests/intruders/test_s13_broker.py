@@ -1,8 +1,7 @@
-"""S13: whoever reaches the broker can put anything there; a worker takes a job's id from it, or drops it, and lives on."""
+"""S13: anything may be in the broker. A worker takes only job ids from it, and drops all else."""
 
 import base64
 import json
-import os
 import pickle
 import uuid
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from core.settings import Settings
 from core.store.database.engine import make_engine, read_session
 from core.store.database.tables import JobRow, ModelRow
 from tests.builders import training_spec
+from tests.intruders.payload import Payload
 from tests.measurements import RecordProperty
 from tests.worker.service import Service, submit, wait_for, wait_for_end
 
@@ -35,7 +35,7 @@ CELERY = (
     "--loglevel",
     "INFO",
 )
-"""As docker-compose.yml starts it, but for what it logs."""
+"""The worker's command in docker-compose.yml, except for the log level."""
 HOSTILE_TEXTS = [
     "$(touch CANARY)",
     "`touch CANARY`",
@@ -47,42 +47,97 @@ HOSTILE_TEXTS = [
 ]
 
 
-class Payload:
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
+def envelope(
+    content: bytes, extra_headers: dict[str, Any] | None = None, /, **changes: Any
+) -> bytes:
+    """Return a message as kombu puts it into Redis.
 
-    def __reduce__(self) -> Any:
-        return os.system, (f"echo ran >> {self.canary}",)
-
-
-def envelope(content: bytes, more_headers: Any = None, /, **changes: Any) -> bytes:
-    """A message as kombu puts it into Redis; ``changes`` replace its parts, and ``more_headers`` add to them."""
-    tag = str(uuid.uuid4())
+    ``extra_headers`` add to its headers, ``changes`` replace its parts.
+    """
+    message_id = str(uuid.uuid4())
     message = {
         "body": base64.b64encode(content).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": {"lang": "py", "task": TASK, "id": tag, **(more_headers or {})},
+        "headers": {"lang": "py", "task": TASK, "id": message_id, **(extra_headers or {})},
         "properties": {
             "body_encoding": "base64",
             "delivery_info": {"exchange": "", "routing_key": QUEUE},
             "delivery_mode": 2,
-            "delivery_tag": tag,
+            "delivery_tag": message_id,
             "reply_to": "canary",
-            "correlation_id": tag,
+            "correlation_id": message_id,
         },
     }
     return json.dumps({**message, **changes}).encode()
 
 
 def call(*arguments: Any, **headers: Any) -> bytes:
+    """Return a message that calls the worker's task, or the task that the headers name."""
     return envelope(json.dumps([arguments, {}, {}]).encode(), headers)
 
 
-def foreign_messages(canary: Path) -> list[bytes]:
-    pickled = pickle.dumps(([Payload(canary)], {}, {}))
-    texts = [text.replace("CANARY", str(canary)) for text in HOSTILE_TEXTS]
-    then = {
+def invalid_messages(pickled: bytes) -> Iterator[bytes]:
+    """Yield what is not an envelope, and envelopes whose content or parts are not what they say."""
+    yield b""
+    yield b"\xff\xfe\x00garbage"
+    yield b"[" * 200_000
+    yield b"null"
+    yield b"7"
+    yield b'"text"'
+    yield b"[1, 2, 3]"
+    yield b"{}"
+    yield pickled
+    pickle_type = {
+        "content-type": "application/x-python-serialize",
+        "content-encoding": "binary",
+    }
+    yield envelope(pickled, **pickle_type)
+    yield envelope(pickled)
+    yield envelope(b"{{{")
+    yield envelope(b"null")
+    yield envelope(b'"text"')
+    yield envelope(b"[[], {}, {}]", **{"content-type": "text/x-evil"})
+    yield envelope(b"[[], {}, {}]", body="\u20ac")
+    wrong_values: tuple[Any, ...] = (None, [1], 7, {})
+    for part in ("headers", "properties", "body"):
+        for value in wrong_values:
+            yield envelope(b"[[], {}, {}]", **{part: value})
+
+
+def invalid_calls(texts: list[str]) -> Iterator[bytes]:
+    """Yield calls of other tasks, and calls of the worker's task with wrong arguments."""
+    task_names: tuple[Any, ...] = (
+        "os.system",
+        "celery.backend_cleanup",
+        "celery.chord",
+        "worker.app.shutdown",
+        None,
+        7,
+        {},
+    )
+    for name in task_names:
+        yield call(task=name)
+    wrong_arguments: tuple[list[Any], ...] = (
+        [],
+        [1],
+        [None],
+        [{"a": 1}],
+        [["job_1"]],
+        ["job_1", "job_2"],
+        ["x" * 10**6],
+        [""],
+    )
+    for arguments in wrong_arguments:
+        yield call(*arguments)
+    for text in texts:
+        yield call(text)
+    yield envelope(json.dumps([["job_1"], {"job_id": "job_1"}, {}]).encode())
+
+
+def wake_ups_with_options(texts: list[str]) -> list[bytes]:
+    """Return wake-ups for a job that does not exist, with options that a wake-up never has."""
+    signature: dict[str, Any] = {
         "task": TASK,
         "args": texts,
         "kwargs": {},
@@ -90,75 +145,16 @@ def foreign_messages(canary: Path) -> list[bytes]:
         "subtask_type": None,
         "immutable": False,
     }
+    follow_ups = {
+        "callbacks": [signature],
+        "errbacks": [signature],
+        "chain": [signature],
+        "chord": signature,
+    }
     return [
-        # no message at all
-        b"",
-        b"\xff\xfe\x00garbage",
-        b"[" * 200_000,
-        b"null",
-        b"7",
-        b'"text"',
-        b"[1, 2, 3]",
-        b"{}",
-        pickled,
-        # pickles, and other things that JSON is not
-        envelope(
-            pickled,
-            **{"content-type": "application/x-python-serialize", "content-encoding": "binary"},
-        ),
-        envelope(pickled),
-        envelope(b"{{{"),
-        envelope(b"null"),
-        envelope(b'"text"'),
-        envelope(b"[[], {}, {}]", **{"content-type": "text/x-evil"}),
-        envelope(b"[[], {}, {}]", body="\u20ac"),
-        # parts that are not what they should be
-        *(
-            envelope(b"[[], {}, {}]", **{part: wrong})
-            for part in ("headers", "properties", "body")
-            for wrong in (None, [1], 7, {})
-        ),
-        # other tasks
-        *(
-            call(task=name)
-            for name in (
-                "os.system",
-                "celery.backend_cleanup",
-                "celery.chord",
-                "worker.app.shutdown",
-                None,
-                7,
-                {},
-            )
-        ),
-        # our task, with other arguments
-        *(
-            call(*arguments)
-            for arguments in (
-                [],
-                [1],
-                [None],
-                [{"a": 1}],
-                [["job_1"]],
-                ["job_1", "job_2"],
-                ["x" * 10**6],
-                [""],
-            )
-        ),
-        *(call(text) for text in texts),
-        envelope(json.dumps([["job_1"], {"job_id": "job_1"}, {}]).encode()),
-        # hints at jobs that are not there, with more than a hint has
         call("job_nobody", eta="9999-12-31T23:59:59+00:00", expires="1970-01-01T00:00:00+00:00"),
         call("job_nobody", eta="nonsense", timelimit=["a", {}], retries="many"),
-        envelope(
-            json.dumps(
-                [
-                    ["job_nobody"],
-                    {},
-                    {"callbacks": [then], "errbacks": [then], "chain": [then], "chord": then},
-                ]
-            ).encode()
-        ),
+        envelope(json.dumps([["job_nobody"], {}, follow_ups]).encode()),
     ]
 
 
@@ -199,17 +195,18 @@ def test_s13_foreign_messages_are_dropped_and_the_next_job_runs(
     tmp_path: Path,
     record_property: RecordProperty,
 ) -> None:
+    """The worker stays alive, runs no payload, and receives no remote control commands."""
     canary = tmp_path / "canary"
-    messages = foreign_messages(canary)
-    broker.lpush(QUEUE, *messages)
+    texts = [text.replace("CANARY", str(canary)) for text in HOSTILE_TEXTS]
+    pickled = pickle.dumps(([Payload(canary)], {}, {}))
+    messages_to_drop = [*invalid_messages(pickled), *invalid_calls(texts)]
+    broker.lpush(QUEUE, *messages_to_drop, *wake_ups_with_options(texts))
     Celery(broker=settings["DISTILL_BROKER_URL"]).control.broadcast("shutdown")
     assert (broker.pubsub_channels(), broker.pubsub_numpat()) == ([], 0), (
         "a worker listens to more than its queue"
     )
     wait_for(lambda: broker.llen(QUEUE) == 0, 60, "the end of the foreign messages")
-    spec = training_spec(
-        name=HOSTILE_TEXTS[0].replace("CANARY", str(canary)), metadata={"text": HOSTILE_TEXTS[3]}
-    )
+    spec = training_spec(name=texts[0], metadata={"text": HOSTILE_TEXTS[3]})
     job_id = submit(engine, spec)
     assert wake_workers(Settings(broker_url=settings["DISTILL_BROKER_URL"]), job_id)
     job = wait_for_end(engine, job_id)
@@ -219,10 +216,10 @@ def test_s13_foreign_messages_are_dropped_and_the_next_job_runs(
     assert not canary.exists()
     assert broker.exists("canary") == 0
     with read_session(engine) as session:
-        jobs, models = (
+        counts = [
             session.scalar(select(func.count()).select_from(table)) for table in (JobRow, ModelRow)
-        )
-    assert (jobs, models) == (1, 1)
+        ]
+    assert counts == [1, 1]
     dropped = worker.log.read_text().count("dropped a message that is not a wake-up")
     record_property("messages_dropped", dropped)
-    assert dropped == len(messages) - 3
+    assert dropped == len(messages_to_drop)

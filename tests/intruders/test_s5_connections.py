@@ -1,6 +1,7 @@
-"""S5: nothing that a caller says makes the service connect to anywhere. It fetches no URLs, and knows no webhooks.
+"""S5: no request makes the service open a connection: it fetches no URLs and calls no webhooks.
 
-``download`` takes the names of two data sets, never an address, and is off unless the operator allows it.
+``download`` takes the name of one of two data sets, never a URL, and is off unless the operator
+allows it.
 """
 
 import re
@@ -25,34 +26,42 @@ from tests.builders import create_teacher, distillation_body, training_body
 from tests.measurements import RecordProperty
 from tests.worker.service import Service, wait_for_end
 
-Place = tuple[str | int, ...]
-_asked: list[tuple[Any, ...]] = []
+FieldPath = tuple[str | int, ...]
+"""Keys and indices that lead to a field of a body."""
+Connection = tuple[Any, ...]
+"""An audit event of Python, and its arguments after the socket."""
+_connections: list[Connection] = []
 
 
-def _listen(event: str, arguments: tuple[Any, ...]) -> None:
+def _record_connection(event: str, arguments: tuple[Any, ...]) -> None:
     if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
-        _asked.append((event, *arguments[1:]))
+        _connections.append((event, *arguments[1:]))
 
 
-sys.addaudithook(_listen)
+# An audit hook cannot be removed: this one lasts as long as the process of the tests.
+sys.addaudithook(_record_connection)
 
 
 @pytest.fixture
-def connections() -> list[tuple[Any, ...]]:
+def connections() -> list[Connection]:
     """Every connection that this process makes, and every name that it looks up."""
     socket.getaddrinfo("127.0.0.1", 1)
-    assert _asked, "nothing is noticed"
-    _asked.clear()
-    return _asked
+    assert _connections, "the audit hook records nothing"
+    _connections.clear()
+    return _connections
 
 
 @pytest.fixture
 def canaries() -> Iterator[list[str]]:
-    """URLs of two listeners, which nobody may call, by other names of this machine too; and of others that must not be called."""
+    """URLs that nobody may call.
+
+    Most are names of this machine, where two listeners fail the test if they are reached.
+    """
     with ExitStack() as stack:
-        four = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        six = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
-        port, port6 = four.getsockname()[1], six.getsockname()[1]
+        ipv4 = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        ipv6 = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
+        port = ipv4.getsockname()[1]
+        port6 = ipv6.getsockname()[1]
         yield [
             f"http://127.0.0.1:{port}/x",
             f"http://2130706433:{port}/x",
@@ -63,28 +72,29 @@ def canaries() -> Iterator[list[str]]:
             f"s3://127.0.0.1:{port}/x",
             f"\\\\127.0.0.1@{port}\\x",
         ]
-        for listener in (four, six):
+        for listener in (ipv4, ipv6):
             listener.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 listener.accept()
 
 
-def texts(body: Any, path: Place = ()) -> Iterator[Place]:
-    """Paths of all texts in a body."""
+def text_fields(body: Any, path: FieldPath = ()) -> Iterator[FieldPath]:
+    """Yield the path of every text in a body."""
     if isinstance(body, dict | list):
         for key, value in body.items() if isinstance(body, dict) else enumerate(body):
-            yield from texts(value, (*path, key))
+            yield from text_fields(value, (*path, key))
     elif isinstance(body, str):
         yield path
 
 
-def replaced(body: Any, path: Place, text: str) -> Any:
-    found = deepcopy(body)
-    inner = found
+def replace_field(body: Any, path: FieldPath, text: str) -> Any:
+    """Return a copy of the body with this text in one field."""
+    changed = deepcopy(body)
+    parent = changed
     for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = text
-    return found
+        parent = parent[key]
+    parent[path[-1]] = text
+    return changed
 
 
 MODEL = {
@@ -93,23 +103,23 @@ MODEL = {
     "classes": 10,
     "sha256": "0" * 64,
 }
-SAID = {"name": "x", "metadata": {"x": "x"}}
+TEXTS = {"name": "x", "metadata": {"x": "x"}}
 BODIES: list[tuple[str, dict[str, Any]]] = [
     (
         "/v1/jobs",
-        training_body(**SAID, start_from="teacher", preset="reference", method={"name": "trades"}),
+        training_body(**TEXTS, start_from="teacher", preset="reference", method={"name": "trades"}),
     ),
     (
         "/v1/jobs",
         distillation_body(
-            **SAID, data={"dataset": "digits", "held_out": 0.1, "extra": {"dataset": "digits"}}
+            **TEXTS, data={"dataset": "digits", "held_out": 0.1, "extra": {"dataset": "digits"}}
         ),
     ),
     (
         "/v1/jobs",
         {
             "kind": "evaluation",
-            **SAID,
+            **TEXTS,
             "model": "teacher",
             "reference": "teacher",
             "data": {"dataset": "digits"},
@@ -121,44 +131,40 @@ BODIES: list[tuple[str, dict[str, Any]]] = [
     ("/v1/sweeps", {"name": "s", "base": distillation_body(), "axes": {"seed": [0, 1]}}),
     ("/v1/keys", {"name": "k", "scopes": ["read"]}),
 ]
-UNKNOWN = ("url", "source_url", "webhook", "callback_url", "notify", "endpoint", "proxy")
+UNKNOWN_FIELDS = ("url", "source_url", "webhook", "callback_url", "notify", "endpoint", "proxy")
 
 
-def test_s5_an_address_in_any_field_of_any_body_is_never_called(
+def test_s5_a_url_in_any_field_of_any_body_is_never_called(
     client: TestClient,
     engine: Engine,
     canaries: list[str],
-    connections: list[Any],
+    connections: list[Connection],
     record_property: RecordProperty,
 ) -> None:
     create_teacher(engine)
-    asked = 0
+    requests = 0
     for route, body in BODIES:
         for url in canaries:
-            for path in texts(body):
-                response = client.post(route, json=replaced(body, path, url))
+            for path in text_fields(body):
+                response = client.post(route, json=replace_field(body, path, url))
                 assert response.status_code in (201, 404, 409, 422), response.text
-                asked += 1
-    record_property("requests", asked)
-    assert asked > 300
+                requests += 1
+    record_property("requests", requests)
+    assert requests > 300
     assert connections == []
 
 
-def test_s5_there_is_no_field_for_an_address(
-    client: TestClient, canaries: list[str], connections: list[Any]
+def test_s5_no_body_has_a_field_for_a_url(
+    client: TestClient, canaries: list[str], connections: list[Connection]
 ) -> None:
-    for (route, body), name in product(BODIES, UNKNOWN):
+    for (route, body), name in product(BODIES, UNKNOWN_FIELDS):
         response = client.post(route, json={**body, name: canaries[0]})
-        assert (
-            response.status_code,
-            [name] in [error["path"] for error in response.json()["errors"]],
-        ) == (422, True), response.text
+        assert response.status_code == 422, response.text
+        assert [name] in [error["path"] for error in response.json()["errors"]], response.text
     assert connections == []
 
 
-def test_s5_downloads_are_off_unless_the_operator_allows_them(
-    client: TestClient, connections: list[Any]
-) -> None:
+def test_s5_downloads_are_off_by_default(client: TestClient, connections: list[Connection]) -> None:
     response = client.post("/v1/datasets", json={"name": "d", "download": "cifar10"})
     assert (response.status_code, response.json()["errors"][0]["path"]) == (422, ["download"])
     assert [row["name"] for row in client.get("/v1/datasets").json()["data"]] == ["digits"]
@@ -166,7 +172,7 @@ def test_s5_downloads_are_off_unless_the_operator_allows_them(
     assert connections == []
 
 
-def test_s5_worker_and_trainer_connect_to_nothing_whatever_a_job_says(
+def test_s5_worker_and_trainer_open_no_connection(
     client: TestClient,
     settings: Settings,
     engine: Engine,
@@ -174,23 +180,24 @@ def test_s5_worker_and_trainer_connect_to_nothing_whatever_a_job_says(
     tmp_path: Path,
     record_property: RecordProperty,
 ) -> None:
-    """Every connect of theirs, as the kernel saw it."""
-    said = {"name": canaries[0], "metadata": {f"url{at}": url for at, url in enumerate(canaries)}}
-    job_id = client.post("/v1/jobs", json=training_body(**said)).json()["id"]
-    traced = tmp_path / "connects"
-    strace = ["strace", "--seccomp-bpf", "-f", "-qq", "-e", "trace=connect", "-o", str(traced)]
+    """Strace records every call of connect, in all their processes."""
+    metadata = {f"url{number}": url for number, url in enumerate(canaries)}
+    body = training_body(name=canaries[0], metadata=metadata)
+    job_id = client.post("/v1/jobs", json=body).json()["id"]
+    trace = tmp_path / "connects"
+    strace = ["strace", "--seccomp-bpf", "-f", "-qq", "-e", "trace=connect", "-o", str(trace)]
     command = [*strace, sys.executable, "-m", "worker.polling"]
-    home = {
+    variables = {
         "DISTILL_HOME": str(settings.home),
         "DISTILL_DATABASE_URL": settings.resolved_database_url,
     }
-    with Service(
-        home, tmp_path / "worker.log", ("-c", f"import os; os.execvp('strace', {command!r})")
-    ):
+    # Service starts Python, which then becomes strace.
+    start_strace = ("-c", f"import os; os.execvp('strace', {command!r})")
+    with Service(variables, tmp_path / "worker.log", start_strace):
         job = wait_for_end(engine, job_id)
     assert job.status == "succeeded", job.failure
     with read_session(engine) as session:
-        assert jobs.get(session, DEFAULT_PROJECT, job_id).spec["metadata"] == said["metadata"]
-    called = re.findall(r"sa_family=AF_INET6?.*", traced.read_text())
-    record_property("connections", len(called))
-    assert called == []
+        assert jobs.get(session, DEFAULT_PROJECT, job_id).spec["metadata"] == metadata
+    internet_connections = re.findall(r"sa_family=AF_INET6?.*", trace.read_text())
+    record_property("connections", len(internet_connections))
+    assert internet_connections == []

@@ -1,6 +1,6 @@
 """The data sets that jobs read: ``load`` one, then ``split`` its training images.
 
-``importing`` writes their files from those of strangers; nothing here imports it.
+``importing`` writes their files from uploads; nothing here imports it.
 """
 
 from collections.abc import Callable

@@ -173,11 +173,11 @@ def test_live_stream_sends_progress_and_events(service: Service, engine: Engine)
         ),
         seconds=5,
     )
-    began = time.monotonic()
+    start = time.monotonic()
     with attempt.fenced_session() as (session, row):
         attempts.succeed(session, row)
     listener.thread.join(10)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - start < 5
     assert not listener.thread.is_alive()
     assert listener.error is None
     assert listener.messages[-1].data["data"]["to"] == "succeeded"

@@ -226,7 +226,7 @@ def test_unreachable_broker_fails_no_submission(
 
 
 def test_refused_job_wakes_no_worker(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "wake_workers", lambda *_: pytest.fail("hinted"))
+    monkeypatch.setattr(queue, "wake_workers", lambda *_: pytest.fail("woken"))
     assert client.post("/v1/jobs", json=distillation_body()).status_code == 422
 
 

@@ -1,14 +1,15 @@
-"""Read by any interpreter that has this folder in its PYTHONPATH, beside libfaketime.
+"""Loaded by every interpreter that has this folder in its PYTHONPATH, beside libfaketime.
 
-Where libfaketime leaves the monotonic clock alone, as it must, it breaks clock_nanosleep, which is Python's sleep.
+libfaketime must leave the monotonic clock alone here. It then breaks clock_nanosleep, which
+Python's sleep uses; this module replaces it by select.
 """
 
 import select
 import time
 
 
-def sleep(seconds: float) -> None:
+def sleep(seconds: float, /) -> None:
     select.select([], [], [], seconds)
 
 
-time.sleep = sleep
+time.sleep = sleep  # type: ignore[assignment]

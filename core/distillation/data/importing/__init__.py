@@ -1,4 +1,4 @@
-"""Import jobs: the files of strangers become a data set's file, or are refused with a reason.
+"""Import jobs: uploaded files become a data set's file, or are refused with a reason.
 
 Only import jobs load this package: what training reads is in ``core.distillation.data``.
 """

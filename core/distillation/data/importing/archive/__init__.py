@@ -1,4 +1,4 @@
-"""Unpacks archives of strangers: regular files and folders only, within limits."""
+"""Unpacks uploaded archives: regular files and folders only, within limits."""
 
 from core.distillation.data.importing.archive.unpacking import unpack
 

@@ -83,7 +83,7 @@ def checkpoint(
 @pytest.fixture(autouse=True)
 def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of the time of so small a job; a figure shows nothing that the report does not have."""
-    monkeypatch.setattr(figures, "draw", lambda *_: {})
+    monkeypatch.setattr(figures, "draw_figures", lambda *_: {})
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
-"""Forks one process after another that saves all the time, and is killed: what is slow to import is imported once.
-Commands on standard input:
+"""Forks processes that save all the time, one after another, and reports how each has ended.
 
-job FOLDER      the trainer, on a job folder
-plain FILE      torch.save over one file, again and again
+They are forked, so that torch and scikit-learn are imported only once. Each line of standard input
+starts a process, and its id and then its exit code are printed:
+
+job FOLDER      a trainer that runs the job in the folder
+plain FILE      torch.save to one file, again and again
 """
 
 import os
@@ -10,14 +12,14 @@ import sys
 import threading
 from pathlib import Path
 
-import sklearn.datasets  # noqa: F401 - the digits'
+import sklearn.datasets  # noqa: F401 - imported before the fork: the trainer loads digits with it
 import torch
 
 from core.distillation.__main__ import run
 from core.job_folder import JobFolder
 
 
-def save_plainly(path: Path) -> None:
+def save_with_torch(path: Path) -> None:
     state = {str(number): torch.zeros(256, 1024) for number in range(10)}
     step = 0
     while True:
@@ -28,11 +30,11 @@ def save_plainly(path: Path) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     for line in sys.stdin:
-        what, path = line.split()
+        mode, path = line.split()
         child = os.fork()
         if child == 0:
-            if what == "plain":
-                save_plainly(Path(path))
+            if mode == "plain":
+                save_with_torch(Path(path))
             ended = run(JobFolder(Path(path)), threading.Event())
             print(ended, file=sys.stderr, flush=True)
             os._exit(0)
