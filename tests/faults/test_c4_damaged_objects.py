@@ -1,4 +1,4 @@
-"""C4: stored bytes that are no longer what was stored are found before anything reads them."""
+"""C4: stored bytes that differ from what was stored are detected before anything reads them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from core.store import artifacts, datasets, jobs, models, uploaded_items
 from core.store.attempts import Attempt
 from core.store.database.engine import transaction, write_session
 from core.store.database.fence import FencedSession
-from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ArtifactRow, ModelRow
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ArtifactRow, JobRow, ModelRow
 from core.store.objects.store import checkpoint_key
 from tests.builders import (
     claim_job,
@@ -25,50 +25,54 @@ from tests.builders import (
     training_spec,
     weights_key,
 )
-from tests.faults.places import Place, on_a_folder, on_s3, quickly
+from tests.faults.storage import Storage, folder_storage, s3_storage, wait_for_brief
+from tests.worker.results import short_job
 from tests.worker.service import submit, wait_for, wait_for_end
 from worker.inputs import Inputs
 
 SIZE = 1000
-DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
+Damage = Callable[[bytes], bytes | None]
+DAMAGES: dict[str, Damage] = {
     "one flipped bit": lambda data: data[:500] + bytes([data[500] ^ 1]) + data[501:],
     "a byte less": lambda data: data[:-1],
     "half": lambda data: data[: len(data) // 2],
     "empty": lambda data: b"",
     "a byte more": lambda data: data + b"x",
-    "the file of another run, as long": lambda data: os.urandom(len(data)),
-    "gone": lambda data: None,
+    "another file of the same size": lambda data: os.urandom(len(data)),
+    "deleted": lambda data: None,
 }
-
-
-@pytest.fixture(params=["folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    if request.param == "folder":
-        with on_a_folder(tmp_path, request.getfixturevalue("sqlite_url")) as found:
-            yield found
-    else:
-        urls = [request.getfixturevalue(name) for name in ("postgres_url", "s3_server", "s3")]
-        with on_s3(tmp_path, *urls) as found:
-            yield found
+"""What may happen to the bytes of an object. None: it is deleted."""
 
 
 @pytest.fixture
-def on_files(tmp_path: Path, sqlite_url: str) -> Iterator[Place]:
-    with on_a_folder(tmp_path, sqlite_url) as found:
-        yield found
+def local_storage(tmp_path: Path, sqlite_url: str) -> Iterator[Storage]:
+    with folder_storage(tmp_path, sqlite_url) as storage:
+        yield storage
 
 
-def an_attempt(place: Place, job_id: str | None = None) -> Attempt:
-    attempt = claim_job(
-        place.engine, job_id or submit(place.engine, training_spec()), "worker", 300
-    )
+@pytest.fixture
+def bucket_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    servers = [request.getfixturevalue(name) for name in ("postgres_url", "s3_server", "s3")]
+    with s3_storage(tmp_path, *servers) as storage:
+        yield storage
+
+
+@pytest.fixture(params=["local", "bucket"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    storage: Storage = request.getfixturevalue(f"{request.param}_storage")
+    return storage
+
+
+def create_attempt(storage: Storage, job_id: str | None = None) -> Attempt:
+    job_id = job_id or submit(storage.engine, training_spec())
+    attempt = claim_job(storage.engine, job_id, "worker", 300)
     assert attempt is not None
     return attempt
 
 
-def a_checkpoint(place: Place, attempt: Attempt, step: int) -> ArtifactRow:
+def create_checkpoint(storage: Storage, attempt: Attempt, step: int) -> ArtifactRow:
     key = checkpoint_key(attempt.job_id, attempt.number, f"checkpoint-{step:06d}.safetensors")
-    size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
+    size, digest = storage.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
     with attempt.fenced_session() as (session, _):
         return artifacts.record(
             session,
@@ -83,52 +87,11 @@ def a_checkpoint(place: Place, attempt: Attempt, step: int) -> ArtifactRow:
         )[0]
 
 
-def lay_out(place: Place, attempt: Attempt) -> JobFolder:
-    """The job's folder as a worker makes it, with whatever of the store is as it should be."""
-    folder = JobFolder(place.folder / attempt.job_id)
-    Inputs(place.settings, place.objects, attempt, folder, lambda: None).prepare()
-    return folder
-
-
-def damage(place: Place, key: str, damaged: Callable[[bytes], bytes | None]) -> None:
-    place.damage(key, damaged(place.content(key)))
-
-
-def test_c4_a_damaged_checkpoint_is_found_by_size_and_hash_and_the_one_before_is_used(
-    place: Place,
-) -> None:
-    for what, damaged in DAMAGE.items():
-        attempt = an_attempt(place)
-        older, newest = a_checkpoint(place, attempt, 4), a_checkpoint(place, attempt, 8)
-        damage(place, newest.object_key, damaged)
-        folder = lay_out(place, attempt)
-        assert sha256_of(folder.checkpoint) == older.sha256, what
-        assert place.half_written() == set()
-        (note,) = place.said(attempt.job_id, "note")
-        assert note["message"].startswith(
-            f"Checkpoint {newest.name} was not used: Object {newest.object_key} "
-        ), what
-        assert place.verified(attempt.job_id) == [older.name]
-
-
-def test_c4_where_every_checkpoint_is_damaged_the_job_starts_from_the_beginning_and_says_so(
-    place: Place,
-) -> None:
-    attempt = an_attempt(place)
-    for step, damaged in ((4, DAMAGE["half"]), (8, DAMAGE["one flipped bit"])):
-        damage(place, a_checkpoint(place, attempt, step).object_key, damaged)
-    assert not lay_out(place, attempt).checkpoint.exists()
-    notes = [note["message"] for note in place.said(attempt.job_id, "note")]
-    assert ["checkpoint-000008" in notes[0], "checkpoint-000004" in notes[1]] == [True, True]
-    assert notes[1].endswith("No other is left: the job starts from the beginning.")
-    assert place.checkpoints(attempt.job_id) == []
-
-
-def a_teacher(place: Place, name: str = "pang") -> ModelRow:
-    with transaction(place.engine, FencedSession) as session:
+def create_teacher(storage: Storage, name: str = "pang") -> ModelRow:
+    with transaction(storage.engine, FencedSession) as session:
         model = models.create(session, DEFAULT_PROJECT, name, model_description())
         key = weights_key(model.id)
-        size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
+        size, digest = storage.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
         return models.mark_ready(
             session,
             model,
@@ -140,86 +103,137 @@ def a_teacher(place: Place, name: str = "pang") -> ModelRow:
         )
 
 
-def taught_by(place: Place, teacher: ModelRow, dataset_id: str = DIGITS_ID) -> str:
-    with write_session(place.engine) as session:
-        spec = resolve(distillation_spec(teacher=teacher.id), DIGITS)
+def submit_distillation(storage: Storage, teacher: ModelRow, dataset_id: str = DIGITS_ID) -> str:
+    spec = resolve(distillation_spec(teacher=teacher.id), DIGITS)
+    with write_session(storage.engine) as session:
         return jobs.submit(
             session, DEFAULT_PROJECT, spec, dataset_id=dataset_id, teacher_id=teacher.id
         ).id
 
 
-def test_c4_a_damaged_teacher_is_named_and_never_laid_out(place: Place) -> None:
-    for what, damaged in DAMAGE.items():
-        teacher = a_teacher(place, what)
-        damage(place, teacher.object_key or "", damaged)
-        attempt = an_attempt(place, taught_by(place, teacher))
+def prepare_job_folder(storage: Storage, attempt: Attempt) -> JobFolder:
+    """Prepare the job folder as a worker does, with every input that is intact."""
+    folder = JobFolder(storage.folder / attempt.job_id)
+    Inputs(storage.settings, storage.objects, attempt, folder, lambda: None).prepare()
+    return folder
+
+
+def damage_object(storage: Storage, key: str, damage: Damage) -> None:
+    storage.replace_object(key, damage(storage.read_object(key)))
+
+
+def test_c4_previous_checkpoint_replaces_a_damaged_one(storage: Storage) -> None:
+    """Size and hash reveal the damage, and an event names the damaged checkpoint."""
+    for name, damage in DAMAGES.items():
+        attempt = create_attempt(storage)
+        previous = create_checkpoint(storage, attempt, 4)
+        newest = create_checkpoint(storage, attempt, 8)
+        damage_object(storage, newest.object_key, damage)
+        folder = prepare_job_folder(storage, attempt)
+        assert sha256_of(folder.checkpoint) == previous.sha256, name
+        assert storage.unfinished_writes() == set()
+        (note,) = storage.event_data(attempt.job_id, "note")
+        assert note["message"].startswith(
+            f"Checkpoint {newest.name} was not used: Object {newest.object_key} "
+        ), name
+        assert storage.verify_checkpoints(attempt.job_id) == [previous.name]
+
+
+def test_c4_job_restarts_if_every_checkpoint_is_damaged(storage: Storage) -> None:
+    """Its events say that it starts from the beginning."""
+    attempt = create_attempt(storage)
+    for step, damage in ((4, DAMAGES["half"]), (8, DAMAGES["one flipped bit"])):
+        damage_object(storage, create_checkpoint(storage, attempt, step).object_key, damage)
+    assert not prepare_job_folder(storage, attempt).checkpoint.exists()
+    notes = [note["message"] for note in storage.event_data(attempt.job_id, "note")]
+    assert ["checkpoint-000008" in notes[0], "checkpoint-000004" in notes[1]] == [True, True]
+    assert notes[1].endswith("No other is left: the job starts from the beginning.")
+    assert storage.list_checkpoints(attempt.job_id) == []
+
+
+def test_c4_damaged_teacher_fails_the_attempt(storage: Storage) -> None:
+    """The failure names the teacher, and no byte of it reaches the job folder or the cache."""
+    for name, damage in DAMAGES.items():
+        teacher = create_teacher(storage, name)
+        damage_object(storage, teacher.object_key or "", damage)
+        attempt = create_attempt(storage, submit_distillation(storage, teacher))
         with pytest.raises(
-            JobFailed, match=f"^The weights of the model '{what}' cannot be used: Object jobs/"
+            JobFailed, match=f"^The weights of the model '{name}' cannot be used: Object jobs/"
         ) as failure:
-            lay_out(place, attempt)
+            prepare_job_folder(storage, attempt)
         assert (failure.value.failure_class, failure.value.code) == (
             "infrastructure",
             "corrupt_input",
         )
-        assert list(place.folder.rglob("teacher.safetensors")) == []
-        assert list(place.home.glob("scratch/cache/*")) == []
+        assert list(storage.folder.rglob("teacher.safetensors")) == []
+        assert list(storage.home.glob("scratch/cache/*")) == []
 
 
-def test_c4_a_teacher_that_is_damaged_in_the_workers_own_cache_is_fetched_anew(
-    on_files: Place,
-) -> None:
-    place, teacher = on_files, a_teacher(on_files)
-    attempt = an_attempt(place, taught_by(place, teacher))
-    kept = place.home / "scratch" / "cache" / (teacher.sha256 or "")
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(b"not what was fetched")
-    assert sha256_of(lay_out(place, attempt).teacher_weights) == teacher.sha256
+def test_c4_damaged_teacher_in_the_cache_is_fetched_again(local_storage: Storage) -> None:
+    """A worker verifies what is in its own cache, too."""
+    teacher = create_teacher(local_storage)
+    attempt = create_attempt(local_storage, submit_distillation(local_storage, teacher))
+    cached = local_storage.home / "scratch" / "cache" / (teacher.sha256 or "")
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"not what was fetched")
+    folder = prepare_job_folder(local_storage, attempt)
+    assert sha256_of(folder.teacher_weights) == teacher.sha256
 
 
-def test_c4_a_damaged_data_set_is_named_and_never_laid_out(place: Place) -> None:
-    with transaction(place.engine, FencedSession) as session:
+def test_c4_damaged_data_set_fails_the_attempt(storage: Storage) -> None:
+    """The failure names the data set, and no byte of it reaches the job folder."""
+    with transaction(storage.engine, FencedSession) as session:
         dataset = datasets.create(session, DEFAULT_PROJECT, "birds", "upload")
         key = weights_key(dataset.id)
-        size, digest = place.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
+        size, digest = storage.objects.put_stream(key, [os.urandom(SIZE)], SIZE)
         uploaded_items.mark_ready(
             session, dataset, dataset_description(), object_key=key, size=size, sha256=digest
         )
-    damage(place, key, DAMAGE["one flipped bit"])
+    damage_object(storage, key, DAMAGES["one flipped bit"])
+    job_id = submit_distillation(storage, create_teacher(storage), dataset.id)
+    attempt = create_attempt(storage, job_id)
     with pytest.raises(
         JobFailed, match=r"^The data set 'birds' cannot be used: Object jobs/"
     ) as failure:
-        lay_out(place, an_attempt(place, taught_by(place, a_teacher(place), dataset.id)))
+        prepare_job_folder(storage, attempt)
     assert failure.value.failure_class == "infrastructure"
-    assert list(place.folder.rglob("dataset.safetensors")) == []
+    assert list(storage.folder.rglob("dataset.safetensors")) == []
 
 
-def test_c4_through_the_service_a_job_ends_well_without_its_damaged_checkpoints_and_fails_without_its_teacher(
-    on_files: Place,
-) -> None:
-    place = on_files
-    job_id = submit(
-        place.engine,
-        training_spec(schedule={"epochs": 16, "batch_size": 64, "checkpoint_seconds": 0}),
+def test_c4_service_survives_damaged_checkpoints_not_teachers(local_storage: Storage) -> None:
+    """With a real worker, a job succeeds without its damaged checkpoints, but fails without its
+    teacher."""
+    storage = local_storage
+    job_id = submit(storage.engine, short_job(16))
+    with storage.start_worker("first") as worker:
+        wait_for(lambda: len(storage.list_checkpoints(job_id)) == 2, 60, "two checkpoints")
+        worker.kill()
+    checkpoints = storage.list_checkpoints(job_id)
+    for checkpoint in checkpoints:
+        damage_object(storage, checkpoint.object_key, DAMAGES["one flipped bit"])
+    teacher = create_teacher(storage)
+    damage_object(storage, teacher.object_key or "", DAMAGES["half"])
+    distillation_id = submit_distillation(storage, teacher)
+    with storage.start_worker("second", DISTILL_MAX_ATTEMPTS="2"):
+        job = wait_for_end(storage.engine, job_id)
+        distillation = wait_for_end(storage.engine, distillation_id)
+        wait_for_brief(lambda: not list(storage.home.glob("scratch/jobs/*")))
+    assert_restarted_and_succeeded(storage, job, checkpoints)
+    assert distillation.status == "failed"
+    assert distillation.failure is not None
+    assert (distillation.failure["class"], distillation.failure["code"]) == (
+        "infrastructure",
+        "corrupt_input",
     )
-    with place.worker("first") as first:
-        wait_for(lambda: len(place.checkpoints(job_id)) == 2, 60, "two checkpoints")
-        first.kill()
-    damaged = place.checkpoints(job_id)
-    for row in damaged:
-        damage(place, row.object_key, DAMAGE["one flipped bit"])
-    teacher = a_teacher(place)
-    damage(place, teacher.object_key or "", DAMAGE["half"])
-    hopeless = taught_by(place, teacher)
-    with place.worker("second", DISTILL_MAX_ATTEMPTS="2"):
-        job, failed = wait_for_end(place.engine, job_id), wait_for_end(place.engine, hopeless)
-        quickly(lambda: not list(place.home.glob("scratch/jobs/*")))
+    assert "The weights of the model 'pang' cannot be used" in distillation.failure["message"]
+    assert storage.event_data(distillation_id, "phase") == [], "its trainer was started"
+
+
+def assert_restarted_and_succeeded(
+    storage: Storage, job: JobRow, damaged: list[ArtifactRow]
+) -> None:
     assert job.status == "succeeded"
-    notes = [note["message"] for note in place.said(job_id, "note")]
+    notes = [note["message"] for note in storage.event_data(job.id, "note")]
     assert [row.name in note for row, note in zip(damaged, notes, strict=True)] == [True, True]
     assert notes[-1].endswith("the job starts from the beginning.")
-    assert place.said(job_id, "resumed") == []
-    assert failed.status == "failed"
-    assert failed.failure is not None
-    assert (failed.failure["class"], failed.failure["code"]) == ("infrastructure", "corrupt_input")
-    assert "The weights of the model 'pang' cannot be used" in failed.failure["message"]
-    assert place.said(hopeless, "phase") == [], "its trainer was never started"
+    assert storage.event_data(job.id, "resumed") == []

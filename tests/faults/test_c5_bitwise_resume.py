@@ -1,7 +1,8 @@
-"""C5: killed at five different points and gone on with by the service, a job ends with the same bits (CPU, one thread)."""
+"""C5: a job that is killed at five points and resumed gives the same bits (CPU, one thread)."""
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,29 @@ import pytest
 from safetensors import safe_open
 from sqlalchemy import select
 
-from core.job_folder import JobFolder, Progress
+from core.job_folder import Event, JobFolder, Progress
 from core.jobspec.job import TrainingSpec
 from core.store import artifacts
 from core.store.database.engine import read_session
 from core.store.database.tables import MetricRow
 from tests.builders import training_spec
-from tests.faults.places import Place, kill, on_a_folder
-from tests.measurements import RecordProperty, record_figure
+from tests.faults.conftest import RecordFigure
+from tests.faults.storage import Storage, folder_storage, kill_worker
 from tests.worker.service import get_job, submit, wait_for, wait_for_end
 
-EPOCHS, STEPS_PER_EPOCH = 5, 3
-"""230 of 256 images in batches of 64, the last of which is left out."""
+EPOCHS = 5
+STEPS_PER_EPOCH = 3
+"""230 of 256 images in batches of 64; the incomplete last batch is dropped."""
 
 
 @pytest.fixture
-def place(tmp_path: Path, sqlite_url: str) -> Iterator[Place]:
-    with on_a_folder(tmp_path, sqlite_url) as found:
-        yield found
+def storage(tmp_path: Path, sqlite_url: str) -> Iterator[Storage]:
+    with folder_storage(tmp_path, sqlite_url) as storage:
+        yield storage
 
 
-def spec() -> TrainingSpec:
-    """With everything that a checkpoint holds: an average of the weights, momentum, a measure that takes its time."""
+def job_spec() -> TrainingSpec:
+    """A job whose checkpoints have every part: averaged weights, momentum, a slow measure."""
     return training_spec(
         averaging={"name": "ema", "decay": 0.9},
         adversary={"name": "pgd", "radius": 0.1, "step_size": 0.02, "steps": 10},
@@ -47,121 +49,134 @@ def spec() -> TrainingSpec:
     )
 
 
-def at_step(step: int) -> Callable[[Place, str], bool]:
-    return lambda place, job_id: place.step(job_id) >= step
+def at_step(step: int) -> Callable[[Storage, str], bool]:
+    return lambda storage, job_id: storage.latest_step(job_id) >= step
 
 
-def after_an_epoch(place: Place, job_id: str) -> bool:
-    return len(place.said(job_id, "epoch")) >= 2 and place.step(job_id) >= 2 * STEPS_PER_EPOCH
+def after_second_epoch(storage: Storage, job_id: str) -> bool:
+    epochs = storage.event_data(job_id, "epoch")
+    return len(epochs) >= 2 and storage.latest_step(job_id) >= 2 * STEPS_PER_EPOCH
 
 
-def inside_evaluation(place: Place, job_id: str) -> bool:
-    """Some batches of the attack are done; both checkpoints that are kept are of the evaluation."""
-    measuring = any(
-        isinstance(it, Progress) and it.measure == "pgd" for it in present(place, job_id)
+def inside_evaluation(storage: Storage, job_id: str) -> bool:
+    """Some batches of the attack are evaluated, and both checkpoints are the evaluation's."""
+    is_measuring = any(
+        isinstance(event, Progress) and event.measure == "pgd"
+        for event in current_events(storage, job_id)
     )
-    return (
-        measuring
-        and [it.step for it in place.checkpoints(job_id)] == [EPOCHS * STEPS_PER_EPOCH] * 2
-    )
+    if not is_measuring:
+        return False
+    steps = [checkpoint.step for checkpoint in storage.list_checkpoints(job_id)]
+    return steps == [EPOCHS * STEPS_PER_EPOCH] * 2
 
 
-def while_exporting(place: Place, job_id: str) -> bool:
-    with read_session(place.engine) as session:
-        return any(
-            it.name == "last.safetensors" for it in artifacts.list_artifacts(session, job_id)
-        )
+def while_exporting(storage: Storage, job_id: str) -> bool:
+    with read_session(storage.engine) as session:
+        rows = artifacts.list_artifacts(session, job_id)
+    return any(row.name == "last.safetensors" for row in rows)
 
 
-def present(place: Place, job_id: str) -> list[Any]:
-    """What the trainer of the present attempt has said so far."""
-    return JobFolder(
-        place.home / "scratch" / "jobs" / f"{job_id}-{get_job(place.engine, job_id).attempt}"
-    ).read_events()[0]
+def current_events(storage: Storage, job_id: str) -> list[Event]:
+    """Return what the trainer of the current attempt has emitted so far."""
+    attempt = get_job(storage.engine, job_id).attempt
+    folder = JobFolder(storage.home / "scratch" / "jobs" / f"{job_id}-{attempt}")
+    return folder.read_events()[0]
 
 
-POINTS: dict[str, Callable[[Place, str], bool]] = {
+KILL_POINTS: dict[str, Callable[[Storage, str], bool]] = {
     "in the first epoch": at_step(1),
-    "after the second": after_an_epoch,
-    "in the fourth": at_step(3 * STEPS_PER_EPOCH + 1),
+    "after the second epoch": after_second_epoch,
+    "in the fourth epoch": at_step(3 * STEPS_PER_EPOCH + 1),
     "inside evaluation": inside_evaluation,
     "while exporting": while_exporting,
 }
 
 
-def curves(place: Place, job_id: str) -> dict[tuple[str, int], float]:
-    with read_session(place.engine) as session:
-        return {
-            (it.name, it.step): it.value
-            for it in session.scalars(select(MetricRow).where(MetricRow.job_id == job_id))
-        }
+def load_metrics(storage: Storage, job_id: str) -> dict[tuple[str, int], float]:
+    with read_session(storage.engine) as session:
+        rows = session.scalars(select(MetricRow).where(MetricRow.job_id == job_id))
+        return {(row.name, row.step): row.value for row in rows}
 
 
-def hashes(place: Place, job_id: str) -> dict[str, str]:
-    with read_session(place.engine) as session:
-        return {it.name: it.sha256 for it in artifacts.list_artifacts(session, job_id, "weights")}
+def weights_digests(storage: Storage, job_id: str) -> dict[str, str]:
+    with read_session(storage.engine) as session:
+        rows = artifacts.list_artifacts(session, job_id, "weights")
+    return {row.name: row.sha256 for row in rows}
 
 
-def results(place: Place, job_id: str) -> dict[str, Any]:
-    found = get_job(place.engine, job_id).results or {}
+def timeless_results(storage: Storage, job_id: str) -> dict[str, Any]:
+    results = get_job(storage.engine, job_id).results or {}
     return {
-        role: {name: it for name, it in values.items() if "seconds" not in name}
-        for role, values in found.items()
+        role: {name: value for name, value in values.items() if "seconds" not in name}
+        for role, values in results.items()
     }
 
 
-def last_checkpoint(place: Place, job_id: str) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Tensors (weights, best, average, momentum), and numbers, but for how long things took and how often it was saved."""
-    row, path = place.checkpoints(job_id)[0], place.folder / "checkpoint"
-    place.objects.fetch(row.object_key, path, row.size, row.sha256)
+def load_last_checkpoint(
+    storage: Storage, job_id: str
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Return its tensors (weights, best, average, momentum) and the numbers of its state.
+
+    Left out are how long things took and how often the job was saved.
+    """
+    row = storage.list_checkpoints(job_id)[0]
+    path = storage.folder / "checkpoint"
+    storage.objects.fetch(row.object_key, path, row.size, row.sha256)
     with safe_open(path, framework="np") as file:
-        tensors = {key: file.get_tensor(key).tobytes() for key in file.keys()}  # noqa: SIM118 - not a dict
-        numbers = json.loads(file.metadata()["state"])
+        names = file.keys()
+        tensors = {name: file.get_tensor(name).tobytes() for name in names}
+        state = json.loads(file.metadata()["state"])
     timeless = {
-        key: it
-        for key, it in numbers.items()
-        if key not in {"seconds", "joules", "saves", "measuring", "measured"}
+        name: value
+        for name, value in state.items()
+        if name not in {"seconds", "joules", "saves", "measuring", "measured"}
     }
     return tensors, timeless
 
 
-def test_c5_a_job_killed_at_five_points_ends_with_the_same_weights_optimizer_and_metrics(
-    place: Place, record_property: RecordProperty
+def kill_at_every_point(storage: Storage, job_id: str) -> None:
+    for number, (name, is_reached) in enumerate(KILL_POINTS.items()):
+        with storage.start_worker(str(number)) as worker:
+            wait_for(partial(has_attempts, storage, job_id, number + 1), 60, "a claim")
+            wait_for(partial(has_resumed, storage, job_id, number), 60, "the resumed step")
+            wait_for(partial(is_reached, storage, job_id), 60, name)
+            kill_worker(worker)
+
+
+def has_attempts(storage: Storage, job_id: str, count: int) -> bool:
+    return get_job(storage.engine, job_id).attempt == count
+
+
+def has_resumed(storage: Storage, job_id: str, times: int) -> bool:
+    return len(storage.event_data(job_id, "resumed")) == times
+
+
+def test_c5_job_killed_at_five_points_gives_the_same_bits(
+    storage: Storage, record_figure: RecordFigure
 ) -> None:
-    killed = submit(place.engine, spec())
-    for number, (where, reached) in enumerate(POINTS.items()):
-        with place.worker(str(number)) as worker:
-            wait_for(
-                lambda number=number: get_job(place.engine, killed).attempt == number + 1,
-                60,
-                "a claim",
-            )
-            wait_for(
-                lambda number=number: len(place.said(killed, "resumed")) == number,
-                60,
-                "where it goes on",
-            )
-            wait_for(lambda reached=reached: reached(place, killed), 60, where)
-            kill(worker)
-    undisturbed = submit(place.engine, spec())
-    with place.worker("last"):
-        jobs = [wait_for_end(place.engine, it) for it in (killed, undisturbed)]
+    """Weights, last checkpoint with the optimizer's state, metrics and results are the same."""
+    killed_id = submit(storage.engine, job_spec())
+    kill_at_every_point(storage, killed_id)
+    undisturbed_id = submit(storage.engine, job_spec())
+    with storage.start_worker("last"):
+        jobs = [wait_for_end(storage.engine, job_id) for job_id in (killed_id, undisturbed_id)]
     assert [(job.status, job.attempt) for job in jobs] == [
-        ("succeeded", 1 + len(POINTS)),
+        ("succeeded", 1 + len(KILL_POINTS)),
         ("succeeded", 1),
     ]
-    assert hashes(place, killed) == hashes(place, undisturbed)
-    assert hashes(place, killed).keys() == {"best.safetensors", "last.safetensors"}
-    assert last_checkpoint(place, killed) == last_checkpoint(place, undisturbed)
-    assert curves(place, killed) == curves(place, undisturbed)
-    assert ("loss", EPOCHS * STEPS_PER_EPOCH) in curves(place, killed)
-    assert results(place, killed) == results(place, undisturbed)
-    resumed = [event["step"] for event in place.said(killed, "resumed")]
-    assert resumed == sorted(resumed)
-    assert len(resumed) == len(POINTS)
+    digests = weights_digests(storage, killed_id)
+    assert digests == weights_digests(storage, undisturbed_id)
+    assert digests.keys() == {"best.safetensors", "last.safetensors"}
+    assert load_last_checkpoint(storage, killed_id) == load_last_checkpoint(storage, undisturbed_id)
+    metrics = load_metrics(storage, killed_id)
+    assert metrics == load_metrics(storage, undisturbed_id)
+    assert ("loss", EPOCHS * STEPS_PER_EPOCH) in metrics
+    assert timeless_results(storage, killed_id) == timeless_results(storage, undisturbed_id)
+    resumed_steps = [event["step"] for event in storage.event_data(killed_id, "resumed")]
+    assert resumed_steps == sorted(resumed_steps)
+    assert len(resumed_steps) == len(KILL_POINTS)
     record_figure(
-        record_property,
-        "resumed at step",
-        ", ".join(map(str, resumed)),
+        "steps at which it was resumed",
+        ", ".join(map(str, resumed_steps)),
         f"five points of {EPOCHS * STEPS_PER_EPOCH} steps",
     )

@@ -63,7 +63,9 @@ class Checkpoint:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
     torch.set_num_threads(1)
-    folder = create_job_folder(tmp_path_factory.mktemp("undisturbed") / "job", distillation_spec(**SPEC))
+    folder = create_job_folder(
+        tmp_path_factory.mktemp("undisturbed") / "job", distillation_spec(**SPEC)
+    )
     assert run_job(folder).outcome == "succeeded"
     return folder
 
@@ -75,7 +77,9 @@ def checkpoint(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Checkpoint:
     torch.set_num_threads(1)
-    folder = create_job_folder(tmp_path_factory.mktemp("stopped") / "job", distillation_spec(**SPEC))
+    folder = create_job_folder(
+        tmp_path_factory.mktemp("stopped") / "job", distillation_spec(**SPEC)
+    )
     assert run_job(folder, StopAfter(request.param)).outcome == "stopped"
     return Checkpoint(newest_checkpoint(folder))
 

@@ -1,95 +1,106 @@
-"""C7: a worker is killed between storing a checkpoint, naming it in a row, and deleting the one that is kept no longer."""
+"""C7: a worker is killed between storing a checkpoint, recording it and deleting an older one."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.builders import stored_keys, training_spec
-from tests.faults.places import Place, on_s3
-from tests.faults.store_proxy import Fate
-from tests.measurements import SOAK, RecordProperty, record_figure
+from tests.builders import stored_keys
+from tests.faults.conftest import RecordFigure
+from tests.faults.s3_proxy import Fault, forward_all
+from tests.faults.storage import Storage, s3_storage
+from tests.measurements import SOAK
 from tests.servers import S3
+from tests.worker.results import short_job
 from tests.worker.service import Service, submit, wait_for, wait_for_end
 
-KEPT = 2
+KEEP_CHECKPOINTS = 2
 ROUNDS = 5 if SOAK else 1
-Request = Callable[[str, str], bool]
+RequestFilter = Callable[[str, str], bool]
 
 
-def stores(method: str, path: str) -> bool:
+def is_checkpoint_put(method: str, path: str) -> bool:
     return method == "PUT" and "/checkpoints/" in path
 
 
-def deletes(method: str, path: str) -> bool:
-    """One of a list of one."""
+def is_delete(method: str, path: str) -> bool:
+    """Whether it deletes objects: S3 takes a list, here of one."""
     return method == "POST" and path.endswith("?delete")
 
 
-MOMENTS = {
-    "before a row names it": stores,
-    "after the commit, before the old one is deleted": deletes,
+KILL_POINTS = {
+    "before a row references it": is_checkpoint_put,
+    "after the commit, before the old one is deleted": is_delete,
 }
 
 
 @pytest.fixture
-def place(tmp_path: Path, postgres_url: str, s3_server: S3, s3: dict[str, Any]) -> Iterator[Place]:
-    with on_s3(tmp_path, postgres_url, s3_server, s3) as found:
-        yield found
+def storage(
+    tmp_path: Path, postgres_url: str, s3_server: S3, s3: dict[str, Any]
+) -> Iterator[Storage]:
+    with s3_storage(tmp_path, postgres_url, s3_server, s3) as storage:
+        yield storage
 
 
-class Killing:
-    """Kills the worker at the first request that is ``awaited``, once it is ``ready``.
+class KillAtRequest:
+    """A proxy rule that kills the worker at the first matching request once ``is_ready``.
 
-    What it was about to store is stored all the same; what it was about to delete is not deleted.
+    What the worker was about to store is stored all the same; what it was about to delete is not
+    deleted.
     """
 
-    def __init__(self, awaited: Request, worker: Service, ready: Callable[[], bool]) -> None:
-        self.awaited, self.worker, self.ready, self.done = awaited, worker, ready, False
+    def __init__(
+        self, is_match: RequestFilter, worker: Service, is_ready: Callable[[], bool]
+    ) -> None:
+        self.is_match = is_match
+        self.worker = worker
+        self.is_ready = is_ready
+        self.has_killed = False
 
-    def __call__(self, method: str, path: str) -> Fate:
-        if self.done:
-            return "cut"
-        if not self.awaited(method, path) or not self.ready():
+    def __call__(self, method: str, path: str) -> Fault:
+        if self.has_killed:
+            return "reset"
+        if not self.is_match(method, path) or not self.is_ready():
             return None
-        self.done = True
+        self.has_killed = True
         self.worker.kill()
-        return None if self.awaited is stores else "cut"
+        return None if self.is_match is is_checkpoint_put else "reset"
 
 
-def has_gone_on(place: Place, job_id: str, step: int) -> bool:
-    """All that are kept are there, one of them from beyond ``step``."""
-    return len(place.checkpoints(job_id)) == KEPT and place.step(job_id) > step
+def has_advanced(storage: Storage, job_id: str, step: int) -> bool:
+    """Whether as many checkpoints as are kept are stored, one of them beyond ``step``."""
+    is_full = len(storage.list_checkpoints(job_id)) == KEEP_CHECKPOINTS
+    return is_full and storage.latest_step(job_id) > step
 
 
-def test_c7_exactly_the_last_checkpoints_are_kept_wherever_a_worker_is_killed(
-    place: Place, record_property: RecordProperty
+def test_c7_the_last_checkpoints_survive_every_kill(
+    storage: Storage, record_figure: RecordFigure
 ) -> None:
-    assert place.proxy is not None
-    job_id = submit(
-        place.engine,
-        training_spec(schedule={"epochs": 10 * ROUNDS, "batch_size": 64, "checkpoint_seconds": 0}),
-    )
-    moments = list(MOMENTS.items()) * ROUNDS
-    for number, (when, awaited) in enumerate(moments):
-        before = place.step(job_id)
-        with place.worker(str(number)) as worker:
-            killing = Killing(
-                awaited, worker, lambda before=before: has_gone_on(place, job_id, before)
-            )
-            place.proxy.rule = killing
-            wait_for(lambda killing=killing: killing.done, 90, when)
+    """Exactly as many checkpoints as are kept have a row, wherever a worker is killed."""
+    assert storage.proxy is not None
+    job_id = submit(storage.engine, short_job(10 * ROUNDS))
+    kill_points = list(KILL_POINTS.items()) * ROUNDS
+    for number, (name, is_match) in enumerate(kill_points):
+        step = storage.latest_step(job_id)
+        with storage.start_worker(str(number)) as worker:
+            rule = KillAtRequest(is_match, worker, partial(has_advanced, storage, job_id, step))
+            storage.proxy.rule = rule
+            wait_for(partial(getattr, rule, "has_killed"), 90, f"a kill {name}")
             worker.wait(20)
-        assert len(place.verified(job_id)) == KEPT
-        assert place.step(job_id) > before
-    place.proxy.rule = lambda method, path: None
-    with place.worker("last"):
-        job = wait_for_end(place.engine, job_id)
-    assert (job.status, job.attempt) == ("succeeded", 1 + len(moments))
-    assert len(place.verified(job_id)) == KEPT
-    named = {row.object_key for row in place.checkpoints(job_id)}
-    stored = {key for key in stored_keys(place.objects, f"jobs/{job_id}") if "/checkpoints/" in key}
-    assert named <= stored
-    record_figure(record_property, "checkpoints named after every kill", KEPT, f"exactly {KEPT}")
-    record_figure(record_property, "objects left for the collector", len(stored - named))
+        assert len(storage.verify_checkpoints(job_id)) == KEEP_CHECKPOINTS
+        assert storage.latest_step(job_id) > step
+    storage.proxy.rule = forward_all
+    with storage.start_worker("last"):
+        job = wait_for_end(storage.engine, job_id)
+    assert (job.status, job.attempt) == ("succeeded", 1 + len(kill_points))
+    assert len(storage.verify_checkpoints(job_id)) == KEEP_CHECKPOINTS
+    referenced = {row.object_key for row in storage.list_checkpoints(job_id)}
+    keys = stored_keys(storage.objects, f"jobs/{job_id}")
+    stored = {key for key in keys if "/checkpoints/" in key}
+    assert referenced <= stored
+    record_figure(
+        "checkpoints with a row after every kill", KEEP_CHECKPOINTS, f"exactly {KEEP_CHECKPOINTS}"
+    )
+    record_figure("objects that remain for the collector", len(stored - referenced))

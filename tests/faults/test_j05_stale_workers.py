@@ -43,7 +43,9 @@ def test_j5_a_zombie_that_wakes_up_can_write_nothing(
 ) -> None:
     job_id = deployment.submit(short_job(40))
     zombie = deployment.worker("zombie")
-    wait_for(lambda: latest_checkpoint_step(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+    wait_for(
+        lambda: latest_checkpoint_step(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint"
+    )
     trainers = zombie.trainers()
     for process in trainers:
         process.suspend()
@@ -90,7 +92,9 @@ def test_j5_a_worker_stopped_inside_a_transaction_holds_its_job_no_longer_than_i
     with pytest.raises((Unavailable, LeaseLost)):
         stop_inside()
     with read_session(patient) as session:
-        moves = [event.data["to"] for event in events.list_of_type(session, attempt.job_id, "status")]
+        moves = [
+            event.data["to"] for event in events.list_of_type(session, attempt.job_id, "status")
+        ]
         assert moves == ["queued", "running", "queued"]
         assert not events.list_of_type(session, attempt.job_id, "note")
     patient.dispose()

@@ -56,7 +56,9 @@ def test_j6_workers_whose_clocks_are_two_hours_off_lose_no_lease_and_take_none(
     # A worker that is really lost is still found out, by whichever clock the other one has.
     kill(workers[rows[0].worker])
     began = time.monotonic()
-    wait_for(lambda: served.look(held[0]).infrastructure_failures == 1, PATIENCE_SECONDS, "the sweep")
+    wait_for(
+        lambda: served.look(held[0]).infrastructure_failures == 1, PATIENCE_SECONDS, "the sweep"
+    )
     figure(
         "until a worker that is lost is found out, s",
         time.monotonic() - began,

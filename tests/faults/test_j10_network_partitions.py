@@ -23,10 +23,14 @@ def test_j10_a_worker_cut_off_past_its_lease_publishes_nothing_and_there_is_one_
             DISTILL_DATABASE_URL=direct.replace(f":{postgres_server.port}/", f":{network.port}/"),
         )
         job_id = served.submit(short_job(80))
-        wait_for(lambda: latest_checkpoint_step(served.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+        wait_for(
+            lambda: latest_checkpoint_step(served.engine, job_id), PATIENCE_SECONDS, "a checkpoint"
+        )
         network.blackhole()
         served.worker("second")
-        wait_for(lambda: served.look(job_id).attempt == 2, PATIENCE_SECONDS, "another worker's claim")
+        wait_for(
+            lambda: served.look(job_id).attempt == 2, PATIENCE_SECONDS, "another worker's claim"
+        )
         first = {key for key in served.objects(job_id) if f"{job_id}/1/" in key}
         assert served.until_done(job_id).attempt == 2
         assert {key for key in served.objects(job_id) if f"{job_id}/1/" in key} <= first, (
@@ -58,7 +62,9 @@ def test_j10_a_worker_that_stays_cut_off_ends_its_trainer(
         }
         worker = served.worker("cut-off", **changes)
         job_id = served.submit(endless_job())
-        wait_for(lambda: latest_checkpoint_step(served.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+        wait_for(
+            lambda: latest_checkpoint_step(served.engine, job_id), PATIENCE_SECONDS, "a checkpoint"
+        )
         [trainer] = worker.trainers()
         getattr(network, cut)()
         began = time.monotonic()

@@ -18,7 +18,9 @@ def test_j11_a_worker_told_to_end_gives_its_job_back_and_the_next_goes_on_at_tha
 ) -> None:
     job_id = deployment.submit(endless_job())
     worker = deployment.worker("first")
-    wait_for(lambda: latest_checkpoint_step(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+    wait_for(
+        lambda: latest_checkpoint_step(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint"
+    )
     trainers = worker.trainers()
     worker.process.send_signal(signal.SIGTERM)
     began = time.monotonic()

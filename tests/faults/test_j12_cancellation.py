@@ -44,7 +44,9 @@ def test_j12_a_running_job_a_queued_one_and_one_whose_worker_is_gone_are_cancell
 ) -> None:
     api, worker = deployment.api(), deployment.worker("first")
     running, orphan = deployment.submit(endless_job()), deployment.submit(endless_job())
-    wait_for(lambda: latest_checkpoint_step(deployment.engine, running), PATIENCE_SECONDS, "a checkpoint")
+    wait_for(
+        lambda: latest_checkpoint_step(deployment.engine, running), PATIENCE_SECONDS, "a checkpoint"
+    )
     waiting = deployment.submit(endless_job())
     assert cancel(api, waiting) == 202
     assert deployment.look(waiting).status == "cancelled"
@@ -85,7 +87,9 @@ def test_j12_a_cancel_that_races_with_the_end_leaves_one_last_state(
     deployment.worker()
     for number in range(RACES):
         job_id = deployment.submit(short_job(1))
-        wait_for(lambda job_id=job_id: deployment.look(job_id).results, PATIENCE_SECONDS, "a result")
+        wait_for(
+            lambda job_id=job_id: deployment.look(job_id).results, PATIENCE_SECONDS, "a result"
+        )
         time.sleep(number * 0.5 / RACES)
         answer = cancel(api, job_id)
         job = deployment.until_done(job_id)
@@ -110,12 +114,16 @@ def test_j12_a_cancelled_job_gives_the_memory_of_its_gpu_back(
     before, _ = torch.cuda.mem_get_info()
     embedded.worker(DISTILL_DEVICE="cuda", DISTILL_TRAINER_MEMORY_BYTES=str(host_memory_bytes))
     job_id = embedded.submit(endless_job())
-    wait_for(lambda: latest_checkpoint_step(embedded.engine, job_id), PATIENCE_SECONDS, "a checkpoint")
+    wait_for(
+        lambda: latest_checkpoint_step(embedded.engine, job_id), PATIENCE_SECONDS, "a checkpoint"
+    )
     held = before - torch.cuda.mem_get_info()[0]
     assert held > 2**27, "a process on CUDA holds its context at least"
     assert cancel(api, job_id) == 202
     began = time.monotonic()
-    wait_for(lambda: before - torch.cuda.mem_get_info()[0] < held // 8, PATIENCE_SECONDS, "the memory")
+    wait_for(
+        lambda: before - torch.cuda.mem_get_info()[0] < held // 8, PATIENCE_SECONDS, "the memory"
+    )
     figure("until the GPU's memory is free again, s", time.monotonic() - began, "at most 15")
     figure("memory of the GPU held before, MiB", held // 2**20)
     assert embedded.until_done(job_id).status == "cancelled"

@@ -29,7 +29,7 @@ from tests.worker.service import Service, wait_for_end
 FieldPath = tuple[str | int, ...]
 """Keys and indices that lead to a field of a body."""
 Connection = tuple[Any, ...]
-"""An audit event of Python, and its arguments after the socket."""
+"""The name of a Python audit event, and its arguments without the first."""
 _connections: list[Connection] = []
 
 

@@ -1,13 +1,14 @@
-"""S6: without a key there is nothing but health. S9: with another project's key there is nothing of this one's."""
+"""S6: without an API key, only health is served. S9: a key gives no access to other projects."""
 
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
@@ -16,7 +17,8 @@ from api.app import create_app
 from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
 from core.store import datasets, keys, sweeps, uploaded_items, workers
-from core.store.database.engine import migrate, read_session, write_session
+from core.store.database.engine import migrate, read_session, transaction, write_session
+from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects.store import Objects
 from tests.api.builders import create_finished_job
@@ -35,14 +37,57 @@ from tests.measurements import RecordProperty
 from tests.servers import free_port
 
 OPEN = {"/healthz", "/readyz"}
-UNLISTED = {"/openapi.json", "/docs", "/docs/assets/docs.js"}
-"""What they show is the public interface, the same in every installation: open, so that a browser can read it."""
+"""The operations that need no key."""
+DOCUMENTATION = {"/openapi.json", "/docs", "/docs/assets/docs.js"}
+"""Paths of the public interface's documentation, open so that a browser can read it.
+
+It is the same in every installation.
+"""
+UNAUTHENTICATED_REQUESTS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("", {}),
+    ("", {"Cookie": f"key={KEY}; session={KEY}; Authorization=Bearer {KEY}"}),
+    (
+        "",
+        {
+            "X-Api-Key": KEY,
+            "Api-Key": KEY,
+            "X-Authorization": f"Bearer {KEY}",
+            "Proxy-Authorization": f"Bearer {KEY}",
+        },
+    ),
+    (
+        "",
+        {
+            "X-Forwarded-For": "127.0.0.1",
+            "X-Real-IP": "127.0.0.1",
+            "X-Forwarded-User": "admin",
+            "Remote-User": "admin",
+        },
+    ),
+    (
+        "",
+        {
+            "X-Original-URL": "/healthz",
+            "X-Rewrite-URL": "/healthz",
+            "X-HTTP-Method-Override": "GET",
+        },
+    ),
+    ("", {"Authorization": "Basic " + "YWRtaW46YWRtaW4="}),
+    (f"?key={KEY}&access_token={KEY}&api_key={KEY}&authorization=Bearer%20{KEY}", {}),
+)
+"""Queries and headers by which other services let callers in, most of them with a valid key."""
 
 
-def operations(client: Any) -> Iterator[tuple[str, str]]:
+def operations(client: TestClient | httpx2.Client) -> Iterator[tuple[str, str]]:
+    """Yield method and path of every operation in the OpenAPI document."""
     for path, methods in client.get("/openapi.json").json()["paths"].items():
         for method in methods:
             yield method.upper(), path
+
+
+def fill_path(path: str) -> str:
+    """Return the path with ``x`` for each parameter."""
+    return re.sub(r"{\w+}", "x", path)
 
 
 # -- S6
@@ -51,71 +96,38 @@ def operations(client: Any) -> Iterator[tuple[str, str]]:
 def test_s6_every_operation_but_health_needs_a_key(
     client: TestClient, anonymous: TestClient
 ) -> None:
-    asked = 0
+    refusals = 0
     for method, path in operations(client):
-        response = anonymous.request(method, re.sub(r"{\w+}", "x", path))
+        response = anonymous.request(method, fill_path(path))
         if path in OPEN:
             assert response.status_code == 200
             continue
-        asked += 1
+        refusals += 1
         assert response.status_code == 401, (method, path)
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
         if method != "HEAD":
             assert response.json()["code"] == "unauthenticated"
-    assert asked > 28
+    assert refusals > 28
 
 
-def test_s6_a_default_installation_knows_no_other_way_in(
+def test_s6_only_a_bearer_token_authenticates(
     installation: Installation, raw_client: RawClient
 ) -> None:
+    """An installation with default settings knows no other way to send a key."""
     raw_client.key = None
-    ways: list[tuple[str, dict[str, str]]] = [
-        ("", {}),
-        ("", {"Cookie": f"key={KEY}; session={KEY}; Authorization=Bearer {KEY}"}),
-        (
-            "",
-            {
-                "X-Api-Key": KEY,
-                "Api-Key": KEY,
-                "X-Authorization": f"Bearer {KEY}",
-                "Proxy-Authorization": f"Bearer {KEY}",
-            },
-        ),
-        (
-            "",
-            {
-                "X-Forwarded-For": "127.0.0.1",
-                "X-Real-IP": "127.0.0.1",
-                "X-Forwarded-User": "admin",
-                "Remote-User": "admin",
-            },
-        ),
-        (
-            "",
-            {
-                "X-Original-URL": "/healthz",
-                "X-Rewrite-URL": "/healthz",
-                "X-HTTP-Method-Override": "GET",
-            },
-        ),
-        ("", {"Authorization": "Basic " + "YWRtaW46YWRtaW4="}),
-        (f"?key={KEY}&access_token={KEY}&api_key={KEY}&authorization=Bearer%20{KEY}", {}),
-    ]
     for method, path in operations(installation.client):
         if path in OPEN:
             continue
-        for query, headers in ways:
-            response = raw_client.request(method, re.sub(r"{\w+}", "x", path) + query, headers)
+        for query, headers in UNAUTHENTICATED_REQUESTS:
+            response = raw_client.request(method, fill_path(path) + query, headers)
             assert response.status == 401, (method, path, headers, response)
-    for path in (*OPEN, *UNLISTED):
+    for path in (*OPEN, *DOCUMENTATION):
         assert raw_client.request("GET", path).status == 200
     installation.wait_for_audit_entry(code="unauthenticated", key_id=None)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_s6_a_public_address_is_not_listened_at_before_there_is_a_key(
-    tmp_path: Path, host: str
-) -> None:
+def test_s6_no_public_address_is_served_without_any_key(tmp_path: Path, host: str) -> None:
     database = f"sqlite:///{tmp_path / 'distill.db'}"
     migrate(database)
     port = free_port()
@@ -125,7 +137,7 @@ def test_s6_a_public_address_is_not_listened_at_before_there_is_a_key(
         "DISTILL_DATABASE_URL": database,
         "PATH": "/usr/bin:/bin",
     }
-    refused = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "api"],
         env=environment,
         cwd=Path.cwd(),
@@ -134,12 +146,12 @@ def test_s6_a_public_address_is_not_listened_at_before_there_is_a_key(
         timeout=60,
         check=False,
     )
-    assert refused.returncode == 2
-    assert "there is no API key yet" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    assert process.returncode == 2
+    assert "there is no API key yet" in process.stderr
+    assert "Traceback" not in process.stderr
 
 
-def test_s6_no_setting_lets_anybody_in_without_a_key(settings: Settings, engine: Engine) -> None:
+def test_s6_no_setting_makes_the_key_optional(settings: Settings, engine: Engine) -> None:
     lenient = {
         "host": "0.0.0.0",
         "allowed_hosts": "testserver,*",
@@ -150,12 +162,12 @@ def test_s6_no_setting_lets_anybody_in_without_a_key(settings: Settings, engine:
         "bootstrap_key": "",
         "allow_downloads": True,
     }
-    changed = settings.model_copy(update=lenient)
-    with TestClient(create_app(changed), follow_redirects=False) as nobody:
-        for method, path in operations(nobody):
+    lenient_settings = settings.model_copy(update=lenient)
+    with TestClient(create_app(lenient_settings), follow_redirects=False) as client:
+        for method, path in operations(client):
             if path not in OPEN:
-                response = nobody.request(
-                    method, re.sub(r"{\w+}", "x", path), headers={"Authorization": "Bearer "}
+                response = client.request(
+                    method, fill_path(path), headers={"Authorization": "Bearer "}
                 )
                 assert response.status_code == 401, (method, path)
 
@@ -163,12 +175,12 @@ def test_s6_no_setting_lets_anybody_in_without_a_key(settings: Settings, engine:
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer ", "Basic abc", "dk_everything", "Bearer wrong", "Bearer \xff"]
 )
-def test_s6_what_is_no_key_is_a_401(anonymous: TestClient, header: str) -> None:
+def test_s6_an_invalid_key_is_a_401(anonymous: TestClient, header: str) -> None:
     response = anonymous.get("/v1/jobs", headers=[(b"Authorization", header.encode("latin-1"))])
     assert response.status_code == 401
 
 
-def test_s6_a_caller_without_a_key_learns_nothing_of_the_body(anonymous: TestClient) -> None:
+def test_s6_the_key_is_checked_before_query_and_body(anonymous: TestClient) -> None:
     for body in (b"{", b" " * 2**21):
         response = anonymous.post(
             "/v1/jobs?nonsense=1", content=body, headers={"Content-Type": "text/plain"}
@@ -176,68 +188,69 @@ def test_s6_a_caller_without_a_key_learns_nothing_of_the_body(anonymous: TestCli
         assert response.status_code == 401
 
 
-def test_s6_a_revoked_or_expired_key_is_worth_nothing(
+def test_s6_revoked_and_expired_keys_are_a_401(anonymous: TestClient, engine: Engine) -> None:
+    with write_session(engine) as session:
+        key, revoked = keys.create(session, DEFAULT_PROJECT, "revoked", ["read"])
+        _, expired = keys.create(session, DEFAULT_PROJECT, "expired", ["read"], expires_at=1)
+        keys.revoke(session, DEFAULT_PROJECT, key.id)
+    for secret in (revoked, expired):
+        assert anonymous.get("/v1/jobs", headers=bearer(secret)).status_code == 401
+
+
+def test_s6_each_scope_allows_only_its_own_operations(
     anonymous: TestClient, engine: Engine
 ) -> None:
-    with write_session(engine) as session:
-        revoked, secret = keys.create(session, DEFAULT_PROJECT, "revoked", ["read"])
-        _, expired = keys.create(session, DEFAULT_PROJECT, "expired", ["read"], expires_at=1)
-        keys.revoke(session, DEFAULT_PROJECT, revoked.id)
-    for worthless in (secret, expired):
-        assert anonymous.get("/v1/jobs", headers=bearer(worthless)).status_code == 401
-
-
-def test_s6_each_scope_opens_its_own_doors(anonymous: TestClient, engine: Engine) -> None:
-    doors: dict[str, Any] = {
+    requests: dict[str, Callable[[dict[str, str]], httpx2.Response]] = {
         "read": lambda headers: anonymous.get("/v1/jobs", headers=headers),
         "submit": lambda headers: anonymous.post("/v1/jobs", headers=headers, json=training_body()),
         "admin": lambda headers: anonymous.get("/v1/keys", headers=headers),
         "operator": lambda headers: anonymous.get("/v1/projects", headers=headers),
     }
-    assert set(doors) == set(keys.SCOPES)
+    assert set(requests) == set(keys.SCOPES)
     for scope in keys.SCOPES:
         headers = make_key(engine, scope)
-        for needed, knock in doors.items():
-            response = knock(headers)
-            assert (response.status_code < 300) == (needed == scope), (scope, needed)
-            if needed != scope:
+        for required, request in requests.items():
+            response = request(headers)
+            assert (response.status_code < 300) == (required == scope), (scope, required)
+            if required != scope:
                 assert (response.status_code, response.json()["code"]) == (403, "forbidden")
-                assert repr(needed) in response.json()["detail"]
+                assert repr(required) in response.json()["detail"]
 
 
-def test_s6_no_key_gives_another_the_scope_operator_without_having_it(
+def test_s6_only_an_operator_can_grant_the_scope_operator(
     anonymous: TestClient, engine: Engine
 ) -> None:
     admin = make_key(engine, "read", "submit", "admin")
-    wanted = {"name": "more", "scopes": ["admin", "operator"]}
-    assert_problem(anonymous.post("/v1/keys", headers=admin, json=wanted), "forbidden")
-    assert (
-        anonymous.post(
-            "/v1/keys", headers=make_key(engine, "admin", "operator"), json=wanted
-        ).status_code
-        == 201
-    )
+    operator = make_key(engine, "admin", "operator")
+    body = {"name": "more", "scopes": ["admin", "operator"]}
+    assert_problem(anonymous.post("/v1/keys", headers=admin, json=body), "forbidden")
+    assert anonymous.post("/v1/keys", headers=operator, json=body).status_code == 201
 
 
 # -- S9
 
 
+STRANGER = bearer(STRANGERS_KEY)
+"""Headers with the key of another project than the default one."""
+
+
 @pytest.fixture
-def belongings(client: TestClient, engine: Engine, settings: Settings) -> dict[str, str]:
-    """One of everything, of the default project; what a path's parameters are filled with."""
-    finished = create_finished_job(engine, Objects.from_settings(settings))
+def parameters(client: TestClient, engine: Engine, settings: Settings) -> dict[str, str]:
+    """Values of the parameters in paths: one item of each kind, in the default project."""
+    attempt = create_finished_job(engine, Objects.from_settings(settings))
     teacher = create_teacher(engine)
-    with write_session(engine) as session:
+    with transaction(engine, FencedSession) as session:
         dataset = datasets.create(session, DEFAULT_PROJECT, "mine", "folder")
         uploaded_items.mark_ready(
             session, dataset, dataset_description(), object_key="k", size=1, sha256="0" * 64
         )
+    with write_session(engine) as session:
         sweep = sweeps.create(session, DEFAULT_PROJECT, SweepSpec(base={}))
         workers.register(session, "worker-1", version="1", protocol=1, slots=1, lease_seconds=30)
     with read_session(engine) as session:
         key_id = keys.list_keys(session, DEFAULT_PROJECT)[0][0].id
     return {
-        "job_id": finished.job_id,
+        "job_id": attempt.job_id,
         "model": teacher.id,
         "dataset": dataset.id,
         "sweep_id": sweep.id,
@@ -249,156 +262,168 @@ def belongings(client: TestClient, engine: Engine, settings: Settings) -> dict[s
     }
 
 
-def filled(path: str, belongings: dict[str, str]) -> str:
-    path = path.replace("{reference}", belongings["model" if "/models" in path else "dataset"])
-    return re.sub(r"{(\w+)}", lambda match: belongings[match[1]], path)
+def address_of(path: str, parameters: dict[str, str]) -> str:
+    """Return the path with these values for its parameters."""
+    path = path.replace("{reference}", parameters["model" if "/models" in path else "dataset"])
+    return re.sub(r"{(\w+)}", lambda match: parameters[match[1]], path)
 
 
 EMPTY = {"data": [], "has_more": False, "next_cursor": None, "total": None}
 FOR_OPERATORS = ("/metrics", "/v1/projects", "/v1/workers")
-"""These are about the whole installation: another project's key is told so, whatever it asks for."""
-THE_SAME_FOR_ALL = {"/v1/architectures", "/v1/methods", "/v1/schemas/report"}
+"""Beginnings of paths about the whole installation: without the scope operator they are a 403."""
+SAME_FOR_ALL = {"/v1/architectures", "/v1/methods", "/v1/schemas/report"}
+"""Lists that do not depend on the project."""
 
 
-def test_s9_another_projects_key_gets_nothing_of_this_one_in_any_operation(
-    client: TestClient, belongings: dict[str, str], engine: Engine, record_property: RecordProperty
+def assert_found_by_its_project(client: TestClient, method: str, address: str) -> None:
+    """Assert that the item exists, so that a 404 for a stranger has a meaning.
+
+    Only the content of the uploads is missing here.
+    """
+    if method in {"GET", "HEAD"}:
+        response = client.request(method, address, headers={"Accept": "application/json"})
+        assert response.status_code != 404 or address.endswith("/content"), address
+
+
+def assert_not_found_by_stranger(client: TestClient, method: str, address: str) -> None:
+    content = b"x" if method == "PUT" else None
+    for accept in ("*/*", "text/event-stream"):
+        headers = {**STRANGER, "Accept": accept}
+        response = client.request(method, address, headers=headers, content=content)
+        assert response.status_code == 404, (method, address, response.text)
+
+
+def test_s9_no_operation_gives_access_to_another_project(
+    client: TestClient, parameters: dict[str, str], engine: Engine, record_property: RecordProperty
 ) -> None:
     create_job(engine, metadata={"team": "mine"})
     client.post("/v1/keys", json={"name": "noted", "scopes": ["read"]})
-    mine = [*belongings.values(), "noted", "everything"]
-    stranger = bearer(STRANGERS_KEY)
-    tried = set()
-    # Lists first: the stranger's own audit log will name what the stranger asks for.
-    for method, path in sorted(operations(client), key=lambda it: "{" in it[1]):
-        tried.add((method, path))
+    private_texts = [*parameters.values(), "noted", "everything"]
+    requested = set()
+    # Lists first: later, the stranger's own audit log names what the stranger has asked for.
+    for method, path in sorted(operations(client), key=lambda operation: "{" in operation[1]):
+        requested.add((method, path))
         if path in OPEN:
             continue
-        address = filled(path, belongings)
+        address = address_of(path, parameters)
         if path.startswith(FOR_OPERATORS):
-            assert_problem(client.request(method, address, headers=stranger), "forbidden")
+            assert_problem(client.request(method, address, headers=STRANGER), "forbidden")
         elif "{" in path:
-            seen = (
-                client.request(method, address, headers={"Accept": "application/json"})
-                if method in {"GET", "HEAD"}
-                else None
-            )
-            assert seen is None or seen.status_code != 404 or address.endswith("/content"), address
-            for accept in ("*/*", "text/event-stream"):
-                headers = {**stranger, "Accept": accept}
-                response = client.request(
-                    method, address, headers=headers, content=b"x" if method == "PUT" else None
-                )
-                assert response.status_code == 404, (method, address, response.text)
-        elif method == "GET" and path not in THE_SAME_FOR_ALL:
+            assert_found_by_its_project(client, method, address)
+            assert_not_found_by_stranger(client, method, address)
+        elif method == "GET" and path not in SAME_FOR_ALL:
             assert client.get(path).json()["data"]
-            response = client.get(path, headers=stranger)
-            assert not [text for text in mine if text in response.text], (path, response.text)
-    assert tried == set(operations(client))
-    record_property("operations", len(tried))
+            response = client.get(path, headers=STRANGER)
+            shown = [text for text in private_texts if text in response.text]
+            assert not shown, (path, response.text)
+    assert requested == set(operations(client))
+    record_property("operations", len(requested))
 
 
-def test_s9_another_projects_key_sees_empty_lists_also_with_filters_and_cursors(
-    client: TestClient, belongings: dict[str, str], engine: Engine
+def names_of_items(response: httpx2.Response) -> list[str]:
+    return [item["name"] for item in response.json()["data"]]
+
+
+def test_s9_other_projects_lists_are_empty_whatever_the_filter(
+    client: TestClient, parameters: dict[str, str], engine: Engine
 ) -> None:
     create_job(engine, metadata={"team": "mine"})
-    stranger = bearer(STRANGERS_KEY)
     cursor = client.get("/v1/jobs?limit=1").json()["next_cursor"]
     for query in (
         "",
-        f"?sweep={belongings['sweep_id']}",
-        f"?dataset={belongings['dataset']}",
+        f"?sweep={parameters['sweep_id']}",
+        f"?dataset={parameters['dataset']}",
         "?dataset=digits",
         "?student=small_cnn",
         "?metadata[team]=mine",
         f"?after={cursor}",
     ):
-        assert client.get(f"/v1/jobs{query}", headers=stranger).json() == EMPTY, query
-    assert client.get("/v1/jobs?include_total=true", headers=stranger).json()["total"] == 0
-    for path in ("/v1/models", "/v1/sweeps", f"/v1/audit?key={belongings['key_id']}"):
-        assert client.get(path, headers=stranger).json() == EMPTY
-    assert [row["name"] for row in client.get("/v1/datasets", headers=stranger).json()["data"]] == [
-        "digits"
-    ]
-    assert [row["name"] for row in client.get("/v1/keys", headers=stranger).json()["data"]] == [
-        "stranger"
+        assert client.get(f"/v1/jobs{query}", headers=STRANGER).json() == EMPTY, query
+    assert client.get("/v1/jobs?include_total=true", headers=STRANGER).json()["total"] == 0
+    for path in ("/v1/models", "/v1/sweeps", f"/v1/audit?key={parameters['key_id']}"):
+        assert client.get(path, headers=STRANGER).json() == EMPTY
+    assert names_of_items(client.get("/v1/datasets", headers=STRANGER)) == ["digits"]
+    assert names_of_items(client.get("/v1/keys", headers=STRANGER)) == ["stranger"]
+
+
+def bodies_with_references(model: str, dataset: str, job: str) -> list[dict[str, Any]]:
+    """Return jobs that refer to these items by id, and to the teacher and the data set by name."""
+    return [
+        *(distillation_body(teacher=reference) for reference in (model, "teacher", job)),
+        *(training_body(start_from=reference) for reference in (model, job)),
+        *(training_body(data={"dataset": reference}) for reference in (dataset, "mine")),
+        *(
+            training_body(data={"dataset": "digits", "extra": {"dataset": reference}})
+            for reference in (dataset, "mine")
+        ),
+        {"kind": "evaluation", "model": model, "data": {"dataset": "digits"}},
+        {"kind": "evaluation", "model": "x", "reference": model, "data": {"dataset": dataset}},
     ]
 
 
-def test_s9_what_another_project_has_cannot_be_told_from_what_is_not_there(
-    client: TestClient, belongings: dict[str, str], engine: Engine
+def test_s9_references_do_not_reveal_what_another_project_has(
+    client: TestClient, parameters: dict[str, str], engine: Engine
 ) -> None:
-    """References in bodies: the response is the same, word for word, for a thing of this project and for none."""
-    model, data, job = belongings["model"], belongings["dataset"], belongings["job_id"]
-    nothing = {
+    """A reference to an item of another project gets the same response, word for word, as one to
+    an item that does not exist.
+    """
+    model = parameters["model"]
+    dataset = parameters["dataset"]
+    job = parameters["job_id"]
+    missing = {
         model: f"mdl_{'0' * 26}",
-        data: f"ds_{'0' * 26}",
+        dataset: f"ds_{'0' * 26}",
         job: f"job_{'0' * 26}",
         "teacher": "nobodys",
         "mine": "none",
     }
-    bodies = [distillation_body(teacher=reference) for reference in (model, "teacher", job)]
-    bodies += [training_body(start_from=reference) for reference in (model, job)]
-    bodies += [training_body(data={"dataset": reference}) for reference in (data, "mine")]
-    bodies += [
-        training_body(data={"dataset": "digits", "extra": {"dataset": reference}})
-        for reference in (data, "mine")
-    ]
-    bodies += [
-        {"kind": "evaluation", "model": model, "data": {"dataset": "digits"}},
-        {"kind": "evaluation", "model": "x", "reference": model, "data": {"dataset": data}},
-    ]
-    for body in bodies:
-        for path, wrapped in (
-            ("/v1/jobs", body),
-            ("/v1/jobs?dry_run=true", body),
-            ("/v1/sweeps", {"base": body}),
+    headers = {**STRANGER, "Content-Type": "application/json"}
+    for job_body in bodies_with_references(model, dataset, job):
+        for path, body in (
+            ("/v1/jobs", job_body),
+            ("/v1/jobs?dry_run=true", job_body),
+            ("/v1/sweeps", {"base": job_body}),
         ):
-            theirs = client.post(path, json=wrapped, headers=bearer(STRANGERS_KEY))
-            text = json.dumps(wrapped)
-            for thing, none in nothing.items():
-                text = text.replace(f': "{thing}"', f': "{none}"')
-            absent = client.post(
-                path,
-                content=text,
-                headers={**bearer(STRANGERS_KEY), "Content-Type": "application/json"},
+            response = client.post(path, json=body, headers=STRANGER)
+            assert_problem(response)
+            detail = response.json()["detail"]
+            missing_body = json.dumps(body)
+            for reference, absent in missing.items():
+                missing_body = missing_body.replace(f': "{reference}"', f': "{absent}"')
+                detail = detail.replace(f"'{reference}'", f"'{absent}'")
+            expected = client.post(path, content=missing_body, headers=headers)
+            assert (response.status_code, detail) == (
+                expected.status_code,
+                expected.json()["detail"],
             )
-            assert_problem(theirs)
-            said = theirs.json()["detail"]
-            for thing, none in nothing.items():
-                said = said.replace(f"'{thing}'", f"'{none}'")
-            assert (theirs.status_code, said) == (absent.status_code, absent.json()["detail"])
 
 
-def test_s9_an_idempotency_key_replays_nothing_to_another_project(client: TestClient) -> None:
-    once = {"Idempotency-Key": "the-same"}
-    mine = client.post("/v1/jobs", json=training_body(), headers=once).json()
-    theirs = client.post(
-        "/v1/jobs", json=training_body(), headers={**once, **bearer(STRANGERS_KEY)}
-    )
-    assert (theirs.status_code, theirs.json()["id"] == mine["id"]) == (201, False)
-    assert client.get(f"/v1/jobs/{theirs.json()['id']}").status_code == 404
+def test_s9_each_project_has_its_own_idempotency_keys(client: TestClient) -> None:
+    headers = {"Idempotency-Key": "the-same"}
+    job = client.post("/v1/jobs", json=training_body(), headers=headers).json()
+    response = client.post("/v1/jobs", json=training_body(), headers={**headers, **STRANGER})
+    assert (response.status_code, response.json()["id"] == job["id"]) == (201, False)
+    assert client.get(f"/v1/jobs/{response.json()['id']}").status_code == 404
 
 
-def test_s9_a_new_project_has_a_key_of_its_own_that_sees_nothing_else(
+def test_s9_the_key_of_a_new_project_sees_only_its_project(
     client: TestClient, engine: Engine
 ) -> None:
     create_job(engine)
-    once = {"Idempotency-Key": "one-project"}
-    made = client.post("/v1/projects", json={"name": "vision"}, headers=once)
-    assert made.status_code == 201
-    key = made.json()["key"]
-    assert key["scopes"] == ["read", "submit", "admin"]
-    again = client.post("/v1/projects", json={"name": "vision"}, headers=once)
-    assert (again.json()["id"], again.json()["key"]["secret"]) == (made.json()["id"], None)
+    idempotent = {"Idempotency-Key": "one-project"}
+    response = client.post("/v1/projects", json={"name": "vision"}, headers=idempotent)
+    assert response.status_code == 201
+    project = response.json()
+    assert project["key"]["scopes"] == ["read", "submit", "admin"]
+    # Repeated with its idempotency key, the response is the same, but no longer shows the secret.
+    repeated = client.post("/v1/projects", json={"name": "vision"}, headers=idempotent).json()
+    assert (repeated["id"], repeated["key"]["secret"]) == (project["id"], None)
     assert_problem(client.post("/v1/projects", json={"name": "vision"}), "name_taken")
-    theirs = bearer(key["secret"])
-    assert client.get("/v1/jobs", headers=theirs).json()["data"] == []
-    job = client.post("/v1/jobs", json=training_body(), headers=theirs).json()
+    headers = bearer(project["key"]["secret"])
+    assert client.get("/v1/jobs", headers=headers).json()["data"] == []
+    job = client.post("/v1/jobs", json=training_body(), headers=headers).json()
     assert client.get(f"/v1/jobs/{job['id']}").status_code == 404
-    assert [row["name"] for row in client.get("/v1/projects").json()["data"]] == [
-        "vision",
-        "stranger",
-        "default",
-    ]
-    lines = client.get("/v1/audit", headers=theirs).json()["data"]
-    assert [(line["action"], line["target"]) for line in lines] == [("POST /v1/jobs", job["id"])]
+    assert names_of_items(client.get("/v1/projects")) == ["vision", "stranger", "default"]
+    entries = client.get("/v1/audit", headers=headers).json()["data"]
+    actions = [(entry["action"], entry["target"]) for entry in entries]
+    assert actions == [("POST /v1/jobs", job["id"])]

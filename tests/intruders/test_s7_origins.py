@@ -1,4 +1,7 @@
-"""S7: requests that were sent to another name, by another page, or in a form that a page can send without asking."""
+"""S7: a wrong Host or Origin, a form's content type and cookies are refused, and change nothing.
+
+These are the requests that a web page could make a user's browser send.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +21,7 @@ from tests.intruders.problems import assert_problem
 from tests.intruders.raw_client import RawClient
 from tests.servers import wait_until
 
-VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 PATHS = ("/v1/jobs", "/v1/keys", "/v1/models/x/content", "/healthz", "/docs", "/none")
 JSON = {"Content-Type": "application/json"}
 WRONG_HOSTS = (
@@ -56,36 +59,37 @@ WRONG_ORIGINS = (
 )
 
 
-def rows(engine: Engine) -> list[int]:
-    """How many there are of everything that a caller can make."""
+def count_rows(engine: Engine) -> list[int]:
+    """Return the number of rows in each table that a request can add to."""
     with read_session(engine) as session:
         tables: list[Any] = [JobRow, SweepRow, ModelRow, DatasetRow, ApiKeyRow, ProjectRow]
         return [session.scalars(select(func.count()).select_from(table)).one() for table in tables]
 
 
-def test_s7_a_request_sent_to_another_name_is_refused_by_all_methods_with_a_good_key(
+def body_of(method: str) -> bytes:
+    return b"{}" if method in {"POST", "PUT", "PATCH"} else b""
+
+
+def test_s7_a_wrong_host_is_refused_for_every_method(
     installation: Installation, raw_client: RawClient
 ) -> None:
-    before = rows(installation.engine)
-    for wrong in WRONG_HOSTS:
-        host = wrong.format(port=installation.service.port)
-        for method in VERBS:
+    """Even with a valid key. Of the many refusals, only some are written to the audit log."""
+    counts = count_rows(installation.engine)
+    for template in WRONG_HOSTS:
+        host = template.format(port=installation.service.port)
+        for method in METHODS:
             for path in PATHS:
-                response = raw_client.request(
-                    method,
-                    path,
-                    {"Host": host, **JSON},
-                    b"{}" if method in {"POST", "PUT", "PATCH"} else b"",
-                )
+                headers = {"Host": host, **JSON}
+                response = raw_client.request(method, path, headers, body_of(method))
                 assert response.status == 403, (host, method, path, response)
                 if method != "HEAD":
                     assert_problem(response, "wrong_host")
-    assert rows(installation.engine) == before
+    assert count_rows(installation.engine) == counts
     installation.wait_for_audit_entry(code="wrong_host", status=403, key_id=None)
     assert len(installation.audit_entries(code="wrong_host")) <= 12  # of a thousand
 
 
-def test_s7_a_host_that_is_missing_or_there_twice_is_refused(
+def test_s7_a_missing_or_repeated_host_is_refused(
     installation: Installation, raw_client: RawClient
 ) -> None:
     key = f"Authorization: Bearer {KEY}\r\n"
@@ -94,70 +98,60 @@ def test_s7_a_host_that_is_missing_or_there_twice_is_refused(
         f"Host: 127.0.0.1:{installation.service.port}\r\nHost: evil.example\r\n",
         "Host: evil.example\r\nHost: localhost\r\n",
     ):
-        assert_problem(
-            raw_client.send(f"GET /v1/jobs HTTP/1.1\r\n{hosts}{key}\r\n".encode()), "wrong_host"
-        )
+        request = f"GET /v1/jobs HTTP/1.1\r\n{hosts}{key}\r\n"
+        assert_problem(raw_client.send(request.encode()), "wrong_host")
 
 
-def test_s7_what_a_proxy_would_say_is_not_believed_unasked(
+def test_s7_forwarded_headers_are_ignored_by_default(
     installation: Installation, raw_client: RawClient
 ) -> None:
-    forwarded = {
+    headers = {
+        "Host": "evil.example",
         "X-Forwarded-Host": "localhost",
         "Forwarded": "host=localhost",
         "X-Forwarded-For": "10.1.2.3",
     }
-    assert_problem(
-        raw_client.request("GET", "/v1/jobs", {"Host": "evil.example", **forwarded}), "wrong_host"
-    )
-    assert (
-        raw_client.request(
-            "GET", "/v1/jobs", {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
-        ).status
-        == 200
-    )
-    assert (
-        "strict-transport-security"
-        not in raw_client.request("GET", "/healthz", {"X-Forwarded-Proto": "https"}).headers
-    )
-    assert {line.address for line in installation.audit_entries()} <= {"127.0.0.1"}
+    assert_problem(raw_client.request("GET", "/v1/jobs", headers), "wrong_host")
+    headers = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
+    assert raw_client.request("GET", "/v1/jobs", headers).status == 200
+    response = raw_client.request("GET", "/healthz", {"X-Forwarded-Proto": "https"})
+    assert "strict-transport-security" not in response.headers
+    assert {entry.address for entry in installation.audit_entries()} <= {"127.0.0.1"}
 
 
-def test_s7_a_page_of_another_origin_is_refused_by_all_methods_and_may_read_nothing(
+def test_s7_a_wrong_origin_is_refused_for_every_method(
     installation: Installation, raw_client: RawClient
 ) -> None:
-    before = rows(installation.engine)
-    for wrong in WRONG_ORIGINS:
-        origin = wrong.format(port=installation.service.port)
-        for method in VERBS:
+    """No CORS header allows the page to read the response either."""
+    counts = count_rows(installation.engine)
+    for template in WRONG_ORIGINS:
+        origin = template.format(port=installation.service.port)
+        for method in METHODS:
             for path in PATHS:
                 headers = {"Origin": origin, "Access-Control-Request-Method": "POST", **JSON}
-                response = raw_client.request(
-                    method, path, headers, b"{}" if method in {"POST", "PUT", "PATCH"} else b""
-                )
+                response = raw_client.request(method, path, headers, body_of(method))
                 assert response.status == 403, (origin, method, path, response)
                 assert not [name for name in response.headers if name.startswith("access-control")]
                 if method != "HEAD":
                     assert_problem(response, "wrong_origin")
-    assert rows(installation.engine) == before
+    assert count_rows(installation.engine) == counts
     installation.wait_for_audit_entry(code="wrong_origin", status=403)
 
 
-def test_s7_the_services_own_pages_may_call_it(
+def test_s7_pages_of_the_service_itself_may_call_it(
     installation: Installation, raw_client: RawClient
 ) -> None:
     for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
-        place = f"{name}:{installation.service.port}"
-        for scheme in ("http", "https"):  # behind a proxy that speaks TLS
-            response = raw_client.request(
-                "POST", "/v1/jobs", {"Host": place, "Origin": f"{scheme}://{place}", **JSON}, b"{}"
-            )
+        host = f"{name}:{installation.service.port}"
+        for scheme in ("http", "https"):  # https: behind a proxy that terminates TLS
+            headers = {"Host": host, "Origin": f"{scheme}://{host}", **JSON}
+            response = raw_client.request("POST", "/v1/jobs", headers, b"{}")
             assert response.code == "invalid_request"
             assert "access-control-allow-origin" not in response.headers
 
 
 @pytest.mark.parametrize(
-    "kind",
+    "content_type",
     [
         "text/plain",
         "application/x-www-form-urlencoded",
@@ -166,32 +160,33 @@ def test_s7_the_services_own_pages_may_call_it(
         "text/plain; application/json",
     ],
 )
-def test_s7_what_a_page_can_send_without_asking_is_refused_by_every_operation_with_a_body(
-    installation: Installation, kind: str
+def test_s7_content_types_of_forms_are_refused_by_every_post(
+    installation: Installation, content_type: str
 ) -> None:
-    before = rows(installation.engine)
+    """A browser sends these across origins without a preflight request."""
+    counts = count_rows(installation.engine)
     paths = installation.client.get("/openapi.json").json()["paths"]
-    tried = 0
+    requests = 0
     for path, methods in paths.items():
         body = methods.get("post", {}).get("requestBody", {}).get("content", {})
         if "application/json" in body:
             response = installation.client.post(
                 path.replace("{job_id}", "x"),
                 content=b'{"name": "x", "scopes": ["read"]}',
-                headers={"Content-Type": kind},
+                headers={"Content-Type": content_type},
             )
             assert_problem(response, "unsupported_media_type")
-            tried += 1
-    assert tried >= 6
-    assert rows(installation.engine) == before
+            requests += 1
+    assert requests >= 6
+    assert count_rows(installation.engine) == counts
     installation.wait_for_audit_entry(code="unsupported_media_type")
 
 
-def test_s7_a_cookie_is_no_key_with_an_origin_or_without(
+def test_s7_cookies_authenticate_nobody_with_or_without_origin(
     installation: Installation, raw_client: RawClient
 ) -> None:
     raw_client.key = None
-    before = rows(installation.engine)
+    counts = count_rows(installation.engine)
     own = f"http://127.0.0.1:{installation.service.port}"
     for headers in (
         {},
@@ -204,32 +199,36 @@ def test_s7_a_cookie_is_no_key_with_an_origin_or_without(
             )
             assert_problem(response, "unauthenticated")
             assert "set-cookie" not in response.headers
-    assert rows(installation.engine) == before
+    assert count_rows(installation.engine) == counts
 
 
-def test_s7_an_allowed_page_may_call_and_read_without_cookies(
+def test_s7_an_allowed_origin_may_call_and_read_without_cookies(
     settings: Settings, engine: Engine
 ) -> None:
     page = "https://dashboard.example"
-    setup = settings.model_copy(update={"allowed_origins": f"{page}/, https://other.example:8443"})
-    ask = {
+    settings = settings.model_copy(
+        update={"allowed_origins": f"{page}/, https://other.example:8443"}
+    )
+    preflight = {
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type",
     }
-    with TestClient(create_app(setup)) as client:
-        asked = client.options("/v1/jobs", headers={"Origin": page, **ask})
-        assert (asked.status_code, asked.headers["Access-Control-Allow-Origin"]) == (200, page)
-        assert "access-control-allow-credentials" not in asked.headers
-        made = client.post(
+    with TestClient(create_app(settings)) as client:
+        response = client.options("/v1/jobs", headers={"Origin": page, **preflight})
+        allowed = response.headers["Access-Control-Allow-Origin"]
+        assert (response.status_code, allowed) == (200, page)
+        assert "access-control-allow-credentials" not in response.headers
+        response = client.post(
             "/v1/jobs", headers={"Origin": page, **bearer(KEY)}, json=training_body()
         )
-        assert (made.status_code, made.headers["Access-Control-Allow-Origin"]) == (201, page)
-        for wrong in (
+        allowed = response.headers["Access-Control-Allow-Origin"]
+        assert (response.status_code, allowed) == (201, page)
+        for origin in (
             "https://dashboard.example.evil",
             "http://dashboard.example",
             "https://other.example",
         ):
-            response = client.options("/v1/jobs", headers={"Origin": wrong, **ask})
+            response = client.options("/v1/jobs", headers={"Origin": origin, **preflight})
             assert_problem(response, "wrong_origin")
             assert "access-control-allow-origin" not in response.headers
 
@@ -237,14 +236,14 @@ def test_s7_an_allowed_page_may_call_and_read_without_cookies(
 @pytest.mark.parametrize(
     ("host", "status"), [("192.168.7.9:8321", 200), ("[2001:db8::7]", 200), ("evil.example", 403)]
 )
-def test_s7_where_it_listens_at_every_address_each_is_its_own_but_no_name_is(
+def test_s7_a_wildcard_address_allows_ip_hosts_but_no_names(
     settings: Settings, engine: Engine, host: str, status: int
 ) -> None:
     with TestClient(create_app(settings.model_copy(update={"host": "0.0.0.0"}))) as client:
         assert client.get("/healthz", headers={"Host": host}).status_code == status
 
 
-def test_s7_over_tls_a_page_of_plain_http_is_refused_and_the_browser_is_told_to_stay(
+def test_s7_over_tls_plain_http_origins_are_refused_and_hsts_set(
     settings: Settings, engine: Engine
 ) -> None:
     with TestClient(create_app(settings), base_url="https://localhost") as client:
@@ -255,7 +254,7 @@ def test_s7_over_tls_a_page_of_plain_http_is_refused_and_the_browser_is_told_to_
         )
 
 
-def test_s7_a_trusted_proxy_is_believed_and_only_then(
+def test_s7_forwarded_headers_of_a_trusted_proxy_are_used(
     start_service: Callable[..., Service], engine: Engine
 ) -> None:
     service = start_service(trusted_proxies="127.0.0.1, 10.0.0.1")
@@ -264,6 +263,7 @@ def test_s7_a_trusted_proxy_is_believed_and_only_then(
     )
     assert "Strict-Transport-Security" in response.headers
     wait_until(
-        lambda: bool(service.client.get("/v1/audit").json()["data"]), what="a line of the audit log"
+        lambda: bool(service.client.get("/v1/audit").json()["data"]),
+        what="an entry of the audit log",
     )
     assert service.client.get("/v1/audit").json()["data"][0]["address"] == "203.0.113.7"
