@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from core.distillation.adversaries import attack
+from core.distillation.adversaries import run_adversary
 from core.distillation.methods import build
 from core.distillation.models import from_description
 from core.jobspec.data import DatasetDescription
@@ -58,7 +58,7 @@ def flops_per_image(
     with ConvolutionCounter() as counter:  # type: ignore[no-untyped-call]
         batch = method.prepare_batch(images, labels)
         student.eval()
-        adversarial = attack(
+        adversarial = run_adversary(
             spec.adversary, method.inner(batch), batch.images_BCHW, torch.Generator().manual_seed(0)
         )
         student.train()

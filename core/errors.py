@@ -128,7 +128,7 @@ class NotFound(DistillError):
 
     status = 404
     code = "not_found"
-    title = "No such thing"
+    title = "Not found"
 
 
 class Conflict(DistillError):
@@ -142,7 +142,7 @@ class Conflict(DistillError):
 
     status = 409
     code = "conflict"
-    title = "Not possible in the present state"
+    title = "Conflicts with the current state"
 
 
 class TooLarge(DistillError):

@@ -52,7 +52,7 @@ from core.jobspec.resolved import JobSpec, parse
 from core.jobspec.status import Phase
 from core.jobspec.upgrades import upgrade
 
-FileKind = Literal["checkpoint", "weights", "report", "figure", "export", "model", "dataset"]
+OutputKind = Literal["checkpoint", "weights", "report", "figure", "export", "model", "dataset"]
 
 
 class _Event(BaseModel):
@@ -106,7 +106,7 @@ class FileReady(_Event):
 
     type: Literal["file"] = "file"
     name: str
-    kind: FileKind
+    kind: OutputKind
     size: int
     sha256: str
     media_type: str = "application/octet-stream"
@@ -296,7 +296,7 @@ class JobFolder:
         self,
         name: str,
         data: bytes,
-        kind: FileKind,
+        kind: OutputKind,
         *,
         media_type: str = "application/octet-stream",
         step: int | None = None,
@@ -308,7 +308,7 @@ class JobFolder:
     def emit_file_ready(
         self,
         name: str,
-        kind: FileKind,
+        kind: OutputKind,
         *,
         media_type: str = "application/octet-stream",
         step: int | None = None,

@@ -229,8 +229,8 @@ class Settings(BaseSettings):
     hang_seconds: float = Field(
         default=300.0,
         gt=0,
-        description="Seconds without progress after which a trainer is ended as hanging, or 10 "
-        "times the median duration of its steps if that is longer.",
+        description="Seconds without progress after which a trainer is killed as hung, or 10 times "
+        "the median duration of its steps if that is longer.",
     )
     isolation_seconds: float = Field(
         default=3600.0,

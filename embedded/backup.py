@@ -182,7 +182,7 @@ def _copy_objects(home: Path, copy: Path) -> list[str]:
     return missing
 
 
-def _list_files(copy: Path) -> list[references.StoredFile]:
+def _list_files(copy: Path) -> list[references.ReferencedObject]:
     """Return the objects that the database in ``copy`` refers to."""
     engine = make_engine(embedded_settings(copy).resolved_database_url)
     try:

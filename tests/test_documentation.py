@@ -1,6 +1,7 @@
 """Every page of the documentation is found from its index, and every link leads somewhere."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,19 @@ def test_every_page_is_found_from_the_index() -> None:
                 reached.add(link)
                 waiting.append(link)
     assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - reached == set()
+
+
+@pytest.mark.parametrize("part", ["API", "store", "trainer"])
+def test_architecture_shows_the_layers_of_the_import_contracts(part: str) -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = next(
+        contract["layers"]
+        for contract in contracts["contracts"]
+        if contract["name"] == f"Inside the {part}"
+    )
+    expected = " > ".join(layer for layer in layers if layer != "__main__")
+    page = " ".join((ROOT / "docs" / "architecture.md").read_text().split())
+    assert f"inside the {part}: {expected}" in page
 
 
 def test_decisions_are_numbered_and_complete() -> None:

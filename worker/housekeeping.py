@@ -1,4 +1,4 @@
-"""Now and then: removing what nobody needs any more, from the store and this machine's cache."""
+"""Periodically remove what is no longer needed, from the store and this machine's cache."""
 
 import random
 import threading

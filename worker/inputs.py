@@ -74,6 +74,7 @@ class Inputs:
             raise JobFailed("missing_input", "user", str(error)) from error
 
     def _prepare(self) -> None:
+        # Renewing reads the job's row, and fails if the attempt no longer owns it.
         job = self.attempt.renew()
         spec = parse(job.spec)
         self.folder.output.mkdir(parents=True)

@@ -1,5 +1,5 @@
-"""Every few seconds: queueing jobs again whose worker was lost, waking workers for queued jobs, and
-clearing this machine's scratch folder.
+"""Periodically requeue jobs whose worker was lost, wake workers for queued jobs, and clear this
+machine's scratch folder.
 """
 
 import shutil

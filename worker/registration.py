@@ -38,7 +38,7 @@ class Registration:
     """Keeps the worker's row, and knows whether the worker may claim jobs.
 
     ``blocked_reason``: why it may not; None if it may. ``on_change`` is called with each new value.
-    ``trouble``: that the database has another schema; None if it does not.
+    ``schema_error``: why the database's schema is not this program's; None if it is.
     """
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
@@ -126,7 +126,7 @@ class Registration:
                     self.name,
                     lease_seconds=lease_seconds,
                     shutting_down=self.exit_requested,
-                    trouble=self.trouble,
+                    schema_error=self.trouble,
                 )
             if draining is None:
                 workers.register(

@@ -47,15 +47,14 @@ class Supervisor:
         self._slots = threading.Semaphore(settings.slots)
 
     def can_claim(self) -> bool:
-        """Return whether it would take a job now.
+        """Return whether this worker would take a job now.
 
-        Only then does it send wake-ups again: some of them reach this worker, and it must be able
-        to act on them.
+        The reconciler sends wake-ups only if so: some of them reach this very worker.
         """
         return self.registration.blocked_reason is None and self._count_free_slots(1) == 1
 
     def is_idle(self) -> bool:
-        """Return whether it has no job at all."""
+        """Return whether this worker runs no job."""
         return self._count_free_slots(self.settings.slots) == self.settings.slots
 
     def _count_free_slots(self, limit: int) -> int:

@@ -1,9 +1,9 @@
-"""What a worker takes from the broker: job ids, and nothing else.
+"""A kombu transport that takes wake-ups from the broker: job ids, and nothing else.
 
-Whoever can reach the broker may put anything there, and a message that kombu or Celery cannot read
-ends the worker, which first returns the message to the queue for the next one. So every message is
-checked before Celery sees it. One that is no wake-up is dropped. Of a wake-up only the job id is
-used: no date, no reply address, no further task.
+Whoever can reach the broker may put any message there. One that kombu or Celery cannot read ends
+the worker, and goes back to the queue, where it ends the next worker. So this transport checks
+every message before Celery sees it, drops those that are no wake-ups, and keeps only the job id of
+the others: no date, no reply address, no further task.
 """
 
 import base64

@@ -89,11 +89,11 @@ class Watchdog:
     def _end_hanging_trainer(self) -> None:
         silent_seconds = round(self._hang_detector.silent_seconds)
         message = (
-            f"The trainer made no progress for {silent_seconds} s, although its worker was well, "
-            "and was ended."
+            f"The trainer made no progress for {silent_seconds} s and was killed; its worker was "
+            "healthy."
         )
         self.failure = JobFailed("trainer_hung", "timeout", message)
-        log.warning("the trainer hangs and is ended", silent_seconds=silent_seconds)
+        log.warning("killing a hanging trainer", silent_seconds=silent_seconds)
         self.trainer.send_signal(signal.SIGKILL)
 
 

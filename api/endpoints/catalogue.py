@@ -11,7 +11,7 @@ from api.http.authenticated_route import AuthenticatedRoute
 from api.representation import schemas
 from api.representation.pagination import paginate
 from core.jobspec.network import ARCHITECTURES
-from core.jobspec.training.methods import METHODS, TrainingMethodSettings
+from core.jobspec.training.methods import METHODS, AdversarialTrainingMethodSettings
 from core.reportspec.report import Report
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=AuthenticatedRoute)
@@ -21,7 +21,7 @@ class SchemaResponse(JSONResponse):
     media_type = "application/schema+json"
 
 
-TRAINING_METHODS = get_args(get_args(TrainingMethodSettings)[0])
+TRAINING_METHODS = get_args(get_args(AdversarialTrainingMethodSettings)[0])
 """Settings classes of the methods without a teacher: the members of an annotated union."""
 
 

@@ -187,5 +187,5 @@ def _artifact(engine: Engine, project_id: str, job_id: str, name: str) -> Artifa
             raise NotFound(message, code="no_report_yet") from None
 
 
-def _stored_file(row: ArtifactRow) -> downloads.StoredFile:
-    return downloads.StoredFile(row.object_key, row.name, row.size, row.sha256, row.media_type)
+def _stored_file(row: ArtifactRow) -> downloads.DownloadFile:
+    return downloads.DownloadFile(row.object_key, row.name, row.size, row.sha256, row.media_type)

@@ -52,6 +52,6 @@ def undrain_worker(worker: str, caller: Operator, work: IdempotentWork) -> Respo
 
 def _set_draining(work: UnitOfWork, name: str, draining: bool) -> Response:
     def set_draining(session: Session) -> tuple[int, schemas.WorkerResponse]:
-        return 202, from_rows.worker(workers.drain(session, name, draining))
+        return 202, from_rows.worker(workers.set_draining(session, name, draining))
 
     return work.commit(set_draining)

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
-from api.http import audit_trail
+from api.http import audit_entries
 from api.http.authentication import authenticate, bearer_token
 from api.http.json_body import MAX_VALUES, read_json
 from core.errors import FieldError, Invalid
@@ -50,7 +50,7 @@ async def _admit(request: Request) -> None:
     """Authenticate the caller and count the request. Raises Unauthenticated and RateLimited."""
     limits = request.app.state.limits
     secret = bearer_token(request)
-    with limits.checking_key(request, audit_trail.client_address(request)):
+    with limits.checking_key(request, audit_entries.client_address(request)):
         principal = await run_in_threadpool(authenticate, request.app.state.engine, secret)
     request.state.principal = principal
     limits.charge(request, principal.key_id)

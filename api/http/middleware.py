@@ -11,9 +11,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http import audit_trail, problems
+from api.http import audit_entries, problems
 from api.http.allowed_origins import AllowedOrigins
-from api.http.audit_trail import RefusalCounter, route_path
+from api.http.audit_entries import RefusalCounter, route_path
 from api.http.problems import HeadTooLarge
 from api.http.rate_limits import Quota
 from api.http.telemetry import Telemetry
@@ -72,18 +72,18 @@ class RequestMiddleware:
         """Write a 4xx to the audit log. Changes are written by ``api.http.unit_of_work``."""
         if not 400 <= status < 500:
             return
-        values = audit_trail.audit_values(request)
+        values = audit_entries.audit_values(request)
         code = getattr(request.state, "problem", None)
         times = self.refusals.count(values["key_id"] or values["address"], code or str(status))
         if times is not None:
             record = partial(
-                audit_trail.record_entry,
+                audit_entries.record_entry,
                 request.app.state.engine,
                 **values,
                 status=status,
                 code=code,
                 times=times,
-                target=audit_trail.request_target(request),
+                target=audit_entries.request_target(request),
             )
             await run_in_threadpool(record)
 

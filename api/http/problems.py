@@ -95,7 +95,7 @@ def problem_response(
     if error.status >= 500 and not isinstance(error, Unavailable):
         log.error("request failed", code=error.code, error=str(error), path=request.scope["path"])
         detail = "The service failed; its log says why."
-    return _document(
+    return _problem_json(
         request,
         _STATUS_OF_CODE.get(error.code, error.status),
         error.code,
@@ -125,7 +125,7 @@ def _headers(error: DistillError) -> dict[str, str]:
             return {}
 
 
-def _document(
+def _problem_json(
     request: Request,
     status: int,
     code: str,
@@ -189,7 +189,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         )
     phrase = HTTPStatus(error.status_code).phrase
     code = _CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
-    return _document(request, error.status_code, code, phrase, detail, headers=headers)
+    return _problem_json(request, error.status_code, code, phrase, detail, headers=headers)
 
 
 def _allowed_methods(request: Request) -> list[str]:

@@ -13,7 +13,7 @@ from fastapi import Header, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from api.http import audit_trail
+from api.http import audit_entries
 from api.representation.json_response import to_json
 from core import queue
 from core.store import audit, idempotency
@@ -42,11 +42,11 @@ class UnitOfWork:
         self._key_id: str = request.state.principal.key_id
         self._idempotency_key = idempotency_key
         self._fingerprint = _fingerprint(request)
-        self._audit_values = audit_trail.audit_values(request)
+        self._audit_values = audit_entries.audit_values(request)
         # A POST is filed under the id in its response, any other method under the reference in
         # its path, as the caller wrote it.
         self._path_target = (
-            None if request.method == "POST" else audit_trail.request_target(request)
+            None if request.method == "POST" else audit_entries.request_target(request)
         )
         self._queued_job_ids: list[str] = []
 

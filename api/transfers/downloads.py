@@ -21,7 +21,7 @@ DirectDownload = Annotated[QueryBool, Query(description="Never redirect to the o
 
 
 @dataclass(frozen=True)
-class StoredFile:
+class DownloadFile:
     """A file as the database describes it; ``size`` in bytes."""
 
     key: str
@@ -32,7 +32,7 @@ class StoredFile:
 
 
 def serve(
-    request: Request, objects: Objects, file: StoredFile, *, direct: bool, inline: bool = False
+    request: Request, objects: Objects, file: DownloadFile, *, direct: bool, inline: bool = False
 ) -> Response:
     """Answer a download with 200, 206, 304, 307 or 416.
 
@@ -72,7 +72,7 @@ def serve(
 
 
 def _open(
-    objects: Objects, file: StoredFile, byte_range: tuple[int, int] | None
+    objects: Objects, file: DownloadFile, byte_range: tuple[int, int] | None
 ) -> Iterator[bytes]:
     """Only a complete file can be checked against its SHA-256; of a part, the size is checked."""
     try:

@@ -141,7 +141,9 @@ class UploadedItems(Generic[Row, Item]):
                 f"{label} comes with the program; it has no file to download.",
                 code=f"{self.code}_built_in",
             )
-        file = downloads.StoredFile(row.object_key, f"{row.name}.safetensors", row.size, row.sha256)
+        file = downloads.DownloadFile(
+            row.object_key, f"{row.name}.safetensors", row.size, row.sha256
+        )
         return downloads.serve(request, app.objects, file, direct=direct)
 
     def _get_awaiting(self, engine: Engine, project_id: str, reference: str) -> Row:

@@ -16,7 +16,7 @@ from core.store.objects.store import Objects, upload_key
 
 SIGNATURE_BYTES = 512
 """Enough to recognize the format by."""
-PATIENCE_SECONDS = 60.0
+STALL_SECONDS = 60.0
 MIN_BYTES_PER_SECOND = 10_000
 """On average over the whole upload, after ``PATIENCE_SECONDS``."""
 PROGRESS_SECONDS = 60.0
@@ -102,14 +102,14 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
     stream = request.stream()
     while True:
         try:
-            with anyio.fail_after(PATIENCE_SECONDS):
+            with anyio.fail_after(STALL_SECONDS):
                 chunk = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise RequestTimeout(f"Nothing arrived for {PATIENCE_SECONDS:.0f} s.") from error
+            raise RequestTimeout(f"Nothing arrived for {STALL_SECONDS:.0f} s.") from error
         received += len(chunk)
-        if received < (time.monotonic() - start - PATIENCE_SECONDS) * MIN_BYTES_PER_SECOND:
+        if received < (time.monotonic() - start - STALL_SECONDS) * MIN_BYTES_PER_SECOND:
             raise RequestTimeout(
                 f"The upload is slower than {MIN_BYTES_PER_SECOND} bytes per second."
             )
@@ -118,7 +118,7 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
 
 
 async def _read_signature(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
-    """Return at least ``SIGNATURE_BYTES``, where there are so many, and the remaining chunks."""
+    """Return at least ``SIGNATURE_BYTES``, if there are that many, and the remaining chunks."""
     first = b""
     async for chunk in chunks:
         first += chunk

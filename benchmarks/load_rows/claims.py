@@ -61,7 +61,7 @@ def warm_up(engine: Engine, worker: str) -> None:
     """Open a connection and compile the claim's statement: a draining worker is given no job."""
     with write_session(engine) as session:
         workers.register(session, worker, version="", protocol=0, slots=1, lease_seconds=600)
-        workers.drain(session, worker)
+        workers.set_draining(session, worker)
     attempts.claim(engine, worker, 600)
 
 

@@ -121,7 +121,7 @@ class Distill:
         return parse_response(Job, self.transport.post(f"{_job_path(job_id)}/cancel"))
 
     def pause(self, job_id: str) -> Job:
-        """Pause a job after its next checkpoint."""
+        """Pause a job; it saves a checkpoint first."""
         return parse_response(Job, self.transport.post(f"{_job_path(job_id)}/pause"))
 
     def resume(self, job_id: str) -> Job:

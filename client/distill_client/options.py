@@ -6,7 +6,7 @@ import typer
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of a job.")]
 SweepId = Annotated[str, typer.Argument(metavar="ID", help="Id of a sweep.")]
-Reference = Annotated[str, typer.Argument(help="Id or name.")]
+IdOrName = Annotated[str, typer.Argument(help="Id or name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 EXIT_DETACHED = 130

@@ -57,7 +57,7 @@ class JobProgress(ResponseModel):
 
     phase: JobPhase | None = None
     step: int | None = None
-    """Training steps; while evaluating, attacked images or another unit of the measure."""
+    """Training steps; while evaluating, images or another unit of the measure."""
     of: int | None = None
     """The total of ``step``."""
     epoch: int | None = None
@@ -356,7 +356,7 @@ class NewKey(Key):
 
 
 class Project(ResponseModel):
-    """A tenant of the installation."""
+    """A project of the installation."""
 
     id: str
     name: str

@@ -86,7 +86,7 @@ def calibration(result: dict[str, Any]) -> Figure:
 
 
 def grad_cam(result: dict[str, Any]) -> Figure:
-    """A row for each image: clean, then with each network's Grad-CAM map, clean and attacked."""
+    """A row for each image: clean, then each network's Grad-CAM map, clean and adversarial."""
     rows = result["rows"]
     names = [name for name in ("reference", "network") if name in rows[0]]
     titles = ["clean"]

@@ -14,10 +14,10 @@ from core.jobspec.network import ModelDescription, Network
 from core.jobspec.training.adversary import AdversarySettings, PgdAdversarySettings
 from core.jobspec.training.averaging import AveragingSettings
 from core.jobspec.training.methods import (
+    AdversarialTrainingMethodSettings,
     DistillationMethodSettings,
     IgdmSettings,
     TradesSettings,
-    TrainingMethodSettings,
 )
 from core.jobspec.training.presets import Preset, apply_preset
 from core.jobspec.training.schedule import Schedule
@@ -78,7 +78,7 @@ class AdversarialTrainingSpec(_TrainingSpec):
     """Train a robust network from scratch, such as a teacher for later jobs."""
 
     kind: Literal["adversarial_training"] = "adversarial_training"
-    method: TrainingMethodSettings = TradesSettings()
+    method: AdversarialTrainingMethodSettings = TradesSettings()
     """The training method: what the network minimizes."""
 
 

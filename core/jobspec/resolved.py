@@ -35,12 +35,12 @@ from core.jobspec.job import (
 from core.jobspec.training.averaging import EmaSettings, SwaSettings
 from core.jobspec.training.methods import (
     AdaAdSettings,
+    AdversarialTrainingMethodSettings,
     AkdSettings,
     ArdSettings,
     ArkdSettings,
     IadSettings,
     RsladSettings,
-    TrainingMethodSettings,
 )
 from core.jobspec.training.starship import (
     CovarianceAlignmentSettings,
@@ -157,7 +157,7 @@ ResolvedDistillationMethodSettings = Annotated[
     | AdaAdSettings,
     Field(discriminator="name"),
 ]
-ResolvedMethodSettings = ResolvedDistillationMethodSettings | TrainingMethodSettings
+ResolvedMethodSettings = ResolvedDistillationMethodSettings | AdversarialTrainingMethodSettings
 
 
 class ResolvedSwaSettings(SwaSettings):

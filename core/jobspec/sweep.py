@@ -33,7 +33,7 @@ Path = Annotated[str, StringConstraints(max_length=200, pattern=r"^[a-z0-9_]+(\.
 Body = dict[str, Any]
 
 
-class SweepRow(Spec):
+class SweepVariant(Spec):
     """A named set of changes: one line of the table, or several where there are axes."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
@@ -49,7 +49,7 @@ class SweepSpec(Spec):
     """Labels that every job gets."""
     base: Body
     """The body of a job, as for POST /v1/jobs, without what rows and axes add."""
-    rows: tuple[SweepRow, ...] = Field(default=(), strict=False, max_length=MAX_JOBS)
+    rows: tuple[SweepVariant, ...] = Field(default=(), strict=False, max_length=MAX_JOBS)
     """Named sets of changes, for variants that differ in more than one field."""
     axes: dict[Path, list[Any]] = Field(default_factory=dict, max_length=8)
     """Values by path, such as {"method.beta": [0.2, 0.5, 0.8], "seed": [0, 1, 2]}. The table has a
@@ -102,7 +102,7 @@ class SweepPoint:
 
 def expand(sweep: SweepSpec) -> Iterator[SweepPoint]:
     """Yield the jobs of a sweep, row by row, the last axis fastest. Bodies are not validated."""
-    for row in sweep.rows or (SweepRow(name="base"),):
+    for row in sweep.rows or (SweepVariant(name="base"),):
         for values in product(*sweep.axes.values()):
             settings = dict(zip(sweep.axes, values, strict=True))
             body = apply_patch(sweep.base, row.changes)

@@ -68,7 +68,7 @@ _LISTED = select(
 
 @dataclass(frozen=True)
 class JobFilters:
-    """What jobs a list has. An empty field does not narrow it."""
+    """Filters of a job list. An empty field filters nothing."""
 
     statuses: tuple[Status, ...] = ()
     kinds: tuple[str, ...] = ()
@@ -299,7 +299,7 @@ def _set_deleted_at(
 
 
 def find_active_job(session: Session, input_id: str) -> str | None:
-    """Return a job that has not ended and needs this model or data set, or None."""
+    """Return the id of a job that has not ended and needs this model or data set, or None."""
     in_spec = [JobRow.spec[path].as_string() == input_id for path in INPUT_PATHS]
     needs_input = or_(JobRow.teacher_id == input_id, JobRow.dataset_id == input_id, *in_spec)
     active = set(STATUSES) - TERMINAL
@@ -329,7 +329,7 @@ def _add_labels(session: Session, job: JobRow) -> None:
 def _lock_inputs(session: Session, job: JobRow) -> None:
     """Lock the job's models and data sets, so that none is deleted before the job is committed.
 
-    From the commit on, ``find_active_user`` finds the job. Raises Conflict (code ``input_deleted``)
+    From the commit on, ``find_active_job`` finds the job. Raises Conflict (code ``input_deleted``)
     where one has been deleted since it was looked up.
     """
     paths = (_value_at(job.spec, path) for path in INPUT_PATHS)

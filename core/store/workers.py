@@ -45,7 +45,12 @@ def register(
 
 
 def record_heartbeat(
-    session: Session, name: str, *, lease_seconds: float, shutting_down: bool, trouble: str | None
+    session: Session,
+    name: str,
+    *,
+    lease_seconds: float,
+    shutting_down: bool,
+    schema_error: str | None,
 ) -> bool | None:
     """Renew the worker's lease; return whether it is to drain, or None if it is not registered.
 
@@ -58,7 +63,7 @@ def record_heartbeat(
         .values(
             seen_at=database_now(),
             lease_expires_at=after(lease_seconds),
-            trouble=trouble,
+            trouble=schema_error,
             **changes,
         )
         .returning(WorkerRow.draining)
@@ -91,7 +96,7 @@ def list_workers(session: Session) -> list[WorkerState]:
     return [WorkerState(row, alive, running.get(row.name, 0)) for row, alive in rows]
 
 
-def drain(session: Session, name: str, draining: bool = True) -> WorkerState:
+def set_draining(session: Session, name: str, draining: bool = True) -> WorkerState:
     """Tell a worker to claim no more jobs from the commit on, or to claim again.
 
     Raises NotFound.

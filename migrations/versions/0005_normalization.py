@@ -51,12 +51,14 @@ def _rewrite(table_name: str, column_name: str, change: Callable[[Document], Doc
 def _documents(
     connection: sa.Connection, table: sa.TableClause, column: sa.ColumnClause[Any]
 ) -> Iterator[tuple[str, Document]]:
-    """Yield the documents that may need a change, read in batches: all may not fit into memory."""
-    text = sa.cast(column, sa.Text)
-    candidates = sa.or_(text.like("%normalis%"), text.like("%variance_gap%"))
+    """Yield every document, read in batches along the primary key: all may not fit into memory.
+
+    There is no condition on the text of the document: Postgres would expect so few matches that it
+    would rather scan and sort the whole table again for each batch.
+    """
     last_id = ""
     while True:
-        page = sa.select(table.c.id, column).where(candidates, table.c.id > last_id)
+        page = sa.select(table.c.id, column).where(table.c.id > last_id)
         rows = connection.execute(page.order_by(table.c.id).limit(BATCH_ROWS)).all()
         if not rows:
             return

@@ -9,8 +9,9 @@ import pytest
 
 from tests import measurements
 from tests.faults.deployment import Deployment
+from tests.faults.storage import Storage, open_folder_storage, open_s3_storage
 from tests.measurements import SOAK
-from tests.servers import Redis
+from tests.servers import S3, Redis
 
 SOAK_TEST_TIMEOUT_SECONDS = 3600
 
@@ -44,6 +45,28 @@ def embedded_deployment(tmp_path: Path, sqlite_url: str) -> Iterator[Deployment]
 def deployment(request: pytest.FixtureRequest) -> Deployment:
     deployment: Deployment = request.getfixturevalue(f"{request.param}_deployment")
     return deployment
+
+
+@pytest.fixture
+def folder_storage(tmp_path: Path, sqlite_url: str) -> Iterator[Storage]:
+    """SQLite and a folder."""
+    with open_folder_storage(tmp_path, sqlite_url) as storage:
+        yield storage
+
+
+@pytest.fixture
+def s3_storage(
+    tmp_path: Path, postgres_url: str, s3_server: S3, s3: dict[str, Any]
+) -> Iterator[Storage]:
+    """Postgres and S3 behind a proxy. Other tests share these servers: do not kill or freeze."""
+    with open_s3_storage(tmp_path, postgres_url, s3_server, s3) as storage:
+        yield storage
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    storage: Storage = request.getfixturevalue(f"{request.param}_storage")
+    return storage
 
 
 @pytest.fixture

@@ -111,13 +111,13 @@ class Storage:
 
 
 @contextmanager
-def folder_storage(folder: Path, sqlite_url: str) -> Iterator[Storage]:
+def open_folder_storage(folder: Path, sqlite_url: str) -> Iterator[Storage]:
     settings = Settings(home=folder / "home", database_url=sqlite_url)
     yield from _open(folder, settings, Objects.from_settings(settings))
 
 
 @contextmanager
-def s3_storage(
+def open_s3_storage(
     folder: Path, postgres_url: str, server: S3, s3: dict[str, Any]
 ) -> Iterator[Storage]:
     with run_s3_proxy(server.port) as proxy:

@@ -23,14 +23,11 @@ from core.jobspec.defaults import resolve
 from tests.faults.conftest import RecordFigure
 from tests.faults.storage import (
     Storage,
-    folder_storage,
     kill_worker,
-    s3_storage,
     saving_job,
     wait_for_brief,
 )
 from tests.measurements import SOAK
-from tests.servers import S3
 from tests.worker.service import submit, wait_for
 
 KILLS = 40 if SOAK else 8
@@ -160,18 +157,12 @@ def count_plain_saves_that_load(processes: SavingProcesses, folder: Path) -> int
     return loaded
 
 
-@pytest.fixture(params=["folder", "s3"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    if request.param == "folder":
-        with folder_storage(tmp_path, request.getfixturevalue("sqlite_url")) as storage:
-            yield storage
-        return
-    server: S3 = request.getfixturevalue("s3_server")
-    postgres_url: str = request.getfixturevalue("postgres_url")
-    with s3_storage(tmp_path, postgres_url, server, request.getfixturevalue("s3")) as storage:
-        assert storage.proxy is not None
+@pytest.fixture
+def storage(storage: Storage) -> Storage:
+    """The storage of every test here, with slow uploads to S3."""
+    if storage.proxy is not None:
         storage.proxy.rule = delay_second_part
-        yield storage
+    return storage
 
 
 def delay_second_part(method: str, path: str) -> None:

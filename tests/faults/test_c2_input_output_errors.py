@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from core.settings import Settings
 from core.store.database.tables import JobRow
 from core.store.objects.store import Objects
 from tests.builders import training_spec
-from tests.faults.storage import Storage, folder_storage
+from tests.faults.storage import Storage
 from tests.faults.trainer_faults import worker_command
 from tests.servers import MissingProgramError
 from tests.worker.service import Service, get_job, submit, wait_for, wait_for_end
@@ -40,12 +39,6 @@ exec {python} "$@"
 """
 
 
-@pytest.fixture
-def storage(tmp_path: Path, sqlite_url: str) -> Iterator[Storage]:
-    with folder_storage(tmp_path, sqlite_url) as storage:
-        yield storage
-
-
 @pytest.fixture(autouse=True)
 def _require_strace() -> None:
     if shutil.which("strace") is None:
@@ -68,9 +61,10 @@ def start_worker(storage: Storage, faults_folder: Path) -> Service:
 
 
 def test_c2_failed_save_is_reported_and_previous_one_is_used(
-    storage: Storage, faults_folder: Path
+    folder_storage: Storage, faults_folder: Path
 ) -> None:
     """The reason names the file and the error, and the job resumes from the save before it."""
+    storage = folder_storage
     spec = training_spec(schedule={"epochs": 50, "batch_size": 64, "checkpoint_seconds": 0})
     job_id = submit(storage.engine, spec)
     with start_worker(storage, faults_folder) as worker:

@@ -1,7 +1,7 @@
 """C4: stored bytes that differ from what was stored are detected before anything reads them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from tests.builders import (
     training_spec,
     weights_key,
 )
-from tests.faults.storage import Storage, folder_storage, s3_storage, wait_for_brief
+from tests.faults.storage import Storage, wait_for_brief
 from tests.worker.results import short_job
 from tests.worker.service import submit, wait_for, wait_for_end
 from worker.inputs import Inputs
@@ -42,25 +42,6 @@ DAMAGES: dict[str, Damage] = {
     "deleted": lambda data: None,
 }
 """What may happen to the bytes of an object. None: it is deleted."""
-
-
-@pytest.fixture
-def local_storage(tmp_path: Path, sqlite_url: str) -> Iterator[Storage]:
-    with folder_storage(tmp_path, sqlite_url) as storage:
-        yield storage
-
-
-@pytest.fixture
-def bucket_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    servers = [request.getfixturevalue(name) for name in ("postgres_url", "s3_server", "s3")]
-    with s3_storage(tmp_path, *servers) as storage:
-        yield storage
-
-
-@pytest.fixture(params=["local", "bucket"])
-def storage(request: pytest.FixtureRequest) -> Storage:
-    storage: Storage = request.getfixturevalue(f"{request.param}_storage")
-    return storage
 
 
 def create_attempt(storage: Storage, job_id: str | None = None) -> Attempt:
@@ -169,14 +150,14 @@ def test_c4_damaged_teacher_fails_the_attempt(storage: Storage) -> None:
         assert list(storage.home.glob("scratch/cache/*")) == []
 
 
-def test_c4_damaged_teacher_in_the_cache_is_fetched_again(local_storage: Storage) -> None:
+def test_c4_damaged_teacher_in_the_cache_is_fetched_again(folder_storage: Storage) -> None:
     """A worker verifies what is in its own cache, too."""
-    teacher = create_teacher(local_storage)
-    attempt = create_attempt(local_storage, submit_distillation(local_storage, teacher))
-    cached = local_storage.home / "scratch" / "cache" / (teacher.sha256 or "")
+    teacher = create_teacher(folder_storage)
+    attempt = create_attempt(folder_storage, submit_distillation(folder_storage, teacher))
+    cached = folder_storage.home / "scratch" / "cache" / (teacher.sha256 or "")
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"not what was fetched")
-    folder = prepare_job_folder(local_storage, attempt)
+    folder = prepare_job_folder(folder_storage, attempt)
     assert sha256_of(folder.teacher_weights) == teacher.sha256
 
 
@@ -200,10 +181,9 @@ def test_c4_damaged_data_set_fails_the_attempt(storage: Storage) -> None:
     assert list(storage.folder.rglob("dataset.safetensors")) == []
 
 
-def test_c4_service_survives_damaged_checkpoints_not_teachers(local_storage: Storage) -> None:
-    """With a real worker, a job succeeds without its damaged checkpoints, but fails without its
-    teacher."""
-    storage = local_storage
+def test_c4_worker_handles_damaged_checkpoints_and_teachers(folder_storage: Storage) -> None:
+    """A job succeeds without its damaged checkpoints; one whose teacher is damaged fails."""
+    storage = folder_storage
     job_id = submit(storage.engine, short_job(16))
     with storage.start_worker("first") as worker:
         wait_for(lambda: len(storage.list_checkpoints(job_id)) == 2, 60, "two checkpoints")

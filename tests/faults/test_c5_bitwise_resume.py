@@ -1,12 +1,10 @@
 """C5: a job that is killed at five points and resumed gives the same bits (CPU, one thread)."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import pytest
 from safetensors import safe_open
 from sqlalchemy import select
 
@@ -17,18 +15,12 @@ from core.store.database.engine import read_session
 from core.store.database.tables import MetricRow
 from tests.builders import training_spec
 from tests.faults.conftest import RecordFigure
-from tests.faults.storage import Storage, folder_storage, kill_worker
+from tests.faults.storage import Storage, kill_worker
 from tests.worker.service import get_job, submit, wait_for, wait_for_end
 
 EPOCHS = 5
 STEPS_PER_EPOCH = 3
 """230 of 256 images in batches of 64; the incomplete last batch is dropped."""
-
-
-@pytest.fixture
-def storage(tmp_path: Path, sqlite_url: str) -> Iterator[Storage]:
-    with folder_storage(tmp_path, sqlite_url) as storage:
-        yield storage
 
 
 def job_spec() -> TrainingSpec:
@@ -112,9 +104,7 @@ def timeless_results(storage: Storage, job_id: str) -> dict[str, Any]:
     }
 
 
-def load_last_checkpoint(
-    storage: Storage, job_id: str
-) -> tuple[dict[str, bytes], dict[str, Any]]:
+def load_last_checkpoint(storage: Storage, job_id: str) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Return its tensors (weights, best, average, momentum) and the numbers of its state.
 
     Left out are how long things took and how often the job was saved.
@@ -152,26 +142,29 @@ def has_resumed(storage: Storage, job_id: str, times: int) -> bool:
 
 
 def test_c5_job_killed_at_five_points_gives_the_same_bits(
-    storage: Storage, record_figure: RecordFigure
+    folder_storage: Storage, record_figure: RecordFigure
 ) -> None:
     """Weights, last checkpoint with the optimizer's state, metrics and results are the same."""
+    storage = folder_storage
     killed_id = submit(storage.engine, job_spec())
     kill_at_every_point(storage, killed_id)
-    undisturbed_id = submit(storage.engine, job_spec())
+    uninterrupted_id = submit(storage.engine, job_spec())
     with storage.start_worker("last"):
-        jobs = [wait_for_end(storage.engine, job_id) for job_id in (killed_id, undisturbed_id)]
+        jobs = [wait_for_end(storage.engine, job_id) for job_id in (killed_id, uninterrupted_id)]
     assert [(job.status, job.attempt) for job in jobs] == [
         ("succeeded", 1 + len(KILL_POINTS)),
         ("succeeded", 1),
     ]
     digests = weights_digests(storage, killed_id)
-    assert digests == weights_digests(storage, undisturbed_id)
+    assert digests == weights_digests(storage, uninterrupted_id)
     assert digests.keys() == {"best.safetensors", "last.safetensors"}
-    assert load_last_checkpoint(storage, killed_id) == load_last_checkpoint(storage, undisturbed_id)
+    assert load_last_checkpoint(storage, killed_id) == load_last_checkpoint(
+        storage, uninterrupted_id
+    )
     metrics = load_metrics(storage, killed_id)
-    assert metrics == load_metrics(storage, undisturbed_id)
+    assert metrics == load_metrics(storage, uninterrupted_id)
     assert ("loss", EPOCHS * STEPS_PER_EPOCH) in metrics
-    assert timeless_results(storage, killed_id) == timeless_results(storage, undisturbed_id)
+    assert timeless_results(storage, killed_id) == timeless_results(storage, uninterrupted_id)
     resumed_steps = [event["step"] for event in storage.event_data(killed_id, "resumed")]
     assert resumed_steps == sorted(resumed_steps)
     assert len(resumed_steps) == len(KILL_POINTS)

@@ -1,4 +1,4 @@
-"""C6: a checkpoint without any one of its keys is refused, or what comes of it differs from what an undisturbed job gives."""
+"""C6: a checkpoint without any one of its keys is refused, or the result differs."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from tests.distillation.folders import (
     newest_checkpoint,
     run_job,
 )
-from tests.measurements import RecordProperty, record_figure
+from tests.faults.conftest import RecordFigure
 
 Key = str | int
 SPEC: dict[str, Any] = {
@@ -31,73 +31,71 @@ SPEC: dict[str, Any] = {
     "evaluation": {"attacks": [{"name": "pgd", "steps": 2}], "limit": 40, "batch_size": 20},
 }
 STOPS = {"inside an epoch": 7, "inside evaluation": 13}
-"""How often it is asked whether to stop: what it has said by then is in the checkpoint."""
-WRONG: tuple[Any, ...] = ("text", None, True, [], {}, math.nan, math.inf, 1.5)
-LEGAL: list[tuple[str, Any]] = [
+"""After how many calls of ``stop`` the job stops. Its checkpoint has all that happened by then."""
+WRONG_VALUES: tuple[Any, ...] = ("text", None, True, [], {}, math.nan, math.inf, 1.5)
+INITIAL_VALUES: list[tuple[str, Any]] = [
     ("history", []),
     ("sums", {}),
     ("measured", {}),
     ("measuring", None),
 ]
-"""Values that the fields do have at a job's beginning."""
+"""Those of the wrong values that some fields legally have when a job starts."""
 
 
 class Checkpoint:
-    """The newest of a stopped job, taken apart: ``header`` with its three JSON texts read, and ``tensors``."""
+    """The newest checkpoint of a stopped job: its header, its parsed state and its tensors."""
 
     def __init__(self, path: Path) -> None:
         with safe_open(path, framework="pt") as file:
+            names = file.keys()
             self.header: dict[str, Any] = dict(file.metadata())
-            self.tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+            self.tensors = {name: file.get_tensor(name) for name in names}
         self.state = json.loads(self.header["state"])
 
-    def write(self, path: Path, state: Any = None, without: str = "") -> None:
+    def save(self, path: Path, state: Any = None, omitted: str = "") -> None:
+        """Save it, perhaps with another state, or without one tensor or entry of the header."""
         header = {**self.header, "state": json.dumps(self.state if state is None else state)}
-        kept = [
-            {key: it for key, it in part.items() if key != without}
-            for part in (self.tensors, header)
-        ]
-        save_file(kept[0], path, kept[1])
+        header.pop(omitted, None)
+        tensors = {name: tensor for name, tensor in self.tensors.items() if name != omitted}
+        save_file(tensors, path, header)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
     torch.set_num_threads(1)
-    folder = create_job_folder(
-        tmp_path_factory.mktemp("undisturbed") / "job", distillation_spec(**SPEC)
-    )
+    path = tmp_path_factory.mktemp("uninterrupted") / "job"
+    folder = create_job_folder(path, distillation_spec(**SPEC))
     assert run_job(folder).outcome == "succeeded"
     return folder
 
 
 @pytest.fixture(
-    scope="module", params=STOPS.values(), ids=[where.replace(" ", "_") for where in STOPS]
+    scope="module", params=STOPS.values(), ids=[name.replace(" ", "_") for name in STOPS]
 )
 def checkpoint(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Checkpoint:
     torch.set_num_threads(1)
-    folder = create_job_folder(
-        tmp_path_factory.mktemp("stopped") / "job", distillation_spec(**SPEC)
-    )
+    path = tmp_path_factory.mktemp("stopped") / "job"
+    folder = create_job_folder(path, distillation_spec(**SPEC))
     assert run_job(folder, StopAfter(request.param)).outcome == "stopped"
     return Checkpoint(newest_checkpoint(folder))
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of the time of so small a job; a figure shows nothing that the report does not have."""
+def _draw_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures would take most of the time, and show nothing that the report does not have."""
     monkeypatch.setattr(figures, "draw_figures", lambda *_: {})
 
 
 @pytest.fixture
 def second(tmp_path: Path) -> JobFolder:
-    """The folder of the attempt that is to go on from the checkpoint."""
+    """The job folder of the attempt that resumes from the checkpoint."""
     return create_job_folder(tmp_path / "second", distillation_spec(**SPEC))
 
 
 def is_refused(folder: JobFolder) -> bool:
-    """Before anything is trained or measured, as a fault of the machinery and with a sentence."""
+    """Whether the checkpoint is refused as an infrastructure failure, before any training."""
     try:
         run_job(folder, StopAfter(0))
     except JobFailed as error:
@@ -108,125 +106,134 @@ def is_refused(folder: JobFolder) -> bool:
     return False
 
 
-def gone_on(path: Path, written: bytes) -> JobFolder:
-    """The folder of a job that went on from it to the end."""
+def resume(path: Path, checkpoint: bytes) -> JobFolder:
+    """Run a job from the checkpoint to its end; return its folder."""
     folder = create_job_folder(path, distillation_spec(**SPEC))
-    folder.checkpoint.write_bytes(written)
+    folder.checkpoint.write_bytes(checkpoint)
     assert run_job(folder).outcome == "succeeded"
     return folder
 
 
-def measured(folder: JobFolder) -> list[Measured]:
-    """What the attempt has measured itself, but for how long things took."""
+def timeless_measurements(folder: JobFolder) -> list[Measured]:
+    """Return what the attempt has measured itself, without durations."""
     return [
-        it
-        for it in folder.read_events()[0]
-        if isinstance(it, Measured) and "seconds" not in it.name
+        event
+        for event in folder.read_events()[0]
+        if isinstance(event, Measured) and "seconds" not in event.name
     ]
 
 
 def is_noticed(
-    undisturbed: JobFolder, expected: list[Measured], path: Path, written: bytes
+    uninterrupted: JobFolder, expected: list[Measured], path: Path, checkpoint: bytes
 ) -> bool:
-    """Whether a job that goes on from it fails, ends otherwise than the undisturbed one, or measures again what it had."""
+    """Whether a job that resumes from the checkpoint behaves in another way.
+
+    That is, whether it fails, gives another result than the uninterrupted job, or measures other
+    things than ``expected``.
+    """
     try:
-        folder = gone_on(path, written)
-        assert_same_results(undisturbed, folder)
+        folder = resume(path, checkpoint)
+        assert_same_results(uninterrupted, folder)
     except (AssertionError, JobFailed, KeyError, ValueError):
         return True
-    return measured(folder) != expected
+    return timeless_measurements(folder) != expected
 
 
-def keys_of(value: Any, path: tuple[Key, ...] = ()) -> Iterator[tuple[Key, ...]]:
-    """The path of every key of every object in it, and of every entry of a list of objects."""
+def key_paths(value: Any, path: tuple[Key, ...] = ()) -> Iterator[tuple[Key, ...]]:
+    """Yield the path of every key of every JSON object in ``value``.
+
+    The entries of a list of objects count as keys, too.
+    """
+    entries: list[tuple[Key, Any]] = []
     if isinstance(value, dict):
-        for key, inner in value.items():
-            yield (*path, key)
-            yield from keys_of(inner, (*path, key))
+        entries = list(value.items())
     elif isinstance(value, list) and value and isinstance(value[0], dict):
-        for index, inner in enumerate(value):
-            yield (*path, index)
-            yield from keys_of(inner, (*path, index))
+        entries = list(enumerate(value))
+    for key, inner in entries:
+        yield (*path, key)
+        yield from key_paths(inner, (*path, key))
 
 
-def without(value: Any, path: tuple[Key, ...]) -> Any:
-    found = inner = deepcopy(value)
+def without_key(value: Any, path: tuple[Key, ...]) -> Any:
+    """Return a copy of ``value`` without the key at this path."""
+    copy = inner = deepcopy(value)
     for key in path[:-1]:
         inner = inner[key]
     del inner[path[-1]]
-    return found
+    return copy
 
 
-def test_c6_the_checkpoint_as_it_is_goes_on_to_the_same_bits(
-    undisturbed: JobFolder, checkpoint: Checkpoint, second: JobFolder, tmp_path: Path
+def test_c6_complete_checkpoint_is_neither_refused_nor_noticed(
+    uninterrupted: JobFolder, checkpoint: Checkpoint, second: JobFolder, tmp_path: Path
 ) -> None:
-    """What the other tests stand on: it is neither refused nor noticed."""
-    checkpoint.write(second.checkpoint)
+    """An unchanged checkpoint resumes to the same bits: the other tests rely on it."""
+    checkpoint.save(second.checkpoint)
     assert not is_refused(second)
-    third = gone_on(tmp_path / "third", second.checkpoint.read_bytes())
-    assert not is_noticed(
-        undisturbed, measured(third), tmp_path / "fourth", second.checkpoint.read_bytes()
-    )
+    content = second.checkpoint.read_bytes()
+    expected = timeless_measurements(resume(tmp_path / "third", content))
+    assert not is_noticed(uninterrupted, expected, tmp_path / "fourth", content)
 
 
-def test_c6_without_any_one_tensor_or_entry_of_the_header_it_is_refused(
-    checkpoint: Checkpoint, second: JobFolder, record_property: RecordProperty
+def test_c6_checkpoint_without_a_tensor_or_header_is_refused(
+    checkpoint: Checkpoint, second: JobFolder, record_figure: RecordFigure
 ) -> None:
-    dropped = [*checkpoint.tensors, *checkpoint.header]
-    assert {key.split(".")[0] for key in checkpoint.tensors} == {
+    """Each tensor and each entry of the header is omitted once."""
+    names = [*checkpoint.tensors, *checkpoint.header]
+    assert {name.split(".")[0] for name in checkpoint.tensors} == {
         "student",
         "heads",
         "best",
         "average",
         "momentum",
     }
-    for key in dropped:
-        checkpoint.write(second.checkpoint, without=key)
-        assert is_refused(second), key
+    for name in names:
+        checkpoint.save(second.checkpoint, omitted=name)
+        assert is_refused(second), name
     record_figure(
-        record_property,
-        "tensors and entries of the header refused",
-        f"{len(dropped)} of {len(dropped)}",
+        "omitted tensors and header entries that are refused",
+        f"{len(names)} of {len(names)}",
         "100 %",
     )
 
 
-def test_c6_without_any_one_key_of_the_state_it_is_refused_or_noticed(
-    undisturbed: JobFolder,
+def test_c6_checkpoint_without_a_state_key_is_noticed(
+    uninterrupted: JobFolder,
     checkpoint: Checkpoint,
     second: JobFolder,
     tmp_path: Path,
-    record_property: RecordProperty,
+    record_figure: RecordFigure,
 ) -> None:
-    dropped, refused = list(keys_of(checkpoint.state)), 0
-    checkpoint.write(second.checkpoint)
-    expected = measured(gone_on(tmp_path / "whole", second.checkpoint.read_bytes()))
-    for number, path in enumerate(dropped):
-        checkpoint.write(second.checkpoint, without(checkpoint.state, path))
+    """Each key of the state is omitted once: the checkpoint is refused, or the job differs."""
+    paths = list(key_paths(checkpoint.state))
+    refused = 0
+    checkpoint.save(second.checkpoint)
+    complete = resume(tmp_path / "complete", second.checkpoint.read_bytes())
+    expected = timeless_measurements(complete)
+    for number, path in enumerate(paths):
+        checkpoint.save(second.checkpoint, without_key(checkpoint.state, path))
         if is_refused(second):
             refused += 1
         else:
             assert len(path) > 1, f"{path}: a field of the state itself"
-            assert is_noticed(
-                undisturbed, expected, tmp_path / str(number), second.checkpoint.read_bytes()
-            ), path
-    record_figure(record_property, "keys of the state refused", f"{refused} of {len(dropped)}")
+            content = second.checkpoint.read_bytes()
+            assert is_noticed(uninterrupted, expected, tmp_path / str(number), content), path
+    record_figure("omitted keys of the state that are refused", f"{refused} of {len(paths)}")
     record_figure(
-        record_property,
-        "keys of the state noticed",
-        f"{len(dropped) - refused} of the rest",
+        "omitted keys of the state that are noticed",
+        f"{len(paths) - refused} of the others",
         "100 %",
     )
 
 
-def test_c6_with_a_value_of_another_type_or_one_that_is_not_finite_it_is_refused(
+def test_c6_checkpoint_with_a_wrong_value_is_refused(
     checkpoint: Checkpoint, second: JobFolder
 ) -> None:
+    """A value of another type, or one that is not finite."""
     changes = [
         (field, wrong)
         for field in checkpoint.state
-        for wrong in WRONG
-        if (field, wrong) not in LEGAL
+        for wrong in WRONG_VALUES
+        if (field, wrong) not in INITIAL_VALUES
     ]
     changes += [
         ("unknown", 1),
@@ -235,5 +242,5 @@ def test_c6_with_a_value_of_another_type_or_one_that_is_not_finite_it_is_refused
         ("history", [{"epoch": "1"}]),
     ]
     for field, wrong in changes:
-        checkpoint.write(second.checkpoint, {**checkpoint.state, field: wrong})
+        checkpoint.save(second.checkpoint, {**checkpoint.state, field: wrong})
         assert is_refused(second), f"{field} = {wrong!r}"

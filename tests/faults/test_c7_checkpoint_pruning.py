@@ -1,18 +1,14 @@
 """C7: a worker is killed between storing a checkpoint, recording it and deleting an older one."""
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
-
-import pytest
 
 from tests.builders import stored_keys
 from tests.faults.conftest import RecordFigure
 from tests.faults.s3_proxy import Fault, forward_all
-from tests.faults.storage import Storage, s3_storage
+from tests.faults.storage import Storage
 from tests.measurements import SOAK
-from tests.servers import S3
 from tests.worker.results import short_job
 from tests.worker.service import Service, submit, wait_for, wait_for_end
 
@@ -36,14 +32,6 @@ KILL_POINTS = {
 }
 
 
-@pytest.fixture
-def storage(
-    tmp_path: Path, postgres_url: str, s3_server: S3, s3: dict[str, Any]
-) -> Iterator[Storage]:
-    with s3_storage(tmp_path, postgres_url, s3_server, s3) as storage:
-        yield storage
-
-
 class KillAtRequest:
     """A proxy rule that kills the worker at the first matching request once ``is_ready``.
 
@@ -57,14 +45,14 @@ class KillAtRequest:
         self.is_match = is_match
         self.worker = worker
         self.is_ready = is_ready
-        self.has_killed = False
+        self.killed = threading.Event()
 
     def __call__(self, method: str, path: str) -> Fault:
-        if self.has_killed:
+        if self.killed.is_set():
             return "reset"
         if not self.is_match(method, path) or not self.is_ready():
             return None
-        self.has_killed = True
+        self.killed.set()
         self.worker.kill()
         return None if self.is_match is is_checkpoint_put else "reset"
 
@@ -76,9 +64,10 @@ def has_advanced(storage: Storage, job_id: str, step: int) -> bool:
 
 
 def test_c7_the_last_checkpoints_survive_every_kill(
-    storage: Storage, record_figure: RecordFigure
+    s3_storage: Storage, record_figure: RecordFigure
 ) -> None:
     """Exactly as many checkpoints as are kept have a row, wherever a worker is killed."""
+    storage = s3_storage
     assert storage.proxy is not None
     job_id = submit(storage.engine, short_job(10 * ROUNDS))
     kill_points = list(KILL_POINTS.items()) * ROUNDS
@@ -87,7 +76,7 @@ def test_c7_the_last_checkpoints_survive_every_kill(
         with storage.start_worker(str(number)) as worker:
             rule = KillAtRequest(is_match, worker, partial(has_advanced, storage, job_id, step))
             storage.proxy.rule = rule
-            wait_for(partial(getattr, rule, "has_killed"), 90, f"a kill {name}")
+            wait_for(rule.killed.is_set, 90, f"a kill {name}")
             worker.wait(20)
         assert len(storage.verify_checkpoints(job_id)) == KEEP_CHECKPOINTS
         assert storage.latest_step(job_id) > step

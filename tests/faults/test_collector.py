@@ -1,4 +1,4 @@
-"""The collector killed, doubled, and beside an upload: what a row names is always there."""
+"""The collector is killed, or runs beside another one or an upload: referenced objects remain."""
 
 import json
 import os
@@ -6,8 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from sqlalchemy import Engine, select, update
@@ -21,19 +22,21 @@ from core.store.objects.collector import Collector
 from core.store.objects.store import FOLDERS, Objects, artifact_key, upload_key
 from core.store.objects.verification import verify
 from tests.api.builders import SAFETENSORS, create_finished_job
-from tests.api.conftest import KEY, Service
+from tests.api.conftest import KEY
+from tests.api.conftest import Service as Api
 from tests.builders import model_description, stored_keys
 from tests.servers import S3
 from tests.worker.service import Service as Worker
 from tests.worker.service import wait_for
 
-AT_ONCE = {"DISTILL_RETAIN_DELETED_DAYS": "0", "DISTILL_ORPHAN_GRACE_HOURS": "0"}
-OLD = 10 * 86_400_000
+WITHOUT_DELAY = {"DISTILL_RETAIN_DELETED_DAYS": "0", "DISTILL_ORPHAN_GRACE_HOURS": "0"}
+TEN_DAYS_MS = 10 * 86_400_000
+UPLOAD_BYTES = 20 * 2**20
 
 
 @pytest.fixture
 def settings(postgres_url: str, tmp_path: Path) -> dict[str, Any]:
-    """Of processes on Postgres and a folder."""
+    """Settings of processes on Postgres and a folder."""
     return {"home": str(tmp_path), "database_url": postgres_url}
 
 
@@ -53,160 +56,195 @@ def environment(settings: dict[str, Any]) -> dict[str, str]:
     return {f"DISTILL_{name.upper()}": str(value) for name, value in settings.items()}
 
 
-def start(settings: dict[str, Any]) -> subprocess.Popen[str]:
+def start_collector(settings: dict[str, Any]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "core.store.commands.storage", "gc", "--json"]
     return subprocess.Popen(
         command,
-        env={**os.environ, **AT_ONCE, **environment(settings)},
+        env={**os.environ, **WITHOUT_DELAY, **environment(settings)},
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-def result(collector: subprocess.Popen[str]) -> list[dict[str, Any]]:
+def removed_items(collector: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """Wait until the collector has ended, and return what it has removed."""
     output, _ = collector.communicate(timeout=60)
     assert collector.returncode == 0
-    found: list[dict[str, Any]] = json.loads(output)
-    return found
+    items: list[dict[str, Any]] = json.loads(output)
+    return items
 
 
-def a_deleted_job(engine: Engine, objects: Objects) -> str:
+def create_deleted_job(engine: Engine, objects: Objects) -> str:
     job_id = create_finished_job(engine, objects).job_id
     with write_session(engine) as session:
         jobs.delete(session, DEFAULT_PROJECT, job_id)
     return job_id
 
 
-def stored(objects: Objects) -> set[str]:
-    return {key for folder in FOLDERS for key in stored_keys(objects, folder)}
-
-
-def assert_every_named_file_is_there_and_nothing_else(engine: Engine, objects: Objects) -> None:
-    assert [it for it in verify(engine, objects) if it.problem] == []
-    assert {file.key for file in references.list_files(engine)} == stored(objects)
-
-
-def test_killed_between_commit_and_deletion_it_leaves_an_orphan_and_the_next_one_takes_it(
-    engine: Engine, settings: dict[str, Any], s3: dict[str, Any], s3_server: S3
-) -> None:
-    settings |= s3
-    objects = Objects.from_settings(Settings(**settings))
-    kept = create_finished_job(engine, objects).job_id
-    deleted = a_deleted_job(engine, objects)
-    s3_server.freeze()  # so that it is killed exactly there
-    try:
-        collector = start(settings)
-        wait_for(lambda: not row_is_there(engine, deleted), 60, "the commit")
-        collector.kill()
-        collector.wait(10)
-    finally:
-        s3_server.thaw()
-    assert any(deleted in key for key in stored(objects))
-    assert [it for it in verify(engine, objects) if it.problem] == []
-    assert {it["kind"] for it in result(start(settings))} == {"object"}
-    assert_every_named_file_is_there_and_nothing_else(engine, objects)
-    assert row_is_there(engine, kept)
-
-
-def row_is_there(engine: Engine, job_id: str) -> bool:
+def row_exists(engine: Engine, job_id: str) -> bool:
     with read_session(engine) as session:
         return session.get(JobRow, job_id) is not None
 
 
-def test_two_at_once_remove_each_thing_once_and_nothing_that_is_named(
+def all_keys(objects: Objects) -> set[str]:
+    return {key for folder in FOLDERS for key in stored_keys(objects, folder)}
+
+
+def assert_all_intact(engine: Engine, objects: Objects) -> None:
+    """Every referenced object is stored, with its size and SHA-256."""
+    assert [file for file in verify(engine, objects) if file.problem] == []
+
+
+def assert_only_referenced_objects(engine: Engine, objects: Objects) -> None:
+    """Every referenced object is stored and intact, and there is no other."""
+    assert_all_intact(engine, objects)
+    assert {file.key for file in references.list_files(engine)} == all_keys(objects)
+
+
+def test_killed_collector_leaves_orphans_to_the_next_one(
+    engine: Engine, settings: dict[str, Any], s3: dict[str, Any], s3_server: S3
+) -> None:
+    """It is killed between the commit and the deletion of the objects."""
+    settings |= s3
+    objects = Objects.from_settings(Settings(**settings))
+    remaining_id = create_finished_job(engine, objects).job_id
+    deleted_id = create_deleted_job(engine, objects)
+    s3_server.freeze()  # so that it waits between commit and deletion until it is killed
+    try:
+        collector = start_collector(settings)
+        wait_for(lambda: not row_exists(engine, deleted_id), 60, "the commit")
+        collector.kill()
+        collector.wait(10)
+    finally:
+        s3_server.thaw()
+    assert any(deleted_id in key for key in all_keys(objects))
+    assert_all_intact(engine, objects)
+    assert {item["kind"] for item in removed_items(start_collector(settings))} == {"object"}
+    assert_only_referenced_objects(engine, objects)
+    assert row_exists(engine, remaining_id)
+
+
+def test_two_collectors_remove_each_item_once(
     engine: Engine, objects: Objects, settings: dict[str, Any]
 ) -> None:
+    """Two collectors at once remove no referenced object."""
     for _ in range(2):
         create_finished_job(engine, objects)
-    deleted = {a_deleted_job(engine, objects) for _ in range(8)}
+    deleted_ids = {create_deleted_job(engine, objects) for _ in range(8)}
     for number in range(12):
         objects.put_stream(artifact_key("job_gone", 1, str(number)), [b"x"], 1)
-    both = [start(settings) for _ in range(2)]
-    removed = [it["name"] for collector in both for it in result(collector) if it["kind"] == "job"]
-    assert (set(removed), len(removed)) == (deleted, len(deleted))
-    assert_every_named_file_is_there_and_nothing_else(engine, objects)
+    collectors = [start_collector(settings) for _ in range(2)]
+    items = [item for collector in collectors for item in removed_items(collector)]
+    removed_ids = [item["name"] for item in items if item["kind"] == "job"]
+    assert (set(removed_ids), len(removed_ids)) == (deleted_ids, len(deleted_ids))
+    assert_only_referenced_objects(engine, objects)
 
 
-def test_a_restored_job_is_not_taken_by_a_collector_that_had_found_it(
+def test_job_restored_during_a_collection_is_not_removed(
     engine: Engine, objects: Objects, tmp_path: Path
 ) -> None:
-    first, second = sorted(a_deleted_job(engine, objects) for _ in range(2))
-    removing = Collector(Settings(home=tmp_path, retain_deleted_days=0), engine, objects).collect()
-    taken = next(removing).name  # it has found both
-    spared = second if taken == first else first
+    """The collector has already listed it when it is restored."""
+    first_id, second_id = sorted(create_deleted_job(engine, objects) for _ in range(2))
+    collection = Collector(
+        Settings(home=tmp_path, retain_deleted_days=0), engine, objects
+    ).collect()
+    removed_id = next(collection).name  # both are listed now
+    restored_id = second_id if removed_id == first_id else first_id
     with write_session(engine) as session:
-        jobs.restore(session, DEFAULT_PROJECT, spared)
-    assert [it.name for it in removing if it.kind == "job"] == []
+        jobs.restore(session, DEFAULT_PROJECT, restored_id)
+    assert [item.name for item in collection if item.kind == "job"] == []
     with read_session(engine) as session:
-        assert session.scalars(select(JobRow.id)).all() == [spared]
-    assert_every_named_file_is_there_and_nothing_else(engine, objects)
+        assert session.scalars(select(JobRow.id)).all() == [restored_id]
+    assert_only_referenced_objects(engine, objects)
 
 
-def test_an_upload_in_flight_is_never_collected(
-    engine: Engine, objects: Objects, settings: dict[str, Any]
-) -> None:
-    """However old the model that it is for, and also when its bytes are all there and its import is not yet begun."""
-    keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
+def create_old_models(engine: Engine) -> tuple[str, str, str]:
+    """Create three models that have awaited their upload for ten days; return their ids.
+
+    The upload of the second one has just been noticed.
+    """
     with write_session(engine) as session:
-        moving, sent, abandoned = (
+        uploading, uploaded, abandoned = (
             models.create(
                 session, DEFAULT_PROJECT, name, model_description(), status="awaiting_upload"
             ).id
-            for name in ("moving", "sent", "abandoned")
+            for name in ("uploading", "uploaded", "abandoned")
         )
-        session.execute(update(ModelRow).values(created_at=ModelRow.created_at - OLD))
-        uploaded_items.record_upload_progress(session, ModelRow, sent)
-    objects.put_stream(upload_key(sent), [b"bytes"], 5)
-    objects.put_stream(upload_key(abandoned), [b"bytes"], 5)
-    half, collected = threading.Event(), threading.Event()
-    size = 20 * 2**20
+        session.execute(update(ModelRow).values(created_at=ModelRow.created_at - TEN_DAYS_MS))
+        uploaded_items.record_upload_progress(session, ModelRow, uploaded)
+    return uploading, uploaded, abandoned
 
-    def body() -> Iterator[bytes]:
+
+class SlowUpload:
+    """An upload that pauses in the middle until ``may_continue`` is set."""
+
+    def __init__(self, api: Api, model_id: str) -> None:
+        self.api = api
+        self.model_id = model_id
+        self.is_halfway = threading.Event()
+        self.may_continue = threading.Event()
+        self.responses: list[Any] = []
+        self.thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.may_continue.set()
+
+    def _send(self) -> None:
+        response = self.api.client.put(
+            f"/v1/models/{self.model_id}/content",
+            content=self._body(),
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        self.responses.append(response)
+
+    def _body(self) -> Iterator[bytes]:
         yield SAFETENSORS
-        yield b" " * (size // 2)
-        half.set()
-        assert collected.wait(60)
-        yield b" " * (size // 2)
-
-    service = Service(settings)
-    try:
-        answers: list[Any] = []
-        headers = {"Content-Type": "application/octet-stream"}
-        sending = threading.Thread(
-            target=lambda: answers.append(
-                service.client.put(f"/v1/models/{moving}/content", content=body(), headers=headers)
-            )
-        )
-        sending.start()
-        assert half.wait(60)
-        wait_for(lambda: seen(engine, moving), 60, "the service's note that the upload moves")
-        removed = {it["name"] for it in result(start(settings | {"orphan_grace_hours": 1}))}
-        collected.set()
-        sending.join(60)
-    finally:
-        collected.set()
-        service.close()
-    assert removed == {abandoned}
-    assert answers[0].status_code == 202, answers[0].text
-    assert objects.size(upload_key(moving)) == size + len(SAFETENSORS)
-    assert (objects.exists(upload_key(sent)), objects.exists(upload_key(abandoned))) == (
-        True,
-        False,
-    )
+        yield b" " * (UPLOAD_BYTES // 2)
+        self.is_halfway.set()
+        assert self.may_continue.wait(60)
+        yield b" " * (UPLOAD_BYTES // 2)
 
 
-def seen(engine: Engine, model_id: str) -> bool:
+def upload_is_recorded(engine: Engine, model_id: str) -> bool:
     with read_session(engine) as session:
         return session.get_one(ModelRow, model_id).upload_seen_at is not None
 
 
-def test_a_worker_collects_by_itself(
+def test_upload_in_progress_is_never_collected(
+    engine: Engine, objects: Objects, settings: dict[str, Any]
+) -> None:
+    """However old its model is, and also if all its bytes are stored but not yet imported."""
+    keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
+    uploading, uploaded, abandoned = create_old_models(engine)
+    objects.put_stream(upload_key(uploaded), [b"bytes"], 5)
+    objects.put_stream(upload_key(abandoned), [b"bytes"], 5)
+    with closing(Api(settings)) as api, SlowUpload(api, uploading) as upload:
+        assert upload.is_halfway.wait(60)
+        wait_for(lambda: upload_is_recorded(engine, uploading), 60, "the record of the upload")
+        collector = start_collector(settings | {"orphan_grace_hours": 1})
+        removed_names = {item["name"] for item in removed_items(collector)}
+        upload.may_continue.set()
+        upload.thread.join(60)
+    assert removed_names == {abandoned}
+    assert upload.responses[0].status_code == 202, upload.responses[0].text
+    assert objects.size(upload_key(uploading)) == UPLOAD_BYTES + len(SAFETENSORS)
+    assert objects.exists(upload_key(uploaded))
+    assert not objects.exists(upload_key(abandoned))
+
+
+def test_worker_collects_by_itself(
     engine: Engine, objects: Objects, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    deleted = a_deleted_job(engine, objects)
+    deleted_id = create_deleted_job(engine, objects)
     with Worker(
-        {**environment(settings), **AT_ONCE, "DISTILL_COLLECT_SECONDS": "1"},
+        {**environment(settings), **WITHOUT_DELAY, "DISTILL_COLLECT_SECONDS": "1"},
         tmp_path / "worker.log",
     ):
-        wait_for(lambda: not any(deleted in key for key in stored(objects)), 60, "the collection")
-    assert not row_is_there(engine, deleted)
+        wait_for(
+            lambda: not any(deleted_id in key for key in all_keys(objects)), 60, "the collection"
+        )
+    assert not row_exists(engine, deleted_id)

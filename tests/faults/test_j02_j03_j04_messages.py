@@ -1,4 +1,4 @@
-"""J2, J3, J4: messages that are never sent, lost, doubled and late. The row is the truth."""
+"""J2, J3, J4: wake-up messages that are never sent, lost, duplicated or late."""
 
 import re
 import signal
@@ -15,104 +15,108 @@ from core.store import events
 from core.store.database.engine import read_session
 from core.store.database.tables import JobRow
 from tests.builders import training_body
-from tests.faults.conftest import Figure
-from tests.faults.deployment import PATIENCE_SECONDS, Deployment, kill
-from tests.faults.proxy import Proxy
+from tests.faults.conftest import RecordFigure
+from tests.faults.deployment import TIMEOUT_SECONDS, Deployment, kill_service
+from tests.faults.tcp_proxy import TcpProxy
 from tests.servers import Redis
 from tests.worker.results import endless_job, short_job
-from tests.worker.service import wait_for
+from tests.worker.service import Service, wait_for
 
-WANTED = "at most 15"
-DUPLICATES, LATE = 50, 5
+START_BOUND = "at most 15"
+DUPLICATES = 50
+LATE_MESSAGES = 5
+MESSAGES = 1 + DUPLICATES + LATE_MESSAGES
 
 
-def queued(deployment: Deployment) -> list[str]:
+def list_job_ids(deployment: Deployment) -> list[str]:
     with read_session(deployment.engine) as session:
         return list(session.scalars(select(JobRow.id)))
 
 
-def test_j2_a_job_whose_api_dies_between_commit_and_message_starts_all_the_same(
-    served: Deployment, redis_server: Redis, figure: Figure
+def test_j2_job_starts_if_its_api_dies_after_the_commit(
+    server_deployment: Deployment, redis_server: Redis, record_figure: RecordFigure
 ) -> None:
-    with Proxy(redis_server.port) as broker, ThreadPoolExecutor() as pool:
-        api = served.api(DISTILL_BROKER_URL=f"redis://127.0.0.1:{broker.port}/0")
-        served.worker()
+    """The API is killed between commit and wake-up."""
+    with TcpProxy(redis_server.port) as broker, ThreadPoolExecutor() as pool:
+        api = server_deployment.start_api(DISTILL_BROKER_URL=f"redis://127.0.0.1:{broker.port}/0")
+        server_deployment.start_worker()
         broker.blackhole()
-        answer = pool.submit(api.http.post, "/v1/jobs", json=training_body())
-        [job_id] = wait_for(lambda: queued(served), PATIENCE_SECONDS, "the commit")
-        kill(api)
-        began = time.monotonic()
+        response = pool.submit(api.http.post, "/v1/jobs", json=training_body())
+        [job_id] = wait_for(lambda: list_job_ids(server_deployment), TIMEOUT_SECONDS, "the commit")
+        kill_service(api)
+        killed_at = time.monotonic()
         with pytest.raises(httpx2.TransportError):
-            answer.result(30)
-        served.until_begun(job_id)
-        figure("until the job has begun, s", time.monotonic() - began, WANTED)
+            response.result(30)
+        server_deployment.wait_for_start(job_id)
+        record_figure("until the job starts, s", time.monotonic() - killed_at, START_BOUND)
 
 
-def test_j3_jobs_whose_messages_are_lost_start_all_the_same(
-    served: Deployment, redis_server: Redis, figure: Figure
+def test_j3_jobs_start_if_their_wakeups_are_lost(
+    server_deployment: Deployment, redis_server: Redis, record_figure: RecordFigure
 ) -> None:
-    served.settings["DISTILL_SLOTS"] = "3"
-    worker = served.worker(arguments=("--concurrency", "3"))
-    first = served.submit(endless_job())
-    served.until_begun(first)
-    worker.send(signal.SIGSTOP)  # a worker that listens, and hears nothing
-    lost = [served.submit(endless_job()) for _ in range(2)]
+    """One message is popped and lost, then Redis is emptied."""
+    server_deployment.environment["DISTILL_SLOTS"] = "3"
+    worker = server_deployment.start_worker(arguments=("--concurrency", "3"))
+    first_id = server_deployment.submit(endless_job())
+    server_deployment.wait_for_start(first_id)
+    worker.send(signal.SIGSTOP)  # it is connected, but receives nothing
+    job_ids = [server_deployment.submit(endless_job()) for _ in range(2)]
     with redis.Redis.from_url(redis_server.url) as client:
-        taken = client.lpop(QUEUE)
-        assert taken is None or lost[1] in str(taken) or lost[0] in str(taken)
+        message = client.lpop(QUEUE)
+        assert message is None or job_ids[1] in str(message) or job_ids[0] in str(message)
     redis_server.flush()
     worker.send(signal.SIGCONT)
-    began = time.monotonic()
-    for job_id in lost:
-        served.until_begun(job_id)
-    figure("until every job has begun, s", time.monotonic() - began, WANTED)
+    resumed_at = time.monotonic()
+    for job_id in job_ids:
+        server_deployment.wait_for_start(job_id)
+    record_figure("until every job has started, s", time.monotonic() - resumed_at, START_BOUND)
 
 
-def test_j4_a_message_that_comes_fifty_times_and_late_begins_one_attempt(
-    served: Deployment, redis_server: Redis, figure: Figure
+def handling_seconds(workers: list[Service]) -> list[float]:
+    """Return how long the workers took for each message, in ascending order."""
+    text = "".join(worker.log.read_text() for worker in workers)
+    pattern = rf"{re.escape(TASK)}\[\S+\] succeeded in ([\d.e-]+)s"
+    return sorted(float(seconds) for seconds in re.findall(pattern, text))
+
+
+def count_claims(deployment: Deployment, job_id: str) -> int:
+    with read_session(deployment.engine) as session:
+        status_events = events.list_of_type(session, job_id, "status")
+    return len([event for event in status_events if event.data["to"] == "running"])
+
+
+def test_j4_duplicate_and_late_messages_start_one_attempt(
+    server_deployment: Deployment, redis_server: Redis, record_figure: RecordFigure
 ) -> None:
-    workers = [served.worker(name, ("--loglevel", "INFO")) for name in ("one", "other")]
-    job_id = served.submit(short_job(1))
+    """Fifty duplicates and five messages after the end of the job do nothing."""
+    deployment = server_deployment
+    workers = [deployment.start_worker(name, ("--loglevel", "INFO")) for name in ("one", "other")]
+    job_id = deployment.submit(short_job(1))
     celery = make_app(redis_server.url)
     for _ in range(DUPLICATES):
         celery.send_task(TASK, args=[job_id], ignore_result=True)
-    served.until_done(job_id)
-    for _ in range(LATE):
+    deployment.wait_for_end(job_id)
+    for _ in range(LATE_MESSAGES):
         celery.send_task(TASK, args=[job_id], ignore_result=True)
-
-    def handled() -> list[float]:
-        """Seconds that each message took."""
-        text = "".join(worker.log.read_text() for worker in workers)
-        return sorted(
-            float(found)
-            for found in re.findall(rf"{re.escape(TASK)}\[\S+\] succeeded in ([\d.e-]+)s", text)
-        )
-
-    taken = wait_for(
-        lambda: len(handled()) >= 1 + DUPLICATES + LATE and handled(),
-        PATIENCE_SECONDS,
-        "every message's end",
+    wait_for(
+        lambda: len(handling_seconds(workers)) >= MESSAGES, TIMEOUT_SECONDS, "every message's end"
     )
-    served.assert_one_result(job_id)
-    assert served.look(job_id).attempt == 1
-    with read_session(served.engine) as session:
-        claims = [
-            event
-            for event in events.list_of_type(session, job_id, "status")
-            if event.data["to"] == "running"
-        ]
-    assert len(claims) == 1
-    figure("messages that did nothing", len(taken) - 1)
-    figure("the slowest of them, s", taken[-2], "at most 1")
+    seconds = handling_seconds(workers)
+    deployment.assert_one_result(job_id)
+    assert deployment.get_job(job_id).attempt == 1
+    assert count_claims(deployment, job_id) == 1
+    record_figure("messages without effect", len(seconds) - 1)
+    record_figure("the slowest of them, s", seconds[-2], "at most 1")
 
 
-def test_j4_a_message_of_a_new_job_begins_the_oldest_one_that_waits(
-    served: Deployment, redis_server: Redis
+def test_j4_message_of_a_new_job_starts_the_oldest_job(
+    server_deployment: Deployment, redis_server: Redis
 ) -> None:
-    """One that was given back and is hinted at last, behind all others, would wait for them all."""
-    old, new = (served.submit(short_job(1)) for _ in range(2))
+    """Otherwise a released job, whose wake-up is sent last, would wait for all the others."""
+    old_id, new_id = (server_deployment.submit(short_job(1)) for _ in range(2))
     redis_server.flush()
-    make_app(redis_server.url).send_task(TASK, args=[new], ignore_result=True)
-    served.worker()
-    began = [job.started_at or 0 for job in map(served.until_done, (old, new))]
-    assert 0 < began[0] < began[1]
+    make_app(redis_server.url).send_task(TASK, args=[new_id], ignore_result=True)
+    server_deployment.start_worker()
+    old_job = server_deployment.wait_for_end(old_id)
+    new_job = server_deployment.wait_for_end(new_id)
+    assert 0 < (old_job.started_at or 0) < (new_job.started_at or 0)

@@ -1,4 +1,4 @@
-"""J5: worker and trainer are stopped past their lease, another worker finishes the job, and they go on."""
+"""J5: worker and trainer are stopped past their lease, and resume when another has the job."""
 
 import signal
 import time
@@ -12,15 +12,15 @@ from core.store import attempts, events
 from core.store.database.engine import make_engine, read_session
 from core.store.database.tables import ArtifactRow, MetricRow, ModelRow
 from core.store.lifecycle.retry_policy import RetryPolicy
-from tests.builders import create_job, create_attempt
-from tests.faults.conftest import Figure
-from tests.faults.deployment import PATIENCE_SECONDS, Deployment
-from tests.worker.results import latest_checkpoint_step, short_job
+from tests.builders import create_attempt, create_job
+from tests.faults.conftest import RecordFigure
+from tests.faults.deployment import Deployment
+from tests.worker.results import short_job
 from tests.worker.service import wait_for
 
 
-def everything(deployment: Deployment, job_id: str) -> Any:
-    """Whatever a worker could have written of the job."""
+def job_state(deployment: Deployment, job_id: str) -> tuple[Any, ...]:
+    """Return all that a worker may write of the job."""
     with read_session(deployment.engine) as session:
         metrics = session.execute(
             select(MetricRow.name, MetricRow.step, MetricRow.value, MetricRow.attempt).order_by(
@@ -33,69 +33,70 @@ def everything(deployment: Deployment, job_id: str) -> Any:
             )
         ).all()
         models = session.execute(select(ModelRow.id, ModelRow.object_key)).all()
-    job = deployment.look(job_id)
-    row = job.status, job.version, job.event_seq, job.attempt, job.results, job.progress
-    return row, metrics, files, models, sorted(deployment.objects(job_id))
+    job = deployment.get_job(job_id)
+    columns = (job.status, job.version, job.event_seq, job.attempt, job.results, job.progress)
+    return columns, metrics, files, models, sorted(deployment.object_keys(job_id))
 
 
-def test_j5_a_zombie_that_wakes_up_can_write_nothing(
-    deployment: Deployment, figure: Figure
+def test_j5_stale_worker_can_write_nothing(
+    deployment: Deployment, record_figure: RecordFigure
 ) -> None:
+    """A worker that resumes after another one has finished its job changes no row and object."""
     job_id = deployment.submit(short_job(40))
-    zombie = deployment.worker("zombie")
-    wait_for(
-        lambda: latest_checkpoint_step(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint"
-    )
-    trainers = zombie.trainers()
-    for process in trainers:
-        process.suspend()
-    zombie.send(signal.SIGSTOP)
-    deployment.worker("second")
-    assert deployment.until_done(job_id).attempt == 2
-    before = everything(deployment, job_id)
-    for process in trainers:
-        process.resume()
-    time.sleep(
-        1
-    )  # the trainer goes on alone: there is something to be published when the worker wakes up
-    zombie.send(signal.SIGCONT)
-    woke = time.monotonic()
-    wait_for(lambda: not zombie.trainers(), 60, "the end of the zombie's trainer")
-    figure("until the stale trainer has ended, s", time.monotonic() - woke, "at most 10")
+    stale_worker = deployment.start_worker("stale")
+    deployment.wait_for_checkpoint(job_id)
+    trainers = stale_worker.trainers()
+    for trainer in trainers:
+        trainer.suspend()
+    stale_worker.send(signal.SIGSTOP)
+    deployment.start_worker("second")
+    assert deployment.wait_for_end(job_id).attempt == 2
+    state = job_state(deployment, job_id)
+    for trainer in trainers:
+        trainer.resume()
+    # The trainer runs alone, so that the worker has something to publish when it resumes.
+    time.sleep(1)
+    stale_worker.send(signal.SIGCONT)
+    resumed_at = time.monotonic()
+    wait_for(lambda: not stale_worker.trainers(), 60, "the end of the stale trainer")
+    seconds = time.monotonic() - resumed_at
+    record_figure("until the stale trainer has ended, s", seconds, "at most 10")
     deployment.assert_one_result(job_id)
-    assert everything(deployment, job_id) == before
-    assert zombie.process.poll() is None, "the worker itself goes on"
+    assert job_state(deployment, job_id) == state
+    assert stale_worker.process.poll() is None, "the worker itself has ended"
 
 
-def test_j5_a_worker_stopped_inside_a_transaction_holds_its_job_no_longer_than_its_lease(
-    postgres_url: str, figure: Figure
+def test_j5_stopped_transaction_locks_a_job_only_for_its_lease(
+    postgres_url: str, record_figure: RecordFigure
 ) -> None:
-    """Its locks would keep the sweeper from the job; Postgres ends a transaction in which nothing happens."""
-    patient, zombies = make_engine(postgres_url), make_engine(postgres_url, timeout_seconds=0.5)
-    attempt = create_attempt(zombies, create_job(patient), lease_seconds=0.1)
+    """A worker stops inside a transaction.
 
-    def stop_inside() -> None:
+    Its locks would keep the reconciler from the job; Postgres ends an idle transaction.
+    """
+    engine = make_engine(postgres_url)
+    stale_engine = make_engine(postgres_url, timeout_seconds=0.5)
+    attempt = create_attempt(stale_engine, create_job(engine), lease_seconds=0.1)
+
+    def stop_inside_transaction() -> None:
         with attempt.fenced_session() as (session, job):
-            began = time.monotonic()
+            stopped_at = time.monotonic()
             wait_for(
-                lambda: attempts.reclaim_expired(patient, RetryPolicy(backoff_seconds=0)),
+                lambda: attempts.reclaim_expired(engine, RetryPolicy(backoff_seconds=0)),
                 30,
-                "the sweep of a locked job",
+                "the reconciliation of a locked job",
             )
-            figure(
-                "until the job of a transaction stopped for good is free, s",
-                time.monotonic() - began,
-                "twice the patience",
+            record_figure(
+                "until the job of a stopped transaction is free, s",
+                time.monotonic() - stopped_at,
+                "twice the timeout of a statement",
             )
             events.append(session, job, "note", {"message": "I was here"})
 
     with pytest.raises((Unavailable, LeaseLost)):
-        stop_inside()
-    with read_session(patient) as session:
-        moves = [
-            event.data["to"] for event in events.list_of_type(session, attempt.job_id, "status")
-        ]
-        assert moves == ["queued", "running", "queued"]
+        stop_inside_transaction()
+    with read_session(engine) as session:
+        status_events = events.list_of_type(session, attempt.job_id, "status")
+        assert [event.data["to"] for event in status_events] == ["queued", "running", "queued"]
         assert not events.list_of_type(session, attempt.job_id, "note")
-    patient.dispose()
-    zombies.dispose()
+    engine.dispose()
+    stale_engine.dispose()

@@ -1,49 +1,54 @@
-"""J8, J9: Postgres is killed and frozen for a minute; its backends are killed twice a second."""
+"""J8, J9: Postgres is killed or frozen; its backends are killed twice a second."""
 
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from sqlalchemy import select
 
 from core.errors import Unavailable
 from core.store.database.engine import migrate, read_session
 from core.store.database.tables import JobRow
-from tests.faults.conftest import Figure
-from tests.faults.deployment import Deployment, fresh_postgres
+from tests.faults.conftest import RecordFigure
+from tests.faults.deployment import Deployment, start_postgres
 from tests.measurements import SOAK
 from tests.servers import Postgres, Redis
-from tests.worker.results import latest_checkpoint_step, endless_job, short_job
+from tests.worker.results import endless_job, short_job
 from tests.worker.service import wait_for
 
 OUTAGES = (0.0, 20.0, 60.0) if SOAK else (0.0, 8.0)
-"""Seconds. Of the scaled ones, the last is longer than a lease, as 60 s are longer than 30, and than a worker's patience with a
-statement: a sweep that was under way would else be carried out at the end of the outage.
+"""Durations in seconds.
+
+The last one is longer than a lease, also of those scaled down. It is longer than the timeout of a
+worker's statement, too: otherwise a reconciliation that had just begun would be carried out at the
+end of the outage.
 """
 RATE_SECONDS = 60.0 if SOAK else 5.0
-ANSWER_SECONDS = 2.0
+MAX_RESPONSE_SECONDS = 2.0
 REQUESTS = (("GET", "/v1/jobs"), ("POST", "/v1/jobs"), ("GET", "/v1/models"), ("GET", "/readyz"))
 
 
 @pytest.fixture
-def apart(
+def own_postgres_deployment(
     tmp_path: Path, redis_server: Redis, redis_url: str, s3: dict[str, Any]
 ) -> Iterator[tuple[Postgres, Deployment]]:
-    """A deployment whose Postgres is its own."""
+    """A deployment on a Postgres server that only this test uses."""
     with ExitStack() as stack:
-        postgres = fresh_postgres(stack)
+        postgres = start_postgres(stack)
         url = postgres.create_database("distill")
         migrate(url)
         yield postgres, stack.enter_context(Deployment.on_servers(tmp_path, url, redis_server, s3))
 
 
 @contextmanager
-def gone(postgres: Postgres, fault: str) -> Iterator[None]:
+def outage(postgres: Postgres, fault: str) -> Iterator[None]:
     if fault == "killed":
         postgres.kill()
         yield
@@ -55,115 +60,147 @@ def gone(postgres: Postgres, fault: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-def test_j8_without_postgres_training_goes_on_callers_are_told_and_nothing_is_lost(
-    apart: tuple[Postgres, Deployment], fault: str, figure: Figure
+def test_j8_training_continues_without_postgres(
+    own_postgres_deployment: tuple[Postgres, Deployment], fault: str, record_figure: RecordFigure
 ) -> None:
-    postgres, deployment = apart
-    api, worker = deployment.api(), deployment.worker()
+    """Every request is answered with 503, and no acknowledged job is lost."""
+    postgres, deployment = own_postgres_deployment
+    api = deployment.start_api()
+    worker = deployment.start_worker()
     job_id = deployment.submit(short_job(2000 if SOAK else 120))
-    wait_for(lambda: latest_checkpoint_step(deployment.engine, job_id), 120, "a checkpoint")
+    deployment.wait_for_checkpoint(job_id, 120)
     trainer = worker.trainers()[0]
-    slowest, back, acknowledged = 0.0, 0.0, []
+    slowest = 0.0
+    longest_recovery = 0.0
+    acknowledged_ids: list[str] = []
     for seconds in OUTAGES:
-        with gone(postgres, fault):
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                slowest = max(slowest, all_unavailable(api.http))
-        began = time.monotonic()
-        acknowledged.append(wait_for(lambda: accepted(api.http), 60, "an accepted job"))
-        back = max(back, time.monotonic() - began)
-        assert trainer.is_running() or deployment.until_done(job_id).attempt == 1, (
-            "training goes on"
+        with outage(postgres, fault):
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                slowest = max(slowest, assert_all_unavailable(api.http))
+        ended_at = time.monotonic()
+        acknowledged_ids.append(wait_for(lambda: try_to_submit(api.http), 60, "an accepted job"))
+        longest_recovery = max(longest_recovery, time.monotonic() - ended_at)
+        assert trainer.is_running() or deployment.wait_for_end(job_id).attempt == 1, (
+            "the trainer has ended before its job"
         )
-    deployment.until_done(job_id)
+    deployment.wait_for_end(job_id)
     deployment.assert_one_result(job_id)
     with read_session(deployment.engine) as session:
-        assert set(acknowledged) <= set(session.scalars(select(JobRow.id)))
-    figure("outages, s", ", ".join(f"{seconds:g}" for seconds in OUTAGES))
-    figure("the slowest 503, s", slowest, f"at most {ANSWER_SECONDS:g}")
-    figure("until a job is accepted again, s", back, "at most 10")
-    figure("attempts of the job that was training", deployment.look(job_id).attempt)
+        assert set(acknowledged_ids) <= set(session.scalars(select(JobRow.id)))
+    record_figure("outages, s", ", ".join(f"{seconds:g}" for seconds in OUTAGES))
+    record_figure("slowest 503, s", slowest, f"at most {MAX_RESPONSE_SECONDS:g}")
+    record_figure("until a job is accepted again, s", longest_recovery, "at most 10")
+    record_figure("attempts of the job that was training", deployment.get_job(job_id).attempt)
 
 
-def test_j9_backends_killed_twice_a_second_slow_nothing_down(
-    apart: tuple[Postgres, Deployment], figure: Figure
+@dataclass
+class Rates:
+    """How fast a job and the API are."""
+
+    steps_per_second: float
+    lists_per_second: float
+    unavailable: int
+    """Responses with 503."""
+    responses: int
+
+
+def test_j9_killed_backends_slow_nothing_down(
+    own_postgres_deployment: tuple[Postgres, Deployment], record_figure: RecordFigure
 ) -> None:
-    postgres, deployment = apart
-    api = deployment.api()
-    deployment.worker()
+    """Backends are killed twice a second; the attempt goes on."""
+    postgres, deployment = own_postgres_deployment
+    api = deployment.start_api()
+    deployment.start_worker()
     job_id = deployment.submit(endless_job())
-    wait_for(lambda: latest_checkpoint_step(deployment.engine, job_id), 120, "a checkpoint")
-    undisturbed = rates(deployment, api.http, job_id)
-    over = threading.Event()
-
-    def kill_backends() -> None:
-        while not over.wait(0.5):
-            postgres.terminate_connections()
-
-    killing = threading.Thread(target=kill_backends)
-    killing.start()
-    disturbed = rates(deployment, api.http, job_id)
-    over.set()
-    killing.join()
-    job = wait_for(lambda: patiently(deployment, job_id), 60, "the database")
+    deployment.wait_for_checkpoint(job_id, 120)
+    baseline = measure_rates(deployment, api.http, job_id)
+    with killed_backends(postgres):
+        with_kills = measure_rates(deployment, api.http, job_id)
+    job = wait_for(lambda: get_job_if_available(deployment, job_id), 60, "the database")
     assert (job.status, job.attempt, job.infrastructure_failures) == ("running", 1, 0)
-    figure(
-        "training steps a second, of the undisturbed rate",
-        disturbed[0] / undisturbed[0],
+    record_figure(
+        "training steps per second, relative to the baseline",
+        with_kills.steps_per_second / baseline.steps_per_second,
         "at least 0.95",
     )
-    figure("lists a second, of the undisturbed rate", disturbed[1] / undisturbed[1])
-    figure("answers 503", f"{disturbed[2]} of {disturbed[3]}")
-    figure(
-        "undisturbed: steps a second, lists a second", f"{undisturbed[0]:.0f}, {undisturbed[1]:.0f}"
+    record_figure(
+        "lists per second, relative to the baseline",
+        with_kills.lists_per_second / baseline.lists_per_second,
+    )
+    record_figure("responses with 503", f"{with_kills.unavailable} of {with_kills.responses}")
+    record_figure(
+        "baseline: steps per second, lists per second",
+        f"{baseline.steps_per_second:.0f}, {baseline.lists_per_second:.0f}",
     )
 
 
-def patiently(deployment: Deployment, job_id: str) -> JobRow | None:
+@contextmanager
+def killed_backends(postgres: Postgres) -> Iterator[None]:
+    """Kill the backends of all sessions twice a second."""
+    end = threading.Event()
+
+    def kill_repeatedly() -> None:
+        while not end.wait(0.5):
+            postgres.terminate_connections()
+
+    thread = threading.Thread(target=kill_repeatedly)
+    thread.start()
+    yield
+    end.set()
+    thread.join()
+
+
+def get_job_if_available(deployment: Deployment, job_id: str) -> JobRow | None:
     with suppress(Unavailable):
-        return deployment.look(job_id)
+        return deployment.get_job(job_id)
     return None
 
 
-def rates(deployment: Deployment, http: Any, job_id: str) -> tuple[float, float, int, int]:
-    """Steps of the job and answered lists a second; and how many of how many answers were 503."""
+def current_step(deployment: Deployment, job_id: str) -> tuple[int, float]:
+    """Return the job's step, and when it was read, by the monotonic clock in seconds."""
+    progress = wait_for(
+        lambda: (job := get_job_if_available(deployment, job_id)) and job.progress, 60, "progress"
+    )
+    return progress["step"], time.monotonic()
 
-    def step() -> tuple[int, float]:
-        progress = wait_for(
-            lambda: (job := patiently(deployment, job_id)) and job.progress, 60, "progress"
-        )
-        return progress["step"], time.monotonic()
 
-    answers = {200: 0, 503: 0}
-    (first, began), end = step(), time.monotonic() + RATE_SECONDS
-    while time.monotonic() < end:
-        answers[http.get("/v1/jobs", params={"limit": 1}).status_code] += 1
+def measure_rates(deployment: Deployment, http: httpx2.Client, job_id: str) -> Rates:
+    responses = {200: 0, 503: 0}
+    first_step, first_time = current_step(deployment, job_id)
+    deadline = time.monotonic() + RATE_SECONDS
+    while time.monotonic() < deadline:
+        responses[http.get("/v1/jobs", params={"limit": 1}).status_code] += 1
         time.sleep(0.01)  # leave the trainer a core
-    last, ended = step()
-    return (
-        (last - first) / (ended - began),
-        answers[200] / RATE_SECONDS,
-        answers[503],
-        sum(answers.values()),
+    last_step, last_time = current_step(deployment, job_id)
+    return Rates(
+        (last_step - first_step) / (last_time - first_time),
+        responses[200] / RATE_SECONDS,
+        responses[503],
+        sum(responses.values()),
     )
 
 
-def all_unavailable(http: Any) -> float:
-    """Every kind of request at once, none of which may hang; the longest wait for an answer."""
+def assert_all_unavailable(http: httpx2.Client) -> float:
+    """Send every kind of request at once; all must be answered with 503.
 
-    def ask(request: tuple[str, str]) -> float:
-        began = time.monotonic()
-        answer = http.request(
-            *request, json=endless_job().model_dump(mode="json") if request[0] == "POST" else None
-        )
-        assert answer.status_code == 503, answer.text
-        assert answer.headers["Retry-After"]
-        return time.monotonic() - began
+    Return the longest time of a response, in seconds.
+    """
+
+    def response_seconds(request: tuple[str, str]) -> float:
+        method, path = request
+        body = endless_job().model_dump(mode="json") if method == "POST" else None
+        sent_at = time.monotonic()
+        response = http.request(method, path, json=body)
+        assert response.status_code == 503, response.text
+        assert response.headers["Retry-After"]
+        return time.monotonic() - sent_at
 
     with ThreadPoolExecutor(len(REQUESTS)) as pool:
-        return max(pool.map(ask, REQUESTS))
+        return max(pool.map(response_seconds, REQUESTS))
 
 
-def accepted(http: Any) -> str | None:
-    answer = http.post("/v1/jobs", json=short_job(1).model_dump(mode="json"))
-    return answer.json()["id"] if answer.status_code == 201 else None
+def try_to_submit(http: httpx2.Client) -> str | None:
+    """Submit a job and return its id; None if it was not accepted."""
+    response = http.post("/v1/jobs", json=short_job(1).model_dump(mode="json"))
+    return response.json()["id"] if response.status_code == 201 else None

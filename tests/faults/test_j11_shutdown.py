@@ -1,39 +1,39 @@
-"""J11: SIGTERM while training, and SIGKILL would come after 30 s."""
+"""J11: a worker receives SIGTERM while it trains, as 30 s before a SIGKILL."""
 
 import signal
 import time
 
 from core.store import artifacts
 from core.store.database.engine import read_session
-from tests.faults.conftest import Figure
-from tests.faults.deployment import PATIENCE_SECONDS, Deployment
-from tests.worker.results import latest_checkpoint_step, endless_job, resume_steps
+from tests.faults.conftest import RecordFigure
+from tests.faults.deployment import TIMEOUT_SECONDS, Deployment
+from tests.worker.results import endless_job, latest_checkpoint_step, resume_steps
 from tests.worker.service import wait_for
 
-BEFORE_SIGKILL_SECONDS = 30
+SECONDS_BEFORE_SIGKILL = 30
 
 
-def test_j11_a_worker_told_to_end_gives_its_job_back_and_the_next_goes_on_at_that_step(
-    deployment: Deployment, figure: Figure
+def test_j11_terminated_worker_releases_its_job(
+    deployment: Deployment, record_figure: RecordFigure
 ) -> None:
+    """It saves a checkpoint, and the next attempt resumes at that step."""
     job_id = deployment.submit(endless_job())
-    worker = deployment.worker("first")
-    wait_for(
-        lambda: latest_checkpoint_step(deployment.engine, job_id), PATIENCE_SECONDS, "a checkpoint"
-    )
+    worker = deployment.start_worker("first")
+    deployment.wait_for_checkpoint(job_id)
     trainers = worker.trainers()
     worker.process.send_signal(signal.SIGTERM)
-    began = time.monotonic()
-    assert worker.wait(PATIENCE_SECONDS) == 0
-    figure(
-        "from SIGTERM to exit 0, s", time.monotonic() - began, f"at most {BEFORE_SIGKILL_SECONDS}"
-    )
+    sent_at = time.monotonic()
+    assert worker.wait(TIMEOUT_SECONDS) == 0
+    seconds = time.monotonic() - sent_at
+    record_figure("from SIGTERM to exit 0, s", seconds, f"at most {SECONDS_BEFORE_SIGKILL}")
     assert not any(trainer.is_running() for trainer in trainers)
-    job, step = deployment.look(job_id), latest_checkpoint_step(deployment.engine, job_id)
+    job = deployment.get_job(job_id)
+    step = latest_checkpoint_step(deployment.engine, job_id)
     assert (job.status, job.attempt, job.infrastructure_failures) == ("queued", 1, 0)
     with read_session(deployment.engine) as session:
         assert artifacts.list_checkpoints(session, job_id)[0].attempt == 1
-    deployment.worker("second")
-    assert wait_for(
-        lambda: resume_steps(deployment.engine, job_id), PATIENCE_SECONDS, "the next attempt"
-    ) == [step]
+    deployment.start_worker("second")
+    resumed_steps = wait_for(
+        lambda: resume_steps(deployment.engine, job_id), TIMEOUT_SECONDS, "the next attempt"
+    )
+    assert resumed_steps == [step]

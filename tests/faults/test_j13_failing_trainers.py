@@ -1,4 +1,4 @@
-"""J13: however a trainer fails, the attempts are bounded, and the job says why."""
+"""J13: however a trainer fails, the number of attempts is bounded, and the job shows the reason."""
 
 from pathlib import Path
 
@@ -8,12 +8,15 @@ from sqlalchemy import Engine
 from core.store.database.engine import read_session
 from core.store.database.tables import JobRow
 from core.store.lifecycle import transitions
-from tests.builders import training_spec
-from tests.faults.sabotage import Sabotage
+from tests.faults.trainer_faults import TrainerFault
+from tests.worker.results import short_job
 from tests.worker.service import submit, wait_for_end
 
 ATTEMPTS = "3"
-"""Of five, so that the test is short; the pauses between them are those of tests/store/lifecycle/test_retry_policy.py."""
+"""Not the default of five, so that the tests are short.
+
+The pauses between attempts are tested in tests/store/lifecycle/test_retry_policy.py.
+"""
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
+def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
     return {
         "DISTILL_HOME": str(tmp_path / "home"),
         "DISTILL_DATABASE_URL": database_url,
@@ -32,21 +35,23 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def ended(engine: Engine, settings: dict[str, str], folder: Path, sabotage: Sabotage) -> JobRow:
-    job_id = submit(
-        engine, training_spec(schedule={"epochs": 3, "batch_size": 64, "checkpoint_seconds": 0})
-    )
-    with sabotage.worker(settings, folder / "worker.log"):
+def run_job(
+    engine: Engine, environment: dict[str, str], folder: Path, fault: TrainerFault
+) -> JobRow:
+    """Run a job on a worker whose trainers have the fault; return the ended job."""
+    job_id = submit(engine, short_job(3))
+    with fault.start_worker(environment, folder / "worker.log"):
         return wait_for_end(engine, job_id, 240)
 
 
-def test_j13_a_trainer_that_dies_is_tried_again_so_often_and_no_more(
-    engine: Engine, settings: dict[str, str], tmp_path: Path
+def test_j13_trainer_that_always_dies_gets_three_attempts(
+    engine: Engine, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    sabotage = Sabotage(tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)")
-    job = ended(engine, settings, tmp_path, sabotage)
+    """As many as DISTILL_MAX_ATTEMPTS says."""
+    fault = TrainerFault(tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)")
+    job = run_job(engine, environment, tmp_path, fault)
     assert job.failure is not None
-    assert (job.status, job.failure["class"], job.attempt, sabotage.count()) == (
+    assert (job.status, job.failure["class"], job.attempt, fault.count()) == (
         "failed",
         "infrastructure",
         3,
@@ -62,7 +67,7 @@ def test_j13_a_trainer_that_dies_is_tried_again_so_often_and_no_more(
 
 
 @pytest.mark.parametrize(
-    ("fault", "shown"),
+    ("fault", "reason"),
     [
         ("sys.exit(0)", "exited with status 0 without reporting a failure"),
         (
@@ -71,44 +76,46 @@ def test_j13_a_trainer_that_dies_is_tried_again_so_often_and_no_more(
         ),
         ("raise OSError(5, 'Input/output error')", "Input/output error"),
     ],
-    ids=["sys.exit", "exit status 9", "an I/O error"],
+    ids=["sys.exit", "exit status 9", "I/O error"],
 )
-def test_j13_the_reason_is_shown_and_is_nobodys_fault(
-    engine: Engine, settings: dict[str, str], tmp_path: Path, fault: str, shown: str
+def test_j13_infrastructure_failure_shows_its_reason(
+    engine: Engine, environment: dict[str, str], tmp_path: Path, fault: str, reason: str
 ) -> None:
-    job = ended(
-        engine, settings | {"DISTILL_MAX_ATTEMPTS": "1"}, tmp_path, Sabotage(tmp_path, fault)
-    )
+    """It is not the user's failure, and the job can be retried."""
+    environment["DISTILL_MAX_ATTEMPTS"] = "1"
+    job = run_job(engine, environment, tmp_path, TrainerFault(tmp_path, fault))
     assert job.failure is not None
     assert (job.status, job.failure["class"], job.failure["retryable"]) == (
         "failed",
         "infrastructure",
         True,
     )
-    assert shown in job.failure["message"]
+    assert reason in job.failure["message"]
 
 
-def test_j13_a_trainer_that_dies_once_goes_on_from_its_checkpoint(
-    engine: Engine, settings: dict[str, str], tmp_path: Path
+def test_j13_job_resumes_after_one_death_of_its_trainer(
+    engine: Engine, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    sabotage = Sabotage(tmp_path, "times == 1 and os.kill(os.getpid(), signal.SIGSEGV)")
-    job = ended(engine, settings, tmp_path, sabotage)
+    """The second attempt resumes from the checkpoint and succeeds."""
+    fault = TrainerFault(tmp_path, "times == 1 and os.kill(os.getpid(), signal.SIGSEGV)")
+    job = run_job(engine, environment, tmp_path, fault)
     assert (job.status, job.attempt) == ("succeeded", 2), job.failure
 
 
-def test_j13_memory_that_runs_out_is_tried_once_more_and_then_comes_with_advice(
-    engine: Engine, settings: dict[str, str], tmp_path: Path
+def test_j13_out_of_memory_is_retried_once(
+    engine: Engine, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    sabotage = Sabotage(tmp_path, "torch.empty(2**50)")
-    job = ended(engine, settings, tmp_path, sabotage)
+    """The second time it is the user's failure, with advice."""
+    fault = TrainerFault(tmp_path, "torch.empty(2**50)")
+    job = run_job(engine, environment, tmp_path, fault)
     assert job.failure is not None
-    assert (job.status, job.attempt, sabotage.count()) == ("failed", 2, 2)
+    assert (job.status, job.attempt, fault.count()) == ("failed", 2, 2)
     assert (job.failure["code"], job.failure["class"]) == ("out_of_memory", "user")
     assert "batch_size" in job.failure["message"]
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "shown"),
+    ("fault", "code", "reason"),
     [
         ("raise ValueError('a mistake')", "trainer_error", "ValueError: a mistake"),
         (
@@ -117,18 +124,24 @@ def test_j13_memory_that_runs_out_is_tried_once_more_and_then_comes_with_advice(
             "at step 7",
         ),
     ],
-    ids=["a mistake", "NaN loss"],
+    ids=["exception", "NaN loss"],
 )
-def test_j13_what_fails_in_the_same_way_again_is_tried_once(
-    engine: Engine, settings: dict[str, str], tmp_path: Path, fault: str, code: str, shown: str
+def test_j13_failure_that_would_repeat_is_not_retried(
+    engine: Engine,
+    environment: dict[str, str],
+    tmp_path: Path,
+    fault: str,
+    code: str,
+    reason: str,
 ) -> None:
-    sabotage = Sabotage(tmp_path, fault)
-    job = ended(engine, settings, tmp_path, sabotage)
+    """An exception and a loss that is not finite would come again: they are the user's."""
+    trainer_fault = TrainerFault(tmp_path, fault)
+    job = run_job(engine, environment, tmp_path, trainer_fault)
     assert job.failure is not None
-    assert (job.status, job.attempt, sabotage.count()) == ("failed", 1, 1)
+    assert (job.status, job.attempt, trainer_fault.count()) == ("failed", 1, 1)
     assert (job.failure["code"], job.failure["class"], job.failure["retryable"]) == (
         code,
         "user",
         False,
     )
-    assert shown in job.failure["message"]
+    assert reason in job.failure["message"]

@@ -1,4 +1,4 @@
-"""J14: a trainer that hangs while its worker is well is ended by the watchdog, and the job goes on from its checkpoint."""
+"""J14: a trainer hangs while its worker is alive: the watchdog ends it, and the job resumes."""
 
 from pathlib import Path
 
@@ -8,11 +8,12 @@ from sqlalchemy import Engine
 from core.store.database.engine import read_session
 from core.store.lifecycle import transitions
 from tests.builders import training_spec
-from tests.faults.sabotage import Sabotage
+from tests.faults.trainer_faults import TrainerFault
+from tests.worker.results import short_job
 from tests.worker.service import submit, wait_for_end
 
 HANG_SECONDS = 20
-"""Of 300; the start of a trainer on busy cores is shorter."""
+"""Not the default of 300; longer than a trainer takes to start on busy cores."""
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
+def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
     return {
         "DISTILL_HOME": str(tmp_path / "home"),
         "DISTILL_DATABASE_URL": database_url,
@@ -31,19 +32,18 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_j14_a_trainer_that_hangs_is_ended_and_its_job_goes_on(
-    engine: Engine, settings: dict[str, str], tmp_path: Path
+def test_j14_hanging_trainer_is_ended_and_its_job_resumes(
+    engine: Engine, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    sabotage = Sabotage(
+    """The first trainer hangs; the second attempt succeeds."""
+    fault = TrainerFault(
         tmp_path,
         """if times == 1:
             while True:
                 pass""",
     )
-    job_id = submit(
-        engine, training_spec(schedule={"epochs": 3, "batch_size": 64, "checkpoint_seconds": 0})
-    )
-    with sabotage.worker(settings, tmp_path / "worker.log") as worker:
+    job_id = submit(engine, short_job(3))
+    with fault.start_worker(environment, tmp_path / "worker.log") as worker:
         job = wait_for_end(engine, job_id, 240)
         assert not worker.trainers()
     assert (job.status, job.attempt, job.timeouts, job.infrastructure_failures) == (
@@ -57,15 +57,17 @@ def test_j14_a_trainer_that_hangs_is_ended_and_its_job_goes_on(
     assert any("made no progress" in (reason or "") for reason in reasons)
 
 
-def test_j14_a_trainer_that_always_hangs_is_the_end(
-    engine: Engine, settings: dict[str, str], tmp_path: Path
+def test_j14_job_fails_if_its_trainer_always_hangs(
+    engine: Engine, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    sabotage = Sabotage(tmp_path, "time.sleep(10**6)")
+    """After as many attempts as DISTILL_MAX_TIMEOUTS says, here one."""
+    fault = TrainerFault(tmp_path, "time.sleep(10**6)")
     job_id = submit(engine, training_spec(schedule={"epochs": 3, "batch_size": 64}))
-    with sabotage.worker(settings | {"DISTILL_MAX_TIMEOUTS": "1"}, tmp_path / "worker.log"):
+    environment["DISTILL_MAX_TIMEOUTS"] = "1"
+    with fault.start_worker(environment, tmp_path / "worker.log"):
         job = wait_for_end(engine, job_id, 240)
     assert job.failure is not None
-    assert (job.status, job.attempt, sabotage.count()) == ("failed", 1, 1)
+    assert (job.status, job.attempt, fault.count()) == ("failed", 1, 1)
     assert (job.failure["code"], job.failure["class"], job.failure["retryable"]) == (
         "trainer_hung",
         "timeout",

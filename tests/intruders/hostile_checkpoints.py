@@ -96,9 +96,9 @@ def legacy_tar(canary: Path) -> bytes:
 def torchscript(_: Path) -> bytes:
     buffer = io.BytesIO()
     network = build("small_cnn", 10, width=4)
+    images = torch.rand(1, 3, 32, 32)
     with warnings.catch_warnings(action="ignore"):
-        program = torch.jit.trace(network, torch.rand(1, 3, 32, 32))  # type: ignore[no-untyped-call]
-        torch.jit.save(program, buffer)
+        torch.jit.save(torch.jit.trace(network, images), buffer)  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 

@@ -186,7 +186,7 @@ def test_s11_no_secret_is_in_a_log_a_response_or_an_artifact(
 def test_s11_templates_in_texts_of_a_job_are_stored_verbatim(
     secret_installation: Installation, finished_job_id: str
 ) -> None:
-    """They are not evaluated anywhere: no response contains 49, the value of ``7*7``."""
+    """They are not evaluated: no refusal and no table contains 49, the value of ``7*7``."""
     client = secret_installation.client
     job_ids = []
     for template in TEMPLATES:

@@ -1,4 +1,4 @@
-"""S2, S3, S4: hostile uploads are refused with a reason; nothing of them runs or is unpacked.
+"""S2, S3, S4: hostile uploads are refused with a reason. They run nothing and write nothing.
 
 The importer reads every file in this process. Some are also uploaded to an API process and opened
 in a trainer process.

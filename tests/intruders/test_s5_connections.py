@@ -180,7 +180,7 @@ def test_s5_worker_and_trainer_open_no_connection(
     tmp_path: Path,
     record_property: RecordProperty,
 ) -> None:
-    """Strace records every call of connect, in all their processes."""
+    """No process calls ``connect`` for an internet address; strace records every call."""
     metadata = {f"url{number}": url for number, url in enumerate(canaries)}
     body = training_body(name=canaries[0], metadata=metadata)
     job_id = client.post("/v1/jobs", json=body).json()["id"]

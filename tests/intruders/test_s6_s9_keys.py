@@ -230,7 +230,7 @@ def test_s6_only_an_operator_can_grant_the_scope_operator(
 # -- S9
 
 
-STRANGER = bearer(STRANGERS_KEY)
+STRANGERS_HEADERS = bearer(STRANGERS_KEY)
 """Headers with the key of another project than the default one."""
 
 
@@ -270,13 +270,13 @@ def address_of(path: str, parameters: dict[str, str]) -> str:
 
 EMPTY = {"data": [], "has_more": False, "next_cursor": None, "total": None}
 FOR_OPERATORS = ("/metrics", "/v1/projects", "/v1/workers")
-"""Beginnings of paths about the whole installation: without the scope operator they are a 403."""
+"""Prefixes of paths about the whole installation, which need the scope operator."""
 SAME_FOR_ALL = {"/v1/architectures", "/v1/methods", "/v1/schemas/report"}
 """Lists that do not depend on the project."""
 
 
 def assert_found_by_its_project(client: TestClient, method: str, address: str) -> None:
-    """Assert that the item exists, so that a 404 for a stranger has a meaning.
+    """Assert that the item exists, so that a 404 for a stranger proves something.
 
     Only the content of the uploads is missing here.
     """
@@ -288,7 +288,7 @@ def assert_found_by_its_project(client: TestClient, method: str, address: str) -
 def assert_not_found_by_stranger(client: TestClient, method: str, address: str) -> None:
     content = b"x" if method == "PUT" else None
     for accept in ("*/*", "text/event-stream"):
-        headers = {**STRANGER, "Accept": accept}
+        headers = {**STRANGERS_HEADERS, "Accept": accept}
         response = client.request(method, address, headers=headers, content=content)
         assert response.status_code == 404, (method, address, response.text)
 
@@ -307,15 +307,15 @@ def test_s9_no_operation_gives_access_to_another_project(
             continue
         address = address_of(path, parameters)
         if path.startswith(FOR_OPERATORS):
-            assert_problem(client.request(method, address, headers=STRANGER), "forbidden")
+            assert_problem(client.request(method, address, headers=STRANGERS_HEADERS), "forbidden")
         elif "{" in path:
             assert_found_by_its_project(client, method, address)
             assert_not_found_by_stranger(client, method, address)
         elif method == "GET" and path not in SAME_FOR_ALL:
             assert client.get(path).json()["data"]
-            response = client.get(path, headers=STRANGER)
-            shown = [text for text in private_texts if text in response.text]
-            assert not shown, (path, response.text)
+            response = client.get(path, headers=STRANGERS_HEADERS)
+            leaks = [text for text in private_texts if text in response.text]
+            assert leaks == [], (path, response.text)
     assert requested == set(operations(client))
     record_property("operations", len(requested))
 
@@ -338,12 +338,12 @@ def test_s9_other_projects_lists_are_empty_whatever_the_filter(
         "?metadata[team]=mine",
         f"?after={cursor}",
     ):
-        assert client.get(f"/v1/jobs{query}", headers=STRANGER).json() == EMPTY, query
-    assert client.get("/v1/jobs?include_total=true", headers=STRANGER).json()["total"] == 0
+        assert client.get(f"/v1/jobs{query}", headers=STRANGERS_HEADERS).json() == EMPTY, query
+    assert client.get("/v1/jobs?include_total=true", headers=STRANGERS_HEADERS).json()["total"] == 0
     for path in ("/v1/models", "/v1/sweeps", f"/v1/audit?key={parameters['key_id']}"):
-        assert client.get(path, headers=STRANGER).json() == EMPTY
-    assert names_of_items(client.get("/v1/datasets", headers=STRANGER)) == ["digits"]
-    assert names_of_items(client.get("/v1/keys", headers=STRANGER)) == ["stranger"]
+        assert client.get(path, headers=STRANGERS_HEADERS).json() == EMPTY
+    assert names_of_items(client.get("/v1/datasets", headers=STRANGERS_HEADERS)) == ["digits"]
+    assert names_of_items(client.get("/v1/keys", headers=STRANGERS_HEADERS)) == ["stranger"]
 
 
 def bodies_with_references(model: str, dataset: str, job: str) -> list[dict[str, Any]]:
@@ -364,9 +364,7 @@ def bodies_with_references(model: str, dataset: str, job: str) -> list[dict[str,
 def test_s9_references_do_not_reveal_what_another_project_has(
     client: TestClient, parameters: dict[str, str], engine: Engine
 ) -> None:
-    """A reference to an item of another project gets the same response, word for word, as one to
-    an item that does not exist.
-    """
+    """A reference to another project's item is answered as one to a missing item, word for word."""
     model = parameters["model"]
     dataset = parameters["dataset"]
     job = parameters["job_id"]
@@ -377,14 +375,14 @@ def test_s9_references_do_not_reveal_what_another_project_has(
         "teacher": "nobodys",
         "mine": "none",
     }
-    headers = {**STRANGER, "Content-Type": "application/json"}
+    headers = {**STRANGERS_HEADERS, "Content-Type": "application/json"}
     for job_body in bodies_with_references(model, dataset, job):
         for path, body in (
             ("/v1/jobs", job_body),
             ("/v1/jobs?dry_run=true", job_body),
             ("/v1/sweeps", {"base": job_body}),
         ):
-            response = client.post(path, json=body, headers=STRANGER)
+            response = client.post(path, json=body, headers=STRANGERS_HEADERS)
             assert_problem(response)
             detail = response.json()["detail"]
             missing_body = json.dumps(body)
@@ -401,7 +399,9 @@ def test_s9_references_do_not_reveal_what_another_project_has(
 def test_s9_each_project_has_its_own_idempotency_keys(client: TestClient) -> None:
     headers = {"Idempotency-Key": "the-same"}
     job = client.post("/v1/jobs", json=training_body(), headers=headers).json()
-    response = client.post("/v1/jobs", json=training_body(), headers={**headers, **STRANGER})
+    response = client.post(
+        "/v1/jobs", json=training_body(), headers={**headers, **STRANGERS_HEADERS}
+    )
     assert (response.status_code, response.json()["id"] == job["id"]) == (201, False)
     assert client.get(f"/v1/jobs/{response.json()['id']}").status_code == 404
 

@@ -187,11 +187,11 @@ def test_s7_cookies_authenticate_nobody_with_or_without_origin(
 ) -> None:
     raw_client.key = None
     counts = count_rows(installation.engine)
-    own = f"http://127.0.0.1:{installation.service.port}"
+    own_origin = f"http://127.0.0.1:{installation.service.port}"
     for headers in (
         {},
-        {"Origin": own},
-        {"Sec-Fetch-Site": "same-origin", "Referer": f"{own}/docs"},
+        {"Origin": own_origin},
+        {"Sec-Fetch-Site": "same-origin", "Referer": f"{own_origin}/docs"},
     ):
         for cookie in (f"Authorization=Bearer {KEY}", f"session={KEY}; key={KEY}; token={KEY}"):
             response = raw_client.request(
@@ -239,6 +239,7 @@ def test_s7_an_allowed_origin_may_call_and_read_without_cookies(
 def test_s7_a_wildcard_address_allows_ip_hosts_but_no_names(
     settings: Settings, engine: Engine, host: str, status: int
 ) -> None:
+    """A name could be resolved to this machine by anybody (DNS rebinding), an address could not."""
     with TestClient(create_app(settings.model_copy(update={"host": "0.0.0.0"}))) as client:
         assert client.get("/healthz", headers={"Host": host}).status_code == status
 
@@ -246,6 +247,7 @@ def test_s7_a_wildcard_address_allows_ip_hosts_but_no_names(
 def test_s7_over_tls_plain_http_origins_are_refused_and_hsts_set(
     settings: Settings, engine: Engine
 ) -> None:
+    """HSTS (Strict-Transport-Security) tells the browser to stay with HTTPS."""
     with TestClient(create_app(settings), base_url="https://localhost") as client:
         response = client.get("/healthz")
         assert response.headers["Strict-Transport-Security"] == "max-age=31536000"

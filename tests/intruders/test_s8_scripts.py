@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Dialog, Error, Page, Response, sync_playwright
 
 from core.store import metrics
 from core.store.attempts import Attempt
@@ -17,19 +17,38 @@ from tests.builders import create_attempt, create_job, training_body
 from tests.intruders.installation import Installation
 
 RAN = "ran"
+"""Path that script requests, title that it sets and text that it shows, wherever it runs."""
 CALL = f"fetch('/{RAN}');new Image().src='/{RAN}';document.title='{RAN}';alert('{RAN}')"
 NAME = f"\"><script>alert('{RAN}')</script><img src=/{RAN} onerror=alert('{RAN}')>"
-HTML = f"""<!doctype html><html><head><title>quiet</title>
-<base href="/{RAN}/"><meta http-equiv="refresh" content="0;url=/{RAN}"><link rel="stylesheet" href="/{RAN}">
-<link rel="prefetch" href="/{RAN}"><script>{CALL}</script><script src="/{RAN}"></script></head>
-<body onload="{CALL}"><img src=x onerror="{CALL}"><svg onload="{CALL}"><script>{CALL}</script></svg>
-<iframe srcdoc="<script>parent.{CALL}</script>"></iframe><iframe src="javascript:{CALL}"></iframe>
-<object data="data:text/html,<script>{CALL}</script>"></object><details open ontoggle="{CALL}">x</details>
-<form id=f action="/{RAN}"><button id=b autofocus onfocus="{CALL}">b</button></form><a id=a href="javascript:{CALL}">a</a>
-<style>@import '/{RAN}'; body {{ background: url(/{RAN}) }}</style><p id=shown>shown</p></body></html>"""
-SVG = f'<svg xmlns="http://www.w3.org/2000/svg" onload="{CALL}"><script>{CALL}</script><a href="javascript:{CALL}">x</a></svg>'
-XHTML = f'<html xmlns="http://www.w3.org/1999/xhtml"><head><title>x</title><script>{CALL}</script></head><body/></html>'
-XML = f'<?xml version="1.0"?><?xml-stylesheet type="text/xsl" href="/{RAN}"?><x><script xmlns="http://www.w3.org/1999/xhtml">{CALL}</script></x>'
+HTML = (
+    "<!doctype html><html><head><title>quiet</title>\n"
+    f'<base href="/{RAN}/"><meta http-equiv="refresh" content="0;url=/{RAN}">'
+    f'<link rel="stylesheet" href="/{RAN}">\n'
+    f'<link rel="prefetch" href="/{RAN}">'
+    f'<script>{CALL}</script><script src="/{RAN}"></script></head>\n'
+    f'<body onload="{CALL}"><img src=x onerror="{CALL}">'
+    f'<svg onload="{CALL}"><script>{CALL}</script></svg>\n'
+    f'<iframe srcdoc="<script>parent.{CALL}</script>"></iframe>'
+    f'<iframe src="javascript:{CALL}"></iframe>\n'
+    f'<object data="data:text/html,<script>{CALL}</script>"></object>'
+    f'<details open ontoggle="{CALL}">x</details>\n'
+    f'<form id=f action="/{RAN}"><button id=b autofocus onfocus="{CALL}">b</button></form>'
+    f'<a id=a href="javascript:{CALL}">a</a>\n'
+    f"<style>@import '/{RAN}'; body {{ background: url(/{RAN}) }}</style>"
+    "<p id=shown>shown</p></body></html>"
+)
+SVG = (
+    f'<svg xmlns="http://www.w3.org/2000/svg" onload="{CALL}">'
+    f'<script>{CALL}</script><a href="javascript:{CALL}">x</a></svg>'
+)
+XHTML = (
+    '<html xmlns="http://www.w3.org/1999/xhtml"><head><title>x</title>'
+    f"<script>{CALL}</script></head><body/></html>"
+)
+XML = (
+    f'<?xml version="1.0"?><?xml-stylesheet type="text/xsl" href="/{RAN}"?>'
+    f'<x><script xmlns="http://www.w3.org/1999/xhtml">{CALL}</script></x>'
+)
 FILES = {
     "page.html": ("text/html", HTML),
     "report.html": ("text/html; charset=utf-8", HTML),
@@ -46,13 +65,29 @@ FILES = {
 
 @dataclass
 class Browser:
+    """A page of Chromium, and what it has done during one test."""
+
     page: Page
-    asked: list[str] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
+    """URLs that it has received a response from."""
     dialogs: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    """Errors on its console, such as violations of a page's policy."""
+
+    def on_response(self, response: Response) -> None:
+        # A request that the page's policy forbids never leaves the browser, and has no response.
+        self.urls.append(response.url)
+
+    def on_dialog(self, dialog: Dialog) -> None:
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    def on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
 
     def open(self, url: str) -> str | None:
-        """What it did with the response: shown, or saved (None)."""
+        """Return the document that is displayed, or None if the response is downloaded."""
         with self.page.expect_event("response") as response:
             try:
                 self.page.goto(url, wait_until="load")
@@ -64,8 +99,8 @@ class Browser:
         self.page.wait_for_timeout(50)
         return self.page.content()
 
-    def is_quiet(self) -> None:
-        assert [url for url in self.asked if urlsplit(url).path.startswith(f"/{RAN}")] == []
+    def assert_no_script_ran(self) -> None:
+        assert [url for url in self.urls if urlsplit(url).path.startswith(f"/{RAN}")] == []
         assert self.dialogs == []
         assert self.page.title() != RAN
 
@@ -88,80 +123,76 @@ def chromium() -> Iterator[Page]:
 
 @pytest.fixture
 def browser(chromium: Page) -> Iterator[Browser]:
-    found = Browser(chromium)
-    listeners = {
-        # What is merely asked for and then refused by the page's policy never leaves the browser: it has no response.
-        "response": lambda response: found.asked.append(response.url),
-        "dialog": lambda dialog: (found.dialogs.append(dialog.message), dialog.dismiss()),
-        "console": lambda message: (
-            found.refused.append(message.text) if message.type == "error" else None
-        ),
-    }
-    for event, listener in listeners.items():
-        chromium.on(event, listener)  # type: ignore[call-overload]
-    yield found
-    for event, listener in listeners.items():
-        chromium.remove_listener(event, listener)
+    browser = Browser(chromium)
+    chromium.on("response", browser.on_response)
+    chromium.on("dialog", browser.on_dialog)
+    chromium.on("console", browser.on_console)
+    yield browser
+    chromium.remove_listener("response", browser.on_response)
+    chromium.remove_listener("dialog", browser.on_dialog)
+    chromium.remove_listener("console", browser.on_console)
     chromium.goto("about:blank")
 
 
 @pytest.fixture(scope="module")
 def attempt(installation: Installation) -> Attempt:
-    """A job that says script wherever it may say anything."""
+    """An attempt at a job with script in its name, metadata, artifacts and metrics."""
     job = create_job(installation.engine, name=NAME, metadata={"note": NAME[:200]})
-    found = create_attempt(installation.engine, job)
+    attempt = create_attempt(installation.engine, job)
     for name, (media_type, content) in FILES.items():
         create_artifact(
             installation.engine,
             installation.objects,
-            found,
+            attempt,
             name,
             content.encode(),
             "report",
             media_type=media_type,
         )
-    with found.fenced_session() as (session, row):
-        metrics.record(session, row.id, found.number, 1, {NAME[:100]: 1.0})
-    return found
+    with attempt.fenced_session() as (session, row):
+        metrics.record(session, row.id, attempt.number, 1, {NAME[:100]: 1.0})
+    return attempt
 
 
-def test_s8_the_same_page_runs_where_nobody_forbids_it(browser: Browser) -> None:
-    """The other tests look for what is seen here."""
+def test_s8_the_test_page_runs_script_where_no_policy_forbids_it(browser: Browser) -> None:
+    """The other tests assert the absence of what is asserted here."""
     browser.page.set_content(HTML)
     browser.page.wait_for_timeout(100)
     assert browser.dialogs
     assert browser.page.title() == RAN
 
 
-def test_s8_an_artifact_of_any_kind_is_saved_not_shown(
+def test_s8_artifacts_of_any_type_are_downloaded_not_displayed(
     installation: Installation, browser: Browser, attempt: Attempt
 ) -> None:
     for name in FILES:
-        address = f"{installation.service.url}/v1/jobs/{attempt.job_id}/artifacts/{name}"
-        response = installation.client.get(address)
+        url = f"{installation.service.url}/v1/jobs/{attempt.job_id}/artifacts/{name}"
+        response = installation.client.get(url)
         assert response.headers["Content-Disposition"].startswith("attachment"), name
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
-        assert browser.open(address) is None, name
-        browser.is_quiet()
+        assert browser.open(url) is None, name
+        browser.assert_no_script_ran()
 
 
-def test_s8_a_report_that_is_full_of_script_is_shown_and_nothing_of_it_runs(
+def test_s8_a_report_with_script_is_displayed_and_runs_nothing(
     installation: Installation, browser: Browser, attempt: Attempt
 ) -> None:
-    shown = browser.open(f"{installation.service.url}/v1/jobs/{attempt.job_id}/report?format=html")
-    assert shown is not None
-    assert "shown" in shown
-    assert "<script>" in shown  # it is all there
-    for element in ("#a", "#b"):
+    document = browser.open(
+        f"{installation.service.url}/v1/jobs/{attempt.job_id}/report?format=html"
+    )
+    assert document is not None
+    assert "shown" in document
+    assert "<script>" in document
+    for selector in ("#a", "#b"):
         with suppress(Error):
-            browser.page.locator(element).click(timeout=300, no_wait_after=True)
+            browser.page.locator(selector).click(timeout=300, no_wait_after=True)
     browser.page.wait_for_timeout(100)
-    browser.is_quiet()
-    assert any("Content Security Policy" in text or "sandboxed" in text for text in browser.refused)
+    browser.assert_no_script_ran()
+    assert any("Content Security Policy" in text or "sandboxed" in text for text in browser.errors)
 
 
-def test_s8_names_and_metrics_opened_in_a_browser_are_only_text(
+def test_s8_names_and_metrics_are_displayed_as_text(
     installation: Installation, browser: Browser, attempt: Attempt
 ) -> None:
     sweep = installation.client.post(
@@ -180,10 +211,10 @@ def test_s8_names_and_metrics_opened_in_a_browser_are_only_text(
         "/v1/audit",
     ):
         browser.open(installation.service.url + path)
-        browser.is_quiet()
+        browser.assert_no_script_ran()
 
 
-def test_s8_an_error_that_repeats_script_is_only_text(
+def test_s8_an_error_that_repeats_script_runs_nothing(
     installation: Installation, browser: Browser
 ) -> None:
     for path in (
@@ -195,34 +226,34 @@ def test_s8_an_error_that_repeats_script_is_only_text(
         with suppress(Error):
             browser.page.goto(installation.service.url + path)
         browser.page.wait_for_timeout(50)
-        browser.is_quiet()
+        browser.assert_no_script_ran()
 
 
-def test_s8_the_documentation_loads_nothing_that_its_address_asks_for_and_its_policy_is_enforced(
+def test_s8_the_docs_page_ignores_its_query_and_runs_no_script(
     installation: Installation, browser: Browser
 ) -> None:
-    url = f"{installation.service.url}/docs?url=https://evil.example/{RAN}.json&configUrl=/{RAN}#/{RAN}/<img src=x onerror={CALL}>"
-    browser.page.goto(url)
-    browser.page.get_by_text("/v1/jobs/{job_id}/events").wait_for()
-    browser.is_quiet()
-    assert all(
-        asked.startswith(installation.service.url)
-        for asked in browser.asked
-        if not asked.startswith("data:")
+    """It loads no URL that its own address names, and script injected into it does not run."""
+    browser.page.goto(
+        f"{installation.service.url}/docs?url=https://evil.example/{RAN}.json&configUrl=/{RAN}"
+        f"#/{RAN}/<img src=x onerror={CALL}>"
     )
-    inject = f"const it = document.createElement('script'); it.textContent = `{CALL}`; document.body.append(it)"
-    browser.page.evaluate(inject)
+    browser.page.get_by_text("/v1/jobs/{job_id}/events").wait_for()
+    browser.assert_no_script_ran()
+    loaded = [url for url in browser.urls if not url.startswith("data:")]
+    assert all(url.startswith(installation.service.url) for url in loaded)
+    browser.page.evaluate(
+        "const it = document.createElement('script');"
+        f" it.textContent = `{CALL}`; document.body.append(it)"
+    )
     browser.page.evaluate(
         f"document.body.insertAdjacentHTML('beforeend', `<img src=x onerror=\"{CALL}\">`)"
     )
     browser.page.wait_for_timeout(100)
-    browser.is_quiet()
-    assert any("Content Security Policy" in text for text in browser.refused)
+    browser.assert_no_script_ran()
+    assert any("Content Security Policy" in text for text in browser.errors)
 
 
-def test_s8_no_page_of_another_origin_can_frame_or_embed_the_service(
-    installation: Installation,
-) -> None:
+def test_s8_no_other_origin_can_frame_or_embed_the_service(installation: Installation) -> None:
     for path in ("/docs", "/v1/jobs", "/none", "/openapi.json"):
         headers = installation.client.get(path).headers
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]

@@ -28,13 +28,13 @@ def record_heartbeat(
 ) -> bool | None:
     with write_session(engine) as session:
         return workers.record_heartbeat(
-            session, name, lease_seconds=30, shutting_down=shutting_down, trouble=trouble
+            session, name, lease_seconds=30, shutting_down=shutting_down, schema_error=trouble
         )
 
 
 def drain(engine: Engine, name: str, draining: bool = True) -> None:
     with write_session(engine) as session:
-        workers.drain(session, name, draining)
+        workers.set_draining(session, name, draining)
 
 
 def list_states(engine: Engine) -> dict[str, tuple[bool, int]]:
@@ -66,7 +66,7 @@ def test_a_lost_worker_stays_listed_for_a_day(engine: Engine) -> None:
     assert record_heartbeat(engine, "never registered") is None
     assert list_states(engine)["lost"] == (True, 0)
     with write_session(engine) as session:
-        workers.drain(session, "lost").row.seen_at = database_now() - DAY_MS - 1
+        workers.set_draining(session, "lost").row.seen_at = database_now() - DAY_MS - 1
         session.flush()
         workers.delete_lost(session)
     assert list_states(engine).keys() == {"here"}

@@ -95,7 +95,7 @@ def test_a_draining_worker_ends_its_job_and_claims_no_other(
         wait_for(lambda: is_past_preparation(engine, job_id), 60, "the start of training")
         drained = wait_for_name(engine, first)
         with write_session(engine) as session:
-            workers.drain(session, drained)
+            workers.set_draining(session, drained)
         other_id = submit(engine, training_spec(schedule=SHORT))
         with start_celery("second") as second:
             wait_for(
@@ -112,7 +112,7 @@ def test_a_draining_worker_ends_its_job_and_claims_no_other(
         assert (first.process.poll(), list_workers(engine)[drained].row.draining) == (None, True)
         last_id = submit(engine, training_spec(schedule=SHORT))
         with write_session(engine) as session:
-            workers.drain(session, drained, False)
+            workers.set_draining(session, drained, False)
         wait_for(lambda: get_job(engine, last_id).status == "running", 60, "a claim once undrained")
         first.process.send_signal(signal.SIGUSR1)
         cancel(engine, last_id)

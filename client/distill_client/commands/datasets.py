@@ -13,7 +13,7 @@ from distill_client.commands.uploaded_items import (
     show_item,
 )
 from distill_client.display import format_shape, show_list
-from distill_client.options import AsJson, Reference
+from distill_client.options import AsJson, IdOrName
 from distill_client.responses import Dataset
 
 
@@ -120,7 +120,7 @@ def read_class_names(path: Path) -> list[str]:
 
 
 @app.command()
-def show(dataset: Reference, as_json: AsJson = False) -> None:
+def show(dataset: IdOrName, as_json: AsJson = False) -> None:
     """Show one data set."""
     with Distill() as service:
         response = service.dataset(dataset)
@@ -134,7 +134,7 @@ def show(dataset: Reference, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def delete(dataset: Reference) -> None:
+def delete(dataset: IdOrName) -> None:
     """Delete a data set that no job needs any longer. Its name can be used again."""
     with Distill() as service:
         echo_deleted(service.delete_dataset(dataset), "datasets")

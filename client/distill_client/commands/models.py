@@ -14,7 +14,7 @@ from distill_client.commands.uploaded_items import (
     show_item,
 )
 from distill_client.display import format_minute, format_shape, show_list
-from distill_client.options import AsJson, Reference
+from distill_client.options import AsJson, IdOrName
 from distill_client.responses import Model
 
 app = typer.Typer(no_args_is_help=True, help="Networks with weights: teachers and students.")
@@ -120,7 +120,7 @@ def network_spec(
 
 
 @app.command()
-def show(model: Reference, as_json: AsJson = False) -> None:
+def show(model: IdOrName, as_json: AsJson = False) -> None:
     """Show one model."""
     with Distill() as service:
         response = service.model(model)
@@ -133,7 +133,7 @@ def show(model: Reference, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def delete(model: Reference) -> None:
+def delete(model: IdOrName) -> None:
     """Delete a model that no job needs any longer. Its name can be used again."""
     with Distill() as service:
         echo_deleted(service.delete_model(model), "models")

@@ -1,4 +1,4 @@
-"""``distill projects``: tenants that share an installation and see nothing of each other."""
+"""``distill projects``: their members share an installation and see nothing of each other."""
 
 import typer
 

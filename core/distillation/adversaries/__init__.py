@@ -12,7 +12,7 @@ from core.distillation.adversaries.pgd import Objective, pgd
 from core.distillation.adversaries.single_step import n_fgsm
 from core.jobspec.training.adversary import AdversarySettings
 
-__all__ = ["ADVERSARIES", "Objective", "attack", "n_fgsm", "pgd"]
+__all__ = ["ADVERSARIES", "Objective", "run_adversary", "n_fgsm", "pgd"]
 
 ADVERSARIES: dict[str, Callable[..., Tensor]] = {
     "pgd": pgd,
@@ -21,7 +21,7 @@ ADVERSARIES: dict[str, Callable[..., Tensor]] = {
 """By the name in a spec. The settings of each are the keyword arguments of its function."""
 
 
-def attack(
+def run_adversary(
     settings: AdversarySettings,
     objective: Objective,
     images_BCHW: Tensor,

@@ -23,7 +23,7 @@ from core.distillation.models.safetensors_weights import load_weights, serialize
 from core.distillation.reporting import build_report, render_documents
 from core.distillation.run_state import RunState
 from core.distillation.training.trainer import SerializedCheckpoint
-from core.job_folder import Ended, FileKind, JobFolder, PhaseStarted
+from core.job_folder import Ended, JobFolder, OutputKind, PhaseStarted
 from core.jobspec.data import DatasetDescription
 from core.jobspec.job import ExportFormat
 from core.jobspec.network import ModelDescription
@@ -133,7 +133,7 @@ class JobRun(ABC):
         for file in export_network(network, description, formats):
             self._save_hashed(file.name, file.content, "export", file.media_type)
 
-    def _save_hashed(self, name: str, content: bytes, kind: FileKind, media_type: str) -> None:
+    def _save_hashed(self, name: str, content: bytes, kind: OutputKind, media_type: str) -> None:
         event = self.folder.save_file(name, content, kind, media_type=media_type)
         self.digests[name] = event.sha256
 

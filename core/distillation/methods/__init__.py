@@ -31,7 +31,7 @@ from core.jobspec.training.methods import IgdmSettings
 __all__ = [
     "DISTILLATION_METHODS",
     "METHODS",
-    "TRAINING_METHODS",
+    "ADVERSARIAL_TRAINING_METHODS",
     "Batch",
     "LossTerm",
     "Method",
@@ -50,7 +50,7 @@ DISTILLATION_METHODS: dict[str, type[DistillationMethod]] = {
     "adaad": AdaAd,
 }
 """Methods that train a student with a teacher."""
-TRAINING_METHODS: dict[str, type[Method[Any]]] = {
+ADVERSARIAL_TRAINING_METHODS: dict[str, type[Method[Any]]] = {
     "trades": Trades,
     "pgd_at": PgdAt,
     "score": Score,
@@ -58,7 +58,7 @@ TRAINING_METHODS: dict[str, type[Method[Any]]] = {
     "at_prm": AtPrm,
 }
 """Methods that train a network without a teacher."""
-METHODS: dict[str, type[Method[Any]]] = {**DISTILLATION_METHODS, **TRAINING_METHODS}
+METHODS: dict[str, type[Method[Any]]] = {**DISTILLATION_METHODS, **ADVERSARIAL_TRAINING_METHODS}
 
 
 def build(
@@ -73,6 +73,6 @@ def build(
     ``teacher`` is None for TRAINING_METHODS; ``igdm`` adds its term to a distillation method.
     """
     if teacher is None:
-        return TRAINING_METHODS[settings.name](settings, student, precision)
+        return ADVERSARIAL_TRAINING_METHODS[settings.name](settings, student, precision)
     method = DISTILLATION_METHODS[settings.name](settings, student, teacher, precision)
     return method if igdm is None else Igdm(igdm, method)

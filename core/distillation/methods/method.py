@@ -138,7 +138,7 @@ class Method(ABC, Generic[BatchT]):
         )
 
 
-class TrainingMethod(Method[Batch]):
+class AdversarialTrainingMethod(Method[Batch]):
     """A method without a teacher, on images as they come."""
 
     def prepare_batch(

@@ -4,10 +4,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective
-from core.distillation.methods.method import Batch, LossTerm, MethodLoss, TrainingMethod
+from core.distillation.methods.method import AdversarialTrainingMethod, Batch, LossTerm, MethodLoss
 
 
-class PgdAt(TrainingMethod):
+class PgdAt(AdversarialTrainingMethod):
     def inner(self, batch: Batch) -> Objective:
         """CE(s(x^), y)."""
         return self.cross_entropy_to_labels(batch)

@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from core.distillation.adversaries import Objective
-from core.distillation.methods.method import Batch, LossTerm, MethodLoss, TrainingMethod
+from core.distillation.methods.method import AdversarialTrainingMethod, Batch, LossTerm, MethodLoss
 from core.jobspec.training.methods import ScoreSettings
 
 
-class Score(TrainingMethod):
+class Score(AdversarialTrainingMethod):
     settings: ScoreSettings
 
     def inner(self, batch: Batch) -> Objective:

@@ -5,12 +5,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from core.distillation.adversaries import Objective
-from core.distillation.methods.method import Batch, LossTerm, MethodLoss, TrainingMethod
+from core.distillation.methods.method import AdversarialTrainingMethod, Batch, LossTerm, MethodLoss
 from core.distillation.statistics.divergences import kl
 from core.jobspec.training.methods import TradesSettings
 
 
-class Trades(TrainingMethod):
+class Trades(AdversarialTrainingMethod):
     settings: TradesSettings
 
     def inner(self, batch: Batch) -> Objective:

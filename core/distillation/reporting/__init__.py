@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.distillation.reporting import rendering
 from core.distillation.reporting.report import build_report
-from core.job_folder import FileKind
+from core.job_folder import OutputKind
 from core.reportspec.report import Report
 
 __all__ = ["Document", "build_report", "render_documents"]
@@ -22,7 +22,7 @@ class Document:
     name: str
     content: bytes
     media_type: str
-    kind: FileKind = "report"
+    kind: OutputKind = "report"
 
 
 def render_documents(

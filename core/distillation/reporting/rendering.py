@@ -23,8 +23,8 @@ CAPTIONS = {
     "per_class": "The accuracy of each class under each attack.",
     "radius_sweep": "The accuracy of a robust network falls slowly with the radius, and reaches 0 "
     "at a large one.",
-    "transfer": "Images attacked on another network should fool the network less often than images "
-    "attacked on the network itself.",
+    "transfer": "Adversarial images of another network should fool the network less often than its "
+    "own adversarial images.",
     "gradient_masking": "The bars should fall, the last to 0, and Square should break almost no "
     "images that APGD did not. A bar in orange fails its check.",
     "variance_gap": "One point per radius: the more the variance of features, or of Gram matrices, "
@@ -33,8 +33,8 @@ CAPTIONS = {
     "spectra": "Eigenvalues of the joint covariance and the Gram matrix. A steep fall, or a low "
     "effective rank, means that a few directions carry almost everything.",
     "calibration": "On the diagonal, the network is right as often as it is confident.",
-    "grad_cam": "What decided for the true class, in clean and in attacked images: ideally the "
-    "same regions in both. A green frame marks a correct prediction, an orange one a wrong one.",
+    "grad_cam": "What decided for the true class, in clean and in adversarial images: ideally "
+    "the same regions in both. A green frame marks a correct prediction, an orange one a wrong one.",
 }
 """The caption of each figure, in the order of the page."""
 NARROW_FIGURES = frozenset({"per_class", "radius_sweep", "transfer", "gradient_masking"})

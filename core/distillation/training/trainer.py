@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from core.distillation import seeds
-from core.distillation.adversaries import attack
+from core.distillation.adversaries import run_adversary
 from core.distillation.data.batches import Batches
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import EvaluationTarget, Finding, measure
@@ -214,7 +214,9 @@ class Trainer:
         generator = seeds.generator(self.device, self.spec.seed, "adversary", step)
         with network_mode(self.student, self.spec.adversary.student_mode):
             objective = self.method.inner(batch)
-            return batch, attack(self.spec.adversary, objective, batch.images_BCHW, generator)
+            return batch, run_adversary(
+                self.spec.adversary, objective, batch.images_BCHW, generator
+            )
 
     def perturbation(self, batch: Batch, adversarial_BCHW: Tensor) -> AbstractContextManager[None]:
         """Perturb the student's weights for a step's loss and gradient, if the job uses AWP."""

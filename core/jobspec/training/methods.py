@@ -215,12 +215,12 @@ DistillationMethodSettings = Annotated[
     | AdaAdSettings,
     Field(discriminator="name"),
 ]
-TrainingMethodSettings = Annotated[
+AdversarialTrainingMethodSettings = Annotated[
     TradesSettings | PgdAtSettings | ScoreSettings | NFgsmAtSettings | AtPrmSettings,
     Field(discriminator="name"),
 ]
 
-METHODS: dict[str, type[DistillationMethodSettings | TrainingMethodSettings]] = {
+METHODS: dict[str, type[DistillationMethodSettings | AdversarialTrainingMethodSettings]] = {
     "starship": StarshipSettings,
     "arkd": ArkdSettings,
     "ard": ArdSettings,

@@ -227,7 +227,7 @@ class ArtifactRow(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(200))
     kind: Mapped[str] = mapped_column(String(16))
-    """checkpoint, weights or report."""
+    """A ``core.job_folder.OutputKind``: checkpoint, weights, report, figure or export."""
     object_key: Mapped[str] = mapped_column(String(500), index=True)
     size: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
@@ -289,7 +289,7 @@ class DatasetRow(Deletable, Base):
     """awaiting_upload, importing, ready or refused."""
     problem: Mapped[dict[str, Any] | None]
     reading: Mapped[dict[str, Any] | None]
-    """A ``core.jobspec.data.Reading``, where the caller gave one."""
+    """A ``core.jobspec.data.ImportOptions``, where the caller gave one."""
     description: Mapped[dict[str, Any] | None]
     """A ``core.jobspec.data.DatasetDescription``, once the import has succeeded."""
     object_key: Mapped[str | None] = mapped_column(String(500), index=True)

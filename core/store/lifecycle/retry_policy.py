@@ -19,7 +19,7 @@ from core.store.database.fence import FencedSession
 from core.store.database.tables import JobRow
 from core.store.lifecycle.transitions import PAUSED_BY_USER, transition
 
-MAX_BACKOFF = 36
+MAX_BACKOFF_FACTOR = 36
 """The longest pause between attempts, in units of ``backoff_seconds``."""
 MEMORY_ADVICE = (
     "It ran out of memory twice: it needs a smaller schedule.batch_size or evaluation.batch_size, "
@@ -78,10 +78,10 @@ def apply_retry_policy(
             not_before=after(policy.storage_retry_seconds),
         )
     elif error.failure_class == "user":
-        transition(session, job, "failed", error.message, failure=_document(job, error))
+        transition(session, job, "failed", error.message, failure=_failure_json(job, error))
     elif error.code == "out_of_memory" and job.memory_failures > 0:
         final = JobFailed(error.code, "user", f"{error.message} {MEMORY_ADVICE}")
-        transition(session, job, "failed", final.message, failure=_document(job, final))
+        transition(session, job, "failed", final.message, failure=_failure_json(job, final))
     else:
         _retry_or_fail(session, job, error, policy)
 
@@ -103,9 +103,9 @@ def _retry_or_fail(
     if count >= limit:
         message = f"{error.message} This was the last of {limit} attempts."
         final = JobFailed(error.code, error.failure_class, message)
-        transition(session, job, "failed", message, failure=_document(job, final), **counters)
+        transition(session, job, "failed", message, failure=_failure_json(job, final), **counters)
     else:
-        wait_seconds = min(2 ** (count - 1), MAX_BACKOFF) * policy.backoff_seconds
+        wait_seconds = min(2 ** (count - 1), MAX_BACKOFF_FACTOR) * policy.backoff_seconds
         transition(
             session,
             job,
@@ -118,7 +118,7 @@ def _retry_or_fail(
         )
 
 
-def _document(job: JobRow, error: JobFailed) -> dict[str, Any]:
+def _failure_json(job: JobRow, error: JobFailed) -> dict[str, Any]:
     """Return the failure as callers see it; ``retryable``: the same job may succeed next time."""
     return {
         "code": error.code,

@@ -138,9 +138,9 @@ class Collector:
         return unreferenced
 
     def _remove_unfinished_writes(self) -> Iterator[Removed]:
-        for stored in self.objects.list_unfinished_writes(self.grace_begins_at):
+        for stored in self.objects.list_legacy_partial_writes(self.grace_begins_at):
             if not self.dry_run:
-                self.objects.remove_unfinished_write(stored)
+                self.objects.remove_legacy_partial_write(stored)
             yield Removed("unfinished object", stored.key, stored.size)
 
     def _remove_cached_inputs(self) -> Iterator[Removed]:
@@ -150,15 +150,15 @@ class Collector:
             yield Removed("cached input", path.name, size)
 
     def _remove_audit_entries(self) -> Iterator[Removed]:
-        is_expired = AuditRow.at < self._days_ago(self.settings.retain_audit_days)
+        conditions = AuditRow.at < self._days_ago(self.settings.retain_audit_days)
         with read_session(self.engine) as session:
-            statement = select(func.count()).select_from(AuditRow).where(is_expired)
+            statement = select(func.count()).select_from(AuditRow).where(conditions)
             count = session.scalar(statement) or 0
         if count == 0:
             return
         if not self.dry_run:
             with write_session(self.engine) as session:
-                session.execute(delete(AuditRow).where(is_expired))
+                session.execute(delete(AuditRow).where(conditions))
         yield Removed("audit lines", str(count))
 
     def _days_ago(self, days: float) -> int:

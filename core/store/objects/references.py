@@ -25,7 +25,7 @@ UPLOAD_STATUSES = ("awaiting_upload", "importing")
 
 
 @dataclass(frozen=True, order=True)
-class StoredFile:
+class ReferencedObject:
     """A stored object as the database describes it. ``size`` is in bytes."""
 
     key: str
@@ -48,7 +48,7 @@ def referenced_keys(session: Session, keys: Collection[str]) -> set[str]:
     return referenced
 
 
-def list_files(engine: Engine) -> Iterator[StoredFile]:
+def list_files(engine: Engine) -> Iterator[ReferencedObject]:
     """Yield every referenced object once, with one page of them in memory at a time."""
     last_key = ""
     while page := _list_objects(engine, last_key):
@@ -58,11 +58,11 @@ def list_files(engine: Engine) -> Iterator[StoredFile]:
         last_id = ""
         while uploads := _list_uploads(engine, table, last_id):
             for row_id, size, sha256 in uploads:
-                yield StoredFile(upload_key(row_id), size, sha256)
+                yield ReferencedObject(upload_key(row_id), size, sha256)
             last_id = uploads[-1][0]
 
 
-def _list_objects(engine: Engine, after_key: str) -> list[StoredFile]:
+def _list_objects(engine: Engine, after_key: str) -> list[ReferencedObject]:
     """Return the next page of objects, sorted by key.
 
     A student's object is named by its model and by an artifact of its job; it is returned once.
@@ -72,7 +72,7 @@ def _list_objects(engine: Engine, after_key: str) -> list[StoredFile]:
             _select_rows(session, table, table.object_key, table.object_key > after_key)
             for table in OBJECT_TABLES
         )
-        return sorted({StoredFile(*row) for row in rows})[:PAGE_ROWS]
+        return sorted({ReferencedObject(*row) for row in rows})[:PAGE_ROWS]
 
 
 def _list_uploads(

@@ -228,7 +228,7 @@ class Objects:
                         round(entry["last_modified"].timestamp() * 1000),
                     )
 
-    def list_unfinished_writes(self, before: int) -> Iterator[StoredObject]:
+    def list_legacy_partial_writes(self, before: int) -> Iterator[StoredObject]:
         """Yield files that killed processes of an older program have left half written in a folder.
 
         That program wrote through obstore; what this one leaves, ``remove_partial_writes`` removes.
@@ -247,7 +247,7 @@ class Objects:
                     key = path.relative_to(self._path).as_posix()
                     yield StoredObject(key, stat.st_size, round(stat.st_mtime * 1000))
 
-    def remove_unfinished_write(self, stored: StoredObject) -> None:
+    def remove_legacy_partial_write(self, stored: StoredObject) -> None:
         """Delete a file that ``list_unfinished_writes`` yielded."""
         (Path(self._path) / stored.key).unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from core.errors import NotFound
 from core.store.database.engine import read_session
 from core.store.objects import references
-from core.store.objects.references import StoredFile
+from core.store.objects.references import ReferencedObject
 from core.store.objects.store import Objects
 
 Problem = Literal["missing", "size", "sha256"]
@@ -23,7 +23,7 @@ Problem = Literal["missing", "size", "sha256"]
 class Verified:
     """A stored file that has been read, and what is wrong with it, if anything."""
 
-    file: StoredFile
+    file: ReferencedObject
     problem: Problem | None
     actual: str = ""
     """The object's size or SHA-256 where it is not the file's."""
@@ -38,7 +38,7 @@ def verify(engine: Engine, objects: Objects) -> Iterator[Verified]:
             yield verified
 
 
-def _verify_file(objects: Objects, file: StoredFile) -> Verified:
+def _verify_file(objects: Objects, file: ReferencedObject) -> Verified:
     try:
         size = objects.size(file.key)
         if size != file.size:

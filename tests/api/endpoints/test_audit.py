@@ -6,8 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select
 
-from api.http import audit_trail
-from api.http.audit_trail import RefusalCounter, client_address
+from api.http import audit_entries
+from api.http.audit_entries import RefusalCounter, client_address
 from core.errors import JobFailed
 from core.settings import Settings
 from core.store import audit, jobs
@@ -171,11 +171,11 @@ def test_refusals_are_counted_per_hour_and_bounded(
     refusals = RefusalCounter(lambda: now[0])
     assert [refusals.count("a", "x") for _ in range(5)] == [1, 2, None, 4, None]
     assert refusals.count("a", "y") == refusals.count("b", "x") == 1
-    now[0] = audit_trail.WINDOW_SECONDS + 1
+    now[0] = audit_entries.WINDOW_SECONDS + 1
     assert refusals.count("a", "x") == 1
     counted = [refusals.count(f"address {number}", "x") for number in range(5000)]
-    assert counted.count(1) == audit_trail.MAX_ENTRIES_AT_ONCE - 1
-    monkeypatch.setattr(audit_trail, "MAX_COUNTED_REFUSALS", 10)
+    assert counted.count(1) == audit_entries.MAX_ENTRIES_AT_ONCE - 1
+    monkeypatch.setattr(audit_entries, "MAX_COUNTED_REFUSALS", 10)
     few = RefusalCounter(lambda: now[0])
     for number in range(50):
         few.count(f"address {number}", "x")

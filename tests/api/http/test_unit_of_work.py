@@ -38,7 +38,7 @@ def test_duplicate_request_is_carried_out_once(
 
 
 def test_other_request_under_a_used_key_is_refused(client: TestClient) -> None:
-    """Whether its body, path or query string differs."""
+    """Whether its body or its path differs."""
     job_id = post(client, "k").json()["id"]
     for response in (
         post(client, "k", training_body(seed=1)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from core.distillation.adversaries import Objective, attack, n_fgsm, pgd
+from core.distillation.adversaries import Objective, n_fgsm, pgd, run_adversary
 from core.distillation.adversaries.pgd import Start
 from core.jobspec.training.adversary import NFgsmAdversarySettings, PgdAdversarySettings
 
@@ -295,7 +295,7 @@ def test_the_mode_of_the_network_stays_the_callers() -> None:
 @pytest.mark.parametrize("start", STARTS)
 def test_attack_does_what_the_spec_of_pgd_says(start: Start) -> None:
     spec = PgdAdversarySettings(radius=0.1, step_size=0.04, steps=2, start=start)
-    attacked = attack(spec, linear, images(), seeded(7))
+    attacked = run_adversary(spec, linear, images(), seeded(7))
     expected = pgd(
         linear, images(), radius=0.1, step_size=0.04, steps=2, start=start, generator=seeded(7)
     )
@@ -304,7 +304,7 @@ def test_attack_does_what_the_spec_of_pgd_says(start: Start) -> None:
 
 def test_attack_does_what_the_spec_of_n_fgsm_says() -> None:
     spec = NFgsmAdversarySettings(radius=0.1, step_factor=1.25, noise_factor=0.5)
-    attacked = attack(spec, linear, images(), seeded(7))
+    attacked = run_adversary(spec, linear, images(), seeded(7))
     expected = n_fgsm(
         linear, images(), radius=0.1, step_factor=1.25, noise_factor=0.5, generator=seeded(7)
     )

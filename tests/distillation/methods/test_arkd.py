@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.distillation.adversaries import attack
+from core.distillation.adversaries import run_adversary
 from core.distillation.methods.arkd import Arkd
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.network_modes import network_mode
@@ -111,7 +111,7 @@ def test_adversary_changes_no_gradient_and_no_running_statistics(
     method = Arkd(ArkdSettings(adaptive=adaptive), student.train(), teacher)
     before = {network: running_statistics(network) for network in (student, teacher)}
     with network_mode(student, "eval"):
-        attacked = attack(
+        attacked = run_adversary(
             PgdAdversarySettings(radius=0.1, step_size=0.05, steps=3),
             method.inner(method.prepare_batch(images, labels)),
             images,
@@ -137,7 +137,7 @@ def test_the_adversaries_of_eq_2_and_eq_3_differ(
     for adaptive in (False, True):
         method = Arkd(ArkdSettings(adaptive=adaptive), student, teacher)
         attacked.append(
-            attack(
+            run_adversary(
                 PgdAdversarySettings(radius=0.1, step_size=0.05, steps=3),
                 method.inner(method.prepare_batch(images, labels)),
                 images,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.distillation.adversaries import attack
+from core.distillation.adversaries import run_adversary
 from core.distillation.methods.arkd import Arkd
 from core.distillation.methods.method import MethodLoss
 from core.distillation.methods.starship import Starship
@@ -432,7 +432,7 @@ def test_running_statistics_change_in_the_outer_step_only(
     before = running_statistics(student)
     batch = method.prepare_batch(images, labels)
     with network_mode(student, "eval"):
-        attacked = attack(
+        attacked = run_adversary(
             PgdAdversarySettings(steps=2),
             method.inner(batch),
             images,

@@ -173,7 +173,7 @@ def test_a_non_finite_loss_stops_the_training(
 ) -> None:
     """Before the optimizer's step; the error names the term."""
     folder = create_job_folder(tmp_path / "job", training_spec())
-    monkeypatch.setitem(methods.TRAINING_METHODS, "trades", NonFiniteLoss)
+    monkeypatch.setitem(methods.ADVERSARIAL_TRAINING_METHODS, "trades", NonFiniteLoss)
     with pytest.raises(JobFailed, match=r"smoothness became nan at step 1;") as failure:
         run_job(folder)
     assert failure.value.failure_class == "user"
@@ -185,7 +185,7 @@ def test_a_non_finite_gradient_stops_the_training(
 ) -> None:
     """Before the optimizer's step; the error names the term."""
     folder = create_job_folder(tmp_path / "job", training_spec())
-    monkeypatch.setitem(methods.TRAINING_METHODS, "trades", NonFiniteGradient)
+    monkeypatch.setitem(methods.ADVERSARIAL_TRAINING_METHODS, "trades", NonFiniteGradient)
     message = "gradient of the loss term smoothness is not finite at step 1;"
     with pytest.raises(JobFailed, match=message):
         run_job(folder)

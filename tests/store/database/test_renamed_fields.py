@@ -75,6 +75,19 @@ def test_sweep_is_renamed_in_base_rows_and_axes(database: Engine, empty_url: str
     assert read(database, "SELECT spec FROM sweeps") == PRESENT_SWEEP
 
 
+def test_rows_of_several_batches_are_renamed(database: Engine, empty_url: str) -> None:
+    column = "CAST(:document AS JSON)" if database.dialect.name == "postgresql" else ":document"
+    rows = [{"id": f"swp_{number:05}", "document": json.dumps(SWEEP)} for number in range(1200)]
+    insert = "INSERT INTO sweeps (id, project_id, spec, size, created_at) "
+    with database.begin() as connection:
+        connection.execute(text(f"{insert} VALUES (:id, 'prj_default', {column}, 1, 0)"), rows)
+    migrate(empty_url)
+    with database.connect() as connection:
+        specs = connection.execute(text("SELECT spec FROM sweeps WHERE size = 1")).scalars().all()
+    documents = [json.loads(spec) if isinstance(spec, str) else spec for spec in specs]
+    assert sum(document == PRESENT_SWEEP for document in documents) == len(rows)
+
+
 def test_labels_of_a_job_keep_their_names(database: Engine, empty_url: str) -> None:
     statement = "SELECT spec FROM jobs WHERE name = 'queued starship'"
     before = read(database, statement)

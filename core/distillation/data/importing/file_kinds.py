@@ -4,7 +4,7 @@ from posixpath import splitext
 from typing import Literal
 from unicodedata import category
 
-FileKind = Literal["image", "cifar", "pickle", "junk", "other"]
+UploadFileKind = Literal["image", "cifar", "pickle", "junk", "other"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm"})
 PICKLE_SUFFIXES = frozenset(
@@ -19,7 +19,7 @@ CIFAR_FILES = frozenset(
 )
 
 
-def file_kind(path: str) -> FileKind:
+def file_kind(path: str) -> UploadFileKind:
     """Return the kind of a file. ``path``: from the data set's root, with "/" between folders."""
     *_, name = parts = path.split("/")
     if any(part.startswith(".") or part in JUNK for part in parts):

@@ -101,7 +101,7 @@ def finding(shares: dict[str, float]) -> Finding:
 
 
 def checks(shares: dict[str, float]) -> list[dict[str, Any]]:
-    """Return each check: its name, whether it passed, and the warning for the case that not."""
+    """Return each check: its name, whether it passed, and the warning if it did not."""
     drop = shares["gradients"] - shares["square"]
     results = {
         "square": (

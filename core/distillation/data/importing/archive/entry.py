@@ -16,8 +16,8 @@ from core.errors import Refused
 CHUNK_BYTES = 2**18
 MAX_UNPACKED_BYTES = 16 * 2**30
 MAX_RATIO = 100
-FREE_BYTES = 64 * 2**20
-"""A small archive may unpack to so many bytes, whatever its ratio."""
+ALWAYS_ALLOWED_BYTES = 64 * 2**20
+"""An archive may always unpack to this size, whatever its ratio."""
 
 EntryKind = Literal["file", "folder", "link", "device"]
 
@@ -36,7 +36,7 @@ class DecompressionBudget:
     """The bytes an archive may unpack to. A bomb is refused while it is being unpacked."""
 
     def __init__(self, archive_bytes: int) -> None:
-        self._remaining = min(MAX_UNPACKED_BYTES, FREE_BYTES + MAX_RATIO * archive_bytes)
+        self._remaining = min(MAX_UNPACKED_BYTES, ALWAYS_ALLOWED_BYTES + MAX_RATIO * archive_bytes)
 
     def spend(self, count: int) -> None:
         """Raises Refused (too_large) where more than the budget is spent."""

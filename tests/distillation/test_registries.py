@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from core import figures
 from core.distillation import models
-from core.distillation.adversaries import attack
+from core.distillation.adversaries import run_adversary
 from core.distillation.evaluation import MEASURES, EvaluationTarget, Step, measure
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.statistics.distances import squared_distance
@@ -104,7 +104,7 @@ def test_every_attack_runs(kind: Any) -> None:
 @pytest.mark.parametrize("kind", kinds(AdversarySettings), ids=lambda kind: kind.__name__)
 def test_every_adversary_climbs_its_objective(kind: Any) -> None:
     images = torch.full((2, 1, 8, 8), 0.5)
-    adversarial = attack(
+    adversarial = run_adversary(
         kind(radius=0.1),
         lambda x: x.flatten(1).sum(dim=1),
         images,

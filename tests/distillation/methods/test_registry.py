@@ -58,7 +58,7 @@ def test_distillation_method_has_student_and_teacher(
     [spec.TradesSettings(), spec.PgdAtSettings(), spec.ScoreSettings(), spec.NFgsmAtSettings()],
 )
 def test_training_method_has_no_teacher_and_no_heads(
-    settings: spec.TrainingMethodSettings, student: SmallCnn
+    settings: spec.AdversarialTrainingMethodSettings, student: SmallCnn
 ) -> None:
     """A training method needs no teacher and trains nothing beside the student."""
     method = build(settings, student, None)
