@@ -73,7 +73,7 @@ def _methods() -> list[schemas.MethodResponse]:
         schemas.MethodResponse(
             name=name,
             kind="adversarial_training" if settings in TRAINING_METHODS else "distillation",
-            summary=(settings.__doc__ or "").strip().split("\n")[0],
+            summary=" ".join((settings.__doc__ or "").split()),
             settings=settings.model_json_schema(),
         )
         for name, settings in METHODS.items()

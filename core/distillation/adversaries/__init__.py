@@ -12,7 +12,7 @@ from core.distillation.adversaries.pgd import Objective, pgd
 from core.distillation.adversaries.single_step import n_fgsm
 from core.jobspec.training.adversary import AdversarySettings
 
-__all__ = ["ADVERSARIES", "Objective", "run_adversary", "n_fgsm", "pgd"]
+__all__ = ["ADVERSARIES", "Objective", "n_fgsm", "pgd", "run_adversary"]
 
 ADVERSARIES: dict[str, Callable[..., Tensor]] = {
     "pgd": pgd,

@@ -29,9 +29,9 @@ from core.jobspec.resolved import ResolvedMethodSettings
 from core.jobspec.training.methods import IgdmSettings
 
 __all__ = [
+    "ADVERSARIAL_TRAINING_METHODS",
     "DISTILLATION_METHODS",
     "METHODS",
-    "ADVERSARIAL_TRAINING_METHODS",
     "Batch",
     "LossTerm",
     "Method",

@@ -34,7 +34,8 @@ CAPTIONS = {
     "effective rank, means that a few directions carry almost everything.",
     "calibration": "On the diagonal, the network is right as often as it is confident.",
     "grad_cam": "What decided for the true class, in clean and in adversarial images: ideally "
-    "the same regions in both. A green frame marks a correct prediction, an orange one a wrong one.",
+    "the same regions in both. A green frame marks a correct prediction, an orange one a wrong "
+    "one.",
 }
 """The caption of each figure, in the order of the page."""
 NARROW_FIGURES = frozenset({"per_class", "radius_sweep", "transfer", "gradient_masking"})

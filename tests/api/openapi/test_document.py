@@ -98,6 +98,9 @@ def test_catalogue_lists_architectures_and_methods(client: TestClient) -> None:
     kinds = {row["name"]: row["kind"] for row in methods}
     assert (kinds["starship"], kinds["trades"]) == ("distillation", "adversarial_training")
     assert all(row["summary"] and row["settings"]["properties"] for row in methods)
+    summaries = {row["name"]: row["summary"] for row in methods}
+    assert "clean and on adversarial images" in summaries["arkd"]  # more than the citation
+    assert not any("\n" in summary for summary in summaries.values())
 
 
 def test_report_schema_is_in_the_document_and_by_itself(

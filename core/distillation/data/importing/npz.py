@@ -15,11 +15,8 @@ from torch import Tensor
 from core.distillation.data import tensor_file
 from core.distillation.data.image_decoding import MAX_SIDE, MIN_SIDE
 from core.distillation.data.importing import npy
-from core.distillation.data.importing.archive.entry import (
-    DecompressionBudget,
-    Entry,
-    corrupt_archive,
-)
+from core.distillation.data.importing.archive.entry import Entry, corrupt_archive
+from core.distillation.data.importing.archive.limits import DecompressionBudget
 from core.distillation.data.importing.archive.zip import read_zip_entries
 from core.distillation.data.importing.class_selection import MAX_CLASSES
 from core.distillation.data.importing.file_source import ProgressCallback

@@ -13,13 +13,14 @@ import pytest
 
 from tests.distillation.data.builders import ARCHIVES, RefusalOf, split_folders, tar_of, zip_of
 
-FREE_BYTES = "core.distillation.data.importing.archive.entry.FREE_BYTES"
+ALWAYS_ALLOWED_BYTES = "core.distillation.data.importing.archive.limits.ALWAYS_ALLOWED_BYTES"
 
 
 def in_seconds(seconds: float, run: Callable[[], tuple[str, str]]) -> tuple[str, str]:
-    started = time.monotonic()
+    """Processor time, so that other work on the machine does not count."""
+    started = time.process_time()
     result = run()
-    assert time.monotonic() - started < seconds
+    assert time.process_time() - started < seconds
     return result
 
 
@@ -77,7 +78,7 @@ def test_zip_of_a_large_directory_is_refused_before_it_is_read(refusal_of: Refus
 def test_bomb_is_refused_while_it_is_unpacked(
     refusal_of: RefusalOf, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FREE_BYTES, 2**20)
+    monkeypatch.setattr(ALWAYS_ALLOWED_BYTES, 2**20)
     upload = ARCHIVES[kind]({"a/0.bmp": bytes(50 * 2**20)})
     code, message = in_megabytes(30, lambda: in_seconds(5, lambda: refusal_of(upload)))
     assert (code, "100 times its size" in message) == ("too_large", True)
@@ -86,7 +87,7 @@ def test_bomb_is_refused_while_it_is_unpacked(
 def test_zip_entries_that_share_their_bytes_count_each(
     refusal_of: RefusalOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FREE_BYTES, 2**20)
+    monkeypatch.setattr(ALWAYS_ALLOWED_BYTES, 2**20)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/0.bmp", bytes(2**20))

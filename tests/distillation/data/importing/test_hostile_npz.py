@@ -139,7 +139,9 @@ def refusal_within_limits(
 def test_bomb_is_refused_while_it_is_unpacked(
     refusal_of: RefusalOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.distillation.data.importing.archive.entry.FREE_BYTES", 2**20)
+    monkeypatch.setattr(
+        "core.distillation.data.importing.archive.limits.ALWAYS_ALLOWED_BYTES", 2**20
+    )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         count = 100 * 2**20 // (32 * 32 * 3)

@@ -14,12 +14,12 @@ from typing import BinaryIO
 
 from core.distillation.data.importing.archive.entry import (
     CHUNK_BYTES,
-    DecompressionBudget,
     Entry,
     EntryKind,
     corrupt_archive,
     refuse_corruption,
 )
+from core.distillation.data.importing.archive.limits import DecompressionBudget
 from core.distillation.data.importing.archive.xz import XzReader
 from core.jobspec.file_signature import ArchiveFormat
 

@@ -4,11 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from core.distillation.data.importing.archive.entry import (
-    DecompressionBudget,
-    Entry,
-    corrupt_archive,
-)
+from core.distillation.data.importing.archive.entry import Entry, corrupt_archive
+from core.distillation.data.importing.archive.limits import DecompressionBudget
 from core.distillation.data.importing.archive.tar import read_tar_entries
 from core.distillation.data.importing.archive.zip import read_zip_entries
 from core.distillation.data.importing.file_kinds import file_kind, is_unicode

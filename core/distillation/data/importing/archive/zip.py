@@ -7,12 +7,12 @@ from typing import BinaryIO
 
 from core.distillation.data.importing.archive.entry import (
     CHUNK_BYTES,
-    DecompressionBudget,
     Entry,
     EntryKind,
     corrupt_archive,
     refuse_corruption,
 )
+from core.distillation.data.importing.archive.limits import DecompressionBudget
 from core.errors import Refused
 
 END = b"PK\x05\x06"
