@@ -142,7 +142,8 @@ def wait_for_jobs(distill: Distill, jobs: dict[str, Job]) -> dict[str, Job]:
 
 def row(distill: Distill, title: str, job: Job) -> list[object]:
     """Return a job's row of the table; accuracies in %."""
-    assert job.model_id is not None
+    if job.model_id is None:
+        raise ClientError(f"{title}: {job.id} has published no model.")
     parameters = distill.model(job.model_id).parameters
     best = (job.results or {}).get("best", {})
     accuracies = [format_percent(best.get(measure)) for measure in ("clean", "pgd", "cw")]

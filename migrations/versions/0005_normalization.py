@@ -27,7 +27,7 @@ GAP_STEPS = 8
 
 
 def upgrade() -> None:
-    _rewrite("jobs", "spec", _upgrade_job)
+    _rewrite("jobs", "spec", _upgrade_job, version=True)
     _rewrite("sweeps", "spec", _upgrade_sweep)
     _rewrite("models", "description", _rename_fields)
 
@@ -36,15 +36,26 @@ def downgrade() -> None:
     refuse_downgrade(revision)
 
 
-def _rewrite(table_name: str, column_name: str, change: Callable[[Document], Document]) -> None:
-    table = sa.table(table_name, sa.column("id", sa.String), sa.column(column_name, JSON))
+def _rewrite(
+    table_name: str,
+    column_name: str,
+    change: Callable[[Document], Document],
+    *,
+    version: bool = False,
+) -> None:
+    """Rewrite the documents that change; raise their rows' ``version``, which ETags are made of."""
+    columns = (sa.column("id", sa.String), sa.column(column_name, JSON), sa.column("version"))
+    table = sa.table(table_name, *columns)
     column = table.c[column_name]
+    raised = {"version": table.c.version + 1} if version else {}
     connection = op.get_bind()
     for row_id, document in _documents(connection, table, column):
         changed = change(document)
         if changed != document:
             connection.execute(
-                sa.update(table).where(table.c.id == row_id).values({column_name: changed})
+                sa.update(table)
+                .where(table.c.id == row_id)
+                .values({column_name: changed, **raised})
             )
 
 

@@ -90,9 +90,12 @@ def test_rows_of_several_batches_are_renamed(database: Engine, empty_url: str) -
 
 def test_labels_of_a_job_keep_their_names(database: Engine, empty_url: str) -> None:
     statement = "SELECT spec FROM jobs WHERE name = 'queued starship'"
+    version = "SELECT version FROM jobs WHERE name = 'queued starship'"
     before = read(database, statement)
+    version_before = read(database, version)
     migrate(empty_url)
     after = read(database, statement)
+    assert read(database, version) == version_before + 1, "its ETag is another"
     assert before["metadata"] == after["metadata"] == {"normalisation": "by hand"}
     assert after["method"]["covariance"]["heads"]["normalize"] is False
     assert "normalise" not in after["method"]["covariance"]["heads"]
