@@ -44,8 +44,12 @@ def _rewrite(
     version: bool = False,
 ) -> None:
     """Rewrite the documents that change; raise their rows' ``version``, which ETags are made of."""
-    columns = (sa.column("id", sa.String), sa.column(column_name, JSON), sa.column("version"))
-    table = sa.table(table_name, *columns)
+    table = sa.table(
+        table_name,
+        sa.column("id", sa.String),
+        sa.column(column_name, JSON),
+        sa.column("version", sa.Integer),
+    )
     column = table.c[column_name]
     raised = {"version": table.c.version + 1} if version else {}
     connection = op.get_bind()
