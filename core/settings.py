@@ -3,7 +3,7 @@
 import ipaddress
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -321,21 +321,26 @@ def embedded_settings(home: Path) -> Settings:
 
     Everything lies in the folder, whatever servers the environment names.
     """
-    home = home.absolute()
-    return Settings(
-        home=home,
-        database_url="",
-        broker_url="",
-        objects_url="",
-        scratch_folder=home / "scratch",
-    )
+    return Settings(**_embedded_values(home))
 
 
 def embedded_environment(home: Path) -> dict[str, str]:
-    """Return ``embedded_settings`` as environment variables, for another process."""
-    names = ("home", "database_url", "broker_url", "objects_url", "scratch_folder")
-    settings = embedded_settings(home)
-    return {f"DISTILL_{name.upper()}": str(getattr(settings, name)) for name in names}
+    """Return the values of ``embedded_settings`` as environment variables, for another process.
+
+    The present environment is not validated: the caller may replace more of it.
+    """
+    return {f"DISTILL_{name.upper()}": str(value) for name, value in _embedded_values(home).items()}
+
+
+def _embedded_values(home: Path) -> dict[str, Any]:
+    home = home.absolute()
+    return {
+        "home": home,
+        "database_url": "",
+        "broker_url": "",
+        "objects_url": "",
+        "scratch_folder": home / "scratch",
+    }
 
 
 def resolve_inside(folder: Path, name: str) -> Path | None:

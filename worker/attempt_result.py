@@ -19,6 +19,7 @@ from core.store.attempts import Attempt
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DatasetRow, JobRow, ModelRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
+from core.store.lifecycle.transitions import IMPORTS
 from core.store.objects.store import Objects, upload_key
 from worker.inputs import import_target_id
 from worker.outputs import Outputs
@@ -185,8 +186,8 @@ class AttemptResult:
 
         They are of no use any more: the import has rewritten or refused them.
         """
-        if job.status not in TERMINAL:
-            return
+        if job.status not in TERMINAL or job.kind not in IMPORTS:
+            return  # the spec of another job is not parsed: it may be why the attempt failed
         spec = parse(job.spec)
         if not isinstance(spec, ImportSpec):
             return

@@ -44,8 +44,8 @@ class Reconciler:
         After an outage every lease has expired, and the workers must be able to renew theirs
         first.
         """
-        in_trouble = self.supervisor.registration.trouble is not None
-        if in_trouble or time.monotonic() < self._not_before:
+        has_other_schema = self.supervisor.registration.schema_error is not None
+        if has_other_schema or time.monotonic() < self._not_before:
             return
         try:
             self._run()

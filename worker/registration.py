@@ -46,7 +46,7 @@ class Registration:
         self.engine = engine
         self.name = worker_name(settings)
         self.blocked_reason: str | None = None
-        self.trouble: str | None = None
+        self.schema_error: str | None = None
         self.exit_requested = False
         self.on_change: Callable[[str | None], object] = lambda _: None
         self._registered = False
@@ -103,17 +103,17 @@ class Registration:
             # The schema first: if it is not this program's, the other statements may fail.
             self._check_schema()
             draining = self._renew_row()
-            self._set_blocked(DRAINING if draining or self.exit_requested else self.trouble)
+            self._set_blocked(DRAINING if draining or self.exit_requested else self.schema_error)
 
     def _check_schema(self) -> None:
         try:
             with read_session(self.engine) as session:
                 schema.require_current(session)
         except WrongSchema as error:
-            self.trouble = error.message
-            self._set_blocked(self.blocked_reason or self.trouble)
+            self.schema_error = error.message
+            self._set_blocked(self.blocked_reason or self.schema_error)
         else:
-            self.trouble = None
+            self.schema_error = None
 
     def _renew_row(self) -> bool:
         """Renew or insert the row; return whether it says that the worker is to drain."""
@@ -126,7 +126,7 @@ class Registration:
                     self.name,
                     lease_seconds=lease_seconds,
                     shutting_down=self.exit_requested,
-                    schema_error=self.trouble,
+                    schema_error=self.schema_error,
                 )
             if draining is None:
                 workers.register(

@@ -157,6 +157,7 @@ def test_servers_named_in_the_environment_are_not_used(start: Start) -> None:
     servers = {
         "DISTILL_DATABASE_URL": "postgresql://127.0.0.1:9/production",
         "DISTILL_BROKER_URL": "redis://127.0.0.1:9",
+        "DISTILL_PORT": "tcp://127.0.0.1:9",  # as Kubernetes sets it for a service of this name
     }
     service = start("data", "--port", "0", **servers).ready()
     assert (service.data / "distill.db").exists()

@@ -248,7 +248,7 @@ class Objects:
                     yield StoredObject(key, stat.st_size, round(stat.st_mtime * 1000))
 
     def remove_legacy_partial_write(self, stored: StoredObject) -> None:
-        """Delete a file that ``list_unfinished_writes`` yielded."""
+        """Delete a file that ``list_legacy_partial_writes`` yielded."""
         (Path(self._path) / stored.key).unlink(missing_ok=True)
 
     def signed_url(self, key: str, seconds: int) -> str | None:
