@@ -18,7 +18,7 @@ SIGNATURE_BYTES = 512
 """Enough to recognize the format by."""
 STALL_SECONDS = 60.0
 MIN_BYTES_PER_SECOND = 10_000
-"""On average over the whole upload, after ``PATIENCE_SECONDS``."""
+"""On average over the whole upload, after ``STALL_SECONDS``."""
 PROGRESS_SECONDS = 60.0
 
 _active_uploads: set[str] = set()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,10 @@ class Storage:
 
     def unfinished_writes(self) -> set[str]:
         """Return what is half written in files and objects, now or by processes killed earlier."""
-        partial_files = {path.name for path in self.home.rglob(".*.part")}
-        uploading_links = {path.name for path in self.home.rglob("uploading-*")}
+        # os.walk, not rglob: rglob fails where a folder is deleted meanwhile.
+        names = {name for _, _, files in os.walk(self.home) for name in files}
+        partial_files = {name for name in names if fnmatch(name, ".*.part")}
+        uploading_links = {name for name in names if fnmatch(name, "uploading-*")}
         uploads: set[str] = set()
         if self.s3 is not None:
             uploads = self.s3.unfinished_uploads(urlsplit(self.settings.objects_url).netloc)

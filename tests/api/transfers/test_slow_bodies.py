@@ -40,17 +40,17 @@ def test_json_body_that_does_not_arrive_times_out(monkeypatch: pytest.MonkeyPatc
 
 
 def test_stalled_upload_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.1)
     with pytest.raises(RequestTimeout, match="Nothing arrived"):
         asyncio.run(read_all(request(0, 5)))
 
 
 def test_trickling_upload_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.1)
     with pytest.raises(RequestTimeout, match="slower than"):
         asyncio.run(read_all(request(*[0.03] * 100)))
 
 
 def test_slow_upload_does_not_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.1)
     assert asyncio.run(read_all(request(*[0.03] * 20, size=2000))) == 40_000

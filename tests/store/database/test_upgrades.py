@@ -169,7 +169,10 @@ def with_current_names(table: str, row: Row) -> Row:
                 parent = parent.get(step, {})
             if former in parent:
                 parent[current] = parent.pop(former)
-    return {**row, DOCUMENTS[table]: document}
+    migrated = {**row, DOCUMENTS[table]: document}
+    if table == "jobs" and migrated != row:
+        migrated["version"] += 1  # its response is another one, and so is its ETag
+    return migrated
 
 
 def test_every_earlier_schema_has_released_data() -> None:
