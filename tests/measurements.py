@@ -27,9 +27,7 @@ RecordProperty = Callable[[str, object], None]
 
 def record_figure(record: RecordProperty, name: str, value: float | str, bound: str = "") -> None:
     """Record a measured value and its bound at full length."""
-    record(
-        name, {"value": round(value, 3) if isinstance(value, float) else value, "wanted": bound}
-    )
+    record(name, {"value": round(value, 3) if isinstance(value, float) else value, "wanted": bound})
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

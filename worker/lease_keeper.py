@@ -43,7 +43,7 @@ class LeaseKeeper:
         self.stop_reason: StopReason | None = None
         self.lease_lost = False
         self._renewed_at = time.monotonic()  # the claim has just set the lease
-        self._next_heartbeat = 0.0
+        self._next_renewal = 0.0
         self._next_status = 0.0
         self._stop = threading.Event()
         self._thread = PeriodicThread(
@@ -100,10 +100,10 @@ class LeaseKeeper:
     def _poll_job(self) -> None:
         """Renew the lease if a heartbeat is due, or read the job's status if that is."""
         now = time.monotonic()
-        if now >= self._next_heartbeat:
+        if now >= self._next_renewal:
             self._apply_status(self.attempt.renew())
             self._renewed_at = now  # not the time after the renewal, which may have taken long
-            self._next_heartbeat = now + self.settings.heartbeat_seconds
+            self._next_renewal = now + self.settings.heartbeat_seconds
             self._next_status = now + STATUS_SECONDS
         elif now >= self._next_status:
             with read_session(self.attempt.engine) as session:
