@@ -17,7 +17,7 @@ ACCURACIES = {
 }
 """Measures whose value is a share of all images, in [0, 1]."""
 
-TITLES = {**ACCURACIES, "grad_cam": "Grad-CAM", "per_class": "Class by class"}
+TITLES = {**ACCURACIES, "grad_cam": "Grad-CAM", "per_class": "Accuracy by class"}
 
 _REPEAT_SUFFIX = re.compile(r"_([0-9]+)$")
 """A job that runs an attack twice has the measures ``pgd`` and ``pgd_2``."""

@@ -13,7 +13,7 @@ ACCURACIES = {
     "held_out_robust": "Held-out PGD-10",
 }
 """By name, the titles of results that are shares of all images, in the order of display."""
-TITLES = {**ACCURACIES, "grad_cam": "Grad-CAM", "per_class": "Class by class"}
+TITLES = {**ACCURACIES, "grad_cam": "Grad-CAM", "per_class": "Accuracy by class"}
 _REPEAT_SUFFIX = re.compile(r"_([0-9]+)$")
 """The second PGD attack of a job is ``pgd_2``."""
 
