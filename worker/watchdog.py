@@ -113,7 +113,10 @@ class HangDetector:
         self._step_seconds: deque[float] = deque(maxlen=STEP_WINDOW)
 
     def is_hanging(self) -> bool:
-        """Return whether the trainer has been silent for too long. Call it about once a second."""
+        """Return whether the trainer has been silent for too long.
+
+        To be called more often than every ``MAX_GAP_SECONDS``.
+        """
         now = time.monotonic()
         if self._checked_at is not None:
             self.silent_seconds += min(now - self._checked_at, MAX_GAP_SECONDS)

@@ -67,14 +67,6 @@ def record_many(
     )
 
 
-def list_names(session: Session, job_id: str) -> list[str]:
-    """Return the names of the job's metrics, sorted."""
-    statement = (
-        select(MetricRow.name).where(MetricRow.job_id == job_id).distinct().order_by(MetricRow.name)
-    )
-    return list(session.scalars(statement))
-
-
 def load_series(
     session: Session, job_id: str, names: Sequence[str] | None = None, points: int | None = None
 ) -> Series:
