@@ -108,7 +108,7 @@ def _jobs(statuses: Sequence[str], seed: int) -> Iterator[Sequence[Any]]:
         created_at = _time(n)
         is_running = status == "running"
         results = {
-            name: {"clean": rng.random(), "pgd": rng.random(), "cw": rng.random()}
+            name: {key: rng.random() for key in ("clean", "pgd-20@linf:8/255", "cw-30@linf:8/255")}
             for name in ("best", "last")
         }
         yield (

@@ -41,7 +41,8 @@ from core.jobspec.merge_patch import merge
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedDistillationSpec, ResolvedTrainingSpec
 from core.jobspec.sweep import SweepPoint, SweepSpec, expand
-from core.reportspec.measures import column_heading
+from core.reportspec.attack_keys import held_out_key
+from core.reportspec.measures import HELD_OUT_ROBUST, column_heading, describe
 from core.reportspec.table import JobOutcome, Table, tabulate
 from distill_client import spec_file
 
@@ -56,7 +57,7 @@ TABLES = {
 }
 TEACHER_SEED = 1000
 ATTACKS = ["pgd", "cw", "autoattack"]
-COLUMNS = ("clean", "pgd", "cw", "autoattack", "held_out_robust")
+COLUMNS = ("clean", *ATTACKS, HELD_OUT_ROBUST)
 SECONDS = "training_seconds_per_epoch"
 SPEED = "training_images_per_second"
 SHARE = "training_share_of_matrix_rate"
@@ -237,7 +238,8 @@ class Run:
         seconds = report["seconds"].get("training", 0.0) / len(report["history"])
         images = steps_per_epoch(self.spec, self.scale.description) * self.spec.schedule.batch_size
         speed = {SECONDS: seconds, SPEED: images / max(seconds, 1e-9)}
-        return values | speed | {"held_out_robust": best["held_out_robust"]}
+        held_out = held_out_key(self.spec.adversary.radius)
+        return values | speed | {held_out: best["held_out_robust"]}
 
 
 def shape(description: DatasetDescription) -> dict[str, int]:
@@ -349,7 +351,7 @@ def markdown(data: dict[str, Any]) -> str:
     table = tabulate(outcomes(data))
     # Several processes share one CPU: their speed says nothing.
     speeds = () if data["scale"] == "small" else TITLES
-    measures = [name for name in (*COLUMNS, *speeds) if name in table.measures]
+    measures = [key for key in table.measures if describe(key).name in (*COLUMNS, *speeds)]
     schedule = data["base"]["schedule"]
     lines = [
         f"# {data['title'].capitalize()}, at scale {data['scale']}",

@@ -83,9 +83,10 @@ class Refused(DistillError):
     """The contents of an upload cannot be used.
 
     Codes: corrupt_archive, download_failed, empty_class, hash_mismatch, misshaped_keys,
-    missing_keys, mixed_sizes, no_test_images, non_finite_weights, too_few_classes, too_large,
-    too_small, unexpected_keys, unfitting_classes, unfitting_image_size, unknown_format,
-    unreadable_checkpoint, unreadable_image, unsafe_checkpoint, unsafe_dataset, unusable_array.
+    missing_keys, mixed_sizes, negative_variance, no_test_images, non_finite_weights,
+    too_few_classes, too_large, too_small, unexpected_keys, unfitting_classes, unfitting_image_size,
+    unknown_format, unknown_state_dict, unreadable_checkpoint, unreadable_folder, unreadable_image,
+    unsafe_checkpoint, unsafe_dataset, unusable_array.
     """
 
     status = 422
@@ -203,7 +204,7 @@ class JobFailed(Exception):
     ``user`` (no), ``infrastructure`` (yes) or ``timeout`` (once). An import job also fails with
     the codes of ``Refused``.
 
-    Codes: accelerator_error, corrupt_input, corrupt_object, export_differs, foreign_checkpoint,
+    Codes: accelerator_error, corrupt_input, corrupt_object, diverged, foreign_checkpoint,
     incomplete_checkpoint, io_error, machine_error, missing_input, no_compiler, no_such_folder,
     non_finite_loss, out_of_memory, storage_full, timeout, too_large, trainer_died, trainer_error,
     trainer_hung, trainer_stopped, unreadable_dataset, worker_error, worker_lost.

@@ -13,6 +13,7 @@ Written by the supervisor before it starts the trainer; which files there are de
     dataset.safetensors           its images and labels (digits come with the program)
     extra.json                    DatasetDescription of the extra training images
     extra.safetensors             those images and their labels
+    inputs.json                   ids and SHA-256 of these models and data sets in the service
     checkpoint.safetensors        where an earlier attempt stopped
     upload                        what an import opens: a file, or a link to a folder
 
@@ -38,7 +39,7 @@ own in it. A person can create such a folder, too, and run the job:
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,6 +52,7 @@ from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import JobSpec, parse
 from core.jobspec.status import Phase
 from core.jobspec.upgrades import upgrade
+from core.reportspec.report import InputIdentity
 
 OutputKind = Literal["checkpoint", "weights", "report", "figure", "export", "model", "dataset"]
 
@@ -136,6 +138,18 @@ class Note(_Event):
     message: str
 
 
+class Warned(_Event):
+    """Something has gone wrong, or is about to, though the job goes on.
+
+    ``code`` is stable and meant for programs: diverged, loss_grown, no_better_than_guessing,
+    export_failed, figure_failed or document_failed.
+    """
+
+    type: Literal["warning"] = "warning"
+    code: str
+    message: str
+
+
 class Imported(_Event):
     """The result of an import job: a description of the model or data set."""
 
@@ -181,6 +195,7 @@ Event = Annotated[
     | Measured
     | Resumed
     | Note
+    | Warned
     | Imported
     | Ended,
     Field(discriminator="type"),
@@ -204,6 +219,7 @@ class JobFolder:
         self.dataset_file = path / "dataset.safetensors"
         self.extra_description = path / "extra.json"
         self.extra_file = path / "extra.safetensors"
+        self.inputs = path / "inputs.json"
         self.checkpoint = path / "checkpoint.safetensors"
         self.upload = path / "upload"
         self.stop = path / "stop"
@@ -221,10 +237,12 @@ class JobFolder:
         model: ModelDescription | None = None,
         dataset: DatasetDescription | None = None,
         extra: DatasetDescription | None = None,
+        inputs: Mapping[str, InputIdentity] | None = None,
     ) -> None:
         """Make the folder and write the spec and the descriptions into it.
 
-        The caller adds weights, images and labels.
+        ``inputs``: by role (teacher, model, dataset, extra), which stored item each input is, for
+        the report. The caller adds weights, images and labels.
         """
         self.output.mkdir(parents=True, exist_ok=True)
         self.spec.write_text(spec.model_dump_json(indent=2))
@@ -236,6 +254,8 @@ class JobFolder:
             self.dataset_description.write_text(dataset.model_dump_json(indent=2))
         if extra is not None:
             self.extra_description.write_text(extra.model_dump_json(indent=2))
+        identities = {role: identity.model_dump() for role, identity in (inputs or {}).items()}
+        self.inputs.write_text(json.dumps(identities, indent=2))
 
     def request_stop(self, reason: StopReason) -> None:
         """Ask the trainer to stop at its next step. Only the first request counts."""
@@ -256,7 +276,7 @@ class JobFolder:
     # Used by the trainer
 
     def read_spec(self) -> JobSpec:
-        return parse(json.loads(self.spec.read_text()))
+        return parse(json.loads(_read_text(self.spec)))
 
     def read_teacher(self) -> ModelDescription:
         return _read_model_description(self.teacher_description)
@@ -265,10 +285,17 @@ class JobFolder:
         return _read_model_description(self.model_description)
 
     def read_dataset(self) -> DatasetDescription:
-        return DatasetDescription.model_validate_json(self.dataset_description.read_text())
+        return DatasetDescription.model_validate_json(_read_text(self.dataset_description))
 
     def read_extra(self) -> DatasetDescription:
-        return DatasetDescription.model_validate_json(self.extra_description.read_text())
+        return DatasetDescription.model_validate_json(_read_text(self.extra_description))
+
+    def read_inputs(self) -> dict[str, InputIdentity]:
+        """Return which stored items the inputs are, by role; {} in a folder made by hand."""
+        if not self.inputs.exists():
+            return {}
+        identities = json.loads(_read_text(self.inputs))
+        return {role: InputIdentity(**identity) for role, identity in identities.items()}
 
     def emit(self, event: Event) -> None:
         """Append one complete line, or nothing. Raises OSError.
@@ -332,4 +359,9 @@ class JobFolder:
 
 
 def _read_model_description(path: Path) -> ModelDescription:
-    return ModelDescription.model_validate(upgrade(json.loads(path.read_text())))
+    return ModelDescription.model_validate(upgrade(json.loads(_read_text(path))))
+
+
+def _read_text(path: Path) -> str:
+    """Return the text of a file that a person may have written: editors add a byte order mark."""
+    return path.read_text(encoding="utf-8-sig")

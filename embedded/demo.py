@@ -25,7 +25,8 @@ from distill_client.display import (
     show_table,
 )
 from distill_client.errors import ClientError
-from distill_client.responses import Job
+from distill_client.measures import describe
+from distill_client.responses import Job, Measure
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 SHUTDOWN_SECONDS = 60.0
@@ -96,8 +97,9 @@ def run_service(folder: Path) -> Iterator[str]:
 
 def train_and_compare(distill: Distill, results: Path) -> None:
     """Train a teacher and two students, and print a table of all three."""
-    teacher = submit(distill, "digits-teacher")
-    jobs = wait_for_jobs(distill, {"TRADES teacher": teacher})
+    submitted = submit(distill, "digits-teacher")
+    jobs = wait_for_jobs(distill, {"TRADES teacher": submitted})
+    teacher = jobs["TRADES teacher"]
     changes = [f"teacher={teacher.id}"]
     students = {
         "STARSHIP student": submit(distill, "digits-starship", changes),
@@ -109,11 +111,12 @@ def train_and_compare(distill: Distill, results: Path) -> None:
     )
     echo(
         "\nScikit-learn's digits, 360 test images; best checkpoint by held-out images; "
-        "perturbation radius 0.15; accuracies in %"
+        "accuracies in %"
     )
+    keys = [key for key in (teacher.results or {}).get("best", {}) if is_shown(describe(key))]
     show_table(
-        ["network", "parameters", "clean", "PGD-20", "CW"],
-        (row(distill, title, job) for title, job in jobs.items()),
+        ["network", "parameters", *(describe(key).title for key in keys)],
+        (row(distill, title, job, keys) for title, job in jobs.items()),
     )
     echo(f"weights            {files[0]}")
     echo(f"report             {files[1]}")
@@ -140,13 +143,17 @@ def wait_for_jobs(distill: Distill, jobs: dict[str, Job]) -> dict[str, Job]:
     return ended
 
 
-def row(distill: Distill, title: str, job: Job) -> list[object]:
-    """Return a job's row of the table; accuracies in %."""
+def is_shown(measure: Measure) -> bool:
+    return measure.name == "clean" or measure.is_test_robustness
+
+
+def row(distill: Distill, title: str, job: Job, keys: list[str]) -> list[object]:
+    """Return a job's row of the table, a column for each key; accuracies in %."""
     if job.model_id is None:
         raise ClientError(f"{title}: {job.id} has published no model.")
     parameters = distill.model(job.model_id).parameters
     best = (job.results or {}).get("best", {})
-    accuracies = [format_percent(best.get(measure)) for measure in ("clean", "pgd", "cw")]
+    accuracies = [format_percent(best.get(key)) for key in keys]
     return [
         f"{title} (small CNN, width {job.spec['student']['width']})",
         f"{parameters:,}" if parameters else None,

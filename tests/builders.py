@@ -16,6 +16,7 @@ from core.jobspec.job import (
 from core.jobspec.network import ModelDescription, SmallCnn
 from core.jobspec.resolved import ResolvedAdversarialTrainingSpec, ResolvedDistillationSpec
 from core.jobspec.status import Phase
+from core.reportspec.measures import describe
 from core.reportspec.report import Report
 from core.store import attempts, events, jobs, models, uploaded_items
 from core.store.attempts import Attempt
@@ -131,13 +132,20 @@ def report_json(**changes: Any) -> dict[str, Any]:
     """The JSON of a training job's report; ``changes`` replace top-level fields."""
     report = Report.model_validate(
         {
-            "schema": "distill-report-2",
+            "schema": "distill-report-3",
             "kind": "adversarial_training",
             "results": {
                 "best": {
-                    "clean": {"value": 0.5, "seconds": 1.0, "images": 64, "interval": [0.38, 0.62]}
+                    "clean": {
+                        "measure": describe("clean"),
+                        "value": 0.5,
+                        "seconds": 1.0,
+                        "images": 64,
+                        "interval": [0.38, 0.62],
+                    }
                 }
             },
+            "threat_model": {"norm": "linf", "radius": 0.1, "title": "L∞, 0.1"},
             "warnings": [],
             "network": NETWORK_FACTS,
             "reference": None,
@@ -197,15 +205,16 @@ def claim_job(
 
 
 def create_teacher(
-    engine: Engine, name: str = "teacher", project_id: str = DEFAULT_PROJECT
+    engine: Engine, name: str = "teacher", project_id: str = DEFAULT_PROJECT, **changes: Any
 ) -> ModelRow:
-    """A ready model whose weights are not stored."""
+    """A ready model whose weights are not stored; ``changes`` are to its description."""
+    description = model_description(**changes)
     with transaction(engine, FencedSession) as session:
-        model = models.create(session, project_id, name, model_description())
+        model = models.create(session, project_id, name, description)
         return models.mark_ready(
             session,
             model,
-            model_description(),
+            description,
             object_key=weights_key(model.id),
             size=1,
             sha256=SHA256,

@@ -14,7 +14,7 @@ from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedTrainingSpec, parse
 from core.jobspec.status import TERMINAL
 from core.settings import Settings
-from core.store import attempts, models, uploaded_items
+from core.store import attempts, datasets, models, uploaded_items
 from core.store.attempts import Attempt
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DatasetRow, JobRow, ModelRow
@@ -156,7 +156,7 @@ class AttemptResult:
         models.mark_ready(
             session,
             uploaded_items.get(session, ModelRow, job.project_id, spec.model_id),
-            spec.description,
+            imported.model or spec.description,
             parameters=imported.parameters,
             report=imported.report,
             object_key=weights.object_key,
@@ -172,10 +172,11 @@ class AttemptResult:
         imported = self.outputs.import_event
         if imported is None or imported.dataset is None:
             raise _missing_import_event()
-        uploaded_items.mark_ready(
+        datasets.mark_ready(
             session,
             uploaded_items.get(session, DatasetRow, job.project_id, spec.dataset_id),
             imported.dataset,
+            report=imported.report,
             object_key=images.object_key,
             size=images.size,
             sha256=images.sha256,

@@ -15,6 +15,7 @@ from core.jobspec.data import DatasetDescription
 from core.jobspec.job import ImportDatasetSpec, ImportModelSpec, ImportSpec
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedSpec, parse
+from core.reportspec.report import InputIdentity
 from core.settings import Settings, resolve_inside
 from core.store import artifacts, events, uploaded_items
 from core.store.attempts import Attempt
@@ -61,6 +62,8 @@ class Inputs:
         self.attempt = attempt
         self.folder = folder
         self.check = check
+        self.identities: dict[str, InputIdentity] = {}
+        """Which stored items the inputs are, by role."""
 
     def prepare(self) -> None:
         """Create the job folder and fetch every input into it.
@@ -86,25 +89,28 @@ class Inputs:
             spec,
             teacher=self._fetch_teacher(job),
             model=self._fetch_other_model(spec),
-            dataset=self._fetch_dataset(job.dataset_id or "", self.folder.dataset_file),
+            dataset=self._fetch_dataset("dataset", job.dataset_id or "", self.folder.dataset_file),
             extra=self._fetch_extra(spec),
+            inputs=self.identities,
         )
         self._fetch_checkpoint()
 
     def _fetch_teacher(self, job: JobRow) -> ModelDescription | None:
         if job.teacher_id is None:
             return None
-        return self._fetch_model(job.teacher_id, self.folder.teacher_weights)
+        return self._fetch_model("teacher", job.teacher_id, self.folder.teacher_weights)
 
     def _fetch_other_model(self, spec: ResolvedSpec) -> ModelDescription | None:
         """Fetch the model that an evaluation measures, or with whose weights a training starts."""
         model_id = spec.model if isinstance(spec, ResolvedEvaluationJobSpec) else spec.start_from
-        return None if model_id is None else self._fetch_model(model_id, self.folder.model_weights)
+        if model_id is None:
+            return None
+        return self._fetch_model("model", model_id, self.folder.model_weights)
 
     def _fetch_extra(self, spec: ResolvedSpec) -> DatasetDescription | None:
         if isinstance(spec, ResolvedEvaluationJobSpec) or spec.data.extra is None:
             return None
-        return self._fetch_dataset(spec.data.extra.dataset, self.folder.extra_file)
+        return self._fetch_dataset("extra", spec.data.extra.dataset, self.folder.extra_file)
 
     def _fetch_upload(self, spec: ImportSpec) -> None:
         """Fetch what an import opens. A download fetches its data itself."""
@@ -123,19 +129,21 @@ class Inputs:
                 row = uploaded_items.get(session, DatasetRow, project_id, spec.dataset_id)
             return StoredInput.from_columns("The upload", upload_key(row.id), row.size, row.sha256)
 
-    def _fetch_model(self, model_id: str, path: Path) -> ModelDescription:
+    def _fetch_model(self, role: str, model_id: str, path: Path) -> ModelDescription:
         with read_session(self.attempt.engine) as session:
             row = uploaded_items.get(session, ModelRow, self.attempt.project_id, model_id)
             description = ModelDescription.model_validate(row.description)
             title = f"The weights of the model {row.name!r}"
             weights = StoredInput.from_columns(title, row.object_key, row.size, row.sha256)
+            self.identities[role] = InputIdentity(id=row.id, name=row.name, sha256=row.sha256)
         self._fetch_cached(weights, path)
         return description
 
-    def _fetch_dataset(self, dataset_id: str, path: Path) -> DatasetDescription:
+    def _fetch_dataset(self, role: str, dataset_id: str, path: Path) -> DatasetDescription:
         with read_session(self.attempt.engine) as session:
             row = uploaded_items.get(session, DatasetRow, self.attempt.project_id, dataset_id)
             description = DatasetDescription.model_validate(row.description)
+            self.identities[role] = InputIdentity(id=row.id, name=row.name, sha256=row.sha256)
             if description.source == "digits":  # comes with the program
                 return description
             title = f"The data set {row.name!r}"

@@ -19,6 +19,7 @@ from core.job_folder import (
     PhaseStarted,
     Progress,
     Resumed,
+    Warned,
 )
 from core.store import artifacts, events, metrics
 from core.store.attempts import Attempt
@@ -135,7 +136,7 @@ class Outputs:
                 self.import_event = event
             case Ended():
                 self.ended_event = event
-            case Resumed() | Note():
+            case Resumed() | Note() | Warned():
                 events.append(session, job, event.type, event.model_dump(exclude={"type"}))
 
     def _record_file(self, session: FencedSession, job: JobRow, event: FileReady) -> None:

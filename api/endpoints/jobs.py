@@ -34,6 +34,7 @@ from api.representation.json_response import json_response
 from api.submission.estimate import estimate_cost
 from api.submission.prepare import prepare_job, validate_spec
 from core.errors import Conflict, FieldError, Invalid
+from core.jobspec import resolved
 from core.jobspec.job import LabelKey, ShortText, SubmittedSpec
 from core.jobspec.merge_patch import apply_patch
 from core.jobspec.status import Action, Status
@@ -331,7 +332,10 @@ def clone_job(
         job = jobs.get(session, caller.project_id, job_id)
         if job.kind in IMPORTS:
             raise Conflict(f"Job {job.id} is an import; upload again instead.", code="not_clonable")
-        spec = validate_spec(apply_patch(job.spec, changes or {}))
+        # Every value written out: what an earlier release did not know gets its default here, not
+        # what the preset says today.
+        stored = resolved.parse(job.spec).model_dump(mode="json")
+        spec = validate_spec(apply_patch(stored, changes or {}))
         return _enqueue(session, work, caller.project_id, spec)
 
     return work.commit(clone, location="/v1/jobs/{id}")

@@ -12,7 +12,7 @@ from api.transfers.downloads import DirectDownload
 from api.transfers.uploaded_items import UploadedItems
 from core.jobspec import file_signature
 from core.jobspec.job import ImportModelSpec
-from core.jobspec.network import ModelDescription
+from core.jobspec.network import CheckpointOptions, ModelDescription, assume_normalization
 from core.store import models
 from core.store.database.tables import ModelRow
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=Authenticat
 
 
 def _import_spec(row: ModelRow) -> ImportModelSpec:
-    return ImportModelSpec(model_id=row.id, description=models.describe(row))
+    return ImportModelSpec(model_id=row.id, description=models.describe(row), **(row.reading or {}))
 
 
 _models = UploadedItems(
@@ -51,9 +51,18 @@ def create_model(
     """Describe a model that will be uploaded.
 
     Then PUT its checkpoint (safetensors, or written by torch.save) to /v1/models/{id}/content.
+    Without a normalization of the network, the file's own mean and standard deviation decide, else
+    the number of classes; the import's report says which it is.
     """
     fields = {name: getattr(body, name) for name in ModelDescription.model_fields}
+    normalization_assumed = "normalization" not in body.network.model_fields_set
+    if normalization_assumed:
+        normalization = assume_normalization(body.network, body.classes).name
+        fields["network"] = body.network.model_copy(update={"normalization": normalization})
     description = ModelDescription(**fields)
+    options = CheckpointOptions(
+        state_dict=body.state_dict, normalization_assumed=normalization_assumed
+    )
 
     def create(session: Session) -> tuple[int, schemas.ModelResponse]:
         row = models.create(
@@ -63,6 +72,7 @@ def create_model(
             description,
             status="awaiting_upload",
             sha256=body.sha256,
+            options=options,
         )
         return 201, from_rows.model(row)
 

@@ -83,7 +83,8 @@ def _check_media_type(request: Request) -> None:
 def parse_json(raw: bytes) -> Any:
     """Parse strict JSON: no NaN, no Infinity, a bounded depth. Raises Malformed."""
     try:
-        parsed = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        # Editors on Windows begin a text with a byte order mark; RFC 8259 allows to ignore it.
+        parsed = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except RecursionError as error:
         raise Malformed("The JSON is nested too deeply.", code="nested_too_deeply") from error
     except json.JSONDecodeError as error:

@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from api.representation import schemas
 from core.jobspec.status import TERMINAL
-from core.store import jobs, sweeps, workers
+from core.jobspec.upgrades import upgrade
+from core.reportspec.measures import Measure, describe
+from core.store import events, jobs, sweeps, workers
 from core.store.database import tables
 from core.store.lifecycle import transitions
 
@@ -44,8 +46,29 @@ def job(
     columns = _shared_columns(row, schemas.JobSummaryResponse)
     summary = _job_fields({**columns, "labels": row.labels, "pending_reason": state.reason})
     return schemas.JobResponse(
-        **summary, spec=row.spec, queue_position=state.position, status_history=history
+        **summary,
+        spec=upgrade(row.spec),
+        queue_position=state.position,
+        status_history=history,
+        warnings=_warnings(session, row.id),
+        measures=_describe_measures(row.results or {}),
     )
+
+
+def _warnings(session: Session, job_id: str) -> list[schemas.JobWarning]:
+    """Return the job's warnings, each once: a later attempt may have repeated some of them."""
+    times: dict[tuple[str, str], int] = {}
+    for event in events.list_of_type(session, job_id, "warning"):
+        times.setdefault((event.data["code"], event.data["message"]), event.at)
+    return [
+        schemas.JobWarning(code=code, message=message, at=at)
+        for (code, message), at in times.items()
+    ]
+
+
+def _describe_measures(results: dict[str, dict[str, float]]) -> dict[str, Measure]:
+    keys = dict.fromkeys(key for numbers in results.values() for key in numbers)
+    return {key: describe(key) for key in keys}
 
 
 def job_summaries(rows: Sequence[Row[Any]]) -> list[schemas.JobSummaryResponse]:
@@ -94,12 +117,13 @@ def artifact(row: tables.ArtifactRow) -> schemas.ArtifactResponse:
 
 
 def model(row: tables.ModelRow) -> schemas.ModelResponse:
-    return schemas.ModelResponse(**_shared_columns(row, schemas.ModelResponse))
+    columns = _shared_columns(row, schemas.ModelResponse)
+    return schemas.ModelResponse(**columns, state_dict=(row.reading or {}).get("state_dict"))
 
 
 def dataset(row: tables.DatasetRow) -> schemas.DatasetResponse:
     columns = _shared_columns(row, schemas.DatasetResponse)
-    return schemas.DatasetResponse(**{"report": None, **columns, **(row.reading or {})})
+    return schemas.DatasetResponse(**{**columns, **(row.reading or {})})
 
 
 def worker(state: workers.WorkerState) -> schemas.WorkerResponse:

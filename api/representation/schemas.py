@@ -8,10 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from core.errors import FailureClass
 from core.jobspec.data import ClassName, DatasetDescription, ImportOptions
-from core.jobspec.network import ModelDescription, Network
+from core.jobspec.network import ModelDescription, Network, StateDictName
 from core.jobspec.resolved import JobSpec, ResolvedSpec
 from core.jobspec.status import Phase, Status
 from core.jobspec.sweep import SweepSpec
+from core.reportspec.measures import Measure
 from core.store.keys import Scope
 
 
@@ -96,6 +97,16 @@ class StatusChange(ResponseBody):
     reason: str | None
 
 
+class JobWarning(ResponseBody):
+    """Something that has gone wrong, though the job went on."""
+
+    code: str
+    """diverged, loss_grown, no_better_than_guessing, export_failed, figure_failed or
+    document_failed."""
+    message: str
+    at: Time
+
+
 class JobSummaryResponse(ResponseBody):
     """A job in a list, without its spec and status history."""
 
@@ -120,9 +131,9 @@ class JobSummaryResponse(ResponseBody):
     dataset_id: str | None
     teacher_id: str | None
     results: dict[str, dict[str, float]] | None
-    """By network (best and last; model for an evaluation) and by measure, as far as evaluated:
-    accuracies in [0, 1] (clean, pgd, cw, autoattack, held_out_robust), and findings of analyses in
-    units of their own."""
+    """By network (best and last; model for an evaluation) and by the measure's key, as far as
+    evaluated: accuracies in [0, 1], and findings of analyses in units of their own. A key names
+    attack, steps or version, norm and radius: pgd-20@linf:8/255, autoattack@l2:0.5."""
     failure: Failure | None
     model_id: str | None
     """The published student (the best checkpoint), which can be used as a teacher."""
@@ -143,6 +154,10 @@ class JobResponse(JobSummaryResponse):
     spec: JobSpec
     """With all defaults resolved."""
     status_history: list[StatusChange]
+    warnings: list[JobWarning]
+    """Each as it happened; those that do not end the job are in its report, too."""
+    measures: dict[str, Measure]
+    """What each key of the results says: attack, norm, radius, steps or version, title and unit."""
 
 
 class Estimate(ResponseBody):
@@ -245,8 +260,11 @@ class ModelResponse(ResponseBody):
     parameters: int | None
     problem: dict[str, Any] | None
     """Why the import was refused: code and detail."""
+    state_dict: str | None = None
+    """As requested."""
     report: dict[str, Any] | None
-    """What the import renamed and dropped."""
+    """What the import loaded, renamed and dropped, the normalization, and remarks on what a person
+    should check."""
     source_job_id: str | None
     """The job whose student it is."""
     import_job_id: str | None
@@ -270,6 +288,8 @@ class DatasetResponse(ResponseBody):
     problem: dict[str, Any] | None
     """Why the import was refused: code and detail."""
     report: dict[str, Any] | None
+    """What the import says of it: layout, notes, images of each class, and ignored files, counted
+    by reason, the first of them by name. None for a data set that no import has made ready."""
     import_job_id: str | None
     size: int | None
     sha256: str | None
@@ -414,6 +434,9 @@ class CreateModelRequest(RequestBody):
     channels: int = Field(default=3, ge=1, le=3)
     height: int = Field(default=32, ge=8, le=512)
     width: int = Field(default=32, ge=8, le=512)
+    state_dict: StateDictName | None = None
+    """Which of several state dicts in the file to load, by its key, such as state_dict_ema or
+    model.best. By default one that fits the network, raw weights before averages of them."""
     sha256: Sha256 | None = None
     """SHA-256 of the file that will be uploaded, checked as it arrives."""
 

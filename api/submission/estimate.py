@@ -7,7 +7,7 @@ its settings (core/jobspec).
 from api.representation import schemas
 from api.submission.prepare import PreparedJob
 from core.jobspec import compatibility
-from core.jobspec.evaluation import SELECTION_STEPS
+from core.jobspec.evaluation import SELECTION_STEPS, GradientChecks
 from core.jobspec.network import ARCHITECTURES
 from core.jobspec.resolved import (
     ResolvedDistillationSpec,
@@ -82,5 +82,9 @@ def _attack_passes(evaluation: ResolvedEvaluation, test_images: int) -> int:
 
 
 def _analysis_passes(evaluation: ResolvedEvaluation, test_images: int) -> int:
-    """Return the passes on the network and its reference, as if there always were a reference."""
-    return test_images * sum(analysis.network_passes for analysis in evaluation.analyses)
+    """Return the passes on the network and its reference, as if there always were a reference.
+
+    The gradient checks, which every evaluation makes, count as one of the analyses.
+    """
+    analyses = sum(analysis.network_passes for analysis in evaluation.analyses)
+    return test_images * (GradientChecks.network_passes + analyses)

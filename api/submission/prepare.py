@@ -108,6 +108,7 @@ def _prepare_training(
     if spec.data.extra is not None:
         extra = inputs.dataset(spec.data.extra.dataset, ("data", "extra", "dataset"))
     if dataset is not None:
+        spec = defaults.complete_preset(spec, dataset.classes)
         inputs.errors += compatibility.training_problems(
             spec, dataset, None if teacher is None else models.describe(teacher)
         )

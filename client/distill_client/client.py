@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
+from unicodedata import normalize
 from urllib.parse import quote
 
 from pydantic import BaseModel
@@ -269,10 +270,12 @@ class Distill:
         channels: int = 3,
         height: int = 32,
         width: int = 32,
+        state_dict: str | None = None,
     ) -> Model:
         """Upload a checkpoint (safetensors, or written by torch.save) to be imported.
 
-        ``network`` is written as in a job's spec: ``{"architecture": "resnet18"}``.
+        ``network`` is written as in a job's spec: ``{"architecture": "resnet18"}``. ``state_dict``:
+        the key of one of several state dicts in the file; by default the service chooses.
         """
         body = {
             "name": name,
@@ -281,6 +284,7 @@ class Distill:
             "channels": channels,
             "height": height,
             "width": width,
+            "state_dict": state_dict,
             "sha256": downloads.sha256_of(Path(path)),
         }
         return self._models.upload(body, Path(path))
@@ -465,10 +469,13 @@ def _worker_path(name: str) -> str:
 def _reading_options(
     image_size: int | None, classes: Sequence[str] | None, every: int | None
 ) -> dict[str, Any]:
-    """Return the fields of a request that say how a data set's files are read."""
+    """Return the fields of a request that say how a data set's files are read.
+
+    Names of classes are in NFC, as the service compares them: macOS writes NFD.
+    """
     return {
         "image_size": image_size,
-        "classes": None if classes is None else list(classes),
+        "classes": None if classes is None else [normalize("NFC", name) for name in classes],
         "every": every,
     }
 

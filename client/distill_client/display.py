@@ -193,13 +193,24 @@ class ProgressDisplay:
     ) -> None:
         self.bars.stop()
 
+    def print(self, text: str) -> None:
+        """Print a line above the bars."""
+        if self.is_terminal:
+            self.bars.console.print(printable(text))
+        else:
+            echo_stderr(text)
+
     def add(self, title: str) -> OnUpdate:
         """Add a bar, and return the function that updates it from a job."""
         bar = self.bars.add_task(printable(title), total=None, status="")
         last_phase = ""
+        warnings_shown = 0
 
         def update(job: Job) -> None:
-            nonlocal last_phase
+            nonlocal last_phase, warnings_shown
+            for warning in job.warnings[warnings_shown:]:
+                self.print(f"{title}: warning: {warning.message}")
+            warnings_shown = len(job.warnings)
             completed, total = _progress_of(job)
             status = printable(describe_status(job))
             self.bars.update(bar, completed=completed, total=total, status=status)

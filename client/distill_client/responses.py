@@ -74,15 +74,61 @@ class Failure(ResponseModel):
     message: str
 
 
+class JobWarning(ResponseModel):
+    """Something that has gone wrong, though the job went on."""
+
+    code: str
+    message: str
+    at: str
+
+
 class Event(ResponseModel):
     """One entry of a job's event log."""
 
     seq: int
     type: str
-    """status, phase, epoch, file, measured, resumed, note, …"""
+    """status, phase, epoch, file, measured, resumed, note, warning, …"""
     at: str
     attempt: int
     data: dict[str, Any]
+
+
+class Measure(ResponseModel):
+    """What a result's key says: the measure, the attack's settings and the threat model."""
+
+    key: str
+    name: str
+    """The attack (pgd, cw, autoattack), clean, or the number of an analysis."""
+    title: str
+    """For people: "AutoAttack, L∞, 8/255"."""
+    label: str
+    """The title without the threat model."""
+    unit: str
+    """Of the value times `scale`."""
+    scale: float
+    accuracy: bool
+    """Whether it is a share of all images, in [0, 1]."""
+    norm: str | None = None
+    """linf or l2; None without an attack."""
+    radius: float | None = None
+    """On pixels in [0, 1]; in L2, of the whole image."""
+    steps: int | None = None
+    """Of PGD or CW."""
+    version: str | None = None
+    """Of AutoAttack "standard", or what differs from it; of PGD and CW the settings that are not
+    the usual ones."""
+    run: int = 1
+    """2 for the second of two equal attacks of a job."""
+
+    @property
+    def heading(self) -> str:
+        """Title and unit: PGD-20, L∞, 8/255 %."""
+        return f"{self.title} {self.unit}".rstrip()
+
+    @property
+    def is_test_robustness(self) -> bool:
+        """Whether it is the accuracy on the test images under an attack of the spec."""
+        return self.name in ("pgd", "cw", "autoattack") and self.norm is not None
 
 
 class Job(ResponseModel):
@@ -99,6 +145,7 @@ class Job(ResponseModel):
     queue_position: int | None = None
     pending_reason: str | None = None
     """Why a queued job waits beyond its turn, or why a job is paused."""
+    warnings: list[JobWarning] = []
     attempt: int = 0
     worker: str | None = None
     spec: dict[str, Any] = {}
@@ -109,8 +156,11 @@ class Job(ResponseModel):
     dataset: str | None = None
     teacher_id: str | None = None
     results: dict[str, dict[str, float]] | None = None
-    """By network (best, last; model, of an evaluation) and measure, as far as measured:
-    accuracies in [0, 1], and numbers of analyses in their own units."""
+    """By network (best, last; model, of an evaluation) and the measure's key, such as
+    pgd-20@linf:8/255, as far as measured: accuracies in [0, 1], and numbers of analyses in their
+    own units."""
+    measures: dict[str, Measure] = {}
+    """What each key of the results says; {} in lists of jobs."""
     failure: Failure | None = None
     model_id: str | None = None
     """The published student."""
@@ -198,9 +248,10 @@ class SweepLine(ResponseModel):
     done: int
     """The jobs that have succeeded; the cells are means over these."""
     best: bool
-    """True for the complete line with the highest robust accuracy on held-out images."""
+    """True for the complete line with the highest robust accuracy on held-out images, of those
+    that were validated under the same threat model."""
     cells: dict[str, SweepCell]
-    """By measure."""
+    """By the measure's key."""
 
 
 class SweepTable(ResponseModel):
@@ -209,7 +260,9 @@ class SweepTable(ResponseModel):
     network: str
     """best: the epoch selected by held-out images; last: the last epoch; model: of evaluations."""
     measures: list[str]
-    """Every measure that at least one line has; accuracies first."""
+    """The key of every measure that at least one line has; accuracies first, by threat model."""
+    descriptions: dict[str, Measure]
+    """What each key says."""
     lines: list[SweepLine]
 
 
@@ -269,6 +322,8 @@ class Model(Upload):
     architecture: str
     description: dict[str, Any]
     parameters: int | None = None
+    state_dict: str | None = None
+    """The one of several in the file, as requested."""
     source_job_id: str | None = None
     """The job whose student it is."""
 

@@ -1,5 +1,9 @@
-"""The YAML file of a job or a sweep, and changes to it such as ``schedule.epochs=5``."""
+"""Text files that a user writes: the YAML file of a job or a sweep, and what is changed in it.
 
+A change is written ``schedule.epochs=5``.
+"""
+
+import codecs
 import json
 from pathlib import Path
 from typing import Any
@@ -15,11 +19,7 @@ def load(path: Path, changes: list[str]) -> dict[str, Any]:
 
     Raises ClientError if the file is not YAML, or not a mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ClientError(f"{path} is not a text file in UTF-8.") from error
-    spec = parse_yaml(text, str(path))
+    spec = parse_yaml(read_text(path), str(path))
     if not isinstance(spec, dict):
         raise ClientError(f"{path} does not hold a mapping of names to values, as a spec must.")
     for change in changes:
@@ -31,6 +31,21 @@ def load(path: Path, changes: list[str]) -> dict[str, Any]:
             f"{path} holds a value that JSON does not have ({error}); write it in quotes."
         ) from error
     return spec
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, without a byte order mark and with "\\n" between lines.
+
+    Editors and shells of Windows write UTF-8 or UTF-16, with a mark that says which.
+    Raises ClientError for a file that is neither.
+    """
+    data = path.read_bytes()
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ClientError(f"{path} is not a text file in UTF-8.") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_yaml(text: str, source: str) -> Any:

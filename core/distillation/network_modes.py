@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.distillation.forward import Precision
+from core.jobspec.training.adversary import AttackMode
 
 
 @contextmanager
@@ -20,6 +21,20 @@ def network_mode(network: nn.Module, name: Literal["eval", "train"]) -> Iterator
         yield
     finally:
         network.train(before)
+
+
+@contextmanager
+def attack_mode(network: nn.Module, name: AttackMode) -> Iterator[None]:
+    """Put the network into the mode that it has while it is attacked.
+
+    train_untracked is train mode in which batch norm does not update its running statistics.
+    """
+    if name != "train_untracked":
+        with network_mode(network, name):
+            yield
+        return
+    with network_mode(network, "train"), frozen_statistics(network):
+        yield
 
 
 @contextmanager

@@ -40,6 +40,10 @@ class RunState:
     """One entry per completed epoch: mean metrics and, where it was validated, accuracies."""
     sums: dict[str, float] = field(default_factory=dict)
     """Metrics of the current epoch, summed over its steps."""
+    first_loss: float | None = None
+    """The loss of the first step, before any update; None until it has been read."""
+    warnings: list[dict[str, str]] = field(default_factory=list)
+    """Code and message of what has gone wrong so far."""
     best_epoch: int | None = None
     """From 1; None until an epoch has been validated."""
     best_score: tuple[float, float] = (-1.0, -1.0)

@@ -1,6 +1,7 @@
 """Figures of a job's results, as PNG and SVG: from JSON alone, without torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from core.figures.drawing import apply_style, render_files
 from core.figures.networks import calibration, grad_cam, spectra, variance_gap
 from core.figures.plots import gradient_masking, per_class, radius_sweep, training, transfer
+from core.reportspec.measures import find_by_name
 
 __all__ = ["PLOTS", "draw_figures"]
 
@@ -23,22 +25,45 @@ PLOTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
 """A plot for every analysis."""
 
 
+def _raise_error(name: str, error: Exception) -> None:
+    raise error
+
+
 def draw_figures(
     results: dict[str, dict[str, Any]],
     history: list[dict[str, float]],
     class_names: tuple[str, ...],
+    threat_model: str,
+    on_error: Callable[[str, Exception], None] = _raise_error,
 ) -> dict[str, bytes]:
     """Draw every figure of one network's results and of its training's history.
 
-    Return the content by file name: ``{"radius_sweep.svg": …, …}``.
+    ``threat_model`` is that under which epochs were validated, such as L∞, 8/255.
+    Return the content by file name: ``{"radius_sweep.svg": …, …}``. A figure that cannot be drawn
+    is left out if ``on_error``, called with its name and the error, returns.
     """
     files: dict[str, bytes] = {}
     with apply_style():
-        if history:
-            files |= render_files("training", training(history))
-        if any(result.get("per_class") for result in results.values()):
-            files |= render_files("per_class", per_class(results, class_names))
-        for name, plot in PLOTS.items():
-            if name in results:
-                files |= render_files(name, plot(results[name]))
+        for name, plot in _plots(results, history, class_names, threat_model):
+            try:
+                files |= render_files(name, plot())
+            except Exception as error:
+                on_error(name, error)
     return files
+
+
+def _plots(
+    results: dict[str, dict[str, Any]],
+    history: list[dict[str, float]],
+    class_names: tuple[str, ...],
+    threat_model: str,
+) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Yield name and function of each figure for which there are results."""
+    if history:
+        yield "training", partial(training, history, threat_model)
+    if any(result.get("per_class") for result in results.values()):
+        yield "per_class", partial(per_class, results, class_names)
+    for name, plot in PLOTS.items():
+        result = find_by_name(results, name)
+        if result is not None:
+            yield name, partial(plot, result)

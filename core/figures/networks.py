@@ -34,7 +34,10 @@ def variance_gap(result: dict[str, Any]) -> Figure:
             if line is not None:
                 draw_line(axes, FittedLine(**line), gaps, color, "")
         axes.set(
-            title=title, xlabel="variance gap, %", ylabel="accuracy under PGD-20, %", ylim=(0, 105)
+            title=title,
+            xlabel="variance gap, %",
+            ylabel="accuracy under PGD-20 in L∞, %",
+            ylim=(0, 105),
         )
         axes.legend()
     return figure
@@ -44,6 +47,7 @@ def spectra(result: dict[str, Any]) -> Figure:
     """Eigenvalues of joint covariance and Gram matrix, as shares of the trace."""
     figure, panels = new_figure(columns=2, width=8.4)
     matrices = {"features": "joint covariance", "gram": "Gram matrix"}
+    figure.suptitle(f"clean images and PGD-20, {result['threat_model']}")
     for axes, (key, title) in zip(panels, matrices.items(), strict=True):
         for name, (role, color) in NETWORK_STYLES.items():
             spectrum = result.get(name, {}).get(key, {})
@@ -64,7 +68,7 @@ def spectra(result: dict[str, Any]) -> Figure:
 def calibration(result: dict[str, Any]) -> Figure:
     """Accuracy over confidence, by bin."""
     figure, panels = new_figure(columns=2, width=8.4)
-    kinds = {"clean": "clean", "adversarial": "under PGD-20"}
+    kinds = {"clean": "clean", "adversarial": f"PGD-20, {result['threat_model']}"}
     for axes, (key, title) in zip(panels, kinds.items(), strict=True):
         bins = result[key]
         filled = [index for index, count in enumerate(bins["count"]) if count]
@@ -95,6 +99,7 @@ def grad_cam(result: dict[str, Any]) -> Figure:
         titles += [f"{role}, clean", f"{role}, attacked"]
     columns = len(titles)
     figure, panels = new_figure(columns, len(rows), width=1.7 * columns, height=1.75 * len(rows))
+    figure.suptitle(f"attacked by PGD-20, {result['threat_model']}", fontsize=10)
     for index, row in enumerate(rows):
         cells = iter(panels[index * columns : (index + 1) * columns])
         _draw_image(next(cells), row["png_clean"])

@@ -10,19 +10,20 @@ from matplotlib.ticker import MaxNLocator
 
 from core.figures.drawing import BLUE, GRAY, GREEN, ORANGE, PALETTE, new_figure
 from core.reportspec.measures import measure_title
+from core.reportspec.threat_model import format_radius
 
 MAX_CLASSES = 30
 MAX_CLASS_NAME_LENGTH = 14
 
 
-def training(history: list[dict[str, float]]) -> Figure:
-    """Accuracy on held-out images and mean loss, by epoch."""
+def training(history: list[dict[str, float]], threat_model: str) -> Figure:
+    """Accuracy on held-out images and mean loss, by epoch. ``threat_model``: such as L∞, 8/255."""
     figure, (accuracy, loss) = new_figure(columns=2, width=8.4)
     validated = [epoch for epoch in history if "held_out_robust" in epoch]
     epochs = [epoch["epoch"] for epoch in validated]
     for key, label, color in (
         ("held_out_clean", "clean", BLUE),
-        ("held_out_robust", "PGD-10", ORANGE),
+        ("held_out_robust", f"PGD-10, {threat_model}", ORANGE),
     ):
         accuracies = [100 * epoch[key] for epoch in validated]
         accuracy.plot(epochs, accuracies, ".-", color=color, label=label)
@@ -44,7 +45,9 @@ def per_class(results: dict[str, dict[str, Any]], class_names: tuple[str, ...]) 
         for measure, result in results.items()
         if result.get("per_class")
     }
-    figure, (axes,) = new_figure(width=max(5.2, 0.36 * len(names) + 1.6))
+    figure, (axes,) = new_figure(
+        width=max(5.2, 0.36 * len(names) + 1.6), height=2.9 + 0.18 * len(accuracies)
+    )
     width = 0.8 / len(accuracies)
     palette = (GRAY, *PALETTE[:-1])
     for index, (measure, values) in enumerate(accuracies.items()):
@@ -62,7 +65,7 @@ def per_class(results: dict[str, dict[str, Any]], class_names: tuple[str, ...]) 
         [name[:MAX_CLASS_NAME_LENGTH] for name in names],
         rotation=45 if len(names) > 10 else 0,
     )
-    axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    figure.legend(loc="outside upper left", fontsize=8)
     return figure
 
 
@@ -75,7 +78,8 @@ def radius_sweep(result: dict[str, Any]) -> Figure:
     accuracies = [100 * accuracy for accuracy in result["accuracy"]]
     axes.fill_between(radii, low, high, color=BLUE, alpha=0.18, lw=0, label="95 % interval")
     axes.plot(radii, accuracies, "o-", color=BLUE, ms=4)
-    axes.set(xlabel="perturbation radius, in 1/255", ylabel="accuracy under PGD, %", ylim=(0, 100))
+    attack = f"PGD-{result['steps']}" if "steps" in result else "PGD"
+    axes.set(xlabel="radius in L∞, in 1/255", ylabel=f"accuracy under {attack}, %", ylim=(0, 100))
     axes.legend()
     return figure
 
@@ -94,6 +98,7 @@ def transfer(result: dict[str, Any]) -> Figure:
     accuracies = [accuracy for accuracy, _ in bars.values()]
     colors = [color for _, color in bars.values()]
     _draw_bars(axes, list(bars), accuracies, colors)
+    axes.set_title(f"PGD-20, {result['threat_model']}")
     return figure
 
 
@@ -109,13 +114,14 @@ def gradient_masking(result: dict[str, Any]) -> Figure:
         "pgd": "PGD-20",
         "gradients": "APGD",
         "square": "APGD, then Square",
-        "large": f"PGD-20, radius {result['large_radius']:g}",
+        "large": f"PGD-20, L∞, {format_radius(result['large_radius'])}",
     }
     passed = {check["name"]: check["passed"] for check in result["checks"]}
     checks = {"noise": "noise", "square": "square", "large": "large_radius"}
     colors = [GREEN if passed.get(checks.get(name, ""), True) else ORANGE for name in titles]
     accuracies = [result["share"][name] for name in titles]
     _draw_bars(axes, list(titles.values()), accuracies, colors)
+    axes.set_title(result["threat_model"])
     return figure
 
 

@@ -44,6 +44,7 @@ def training_problems(
     problems += missing_test_image_problems(name, dataset)
     problems += augmentation_problems(spec, dataset)
     problems += _batch_size_problems(spec, dataset)
+    problems += _extra_ratio_problems(spec)
     problems += setting_problems(spec)
     problems += evaluation_problems(spec.evaluation, spec.adversary.radius, is_distillation)
     if teacher is not None and is_distillation:
@@ -61,6 +62,27 @@ def _batch_size_problems(spec: TrainingSpec, dataset: DatasetDescription) -> lis
         f"that remain when {held_out} are held out."
     )
     return [FieldError(("schedule", "batch_size"), message)]
+
+
+def _extra_ratio_problems(spec: TrainingSpec) -> list[FieldError]:
+    """A batch that has no room for both kinds of images would leave one of them out unseen."""
+    extra = spec.data.extra
+    if extra is None:
+        return []
+    batch_size = spec.schedule.batch_size
+    extra_images = extra_images_per_batch(batch_size, extra.ratio)
+    if 0 < extra_images < batch_size:
+        return []
+    message = (
+        f"A ratio of {extra.ratio} makes {extra_images} of {batch_size} images in a batch extra "
+        "ones; a batch needs at least one extra image and one of the data set."
+    )
+    return [FieldError(("data", "extra", "ratio"), message)]
+
+
+def extra_images_per_batch(batch_size: int, ratio: float) -> int:
+    """Return the number of extra images in a batch; ``ratio`` is their share."""
+    return round(batch_size * ratio)
 
 
 def setting_problems(spec: TrainingSpec) -> list[FieldError]:

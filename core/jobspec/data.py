@@ -1,8 +1,9 @@
 """The images that a job trains on, and what is known of a data set without opening it."""
 
 from typing import Annotated, Any, Literal, Self
+from unicodedata import normalize
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from core.jobspec.base import Spec
 
@@ -79,7 +80,16 @@ class TrainingData(Spec):
     images are not changed. Encoded images get `resized_crop` in place of the padded crop."""
 
 
-ClassName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00/]+$")]
+def _normalize(name: str) -> str:
+    """Return the name in Unicode's NFC, as the importer compares names: macOS writes NFD."""
+    return normalize("NFC", name)
+
+
+ClassName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00/]+$"),
+    AfterValidator(_normalize),
+]
 
 
 class ImportOptions(Spec):

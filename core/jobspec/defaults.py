@@ -3,8 +3,10 @@
 This happens once, at submission.
 """
 
-from typing import Any, Literal, overload
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, overload
 
+from core.jobspec.base import Spec
 from core.jobspec.data import Augmentation, DatasetDescription, ResizedCrop, TrainingData
 from core.jobspec.evaluation import (
     Analysis,
@@ -48,6 +50,7 @@ from core.jobspec.resolved import (
 )
 from core.jobspec.training.averaging import AveragingSettings, EmaSettings
 from core.jobspec.training.methods import DistillationMethodSettings, IadSettings
+from core.jobspec.training.presets import settings_by_classes
 from core.jobspec.training.starship import StarshipSettings
 
 CW_STEP_PER_RADIUS = 0.003 / (8 / 255)
@@ -73,10 +76,12 @@ def resolve(spec: SubmittedSpec, dataset: DatasetDescription) -> ResolvedSpec: .
 
 def resolve(spec: SubmittedSpec, dataset: DatasetDescription) -> ResolvedSpec:
     """Return the job with every default that depends on other fields or the data set."""
-    fields = dict(spec)
     if isinstance(spec, EvaluationJobSpec):
+        fields = dict(spec)
         fields["evaluation"] = _resolve_evaluation(spec.evaluation, spec.radius)
         return ResolvedEvaluationJobSpec(**fields)
+    spec = complete_preset(spec, dataset.classes)
+    fields = dict(spec)
     epochs = spec.schedule.epochs
     fields["evaluation"] = _resolve_evaluation(spec.evaluation, spec.adversary.radius)
     fields["data"] = _resolve_data(spec.data, dataset)
@@ -85,6 +90,33 @@ def resolve(spec: SubmittedSpec, dataset: DatasetDescription) -> ResolvedSpec:
         return ResolvedAdversarialTrainingSpec(**fields)
     fields["method"] = resolve_method(spec.method, spec.student, epochs)
     return ResolvedDistillationSpec(**fields)
+
+
+TrainingSpecT = TypeVar("TrainingSpecT", bound=TrainingSpec)
+SpecT = TypeVar("SpecT", bound=Spec)
+
+
+def complete_preset(spec: TrainingSpecT, classes: int) -> TrainingSpecT:
+    """Return the job with those settings of its preset that depend on the number of classes.
+
+    As all of a preset's, they are for fields that the submitted body does not have.
+    """
+    if spec.preset is None:
+        return spec
+    parts = [name for name, value in spec if value is not None]
+    return _fill_in_unset(spec, settings_by_classes(spec.method.name, parts, classes))
+
+
+def _fill_in_unset(spec: SpecT, settings: Mapping[str, Any]) -> SpecT:
+    """Return ``spec`` with ``settings`` in those fields, at every depth, that were not set."""
+    changes = {}
+    for name, setting in settings.items():
+        value = getattr(spec, name)
+        if isinstance(value, Spec):
+            changes[name] = _fill_in_unset(value, setting)
+        elif name not in spec.model_fields_set:
+            changes[name] = setting
+    return spec.model_copy(update=changes)
 
 
 def resolve_method(

@@ -10,6 +10,8 @@ SELECTION_STEPS = 10
 """PGD steps on held-out images, by which the best checkpoint is chosen."""
 ANALYSIS_STEPS = 20
 """Steps of the PGD attack that most analyses use."""
+GRADIENT_CHECK_IMAGES = 128
+"""Images on which the gradient checks try a large radius and a second pass."""
 
 Stage = Literal["apgd-ce", "apgd-t", "fab-t", "square"]
 STANDARD_STAGES: tuple[Stage, ...] = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -192,6 +194,15 @@ class GradientMasking(Spec):
     def network_passes(self) -> int:
         """Passes of the network on one image that withstands every attack."""
         return self.queries + 12 * ANALYSIS_STEPS
+
+
+class GradientChecks(Spec):
+    """Cheap checks for masked gradients. No spec names them: every evaluation makes them."""
+
+    name: Literal["gradient_checks"] = "gradient_checks"
+
+    network_passes: ClassVar[int] = 1
+    """Passes of the network on one image, but for those on the first few."""
 
 
 Analysis = Annotated[

@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 from core.jobspec.base import PixelDistance, Spec
 from core.jobspec.data import ImportOptions, TrainingData
 from core.jobspec.evaluation import Evaluation
-from core.jobspec.network import ModelDescription, Network
+from core.jobspec.network import CheckpointOptions, ModelDescription, Network
 from core.jobspec.training.adversary import AdversarySettings, PgdAdversarySettings
 from core.jobspec.training.averaging import AveragingSettings
 from core.jobspec.training.methods import (
@@ -30,6 +30,7 @@ LabelKey = Annotated[
 ]
 
 
+License = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]{0,63}$")]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 ExportFormat = Literal["onnx", "torch_export"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
@@ -42,6 +43,9 @@ class _SubmittedSpec(Spec):
     """Labels of your own, by which jobs can be filtered."""
     evaluation: Evaluation = Evaluation()
     """How the network is evaluated."""
+    license: License | None = None
+    """License of the published weights, as the Hugging Face Hub names it, such as apache-2.0. The
+    model card says unknown without it."""
 
 
 class _TrainingSpec(_SubmittedSpec):
@@ -118,7 +122,7 @@ class EvaluationJobSpec(_SubmittedSpec):
     """Formats to export the model to."""
 
 
-class ImportModelSpec(Spec):
+class ImportModelSpec(CheckpointOptions):
     """Open an uploaded checkpoint in a sandbox. Made by POST /v1/models, never by a caller."""
 
     kind: Literal["import_model"] = "import_model"

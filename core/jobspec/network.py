@@ -4,11 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from core.jobspec.base import Spec
 
-Normalization = Literal["none", "cifar10", "cifar100", "imagenet", "inception"]
+Normalization = Literal[
+    "none", "cifar10", "cifar10_robustness", "cifar100", "imagenet", "inception"
+]
+
+CIFAR_CLASSES: dict[int, Normalization] = {10: "cifar10", 100: "cifar100"}
+"""By the number of classes, which data set of CIFAR's a network of 32x32 images was trained on."""
+CIFAR_SIDE = 32
+StateDictName = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")
+]
 
 MAX_PATCHES = 1024
 """Attention compares every patch with every other: its cost grows with the square of this."""
@@ -70,7 +79,7 @@ class DmWrn2810(Spec):
     architecture: Literal["dm_wrn_28_10"] = "dm_wrn_28_10"
     normalization: Normalization = "cifar10"
     """Data set by whose mean and standard deviation the network normalizes its input. Published
-    files do not contain them."""
+    files do not contain them: an uploaded one with 100 classes gets cifar100's by default."""
 
 
 class _Transformer(Spec):
@@ -239,3 +248,40 @@ class ModelDescription(Spec):
     channels: int = Field(ge=1, le=3)
     height: int = Field(ge=8, le=512)
     width: int = Field(ge=8, le=512)
+
+
+class CheckpointOptions(Spec):
+    """How an uploaded checkpoint is read."""
+
+    state_dict: StateDictName | None = None
+    """Which of several state dicts in the file to load, by its key, such as state_dict_ema or
+    model.best. None: one that fits the network, raw weights before averages of them."""
+    normalization_assumed: bool = False
+    """Whether the network's normalization is nobody's choice. Then a mean and standard deviation in
+    the file take precedence."""
+
+
+@dataclass(frozen=True)
+class AssumedNormalization:
+    """The normalization of a published network that nobody has named."""
+
+    name: Normalization
+    reason: str
+    """The end of a sentence: why this one."""
+    is_guess: bool
+    """Whether published networks of this kind have others, too."""
+
+
+def assume_normalization(network: "Network", classes: int) -> AssumedNormalization:
+    """Return what to assume of a published checkpoint of this architecture.
+
+    Families whose checkpoints are normalized as CIFAR is have either data set's constants, and the
+    files have none: the number of classes tells which.
+    """
+    default: Normalization = type(network).model_fields["normalization"].default
+    side = required_image_size(network) or CIFAR_SIDE
+    if default == "cifar10" and side == CIFAR_SIDE and classes in CIFAR_CLASSES:
+        name = CIFAR_CLASSES[classes]
+        return AssumedNormalization(name, f"the network has {classes} classes", is_guess=False)
+    reason = f"it is the default of {network.architecture}"
+    return AssumedNormalization(default, reason, is_guess=default == "cifar10")

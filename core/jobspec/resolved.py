@@ -6,9 +6,9 @@ so that the JSON has the same form. The database, job folders and checkpoints ho
 
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
-from core.jobspec.base import EpochCount, PixelDistance, Radius
+from core.jobspec.base import EpochCount, PixelDistance, Radius, Spec
 from core.jobspec.data import Augmentation, TrainingData
 from core.jobspec.evaluation import (
     ANALYSIS_STEPS,
@@ -171,7 +171,20 @@ ResolvedAveragingSettings = Annotated[
 ]
 
 
-class ResolvedAdversarialTrainingSpec(AdversarialTrainingSpec):
+class _WithoutPreset(Spec):
+    """A spec whose preset was filled in when it was submitted.
+
+    One that an earlier release stored gets the defaults of newer fields, not today's preset: its
+    job stays as it was.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_preset(cls, body: Any) -> Any:
+        return body
+
+
+class ResolvedAdversarialTrainingSpec(_WithoutPreset, AdversarialTrainingSpec):
     """An adversarial training with every default written out."""
 
     evaluation: ResolvedEvaluation
@@ -179,7 +192,7 @@ class ResolvedAdversarialTrainingSpec(AdversarialTrainingSpec):
     averaging: ResolvedAveragingSettings | None = None
 
 
-class ResolvedDistillationSpec(DistillationSpec):
+class ResolvedDistillationSpec(_WithoutPreset, DistillationSpec):
     """A distillation with every default written out."""
 
     evaluation: ResolvedEvaluation

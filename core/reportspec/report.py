@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.jobspec.data import DatasetDescription
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedSpec
+from core.reportspec.measures import Measure
+from core.reportspec.threat_model import Norm
 
 JOULES_PER_KILOWATT_HOUR = 3.6e6
 
@@ -15,11 +17,22 @@ class _ReportPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class InputIdentity(_ReportPart):
+    """Which model or data set of the service a job used."""
+
+    id: str
+    name: str
+    sha256: str | None
+    """Of the stored file; of digits, which is built in, of scikit-learn's file."""
+
+
 class MeasureResult(BaseModel):
     """The result of one measure. It may have more fields, depending on the measure."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
+    measure: Measure
+    """Attack, norm, radius, steps or version, and the title."""
     value: float | None
     """The main number; None if the measure has none."""
     values: dict[str, float] = {}
@@ -32,9 +45,30 @@ class MeasureResult(BaseModel):
     """Wilson's 95 % interval of an accuracy, with the images as a sample."""
 
 
+class MaskingCheck(_ReportPart):
+    """One check for masked gradients, by which a network only seems robust."""
+
+    name: str
+    title: str
+    """What is true of a network that passes."""
+    status: Literal["passed", "failed", "not_run"]
+    details: str
+    """What was found, or what the check needs in order to run."""
+
+
+class ThreatModelDescription(_ReportPart):
+    norm: Norm
+    radius: float
+    """On pixels in [0, 1]."""
+    title: str
+    """L∞, 8/255."""
+
+
 class ReportedNetwork(_ReportPart):
     description: ModelDescription
     parameters: int
+    model: InputIdentity | None = None
+    """The stored model; None for a student that the job trained."""
     best_epoch: int | None = None
     """Epoch in which a student's robust accuracy on held-out images was highest."""
 
@@ -42,6 +76,10 @@ class ReportedNetwork(_ReportPart):
 class ReportedData(_ReportPart):
     dataset: str
     """Id or name, as in the spec."""
+    identity: InputIdentity | None = None
+    """None for a job folder that was made by hand."""
+    extra: InputIdentity | None = None
+    """The data set of the extra training images."""
     description: DatasetDescription
     images: dict[str, int]
     """Number of images used: training, held_out, test, extra."""
@@ -62,10 +100,15 @@ class Environment(_ReportPart):
 class Report(_ReportPart):
     """Results of a job, and how they were obtained."""
 
-    format: Annotated[Literal["distill-report-2"], Field(alias="schema")]
+    format: Annotated[Literal["distill-report-3"], Field(alias="schema")]
     kind: Literal["adversarial_training", "distillation", "evaluation"]
     results: dict[str, dict[str, MeasureResult]]
-    """By network (best, last; model in an evaluation) and measure."""
+    """By network (best, last; model in an evaluation) and by the measure's key, such as
+    pgd-20@linf:8/255."""
+    threat_model: ThreatModelDescription
+    """Of the training adversary; of an evaluation, of attacks without a radius of their own."""
+    masking_checks: list[MaskingCheck] = []
+    """Checks for masked gradients of the best epoch's student, or of the evaluated model."""
     warnings: list[str]
     """A sentence for everything that makes a number less reliable or less comparable."""
     network: ReportedNetwork

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from core.reportspec.measures import find_unit, is_accuracy, sort_key
-
-SELECTION_MEASURE = "held_out_robust"
-"""Robust accuracy on held-out training images: no line is chosen by its test images."""
+from core.reportspec.measures import (
+    HELD_OUT_ROBUST,
+    Measure,
+    describe,
+    format_value,
+    sort_key,
+)
 
 Results = Mapping[str, Mapping[str, float]]
 """Numbers by network and measure."""
@@ -30,12 +33,8 @@ class TableCell(_TablePart):
 
     def text(self, measure: str) -> str:
         """Return mean ± SD in the unit of the column's heading."""
-        if is_accuracy(measure):
-            factor, digits = 100.0, ".2f"
-        else:
-            factor, digits = find_unit(measure).scale, ".4g"
-        mean = f"{factor * self.mean:{digits}}"
-        return mean if self.sd is None else f"{mean} ± {factor * self.sd:{digits}}"
+        mean = format_value(measure, self.mean)
+        return mean if self.sd is None else f"{mean} ± {format_value(measure, self.sd)}"
 
 
 class TableLine(_TablePart):
@@ -46,9 +45,9 @@ class TableLine(_TablePart):
     """Number of jobs that have succeeded. The cells are taken over these."""
     best: bool
     """Whether it has the highest mean robust accuracy on held-out images of all lines whose jobs
-    have all succeeded."""
+    have all succeeded. Only lines that were validated under the same threat model are compared."""
     cells: dict[str, TableCell]
-    """By measure."""
+    """By the measure's key."""
 
     def text(self, measure: str) -> str:
         """Return the text of a cell, empty where there is none."""
@@ -59,7 +58,9 @@ class Table(_TablePart):
     network: str
     """best: the epoch chosen by held-out images; last: the last epoch; model: of evaluations."""
     measures: list[str]
-    """Measures of which at least one line has a number, accuracies first."""
+    """Keys of which at least one line has a number: accuracies first, by threat model."""
+    descriptions: dict[str, Measure]
+    """What each key says: attack, norm, radius, steps or version, title and unit."""
     lines: list[TableLine]
 
 
@@ -86,33 +87,41 @@ def tabulate(outcomes: Iterable[JobOutcome], network: str = "best") -> Table:
         line: _cells([job.results.get(selected, {}) for job in jobs if job.succeeded])
         for line, jobs in by_line.items()
     }
-    best = _best_line(by_line, cells)
+    best = _best_lines(by_line, cells)
     lines = [
         TableLine(
             name=line,
             jobs=len(jobs),
             done=sum(job.succeeded for job in jobs),
-            best=line == best,
+            best=line in best,
             cells=cells[line],
         )
         for line, jobs in by_line.items()
     ]
     measures = sorted({measure for line in lines for measure in line.cells}, key=sort_key)
-    return Table(network=selected, measures=measures, lines=lines)
+    descriptions = {key: describe(key) for key in measures}
+    return Table(network=selected, measures=measures, descriptions=descriptions, lines=lines)
 
 
-def _best_line(
+def _best_lines(
     by_line: Mapping[str, list[JobOutcome]], cells: Mapping[str, Mapping[str, TableCell]]
-) -> str | None:
-    """Return the best of the complete lines; None where there is nothing to choose."""
-    if len(by_line) <= 1:
-        return None
-    complete = [
-        line
-        for line, jobs in by_line.items()
-        if all(job.succeeded for job in jobs) and SELECTION_MEASURE in cells[line]
-    ]
-    return max(complete, key=lambda line: cells[line][SELECTION_MEASURE].mean, default=None)
+) -> set[str]:
+    """Return the best of the complete lines of each threat model, where it has several lines.
+
+    No line is chosen by its test images.
+    """
+    lines_by_key: dict[str, list[str]] = {}
+    for line in by_line:
+        for key in cells[line]:
+            if describe(key).name == HELD_OUT_ROBUST:
+                lines_by_key.setdefault(key, []).append(line)
+    best = set()
+    for key, lines in lines_by_key.items():
+        complete = [line for line in lines if all(job.succeeded for job in by_line[line])]
+        others = len(lines) if len(lines_by_key) > 1 else len(by_line)
+        if complete and others > 1:
+            best.add(max(complete, key=lambda line: cells[line][key].mean))
+    return best
 
 
 def _cells(results: list[Mapping[str, float]]) -> dict[str, TableCell]:

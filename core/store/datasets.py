@@ -3,13 +3,14 @@
 What they have in common with models is in ``uploaded_items.py``.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict
 from core.jobspec.data import DatasetDescription, ImportOptions
 from core.store import uploaded_items
+from core.store.database.fence import FencedSession
 from core.store.database.ids import new_id
 from core.store.database.tables import DatasetRow
 
@@ -43,6 +44,23 @@ def create(
     if import_options is not None:
         dataset.reading = import_options.model_dump(mode="json", exclude_none=True) or None
     return uploaded_items.add(session, dataset)
+
+
+def mark_ready(
+    session: FencedSession,
+    dataset: DatasetRow,
+    description: DatasetDescription,
+    *,
+    report: dict[str, Any],
+    object_key: str,
+    size: int,
+    sha256: str,
+) -> DatasetRow:
+    """Record the stored images, their description and the import's report: it becomes ``ready``."""
+    dataset.report = report
+    return uploaded_items.mark_ready(
+        session, dataset, description, object_key=object_key, size=size, sha256=sha256
+    )
 
 
 def describe(dataset: DatasetRow) -> DatasetDescription:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid
-from core.jobspec.network import ModelDescription
+from core.jobspec.network import CheckpointOptions, ModelDescription
 from core.store import jobs, uploaded_items
 from core.store.database.fence import FencedSession
 from core.store.database.ids import new_id
@@ -25,9 +25,11 @@ def create(
     model_id: str | None = None,
     status: str = "importing",
     sha256: str | None = None,
+    options: CheckpointOptions | None = None,
 ) -> ModelRow:
     """Insert a model that is ``importing`` or ``awaiting_upload``.
 
+    ``options``: how to read its checkpoint, where it will be uploaded.
     Raises Conflict (code ``name_taken``).
     """
     model = ModelRow(
@@ -40,6 +42,8 @@ def create(
         status=status,
         sha256=sha256,
     )
+    if options is not None:
+        model.reading = options.model_dump(mode="json", exclude_defaults=True) or None
     return uploaded_items.add(session, model)
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from api.app import create_app
 from api.representation import schemas
 from core.jobspec.status import STATUSES, TERMINAL
-from core.reportspec import table
+from core.reportspec import measures, table
 from distill_client import responses
 from distill_client.responses import JobStatus, ResponseModel
 
@@ -33,6 +33,7 @@ COMPONENTS: dict[type[ResponseModel], list[type[BaseModel]]] = {
     responses.Job: [schemas.JobResponse, schemas.JobSummaryResponse],
     responses.JobProgress: [schemas.JobProgress],
     responses.Key: [schemas.KeyResponse],
+    responses.Measure: [measures.Measure],
     responses.Method: [schemas.MethodResponse],
     responses.MetricSeries: [schemas.MetricSeries],
     responses.Metrics: [schemas.MetricsResponse],

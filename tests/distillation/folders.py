@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from core.distillation.__main__ import create_run
+from core.distillation.jobs.training import TrainingRun
 from core.distillation.models import from_description
 from core.distillation.models.safetensors_weights import serialize_weights
+from core.distillation.training.trainer import Trainer
 from core.job_folder import Ended, FileReady, JobFolder
 from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
@@ -73,6 +75,15 @@ def run_job(folder: JobFolder, stop: Callable[[], bool] = lambda: False) -> Ende
         ResolvedAdversarialTrainingSpec | ResolvedDistillationSpec | ResolvedEvaluationJobSpec,
     )
     return create_run(folder, spec, stop).run()
+
+
+def prepare_trainer(folder: JobFolder) -> Trainer:
+    """Return the trainer of a training job, before its first step."""
+    spec = folder.read_spec()
+    assert isinstance(spec, ResolvedAdversarialTrainingSpec | ResolvedDistillationSpec)
+    run = create_run(folder, spec, lambda: False)
+    assert isinstance(run, TrainingRun)
+    return run.prepare()[0]
 
 
 class StopAfter:

@@ -8,12 +8,15 @@ from pydantic import TypeAdapter, ValidationError
 from core.jobspec.compatibility import network_problems
 from core.jobspec.network import (
     ARCHITECTURES,
+    AssumedNormalization,
     DeitS,
+    DmWrn2810,
     ImageNetResNet18,
     Network,
     ResNet18,
     SmallCnn,
     VitB,
+    assume_normalization,
     feature_width,
     required_image_size,
 )
@@ -99,3 +102,40 @@ def test_number_of_parameters_follows_the_settings() -> None:
 def test_feature_width_is_known_without_the_network() -> None:
     assert feature_width(SmallCnn(width=6)) == 24
     assert feature_width(ResNet18()) == 512
+
+
+@pytest.mark.parametrize(
+    ("network", "classes", "name"),
+    [
+        (DmWrn2810(), 10, "cifar10"),
+        (DmWrn2810(), 100, "cifar100"),
+        (VitB(), 100, "cifar100"),
+        (DeitS(), 10, "cifar10"),
+    ],
+)
+def test_classes_tell_which_cifar_a_checkpoint_is_of(
+    network: Network, classes: int, name: Any
+) -> None:
+    """Also where the network names another: it is asked only where nobody chose."""
+    expected = AssumedNormalization(name, f"the network has {classes} classes", is_guess=False)
+    assert assume_normalization(network, classes) == expected
+    other = network.model_copy(update={"normalization": "imagenet"})
+    assert assume_normalization(other, classes) == expected
+
+
+@pytest.mark.parametrize(
+    ("network", "classes", "name", "is_guess"),
+    [
+        (DmWrn2810(), 200, "cifar10", True),
+        (VitB(image_size=224, patch_size=16), 100, "cifar10", True),
+        (VitB(image_size=224, patch_size=16), 10, "cifar10", True),
+        (ImageNetResNet18(), 100, "imagenet", False),
+        (ResNet18(), 100, "none", False),
+        (SmallCnn(), 10, "none", False),
+    ],
+)
+def test_else_a_checkpoint_has_its_familys_default(
+    network: Network, classes: int, name: Any, is_guess: bool
+) -> None:
+    reason = f"it is the default of {network.architecture}"
+    assert assume_normalization(network, classes) == AssumedNormalization(name, reason, is_guess)

@@ -5,8 +5,14 @@ import pytest
 from core.reportspec.table import JobOutcome, tabulate
 
 
-def outcome(line: str, *, clean: float, held_out: float, succeeded: bool = True) -> JobOutcome:
-    best = {"held_out_robust": held_out, "clean": clean}
+HELD_OUT = "held_out_pgd-10@linf:8/255"
+HELD_OUT_AT_4 = "held_out_pgd-10@linf:4/255"
+
+
+def outcome(
+    line: str, *, clean: float, held_out: float, succeeded: bool = True, key: str = HELD_OUT
+) -> JobOutcome:
+    best = {key: held_out, "clean": clean}
     return JobOutcome(line, succeeded, {"best": best, "last": {"clean": clean / 2}})
 
 
@@ -23,7 +29,7 @@ def test_line_has_mean_and_deviation_over_its_seeds() -> None:
     assert a.cells["clean"].mean == pytest.approx(0.3)
     assert a.cells["clean"].sd == pytest.approx(0.02**0.5)
     assert (b.cells["clean"].sd, b.cells["clean"].n) == (None, 1)
-    assert table.measures == ["clean", "held_out_robust"]
+    assert table.measures == ["clean", HELD_OUT]
 
 
 def test_best_line_is_chosen_by_held_out_images() -> None:
@@ -61,12 +67,32 @@ def test_table_of_last_epochs_and_of_evaluations() -> None:
         tabulate([outcome("A", clean=0.4, held_out=0.9)], "last").lines[0].cells["clean"].mean
         == 0.2
     )
-    table = tabulate([JobOutcome("A", True, {"model": {"pgd": 0.5}}), JobOutcome("B", False, {})])
-    assert (table.network, table.measures, table.lines[0].cells["pgd"].mean) == (
-        "model",
-        ["pgd"],
-        0.5,
+    key = "pgd-20@linf:8/255"
+    table = tabulate([JobOutcome("A", True, {"model": {key: 0.5}}), JobOutcome("B", False, {})])
+    assert (table.network, table.measures, table.lines[0].cells[key].mean) == ("model", [key], 0.5)
+
+
+def test_unlike_threat_models_are_not_compared() -> None:
+    """The best line is that of each threat model; one that stands alone is not the best of any."""
+    table = tabulate(
+        [
+            outcome("A", clean=0.5, held_out=0.2),
+            outcome("B", clean=0.5, held_out=0.3),
+            outcome("C", clean=0.5, held_out=0.9, key=HELD_OUT_AT_4),
+        ]
     )
+    assert [line.best for line in table.lines] == [False, True, False]
+    assert table.measures == ["clean", HELD_OUT_AT_4, HELD_OUT]
+
+
+def test_best_line_does_not_wait_for_lines_without_results() -> None:
+    table = tabulate([outcome("A", clean=0.5, held_out=0.2), JobOutcome("B", False, {})])
+    assert table.lines[0].best
+
+
+def test_table_describes_its_measures() -> None:
+    table = tabulate([outcome("A", clean=0.5, held_out=0.2)])
+    assert table.descriptions[HELD_OUT].title == "Held-out PGD-10, L∞, 8/255"
 
 
 def test_table_without_results_has_no_cells() -> None:

@@ -1,7 +1,7 @@
 """``distill datasets``: images to train and test on."""
 
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import typer
 
@@ -10,11 +10,14 @@ from distill_client.commands.uploaded_items import (
     echo_deleted,
     echo_restored,
     echo_status,
+    report_lines,
     show_item,
 )
-from distill_client.display import format_shape, show_list
+from distill_client.display import echo, format_shape, show_list
+from distill_client.errors import ClientError
 from distill_client.options import AsJson, IdOrName
 from distill_client.responses import Dataset
+from distill_client.spec_file import read_text
 
 
 class ReadingOptions(TypedDict):
@@ -106,13 +109,15 @@ def add(
         if wait:
             dataset = service.wait_dataset(dataset.id)
     echo_status(dataset)
+    for line in report_lines({**readable_report(dataset), "remarks": None}):
+        echo(line)
 
 
 def read_class_names(path: Path) -> list[str]:
     """Return the names in a file that has one a line; empty lines are skipped."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
+        lines = read_text(path).split("\n")
+    except ClientError as error:
         raise typer.BadParameter(
             f"{path.name} is not UTF-8 text; it should have the name of one class a line."
         ) from error
@@ -130,7 +135,31 @@ def show(dataset: IdOrName, as_json: AsJson = False) -> None:
         "test images": description.get("test_images"),
         "imported by": response.import_job_id,
     }
+    if not as_json:
+        response = response.model_copy(update={"report": readable_report(response)})
     show_item(response, {"source": response.source}, properties, as_json=as_json)
+
+
+def readable_report(dataset: Dataset) -> dict[str, Any]:
+    """Return the importer's report with a sentence for each reason why files are ignored."""
+    report = dict(dataset.report or {})
+    ignored = report.pop("ignored", [])
+    images = report.pop("images", {})
+    if ignored:
+        report["ignored"] = [_ignored_sentence(group) for group in ignored]
+    if images:
+        test = images.get("test", {})
+        report["images of each class"] = [
+            f"{name} {count} for training and {test.get(name, 0)} for tests"
+            for name, count in images.get("train", {}).items()
+        ]
+    return report
+
+
+def _ignored_sentence(group: dict[str, Any]) -> str:
+    first = ", ".join(group["first"])
+    rest = group["files"] - len(group["first"])
+    return f"{group['files']} {group['reason']}: {first}{f' and {rest} more' if rest else ''}."
 
 
 @app.command()

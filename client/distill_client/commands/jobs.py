@@ -1,6 +1,6 @@
 """``distill submit``, ``jobs``, ``show``, ``watch`` and the other commands for one job."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ from distill_client.display import (
     show_list,
     show_table,
 )
-from distill_client.measures import find_unit, is_accuracy
+from distill_client.measures import describe, first_robust_accuracy, format_value
 from distill_client.options import EXIT_DETACHED, AsJson, JobId
 from distill_client.responses import DryRun, Estimate, Job
 
@@ -32,7 +32,7 @@ COLUMNS = [
     "student",
     "data",
     "clean %",
-    "PGD %",
+    "robust %",
     "created (UTC)",
     "name",
 ]
@@ -107,10 +107,19 @@ def row(job: Job) -> list[object]:
         job.student,
         job.dataset,
         format_percent(best.get("clean")),
-        format_percent(best.get("pgd")),
+        describe_robustness(best),
         format_minute(job.created_at),
         job.name,
     ]
+
+
+def describe_robustness(results: Mapping[str, float]) -> str:
+    """Return the accuracy under the first attack, with its threat model."""
+    robust = first_robust_accuracy(results)
+    if robust is None:
+        return ""
+    measure, accuracy = robust
+    return f"{format_percent(accuracy)} ({measure.title})"
 
 
 def show(job_id: JobId, as_json: AsJson = False) -> None:
@@ -142,6 +151,8 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
             "ended": job.finished_at and format_minute(job.finished_at),
         }
     )
+    for warning in job.warnings:
+        echo(f"warning: {warning.message} ({warning.code})")
     show_results(job)
 
 
@@ -237,19 +248,22 @@ def show_results(job: Job) -> None:
     """Print a table of the accuracies, and below it the other numbers of each network."""
     if not job.results:
         return
-    measures = dict.fromkeys(measure for results in job.results.values() for measure in results)
-    accuracies = [measure for measure in measures if is_accuracy(measure)]
+    keys = dict.fromkeys(key for results in job.results.values() for key in results)
+    accuracies = [key for key in keys if describe(key).accuracy]
     rows = (
-        [network, *(format_percent(results.get(measure)) for measure in accuracies)]
-        for network, results in job.results.items()
+        [
+            describe(key).title,
+            *(format_percent(results.get(key)) for results in job.results.values()),
+        ]
+        for key in accuracies
     )
-    show_table(["accuracy %", *accuracies], rows)
+    show_table(["accuracy %", *job.results], rows)
     for network, results in job.results.items():
-        numbers = {}
-        for measure, value in results.items():
-            if measure not in accuracies:
-                unit = find_unit(measure)
-                numbers[unit.title] = unit.format(value)
+        numbers = {
+            describe(key).title: f"{format_value(key, value)} {describe(key).unit}".rstrip()
+            for key, value in results.items()
+            if key not in accuracies
+        }
         if numbers:
             echo(f"\n{network}")
             show_fields(numbers)

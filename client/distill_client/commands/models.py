@@ -37,7 +37,32 @@ Normalization = Annotated[
     typer.Option(
         "--normalization",
         "--normalisation",
-        help="none, cifar10, cifar100, imagenet or inception; default: that of the architecture.",
+        help="none, cifar10, cifar10_robustness, cifar100, imagenet or inception: whose mean and "
+        "standard deviation normalize the images. "
+        "Default: those in the file, else by architecture and classes.",
+    ),
+]
+
+StateDict = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Which of several state dicts in the file, such as state_dict_ema; "
+        "default: one that fits, raw weights before averages.",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting of the architecture, for example patch_size=4; repeatable.",
+    ),
+]
+Side = Annotated[
+    int | None,
+    typer.Option(
+        help="Height and width of the images; default: the architecture's image_size, or 32."
     ),
 ]
 
@@ -71,21 +96,10 @@ def upload(
     ] = None,
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 10,
     channels: Annotated[int, typer.Option(help="Channels of the images.")] = 3,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="Height and width of the images; default: the architecture's image_size, or 32."
-        ),
-    ] = None,
+    size: Side = None,
     normalization: Normalization = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any setting of the architecture, for example patch_size=4; repeatable.",
-        ),
-    ] = None,
+    state_dict: StateDict = None,
+    changes: Changes = None,
     name: Annotated[
         str | None, typer.Option(help="Default: the file's name without its extension.")
     ] = None,
@@ -98,7 +112,14 @@ def upload(
     side = size or network.get("image_size", DEFAULT_SIDE)
     with Distill() as service:
         model = service.upload_model(
-            file, name or file.stem, network, classes, channels=channels, height=side, width=side
+            file,
+            name or file.stem,
+            network,
+            classes,
+            channels=channels,
+            height=side,
+            width=side,
+            state_dict=state_dict,
         )
         if wait:
             model = service.wait_model(model.id)

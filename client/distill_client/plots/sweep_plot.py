@@ -7,7 +7,7 @@ from typing import Any
 
 from distill_client.client import Distill
 from distill_client.errors import ClientError
-from distill_client.measures import column_heading, is_accuracy, scale_of
+from distill_client.measures import column_heading, describe, find_key
 from distill_client.plots.figures import Point, curves, scatter_with_fit
 from distill_client.responses import Job, SweepLine, SweepTable
 
@@ -18,17 +18,24 @@ def plot_sweep(
     """Return a sweep's figure, ``{"svg": …, "png": …}``.
 
     If ``x`` is a measure, the figure is a scatter plot with a fitted line; if it is the path of a
-    setting, such as ``method.beta``, it has a curve for each measure. Raises ClientError for a
-    measure that no job has, and for a setting that is not a number.
+    setting, such as ``method.beta``, it has a curve for each measure. A measure is named by its
+    key, or by its attack where the table has it under one threat model only. Raises ClientError for
+    a measure that no job has, and for a setting that is not a number.
     """
     table = service.table(sweep_id, network)
-    unknown = [measure for measure in ys if measure not in table.measures]
-    if unknown:
+    keys = [_find_measure(table, sweep_id, y) for y in ys]
+    x_key = find_key(table.measures, x)
+    if x_key is not None:
+        return _plot_over_measure(table, x_key, keys)
+    return _plot_over_setting(service, sweep_id, table, x, keys)
+
+
+def _find_measure(table: SweepTable, sweep_id: str, text: str) -> str:
+    key = find_key(table.measures, text)
+    if key is None:
         available = ", ".join(table.measures) or "no results"
-        raise ClientError(f"No job of {sweep_id} has {unknown[0]} yet; there are {available}.")
-    if x in table.measures:
-        return _plot_over_measure(table, x, ys)
-    return _plot_over_setting(service, sweep_id, table, x, ys)
+        raise ClientError(f"No job of {sweep_id} has {text} yet; there are {available}.")
+    return key
 
 
 def _plot_over_measure(table: SweepTable, x: str, ys: list[str]) -> dict[str, bytes]:
@@ -66,12 +73,12 @@ def _axis_title(measures: list[str]) -> str:
     """Return the title of an axis that several measures share."""
     if len(measures) == 1:
         return column_heading(measures[0])
-    return "%" if all(map(is_accuracy, measures)) else ""
+    return "%" if all(describe(measure).accuracy for measure in measures) else ""
 
 
 def _value(line: SweepLine, measure: str) -> float:
     """Return the mean, in the unit of the measure's heading."""
-    return line.cells[measure].mean * scale_of(measure)
+    return line.cells[measure].mean * describe(measure).scale
 
 
 def _setting_at(spec: dict[str, Any], path: str) -> float:

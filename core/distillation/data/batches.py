@@ -5,6 +5,7 @@ from torch import Tensor
 
 from core.distillation import seeds
 from core.distillation.data.images import ImageSource, PendingBatch
+from core.jobspec.compatibility import extra_images_per_batch
 from core.jobspec.data import Augmentation
 
 
@@ -30,7 +31,7 @@ class Batches:
         """``ratio`` is the share of extra images in a batch."""
         self.images = images
         self.extra = extra
-        self.extra_size = 0 if extra is None else round(batch_size * ratio)
+        self.extra_size = 0 if extra is None else extra_images_per_batch(batch_size, ratio)
         self.size = batch_size - self.extra_size
         self.steps_per_epoch = len(images) // batch_size
         self.batch_size = batch_size

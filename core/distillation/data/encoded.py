@@ -1,7 +1,8 @@
 """Reads the file of an encoded data set: image files one after the other. N images.
 
 train_bytes, test_bytes: u8. train_offsets, test_offsets: i64 [N + 1], where each image begins, and
-the end. train_labels, test_labels: i64 [N].
+the end. train_labels, test_labels: i64 [N]. train_orientations, test_orientations: u8 [N], how each
+image is stored, 1 to 8 as in Exif; version 0.1 wrote none, and used images as they are stored.
 """
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 from core.distillation.data import tensor_file
 from core.distillation.data.dataset_file import check_labels, require_file, unreadable_dataset
 from core.distillation.data.encoded_images import EncodedImages
+from core.distillation.data.image_decoding import UPRIGHT
 from core.distillation.data.images import DataSet
 from core.distillation.data.memory_mapped_images import ImageSelection
 from core.distillation.data.tensor_file import Array
@@ -49,6 +51,12 @@ def _part(
         raise unreadable_dataset(
             f"The offsets of the {part} images do not divide their {len(data)} bytes."
         )
+    orientations = tensors.get(f"{part}_orientations", np.full(images, UPRIGHT, np.uint8))
+    if orientations.shape != (images,):
+        raise unreadable_dataset(
+            f"The {part} images have orientations of shape {orientations.shape}; the description "
+            f"has {images} images."
+        )
     labels_N = torch.from_numpy(labels.astype(np.int64))
     check_labels(part, labels_N, description)
     return EncodedImages(
@@ -57,4 +65,5 @@ def _part(
         size=(description.width, description.height),
         mode="L" if description.channels == 1 else "RGB",
         selection=ImageSelection.all_of(labels_N),
+        orientations=orientations,
     )

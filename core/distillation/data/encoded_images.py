@@ -15,7 +15,13 @@ from torch import Tensor
 
 from core.distillation import seeds
 from core.distillation.data.augmentation import augment
-from core.distillation.data.image_decoding import FORMATS, large_image_lock
+from core.distillation.data.image_decoding import (
+    FORMATS,
+    UPRIGHT,
+    large_image_lock,
+    turn_upright,
+    upright_size,
+)
 from core.distillation.data.images import PendingBatch
 from core.distillation.data.memory_mapped_images import (
     ImageSelection,
@@ -44,19 +50,24 @@ class EncodedImages(MemoryMappedImages):
         size: tuple[int, int],
         mode: str,
         selection: ImageSelection,
+        orientations: Pixels | None = None,
     ) -> None:
         """Image i of the file is ``data[offsets[i]:offsets[i + 1]]``.
 
-        ``size`` is (width, height), ``mode`` is Pillow's: L or RGB.
+        ``size`` is (width, height), ``mode`` is Pillow's: L or RGB. ``orientations``: how each
+        image is stored, 1 to 8 as in Exif. None: all are upright.
         """
         super().__init__(selection)
         self.data = data
         self.offsets = offsets
         self.size = size
         self.mode = mode
+        self.orientations = orientations
 
     def with_selection(self, selection: ImageSelection) -> Self:
-        return type(self)(self.data, self.offsets, self.size, self.mode, selection)
+        return type(self)(
+            self.data, self.offsets, self.size, self.mode, selection, self.orientations
+        )
 
     def batch(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
         return self._start_decoding(indices_B, None, None)()
@@ -99,11 +110,12 @@ class EncodedImages(MemoryMappedImages):
     def _decode(self, file_index: int, crop: ResizedCrop | None, draws: list[float]) -> Pixels:
         """Return [H, W, C] of one image of the file."""
         data = self.data[self.offsets[file_index] : self.offsets[file_index + 1]].tobytes()
+        orientation = UPRIGHT if self.orientations is None else int(self.orientations[file_index])
         try:
             image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
-            size = image.size
+            size = upright_size(image.size, orientation)
             box = middle_box(*size) if crop is None else random_box(*size, crop, draws)
-            pixels = np.asarray(resize_box(image, box, self.size, self.mode))
+            pixels = np.asarray(resize_box(image, box, self.size, self.mode, orientation))
         except MemoryError:
             raise
         except Exception as error:
@@ -117,26 +129,35 @@ class EncodedImages(MemoryMappedImages):
         return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def resize_box(image: Image.Image, box: Box, size: tuple[int, int], mode: str) -> Image.Image:
-    """Decode an image, and scale a box of it to ``size``.
+def resize_box(
+    image: Image.Image,
+    box: Box,
+    size: tuple[int, int],
+    mode: str,
+    orientation: int = UPRIGHT,
+) -> Image.Image:
+    """Decode an image, turn it upright, and scale a box of it to ``size``.
 
-    A JPEG is decoded at a reduced scale, where that is still twice what the box needs.
+    The box is that of the upright image. A JPEG is decoded at a reduced scale, where that is still
+    twice what the box needs.
     """
-    full_width, full_height = image.size
+    full_width, full_height = upright_size(image.size, orientation)
     left, top, right, bottom = box
     draft_width = int(2 * size[0] * full_width / (right - left))
     draft_height = int(2 * size[1] * full_height / (bottom - top))
-    image.draft(image.mode, (draft_width, draft_height))
-    across = image.width / full_width
-    down = image.height / full_height
+    image.draft(image.mode, upright_size((draft_width, draft_height), orientation))
+    width, height = upright_size(image.size, orientation)
+    across = width / full_width
+    down = height / full_height
     scaled_box = (
         left * across,
         top * down,
-        min(right * across, image.width),
-        min(bottom * down, image.height),
+        min(right * across, width),
+        min(bottom * down, height),
     )
     with large_image_lock(image):
-        return image.convert(mode).resize(size, Image.Resampling.BILINEAR, scaled_box)
+        upright = turn_upright(image.convert(mode), orientation)
+        return upright.resize(size, Image.Resampling.BILINEAR, scaled_box)
 
 
 @cache

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
+from math import prod
 from threading import Lock
 
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from core.distillation.data.quoting import quote
 from core.errors import Refused
 
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM", "GIF", "TIFF")
+"""Pillow's decoders of these are in wide use; it has many more, for which nothing speaks."""
 MIN_SIDE = 8
 MAX_SIDE = 512
 MAX_FILE_BYTES = 16 * 2**20
@@ -38,6 +41,25 @@ DECODED_LIMITS = SizeLimits(MAX_SIDE, MAX_SIDE**2)
 ENCODED_LIMITS = SizeLimits(side=16_384, pixels=2**26)
 """Of images that stay encoded: photographs as cameras take them."""
 LARGE_PIXELS = 2**23
+TIFF_TILE_TAGS = (322, 323)
+"""Width and length of a tile: libtiff allocates a whole one, whatever the size of the image."""
+EXIF_ORIENTATION = 274
+UPRIGHT = 1
+FIRST_ON_ITS_SIDE = 5
+FORMATS_WITH_FRAMES = frozenset({"PNG", "WEBP", "GIF", "TIFF"})
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright that is stored in this orientation (Exif 2.32, table 6).
+
+ROTATE_270 turns by 90 degrees clockwise.
+"""
 _large_images = Lock()
 
 
@@ -57,8 +79,21 @@ def open_image(name: str, data: bytes, limits: SizeLimits) -> Image.Image:
     """
     with refuse_unreadable_image(name):
         image = Image.open(BytesIO(data), formats=FORMATS)
+        tile_sides = _tile_sides(image)
     _check_header(name, image, limits)
+    if max(tile_sides) > ENCODED_LIMITS.side or prod(tile_sides) > ENCODED_LIMITS.pixels:
+        raise Refused(
+            f"{quote(name)} has tiles of {tile_sides[0]}x{tile_sides[1]} pixels; a tile may have "
+            f"at most {ENCODED_LIMITS}.",
+            code="too_large",
+        )
     return image
+
+
+def _tile_sides(image: Image.Image) -> list[int]:
+    if not isinstance(image, TiffImageFile):
+        return [0, 0]
+    return [int(image.tag_v2.get(tag, 0)) for tag in TIFF_TILE_TAGS]
 
 
 def _check_header(name: str, image: Image.Image, limits: SizeLimits) -> None:
@@ -76,6 +111,40 @@ def _check_header(name: str, image: Image.Image, limits: SizeLimits) -> None:
             f"({image.mode}); save it as 8-bit gray or RGB.",
             code="unreadable_image",
         )
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """Return how an image is stored, 1 to 8, once its pixels are decoded. 1: upright.
+
+    Metadata may follow the pixels. Pillow turns the pixels of a TIFF itself, when it decodes them.
+    """
+    if isinstance(image, TiffImageFile):
+        return UPRIGHT
+    try:
+        orientation = image.getexif().get(EXIF_ORIENTATION, UPRIGHT)
+    except Exception:  # damaged metadata says nothing of the pixels
+        return UPRIGHT
+    return int(orientation) if orientation in TURNS else UPRIGHT
+
+
+def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Return an image as every viewer shows it."""
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+
+
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Return (width, height) once the image is upright."""
+    return (size[1], size[0]) if orientation >= FIRST_ON_ITS_SIDE else size
+
+
+def has_more_frames(image: Image.Image) -> bool:
+    """Return whether a file has more images than the first, which is the only one that is used."""
+    if image.format not in FORMATS_WITH_FRAMES:
+        return False
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # what follows the first image is damaged, and not used
+        return True
 
 
 @contextmanager

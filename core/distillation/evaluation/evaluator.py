@@ -10,7 +10,11 @@ from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.evaluation.target import EvaluationTarget
 from core.distillation.run_state import MeasurementInProgress, RunState
 from core.job_folder import Measured, Progress
+from core.jobspec.evaluation import GradientChecks
 from core.jobspec.resolved import ResolvedEvaluation
+from core.reportspec.attack_keys import attack_keys
+from core.reportspec.measures import UNDER_ATTACK, threat_key
+from core.reportspec.threat_model import ThreatModel
 
 
 @dataclass(frozen=True)
@@ -18,28 +22,39 @@ class PlannedMeasure:
     """One measure of an evaluation. ``settings`` None: clean accuracy."""
 
     name: str
-    """In results and report: "pgd", or "pgd_2" for the second PGD of a spec."""
+    """Its key in results and report, such as "pgd-20@linf:8/255"."""
     settings: MeasureSettings = None
     attack_index: int = 0
     """Position among the attacks of the spec."""
+    threat_model: ThreatModel | None = None
+    """Of an analysis: where its own attacks search."""
 
 
 def planned_measures(
-    evaluation: ResolvedEvaluation, analyses: bool = True
+    evaluation: ResolvedEvaluation, radius: float, analyses: bool = True
 ) -> Iterator[PlannedMeasure]:
-    """Yield clean accuracy, the attacks, and the analyses.
+    """Yield clean accuracy, the attacks, the gradient checks, and the analyses.
 
-    An attack that the spec names again is numbered: pgd, pgd_2, pgd_3.
+    ``radius``: of the analyses' attacks, in L-infinity. Without ``analyses`` the gradient checks
+    are left out, too.
     """
     yield PlannedMeasure("clean")
-    counts: dict[str, int] = {}
-    for index, attack in enumerate(evaluation.attacks):
-        count = counts.get(attack.name, 0) + 1
-        counts[attack.name] = count
-        name = attack.name if count == 1 else f"{attack.name}_{count}"
-        yield PlannedMeasure(name, attack, index)
-    if analyses:
-        yield from (PlannedMeasure(analysis.name, analysis) for analysis in evaluation.analyses)
+    keys = attack_keys(evaluation.attacks)
+    for index, (key, attack) in enumerate(zip(keys, evaluation.attacks, strict=True)):
+        yield PlannedMeasure(key, attack, index)
+    if not analyses:
+        return
+    threat_model = ThreatModel("linf", radius)
+    for settings in (GradientChecks(), *evaluation.analyses):
+        key = measure_key(settings.name, threat_model)
+        yield PlannedMeasure(key, settings, threat_model=threat_model)
+
+
+def measure_key(name: str, threat_model: ThreatModel | None) -> str:
+    """Return the key of an analysis or of one of its numbers."""
+    if threat_model is None or name not in UNDER_ATTACK:
+        return name
+    return threat_key(name, threat_model)
 
 
 def evaluate(
@@ -70,7 +85,7 @@ def _evaluate_one(
         seconds = time.monotonic() - started
         if isinstance(step, Finding):
             state.measuring = None
-            entry = report_entry(step, seconds)
+            entry = report_entry(step, seconds, planned.threat_model)
             state.measured[role][planned.name] = entry
             yield from measured_events(role, planned.name, entry)
         else:
@@ -84,14 +99,24 @@ def progress_event(role: str, name: str, step: Step) -> Progress:
     )
 
 
-def report_entry(finding: Finding, seconds: float) -> dict[str, Any]:
-    """Return the measure's entry in the report, as JSON."""
-    return {
+def report_entry(
+    finding: Finding, seconds: float, threat_model: ThreatModel | None = None
+) -> dict[str, Any]:
+    """Return the measure's entry in the report, as JSON.
+
+    ``threat_model``: of the attacks of an analysis, which the keys of its numbers name.
+    """
+    entry = {
         "value": finding.value,
-        "values": finding.values,
+        "values": {
+            measure_key(name, threat_model): value for name, value in finding.values.items()
+        },
         "seconds": round(seconds, 3),
         **finding.data,
     }
+    if threat_model is None:
+        return entry
+    return {**entry, "threat_model": threat_model.title}
 
 
 def measured_events(role: str, name: str, entry: dict[str, Any]) -> Iterator[Measured]:

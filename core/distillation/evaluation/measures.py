@@ -6,6 +6,7 @@ from typing import Any
 from core.distillation.evaluation.accuracy import accuracy
 from core.distillation.evaluation.analyses.calibration import calibration
 from core.distillation.evaluation.analyses.grad_cam import grad_cam
+from core.distillation.evaluation.analyses.gradient_checks import gradient_checks
 from core.distillation.evaluation.analyses.gradient_masking import gradient_masking
 from core.distillation.evaluation.analyses.radius_sweep import radius_sweep
 from core.distillation.evaluation.analyses.spectra import spectra
@@ -14,9 +15,10 @@ from core.distillation.evaluation.analyses.variance_gap import variance_gap
 from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.evaluation.steps import Finding, MeasureState, Step
 from core.distillation.evaluation.target import EvaluationTarget
+from core.jobspec.evaluation import GradientChecks
 from core.jobspec.resolved import ResolvedAnalysis, ResolvedAttack
 
-MeasureSettings = ResolvedAttack | ResolvedAnalysis | None
+MeasureSettings = ResolvedAttack | ResolvedAnalysis | GradientChecks | None
 """None: clean accuracy."""
 
 Measure = Callable[[EvaluationTarget, Any, MeasureState | None], Iterator[Step | Finding]]
@@ -37,6 +39,7 @@ MEASURES: dict[str, Measure] = {
     "calibration": calibration,
     "transfer": transfer,
     "gradient_masking": gradient_masking,
+    "gradient_checks": gradient_checks,
 }
 """Every measure, by the ``name`` of its settings; only clean accuracy has none."""
 

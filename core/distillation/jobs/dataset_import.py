@@ -6,13 +6,16 @@ from typing import Any
 
 from core.distillation.data.importing import cifar_binary, image_folder, npz, torchvision_download
 from core.distillation.data.importing.archive import unpack
-from core.distillation.data.importing.file_source import FileSource, FolderSource, ProgressCallback
+from core.distillation.data.importing.file_source import FileSource, ProgressCallback
 from core.distillation.data.importing.import_result import ImportResult
+from core.distillation.data.importing.layout.folder_source import FolderSource
 from core.job_folder import Imported, JobFolder
 from core.jobspec.data import ImportOptions
 from core.jobspec.job import ImportDatasetSpec
 
 PACKED_NAME = "dataset.safetensors"
+MAX_REPORTED_CLASSES = 1000
+"""Classes whose images the report counts; the description names all."""
 
 
 def import_dataset(
@@ -65,14 +68,16 @@ def _import_files(
 
 
 def _import_report(result: ImportResult) -> dict[str, Any]:
-    """Return the layout that was recognized, ignored files, and images per class, as JSON."""
-    names = result.description.class_names
+    """Return what the user is told of the import, as JSON whose size has a limit."""
+    names = result.description.class_names[:MAX_REPORTED_CLASSES]
     images_per_class = {"train": result.train_K, "test": result.test_K}
     return {
         "layout": result.layout,
-        "ignored_files": result.ignored_files,
+        "remarks": result.remarks,
+        "ignored_files": len(result.ignored),
+        "ignored": result.ignored.as_json(),
         "images": {
-            part: dict(zip(names, images_K.tolist(), strict=True))
+            part: dict(zip(names, images_K.tolist(), strict=False))
             for part, images_K in images_per_class.items()
         },
     }

@@ -64,7 +64,7 @@ class EvaluationRun(JobRun):
             self.evaluation_target(
                 model, reference, dataset, self.spec.evaluation, self.spec.radius
             ),
-            planned_measures(self.spec.evaluation),
+            planned_measures(self.spec.evaluation, self.spec.radius),
             save_checkpoint=self.save_state,
             checkpoint_due=lambda: self.stopwatch.checkpoint_due(CHECKPOINT_SECONDS),
         )
@@ -84,14 +84,12 @@ class EvaluationRun(JobRun):
     def export(self, model: Classifier, reference: Classifier | None, dataset: DataSet) -> None:
         """Save exports of the network, and the report."""
         description = self.folder.read_model()
-        self.save_exports(model, description, self.spec.export)
+        self.save_exports(self.state, model, description, self.spec.export)
         self.save_report(
             self.state,
             self.spec,
             dataset.description,
-            reported_network(model, description),
-            reported_network(reference, self.folder.read_teacher())
-            if reference is not None
-            else None,
+            reported_network(model, description, model=self.folder.read_inputs().get("model")),
+            self.reported_reference(reference),
             image_counts={},
         )

@@ -38,10 +38,14 @@ def _classify_os_error(error: OSError) -> Ended:
     if error.errno == EFBIG:
         message = "The job tried to write a file that is larger than allowed."
         return failed_event("too_large", "user", message)
-    if error.errno in {ENOSPC, EDQUOT}:
+    if is_storage_full(error):
         return failed_event("storage_full", "infrastructure", "The disk of the worker is full.")
     message = f"Reading or writing failed: {error.strerror or error}."
     return failed_event("io_error", "infrastructure", message)
+
+
+def is_storage_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT}
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,10 +1,12 @@
 """What the jobs that train or evaluate share: networks, evaluation, checkpoints, results."""
 
 import os
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -14,25 +16,36 @@ from core.distillation.data import DataSet
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import EvaluationTarget
 from core.distillation.evaluation.evaluator import PlannedMeasure, evaluate
-from core.distillation.export import export_network
+from core.distillation.export import EXPORTERS, ExportDiffersError, export_network
+from core.distillation.jobs.failures import is_storage_full
 from core.distillation.metering.energy import make_meter
 from core.distillation.metering.stopwatch import Stopwatch
 from core.distillation.models import from_description
 from core.distillation.models.network import Classifier
 from core.distillation.models.safetensors_weights import load_weights, serialize_weights
-from core.distillation.reporting import build_report, render_documents
+from core.distillation.reporting import (
+    Document,
+    build_report,
+    planned_documents,
+    report_document,
+)
 from core.distillation.run_state import RunState
 from core.distillation.training.trainer import SerializedCheckpoint
-from core.job_folder import Ended, JobFolder, OutputKind, PhaseStarted
+from core.errors import strip_paths
+from core.job_folder import Ended, JobFolder, OutputKind, PhaseStarted, Warned
 from core.jobspec.data import DatasetDescription
 from core.jobspec.job import ExportFormat
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedEvaluation, ResolvedSpec
 from core.jobspec.status import Phase
-from core.reportspec.report import ReportedNetwork
+from core.reportspec.attack_keys import own_threat_model
+from core.reportspec.report import InputIdentity, ReportedNetwork
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints of an evaluation job."""
+Made = TypeVar("Made")
+MAX_ERROR_LENGTH = 300
+"""Characters of a library's message that a warning quotes."""
 LOCAL_CHECKPOINTS = 2
 """Checkpoints that remain in the folder: the newest, and the one before it."""
 
@@ -127,15 +140,32 @@ class JobRun(ABC):
         self._save_hashed(f"{name}.safetensors", content, "weights", "application/octet-stream")
 
     def save_exports(
-        self, network: Classifier, description: ModelDescription, formats: tuple[ExportFormat, ...]
+        self,
+        state: RunState,
+        network: Classifier,
+        description: ModelDescription,
+        formats: tuple[ExportFormat, ...],
     ) -> None:
-        """Save the network in other formats. Raises JobFailed where a file gives other logits."""
-        for file in export_network(network, description, formats):
-            self._save_hashed(file.name, file.content, "export", file.media_type)
+        """Save the network in other formats, as far as that succeeds."""
+        for export_format in formats:
+            name = EXPORTERS[export_format].file_name
+            export = partial(export_network, network, description, export_format)
+            file = self.try_to_make(state, "export_failed", name, export)
+            if file is not None:
+                self._save_hashed(file.name, file.content, "export", file.media_type)
 
     def _save_hashed(self, name: str, content: bytes, kind: OutputKind, media_type: str) -> None:
         event = self.folder.save_file(name, content, kind, media_type=media_type)
         self.digests[name] = event.sha256
+
+    def reported_reference(self, reference: Classifier | None) -> ReportedNetwork | None:
+        """Return what the report says of the teacher, or of an evaluation's reference."""
+        if reference is None:
+            return None
+        description = self.folder.read_teacher()
+        return reported_network(
+            reference, description, model=self.folder.read_inputs().get("teacher")
+        )
 
     def save_report(
         self,
@@ -152,21 +182,94 @@ class JobRun(ABC):
         """
         self.stopwatch.record_phase(state, "exporting")
         results = state.measured["model" if spec.kind == "evaluation" else "best"]
-        report = build_report(
+        build = partial(
+            build_report,
             spec,
             state,
             dataset,
             network,
             reference,
             image_counts | {"test": results["clean"]["images"]},
+            self.folder.read_inputs(),
             self.device,
             self.stopwatch.meter.source,
         )
-        images = figures.draw_figures(results, state.history, dataset.class_names)
-        for document in render_documents(report, images, dict(sorted(self.digests.items()))):
-            self.folder.save_file(
-                document.name, document.content, document.kind, media_type=document.media_type
-            )
+        images = self.draw_figures(state, results, dataset, own_threat_model(spec).title)
+        report = self.try_to_make(state, "document_failed", "The report", build)
+        if report is None:
+            return
+        for document in planned_documents(report, images, dict(sorted(self.digests.items()))):
+            self.save_document(state, document)
+        # Built again, with the warnings about whichever of these documents could not be made.
+        self.save_document(state, report_document(build()))
+
+    def draw_figures(
+        self,
+        state: RunState,
+        results: dict[str, dict[str, Any]],
+        dataset: DatasetDescription,
+        threat_model: str,
+    ) -> dict[str, bytes]:
+        """Save all figures that can be drawn, and return them by file name."""
+
+        def on_error(name: str, error: Exception) -> None:
+            self.warn_of_missing_file(state, "figure_failed", f"The figure {name}", error)
+
+        files = figures.draw_figures(
+            results, state.history, dataset.class_names, threat_model, on_error
+        )
+        for name, content in files.items():
+            media_type = "image/svg+xml" if name.endswith(".svg") else "image/png"
+            self.folder.save_file(name, content, "figure", media_type=media_type)
+        return files
+
+    def save_document(self, state: RunState, document: Document) -> None:
+        content = self.try_to_make(state, "document_failed", document.name, document.render)
+        if content is not None:
+            self.folder.save_file(document.name, content, "report", media_type=document.media_type)
+
+    # -- what goes wrong without costing the job
+
+    def try_to_make(
+        self, state: RunState, code: str, title: str, make: Callable[[], Made]
+    ) -> Made | None:
+        """Return what ``make`` returns; where it raises, warn and return None.
+
+        For everything that is derived from weights and results: they are worth more than any one
+        file that is made of them.
+        """
+        try:
+            return make()
+        except Exception as error:
+            self.warn_of_missing_file(state, code, title, error)
+            return None
+
+    def warn_of_missing_file(
+        self, state: RunState, code: str, title: str, error: Exception
+    ) -> None:
+        """Warn that something could not be made. Raises ``error`` if the disk is full: there is
+        room on another worker, or later.
+        """
+        if is_storage_full(error):
+            raise error
+        traceback.print_exception(error)
+        self.warn(state, code, f"{title} could not be made. {describe_error(error)}")
+
+    def warn(self, state: RunState, code: str, message: str) -> None:
+        """Tell of something that has gone wrong, at once and in the report."""
+        state.warnings.append({"code": code, "message": message})
+        self.folder.emit(Warned(code=code, message=message))
+
+
+def describe_error(error: Exception) -> str:
+    """Return a sentence or two for a person: the message itself, if it was written as a sentence.
+
+    Of the messages of libraries, which can be pages long, it is the beginning.
+    """
+    lines = strip_paths(str(error)).strip().splitlines() or [""]
+    if isinstance(error, ExportDiffersError):
+        return lines[0]
+    return f"{type(error).__name__}: {lines[0][:MAX_ERROR_LENGTH]}".rstrip(": ")
 
 
 def select_device() -> torch.device:
@@ -191,11 +294,18 @@ def select_test_images(dataset: DataSet, evaluation: ResolvedEvaluation) -> Imag
 
 
 def reported_network(
-    network: Classifier, description: ModelDescription, best_epoch: int | None = None
+    network: Classifier,
+    description: ModelDescription,
+    *,
+    best_epoch: int | None = None,
+    model: InputIdentity | None = None,
 ) -> ReportedNetwork:
-    """Return what the report says of a network."""
+    """Return what the report says of a network. ``model``: None for one that the job trained."""
     return ReportedNetwork(
-        description=description, parameters=parameter_count(network), best_epoch=best_epoch
+        description=description,
+        parameters=parameter_count(network),
+        best_epoch=best_epoch,
+        model=model,
     )
 
 

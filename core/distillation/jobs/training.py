@@ -23,6 +23,7 @@ from core.job_folder import Ended, JobFolder, Measured, Note, Resumed
 from core.jobspec.compatibility import held_out_images
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedDistillationSpec, ResolvedTrainingSpec
+from core.reportspec.attack_keys import held_out_key
 
 
 class TrainingRun(JobRun):
@@ -162,7 +163,7 @@ class TrainingRun(JobRun):
 
         for role, weights in (("best", state.best), ("last", last_weights)):
             self.emit_held_out_accuracy(state, role)
-            if role == "last" and state.best_epoch == self.spec.schedule.epochs:
+            if role == "last" and state.best_epoch == len(state.history):
                 self.copy_best_results(state)
                 continue
             with loaded_weights(trainer.student, weights):
@@ -170,7 +171,7 @@ class TrainingRun(JobRun):
                     state,
                     role,
                     target,
-                    planned_measures(evaluation, analyses=role == "best"),
+                    planned_measures(evaluation, radius, analyses=role == "best"),
                     save_checkpoint=save_checkpoint,
                     checkpoint_due=trainer.checkpoint_due,
                 )
@@ -186,15 +187,20 @@ class TrainingRun(JobRun):
         """
         if role in state.measured:
             return
-        epoch = state.best_epoch if role == "best" else self.spec.schedule.epochs
+        epoch = state.best_epoch if role == "best" else len(state.history)
         for entry in state.history:
             if entry["epoch"] == epoch:
-                for name in ("held_out_clean", "held_out_robust"):
-                    self.folder.emit(Measured(network=role, name=name, value=entry[name]))
+                keys = {
+                    "held_out_clean": "held_out_clean",
+                    "held_out_robust": held_out_key(self.spec.adversary.radius),
+                }
+                for name, key in keys.items():
+                    self.folder.emit(Measured(network=role, name=key, value=entry[name]))
 
     def copy_best_results(self, state: RunState) -> None:
         """Copy the accuracies of the best student to the last one: they are the same network."""
-        planned = planned_measures(self.spec.evaluation, analyses=False)
+        radius = self.spec.adversary.radius
+        planned = planned_measures(self.spec.evaluation, radius, analyses=False)
         names = [measure.name for measure in planned]
         state.measured["last"] = {name: state.measured["best"][name] for name in names}
         for name, entry in state.measured["last"].items():
@@ -218,19 +224,19 @@ class TrainingRun(JobRun):
             self.save_weights("last", student, description)
         with loaded_weights(student, state.best):
             self.save_weights("best", student, description)
-            self.save_exports(student, description, self.spec.export)
+            self.save_exports(state, student, description, self.spec.export)
         self.emit_training_time(state)
         self.save_report(
             state,
             self.spec,
             dataset.description,
-            reported_network(student, description, state.best_epoch),
-            reported_network(teacher, self.folder.read_teacher()) if teacher is not None else None,
+            reported_network(student, description, best_epoch=state.best_epoch),
+            self.reported_reference(teacher),
             image_counts(trainer),
         )
 
     def emit_training_time(self, state: RunState) -> None:
-        seconds = state.seconds["training"] / self.spec.schedule.epochs
+        seconds = state.seconds["training"] / len(state.history)
         self.folder.emit(
             Measured(network="best", name="training_seconds_per_epoch", value=round(seconds, 3))
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 from core.distillation.adversaries import Objective
 from core.distillation.methods.method import (
     DistillationMethod,
+    LossOutputs,
     LossTerm,
     MethodLoss,
     OutputPair,
@@ -37,7 +38,8 @@ class Arkd(DistillationMethod):
             self.student_output(batch.images_BCHW), self.student_output(adversarial_BCHW)
         )
         teacher = OutputPair(batch.teacher, self.teacher_output(adversarial_BCHW))
-        return MethodLoss(self.terms(teacher, student))
+        outputs = LossOutputs(student.clean, student.adversarial, teacher.adversarial)
+        return MethodLoss(self.terms(teacher, student), outputs=outputs)
 
     def terms(self, teacher: OutputPair, student: OutputPair) -> dict[str, LossTerm]:
         """Eq. 4: (1 - beta) KL(p_t(x) || p_s(x)) + beta KL(p_t(x^) || p_s(x^)).

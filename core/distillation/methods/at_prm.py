@@ -1,6 +1,9 @@
 """AT-PRM: adversarial training of vision transformers with perturbation random masking.
 
-Mo et al., NeurIPS 2022. B batch size, C H W image, h w rows and columns of patches, K classes.
+Mo et al., NeurIPS 2022. Each step of the attack first sets the perturbation of random patches to
+zero, takes the gradient there, and from there moves all patches; the network is trained on the end
+of the attack, in which no patch is masked.
+B batch size, C H W image, h w rows and columns of patches, K classes.
 """
 
 from collections.abc import Callable
@@ -9,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.distributions import Beta
-from torch.nn.functional import cross_entropy, interpolate, one_hot
+from torch.nn.functional import cross_entropy, one_hot
 
 from core.distillation.adversaries import Objective
 from core.distillation.forward import Precision
@@ -54,13 +57,16 @@ class AtPrm(Method[MixedBatch]):
     def prepare_batch(
         self, images_BCHW: Tensor, labels_B: Tensor, position: TrainingPosition = FIRST_STEP
     ) -> MixedBatch:
-        """Mix the images, and so the labels, with those of the batch in reverse order."""
+        """Mix the images, and so the labels, with those of the batch in reverse order.
+
+        One coin for the whole batch decides whether it is mixed, and another by what.
+        """
         mixes: list[tuple[Mix, float]] = []
         if self.settings.mixup > 0:
             mixes.append((mixup, self.settings.mixup))
         if self.settings.cutmix > 0:
             mixes.append((cutmix, self.settings.cutmix))
-        if not mixes:
+        if not mixes or float(torch.rand(())) >= self.settings.mixing_probability:
             return MixedBatch(images_BCHW, labels_B, position, ratio=1.0)
         mix, concentration = mixes[int(torch.randint(len(mixes), ()))]
         ratio = float(Beta(concentration, concentration).sample())
@@ -68,15 +74,30 @@ class AtPrm(Method[MixedBatch]):
         return MixedBatch(mixed_BCHW, labels_B, position, ratio)
 
     def inner(self, batch: MixedBatch) -> Objective:
-        """CE(s(x + M (x^ - x)), y), the mask M drawn anew in every step of the attack."""
-        return lambda adversarial_BCHW: self.mixed_cross_entropy(
-            batch, self.mask_perturbation(batch, adversarial_BCHW)
+        """CE(s(x^), y), y mixed and smoothed."""
+        return lambda adversarial_BCHW: self.mixed_cross_entropy(batch, adversarial_BCHW)
+
+    def transform_iterate(self, batch: MixedBatch, iterate_BCHW: Tensor) -> Tensor:
+        """x + M (x^ - x): M is 0 on random patches, the same in all images, and 1 elsewhere.
+
+        It is drawn anew in every step of the attack.
+        """
+        rows = iterate_BCHW.shape[2] // self.patch_size
+        columns = iterate_BCHW.shape[3] // self.patch_size
+        masked_patches = int(rows * columns * self.masking_rate(batch.position))
+        if masked_patches == 0:
+            return iterate_BCHW
+        order_hw = torch.randperm(rows * columns, device=iterate_BCHW.device).view(rows, columns)
+        masked_HW = (
+            (order_hw < masked_patches)
+            .repeat_interleave(self.patch_size, dim=0)
+            .repeat_interleave(self.patch_size, dim=1)
         )
+        return torch.where(masked_HW, batch.images_BCHW, iterate_BCHW)
 
     def outer(self, batch: MixedBatch, adversarial_BCHW: Tensor) -> MethodLoss:
-        """CE(s(x + M (x^ - x)), y), averaged over the batch, with one more mask M."""
-        masked_BCHW = self.mask_perturbation(batch, adversarial_BCHW)
-        loss_B = self.mixed_cross_entropy(batch, masked_BCHW)
+        """CE(s(x^), y), averaged over the batch, y mixed and smoothed."""
+        loss_B = self.mixed_cross_entropy(batch, adversarial_BCHW)
         return MethodLoss(
             {"cross_entropy": LossTerm(1.0, loss_B.mean())},
             {"masked": torch.tensor(self.masking_rate(batch.position))},
@@ -91,26 +112,15 @@ class AtPrm(Method[MixedBatch]):
             logits_BK, mixed_BK, reduction="none", label_smoothing=self.settings.label_smoothing
         )
 
-    def mask_perturbation(self, batch: MixedBatch, adversarial_BCHW: Tensor) -> Tensor:
-        """Return the adversarial images without the perturbation of randomly drawn patches."""
-        rate = self.masking_rate(batch.position)
-        if rate == 0:
-            return adversarial_BCHW
-        images_BCHW = batch.images_BCHW
-        rows = images_BCHW.shape[2] // self.patch_size
-        columns = images_BCHW.shape[3] // self.patch_size
-        visible_B1hw = (
-            torch.rand(len(images_BCHW), 1, rows, columns, device=images_BCHW.device) >= rate
-        )
-        mask_B1HW = interpolate(visible_B1hw.to(images_BCHW.dtype), scale_factor=self.patch_size)
-        return images_BCHW + mask_B1HW * (adversarial_BCHW - images_BCHW)
-
     def masking_rate(self, position: TrainingPosition) -> float:
-        """Return the share of masked patches: it falls linearly to 0 over ``ramp_epochs``."""
+        """Return the share of masked patches: it falls linearly to 0 over ``ramp_epochs``.
+
+        As in the authors' code, it has fallen by one step in the first step already.
+        """
         if self.settings.ramp_epochs == 0:
             return 0.0
         ramp_steps = self.settings.ramp_epochs * position.steps_per_epoch
-        return self.settings.masked * max(0.0, 1 - position.step / ramp_steps)
+        return self.settings.masked * max(0.0, 1 - (position.step + 1) / ramp_steps)
 
 
 def mixup(images_BCHW: Tensor, ratio: float) -> tuple[Tensor, float]:
@@ -125,11 +135,11 @@ def cutmix(images_BCHW: Tensor, ratio: float) -> tuple[Tensor, float]:
     each image, which is returned with the images, may be larger than ``ratio``.
     """
     _, _, height, width = images_BCHW.shape
-    half_side = (1 - ratio) ** 0.5 / 2
+    side = (1 - ratio) ** 0.5
     center_row = int(torch.randint(height, ()))
     center_column = int(torch.randint(width, ()))
-    half_rows = round(half_side * height)
-    half_columns = round(half_side * width)
+    half_rows = int(side * height) // 2
+    half_columns = int(side * width) // 2
     rows = slice(max(0, center_row - half_rows), min(height, center_row + half_rows))
     columns = slice(max(0, center_column - half_columns), min(width, center_column + half_columns))
     mixed_BCHW = images_BCHW.clone()

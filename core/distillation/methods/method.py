@@ -71,11 +71,24 @@ class LossTerm:
 
 
 @dataclass(frozen=True)
+class LossOutputs:
+    """What a loss has computed of the networks' outputs, for a term beside it. None: not computed.
+
+    The teacher's output for the clean images is in the batch.
+    """
+
+    student_clean: NetworkOutput | None = None
+    student_adversarial: NetworkOutput | None = None
+    teacher_adversarial: NetworkOutput | None = None
+
+
+@dataclass(frozen=True)
 class MethodLoss:
     """The loss by its terms, and scalar metrics that are logged but are no part of it."""
 
     terms: dict[str, LossTerm]
     metrics: dict[str, Tensor] = field(default_factory=dict)
+    outputs: LossOutputs = field(default_factory=LossOutputs)
 
     @property
     def total(self) -> Tensor:
@@ -120,6 +133,13 @@ class Method(ABC, Generic[BatchT]):
         The caller puts the student into the mode that it has during the attack.
         """
 
+    def transform_iterate(self, batch: BatchT, iterate_BCHW: Tensor) -> Tensor:
+        """Return where the adversary takes its gradient and from where it steps, [B, C, H, W].
+
+        For most methods that is the iterate itself. The last iterate is not transformed.
+        """
+        return iterate_BCHW
+
     @abstractmethod
     def outer(self, batch: BatchT, adversarial_BCHW: Tensor) -> MethodLoss:
         """Return the loss that the student minimizes.
@@ -130,6 +150,15 @@ class Method(ABC, Generic[BatchT]):
     def student_output(self, images_BCHW: Tensor) -> NetworkOutput:
         """Run the student, with gradients."""
         return forward(self.student, images_BCHW, self.precision)
+
+    def update_statistics(self, images_BCHW: Tensor) -> None:
+        """Run the student for its batch norms alone: its output is not used.
+
+        In train mode each pass moves the running statistics. Some authors' code makes passes whose
+        output its loss does not use; a method makes them where ``statistics_passes`` is set.
+        """
+        with torch.no_grad():
+            forward(self.student, images_BCHW, self.precision)
 
     def cross_entropy_to_labels(self, batch: Batch) -> Objective:
         """CE(s(x^), y)."""
@@ -145,6 +174,13 @@ class AdversarialTrainingMethod(Method[Batch]):
         self, images_BCHW: Tensor, labels_B: Tensor, position: TrainingPosition = FIRST_STEP
     ) -> Batch:
         return Batch(images_BCHW, labels_B, position)
+
+    def adversarial_cross_entropy(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
+        """CE(s(x^), y), averaged over the batch."""
+        logits_BK = self.student_output(adversarial_BCHW).logits_BK
+        return MethodLoss(
+            {"cross_entropy": LossTerm(1.0, cross_entropy(logits_BK, batch.labels_B))}
+        )
 
 
 class DistillationMethod(Method[TeacherBatch]):

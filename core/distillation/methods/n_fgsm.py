@@ -1,10 +1,18 @@
-"""N-FGSM adversarial training: PGD-AT's loss on single-step images.
+"""N-FGSM adversarial training (de Jorge et al., NeurIPS 2022): cross entropy on its images."""
 
-de Jorge et al., NeurIPS 2022.
-"""
+from torch import Tensor
 
-from core.distillation.methods.pgd_at import PgdAt
+from core.distillation.adversaries import Objective
+from core.distillation.methods.method import AdversarialTrainingMethod, Batch, MethodLoss
 
 
-class NFgsmAt(PgdAt):
-    """PGD-AT; the spec requires the N-FGSM adversary for it."""
+class NFgsmAt(AdversarialTrainingMethod):
+    """PGD-AT's loss; the spec requires the N-FGSM adversary for it."""
+
+    def inner(self, batch: Batch) -> Objective:
+        """CE(s(x^), y)."""
+        return self.cross_entropy_to_labels(batch)
+
+    def outer(self, batch: Batch, adversarial_BCHW: Tensor) -> MethodLoss:
+        """CE(s(x^), y), averaged over the batch."""
+        return self.adversarial_cross_entropy(batch, adversarial_BCHW)

@@ -18,6 +18,7 @@ from core.distillation.forward import Precision
 from core.distillation.methods.arkd import Arkd
 from core.distillation.methods.method import (
     DistillationMethod,
+    LossOutputs,
     LossTerm,
     MethodLoss,
     OutputPair,
@@ -77,7 +78,8 @@ class Starship(DistillationMethod):
             terms |= feature_loss.terms
             metrics |= feature_loss.metrics
         terms |= self.prediction_terms(teacher, student)
-        return MethodLoss(terms, metrics)
+        outputs = LossOutputs(student.clean, student.adversarial, teacher.adversarial)
+        return MethodLoss(terms, metrics, outputs)
 
     def feature_loss(self, teacher: OutputPair, student: OutputPair) -> MethodLoss:
         """Return the terms of projected features: Eq. 5-7, and Eq. 10 of the covariance.

@@ -25,9 +25,13 @@ class Trades(AdversarialTrainingMethod):
         """CE(s(x), y) + beta KL(p(x) || p(x^)).
 
         The clean prediction is NOT detached in the second term: detaching it costs robustness.
+        The authors' code computes it once more for that term: in train mode it is the same, but
+        running statistics move again (``statistics_passes``).
         """
         clean_BK = self.student_output(batch.images_BCHW).logits_BK
         adversarial_BK = self.student_output(adversarial_BCHW).logits_BK
+        if self.settings.statistics_passes:
+            self.update_statistics(batch.images_BCHW)
         smoothness_B = kl(clean_BK, adversarial_BK)
         return MethodLoss(
             {

@@ -15,7 +15,8 @@ from core.distillation.models.network import Classifier
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.models.vision_transformer import deit_s, vit_b
 from core.distillation.models.wide_resnet import wrn_28_10, wrn_34_10
-from core.jobspec.network import ModelDescription
+from core.jobspec import network as network_settings
+from core.jobspec.network import ModelDescription, Normalization, assume_normalization
 
 ARCHITECTURES: dict[str, Callable[..., Classifier]] = {
     "small_cnn": SmallCnn,
@@ -37,14 +38,25 @@ ARCHITECTURES: dict[str, Callable[..., Classifier]] = {
 def build(architecture: str, classes: int, **settings: Any) -> Classifier:
     """Return a network with fresh weights, drawn from torch's global generator.
 
-    Settings: ``channels`` of the images (3), ``normalization`` (the spec's default), ``width`` of
-    small_cnn (16), ``image_size`` (32) and ``patch_size`` (4) of vit_b and deit_s.
+    Settings: ``channels`` of the images (3), ``normalization`` (that of published checkpoints for
+    this number of classes), ``width`` of small_cnn (16), ``image_size`` (32) and ``patch_size`` (4)
+    of vit_b and deit_s.
     Raises ValueError for an unknown architecture, and where normalization or channels do not fit.
     """
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ValueError(f"There is no architecture {architecture!r}; known are {known}.")
+    settings.setdefault("normalization", _assume_normalization(architecture, classes, settings))
     return ARCHITECTURES[architecture](classes, **settings)
+
+
+def _assume_normalization(
+    architecture: str, classes: int, settings: dict[str, Any]
+) -> Normalization:
+    model = network_settings.ARCHITECTURES[architecture].settings
+    known = {name: value for name, value in settings.items() if name in model.model_fields}
+    network: Any = model(**known)
+    return assume_normalization(network, classes).name
 
 
 def from_description(description: ModelDescription) -> Classifier:

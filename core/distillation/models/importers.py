@@ -1,25 +1,41 @@
 """Import of third-party checkpoints: inspected first, matched key by key, read last."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.distillation.models.checkpoint_files.candidates import Candidate, choose, list_candidates
+from core.distillation.models.checkpoint_files.declared_tensors import (
+    DeclaredStateDict,
+    DeclaredTensor,
+)
 from core.distillation.models.checkpoint_files.formats import CheckpointFile, open_checkpoint
 from core.distillation.models.checkpoint_files.key_mapping import (
-    NORMALIZATION_KEY,
+    BATCH_NORM_COUNTER,
     KeyMatch,
-    match_keys,
+    mixed_prefixes,
 )
-from core.distillation.models.checkpoint_files.normalization_layers import normalization_remarks
+from core.distillation.models.checkpoint_files.normalization_layers import (
+    NORMALIZATION_KEY,
+    NormalizationResult,
+    choose_normalization,
+)
+from core.distillation.models.checkpoint_files.recognition import explain
+from core.distillation.models.checkpoint_files.state_dicts import TOP_LEVEL
 from core.distillation.models.network import Classifier
+from core.distillation.models.normalization import InputNormalization
 from core.errors import Refused
+from core.jobspec.network import AssumedNormalization
 
 MAX_KEYS_IN_MESSAGE = 10
 MAX_KEYS = 4000
 MAX_KEY_CHARACTERS = 200
+
+Declared = Mapping[str, DeclaredTensor]
 
 
 @dataclass(frozen=True)
@@ -29,53 +45,155 @@ class ImportReport:
     renamed: dict[str, str]
     """The network's key, by the file's, where they differ."""
     dropped: list[str]
-    """The file's keys that no network uses."""
+    """The file's keys that no network uses, and those of a second copy of the network."""
     filled: list[str]
     """Batch norm counters that the file lacks: set to 0."""
     converted: dict[str, str]
     """The file's number format, by the network's key, where it was another."""
     remarks: list[str] = field(default_factory=list)
     """Sentences on what a person should check."""
+    state_dict: str | None = None
+    """Which of the file's state dicts was loaded; None where the file is one."""
+    other_state_dicts: list[str] = field(default_factory=list)
+    """Those that were not loaded."""
+    normalization: str = ""
+    """A sentence: which normalization the network has, and why."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def load(network: Classifier, path: Path) -> ImportReport:
+def load(
+    network: Classifier,
+    path: Path,
+    *,
+    state_dict: str | None = None,
+    normalization_assumed: AssumedNormalization | None = None,
+) -> ImportReport:
     """Load a third-party checkpoint into the network.
 
     It may be a safetensors file, or what torch.save wrote since PyTorch 1.6.
+    ``state_dict``: which of several to load; by default one that fits, raw weights before averages.
+    ``normalization_assumed``: why the network has its normalization, where nobody chose it; then
+    the file's own mean and std decide. Without it they are compared with the network's.
     Raises Refused, with the network unchanged and without running code of the file, with one of the
-    codes unsafe_checkpoint, unreadable_checkpoint, missing_keys, unexpected_keys, misshaped_keys,
-    non_finite_weights.
+    codes unsafe_checkpoint, unreadable_checkpoint, unknown_state_dict, missing_keys,
+    unexpected_keys, misshaped_keys, non_finite_weights, negative_variance.
     """
     state = network.state_dict()
     file = open_checkpoint(path)
-    _check_key_names([*file.declared, *file.other_keys])
-    if not file.declared:
-        raise Refused(
-            "The file holds no state dict: no tensors by name.", code="unreadable_checkpoint"
-        )
-    match = match_keys(file.declared, state)
-    _check_keys(match, network)
-    _check_shapes(match, file, network)
-    tensors = file.read()
+    candidates = _list_candidates(file, state)
+    candidate = choose(candidates, state_dict, lambda each: _fits(each, file, network, state))
+    declared = file.state_dicts[candidate.entry]
+    _check_match(candidate.match, declared.tensors, network)
+    tensors = file.read(candidate.entry)
     weights = {
         key: _to_network_format(tensors[file_key], state[key])
-        for key, file_key in match.file_keys.items()
+        for key, file_key in candidate.match.file_keys.items()
     }
-    remarks = network.adapt(weights)
-    _check_finite(weights)
-    counters = {key: torch.zeros_like(state[key]) for key in match.filled}
-    network.load_state_dict({**weights, **counters})
+    adaptations = network.adapt(weights)
+    _check_numbers(weights)
+    network.load_state_dict(
+        {**weights, **{key: torch.zeros_like(state[key]) for key in candidate.match.filled}}
+    )
+    normalization = _normalize(network, candidate.match, tensors, normalization_assumed)
+    report = _describe(candidate, candidates, declared, tensors, state)
+    return replace(
+        report,
+        remarks=[*adaptations, *report.remarks, *normalization.remarks],
+        normalization=normalization.sentence,
+    )
+
+
+def _normalize(
+    network: Classifier,
+    match: KeyMatch,
+    tensors: dict[str, Tensor],
+    assumed: AssumedNormalization | None,
+) -> NormalizationResult:
+    """Compare the file's mean and std with the network's; change the network's if assumed."""
     buffers = {key: tensors[key] for key in match.dropped if NORMALIZATION_KEY.search(key)}
+    layer = network.normalize
+    result = choose_normalization(layer.name, layer.channels, buffers, assumed)
+    if result.name != layer.name:
+        network.normalize = InputNormalization(result.name, layer.channels)
+    return result
+
+
+def _describe(
+    candidate: Candidate,
+    candidates: list[Candidate],
+    declared: DeclaredStateDict,
+    tensors: dict[str, Tensor],
+    state: dict[str, Tensor],
+) -> ImportReport:
+    """Return the report of what was loaded and what was not."""
+    match = candidate.match
+    others = [other for other in candidates if other is not candidate]
     return ImportReport(
         renamed=match.renamed,
-        dropped=match.dropped + file.other_keys,
+        dropped=match.dropped + declared.other_keys,
         filled=match.filled,
-        converted=_converted(match, file, state),
-        remarks=remarks + normalization_remarks(network.normalize.name, buffers),
+        converted=_converted(match, declared.tensors, state),
+        remarks=_remark_on_others(candidate, others) + _remark_on_copies(match, tensors),
+        state_dict=None if candidate.name == TOP_LEVEL else candidate.name,
+        other_state_dicts=[other.name for other in others],
     )
+
+
+def _list_candidates(file: CheckpointFile, state: dict[str, Tensor]) -> list[Candidate]:
+    """Return the sets of weights in the file. Raises Refused where there is none."""
+    for name, state_dict in file.state_dicts.items():
+        _check_key_names([name, *state_dict.tensors, *state_dict.other_keys])
+    if not file.state_dicts:
+        raise Refused(
+            "The file holds no state dict: no weights by name.", code="unreadable_checkpoint"
+        )
+    return list_candidates(file.state_dicts, state.keys())
+
+
+def _fits(
+    candidate: Candidate, file: CheckpointFile, network: Classifier, state: dict[str, Tensor]
+) -> bool:
+    """Return whether the network could load the candidate, as far as keys and shapes tell."""
+    declared = file.state_dicts[candidate.entry].tensors
+    return candidate.match.is_complete and not _misshaped(candidate.match, declared, network, state)
+
+
+def _remark_on_others(candidate: Candidate, others: list[Candidate]) -> list[str]:
+    """Return a sentence on the state dicts that were not loaded."""
+    names = [repr(other.name) for other in others if other.entry != candidate.entry]
+    if not names:
+        return []
+    return [
+        f"The file holds other state dicts than {candidate.name!r}, which was loaded: "
+        f"{_list(names)}. The setting state_dict chooses another."
+    ]
+
+
+def _remark_on_copies(match: KeyMatch, tensors: dict[str, Tensor]) -> list[str]:
+    """Return a sentence on each copy of the network in the same state dict, which was dropped."""
+    remarks = []
+    for prefix in match.copies:
+        differing = [
+            key
+            for key, file_key in match.file_keys.items()
+            if prefix + key in tensors and not _equal(tensors[prefix + key], tensors[file_key])
+        ]
+        sentence = f"The copy of the network with the prefix {prefix!r} was dropped: it "
+        if differing:
+            sentence += (
+                f"differs from the weights loaded, in {_list(differing)}. "
+                "The setting state_dict chooses another."
+            )
+        else:
+            sentence += "equals the weights loaded."
+        remarks.append(sentence)
+    return remarks
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return first.dtype == second.dtype and torch.equal(first, second)
 
 
 def _check_key_names(keys: list[str]) -> None:
@@ -91,40 +209,74 @@ def _check_key_names(keys: list[str]) -> None:
         )
 
 
-def _check_keys(match: KeyMatch, network: Classifier) -> None:
+def _check_match(match: KeyMatch, declared: Declared, network: Classifier) -> None:
+    _check_keys(match, declared, network)
+    _check_shapes(match, declared, network)
+
+
+def _check_keys(match: KeyMatch, declared: Declared, network: Classifier) -> None:
+    """Raise Refused for missing and unexpected keys, with what the file looks like if known."""
+    if match.is_complete:
+        return
+    code = "missing_keys" if match.missing else "unexpected_keys"
+    prefixes = mixed_prefixes(match)
+    if prefixes:
+        examples = [f"{prefix!r} ({key})" if prefix else key for prefix, key in prefixes.items()]
+        raise Refused(
+            "The keys have different prefixes, and a wrapper puts the same before all of them: "
+            f"{_list(examples)}.",
+            code=code,
+        )
+    sentence = explain(_shapes(declared), _shapes(network.state_dict()))
+    if sentence:
+        raise Refused(sentence, code=code)
     if match.missing:
         sentences = f"The file lacks {_list(match.missing)}."
         if match.unexpected:
             unexpected = _list(match.unexpected)
             sentences += f" It has keys that the network does not know: {unexpected}."
-        raise Refused(sentences, code="missing_keys")
-    if match.unexpected:
+    else:
         explanation = network.explain_unexpected_keys(match.unexpected)
         sentences = f"The network has no place for {_list(match.unexpected)}. {explanation}"
-        raise Refused(sentences.rstrip(), code="unexpected_keys")
+    raise Refused(sentences.rstrip(), code=code)
 
 
-def _check_shapes(match: KeyMatch, file: CheckpointFile, network: Classifier) -> None:
+def _check_shapes(match: KeyMatch, declared: Declared, network: Classifier) -> None:
     """Raise Refused for a shape that neither fits nor can be adapted, and for integer weights."""
     state = network.state_dict()
-    misshaped = []
-    for key, file_key in match.file_keys.items():
-        shape = file.declared[file_key].shape
-        needed = tuple(state[key].shape)
-        if shape != needed and not network.can_adapt(key, shape):
-            misshaped.append(f"{key} ({_format(shape)} in the file, {_format(needed)} needed)")
+    misshaped = _misshaped(match, declared, network, state)
     if misshaped:
+        sentence = explain(_shapes(declared), _shapes(state))
+        weights = f"these weights have other shapes than the network's: {_list(misshaped)}"
+        if sentence:
+            weights = f"for example, {misshaped[0]}"
         raise Refused(
-            f"These weights have other shapes than the network's: {_list(misshaped)}.",
-            code="misshaped_keys",
+            f"{sentence} {weights[0].upper()}{weights[1:]}.".strip(), code="misshaped_keys"
         )
     for key, file_key in match.file_keys.items():
-        dtype = file.declared[file_key].dtype
+        dtype = declared[file_key].dtype
         if state[key].is_floating_point() and not dtype.is_floating_point:
             raise Refused(
                 f"{key} is in {dtype}; weights are floating-point numbers.",
                 code="unreadable_checkpoint",
             )
+
+
+def _misshaped(
+    match: KeyMatch, declared: Declared, network: Classifier, state: dict[str, Tensor]
+) -> list[str]:
+    """Return the keys whose shapes neither fit nor can be adapted, with both shapes."""
+    misshaped = []
+    for key, file_key in match.file_keys.items():
+        shape = declared[file_key].shape
+        needed = tuple(state[key].shape)
+        if shape != needed and not network.can_adapt(key, shape):
+            misshaped.append(f"{key} ({_format(shape)} in the file, {_format(needed)} needed)")
+    return misshaped
+
+
+def _shapes(tensors: Mapping[str, DeclaredTensor | Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
 
 
 def _to_network_format(tensor: Tensor, target: Tensor) -> Tensor:
@@ -137,14 +289,23 @@ def _to_network_format(tensor: Tensor, target: Tensor) -> Tensor:
     return tensor.to(target.dtype)
 
 
-def _check_finite(weights: dict[str, Tensor]) -> None:
+def _check_numbers(weights: dict[str, Tensor]) -> None:
+    """Raise Refused for numbers with which the network computes nothing."""
     keys = [key for key, tensor in weights.items() if not tensor.isfinite().all()]
     if keys:
         raise Refused(f"Not all numbers are finite in {_list(keys)}.", code="non_finite_weights")
+    for key, tensor in weights.items():
+        is_never_negative = key.endswith(("running_var", BATCH_NORM_COUNTER))
+        if is_never_negative and bool((tensor < 0).any()):
+            raise Refused(
+                f"{key} has a negative number, {tensor.min().item():g}: the variances and counters "
+                "of a batch norm are 0 or more.",
+                code="negative_variance",
+            )
 
 
-def _converted(match: KeyMatch, file: CheckpointFile, state: dict[str, Tensor]) -> dict[str, str]:
-    dtypes = {key: file.declared[file_key].dtype for key, file_key in match.file_keys.items()}
+def _converted(match: KeyMatch, declared: Declared, state: dict[str, Tensor]) -> dict[str, str]:
+    dtypes = {key: declared[file_key].dtype for key, file_key in match.file_keys.items()}
     return {
         key: str(dtype).removeprefix("torch.")
         for key, dtype in dtypes.items()

@@ -11,13 +11,16 @@ from core.jobspec.network import Normalization
 MEAN_AND_STD: dict[Normalization, tuple[tuple[float, ...], tuple[float, ...]] | None] = {
     "none": None,
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
+    "cifar10_robustness": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 """Mean and standard deviation per channel (red, green, blue), on pixels in [0, 1].
 
-CIFAR's are the constants of DeepMind's robust networks, used for every family; "imagenet" is what
+CIFAR's are the constants of DeepMind's robust networks, used for every family;
+"cifar10_robustness" has the deviations of the robustness library and of
+github.com/kuangliu/pytorch-cifar, means over the deviations of single images; "imagenet" is what
 the checkpoints of torchvision and of DeiT expect; "inception", which maps to [-1, 1], is what
 timm's ViTs (AugReg) expect."""
 
@@ -39,6 +42,7 @@ class InputNormalization(nn.Module):
                 f"There is no normalization {name!r}; known are {', '.join(MEAN_AND_STD)}."
             )
         self.name = name
+        self.channels = channels
         constants = MEAN_AND_STD[name]
         if constants is None:
             return

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.reportspec.measures import NUMBERS, MeasureUnit
+from core.reportspec.measures import NUMBERS, MeasureUnit, find_by_name
 from core.reportspec.report import MeasureResult
 
 NETWORK_OR_REFERENCE = "network or reference"
@@ -63,5 +63,5 @@ def _value_at(entries: dict[str, Any], path: Path, network: str) -> float | None
     for key in path:
         if not isinstance(value, dict):
             return None
-        value = value.get(network if key == NETWORK_OR_REFERENCE else key)
+        value = find_by_name(value, network if key == NETWORK_OR_REFERENCE else key)
     return value if isinstance(value, int | float) else None

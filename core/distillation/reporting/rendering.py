@@ -4,6 +4,7 @@ Their templates are in templates/.
 """
 
 import base64
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from core.distillation.reporting import analysis_tables
+from core.distillation.reporting.front_matter import front_matter
 from core.jobspec.job import DistillationSpec, EvaluationJobSpec
-from core.reportspec.measures import measure_title
+from core.reportspec.measures import Measure, describe, measure_title, sort_key
 from core.reportspec.report import MeasureResult, Report
 
 ROLES = {"best": "Best epoch", "last": "Last epoch", "model": "Model"}
@@ -105,9 +107,18 @@ def render_html(report: Report, figures: dict[str, bytes]) -> str:
 
 
 def render_model_card(report: Report, digests: dict[str, str]) -> str:
-    """Render the model card. ``digests`` are the SHA-256 of the weights, by file name."""
+    """Render the model card, with the front matter that the Hugging Face Hub reads.
+
+    ``digests`` are the SHA-256 of the files of weights, by file name.
+    """
     context = _template_context(report)
-    return _templates.get_template("model_card.md").render(context, digests=digests)
+    card = _templates.get_template("model_card.md").render(
+        context,
+        digests=digests,
+        weights=next((name for name in ("best.safetensors",) if name in digests), None),
+        exports=[name for name in digests if not name.endswith(".safetensors")],
+    )
+    return f"---\n{front_matter(report, context['title'])}---\n\n{card}"
 
 
 def _figure_context(name: str, svg: bytes) -> dict[str, str]:
@@ -123,30 +134,47 @@ def _figure_context(name: str, svg: bytes) -> dict[str, str]:
 
 
 def _template_context(report: Report) -> dict[str, Any]:
-    measures = list(dict.fromkeys(_measures_with_value(report)))
+    keys = {key for results in report.results.values() for key in _keys_with_value(results)}
+    own = report.threat_model.title
+    measures = sorted(
+        (describe(key) for key in keys), key=lambda measure: table_position(measure, own)
+    )
     main = report.main_results
     return {
         "report": report,
         "title": title(report),
         "headline": headline(report),
         "measures": measures,
-        "measure_titles": [measure_title(name) for name in measures],
+        "column_groups": column_groups(measures),
         "roles": ROLES,
         "main": main,
-        "staged": {
-            measure_title(name): entry for name, entry in main.items() if _has_stages(entry)
-        },
+        "staged": {measure_title(key): entry for key, entry in main.items() if _has_stages(entry)},
         "class_names": report.data.description.class_names,
         "spec": json.dumps(report.spec.model_dump(mode="json"), indent=2),
         "analysis_rows": list(analysis_tables.analysis_rows(main)),
     }
 
 
-def _measures_with_value(report: Report) -> Iterator[str]:
-    for results in report.results.values():
-        for name, result in results.items():
-            if result.value is not None:
-                yield name
+def table_position(
+    measure: Measure, own: str
+) -> tuple[bool, bool, tuple[int, str, float, int, str]]:
+    """Sort clean accuracy first, then the report's ``own`` threat model, then all others."""
+    threat_model = measure.threat_model
+    other = threat_model is not None and threat_model.title != own
+    return (threat_model is not None, other, sort_key(measure.key))
+
+
+def column_groups(measures: list[Measure]) -> list[tuple[str, list[Measure]]]:
+    """Return the measures by threat model, so that unlike ones stand apart in a table."""
+    groups = itertools.groupby(measures, lambda measure: measure.threat_model)
+    return [
+        ("no attack" if threat_model is None else threat_model.title, list(members))
+        for threat_model, members in groups
+    ]
+
+
+def _keys_with_value(results: dict[str, MeasureResult]) -> Iterator[str]:
+    return (key for key, result in results.items() if result.value is not None)
 
 
 def _has_stages(result: MeasureResult) -> bool:
@@ -170,22 +198,40 @@ def title(report: Report) -> str:
 
 
 def headline(report: Report) -> str:
-    """Return one sentence: the clean accuracy, and the lowest robust one.
+    """Return the clean accuracy, and the lowest accuracy under each threat model by itself.
 
-    Of equal ones it is AutoAttack's, the strongest attack.
+    The report's own threat model comes first. Of equal accuracies it is AutoAttack's, the strongest
+    attack.
     """
-    results = report.main_results
-    images = results["clean"].images
-    accuracies = {
-        name: result.value
-        for name, result in results.items()
-        if name != "transfer" and result.value is not None
+    clean = report.main_results["clean"]
+    own = report.threat_model.title
+    lowest = {
+        group: min(members, key=lambda item: (item[1], item[0].name != "autoattack"))
+        for group, members in robust_accuracies(report).items()
     }
-    clean = accuracies.pop("clean")
-    sentence = f"The network classifies {100 * clean:.2f} % of {images} test images correctly"
-    if not accuracies:
-        return f"{sentence}; no attack was run."
-    attack, lowest = min(
-        accuracies.items(), key=lambda item: (item[1], not item[0].startswith("autoattack"))
+    sentence = (
+        f"The network classifies {_percent(clean.value)} % of {clean.images} test images correctly"
     )
-    return f"{sentence}, and {100 * lowest:.2f} % under {measure_title(attack)}."
+    if own in lowest:
+        measure, accuracy = lowest.pop(own)
+        sentence += f", and {_percent(accuracy)} % under {measure.title}."
+    elif lowest:
+        sentence += f"; no attack was run under {own}."
+    else:
+        sentence += "; no attack was run."
+    others = [
+        f"{_percent(accuracy)} % under {measure.title}" for measure, accuracy in lowest.values()
+    ]
+    if others:
+        sentence += f" Under another threat model: {'; '.join(others)}."
+    return sentence
+
+
+def robust_accuracies(report: Report) -> dict[str, list[tuple[Measure, float]]]:
+    """Return the accuracies under the spec's attacks, by the title of their threat model."""
+    groups: dict[str, list[tuple[Measure, float]]] = {}
+    for result in report.main_results.values():
+        threat_model = result.measure.threat_model
+        if result.value is not None and threat_model and result.measure.is_test_robustness:
+            groups.setdefault(threat_model.title, []).append((result.measure, result.value))
+    return groups

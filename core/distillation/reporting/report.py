@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,20 @@ from typing import Any
 import torch
 
 from core import __version__
+from core.distillation.reporting.masking_checks import masking_checks
 from core.distillation.reporting.warnings import report_warnings
 from core.distillation.run_state import RunState
 from core.jobspec.data import DatasetDescription
 from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedSpec
-from core.reportspec.report import Environment, Report, ReportedData, ReportedNetwork
+from core.reportspec.attack_keys import own_threat_model
+from core.reportspec.measures import describe
+from core.reportspec.report import (
+    Environment,
+    InputIdentity,
+    Report,
+    ReportedData,
+    ReportedNetwork,
+)
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "safetensors")
 SELECTION = (
@@ -29,24 +39,41 @@ def build_report(
     network: ReportedNetwork,
     reference: ReportedNetwork | None,
     images: dict[str, int],
+    inputs: Mapping[str, InputIdentity],
     device: torch.device,
     energy_of: str | None,
 ) -> Report:
     """Return the report.
 
-    ``images``: how many images of each part of the data set were used. ``energy_of`` names the
+    ``images``: how many images of each part of the data set were used. ``inputs``: which stored
+    data sets were used, by role. ``energy_of`` names the
     hardware whose energy was counted; None if it was not.
     """
+    threat_model = own_threat_model(spec)
     training_seed = {} if isinstance(spec, ResolvedEvaluationJobSpec) else {"training": spec.seed}
     return Report.model_validate(
         {
-            "schema": "distill-report-2",
+            "schema": "distill-report-3",
             "kind": spec.kind,
-            "results": _without_images(state.measured),
+            "results": reported_results(state.measured),
+            "threat_model": {
+                "norm": threat_model.norm,
+                "radius": threat_model.radius,
+                "title": threat_model.title,
+            },
+            "masking_checks": masking_checks(
+                state.measured["model" if spec.kind == "evaluation" else "best"]
+            ),
             "warnings": report_warnings(spec, state, dataset, images),
             "network": network,
             "reference": reference,
-            "data": ReportedData(dataset=spec.data.dataset, description=dataset, images=images),
+            "data": ReportedData(
+                dataset=spec.data.dataset,
+                identity=inputs.get("dataset"),
+                extra=inputs.get("extra"),
+                description=dataset,
+                images=images,
+            ),
             "selection": SELECTION if training_seed else None,
             "seeds": training_seed | {"evaluation": spec.evaluation.seed},
             "history": state.history,
@@ -59,6 +86,17 @@ def build_report(
             "spec": spec.model_dump(mode="json"),
         }
     )
+
+
+def reported_results(measured: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Return the entries of each network, with what each key says and without pictures."""
+    return {
+        role: {
+            key: {"measure": describe(key).model_dump(), **_without_images(entry)}
+            for key, entry in entries.items()
+        }
+        for role, entries in measured.items()
+    }
 
 
 def _without_images(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from core.distillation.reporting.masking_checks import square_warning
 from core.distillation.run_state import RunState
 from core.jobspec.data import DatasetDescription
 from core.jobspec.defaults import usual_step_size
@@ -24,11 +25,11 @@ from core.jobspec.resolved import (
     ResolvedSpec,
     ResolvedTrainingSpec,
 )
-from core.reportspec.measures import measure_title
+from core.reportspec.attack_keys import attack_key, own_threat_model, threat_model_of
+from core.reportspec.measures import measure_label, measure_title
+from core.reportspec.threat_model import format_radius
 from core.summary_statistics import standard_error, wilson_interval
 
-MASKING_SHARE = 0.002
-"""Share of all images that Square, which uses no gradients, may break beyond the other attacks."""
 MIN_HELD_OUT = 500
 MIN_TEST = 1000
 """Images. An accuracy near 50 % has a standard error of 2.2 points with 500, of 1.6 with 1,000."""
@@ -60,7 +61,8 @@ def report_warnings(
 
     ``images``: how many images of each part (training, held_out, test) were used.
     """
-    warnings = [*_test_image_warnings(images["test"], dataset), *_attack_warnings(spec)]
+    warnings = [warning["message"] for warning in state.warnings]
+    warnings += [*_test_image_warnings(images["test"], dataset), *_attack_warnings(spec)]
     for analysis in spec.evaluation.analyses:
         warnings += _analysis_warnings(analysis)
     if isinstance(spec, ResolvedEvaluationJobSpec):
@@ -85,32 +87,46 @@ def _test_image_warnings(used: int, dataset: DatasetDescription) -> Iterator[str
 
 
 def _attack_warnings(spec: ResolvedSpec) -> Iterator[str]:
-    attacks = spec.evaluation.attacks
-    if not any(isinstance(attack, AutoAttack) and attack.norm == "linf" for attack in attacks):
-        yield (
-            "AutoAttack was not run. Robust accuracy under PGD or CW alone is an upper bound that "
-            "is often too optimistic."
-        )
-    for attack in attacks:
+    yield from _missing_autoattack_warnings(spec)
+    for attack in spec.evaluation.attacks:
         if isinstance(attack, AutoAttack):
             yield from _autoattack_warnings(attack)
         else:
             yield from _pgd_warnings(attack)
-    yield from _radius_warnings(spec)
+    yield from _threat_model_warnings(spec)
 
 
-def _radius_warnings(spec: ResolvedSpec) -> Iterator[str]:
-    if isinstance(spec, ResolvedEvaluationJobSpec):
-        radius = spec.radius
-        comparison = f"the radius of this evaluation is {radius:.4g}"
-    else:
-        radius = spec.adversary.radius
-        comparison = f"the student was trained at radius {radius:.4g}"
+def _missing_autoattack_warnings(spec: ResolvedSpec) -> Iterator[str]:
+    """Name the threat models without AutoAttack: that of another one says nothing of them."""
+    attacks = spec.evaluation.attacks
+    own = own_threat_model(spec)
+    titles = dict.fromkeys([own.title, *(threat_model_of(attack).title for attack in attacks)])
+    covered = {
+        threat_model_of(attack).title for attack in attacks if isinstance(attack, AutoAttack)
+    }
+    missing = [title for title in titles if title not in covered]
+    if missing:
+        yield (
+            f"AutoAttack was not run under {'; '.join(missing)}. Robust accuracy under PGD or CW "
+            "alone is an upper bound that is often too optimistic."
+        )
+
+
+def _threat_model_warnings(spec: ResolvedSpec) -> Iterator[str]:
+    own = own_threat_model(spec)
+    role = "evaluation" if isinstance(spec, ResolvedEvaluationJobSpec) else "training"
+    others: dict[str, list[str]] = {}
     for attack in spec.evaluation.attacks:
-        is_l2 = isinstance(attack, AutoAttack) and attack.norm == "l2"
-        if attack.radius != radius and not is_l2:
-            title = measure_title(attack.name)
-            yield f"{title} was run at radius {attack.radius:.4g}, but {comparison}."
+        threat_model = threat_model_of(attack)
+        if threat_model.key != own.key:
+            label = measure_label(attack_key(attack))
+            others.setdefault(threat_model.title, []).append(label)
+    for title, labels in others.items():
+        verb = "was" if len(labels) == 1 else "were"
+        yield (
+            f"{' and '.join(labels)} {verb} run under {title}, another threat model than that of "
+            f"the {role} ({own.title}): accuracies under the two cannot be compared."
+        )
 
 
 def _autoattack_warnings(attack: ResolvedAutoAttack) -> Iterator[str]:
@@ -124,24 +140,25 @@ def _autoattack_warnings(attack: ResolvedAutoAttack) -> Iterator[str]:
     if attack.iterations != STANDARD_ITERATIONS:
         differences.append(f"{attack.iterations} iterations instead of {STANDARD_ITERATIONS}")
     text = "; ".join(differences) or "another order of stages"
-    yield f"AutoAttack was not the standard version: {text}."
+    title = threat_model_of(attack).title
+    yield f"AutoAttack, {title}, was not the standard version: {text}."
 
 
 def _pgd_warnings(attack: ResolvedPgdAttack | ResolvedCwAttack) -> Iterator[str]:
-    title = measure_title(attack.name)
+    title = measure_title(attack_key(attack))
     usual_steps = USUAL_PGD_STEPS if isinstance(attack, PgdAttack) else USUAL_CW_STEPS
     if attack.steps < usual_steps:
-        yield f"{title} was run with {attack.steps} steps instead of the usual {usual_steps}."
+        yield f"{title}, was run with {attack.steps} steps instead of the usual {usual_steps}."
     usual_size = usual_step_size(attack.name, attack.radius)
     if attack.step_size != usual_size:
         yield (
-            f"{title} was run with a step size of {attack.step_size:.4g} instead of "
-            f"{usual_size:.4g}, which is usual at its radius."
+            f"{title}, was run with a step size of {format_radius(attack.step_size)} instead of "
+            f"{format_radius(usual_size)}, which is usual at its radius."
         )
     usual_confidence = CwAttack().confidence
     if isinstance(attack, CwAttack) and attack.confidence != usual_confidence:
         yield (
-            f"{title} was run with a confidence of {attack.confidence:g} instead of the usual "
+            f"{title}, was run with a confidence of {attack.confidence:g} instead of the usual "
             f"{usual_confidence:g}."
         )
 
@@ -231,9 +248,5 @@ def _entry_warnings(entry: dict[str, Any]) -> Iterator[str]:
             f"For {count} images the network's logits were not finite; these images count as "
             "misclassified."
         )
-    square = entry.get("stages", {}).get("square")
-    if square and square["broken"] > MASKING_SHARE * entry["images"]:
-        yield (
-            f"Square broke {square['broken']} images that had survived the gradient-based "
-            "attacks: the network may mask its gradients."
-        )
+    if warning := square_warning(entry):
+        yield warning

@@ -40,6 +40,8 @@ def frobenius(a_NN: Tensor, b_NN: Tensor) -> Tensor:
 def power_euclidean(a_NN: Tensor, b_NN: Tensor, gamma: float = 0.5, ridge: float = 1e-3) -> Tensor:
     """Return ||a^gamma - b^gamma||_F^2, scalar.
 
+    Without the factor 1 / gamma^2 that the square of Dryden, Koloydenko and Zhou's distance (2009)
+    has, ||a^gamma - b^gamma||_F / gamma: it is a constant, and the distance's weight can have it.
     ridge * trace / N is added to both diagonals first.
     """
     if not _finite(a_NN, b_NN):

@@ -18,9 +18,10 @@ def kl(p_logits_BK: Tensor, q_logits_BK: Tensor) -> Tensor:
 
 
 def reduce_divergence(divergence_B: Tensor, reduction: Reduction, *, classes: int) -> Tensor:
-    """Return the mean of a divergence over the batch, scalar; for "mean" over the classes as well.
+    """Return the mean of a divergence over the batch, scalar, divided by what ``reduction`` says.
 
-    "mean" is what some authors' code does: their loss is smaller by a factor of ``classes``.
+    batch_mean: by nothing. mean: by ``classes``, as torch's KLDivLoss does by default and so some
+    authors' code. batch_mean_over_10: by 10, as RSLAD's code does for 10 and for 100 classes.
     """
-    divisor = classes if reduction == "mean" else 1
-    return divergence_B.mean() / divisor
+    divisors = {"batch_mean": 1, "mean": classes, "batch_mean_over_10": 10}
+    return divergence_B.mean() / divisors[reduction]

@@ -27,13 +27,13 @@ class WeightAverage:
         self.weights: dict[str, Tensor] = {}
         self.updates = 0
 
-    def after_step(self) -> None:
-        """Update an EMA.
+    def after_step(self, progress: float = 1.0) -> None:
+        """Update an EMA, if its warm-up is over; ``progress`` is the share of all steps taken.
 
         After n updates the decay is at most (1 + n) / (10 + n), so that the first weights, which
         are random, are soon forgotten.
         """
-        if isinstance(self.settings, EmaSettings):
+        if isinstance(self.settings, EmaSettings) and progress >= self.settings.warmup:
             decay = min(self.settings.decay, (1 + self.updates) / (10 + self.updates))
             self._update(1 - decay)
 

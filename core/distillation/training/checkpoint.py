@@ -7,7 +7,7 @@ step (core.distillation.seeds).
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,13 @@ from torch import Tensor, nn
 
 from core.distillation.run_state import RunState
 from core.errors import DistillError, JobFailed
-from core.jobspec.resolved import parse
+from core.jobspec.job import ImportSpec
+from core.jobspec.resolved import JobSpec, ResolvedSpec, parse
+from core.reportspec import former_names
 
-FORMAT = "distill-checkpoint-2"
+FORMAT = "distill-checkpoint-3"
+FORMER_FORMATS = {"distill-checkpoint-2": {"first_loss", "warnings"}}
+"""Formats of earlier versions, and the fields of a RunState that they lack."""
 
 TENSOR_FIELDS = ("best", "average")
 """Fields of a RunState that are stored as tensors; the others are stored as JSON."""
@@ -68,16 +72,18 @@ def load(
 ) -> RunState:
     """Load weights and momentum into student, heads and optimizer, and return the job's state.
 
-    Raises JobFailed if the checkpoint belongs to another job, or if anything in it is missing,
-    unknown, or of another type or shape.
+    Raises JobFailed: foreign_checkpoint if it belongs to another job, incomplete_checkpoint if
+    anything in it is missing, unknown, or of another type or shape.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
-        _require_same_job(header, spec)
-        state = _parse_state(header["state"])
+        job = _require_same_job(header, spec)
+        state = _parse_state(header["state"], FORMER_FORMATS.get(header["format"], set()))
+        if header["format"] in FORMER_FORMATS and not isinstance(job, ImportSpec):
+            _upgrade_results(state, job)
         state.best = _select_prefix("best", tensors)
         state.average = _select_prefix("average", tensors)
         momentum = _select_prefix("momentum", tensors)
@@ -90,6 +96,8 @@ def load(
         _require_same_tensors(state.best, best)
         average = dict(student.named_parameters()) if state.averaged else {}
         _require_same_tensors(state.average, average)
+    except JobFailed:
+        raise  # another job's checkpoint may well be complete
     except (KeyError, IndexError, RuntimeError, ValueError, SafetensorError, DistillError) as error:
         raise JobFailed(
             "incomplete_checkpoint", "infrastructure", f"The checkpoint is incomplete: {error}."
@@ -97,23 +105,41 @@ def load(
     return state
 
 
-def _require_same_job(header: dict[str, str], spec: str) -> None:
-    same_format = header.get("format") == FORMAT
-    if not same_format or parse(json.loads(header["spec"])) != parse(json.loads(spec)):
+def _require_same_job(header: dict[str, str], spec: str) -> JobSpec:
+    """Return the job's spec. Raises JobFailed if the checkpoint belongs to another job."""
+    job = parse(json.loads(spec))
+    is_known = header.get("format") in {FORMAT, *FORMER_FORMATS}
+    if not is_known or parse(json.loads(header["spec"])) != job:
         raise JobFailed(
             "foreign_checkpoint",
             "infrastructure",
             "The checkpoint was written by another job or version.",
         )
+    return job
 
 
-def _parse_state(text: str) -> RunState:
-    """Parse a state without its tensors.
+def _upgrade_results(state: RunState, job: ResolvedSpec) -> None:
+    """Give accuracies of a former format today's keys.
 
-    A missing field raises ValueError: it would silently get its initial value.
+    Findings of analyses are dropped, and so made again: today's reports need more of them.
+    """
+    keys = former_names.accuracy_keys(job.evaluation.attacks)
+    state.measured = {
+        network: {keys[name]: entry for name, entry in entries.items() if name in keys}
+        for network, entries in state.measured.items()
+    }
+    if state.measuring is not None:
+        key = keys.get(state.measuring.name)
+        state.measuring = None if key is None else replace(state.measuring, name=key)
+
+
+def _parse_state(text: str, lacking: set[str]) -> RunState:
+    """Parse a state without its tensors and the fields that its format is ``lacking``.
+
+    Any other missing field raises ValueError: it would silently get its initial value.
     """
     names = {field.name for field in fields(RunState)}
-    _require_equal(set(json.loads(text)), names - set(TENSOR_FIELDS))
+    _require_equal(set(json.loads(text)), names - set(TENSOR_FIELDS) - lacking)
     state = _state_adapter.validate_json(text)
     # Seconds and joules are always recorded together, phase by phase.
     _require_equal(set(state.seconds), set(state.joules))

@@ -20,6 +20,8 @@ class RunningMetrics:
         self.sums = {
             name: torch.tensor(total, dtype=torch.float64) for name, total in (sums or {}).items()
         }
+        self.first_loss: Tensor | None = None
+        """The loss of step 0; None in a part of the training without it."""
         self.latest: dict[str, Tensor] = {}
         self.non_finite_step: Tensor | None = None
         """Index of the first step that was not finite, from 0; -1 if there is none."""
@@ -34,6 +36,8 @@ class RunningMetrics:
         metrics = {"loss": total} | terms | loss.metrics
         self.latest = {name: value.detach() for name, value in metrics.items()}
         device = total.device
+        if step == 0:
+            self.first_loss = total.detach()
         for name, value in self.latest.items():
             finite = value.double().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
             finite = finite.to(device, non_blocking=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,33 @@ from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import EvaluationTarget, Finding, measure
 from core.distillation.metering.stopwatch import Stopwatch
 from core.distillation.methods import Batch, Method, TrainingPosition
-from core.distillation.network_modes import convolution_precision, network_mode
+from core.distillation.network_modes import attack_mode, convolution_precision, network_mode
 from core.distillation.run_state import RunState
 from core.distillation.training import checkpoint
 from core.distillation.training.averaging import WeightAverage
 from core.distillation.training.compiled import CompiledForward
+from core.distillation.training.divergence import (
+    SEVERAL_EPOCHS,
+    Chance,
+    Divergence,
+    DivergenceCheck,
+    diverged_error,
+)
 from core.distillation.training.non_finite import (
     gradient_norm,
     non_finite_error,
     trained_parameters,
 )
-from core.distillation.training.optimization import apply_schedule, make_optimizer
+from core.distillation.training.optimization import (
+    apply_schedule,
+    batch_norm_parameters,
+    clip_gradients,
+    make_optimizer,
+)
 from core.distillation.training.running_metrics import RunningMetrics
 from core.distillation.training.weight_perturbation import perturbed_weights
 from core.errors import JobFailed
-from core.job_folder import EpochCompleted, Metrics, Progress
+from core.job_folder import EpochCompleted, Metrics, Progress, Warned
 from core.jobspec.evaluation import SELECTION_STEPS
 from core.jobspec.resolved import ResolvedPgdAttack, ResolvedTrainingSpec
 
@@ -91,12 +104,17 @@ class Trainer:
         self.steps = self.steps_per_epoch * schedule.epochs
         self.metrics_interval = max(1, self.steps // CURVE_POINTS)
         parameters = [*self.student.parameters(), *method.heads.parameters()]
-        self.optimizer = make_optimizer(schedule, parameters)
+        norm_parameters = batch_norm_parameters(self.student, method.heads)
+        self.optimizer = make_optimizer(schedule, parameters, norm_parameters)
         self.average = (
             None if spec.averaging is None else WeightAverage(spec.averaging, self.student)
         )
         self.compiled = CompiledForward(*method.networks) if schedule.compile else nullcontext()
         self.state = RunState()
+        chance = Chance.of(held_out.labels_N)
+        self.divergence_check = DivergenceCheck(schedule, self.steps_per_epoch, classes, chance)
+        self.divergence: Divergence | None = None
+        """What is wrong with the latest epoch."""
         self.metrics = RunningMetrics()
         self.last_progress_time = time.monotonic()
 
@@ -109,6 +127,7 @@ class Trainer:
         )
         self.check_history()
         self.metrics = RunningMetrics(self.state.sums)
+        self.divergence = self.divergence_check.judge(self.state.history, self.state.first_loss)
         if self.average is not None:
             self.average.weights = {
                 name: weight.to(self.device) for name, weight in self.state.average.items()
@@ -134,9 +153,10 @@ class Trainer:
     def serialize_checkpoint(self) -> SerializedCheckpoint:
         """Serialize everything from which the training can resume."""
         self.check_finite()
-        phase = "training" if self.state.step < self.steps else "evaluating"
+        phase = "evaluating" if self.has_ended() else "training"
         self.stopwatch.record_phase(self.state, phase)
         self.state.saves += 1
+        self.read_first_loss()
         self.state.sums = self.metrics.totals()
         if self.average is not None:
             self.state.average = self.average.weights
@@ -154,8 +174,14 @@ class Trainer:
 
     def train(
         self, stop: Callable[[], bool]
-    ) -> Iterator[Metrics | EpochCompleted | Progress | SerializedCheckpoint | TrainingStopped]:
-        """Train until all epochs are complete, or until ``stop()`` is true between two steps."""
+    ) -> Iterator[
+        Metrics | EpochCompleted | Progress | Warned | SerializedCheckpoint | TrainingStopped
+    ]:
+        """Train until all epochs are complete, or until ``stop()`` is true between two steps.
+
+        A training that has diverged ends earlier if the job says so. Raises JobFailed (diverged)
+        if none of its epochs was better than guessing.
+        """
         first_step = self.state.step
         start_time = time.monotonic()
         while True:
@@ -165,7 +191,10 @@ class Trainer:
                 return
             if self.state.step == self.steps_per_epoch * (len(self.state.history) + 1):
                 yield self.validate_epoch()
-            elif self.state.step == self.steps:
+                yield from self.divergence_warnings()
+            elif self.has_ended():
+                self.require_student()
+                yield from self.accuracy_warnings()
                 self.stopwatch.record_phase(self.state, "training")
                 return
             else:
@@ -173,6 +202,12 @@ class Trainer:
                 yield from self.progress_events(first_step, start_time)
             if self.checkpoint_due():
                 yield self.serialize_checkpoint()
+
+    def has_ended(self) -> bool:
+        """Return whether the training is over, after its last epoch or because it has diverged."""
+        return self.must_stop() or (
+            self.state.step == self.steps and len(self.state.history) == self.spec.schedule.epochs
+        )
 
     def train_step(self) -> Iterator[Metrics]:
         """Take one step, and yield its metrics where they are due."""
@@ -188,12 +223,15 @@ class Trainer:
                 total = loss.total
                 self.optimizer.zero_grad(set_to_none=True)
                 total.backward()  # type: ignore[no-untyped-call]
-            non_finite = self.metrics.add(step, loss, total, gradient_norm(self.optimizer))
+            norm = gradient_norm(self.optimizer)
+            non_finite = self.metrics.add(step, loss, total, norm)
+            if schedule.max_gradient_norm is not None:
+                clip_gradients(self.optimizer, norm, schedule.max_gradient_norm)
             # A fused optimizer reads found_inf on the device: where it is 1, it updates nothing.
             self.optimizer.found_inf = non_finite  # type: ignore[attr-defined]
             self.optimizer.step()
         if self.average is not None:
-            self.average.after_step()
+            self.average.after_step((step + 1) / self.steps)
         self.state.step += 1
         metrics_due = self.state.step % self.metrics_interval == 0
         if metrics_due or self.device.type == "cpu":
@@ -212,11 +250,15 @@ class Trainer:
         position = TrainingPosition(step, self.steps_per_epoch, self.spec.schedule.epochs)
         batch = self.method.prepare_batch(images_BCHW, labels_B, position)
         generator = seeds.generator(self.device, self.spec.seed, "adversary", step)
-        with network_mode(self.student, self.spec.adversary.student_mode):
-            objective = self.method.inner(batch)
-            return batch, run_adversary(
-                self.spec.adversary, objective, batch.images_BCHW, generator
+        with attack_mode(self.student, self.spec.adversary.student_mode):
+            adversarial_BCHW = run_adversary(
+                self.spec.adversary,
+                self.method.inner(batch),
+                batch.images_BCHW,
+                generator,
+                partial(self.method.transform_iterate, batch),
             )
+        return batch, adversarial_BCHW
 
     def perturbation(self, batch: Batch, adversarial_BCHW: Tensor) -> AbstractContextManager[None]:
         """Perturb the student's weights for a step's loss and gradient, if the job uses AWP."""
@@ -269,6 +311,7 @@ class Trainer:
         then the latest epoch.
         """
         self.check_finite()
+        self.read_first_loss()
         epoch = len(self.state.history) + 1
         if self.average is not None:
             self.average.after_epoch(epoch)
@@ -279,7 +322,13 @@ class Trainer:
         self.state.history.append({"epoch": epoch, **values})
         self.state.sums = {}
         self.metrics = RunningMetrics()
+        self.divergence = self.divergence_check.judge(self.state.history, self.state.first_loss)
         return EpochCompleted(epoch=epoch, step=self.state.step, values=values)
+
+    def read_first_loss(self) -> None:
+        """Read the loss of the job's first step from the device, once."""
+        if self.state.first_loss is None and self.metrics.first_loss is not None:
+            self.state.first_loss = self.metrics.first_loss.item()
 
     def select_epoch(self, epoch: int) -> dict[str, float]:
         """Measure held-out accuracies, and keep the weights if they are the best so far."""
@@ -323,3 +372,67 @@ class Trainer:
         )
         *_, finding = (step for step in measure(target, attack) if isinstance(step, Finding))
         return finding.require_value()
+
+    # -- divergence
+
+    def must_stop(self) -> bool:
+        """Return whether the training ends here because it has diverged."""
+        divergence = self.divergence
+        return (
+            divergence is not None
+            and not divergence.recoverable
+            and self.spec.schedule.on_divergence == "stop"
+        )
+
+    def best_is_chance(self) -> bool:
+        """Return whether the best epoch's student does no better than guessing."""
+        best = self.state.best_epoch
+        return best is not None and self.divergence_check.is_chance(self.state.history[best - 1])
+
+    def divergence_warnings(self) -> Iterator[Warned]:
+        """Yield what is wrong with the latest epoch. Each kind of warning is given once."""
+        divergence = self.divergence
+        if divergence is None:
+            return
+        if divergence.recoverable:
+            yield from self.warn("loss_grown", divergence.reason)
+            return
+        yield from self.warn("diverged", f"{divergence.reason} {self.consequence()}")
+
+    def consequence(self) -> str:
+        """Return what follows from a divergence, as a sentence."""
+        if not self.must_stop():
+            return "The training has diverged; it goes on, as schedule.on_divergence says."
+        epoch = len(self.state.history)
+        sentence = f"The training has diverged and ends after epoch {epoch} of "
+        sentence += f"{self.spec.schedule.epochs}"
+        if self.best_is_chance():
+            return f"{sentence}."
+        return f"{sentence}; its result is the student of epoch {self.state.best_epoch}, the best."
+
+    def accuracy_warnings(self) -> Iterator[Warned]:
+        """Yield a warning if the training, as a whole, has learned nothing."""
+        validated = [entry for entry in self.state.history if "held_out_clean" in entry]
+        if len(validated) < SEVERAL_EPOCHS or not self.best_is_chance():
+            return
+        chance = self.divergence_check.chance
+        best = self.state.history[(self.state.best_epoch or 1) - 1]
+        message = (
+            f"Even the best epoch's student is no better than guessing: it is right about "
+            f"{100 * best['held_out_clean']:.1f} % of {chance.images} held-out images, of which "
+            f"{100 * chance.share:.1f} % are of the most frequent class."
+        )
+        yield from self.warn("no_better_than_guessing", message)
+
+    def require_student(self) -> None:
+        """Raise JobFailed if the training has diverged and left no student worth evaluating."""
+        if self.divergence is None or not (self.must_stop() and self.best_is_chance()):
+            return
+        raise diverged_error(self.divergence, self.spec.schedule)
+
+    def warn(self, code: str, message: str) -> Iterator[Warned]:
+        """Record a warning in the state, and yield it, unless there is one with its code."""
+        if any(warning["code"] == code for warning in self.state.warnings):
+            return
+        self.state.warnings.append({"code": code, "message": message})
+        yield Warned(code=code, message=message)

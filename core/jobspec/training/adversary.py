@@ -6,6 +6,8 @@ from pydantic import Field
 
 from core.jobspec.base import PixelDistance, Spec
 
+AttackMode = Literal["eval", "train", "train_untracked"]
+
 
 class PgdAdversarySettings(Spec):
     """Projected gradient ascent in the L-infinity ball."""
@@ -17,10 +19,13 @@ class PgdAdversarySettings(Spec):
     """Length of each step along the sign of the gradient, on pixels in [0, 1]."""
     steps: int = Field(default=10, ge=1, le=1000)
     """Number of steps, each followed by a projection onto the ball."""
-    start: Literal["gaussian", "uniform", "clean"] = "gaussian"
-    """First iterate. gaussian: x + 0.001 N(0, 1); uniform: x + U(-radius, radius); clean: x."""
-    student_mode: Literal["eval", "train"] = "eval"
-    """Mode of the student's batch norms during the attack."""
+    start: Literal["gaussian", "uniform", "uniform_unclamped", "clean"] = "gaussian"
+    """First iterate. gaussian: x + 0.001 N(0, 1); uniform: x + U(-radius, radius), clamped to
+    [0, 1]; uniform_unclamped: the same, not clamped; clean: x."""
+    student_mode: AttackMode = "eval"
+    """Mode of the student during the attack, by which its batch norms normalize: eval by running
+    statistics; train by those of the batch, and each of the attack's passes moves the running ones;
+    train_untracked by those of the batch, and the running ones stay as they are."""
 
     @property
     def gradient_steps(self) -> int:
@@ -38,8 +43,13 @@ class NFgsmAdversarySettings(Spec):
     """Length of the step, in radii."""
     noise_factor: float = Field(default=2.0, ge=0, le=10)
     """The noise is U(-noise_factor * radius, noise_factor * radius)."""
-    student_mode: Literal["eval", "train"] = "eval"
-    """Mode of the student's batch norms during the attack."""
+    clamp_noise: bool = False
+    """Clamp the noisy image to [0, 1] before its gradient is taken, as the authors' code does; the
+    step is made from the clamped image."""
+    student_mode: AttackMode = "eval"
+    """Mode of the student during the attack, by which its batch norms normalize: eval by running
+    statistics; train by those of the batch, and each of the attack's passes moves the running ones;
+    train_untracked by those of the batch, and the running ones stay as they are."""
 
     gradient_steps: ClassVar[int] = 1
     """Gradients per image."""

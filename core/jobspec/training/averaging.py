@@ -14,6 +14,8 @@ class EmaSettings(Spec):
     decay: float = Field(default=0.995, gt=0, lt=1)
     """Share of the average that each step keeps: about 1 / (1 - decay) steps are averaged, fewer
     in the beginning."""
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    """Share of all steps before the averaging begins: until then the average is the student."""
 
 
 class SwaSettings(Spec):

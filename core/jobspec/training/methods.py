@@ -1,10 +1,14 @@
 """The settings of every method, one class a method.
 
 The mathematics is in core/distillation/methods, one file a method. Beside its fields, each class
-declares what a training step costs: `loss_passes`, the passes of student or teacher on one image
-that the loss takes, and `attacks_teacher`, whether the adversary's gradients pass through the
+declares what a training step costs: `loss_passes`, the most passes of student or teacher on one
+image that the loss takes, and `attacks_teacher`, whether the adversary's gradients pass through the
 teacher, too. What the authors' own code did differently is in presets.py. How to add a method:
 docs/adding-a-method.md.
+
+`statistics_passes`, where a method has it, makes the student's passes that the authors' code makes
+though its loss does not use their output. In train mode they move the running statistics of batch
+norm, and nothing else.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -14,9 +18,10 @@ from pydantic import Field
 from core.jobspec.base import EpochCount, Spec
 from core.jobspec.training.starship import StarshipSettings
 
-Reduction = Literal["batch_mean", "mean"]
+Reduction = Literal["batch_mean", "mean", "batch_mean_over_10"]
 """batch_mean sums a divergence over classes and averages it over the batch. mean averages it over
-classes, too, and is smaller by the number of classes: torch's KLDivLoss by default."""
+classes, too, and is smaller by the number of classes: torch's KLDivLoss by default.
+batch_mean_over_10 is a tenth of batch_mean, however many classes there are."""
 
 
 class ArdSettings(Spec):
@@ -31,10 +36,19 @@ class ArdSettings(Spec):
     temperature: float = Field(default=30.0, gt=0, le=1000)
     """Temperature of both predictions; the distillation term is multiplied by its square."""
     reduction: Reduction = "batch_mean"
-    """batch_mean: sum over classes, mean over the batch. mean: mean over both."""
+    """batch_mean: sum over classes, mean over the batch. mean: mean over both.
+    batch_mean_over_10: a tenth of batch_mean."""
 
-    loss_passes: ClassVar[int] = 5
+    statistics_passes: bool = False
+    """Run the student on the clean images at alpha 1, too, where the loss does not use them: its
+    batch norms' running statistics are then of both kinds of images, as in the authors' code."""
+
     attacks_teacher: ClassVar[bool] = False
+
+    @property
+    def loss_passes(self) -> int:
+        """Passes of student or teacher on one image in a training step's loss."""
+        return 3 if self.alpha < 1 or self.statistics_passes else 2
 
 
 class IadSettings(Spec):
@@ -53,8 +67,16 @@ class IadSettings(Spec):
     weigh_teacher: bool = False
     """Weight the teacher's term by trust, too, as the paper prints it; its code does not."""
 
-    loss_passes: ClassVar[int] = 5
+    statistics_passes: bool = False
+    """Run the student once more on the adversarial and on the clean images, for its batch norms'
+    running statistics alone, as in the authors' code."""
+
     attacks_teacher: ClassVar[bool] = False
+
+    @property
+    def loss_passes(self) -> int:
+        """Passes of student or teacher on one image in a training step's loss, from `begin` on."""
+        return 6 if self.statistics_passes else 4
 
 
 class RsladSettings(Spec):
@@ -67,9 +89,10 @@ class RsladSettings(Spec):
     clean_weight: float = Field(default=1 / 6, ge=0, le=1)
     """Weight of the clean term. The adversarial term has weight 1 - clean_weight."""
     reduction: Reduction = "batch_mean"
-    """batch_mean: sum over classes, mean over the batch. mean: mean over both."""
+    """batch_mean: sum over classes, mean over the batch. mean: mean over both.
+    batch_mean_over_10: a tenth of batch_mean."""
 
-    loss_passes: ClassVar[int] = 5
+    loss_passes: ClassVar[int] = 3
     attacks_teacher: ClassVar[bool] = False
 
 
@@ -80,7 +103,7 @@ class AkdSettings(Spec):
     alpha: float = Field(default=0.5, ge=0, le=1)
     """Share of the teacher's prediction in the target. The label has share 1 - alpha."""
 
-    loss_passes: ClassVar[int] = 5
+    loss_passes: ClassVar[int] = 3
     attacks_teacher: ClassVar[bool] = False
 
 
@@ -94,10 +117,19 @@ class AdaAdSettings(Spec):
     alpha: float = Field(default=1.0, ge=0, le=1)
     """Weight of the adversarial term. The clean term has weight 1 - alpha."""
     reduction: Reduction = "batch_mean"
-    """batch_mean: sum over classes, mean over the batch. mean: mean over both."""
+    """batch_mean: sum over classes, mean over the batch. mean: mean over both.
+    batch_mean_over_10: a tenth of batch_mean."""
 
-    loss_passes: ClassVar[int] = 5
+    statistics_passes: bool = False
+    """Run the student on the clean images at alpha 1, too, where the loss does not use them: its
+    batch norms' running statistics are then of both kinds of images, as in the authors' code."""
+
     attacks_teacher: ClassVar[bool] = True
+
+    @property
+    def loss_passes(self) -> int:
+        """Passes of student or teacher on one image in a training step's loss."""
+        return 4 if self.alpha < 1 or self.statistics_passes else 3
 
 
 class ArkdSettings(Spec):
@@ -112,7 +144,7 @@ class ArkdSettings(Spec):
     adaptive: bool = False
     """Eq. 3: the adversary's gradients pass through the teacher, too."""
 
-    loss_passes: ClassVar[int] = 5
+    loss_passes: ClassVar[int] = 4
 
     @property
     def attacks_teacher(self) -> bool:
@@ -129,18 +161,32 @@ class TradesSettings(Spec):
     name: Literal["trades"] = "trades"
     beta: float = Field(default=6.0, ge=0, le=100)
     """Weight of the KL term: a larger one trades clean accuracy for robustness."""
+    statistics_passes: bool = False
+    """Run the student once more on the clean images, for its batch norms' running statistics alone,
+    as in the authors' code."""
 
-    loss_passes: ClassVar[int] = 3
     attacks_teacher: ClassVar[bool] = False
+
+    @property
+    def loss_passes(self) -> int:
+        """Passes of the student on one image in a training step's loss."""
+        return 4 if self.statistics_passes else 3
 
 
 class PgdAtSettings(Spec):
     """PGD adversarial training (Madry et al., ICLR 2018): cross entropy on adversarial images."""
 
     name: Literal["pgd_at"] = "pgd_at"
+    statistics_passes: bool = False
+    """Run the student once more on the adversarial images and once on the clean ones, for its batch
+    norms' running statistics alone, as in the code of Rice et al."""
 
-    loss_passes: ClassVar[int] = 1
     attacks_teacher: ClassVar[bool] = False
+
+    @property
+    def loss_passes(self) -> int:
+        """Passes of the student on one image in a training step's loss."""
+        return 3 if self.statistics_passes else 1
 
 
 class ScoreSettings(Spec):
@@ -169,18 +215,22 @@ class NFgsmAtSettings(Spec):
 class AtPrmSettings(Spec):
     """AT-PRM (Mo et al., NeurIPS 2022), for vision transformers.
 
-    Adversarial training on mixed images; at first, random patches stay unperturbed.
+    Adversarial training on mixed images. In each step of the attack, the perturbation of random
+    patches is set to zero first; the share of these patches falls during the first epochs.
     """
 
     name: Literal["at_prm"] = "at_prm"
     masked: float = Field(default=1.0, ge=0, le=1)
-    """Share of patches whose perturbation is zeroed in the first step; it falls linearly to 0."""
+    """Share of patches whose perturbation each step of the attack sets to zero first, in the
+    beginning; it falls linearly to 0."""
     ramp_epochs: int = Field(default=10, ge=0, le=10_000)
     """Epochs until that share is 0. 0: no patch is ever masked."""
     mixup: float = Field(default=0.8, ge=0, le=10)
     """Both parameters of the beta distribution of mixup's shares. 0: no mixup."""
     cutmix: float = Field(default=1.0, ge=0, le=10)
     """The same for cutmix; 0: no cutmix. With both, each batch gets one of them at random."""
+    mixing_probability: float = Field(default=1.0, ge=0, le=1)
+    """Probability that a batch is mixed at all."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Share of each label that is spread over all classes."""
 
@@ -201,8 +251,16 @@ class IgdmSettings(Spec):
     backward: float = Field(default=1.0, ge=0, le=10)
     """See `forward`."""
 
-    loss_passes: ClassVar[int] = 4
-    """Passes that each training step has in addition to the method's own."""
+    @property
+    def loss_passes(self) -> int:
+        """The most passes that each training step has in addition to the method's own.
+
+        The adversarial images have already passed through the student, and through the teacher in
+        most methods; the clean ones through the teacher, and through the student in most methods.
+        """
+        ahead = 1 if self.forward == 1 else 2
+        behind = 1 if self.backward == 0 else 2
+        return ahead + behind
 
 
 DistillationMethodSettings = Annotated[

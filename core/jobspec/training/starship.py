@@ -22,7 +22,10 @@ class FrobeniusSettings(Spec):
 
 
 class PowerEuclideanSettings(Spec):
-    """Squared Frobenius norm of the difference of matrix powers (Power-Euclidean, Pow-E)."""
+    """Squared Frobenius norm of the difference of matrix powers (Power-Euclidean, Pow-E).
+
+    Dryden et al. (2009) divide it by gamma^2; here that factor belongs into the weight.
+    """
 
     name: Literal["power_euclidean"] = "power_euclidean"
     gamma: float = Field(default=0.5, gt=0, le=1)
@@ -150,7 +153,7 @@ class StarshipSettings(Spec):
     submatrices: SubmatrixAlignmentSettings = SubmatrixAlignmentSettings()
     """Omega, sub-matrix alignment."""
 
-    loss_passes: ClassVar[int] = 5
+    loss_passes: ClassVar[int] = 4
     """Passes of student or teacher on one image that the loss of a training step takes."""
 
     @property

@@ -168,7 +168,7 @@ class JobRow(Deletable, Base):
     progress: Mapped[dict[str, Any] | None]
     failure: Mapped[dict[str, Any] | None]
     results: Mapped[dict[str, Any] | None]
-    """``{"best": {"clean": …, "pgd": …}, "last": {…}}``."""
+    """``{"best": {"clean": …, "pgd-20@linf:8/255": …}, "last": {…}}``."""
     model_id: Mapped[str | None] = mapped_column(Id)
     """The published student."""
 
@@ -258,6 +258,8 @@ class ModelRow(Deletable, Base):
     status: Mapped[str] = mapped_column(String(16))
     """awaiting_upload, importing, ready or refused."""
     problem: Mapped[dict[str, Any] | None]
+    reading: Mapped[dict[str, Any] | None]
+    """A ``core.jobspec.network.CheckpointOptions``, where the caller's differ from the defaults."""
     report: Mapped[dict[str, Any] | None]
     object_key: Mapped[str | None] = mapped_column(String(500), index=True)
     size: Mapped[int | None]
@@ -292,6 +294,8 @@ class DatasetRow(Deletable, Base):
     """A ``core.jobspec.data.ImportOptions``, where the caller gave one."""
     description: Mapped[dict[str, Any] | None]
     """A ``core.jobspec.data.DatasetDescription``, once the import has succeeded."""
+    report: Mapped[dict[str, Any] | None]
+    """What the import says of it; None for imports of version 0.1."""
     object_key: Mapped[str | None] = mapped_column(String(500), index=True)
     size: Mapped[int | None]
     sha256: Mapped[str | None] = mapped_column(String(64))

@@ -107,7 +107,36 @@ def test_jobs_are_filtered_by_their_properties(client: TestClient, engine: Engin
 def test_list_omits_specs_and_histories(client: TestClient, engine: Engine) -> None:
     create_job(engine)
     listed = client.get("/v1/jobs").json()["data"][0]
-    assert not {"spec", "status_history", "queue_position"} & set(listed)
+    assert not {"spec", "status_history", "queue_position", "measures"} & set(listed)
+
+
+def test_job_says_what_its_results_mean(client: TestClient, engine: Engine) -> None:
+    """Attack, norm, radius, steps and version, once for each key of any network."""
+    attempt = create_attempt(engine)
+    key = "pgd-20:restarts=5@linf:8/255"
+    results = {"best": {"clean": 0.9, key: 0.5}, "last": {key: 0.4, "ece": 0.1}}
+    with attempt.fenced_session() as (session, job):
+        attempts.succeed(session, job, results=results)
+    body = client.get(f"/v1/jobs/{attempt.job_id}").json()
+    assert body["results"] == results
+    assert list(body["measures"]) == ["clean", key, "ece"]
+    assert body["measures"][key] == {
+        "key": key,
+        "name": "pgd",
+        "title": "PGD-20 (restarts 5), L∞, 8/255",
+        "label": "PGD-20 (restarts 5)",
+        "unit": "%",
+        "scale": 100.0,
+        "accuracy": True,
+        "norm": "linf",
+        "radius": pytest.approx(8 / 255),
+        "steps": 20,
+        "version": "restarts=5",
+        "run": 1,
+    }
+    clean = body["measures"]["clean"]
+    assert (clean["title"], clean["norm"], clean["radius"]) == ("Clean", None, None)
+    assert client.get(f"/v1/jobs/{create_job(engine).id}").json()["measures"] == {}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from core.store import attempts
 from tests.api.conftest import STRANGERS_KEY, bearer
 from tests.builders import claim_job, create_teacher, distillation_body
 
+HELD_OUT = "held_out_pgd-10@linf:8/255"
+
 
 def body(**parts: Any) -> dict[str, Any]:
     base = distillation_body()
@@ -27,7 +29,7 @@ def teacher(engine: Engine) -> None:
     create_teacher(engine)
 
 
-def finish(engine: Engine, job_id: str, **best: float) -> None:
+def finish(engine: Engine, job_id: str, best: dict[str, float]) -> None:
     """End the job as a worker does, with these results of its best student."""
     attempt = claim_job(engine, job_id)
     assert attempt is not None
@@ -94,8 +96,10 @@ def test_table_has_statistics_and_marks_the_best_line(client: TestClient, engine
     for job_id, clean, held_out in zip(
         ids, (0.5, 0.7, 0.9, 0.9), (0.3, 0.3, 0.1, 0.1), strict=True
     ):
-        finish(engine, job_id, clean=clean, held_out_robust=held_out)
-    arkd, rslad = client.get(f"/v1/sweeps/{sweep_id}/table").json()["lines"]
+        finish(engine, job_id, {"clean": clean, HELD_OUT: held_out})
+    table = client.get(f"/v1/sweeps/{sweep_id}/table").json()
+    assert table["measures"] == ["clean", HELD_OUT]
+    arkd, rslad = table["lines"]
     assert (arkd["best"], rslad["best"]) == (True, False)
     assert arkd["cells"]["clean"] == {
         "mean": pytest.approx(0.6),
@@ -106,7 +110,7 @@ def test_table_has_statistics_and_marks_the_best_line(client: TestClient, engine
     as_markdown = client.get(f"/v1/sweeps/{sweep_id}/table?format=md")
     assert as_markdown.headers["content-type"].startswith("text/markdown")
     assert as_markdown.text.splitlines() == [
-        "|  | jobs | Clean % | Held-out PGD-10 % |",
+        "|  | jobs | Clean % | Held-out PGD-10, L∞, 8/255 % |",
         "| --- | --- | --- | --- |",
         "| **arkd** | **2/2** | **60.00 ± 14.14** | **30.00 ± 0.00** |",
         "| rslad | 2/2 | 90.00 ± 0.00 | 10.00 ± 0.00 |",
@@ -114,9 +118,56 @@ def test_table_has_statistics_and_marks_the_best_line(client: TestClient, engine
     as_csv = client.get(f"/v1/sweeps/{sweep_id}/table?format=csv").text.splitlines()
     assert as_csv[0] == (
         "line,jobs,done,best,clean,clean_sd,clean_n,"
-        "held_out_robust,held_out_robust_sd,held_out_robust_n"
+        "held_out_pgd-10@linf:8/255,held_out_pgd-10@linf:8/255_sd,held_out_pgd-10@linf:8/255_n"
     )
     assert as_csv[2].startswith("rslad,2,2,False,0.9,0.0,2,0.1,")
+
+
+def test_table_describes_each_of_its_measures(client: TestClient, engine: Engine) -> None:
+    """Accuracies under unlike threat models are columns of their own, never one mean."""
+    sweep_id = client.post("/v1/sweeps", json=body()).json()["id"]
+    first, second = [job["id"] for job in jobs_of(client, sweep_id)][:2]
+    finish(engine, first, {"autoattack@linf:8/255": 0.25, "pgd-20@linf:8/255": 0.5})
+    finish(engine, second, {"autoattack@l2:0.5": 0.75})
+    table = client.get(f"/v1/sweeps/{sweep_id}/table").json()
+    assert table["measures"] == [
+        "pgd-20@linf:8/255",
+        "autoattack@linf:8/255",
+        "autoattack@l2:0.5",
+    ]
+    cells = table["lines"][0]["cells"]
+    assert {key: (cell["mean"], cell["n"]) for key, cell in cells.items()} == {
+        "pgd-20@linf:8/255": (0.5, 1),
+        "autoattack@linf:8/255": (0.25, 1),
+        "autoattack@l2:0.5": (0.75, 1),
+    }
+    assert list(table["descriptions"]) == table["measures"]
+    assert table["descriptions"]["autoattack@l2:0.5"] == {
+        "key": "autoattack@l2:0.5",
+        "name": "autoattack",
+        "title": "AutoAttack, L2, 0.5",
+        "label": "AutoAttack",
+        "unit": "%",
+        "scale": 100.0,
+        "accuracy": True,
+        "norm": "l2",
+        "radius": 0.5,
+        "steps": None,
+        "version": "standard",
+        "run": 1,
+    }
+
+
+def test_lines_of_unlike_threat_models_have_no_best(client: TestClient, engine: Engine) -> None:
+    """A held-out accuracy at one radius does not exceed one at another."""
+    axes = {"adversary.radius": [8 / 255, 4 / 255]}
+    base = {**body()["base"], "method": {"name": "arkd"}}
+    sweep_id = client.post("/v1/sweeps", json=body(axes=axes, base=base)).json()["id"]
+    first, second = [job["id"] for job in jobs_of(client, sweep_id)]
+    finish(engine, first, {HELD_OUT: 0.5})
+    finish(engine, second, {"held_out_pgd-10@linf:4/255": 0.75})
+    table = client.get(f"/v1/sweeps/{sweep_id}/table").json()
+    assert [line["best"] for line in table["lines"]] == [False, False]
 
 
 def test_formula_like_names_are_quoted_in_csv(client: TestClient) -> None:

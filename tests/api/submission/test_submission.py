@@ -1,15 +1,16 @@
 """POST /v1/jobs and its dry run: what is queued, what is refused, and why."""
 
+import copy
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from core import queue
 from core.store import datasets, models
 from core.store.database.engine import write_session
-from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
+from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow
 from tests.api.builders import create_ready_dataset
 from tests.api.conftest import STRANGER
 from tests.builders import (
@@ -253,6 +254,36 @@ def test_clone_is_the_stored_job_with_changes(client: TestClient) -> None:
 def test_clone_needs_no_body(client: TestClient) -> None:
     first = client.post("/v1/jobs", json=training_body()).json()
     assert client.post(f"/v1/jobs/{first['id']}/clone").json()["spec"] == first["spec"]
+
+
+def test_clone_of_an_earlier_releases_job_does_the_same(client: TestClient, engine: Engine) -> None:
+    """A field that its stored spec lacks gets the default, not what the preset says today."""
+    create_teacher(engine)
+    body = distillation_body(preset="reference", method={"name": "ard"})
+    first = client.post("/v1/jobs", json=body).json()
+    assert first["spec"]["method"]["statistics_passes"] is True
+    stored = copy.deepcopy(first["spec"])
+    del stored["method"]["statistics_passes"]
+    with write_session(engine) as session:
+        session.execute(update(JobRow).where(JobRow.id == first["id"]).values(spec=stored))
+    clone = client.post(f"/v1/jobs/{first['id']}/clone", json={"seed": 5}).json()["spec"]
+    assert clone["method"] == {**stored["method"], "statistics_passes": False}
+    assert (clone["seed"], clone["adversary"]) == (5, stored["adversary"])
+
+
+def test_preset_is_completed_by_the_data_sets_classes(client: TestClient, engine: Engine) -> None:
+    """On 100 classes ARD's batches have 256 images, and that many are needed for one."""
+    create_teacher(engine, classes=100, channels=3, height=32, width=32)
+    for name, train_images in (("many", 1000), ("few", 200)):
+        create_ready_dataset(
+            engine, name=name, classes=100, train_images=train_images, test_images=100
+        )
+    body = distillation_body(preset="reference", method={"name": "ard"}, schedule={"epochs": 101})
+    spec = client.post("/v1/jobs", json={**body, "data": {"dataset": "many"}}).json()["spec"]
+    assert spec["schedule"]["batch_size"] == 256
+    refused = client.post("/v1/jobs", json={**body, "data": {"dataset": "few"}})
+    assert paths(refused) == [["schedule", "batch_size"]]
+    assert "A batch of 256 is larger" in refused.json()["detail"]
 
 
 def test_clone_is_validated_like_a_submission(client: TestClient) -> None:

@@ -99,27 +99,74 @@ def test_only_accuracies_are_percentages(server: FakeServer) -> None:
     results = {
         "model": {
             "clean": 0.9314,
-            "pgd": 0.7,
-            "pgd_2": 0.5,
+            "pgd-20@linf:8/255": 0.7,
+            "pgd-20@linf:4/255": 0.5,
+            "autoattack@l2:0.5": 0.4321,
             "ece": 0.0421,
-            "variance_gap_features": 31.79,
+            "variance_gap_features@linf:8/255": 31.79,
         }
     }
     evaluation = job("succeeded", kind="evaluation", results=results)
     server.respond(JOB, json_response(evaluation))
-    output = distill("show", "job_1").stdout
-    assert all(number in output for number in ("93.14", "70.00", "50.00", "0.0421", "31.79"))
-    assert "Variance gap of features            31.79 %" in output
-    assert "3179" not in output
-    assert "4.21" not in output.replace("0.0421", "")
-    server.respond("GET /v1/jobs", page_response(evaluation))
-    assert "93.14" in distill("jobs").stdout
+    lines = distill("show", "job_1").stdout.splitlines()
+    heading = next(number for number, line in enumerate(lines) if line.startswith("accuracy %"))
+    assert [" ".join(line.split()) for line in lines[heading:]] == [
+        "accuracy % model",
+        "Clean 93.14",
+        "PGD-20, L∞, 8/255 70.00",
+        "PGD-20, L∞, 4/255 50.00",
+        "AutoAttack, L2, 0.5 43.21",
+        "",
+        "model",
+        "Expected calibration error, clean 0.0421",
+        "Variance gap of features under PGD-20, L∞, 8/255 31.79 %",
+    ]
+
+
+def test_show_has_a_line_for_each_measure(server: FakeServer) -> None:
+    """A network without a number has an empty place in its column."""
+    best = {"held_out_pgd-10@linf:8/255": 0.61, "clean": 0.93, "cw-30@linf:8/255": 0.5}
+    results = {"best": best, "last": {"clean": 0.95, "cw-30@linf:8/255": 0.25}}
+    server.respond(JOB, json_response(job("succeeded", results=results)))
+    lines = distill("show", "job_1").stdout.splitlines()
+    assert [" ".join(line.split()) for line in lines[-4:]] == [
+        "accuracy % best last",
+        "Held-out PGD-10, L∞, 8/255 61.00",
+        "Clean 93.00 95.00",
+        "CW-30, L∞, 8/255 50.00 25.00",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("results", "robustness"),
+    [
+        (
+            {"best": {"clean": 0.9, "held_out_pgd-10@linf:8/255": 0.6, "cw-30@linf:0.1": 0.5}},
+            "50.00 (CW-30, L∞, 0.1)",
+        ),
+        (
+            {"model": {"autoattack@l2:0.5": 0.4321, "pgd-20@linf:8/255": 0.3}},
+            "43.21 (AutoAttack, L2, 0.5)",
+        ),
+        ({"best": {"clean": 0.9, "transfer@linf:8/255": 0.6}}, ""),
+        (None, ""),
+    ],
+)
+def test_list_names_the_threat_model_of_its_accuracy(
+    server: FakeServer, results: dict[str, dict[str, float]] | None, robustness: str
+) -> None:
+    """It is that of the first attack. Held-out and transferred attacks are other numbers."""
+    server.respond("GET /v1/jobs", page_response(job("succeeded", name="last", results=results)))
+    heading, row = distill("jobs").stdout.splitlines()
+    begin = heading.index("robust %")
+    end = heading.index("created (UTC)")
+    assert row[begin:end].rstrip() == robustness
 
 
 def test_watching_a_successful_job_exits_with_0(server: FakeServer, job_file: Path) -> None:
     """It prints the accuracies."""
     server.respond("POST /v1/jobs", json_response(job("queued"), 201))
-    results = {"best": {"clean": 0.9314, "pgd": 0.6742}}
+    results = {"best": {"clean": 0.9314, "pgd-20@linf:8/255": 0.6742}}
     succeeded = job("succeeded", model_id="mdl_9", results=results)
     server.respond(JOB, json_response(job("queued")), json_response(succeeded))
     training = job(phase="training")
@@ -128,7 +175,11 @@ def test_watching_a_successful_job_exits_with_0(server: FakeServer, job_file: Pa
     result = distill("submit", job_file, "--watch")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "job_1 succeeded; its student is mdl_9."
-    assert result.stdout.splitlines()[-1].split() == ["best", "93.14", "67.42"]
+    assert [" ".join(line.split()) for line in result.stdout.splitlines()[1:]] == [
+        "accuracy % best",
+        "Clean 93.14",
+        "PGD-20, L∞, 8/255 67.42",
+    ]
     assert result.stderr.splitlines() == [
         "job_1 is submitted.",
         "job_1: queued",
@@ -153,7 +204,7 @@ def test_watching_an_unsuccessful_job_exits_with_1(
 
 
 def test_jobs_are_listed_by_status_up_to_the_limit(server: FakeServer) -> None:
-    results = {"best": {"pgd": 0.5}}
+    results = {"best": {"pgd-20@linf:8/255": 0.5}}
     rows = [job(id=f"job_{number}", name="a\x1b[2Jb", results=results) for number in range(3)]
     server.respond("GET /v1/jobs", page_response(*rows, next_cursor="more"))
     result = distill("jobs", "--status", "running", "--status", "queued", "--limit", "2")

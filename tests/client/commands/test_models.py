@@ -1,7 +1,9 @@
 """``distill models``."""
 
 from pathlib import Path
+from typing import get_args
 
+from core.jobspec.network import Normalization
 from tests.client.commands.runner import distill
 from tests.client.fake_server import (
     CREATED_AT,
@@ -39,6 +41,7 @@ def test_model_is_uploaded_with_its_settings(server: FakeServer, tmp_path: Path)
     result = distill("models", "upload", tmp_path / "w8.safetensors", *options)
     assert (result.exit_code, result.stdout) == (0, "mdl_1 w8 is ready.\n")
     body = server.requests[0].json
+    assert body["state_dict"] is None
     assert body["network"] == {"architecture": "small_cnn", "width": 8}
     assert (body["name"], body["classes"], body["channels"]) == ("w8", 10, 1)
     assert (body["height"], body["width"]) == (8, 8)
@@ -91,3 +94,48 @@ def test_refused_deletion_prints_the_reason(server: FakeServer) -> None:
     server.respond("DELETE /v1/models/mine", problem_response(409, "in_use", detail))
     refused = distill("models", "delete", "mine")
     assert (refused.exit_code, "job_1" in refused.stderr) == (2, True)
+
+
+def test_state_dict_and_normalization_are_chosen(server: FakeServer, tmp_path: Path) -> None:
+    row = {**MODEL, "report": {"remarks": ["Check the first.", "And the second."]}}
+    server.respond("POST /v1/models", json_response({**row, "status": "awaiting_upload"}, 201))
+    server.respond("PUT /v1/models/mdl_1/content", json_response(row, 202))
+    server.respond("GET /v1/models/mdl_1", json_response(row))
+    (tmp_path / "mine.pt").write_bytes(b"weights")
+    options = ("--architecture", "resnet18", "--state-dict", "ema", "--normalization", "cifar100")
+    result = distill("models", "upload", tmp_path / "mine.pt", *options, "--wait")
+    assert result.stdout == "mdl_1 mine is ready.\nCheck the first.\nAnd the second.\n"
+    body = server.requests[0].json
+    assert body["state_dict"] == "ema"
+    assert body["network"] == {"architecture": "resnet18", "normalization": "cifar100"}
+
+
+def test_help_names_every_normalization() -> None:
+    text = " ".join(distill("models", "upload", "--help").stdout.replace("│", " ").split())
+    assert [name for name in get_args(Normalization) if name not in text] == []
+    assert "--state-dict" in text
+
+
+def test_importers_report_is_shown(server: FakeServer) -> None:
+    """Empty entries are left out, and lists are cut after twenty."""
+    report = {
+        "renamed": {"module.conv1.weight": "conv1.weight"},
+        "dropped": [f"key_{index}" for index in range(23)],
+        "filled": [],
+        "remarks": ["Check the first.", "And the second."],
+        "state_dict": None,
+        "other_state_dicts": ["ema"],
+        "normalization": "By 'none'.",
+    }
+    server.respond("GET /v1/models/mine", json_response({**MODEL, "report": report}))
+    text = distill("models", "show", "mine").stdout
+    assert text.split("importer's report:\n")[1] == (
+        "  renamed: module.conv1.weight: conv1.weight\n"
+        f"  dropped: {', '.join(f'key_{index}' for index in range(20))} and 3 more, 23 in all\n"
+        "  remarks: Check the first.\n"
+        "  remarks: And the second.\n"
+        "  other state dicts: ema\n"
+        "  normalization: By 'none'.\n"
+    )
+    server.respond("GET /v1/models/mine", json_response({**MODEL, "report": None}))
+    assert "importer's report" not in distill("models", "show", "mine").stdout

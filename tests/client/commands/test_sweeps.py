@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.reportspec.measures import describe
 from distill_client import events
 from tests.client.commands.runner import distill
 from tests.client.fake_server import (
@@ -20,6 +21,7 @@ from tests.client.fake_server import (
 
 SWEEP = "GET /v1/sweeps/swp_1"
 TABLE = "GET /v1/sweeps/swp_1/table"
+GAP = "variance_gap_gram@linf:8/255"
 
 
 def sweep(**jobs: int) -> dict[str, Any]:
@@ -34,17 +36,22 @@ def sweep(**jobs: int) -> dict[str, Any]:
     }
 
 
-def table() -> dict[str, Any]:
+def table(*attacks: str) -> dict[str, Any]:
+    """Return a table of clean accuracy, a variance gap, and accuracy 0.5 under each attack."""
+
     def line(name: str, best: bool, mean: float) -> dict[str, Any]:
         cells = {
             "clean": {"mean": mean, "sd": 0.01, "n": 2},
-            "variance_gap_gram": {"mean": 12.345, "sd": None, "n": 1},
+            **{attack: {"mean": 0.5, "sd": None, "n": 1} for attack in attacks},
+            GAP: {"mean": 12.345, "sd": None, "n": 1},
         }
         return {"name": name, "jobs": 2, "done": 2, "best": best, "cells": cells}
 
+    measures = ["clean", *attacks, GAP]
     return {
         "network": "best",
-        "measures": ["clean", "variance_gap_gram"],
+        "measures": measures,
+        "descriptions": {key: describe(key).model_dump() for key in measures},
         "lines": [line("method.beta 0.2", False, 0.5), line("method.beta 0.8", True, 0.25)],
     }
 
@@ -87,7 +94,7 @@ def test_show_prints_means_and_marks_the_best_line(server: FakeServer) -> None:
     lines = [line.split() for line in distill("sweep", "show", "swp_1").stdout.splitlines()]
     assert lines == [
         ["betas:", "4", "succeeded."],
-        ["jobs", "Clean", "%", "Variance", "gap", "of", "Gram", "matrices", "%"],
+        ["jobs", "Clean", "%", *"Variance gap of Gram matrices under PGD-20, L∞, 8/255 %".split()],
         ["method.beta", "0.2", "2/2", "50.00", "±", "1.00", "12.35"],
         ["*", "method.beta", "0.8", "2/2", "25.00", "±", "1.00", "12.35"],
         ["*", "the", "highest", "robust", "accuracy", "on", "held-out", "training", "images"],
@@ -167,16 +174,53 @@ def test_results_are_plotted_over_a_setting(server: FakeServer, tmp_path: Path) 
 def test_measure_is_plotted_over_another(server: FakeServer, tmp_path: Path) -> None:
     server.respond(TABLE, json_response(table()))
     plot = ("sweep", "plot", "swp_1", "--x", "variance_gap_gram")
+    result = distill(*plot, "--y", "clean", "--to", tmp_path / "gap.svg")
+    assert result.exit_code == 0, result.stderr
+    assert "Variance gap of Gram matrices under PGD-20, L∞, 8/255 %" in (
+        tmp_path / "gap.svg"
+    ).read_text(encoding="utf-8")
     result = distill(*plot, "--y", "clean", "--to", tmp_path / "gap.png")
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "gap.png").read_bytes().startswith(b"\x89PNG")
     for y, to, message in (
-        ("pgd", "a.svg", "No job of swp_1 has pgd yet; there are clean, variance_gap_gram."),
+        ("pgd", "a.svg", f"No job of swp_1 has pgd yet; there are clean, {GAP}."),
         ("clean,variance_gap_gram", "a.svg", "Only one measure can be plotted over"),
         ("clean", "a.gif", "A figure is written as .svg or .png, not as 'a.gif'."),
     ):
         refused = distill(*plot, "--y", y, "--to", tmp_path / to)
         assert (refused.exit_code, refused.stderr.startswith(message)) == (2, True), refused.stderr
+
+
+@pytest.mark.parametrize("axis", ["--x", "--y"])
+def test_attack_under_two_threat_models_is_refused(
+    server: FakeServer, tmp_path: Path, axis: str
+) -> None:
+    """A name that may mean either is never plotted; a key says which is meant."""
+    linf = "autoattack@linf:8/255"
+    l2 = "autoattack@l2:0.5"
+    server.respond(TABLE, json_response(table(linf, l2)))
+    other = ("--y", "clean") if axis == "--x" else ("--x", "clean")
+    plot = ("sweep", "plot", "swp_1", *other, "--to", tmp_path / "a.svg")
+    refused = distill(*plot, axis, "autoattack")
+    message = f"autoattack may be any of {linf}, {l2}: name one of them.\n"
+    assert (refused.exit_code, refused.stderr) == (2, message)
+    assert not (tmp_path / "a.svg").exists()
+    result = distill(*plot, axis, l2)
+    assert result.exit_code == 0, result.stderr
+    assert "AutoAttack, L2, 0.5 %" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
+def test_attack_under_one_threat_model_needs_no_key(server: FakeServer, tmp_path: Path) -> None:
+    server.respond(TABLE, json_response(table("cw-30@linf:8/255", "autoattack@l2:0.5")))
+    plot = ("sweep", "plot", "swp_1", "--x", "clean", "--to", tmp_path / "a.svg", "--y")
+    for name, title in (
+        ("cw", "CW-30, L∞, 8/255 %"),
+        ("cw-30", "CW-30, L∞, 8/255 %"),
+        ("autoattack", "AutoAttack, L2, 0.5 %"),
+    ):
+        result = distill(*plot, name)
+        assert result.exit_code == 0, result.stderr
+        assert title in (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
 def test_plot_without_matplotlib_says_what_to_install(

@@ -26,7 +26,12 @@ def distance_from_center(images_BCHW: Tensor) -> Tensor:
 
 
 def slow_n_fgsm(
-    clean: Tensor, noise: Tensor, radius: float, step_factor: float, noise_factor: float
+    clean: Tensor,
+    noise: Tensor,
+    radius: float,
+    step_factor: float,
+    noise_factor: float,
+    clamp_noise: bool,
 ) -> Tensor:
     """N-FGSM pixel by pixel: noise U(-k r, k r), a step of a r away from the center, clipping."""
     result = []
@@ -37,13 +42,18 @@ def slow_n_fgsm(
         strict=True,
     ):
         noisy = x + noise_factor * radius * u
+        if clamp_noise:
+            noisy = min(max(noisy, 0.0), 1.0)
         sign = 1 if noisy > c else -1
         result.append(min(max(noisy + step_factor * radius * sign, 0.0), 1.0))
     return torch.tensor(result).reshape(clean.shape)
 
 
 @pytest.mark.parametrize(("step_factor", "noise_factor"), [(1.0, 2.0), (1.25, 1.0), (0.5, 0.0)])
-def test_n_fgsm_equals_the_slow_formula(step_factor: float, noise_factor: float) -> None:
+@pytest.mark.parametrize("clamp_noise", [False, True])
+def test_n_fgsm_equals_the_slow_formula(
+    step_factor: float, noise_factor: float, clamp_noise: bool
+) -> None:
     clean = images()
     noise = torch.empty_like(clean).uniform_(-1, 1, generator=seeded(3))
     attacked = n_fgsm(
@@ -52,11 +62,43 @@ def test_n_fgsm_equals_the_slow_formula(step_factor: float, noise_factor: float)
         radius=0.1,
         step_factor=step_factor,
         noise_factor=noise_factor,
+        clamp_noise=clamp_noise,
         generator=seeded(3),
     )
-    torch.testing.assert_close(
-        attacked, slow_n_fgsm(clean, noise, 0.1, step_factor, noise_factor), rtol=0, atol=1e-6
-    )
+    expected = slow_n_fgsm(clean, noise, 0.1, step_factor, noise_factor, clamp_noise)
+    torch.testing.assert_close(attacked, expected, rtol=0, atol=1e-6)
+
+
+def test_clamped_noise_steps_back_from_the_border() -> None:
+    """By hand: 1 + noise, clamped to 1, and a step of 0.1 down; unclamped, it is not back at 1."""
+    white = torch.ones(1, 1, 4, 4)
+    noise = torch.empty_like(white).uniform_(-1, 1, generator=seeded(3))
+    visited = []
+
+    def darker(images_BCHW: Tensor) -> Tensor:
+        visited.append(images_BCHW.detach())
+        return -images_BCHW.flatten(1).sum(1)
+
+    attacked = n_fgsm(darker, white, radius=0.1, clamp_noise=True, generator=seeded(3))
+    unclamped = n_fgsm(darker, white, radius=0.1, generator=seeded(3))
+    brighter = noise > 0.5
+    assert brighter.any()
+    assert visited[0].max() == 1
+    assert visited[1].max() > 1.1
+    torch.testing.assert_close(attacked[brighter], torch.full_like(attacked[brighter], 0.9))
+    assert torch.equal(unclamped[brighter], torch.ones_like(unclamped[brighter]))
+
+
+def test_gradient_and_step_are_at_the_transformed_noise() -> None:
+    visited = []
+
+    def brighter(images_BCHW: Tensor) -> Tensor:
+        visited.append(images_BCHW.detach())
+        return images_BCHW.flatten(1).sum(1)
+
+    attacked = n_fgsm(brighter, images(), radius=0.1, transform=lambda x: torch.full_like(x, 0.25))
+    assert [bool((image == 0.25).all()) for image in visited] == [True]
+    torch.testing.assert_close(attacked, torch.full_like(attacked, 0.35))
 
 
 def test_the_defaults_are_noise_of_two_radii_and_a_step_of_one() -> None:
@@ -72,6 +114,7 @@ def test_the_defaults_are_noise_of_two_radii_and_a_step_of_one() -> None:
     assert torch.equal(by_default, expected)
     spec = NFgsmAdversarySettings()
     assert (spec.radius, spec.step_factor, spec.noise_factor) == (8 / 255, 1.0, 2.0)
+    assert (spec.clamp_noise, spec.student_mode) == (False, "eval")
 
 
 def test_without_noise_it_is_fgsm() -> None:

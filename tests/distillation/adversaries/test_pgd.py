@@ -289,6 +289,29 @@ def test_the_mode_of_the_network_stays_the_callers() -> None:
         assert network.training is training
 
 
+def test_every_iterate_but_the_last_is_transformed() -> None:
+    """Halving the perturbation before steps of 0.1 from 0: 0.1, 0.05 + 0.1, 0.075 + 0.1."""
+    gray = torch.full((1, 1, 2, 2), 0.5)
+    visited = []
+
+    def brighter(images_BCHW: Tensor) -> Tensor:
+        visited.append(images_BCHW.detach())
+        return images_BCHW.flatten(1).sum(1)
+
+    attacked = pgd(
+        brighter,
+        gray,
+        radius=0.2,
+        step_size=0.1,
+        steps=3,
+        start="clean",
+        transform=lambda iterate: gray + (iterate - gray) / 2,
+    )
+    seen = torch.stack([image.mean() for image in visited])
+    torch.testing.assert_close(seen, torch.tensor([0.5, 0.55, 0.575]))
+    torch.testing.assert_close(attacked, torch.full_like(gray, 0.675))
+
+
 # -- from the spec
 
 
@@ -303,12 +326,34 @@ def test_attack_does_what_the_spec_of_pgd_says(start: Start) -> None:
 
 
 def test_attack_does_what_the_spec_of_n_fgsm_says() -> None:
-    spec = NFgsmAdversarySettings(radius=0.1, step_factor=1.25, noise_factor=0.5)
+    spec = NFgsmAdversarySettings(radius=0.1, step_factor=1.25, noise_factor=0.5, clamp_noise=True)
     attacked = run_adversary(spec, linear, images(), seeded(7))
     expected = n_fgsm(
-        linear, images(), radius=0.1, step_factor=1.25, noise_factor=0.5, generator=seeded(7)
+        linear,
+        images(),
+        radius=0.1,
+        step_factor=1.25,
+        noise_factor=0.5,
+        clamp_noise=True,
+        generator=seeded(7),
     )
     assert torch.equal(attacked, expected)
+
+
+@pytest.mark.parametrize("kind", [PgdAdversarySettings, NFgsmAdversarySettings])
+def test_attack_passes_the_transform_on(
+    kind: type[PgdAdversarySettings | NFgsmAdversarySettings],
+) -> None:
+    visited = []
+
+    def objective(images_BCHW: Tensor) -> Tensor:
+        visited.append(images_BCHW.detach())
+        return images_BCHW.flatten(1).sum(1)
+
+    run_adversary(
+        kind(radius=0.1), objective, images(), seeded(7), lambda x: torch.full_like(x, 0.25)
+    )
+    assert all(bool((image == 0.25).all()) for image in visited)
 
 
 def test_the_default_adversary_is_the_papers() -> None:

@@ -29,6 +29,7 @@ def import_upload(tmp_path: Path) -> ImportUpload:
         finally:
             assert {path.name for path in job.path.iterdir()} <= {
                 "spec.json",
+                "inputs.json",
                 "upload",
                 "output",
                 "events.jsonl",

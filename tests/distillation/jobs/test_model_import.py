@@ -1,6 +1,8 @@
 """The model import job, from its folder to its events; and the files of weights that it writes."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -112,3 +114,70 @@ def test_weights_of_another_network_are_corrupt(
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CorruptObject, match="does not hold the weights of a SmallCnn"):
         load_weights(network, path)
+
+
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [({}, 1.0), ({"state_dict": "ema"}, 2.0)],
+)
+def test_the_spec_chooses_the_state_dict(
+    options: dict[str, str], value: float, folder: JobFolder, network: Classifier
+) -> None:
+    state = network.state_dict()
+    trees = [{key: torch.full_like(t, number) for key, t in state.items()} for number in (2, 1)]
+    torch.save({"ema": trees[0], "net": trees[1]}, folder.upload)
+    write_spec(folder, DESCRIPTION, **options)
+    import_model(folder)
+    tensors = load_file(folder.output / "model.safetensors")
+    assert tensors["linear.bias"].tolist() == [value] * 10
+
+
+def write_spec(folder: JobFolder, description: ModelDescription, **options: Any) -> None:
+    spec = ImportModelSpec(model_id="model-1", description=description, **options)
+    folder.spec.write_text(spec.model_dump_json())
+
+
+@pytest.mark.parametrize(("is_assumed", "name"), [(True, "imagenet"), (False, "none")])
+def test_files_constants_decide_where_nobody_chose(
+    is_assumed: bool, name: str, folder: JobFolder, network: Classifier
+) -> None:
+    """The description that is published, and the one in the weights file, have the result."""
+    constants = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    torch.save({"net": network.state_dict(), **constants}, folder.upload)
+    write_spec(folder, DESCRIPTION, normalization_assumed=is_assumed)
+    import_model(folder)
+    imported = folder.read_events()[0][-1]
+    assert isinstance(imported, Imported)
+    assert imported.model == ModelDescription(
+        network=SmallCnn.model_validate({"width": 4, "normalization": name}),
+        classes=10,
+        channels=3,
+        height=32,
+        width=32,
+    )
+    with safe_open(folder.output / "model.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+    assert ModelDescription.model_validate_json(metadata["description"]) == imported.model
+
+
+def test_report_says_why_a_normalization_was_assumed(
+    folder: JobFolder, network: Classifier
+) -> None:
+    torch.save(network.state_dict(), folder.upload)
+    write_spec(folder, DESCRIPTION, normalization_assumed=True)
+    import_model(folder)
+    imported = folder.read_events()[0][-1]
+    assert isinstance(imported, Imported)
+    assert imported.report["normalization"] == (
+        "The file has no mean and std: 'none' was assumed, because it is the default of small_cnn."
+    )
+
+
+def test_spec_of_an_earlier_release_is_imported(folder: JobFolder, network: Classifier) -> None:
+    body = {"kind": "import_model", "model_id": "model-1"}
+    folder.spec.write_text(json.dumps({**body, "description": DESCRIPTION.model_dump()}))
+    torch.save(network.state_dict(), folder.upload)
+    import_model(folder)
+    imported = folder.read_events()[0][-1]
+    assert isinstance(imported, Imported)
+    assert imported.report["normalization"].startswith("The network normalizes by 'none', as asked")

@@ -1,16 +1,34 @@
 """TRADES and PGD adversarial training, derived again in double precision."""
 
+import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from core.distillation.methods import Method
+from core.distillation.methods.n_fgsm import NFgsmAt
 from core.distillation.methods.pgd_at import PgdAt
+from core.distillation.methods.score import Score
 from core.distillation.methods.trades import Trades
 from core.distillation.models.small_cnn import SmallCnn
-from core.jobspec.training.methods import PgdAtSettings, TradesSettings
-from tests.distillation.methods.plain import backward, cross_entropy, gradients, in_double, kl
+from core.jobspec.training.methods import (
+    NFgsmAtSettings,
+    PgdAtSettings,
+    ScoreSettings,
+    TradesSettings,
+)
+from tests.distillation.methods.plain import (
+    assert_inner_objective,
+    assert_outer_loss,
+    backward,
+    cross_entropy,
+    gradients,
+    in_double,
+    kl,
+)
 
 
 def greatest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
@@ -104,6 +122,78 @@ def test_pgd_at_objective_and_loss_are_cross_entropy(
     objective_B = method.inner(batch)(adversarial)
     in_eval = cross_entropy(in_double(student, training=False)(adversarial.double()), labels)
     torch.testing.assert_close(objective_B.double(), in_eval, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make_method", "passes"),
+    [
+        (lambda student: Trades(TradesSettings(), student), "ca"),
+        (lambda student: Trades(TradesSettings(statistics_passes=True), student), "cac"),
+        (lambda student: PgdAt(PgdAtSettings(), student), "a"),
+        (lambda student: PgdAt(PgdAtSettings(statistics_passes=True), student), "aac"),
+        (lambda student: NFgsmAt(NFgsmAtSettings(), student), "a"),
+        (lambda student: Score(ScoreSettings(), student), "ca"),
+    ],
+)
+def test_running_statistics_are_those_of_these_passes(
+    student: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
+    make_method: Callable[[SmallCnn], Method[Any]],
+    passes: str,
+) -> None:
+    """Passes of clean (c) and adversarial (a) images, in this order."""
+    plain = in_double(student, training=True)
+    method = make_method(student)
+    method.outer(method.prepare_batch(images, labels), adversarial)
+    for letter in passes:
+        plain({"c": images, "a": adversarial}[letter].double())
+    expected = dict(plain.named_buffers())
+    for name, buffer in student.named_buffers():
+        torch.testing.assert_close(buffer.double(), expected[name].double(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make_method",
+    [
+        lambda student, passes: Trades(TradesSettings(statistics_passes=passes), student),
+        lambda student, passes: PgdAt(PgdAtSettings(statistics_passes=passes), student),
+    ],
+)
+def test_statistics_passes_change_neither_loss_nor_gradient(
+    student: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
+    make_method: Callable[[SmallCnn, bool], Method[Any]],
+) -> None:
+    losses = []
+    students = [copy.deepcopy(student), copy.deepcopy(student)]
+    for network, passes in zip(students, (False, True), strict=True):
+        method = make_method(network, passes)
+        loss = method.outer(method.prepare_batch(images, labels), adversarial)
+        backward(loss.total)
+        losses.append(loss.total.item())
+    assert losses[0] == losses[1]
+    assert greatest_difference(gradients(students[0]), gradients(students[1])) == 0
+
+
+def test_n_fgsm_objective_and_loss_are_cross_entropy(
+    student: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
+) -> None:
+    plain = in_double(student, training=True)
+    method = NFgsmAt(NFgsmAtSettings(), student)
+    batch = method.prepare_batch(images, labels)
+    expected = cross_entropy(plain(adversarial.double()), labels)
+    assert_outer_loss(method.outer(batch, adversarial), student, plain, expected.mean())
+    assert_inner_objective(
+        method,
+        images,
+        labels,
+        adversarial,
+        lambda x: cross_entropy(in_double(student, training=False)(x), labels),
+    )
 
 
 @pytest.mark.parametrize(

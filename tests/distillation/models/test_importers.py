@@ -160,14 +160,21 @@ def test_the_report_names_every_key_that_was_renamed_or_dropped(
         "filled": [],
         "converted": {},
         "remarks": [],
+        "state_dict": None,
+        "other_state_dicts": [],
+        "normalization": "The file has the mean and std of 'cifar10', the network's: "
+        "0.mean = 0.4914, 0.4822, 0.4465, 0.std = 0.2471, 0.2435, 0.2616.",
     }
 
 
 def test_a_file_that_fits_as_it_is_has_an_empty_report(
     small: SmallCnn, save: Callable[..., Path]
 ) -> None:
-    report = load(build("small_cnn", 10, width=4), save(small.state_dict()))
-    assert not any(report.to_dict().values())
+    report = load(build("small_cnn", 10, width=4), save(small.state_dict())).to_dict()
+    assert report.pop("normalization") == (
+        "The network normalizes by 'none', as asked; the file has no mean and std."
+    )
+    assert not any(report.values())
 
 
 def test_counters_that_old_files_lack_are_filled_with_zeros(
@@ -237,17 +244,18 @@ def test_missing_keys_are_named(small: SmallCnn, save: Callable[..., Path]) -> N
 
 
 def test_ten_of_many_missing_keys_are_named(small: SmallCnn, save: Callable[..., Path]) -> None:
+    """Of a file that looks like no network that is known by name: 34 of its keys are missing."""
     wide = WideResNet(10, depth=10, widening=1)
-    error = refusal(save(small.state_dict()), wide)
+    weights = {key: tensor for key, tensor in small.state_dict().items() if "conv3" not in key}
+    error = refusal(save(weights), wide)
     assert error.code == "missing_keys"
-    assert error.message.count("block1.") <= 10
-    missing = [
-        key
-        for key in wide.state_dict()
-        if key not in small.state_dict() and "num_batches" not in key
-    ]
-    assert f"and {len(missing) - 10} more, {len(missing)} in all" in error.message
+    assert error.message.startswith(
+        "The file lacks block1.layer.0.bn1.weight, block1.layer.0.bn1.bias, "
+    )
+    assert error.message.count("block1.") == 10
+    assert "and 24 more, 34 in all. " in error.message
     assert "does not know: bn2.bias" in error.message
+    assert " and 2 more, 12 in all." in error.message
 
 
 def test_unexpected_keys_are_named(small: SmallCnn, save: Callable[..., Path]) -> None:
@@ -267,10 +275,40 @@ def test_prefix_of_some_keys_is_not_a_wrapper(small: SmallCnn, save: Callable[..
 def test_misshaped_keys_are_named_with_both_shapes(
     small: SmallCnn, save: Callable[..., Path]
 ) -> None:
-    error = refusal(save(build("small_cnn", 100, width=4).state_dict()), small)
-    assert error.code == "misshaped_keys"
-    assert "linear.weight (100x16 in the file, 10x16 needed)" in error.message
-    assert "linear.bias (100 in the file, 10 needed)" in error.message
+    weights = small.state_dict()
+    weights["bn1.weight"] = torch.rand(5)
+    weights["linear.bias"] = torch.rand(3, 3)
+    error = refusal(save(weights), small)
+    assert (error.code, error.message) == (
+        "misshaped_keys",
+        "These weights have other shapes than the network's: bn1.weight (5 in the file, 4 needed), "
+        "linear.bias (3x3 in the file, 10 needed).",
+    )
+
+
+@pytest.mark.parametrize("key", ["bn2.running_var", "bn2.num_batches_tracked"])
+def test_negative_variances_and_counters_are_refused(
+    key: str, small: SmallCnn, save: Callable[..., Path]
+) -> None:
+    weights = {name: tensor.clone() for name, tensor in small.state_dict().items()}
+    weights[key].view(-1)[-1] = -3
+    error = refusal(save(weights), build("small_cnn", 10, width=4))
+    assert (error.code, error.message) == (
+        "negative_variance",
+        f"{key} has a negative number, -3: the variances and counters of a batch norm are 0 or "
+        "more.",
+    )
+
+
+def test_variance_of_zero_and_negative_weights_load(
+    small: SmallCnn, save: Callable[..., Path]
+) -> None:
+    weights = {name: tensor.clone() for name, tensor in small.state_dict().items()}
+    weights["bn2.running_var"][:] = 0
+    weights["bn2.running_mean"][:] = -1
+    target = build("small_cnn", 10, width=4)
+    load(target, save(weights))
+    assert torch.equal(target.state_dict()["bn2.running_var"], torch.zeros(8))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -301,6 +339,39 @@ def test_integers_are_not_accepted_as_weights(
     )
     assert error.code == "unreadable_checkpoint"
     assert str(dtype) in error.message
+
+
+def test_overflowed_counter_in_half_precision_becomes_zero(
+    small: SmallCnn, save: Callable[..., Path]
+) -> None:
+    weights = {name: tensor.half() for name, tensor in small.state_dict().items()}
+    weights["bn1.num_batches_tracked"] = torch.tensor(float("inf"), dtype=torch.float16)
+    weights["bn2.num_batches_tracked"] = torch.tensor(float("nan"), dtype=torch.float16)
+    target = build("small_cnn", 10, width=4)
+    load(target, save(weights))
+    assert [target.state_dict()[f"bn{n}.num_batches_tracked"].item() for n in (1, 2, 3)] == [
+        0,
+        0,
+        7,
+    ]
+
+
+@pytest.mark.parametrize(("count", "is_read"), [(4000, True), (4001, False)])
+def test_files_with_more_than_4000_keys_are_unreadable(
+    count: int, is_read: bool, small: SmallCnn, save: Callable[..., Path]
+) -> None:
+    weights = dict(small.state_dict())
+    weights |= {f"more.{index}": torch.zeros(()) for index in range(count - len(weights))}
+    error = refusal(save(weights), small)
+    assert error.code == ("unexpected_keys" if is_read else "unreadable_checkpoint")
+
+
+@pytest.mark.parametrize(("characters", "is_read"), [(200, True), (201, False)])
+def test_keys_of_more_than_200_characters_are_unreadable(
+    characters: int, is_read: bool, small: SmallCnn, save: Callable[..., Path]
+) -> None:
+    error = refusal(save({**small.state_dict(), "x" * characters: torch.zeros(1)}), small)
+    assert error.code == ("unexpected_keys" if is_read else "unreadable_checkpoint")
 
 
 @pytest.mark.parametrize(

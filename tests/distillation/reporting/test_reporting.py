@@ -1,5 +1,6 @@
 """The report of a job with every analysis, as programs read it, and as people do in a browser."""
 
+import html
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args
 
 import pytest
+from huggingface_hub import ModelCard
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 from playwright.sync_api import Page, sync_playwright
@@ -15,31 +17,50 @@ from api.endpoints.results import REPORT_CONTENT_POLICY
 from core import figures
 from core.distillation.evaluation import MEASURES
 from core.distillation.reporting import analysis_tables, rendering
+from core.distillation.reporting.masking_checks import CHECKS
 from core.job_folder import FileReady, JobFolder
 from core.jobspec.evaluation import Analysis
-from core.reportspec.measures import ANALYSIS_NUMBERS, measure_title
-from core.reportspec.report import Report
+from core.reportspec.measures import ANALYSIS_NUMBERS, describe, measure_title
+from core.reportspec.report import InputIdentity, Report
 from tests.distillation.folders import create_job_folder, distillation_spec, run_job
 
-ANALYSES = [name for name in MEASURES if name not in {"clean", "pgd", "cw", "autoattack"}]
+NOT_ANALYSES = {"clean", "pgd", "cw", "autoattack", "gradient_checks"}
+ANALYSES = [name for name in MEASURES if name not in NOT_ANALYSES]
+AUTOATTACK = "autoattack:queries=20:iterations=5"
+ATTACK_KEYS = [
+    "pgd-20@linf:0.15",
+    f"{AUTOATTACK}@linf:0.15",
+    f"{AUTOATTACK}@l2:0.5",
+    "pgd-20@linf:8/255",
+]
+TEACHER = InputIdentity(id="mdl_1", name="the teacher", sha256="1" * 64)
+DATASET = InputIdentity(id="ds_digits", name="digits", sha256="2" * 64)
 NAME = "<script>alert(1)</script> & co"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
     analyses: list[dict[str, Any]] = [{"name": name} for name in ANALYSES]
-    evaluation = {
-        "attacks": [{"name": "pgd"}, {"name": "autoattack", "queries": 20, "iterations": 5}],
-        "limit": 60,
-    }
+    short = {"name": "autoattack", "queries": 20, "iterations": 5}
+    attacks = [
+        {"name": "pgd"},
+        short,
+        {**short, "norm": "l2", "radius": 0.5},
+        {"name": "pgd", "radius": "8/255"},
+    ]
+    evaluation = {"attacks": attacks, "limit": 60}
     spec = distillation_spec(
         name=NAME,
         student={"architecture": "small_cnn", "width": 4},
         schedule={"epochs": 4, "batch_size": 32, "checkpoint_seconds": 3600},
         evaluation={**evaluation, "analyses": analyses, "batch_size": 30},
+        adversary={"name": "pgd", "radius": 0.15, "step_size": 0.0375, "steps": 2},
         export=["torch_export"],
+        license="cc-by-4.0",
     )
     folder = create_job_folder(tmp_path_factory.mktemp("report") / "job", spec)
+    identities = {"teacher": TEACHER.model_dump(), "dataset": DATASET.model_dump()}
+    folder.inputs.write_text(json.dumps(identities))
     assert run_job(folder).outcome == "succeeded"
     return folder
 
@@ -57,11 +78,14 @@ def test_every_analysis_of_the_spec_is_measured() -> None:
 def test_the_report_has_its_schema_and_every_result(folder: JobFolder) -> None:
     text = (folder.output / "report.json").read_text()
     report = Report.model_validate_json(text)
-    assert set(report.results["best"]) == {"clean", "pgd", "autoattack", *ANALYSES}
-    assert set(report.results["last"]) >= {"clean", "pgd", "autoattack"}
+    names = [describe(key).name for key in report.results["best"]]
+    assert set(names) == {"clean", "pgd", "autoattack", "gradient_checks", *ANALYSES}
+    assert set(report.results["last"]) >= {"clean", *ATTACK_KEYS}
+    assert report.threat_model.title == "L∞, 0.15"
+    assert (report.data.identity, report.reference and report.reference.model) == (DATASET, TEACHER)
     assert report.data.images == {"training": 270, "held_out": 30, "test": 60}
     assert report.reference is not None
-    numbers = {name for entry in report.main_results.values() for name in entry.values}
+    numbers = {describe(key).name for entry in report.main_results.values() for key in entry.values}
     assert numbers == set(ANALYSIS_NUMBERS)
     assert "png" not in text
 
@@ -112,7 +136,87 @@ def test_every_file_has_its_kind(folder: JobFolder) -> None:
 def test_the_model_card_has_the_digest_of_the_weights(folder: JobFolder) -> None:
     card = (folder.output / "MODEL_CARD.md").read_text()
     assert files_of(folder)["best.safetensors"].sha256 in card
-    assert card.startswith("---\nlibrary_name: pytorch\n")
+    assert "student.onnx" not in card  # this job did not export it
+
+
+def test_the_hub_reads_every_result_with_its_threat_model(
+    folder: JobFolder, report: Report
+) -> None:
+    card = ModelCard.load(folder.output / "MODEL_CARD.md")
+    assert (card.data.license, card.data.datasets) == ("cc-by-4.0", ["digits"])
+    results = card.data.eval_results
+    assert results is not None
+    values = {result.metric_name: result.metric_value for result in results}
+    clean = 100 * (report.main_results["clean"].value or 0)
+    assert values["Clean accuracy"] == pytest.approx(clean, abs=1e-3)
+    robust = report.main_results[f"{AUTOATTACK}@l2:0.5"]
+    assert values["Robust accuracy, AutoAttack (queries 20, iterations 5), L2, 0.5"] == (
+        pytest.approx(100 * (robust.value or 0), abs=1e-3)
+    )
+    assert {"Robust accuracy, PGD-20, L∞, 0.15", "Robust accuracy, PGD-20, L∞, 8/255"} <= set(
+        values
+    )
+    assert {result.dataset_name for result in results} == {"digits"}
+    assert results[0].dataset_args == {"test_images": 60, "id": "ds_digits", "sha256": "2" * 64}
+
+
+def test_every_result_says_attack_norm_and_radius(report: Report) -> None:
+    measure = report.main_results[f"{AUTOATTACK}@l2:0.5"].measure
+    assert (measure.name, measure.norm, measure.radius) == ("autoattack", "l2", 0.5)
+    assert measure.version == "queries=20:iterations=5"
+    measure = report.main_results["pgd-20@linf:8/255"].measure
+    assert (measure.name, measure.norm, measure.radius, measure.steps) == (
+        "pgd",
+        "linf",
+        8 / 255,
+        20,
+    )
+
+
+def test_headline_compares_no_unlike_threat_models(report: Report) -> None:
+    """Each threat model has a lowest accuracy of its own; that of the training comes first."""
+
+    def with_values(values: dict[str, float]) -> str:
+        results = dict(report.main_results)
+        for key, value in values.items():
+            results[key] = results[key].model_copy(update={"value": value})
+        return rendering.headline(report.model_copy(update={"results": {"best": results}}))
+
+    short = "AutoAttack (queries 20, iterations 5)"
+    values = dict(zip(["clean", *ATTACK_KEYS], [0.9, 0.4, 0.3, 0.1, 0.7], strict=True))
+    assert with_values(values) == (
+        "The network classifies 90.00 % of 60 test images correctly, and 30.00 % under "
+        f"{short}, L∞, 0.15. Under another threat model: 10.00 % under {short}, L2, 0.5; "
+        "70.00 % under PGD-20, L∞, 8/255."
+    )
+    tied = with_values({**values, "pgd-20@linf:0.15": 0.3})
+    assert f"30.00 % under {short}, L∞, 0.15." in tied
+
+
+def test_headline_says_where_no_attack_was_run(report: Report) -> None:
+    results = {key: report.main_results[key] for key in ("clean", "pgd-20@linf:8/255")}
+    foreign = rendering.headline(report.model_copy(update={"results": {"best": results}}))
+    assert "correctly; no attack was run under L∞, 0.15. Under another threat model: " in foreign
+    alone = {"clean": report.main_results["clean"]}
+    sentence = rendering.headline(report.model_copy(update={"results": {"best": alone}}))
+    assert sentence.endswith("correctly; no attack was run.")
+
+
+def test_threat_models_stand_apart_in_tables(folder: JobFolder) -> None:
+    page = (folder.output / "report.html").read_text()
+    groups = re.findall(r'<th scope="colgroup"[^>]*>([^<]*)</th>', page)
+    assert groups[:4] == ["no attack", "L∞, 0.15", "L∞, 8/255", "L2, 0.5"]
+    card = (folder.output / "MODEL_CARD.md").read_text()
+    assert re.search(r"^\| L2, 0\.5 \| AutoAttack \(queries 20, iterations 5\) \| ", card, re.M)
+
+
+def test_report_says_which_masking_checks_were_run(folder: JobFolder, report: Report) -> None:
+    statuses = {check.name: check.status for check in report.masking_checks}
+    assert set(statuses) == set(CHECKS)
+    assert "not_run" not in statuses.values()
+    for name in ("report.md", "report.html", "MODEL_CARD.md"):
+        text = html.unescape((folder.output / name).read_text())
+        assert all(check.title in text for check in report.masking_checks)
 
 
 def test_the_markdown_has_a_row_per_network_and_class(folder: JobFolder) -> None:
@@ -122,7 +226,7 @@ def test_the_markdown_has_a_row_per_network_and_class(folder: JobFolder) -> None
     assert "Only 60 of 360 test images were used." in text
 
 
-@pytest.mark.parametrize(("name", "tables"), [("report.md", 3), ("MODEL_CARD.md", 2)])
+@pytest.mark.parametrize(("name", "tables"), [("report.md", 4), ("MODEL_CARD.md", 3)])
 def test_every_markdown_table_parses_as_a_table(folder: JobFolder, name: str, tables: int) -> None:
     tokens = MarkdownIt("commonmark").enable("table").parse((folder.output / name).read_text())
     assert sum(token.type == "table_open" for token in tokens) == tables
@@ -165,7 +269,7 @@ def test_the_html_fits_runs_nothing_and_fetches_nothing(
     page.goto((folder.output / "report.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert NAME in page.inner_text("h1")
-    assert "under AutoAttack" in page.inner_text(".headline")
+    assert ", L∞, 0.15" in page.inner_text(".headline")
     assert page.locator("figure img").count() == 2 + len(ANALYSES)
     assert page.locator("script, link, iframe, [onload], [onerror]").count() == 0
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
@@ -213,16 +317,14 @@ def test_every_number_of_an_analysis_has_a_row(report: Report) -> None:
     rows = {row.title: row for row in analysis_tables.analysis_rows(report.main_results)}
     assert set(rows) == {number.title for number, _ in analysis_tables.NUMBER_PATHS}
     assert {number.title for number in ANALYSIS_NUMBERS.values()} <= set(rows)
-    assert rows["Effective rank of the joint covariance"].reference is not None
+    assert rows["Effective rank of the joint covariance under PGD-20"].reference is not None
     assert rows["Expected calibration error, clean"].reference is None
 
 
 @pytest.mark.parametrize(
     ("measure", "title"),
     [
-        ("pgd", "PGD"),
-        ("pgd_2", "PGD 2"),
-        ("autoattack_10", "AutoAttack 10"),
+        ("pgd-20@linf:8/255", "PGD-20, L∞, 8/255"),
         ("grad_cam", "Grad-CAM"),
         ("spectra", "Spectra"),
     ],
@@ -236,6 +338,6 @@ def test_figures_of_the_same_data_are_the_same_bytes(folder: JobFolder) -> None:
     class_names = tuple(report["data"]["description"]["class_names"])
     best = report["results"]["best"]
     results = {name: entry for name, entry in best.items() if name != "grad_cam"}
-    first = figures.draw_figures(results, report["history"], class_names)
-    second = figures.draw_figures(results, report["history"], class_names)
+    first = figures.draw_figures(results, report["history"], class_names, "L∞, 0.15")
+    second = figures.draw_figures(results, report["history"], class_names, "L∞, 0.15")
     assert first == second

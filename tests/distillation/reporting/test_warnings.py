@@ -15,7 +15,8 @@ CIFAR = dataset_description(
     classes=10, class_names=tuple("0123456789"), train_images=50_000, test_images=10_000
 )
 IMAGES = {"training": 49_000, "held_out": 1000, "test": 10_000}
-STANDARD = [{"name": "pgd"}, {"name": "cw"}, {"name": "autoattack"}]
+STANDARD: list[dict[str, Any]] = [{"name": "pgd"}, {"name": "cw"}, {"name": "autoattack"}]
+AUTOATTACK_L2 = {"name": "autoattack", "norm": "l2", "radius": 0.5}
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -32,6 +33,7 @@ def training_warnings(
     evaluation = {"attacks": STANDARD, **changes.pop("evaluation", {})}
     body = {
         "data": {"dataset": "cifar10"},
+        "adversary": {"name": "pgd", "radius": "8/255"},
         "schedule": {"epochs": epochs},
         "evaluation": evaluation,
         **changes,
@@ -67,10 +69,9 @@ def test_a_standard_evaluation_has_an_unknown_selection_only() -> None:
         ({"images": {"test": 2000}}, "Only 2000 of 10000 test images"),
         ({"images": {"training": 10_000}}, "Only 11000 of 50000 training images"),
         ({"images": {"held_out": 200, "training": 49_800}}, "200 held-out images"),
-        ({"evaluation": {"attacks": [{"name": "pgd"}]}}, "AutoAttack was not run"),
         (
-            {"evaluation": {"attacks": [{"name": "autoattack", "norm": "l2", "radius": 0.5}]}},
-            "AutoAttack was not run",
+            {"evaluation": {"attacks": [{"name": "pgd"}]}},
+            "AutoAttack was not run under L∞, 8/255. Robust accuracy under PGD or CW alone",
         ),
         (
             {"evaluation": {"attacks": [{"name": "autoattack", "queries": 100}]}},
@@ -86,21 +87,25 @@ def test_a_standard_evaluation_has_an_unknown_selection_only() -> None:
         ),
         (
             {"evaluation": {"attacks": [*STANDARD, {"name": "pgd", "steps": 10}]}},
-            "PGD was run with 10 steps instead of the usual 20",
+            "PGD-10, L∞, 8/255, was run with 10 steps instead of the usual 20",
         ),
         (
             {"evaluation": {"attacks": [*STANDARD, {"name": "cw", "steps": 10}]}},
-            "CW was run with 10 steps instead of the usual 30",
+            "CW-10, L∞, 8/255, was run with 10 steps instead of the usual 30",
         ),
         (
             {"evaluation": {"attacks": [*STANDARD, {"name": "pgd", "step_size": 0.001}]}},
-            "PGD was run with a step size of 0.001",
+            "was run with a step size of 0.001 instead of 2/255",
         ),
         (
             {"evaluation": {"attacks": [*STANDARD, {"name": "cw", "confidence": 0}]}},
             "confidence of 0 instead of the usual 50",
         ),
-        ({"evaluation": {"attacks": [{"name": "autoattack", "radius": 0.01}]}}, "radius 0.01"),
+        (
+            {"evaluation": {"attacks": [*STANDARD, AUTOATTACK_L2]}},
+            "AutoAttack was run under L2, 0.5, another threat model than that of the training "
+            "(L∞, 8/255)",
+        ),
         (
             {
                 "evaluation": {
@@ -162,12 +167,26 @@ def test_few_held_out_images_have_their_standard_error() -> None:
 
 
 def test_an_evaluation_is_compared_with_its_own_radius() -> None:
-    warning, _ = evaluation_warnings(
-        radius="8/255", evaluation={"attacks": [{"name": "autoattack", "radius": "4/255"}]}
-    )
+    attacks = [*STANDARD, {"name": "autoattack", "radius": "4/255"}]
+    warning, _ = evaluation_warnings(radius="8/255", evaluation={"attacks": attacks})
     assert warning == (
-        "AutoAttack was run at radius 0.01569, but the radius of this evaluation is 0.03137."
+        "AutoAttack was run under L∞, 4/255, another threat model than that of the evaluation "
+        "(L∞, 8/255): accuracies under the two cannot be compared."
     )
+
+
+def test_autoattack_elsewhere_says_nothing_of_a_threat_model() -> None:
+    """In another norm, or at another radius."""
+    for attack in (AUTOATTACK_L2, {"name": "autoattack", "radius": "4/255"}):
+        attacks = [{"name": "pgd"}, {"name": "pgd", "radius": "16/255"}, attack]
+        missing, *_ = evaluation_warnings(evaluation={"attacks": attacks})
+        assert missing.startswith("AutoAttack was not run under L∞, 8/255; L∞, 16/255.")
+
+
+def test_attacks_of_one_foreign_threat_model_share_a_warning() -> None:
+    far = [{"name": name, "radius": "16/255"} for name in ("pgd", "cw", "autoattack")]
+    warning, _ = evaluation_warnings(evaluation={"attacks": [*STANDARD, *far]})
+    assert warning.startswith("PGD-20 and CW-30 and AutoAttack were run under L∞, 16/255, another")
 
 
 # -- results
@@ -179,11 +198,12 @@ def entry(**changes: Any) -> dict[str, Any]:
 
 def test_square_beyond_the_gradient_attacks_has_a_warning() -> None:
     def square_warnings(broken: int) -> list[str]:
-        stages = {"square": {"broken": broken}}
-        return training_warnings(measured={"best": {"autoattack": entry(stages=stages)}})
+        stages = {"apgd-ce": {"broken": 9}, "square": {"broken": broken}}
+        measured = {"best": {"autoattack@linf:8/255": entry(stages=stages)}}
+        return training_warnings(measured=measured)
 
     warning = square_warnings(3)[0]
-    assert "AutoAttack, best epoch: Square broke 3 images" in warning
+    assert "AutoAttack, L∞, 8/255, best epoch: Square broke 3 images" in warning
     assert "mask its gradients" in warning
     assert square_warnings(2) == [ONE_SEED]
 
@@ -199,13 +219,18 @@ def test_non_finite_logits_have_a_warning() -> None:
 def test_warnings_of_a_measure_begin_with_its_title() -> None:
     masking = entry(warnings=["Noise did more."])
     cw = entry(notes=["So."])
-    warnings = training_warnings(measured={"best": {"gradient_masking": masking, "cw": cw}})
-    assert warnings[:2] == ["Gradient masking, best epoch: Noise did more.", "CW, best epoch: So."]
+    warnings = training_warnings(
+        measured={"best": {"gradient_masking": masking, "cw-30@linf:8/255": cw}}
+    )
+    assert warnings[:2] == [
+        "Gradient masking, best epoch: Noise did more.",
+        "CW-30, L∞, 8/255, best epoch: So.",
+    ]
 
 
 def test_the_best_epochs_warnings_are_not_repeated() -> None:
     """Where the last epoch is the best one."""
-    results = {"autoattack": entry(notes=["3 classes."])}
+    results = {"autoattack@linf:8/255": entry(notes=["3 classes."])}
     assert len(training_warnings(measured={"best": results, "last": results})) == 2
-    other = {"autoattack": entry(value=0.3, notes=["3 classes."])}
+    other = {"autoattack@linf:8/255": entry(value=0.3, notes=["3 classes."])}
     assert len(training_warnings(measured={"best": results, "last": other})) == 3

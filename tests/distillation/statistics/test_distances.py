@@ -158,6 +158,16 @@ def test_power_euclidean_by_hand() -> None:
     )
 
 
+@pytest.mark.parametrize("gamma", [0.25, 0.5, 1.0])
+def test_power_euclidean_is_without_drydens_factor(gamma: float) -> None:
+    """Dryden et al.: d = ||a^gamma - b^gamma|| / gamma, so gamma^2 d^2 is what is computed."""
+    a = torch.diag(torch.tensor([16.0, 1.0]).double())
+    b = torch.diag(torch.tensor([1.0, 81.0]).double())
+    drydens = math.sqrt((16**gamma - 1) ** 2 + (1 - 81**gamma) ** 2) / gamma
+    value = power_euclidean(a, b, gamma=gamma, ridge=0).item()
+    assert value == pytest.approx(gamma**2 * drydens**2, rel=1e-12)
+
+
 def test_max_exp_by_hand() -> None:
     a = torch.diag(torch.tensor([1.0, 3.0]))
     b = torch.diag(torch.tensor([2.0, 2.0]))

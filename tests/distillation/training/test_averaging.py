@@ -54,6 +54,21 @@ def test_ema_soon_forgets_its_first_weights() -> None:
     assert averages(EmaSettings(decay=0.99), [1.0, 2.0])[1] == pytest.approx(2 / 11 + 2 * 9 / 11)
 
 
+def test_ema_is_the_student_until_its_warmup_is_over() -> None:
+    """Then it begins anew: with the weights of that step, and a decay of 2/11 in the next."""
+    layer = one_weight(0.0)
+    average = WeightAverage(EmaSettings(decay=0.99, warmup=0.5), layer)
+    for step, value in enumerate([1.0, 2.0, 3.0, 4.0, 5.0], start=1):
+        layer.weight.data.fill_(value)
+        average.after_step(step / 6)
+        if step <= 3:
+            with average.applied([]):
+                assert layer.weight.item() == value
+        assert average.updates == max(0, step - 2)
+    fourth = 3 * 2 / 11 + 4 * 9 / 11
+    assert average.weights["weight"].item() == pytest.approx(fourth * 3 / 12 + 5 * 9 / 12)
+
+
 def test_swa_is_the_plain_mean_of_epochs_from_its_first() -> None:
     results = averages(ResolvedSwaSettings(begin=2), [10.0, 20.0, 1.0, 2.0, 6.0])
     assert results[2:] == pytest.approx([1.0, 1.5, 3.0])
@@ -96,8 +111,12 @@ def test_an_applied_average_is_taken_back_afterwards() -> None:
 
 @pytest.mark.parametrize(
     "averaging",
-    [{"name": "ema", "decay": 0.9}, {"name": "swa", "begin": 1}],
-    ids=lambda averaging: averaging["name"],
+    [
+        {"name": "ema", "decay": 0.9},
+        {"name": "ema", "decay": 0.9, "warmup": 0.7},
+        {"name": "swa", "begin": 1},
+    ],
+    ids=["ema", "ema-warmup", "swa"],
 )
 def test_a_resumed_job_with_averaging_gives_the_same_bits(
     averaging: dict[str, object], tmp_path: Path

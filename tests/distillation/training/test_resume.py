@@ -24,6 +24,7 @@ from tests.distillation.folders import (
     distillation_spec,
     newest_checkpoint,
     run_job,
+    training_spec,
 )
 
 
@@ -74,6 +75,45 @@ def test_a_resumed_job_gives_the_same_bits(
     second = resume_in_new_folder(tmp_path / "second", first)
     assert_same_results(uninterrupted, second)
     assert metrics_by_step(first, second) == metrics_by_step(uninterrupted)
+
+
+SHORT: dict[str, Any] = {"epochs": 2, "batch_size": 64, "checkpoint_seconds": 0}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "method": {"name": "score"},
+            "schedule": {
+                **SHORT,
+                "nesterov": True,
+                "batch_norm_weight_decay": 0.0,
+                "decay": {"name": "one_cycle", "rise": 0.5, "update": "epoch"},
+            },
+        },
+        {
+            "method": {"name": "trades", "statistics_passes": True},
+            "schedule": {**SHORT, "max_gradient_norm": 0.5, "decay": {"name": "triangular"}},
+        },
+    ],
+    ids=["score", "trades"],
+)
+def test_a_job_with_an_attack_in_train_mode_resumes(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    """And two groups of weights, clipped gradients, momentum that changes with the rate."""
+    mode = "train_untracked" if changes["method"]["name"] == "score" else "train"
+    adversary = {"name": "pgd", "radius": 0.15, "steps": 2, "student_mode": mode}
+    spec = training_spec(adversary=adversary, **changes)
+    uninterrupted = create_job_folder(tmp_path / "uninterrupted", spec)
+    first = create_job_folder(tmp_path / "first", spec)
+    run_job(uninterrupted)
+    assert run_job(first, StopAfter(7)).outcome == "stopped"
+    second = create_job_folder(tmp_path / "second", spec)
+    second.checkpoint.write_bytes(newest_checkpoint(first).read_bytes())
+    assert run_job(second).outcome == "succeeded"
+    assert_same_results(uninterrupted, second)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ def test_every_method_declares_its_cost(name: str) -> None:
     """In its own class, so that no method is costed as another one."""
     settings = METHODS[name]
     assert {"loss_passes", "attacks_teacher"} <= vars(settings).keys()
-    assert settings.loss_passes >= 1
+    assert settings().loss_passes >= 1
     assert settings().attacks_teacher in (False, True)
 
 

@@ -11,7 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from core.distillation.data.images import Images
-from core.distillation.data.importing.file_kinds import has_control_characters
+from core.distillation.data.importing.file_kinds import (
+    has_control_characters,
+    normalize_name,
+)
 from core.distillation.data.importing.file_source import FileSource
 from core.distillation.data.importing.import_result import ImportResult
 from core.distillation.data.importing.packed_writer import write_selected_classes
@@ -88,10 +91,11 @@ def import_cifar(
         f"{cifar.title}'s binary batches, with the split into training and test images that they "
         "come with."
     )
-    ignored = len(files) + files.left_out - len(cifar.images) - 1
-    return write_selected_classes(
-        target, train, test, class_names, options, layout, ignored_files=ignored
-    )
+    used = {prefix + name for name in (*cifar.images, cifar.names_file)}
+    for path in files:
+        if path not in used:
+            files.ignored.add(path, f"not a file of {cifar.title}'s binary version")
+    return write_selected_classes(target, train, test, class_names, options, layout, files.ignored)
 
 
 def _images(batches: list[NDArray[np.uint8]], cifar: CifarFormat) -> Images:
@@ -129,7 +133,8 @@ def _class_names(files: FileSource, path: str, cifar: CifarFormat) -> tuple[str,
             f"most {MAX_NAME_LIST_BYTES}.",
             code="corrupt_archive",
         )
-    names = tuple(files.read(path).decode(errors="replace").split())
+    text = files.read(path).decode("utf-8-sig", errors="replace")
+    names = tuple(map(normalize_name, text.split()))
     if len(names) != cifar.classes:
         raise Refused(
             f"{quote(path)} has {len(names)} class names; {cifar.title} has {cifar.classes} "

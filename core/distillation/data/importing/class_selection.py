@@ -10,6 +10,8 @@ from core.errors import Refused
 from core.jobspec.data import ImportOptions
 
 MAX_CLASSES = 100_000
+MAX_NAME_CHARACTERS = 200
+"""As in the options, so that every class can be selected by name."""
 
 
 def select_classes(names: Sequence[str], options: ImportOptions) -> list[str]:

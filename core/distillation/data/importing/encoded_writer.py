@@ -9,6 +9,7 @@ from torch import Tensor
 
 from core.distillation.data import tensor_file
 from core.distillation.data.importing.file_source import FileSource, ProgressCallback
+from core.distillation.data.importing.image_files import ImageCounts
 from core.distillation.data.importing.verification import verify_images
 from core.distillation.data.quoting import quote
 from core.distillation.data.tensor_file import TensorSpec
@@ -31,30 +32,35 @@ def write_encoded(
     train: EncodedPart,
     test: EncodedPart,
     progress: ProgressCallback,
-) -> int:
-    """Copy the image files into ``target``, and return their number of channels.
+) -> tuple[int, list[str]]:
+    """Copy the image files into ``target``. Return the number of channels, and remarks.
 
-    That is 1 if every image is gray, else 3. Each image is decoded once, to be sure that it can be.
-    Raises Refused naming the first file that cannot be used.
+    There is 1 channel if every image is gray, else 3. Each image is decoded once, to be sure that
+    it can be. Raises Refused naming the files that cannot be used.
     """
     paths = [*train.paths, *test.paths]
     sizes_N = torch.tensor([files.size(path) for path in paths], dtype=torch.int64)
     specs, index_tensors = _layout(train, test, sizes_N)
     all_gray = True
+    counts = ImageCounts()
+    orientations = bytearray()
     with tensor_file.write_tensors(target, specs) as file:
         for tensor in index_tensors:
             file.write(tensor.numpy().astype("<i8").tobytes())
         images = verify_images(files, paths, progress)
-        for path, size, (data, is_gray) in zip(paths, sizes_N.tolist(), images, strict=True):
-            if len(data) != size:
+        for path, size, image in zip(paths, sizes_N.tolist(), images, strict=True):
+            if len(image.data) != size:
                 raise Refused(
-                    f"{quote(path)} changed from {size} to {len(data)} bytes while it was "
+                    f"{quote(path)} changed from {size} to {len(image.data)} bytes while it was "
                     "imported; import it again when nothing writes to it.",
                     code="unreadable_image",
                 )
-            file.write(data)
-            all_gray &= is_gray
-    return 1 if all_gray else 3
+            file.write(image.data)
+            orientations.append(image.orientation)
+            all_gray &= image.is_gray
+            counts.add(image)
+        file.write(orientations)
+    return 1 if all_gray else 3, counts.remarks()
 
 
 def _layout(
@@ -77,6 +83,10 @@ def _layout(
     specs = {name: TensorSpec("I64", tuple(it.shape)) for name, it in index_tensors.items()}
     specs |= {
         f"{part}_bytes": TensorSpec("U8", (int(part_sizes_N.sum()),))
+        for part, part_sizes_N in sizes.items()
+    }
+    specs |= {
+        f"{part}_orientations": TensorSpec("U8", (len(part_sizes_N),))
         for part, part_sizes_N in sizes.items()
     }
     return specs, list(index_tensors.values())

@@ -3,7 +3,9 @@
 K classes.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from core.distillation.data.image_decoding import FORMATS
 from core.distillation.data.images import Images
 from core.distillation.data.importing.class_selection import (
     MAX_CLASSES,
+    MAX_NAME_CHARACTERS,
     select_classes,
     selection_sentence,
 )
@@ -20,26 +23,32 @@ from core.distillation.data.importing.file_kinds import (
     file_kind,
     has_control_characters,
     is_unicode,
+    reason_to_ignore,
 )
 from core.distillation.data.importing.file_source import FileSource, ProgressCallback
 from core.distillation.data.importing.image_arrays import decode_images
 from core.distillation.data.importing.import_result import ImportResult
+from core.distillation.data.importing.layout import ignored_files
+from core.distillation.data.importing.layout.folder_layout import (
+    TEST_EVERY,
+    ClassFolders,
+    FolderLayout,
+    find_layout,
+)
+from core.distillation.data.importing.layout.folder_tree import FolderTree, join
 from core.distillation.data.importing.packed_writer import describe, write_packed
 from core.distillation.data.quoting import quote
 from core.errors import Refused
 from core.jobspec.data import DatasetDescription, ImportOptions
-
-TEST_FOLDERS = ("test", "val", "validation", "valid")
-"""The first that exists has the test images."""
-TEST_EVERY = 5
-MAX_WRAPPERS = 8
 
 PathsByClass = list[list[str]]
 """Paths of each class's images, in alphabetical order; classes are in the order of their labels."""
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _Selection:
+    """The images to import."""
+
     class_names: list[str]
     train: PathsByClass
     test: PathsByClass
@@ -55,48 +64,63 @@ def import_image_folder(
     Classes are in alphabetical order, unless the options list them, and so are the files of a
     class. Raises Refused naming the class or the file that cannot be used.
     """
-    layout = _find_layout(files, _skip_wrappers(files), options)
+    with _explain_missing_images(files):
+        selection = _select_images(files, find_layout(FolderTree(files)), options)
     if options.image_size is None:
-        description = _write_decoded(files, layout, target, progress)
+        description, remarks = _write_decoded(files, selection, target, progress)
     else:
-        description = _write_encoded(files, layout, options.image_size, target, progress)
-    imported_files = len(_flat(layout.train)) + len(_flat(layout.test))
+        description, remarks = _write_encoded(
+            files, selection, options.image_size, target, progress
+        )
     return ImportResult(
         description,
-        layout.sentence,
-        _counts(layout.train),
-        _counts(layout.test),
-        ignored_files=len(files) + files.left_out - imported_files,
+        selection.sentence,
+        _counts(selection.train),
+        _counts(selection.test),
+        files.ignored,
+        files.remarks + remarks,
     )
 
 
+@contextmanager
+def _explain_missing_images(files: FileSource) -> Iterator[None]:
+    """Add to a refusal which files were ignored: they may be the images that are missing."""
+    try:
+        yield
+    except Refused as error:
+        if error.code not in ("empty_class", "too_few_classes", "no_test_images"):
+            raise
+        raise Refused(error.message + files.ignored.summary(), code=error.code) from error
+
+
 def _write_decoded(
-    files: FileSource, layout: _Layout, target: Path, progress: ProgressCallback
-) -> DatasetDescription:
-    train_paths = _flat(layout.train)
-    images_NCHW = decode_images(files, train_paths + _flat(layout.test), progress)
-    train = Images(images_NCHW[: len(train_paths)], _labels(layout.train))
-    test = Images(images_NCHW[len(train_paths) :], _labels(layout.test))
+    files: FileSource, selection: _Selection, target: Path, progress: ProgressCallback
+) -> tuple[DatasetDescription, list[str]]:
+    train_paths = _flat(selection.train)
+    images_NCHW, remarks = decode_images(files, train_paths + _flat(selection.test), progress)
+    train = Images(images_NCHW[: len(train_paths)], _labels(selection.train))
+    test = Images(images_NCHW[len(train_paths) :], _labels(selection.test))
     write_packed(target, train, test)
-    return describe(train, test, tuple(layout.class_names))
+    return describe(train, test, tuple(selection.class_names)), remarks
 
 
 def _write_encoded(
-    files: FileSource, layout: _Layout, side: int, target: Path, progress: ProgressCallback
-) -> DatasetDescription:
-    train = EncodedPart(_flat(layout.train), _labels(layout.train))
-    test = EncodedPart(_flat(layout.test), _labels(layout.test))
-    channels = write_encoded(target, files, train, test, progress)
-    return DatasetDescription(
+    files: FileSource, selection: _Selection, side: int, target: Path, progress: ProgressCallback
+) -> tuple[DatasetDescription, list[str]]:
+    train = EncodedPart(_flat(selection.train), _labels(selection.train))
+    test = EncodedPart(_flat(selection.test), _labels(selection.test))
+    channels, remarks = write_encoded(target, files, train, test, progress)
+    description = DatasetDescription(
         source="encoded",
-        classes=len(layout.class_names),
-        class_names=tuple(layout.class_names),
+        classes=len(selection.class_names),
+        class_names=tuple(selection.class_names),
         channels=channels,
         height=side,
         width=side,
         train_images=len(train.paths),
         test_images=len(test.paths),
     )
+    return description, remarks
 
 
 def _counts(classes: PathsByClass) -> torch.Tensor:
@@ -112,56 +136,26 @@ def _flat(classes: PathsByClass) -> list[str]:
     return [path for paths in classes for path in paths]
 
 
-def _skip_wrappers(files: FileSource) -> str:
-    """Return the folder that has the class folders, or the train and test folders.
-
-    Archives often wrap everything in a folder of its own.
-    """
-    top = ""
-    for _ in range(MAX_WRAPPERS):
-        folders = _folders(files, top)
-        if len(folders) != 1 or not _folders(files, _join(top, folders[0])):
-            break
-        top = _join(top, folders[0])
-    return top
+# -- selecting images
 
 
-def _find_layout(files: FileSource, top: str, options: ImportOptions) -> _Layout:
-    folders = {name.lower(): name for name in _folders(files, top)}
-    test_folder = next((folders[name] for name in TEST_FOLDERS if name in folders), None)
-    if "train" not in folders or test_folder is None:
-        return _unsplit_layout(files, top, options)
-    train_folder = folders["train"]
-    layout = _split_layout(files, _join(top, train_folder), _join(top, test_folder), options)
-    unused = sorted(set(folders.values()) - {train_folder, test_folder})
-    note = f" Not used: {', '.join(map(quote, unused))}." if unused else ""
-    return replace(layout, sentence=layout.sentence + note)
+def _select_images(files: FileSource, layout: FolderLayout, options: ImportOptions) -> _Selection:
+    names = list(layout.train)
+    _check_class_names(names)
+    _check_test_classes(layout)
+    selected = select_classes(names, options)
+    paths_of = _images_by_folder(files, layout, set(selected))
+    train = _non_empty(paths_of, layout.train_folder, layout.train, selected)
+    if layout.test is None:
+        train, test = _split(train)
+    else:
+        test = _non_empty(paths_of, layout.test_folder, layout.test, selected)
+    sentence = layout.sentence + selection_sentence(names, selected)
+    return _Selection(selected, train, test, sentence)
 
 
-def _split_layout(files: FileSource, train: str, test: str, options: ImportOptions) -> _Layout:
-    class_names = _class_names(files, train)
-    for name in sorted(set(_folders(files, test)) - set(class_names)):
-        raise Refused(
-            f"{quote(_join(test, name))} has no training images: {quote(_join(train, name))} is "
-            "missing. Every class needs a folder in both.",
-            code="empty_class",
-        )
-    selected = select_classes(class_names, options)
-    sentence = (
-        f"One folder a class, training images in {quote(train)} and test images in {quote(test)}."
-    )
-    return _Layout(
-        selected,
-        _image_paths(files, train, selected),
-        _image_paths(files, test, selected),
-        sentence + selection_sentence(class_names, selected),
-    )
-
-
-def _unsplit_layout(files: FileSource, top: str, options: ImportOptions) -> _Layout:
-    class_names = _class_names(files, top)
-    selected = select_classes(class_names, options)
-    classes = _image_paths(files, top, selected)
+def _split(classes: PathsByClass) -> tuple[PathsByClass, PathsByClass]:
+    """Return training and test images: every fifth image of a class is a test image."""
     test = [paths[TEST_EVERY - 1 :: TEST_EVERY] for paths in classes]
     train = [
         [path for number, path in enumerate(paths, start=1) if number % TEST_EVERY]
@@ -174,16 +168,10 @@ def _unsplit_layout(files: FileSource, top: str, options: ImportOptions) -> _Lay
             f"{TEST_EVERY}th image of a class becomes one, and the largest class has {largest}.",
             code="no_test_images",
         )
-    sentence = (
-        "One folder a class, not split: by name, every "
-        f"{TEST_EVERY}th image of each class became a test image."
-    )
-    sentence += selection_sentence(class_names, selected)
-    return _Layout(selected, train, test, sentence)
+    return train, test
 
 
-def _class_names(files: FileSource, top: str) -> list[str]:
-    names = _folders(files, top)
+def _check_class_names(names: list[str]) -> None:
     if len(names) < 2:
         raise Refused(
             f"The number of class folders is {len(names)}; at least two are needed, as "
@@ -207,36 +195,100 @@ def _class_names(files: FileSource, top: str) -> list[str]:
                 f"The name of the class folder {quote(name)} has control characters; rename it.",
                 code="unknown_format",
             )
-    return names
-
-
-def _image_paths(files: FileSource, top: str, class_names: list[str]) -> PathsByClass:
-    """Return the images below each class's folder in ``top``, at any depth."""
-    paths_of: dict[str, list[str]] = {name: [] for name in class_names}
-    prefix = _join(top, "")
-    for path in files:
-        if not path.startswith(prefix):
-            continue
-        name, separator, _ = path[len(prefix) :].partition("/")
-        if separator and name in paths_of and file_kind(path) == "image":
-            paths_of[name].append(path)
-    for name, paths in paths_of.items():
-        if not paths:
+        if len(name) > MAX_NAME_CHARACTERS:
             raise Refused(
-                f"The class folder {quote(_join(top, name))} has no images; supported formats are "
+                f"The name of the class folder {quote(name)} has {len(name)} characters; it may "
+                f"have at most {MAX_NAME_CHARACTERS}.",
+                code="unknown_format",
+            )
+
+
+def _check_test_classes(layout: FolderLayout) -> None:
+    for name in layout.test or ():
+        if name not in layout.train:
+            raise Refused(
+                f"{quote(join(layout.test_folder, name))} has no training images: "
+                f"{quote(join(layout.train_folder, name))} is missing. Every class needs a folder "
+                "in both.",
+                code="empty_class",
+            )
+
+
+def _images_by_folder(
+    files: FileSource, layout: FolderLayout, selected: set[str]
+) -> dict[str, list[str]]:
+    """Return the sorted paths of the images below each folder of a selected class, at any depth.
+
+    All others are added to the files that are ignored, and so is a link to an image of another of
+    these folders: an image has one label, and is a training or a test image.
+    """
+    classes = [*layout.train.items(), *(layout.test or {}).items()]
+    all_folders = {folder for _, folder in classes}
+    surroundings = {parent for folder in all_folders for parent in _parents(folder)}
+    depths = sorted({folder.count("/") + 1 for folder in all_folders})
+    paths_of: dict[str, list[str]] = {folder: [] for name, folder in classes if name in selected}
+    for path in files:
+        folder = _folder_of(path, depths, all_folders)
+        if folder in paths_of and file_kind(path) != "cifar":
+            paths_of[folder].append(path)
+        else:
+            files.ignored.add(path, _reason_to_ignore(path, folder, surroundings))
+    if files.links:
+        _remove_links(files, paths_of)
+    for paths in paths_of.values():
+        paths.sort()
+    return paths_of
+
+
+def _remove_links(files: FileSource, paths_of: dict[str, list[str]]) -> None:
+    folder_of = {path: folder for folder, paths in paths_of.items() for path in paths}
+    removed = set()
+    for path, target in files.links.items():
+        folder = folder_of.get(path)
+        if folder is not None and folder_of.get(target, folder) != folder:
+            removed.add(path)
+            files.ignored.add(path, ignored_files.FILE_READ_BEFORE)
+    for paths in paths_of.values():
+        paths[:] = [path for path in paths if path not in removed]
+
+
+def _reason_to_ignore(path: str, class_folder: str | None, surroundings: set[str]) -> str:
+    """Return why an image is not imported. ``surroundings``: what the class folders are in."""
+    if file_kind(path) == "cifar":
+        return reason_to_ignore(path)
+    if class_folder is not None:
+        return ignored_files.OTHER_CLASS
+    is_outside = path.rpartition("/")[0] in surroundings
+    return ignored_files.OUTSIDE_CLASSES if is_outside else ignored_files.UNUSED_FOLDER
+
+
+def _parents(folder: str) -> Iterator[str]:
+    """Yield the folders that a folder is in, up to the root."""
+    while folder:
+        folder = folder.rpartition("/")[0]
+        yield folder
+
+
+def _folder_of(path: str, depths: list[int], folders: set[str]) -> str | None:
+    """Return which of the folders a path is in. ``depths``: how many parts their paths have."""
+    parts = path.split("/")
+    for depth in depths:
+        folder = "/".join(parts[:depth])
+        if depth < len(parts) and folder in folders:
+            return folder
+    return None
+
+
+def _non_empty(
+    paths_of: dict[str, list[str]], top: str, folders: ClassFolders, selected: list[str]
+) -> PathsByClass:
+    """Return the images of the selected classes. Raises Refused for one without images."""
+    for name in selected:
+        folder = folders.get(name, join(top, name))
+        if not paths_of.get(folder):
+            raise Refused(
+                f"The class folder {quote(folder)} has no images; supported formats are "
                 f"{', '.join(FORMATS)}.",
                 code="empty_class",
             )
-        paths.sort()
-    return list(paths_of.values())
-
-
-def _folders(files: FileSource, top: str) -> list[str]:
-    """Return the names of the folders directly in ``top``."""
-    return sorted(
-        path.rpartition("/")[2] for path in files.folders if path.rpartition("/")[0] == top
-    )
-
-
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
+    return [paths_of[folders[name]] for name in selected]

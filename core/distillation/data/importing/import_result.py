@@ -1,9 +1,10 @@
 """What an importer returns once it has written a data set's file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from core.distillation.data.importing.layout.ignored_files import IgnoredFiles
 from core.jobspec.data import DatasetDescription
 
 
@@ -18,4 +19,6 @@ class ImportResult:
     """Training images of each class."""
     test_K: Tensor
     """Test images of each class."""
-    ignored_files: int = 0
+    ignored: IgnoredFiles
+    remarks: list[str] = field(default_factory=list)
+    """More sentences: what was changed, or used in part."""

@@ -15,6 +15,8 @@ from core.distillation.data.importing.class_selection import (
     selection_sentence,
 )
 from core.distillation.data.importing.import_result import ImportResult
+from core.distillation.data.importing.layout.ignored_files import IgnoredFiles
+from core.distillation.data.quoting import quote
 from core.distillation.data.tensor_file import TensorSpec
 from core.errors import Refused
 from core.jobspec.data import DatasetDescription, ImportOptions
@@ -41,11 +43,12 @@ def write_selected_classes(
     class_names: tuple[str, ...],
     options: ImportOptions,
     layout: str,
-    ignored_files: int = 0,
+    ignored: IgnoredFiles | None = None,
 ) -> ImportResult:
     """Write the selected classes of images that came decoded and split.
 
-    Raises Refused (unfitting_image_size, unfitting_classes) where the options do not apply.
+    Raises Refused: unfitting_image_size, unfitting_classes where the options do not apply;
+    empty_class for a class without images.
     """
     if options.image_size is not None:
         raise Refused(
@@ -57,13 +60,19 @@ def write_selected_classes(
     if selected != list(class_names):
         train = images_of_classes(train, class_names, selected)
         test = images_of_classes(test, class_names, selected)
+    train_K = torch.bincount(train.labels_N, minlength=len(selected))
+    test_K = torch.bincount(test.labels_N, minlength=len(selected))
+    for part, images_K in (("training", train_K), ("test", test_K)):
+        if not images_K.all():
+            name = selected[int((images_K == 0).nonzero()[0])]
+            raise Refused(f"The class {quote(name)} has no {part} images.", code="empty_class")
     write_packed(target, train, test)
     return ImportResult(
         describe(train, test, tuple(selected)),
         layout + selection_sentence(class_names, selected),
-        torch.bincount(train.labels_N, minlength=len(selected)),
-        torch.bincount(test.labels_N, minlength=len(selected)),
-        ignored_files,
+        train_K,
+        test_K,
+        ignored or IgnoredFiles(),
     )
 
 

@@ -48,7 +48,12 @@ def import_download(
         train, test = _run_in_thread(download, report_progress)
     layout = f"{title} as torchvision downloads it, with the split that it comes with."
     return write_selected_classes(
-        target, _images(train), _images(test), tuple(train.classes), options, layout
+        target,
+        _images(train),
+        _images(test),
+        tuple(train.classes),
+        options,
+        layout,
     )
 
 

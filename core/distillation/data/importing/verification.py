@@ -5,16 +5,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from core.distillation.data.image_decoding import (
-    ENCODED_LIMITS,
-    GRAY_MODES,
-    THREADS,
-    large_image_lock,
-    pillow_pixel_limit,
-    refuse_unreadable_image,
-)
+from core.distillation.data.image_decoding import ENCODED_LIMITS, THREADS, pillow_pixel_limit
 from core.distillation.data.importing.file_source import FileSource, ProgressCallback
-from core.distillation.data.importing.image_files import open_image_file
+from core.distillation.data.importing.image_files import (
+    ImageFile,
+    UnusableImages,
+    decode_image_file,
+    open_image_file,
+)
+from core.errors import Refused
 
 MAX_PENDING = 2 * THREADS
 Item = TypeVar("Item")
@@ -23,24 +22,29 @@ Result = TypeVar("Result")
 
 def verify_images(
     files: FileSource, paths: Sequence[str], progress: ProgressCallback
-) -> Iterator[tuple[bytes, bool]]:
-    """Yield each file's bytes, in the order of ``paths``, and whether the image is gray.
+) -> Iterator[ImageFile]:
+    """Yield the images in the order of ``paths``, up to the first that cannot be used.
 
-    Only a few files are in memory at a time. Raises Refused naming the first file that cannot be
-    used: unreadable_image, too_small, too_large.
+    Only a few files are in memory at a time. Raises Refused naming all that cannot be used, once
+    all have been verified: unreadable_image, too_small, too_large.
     """
+    unusable = UnusableImages()
     with pillow_pixel_limit(ENCODED_LIMITS):
         results = _map_in_threads(lambda path: _verify(files, path), paths)
-        for completed, result in enumerate(results, start=1):
-            yield result
+        for completed, (path, result) in enumerate(zip(paths, results, strict=True), start=1):
+            if isinstance(result, Refused):
+                unusable.add(path, result)
+            elif not unusable:
+                yield result
             progress(completed, len(paths))
+    unusable.refuse()
 
 
-def _verify(files: FileSource, path: str) -> tuple[bytes, bool]:
-    image, data = open_image_file(files, path, ENCODED_LIMITS)
-    with large_image_lock(image), refuse_unreadable_image(path):
-        image.load()
-    return data, image.mode in GRAY_MODES
+def _verify(files: FileSource, path: str) -> ImageFile | Refused:
+    try:
+        return decode_image_file(*open_image_file(files, path, ENCODED_LIMITS), path)
+    except Refused as error:
+        return error
 
 
 def _map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.distillation import seeds
 from core.distillation.evaluation.analyses.adversarial_batches import batches, pgd20_images
+from core.distillation.evaluation.analyses.gradient_checks import LARGE_RADIUS
 from core.distillation.evaluation.attacks import is_correct
 from core.distillation.evaluation.autoattack import autoattack
 from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
@@ -18,11 +19,11 @@ from core.distillation.evaluation.target import EvaluationTarget
 from core.distillation.network_modes import convolution_precision, network_mode
 from core.jobspec.evaluation import GradientMasking
 from core.jobspec.resolved import ResolvedAutoAttack
+from core.reportspec.measures import threat_key
+from core.reportspec.threat_model import ThreatModel
 
 MAX_SQUARE_DROP = 0.002
 """Square may lower the accuracy by this share without a warning."""
-LARGE_RADIUS = 0.5
-"""Within it every pixel can become gray: an attack that works leaves no image correct."""
 NOISE_DRAWS = 10
 ITERATIONS = 20
 """Of APGD, on cross entropy and on nine targets: enough that Square finds next to nothing more,
@@ -93,7 +94,7 @@ def finding(shares: dict[str, float]) -> Finding:
     results = checks(shares)
     values = {
         "masking_square_drop": shares["gradients"] - shares["square"],
-        "masking_large_radius": shares["large"],
+        threat_key("masking_large_radius", ThreatModel("linf", LARGE_RADIUS)): shares["large"],
     }
     warnings = [check["sentence"] for check in results if not check["passed"]]
     data = {"checks": results, "warnings": warnings, "share": shares, "large_radius": LARGE_RADIUS}

@@ -7,6 +7,7 @@ from core.distillation.evaluation.accuracy import accuracy
 from core.distillation.evaluation.steps import Finding, MeasureState, Step, resume_state
 from core.distillation.evaluation.target import EvaluationTarget
 from core.jobspec.resolved import ResolvedPgdAttack, ResolvedRadiusSweep
+from core.reportspec.threat_model import format_radius
 from core.summary_statistics import wilson_interval
 
 MAX_RISE = 0.01
@@ -36,6 +37,7 @@ def radius_sweep(
         inner_state = None
     data = {
         "radii": list(settings.radii),
+        "steps": settings.steps,
         "accuracy": accuracies,
         "intervals": [list(wilson_interval(share, images)) for share in accuracies],
         "images": images,
@@ -58,9 +60,9 @@ def rise_warnings(radii: Sequence[float], accuracies: Sequence[float]) -> list[s
     """
     pairs = itertools.pairwise(sorted(zip(radii, accuracies, strict=True)))
     return [
-        f"Accuracy rises from {100 * before:.2f} % at radius {radius:.4g} to "
-        f"{100 * after:.2f} % at {larger:.4g}: the attack misses adversarial images in the larger "
-        "ball, as happens where gradients are masked."
+        f"Accuracy rises from {100 * before:.2f} % at radius {format_radius(radius)} to "
+        f"{100 * after:.2f} % at {format_radius(larger)}: the attack misses adversarial images in "
+        "the larger ball, as happens where gradients are masked."
         for (radius, before), (larger, after) in pairs
         if after - before > MAX_RISE
     ]

@@ -78,7 +78,8 @@ class Suite:
             return
         entrants = text_to_mask(self.state.entrants).nonzero().flatten()
         for number, indices_B in enumerate(torch.split(entrants, self.batch_size)):
-            if number < self.state.batch:
+            # Where no image is robust, the one batch is empty.
+            if number < self.state.batch or not len(indices_B):
                 continue
             started = time.monotonic()
             images_BCHW, labels_B = self.images.batch(indices_B.to(self.images.labels_N.device))

@@ -4,7 +4,7 @@ They are checked against what the file holds before any memory is allocated for 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -33,6 +33,15 @@ class DeclaredTensor:
 
     dtype: torch.dtype
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DeclaredStateDict:
+    """A state dict that a file declares."""
+
+    tensors: dict[str, DeclaredTensor]
+    other_keys: list[str] = field(default_factory=list)
+    """Keys whose values are not tensors."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from core.distillation.models.checkpoint_files.declared_tensors import DeclaredTensor
+from core.distillation.models.checkpoint_files.declared_tensors import DeclaredStateDict
 from core.distillation.models.checkpoint_files.pickle_reader import ADVICE
 from core.distillation.models.checkpoint_files.safetensors_file import SafetensorsFile
 from core.distillation.models.checkpoint_files.torch_archive import TorchArchive
@@ -18,13 +18,11 @@ HEAD_BYTES = 4096
 class CheckpointFile(Protocol):
     """A checkpoint whose contents are known and have not been read yet."""
 
-    declared: dict[str, DeclaredTensor]
-    """The tensors, by key."""
-    other_keys: list[str]
-    """Keys whose values are not tensors."""
+    state_dicts: dict[str, DeclaredStateDict]
+    """The state dicts, by name: TOP_LEVEL, or where in the file each is."""
 
-    def read(self) -> dict[str, Tensor]:
-        """Return the tensors by key. Raises Refused (unreadable_checkpoint)."""
+    def read(self, name: str) -> dict[str, Tensor]:
+        """Return a state dict's tensors by key. Raises Refused (unreadable_checkpoint)."""
         ...
 
 

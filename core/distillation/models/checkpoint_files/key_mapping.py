@@ -1,17 +1,15 @@
 """Matching the keys of a third-party checkpoint with a network's own.
 
-Prefixes of wrappers are removed, and keys that belong to no network here are dropped.
+A wrapper's prefix is removed, whatever its name, and keys that belong to no network are dropped.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-PREFIXES = ("module.", "model.", "_orig_mod.", "0.", "1.")
-"""Prefixes that a wrapper puts before every key: DataParallel and weight averaging, RobustBench,
-torch.compile, Sequential(normalize, network)."""
-MAX_WRAPPERS = 16
-NORMALIZATION_KEY = re.compile(r"(^|\.)(mean|std|mu|sigma)$")
+from core.distillation.models.checkpoint_files.normalization_layers import NORMALIZATION_KEY
+
 UNUSED_KEY = re.compile(r"(^|\.)(sub_block1\..*|n_averaged)$")
 """A copy of the first block, which TRADES' networks have and never use, and the counter of averaged
 models."""
@@ -32,47 +30,128 @@ class KeyMatch:
     """The network's keys without a match."""
     unexpected: list[str]
     """The file's keys without a match."""
+    prefix: str
+    """What a wrapper has put before the network's keys; empty for none."""
+    copies: list[str]
+    """Prefixes of further copies of the network, all of whose keys are dropped."""
 
     @property
     def renamed(self) -> dict[str, str]:
         """The network's key, by the file's, where they differ."""
         return {file_key: key for key, file_key in self.file_keys.items() if file_key != key}
 
+    @property
+    def is_complete(self) -> bool:
+        return not self.missing and not self.unexpected
 
-def match_keys(file_keys: Iterable[str], network_keys: Collection[str]) -> KeyMatch:
-    """Return how a file's keys match a network's."""
+
+def match_keys(
+    file_keys: Iterable[str],
+    network_keys: Collection[str],
+    prefix: str,
+    copies: Collection[str] = (),
+) -> KeyMatch:
+    """Return how a file's keys match a network's.
+
+    ``prefix``: what stands before the network's keys in the file. ``copies``: all prefixes under
+    which the file has a whole copy of the network.
+    """
     file_keys = sorted(file_keys)
-    dropped = [key for key in file_keys if key not in network_keys and _is_ignored(key)]
-    remaining = [key for key in file_keys if key not in set(dropped)]
-    prefix = _common_prefix(remaining, network_keys)
-    by_network_key = {key.removeprefix(prefix): key for key in remaining}
+    ignored = {key for key in file_keys if key not in network_keys and is_ignored(key)}
+    others = [copy for copy in copies if copy != prefix]
+    copied = {copy + key for copy in others for key in network_keys}
+    by_network_key = {
+        key.removeprefix(prefix): key
+        for key in file_keys
+        if key.startswith(prefix) and key not in ignored
+    }
     absent = [key for key in network_keys if key not in by_network_key]
+    matched = {key: by_network_key[key] for key in network_keys if key in by_network_key}
+    dropped = [key for key in file_keys if key in ignored or key in copied]
+    known = {*matched.values(), *dropped}
     return KeyMatch(
-        file_keys={key: by_network_key[key] for key in network_keys if key in by_network_key},
+        file_keys=matched,
         dropped=dropped,
-        filled=[key for key in absent if key.endswith(BATCH_NORM_COUNTER)],
-        missing=[key for key in absent if not key.endswith(BATCH_NORM_COUNTER)],
-        unexpected=[
-            file_key for key, file_key in by_network_key.items() if key not in network_keys
-        ],
+        filled=[key for key in absent if _is_counter(key)],
+        missing=[key for key in absent if not _is_counter(key)],
+        unexpected=[key for key in file_keys if key not in known],
+        prefix=prefix,
+        copies=others,
     )
 
 
-def _is_ignored(key: str) -> bool:
+def find_copies(file_keys: Collection[str], network_keys: Collection[str]) -> list[str]:
+    """Return the prefixes under which the file has every key of the network, shortest first.
+
+    Batch norm counters may be missing.
+    """
+    needed = [key for key in network_keys if not _is_counter(key)]
+    anchor = needed[0]
+    prefixes = {key.removesuffix(anchor) for key in file_keys if key.endswith(anchor)}
+    copies = [
+        prefix
+        for prefix in prefixes
+        if _is_prefix(prefix) and all(prefix + key in file_keys for key in needed)
+    ]
+    return sorted(copies, key=lambda prefix: (prefix.count("."), prefix))
+
+
+def mixed_prefixes(match: KeyMatch) -> dict[str, str]:
+    """Return one of the file's keys for each prefix, where different keys have different ones.
+
+    It is empty unless the file has every key of the network under some prefix, and no other key.
+    """
+    examples: dict[str, str] = {}
+    for file_key in match.file_keys.values():
+        examples.setdefault(match.prefix, file_key)
+    remaining = {key for key in match.unexpected if not _is_counter(key)}
+    for key in match.missing:
+        matches = sorted(name for name in remaining if f".{name}".endswith(f".{key}"))
+        if not matches:
+            return {}
+        shortest = min(matches, key=len)
+        remaining.discard(shortest)
+        examples.setdefault(shortest.removesuffix(key), shortest)
+    return {} if remaining else examples
+
+
+def is_ignored(key: str) -> bool:
+    """Return whether no network uses a key of this name."""
     return bool(NORMALIZATION_KEY.search(key) or UNUSED_KEY.search(key))
 
 
-def _common_prefix(keys: list[str], network_keys: Collection[str]) -> str:
-    """Return the longest run of PREFIXES that every key begins with.
+def closest_prefix(file_keys: Iterable[str], network_keys: Collection[str]) -> str:
+    """Return the prefix that makes most of the file's keys the network's.
 
-    It is empty where the keys are the network's already.
+    Where it makes fewer than half of the network's, it is what all of the file's keys have in
+    common.
     """
-    common = ""
-    for _ in range(MAX_WRAPPERS):
-        if any(key.removeprefix(common) in network_keys for key in keys):
-            break
-        candidates = (
-            prefix for prefix in PREFIXES if all(key.startswith(common + prefix) for key in keys)
-        )
-        common += next(candidates, "")
-    return common
+    keys = [key for key in file_keys if not is_ignored(key)]
+    counts = Counter(
+        prefix
+        for key in keys
+        for prefix in _prefixes(key)
+        if key.removeprefix(prefix) in network_keys
+    )
+    if counts:
+        # Of equals the shortest: a block may have keys that are also the network's.
+        prefix, count = min(counts.items(), key=lambda item: (-item[1], len(item[0])))
+        if 2 * count >= len(network_keys):
+            return prefix
+    common = set.intersection(*(set(_prefixes(key)) for key in keys)) if keys else set()
+    return max(common, key=len, default="")
+
+
+def _prefixes(key: str) -> Iterator[str]:
+    """Yield the beginnings of a key that end with a dot, and the empty one."""
+    yield ""
+    for match in re.finditer(r"\.", key):
+        yield key[: match.end()]
+
+
+def _is_prefix(text: str) -> bool:
+    return not text or text.endswith(".")
+
+
+def _is_counter(key: str) -> bool:
+    return key.endswith(BATCH_NORM_COUNTER)

@@ -6,7 +6,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from core.distillation.models.checkpoint_files.declared_tensors import DeclaredTensor
+from core.distillation.models.checkpoint_files.declared_tensors import (
+    DeclaredStateDict,
+    DeclaredTensor,
+)
+from core.distillation.models.checkpoint_files.state_dicts import TOP_LEVEL
 from core.errors import Refused
 
 DTYPES = {
@@ -33,7 +37,6 @@ class SafetensorsFile:
     def __init__(self, path: Path) -> None:
         """Raise Refused (unreadable_checkpoint) for a file that the library does not accept."""
         self.path = path
-        self.other_keys: list[str] = []
         with path.open("rb") as file:
             header_bytes = int.from_bytes(file.read(8), "little")
         if header_bytes > MAX_HEADER_BYTES:
@@ -44,7 +47,7 @@ class SafetensorsFile:
             with safe_open(path, framework="pt") as file:
                 keys = file.keys()
                 slices = {key: file.get_slice(key) for key in keys}
-                self.declared = {
+                declared = {
                     key: DeclaredTensor(DTYPES[part.get_dtype()], tuple(part.get_shape()))
                     for key, part in slices.items()
                 }
@@ -52,12 +55,13 @@ class SafetensorsFile:
             raise _unreadable(f"it holds numbers of the unknown kind {error}") from error
         except Exception as error:
             raise _library_error(error) from error
+        self.state_dicts = {TOP_LEVEL: DeclaredStateDict(declared)} if declared else {}
 
-    def read(self) -> dict[str, Tensor]:
-        """Return the tensors by key. Raises Refused (unreadable_checkpoint)."""
+    def read(self, name: str) -> dict[str, Tensor]:
+        """Return a state dict's tensors by key. Raises Refused (unreadable_checkpoint)."""
         try:
             with safe_open(self.path, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in self.declared}
+                return {key: file.get_tensor(key) for key in self.state_dicts[name].tensors}
         except Exception as error:
             raise _library_error(error) from error
 

@@ -5,18 +5,21 @@ import struct
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from core.distillation.models.checkpoint_files.declared_tensors import DeclaredTensor
 from core.distillation.models.checkpoint_files.pickle_reader import ADVICE, scan_pickle
+from core.distillation.models.checkpoint_files.state_dicts import (
+    declare,
+    find_constants,
+    find_state_dicts,
+    tensors_of,
+    to_tensor,
+)
 from core.errors import Refused
 
-T = TypeVar("T")
-WRAPPERS = ("state_dict", "model_state_dict", "net", "model")
-"""Keys under which training scripts save the state dict beside optimizer, epoch and the like."""
 MAX_PICKLE_BYTES = 2**20
 MAX_DIRECTORY_BYTES = 4 * 2**20
 END_RECORDS = struct.Struct("<4s36xQ8x 4s4xQ4x 4s8xL4xH")
@@ -31,42 +34,29 @@ class TorchArchive:
     def __init__(self, path: Path) -> None:
         """Raise Refused: unsafe_checkpoint or unreadable_checkpoint."""
         self.path = path
-        state_dict = find_state_dict(_scan(path))
-        self.declared = _of_type(state_dict, DeclaredTensor)
-        self.other_keys = sorted(str(key) for key in state_dict if key not in self.declared)
+        tree = _scan(path)
+        constants = find_constants(tree)
+        self.state_dicts = {
+            name: declare(state_dict, constants)
+            for name, state_dict in find_state_dicts(tree).items()
+        }
 
-    def read(self) -> dict[str, Tensor]:
-        """Return the tensors by key, memory-mapped. Raises Refused (unreadable_checkpoint)."""
+    def read(self, name: str) -> dict[str, Tensor]:
+        """Return a state dict's tensors by key, memory-mapped.
+
+        Raises Refused (unreadable_checkpoint).
+        """
         try:
             with warnings.catch_warnings(action="ignore"):
                 tree = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:
             raise _unreadable("PyTorch cannot read it") from error
-        tensors = _of_type(find_state_dict(tree), Tensor)
-        actual = {
-            key: DeclaredTensor(tensor.dtype, tuple(tensor.shape))
-            for key, tensor in tensors.items()
-        }
-        if actual != self.declared:
+        state_dict = find_state_dicts(tree).get(name, {})
+        constants = find_constants(tree)
+        if declare(state_dict, constants) != self.state_dicts[name]:
             raise _unreadable("PyTorch reads other tensors from it than it declares")
-        return tensors
-
-
-def find_state_dict(tree: Any) -> dict[Any, Any]:
-    """Return the state dict inside what a training script saved; empty where there is none."""
-    visited: set[int] = set()  # A pickled dict can contain itself.
-    while isinstance(tree, dict) and id(tree) not in visited:
-        visited.add(id(tree))
-        tree = next((tree[name] for name in WRAPPERS if isinstance(tree.get(name), dict)), tree)
-    return tree if isinstance(tree, dict) else {}
-
-
-def _of_type(tree: dict[Any, Any], kind: type[T]) -> dict[str, T]:
-    return {
-        key: value
-        for key, value in tree.items()
-        if isinstance(key, str) and isinstance(value, kind)
-    }
+        tensors = tensors_of(state_dict, constants)
+        return {key: to_tensor(value) for key, value in tensors.items()}
 
 
 def _scan(path: Path) -> Any:

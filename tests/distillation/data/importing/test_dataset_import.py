@@ -41,7 +41,9 @@ def test_import_emits_its_file_and_then_its_result(import_upload: ImportUpload) 
     assert (dataset.channels, dataset.height, dataset.width) == (3, 8, 8)
     assert result.report == {
         "layout": 'One folder a class, training images in "train" and test images in "test".',
+        "remarks": [],
         "ignored_files": 0,
+        "ignored": [],
         "images": {"train": {"cat": 3, "mouse": 3}, "test": {"cat": 2, "mouse": 2}},
     }
 
@@ -145,7 +147,12 @@ def test_download_becomes_a_packed_file_and_leaves_nothing_else(
     monkeypatch.setattr("torchvision.datasets.CIFAR10", FakeCifar)
     job = import_job(tmp_path / "job", source="download", download="cifar10")
     import_dataset(job)
-    assert {path.name for path in job.path.iterdir()} == {"spec.json", "output", "events.jsonl"}
+    assert {path.name for path in job.path.iterdir()} == {
+        "spec.json",
+        "inputs.json",
+        "output",
+        "events.jsonl",
+    }
     event = install_import(job)
     assert dataset_of(event).class_names == ("cat", "dog")
     train = in_memory(load(job).train)
@@ -175,7 +182,7 @@ def test_download_without_a_network_is_refused(
         import_dataset(job)
     assert caught.value.code == "download_failed"
     assert caught.value.message.startswith("CIFAR-100 could not be downloaded")
-    assert {path.name for path in job.path.iterdir()} == {"spec.json", "output"}
+    assert {path.name for path in job.path.iterdir()} == {"spec.json", "inputs.json", "output"}
 
 
 def test_job_of_another_kind_is_a_mistake_of_the_caller(tmp_path: Path) -> None:

@@ -117,7 +117,10 @@ def test_folder_gives_the_same_file_as_an_archive_of_it(
     import_dataset(job)
     expected = (job_of_archive.output / "dataset.safetensors").read_bytes()
     assert (job.output / "dataset.safetensors").read_bytes() == expected
-    assert install_import(job).report["ignored_files"] == 1
+    assert install_import(job).report["ignored"] == [
+        {"reason": "hidden", "files": 1, "first": ["cat/.hidden.png"]},
+        {"reason": "not an image", "files": 1, "first": ["notes.txt"]},
+    ]
     assert sorted(path.name for path in root.iterdir()) == ["cat", "mouse", "notes.txt"]
 
 
@@ -142,10 +145,11 @@ def test_links_in_a_folder_are_followed_and_loops_end(tmp_path: Path) -> None:
     "junk",
     ["__MACOSX/train/cat/._0.png", "train/.DS_Store", "train/cat/Thumbs.db", "test/.hidden/0.png"],
 )
-def test_junk_of_desktops_is_not_even_counted(import_upload: ImportUpload, junk: str) -> None:
+def test_junk_of_desktops_is_no_class_and_counted(import_upload: ImportUpload, junk: str) -> None:
     event = install_import(import_upload(zip_of(split_folders() | {junk: b"junk"})))
     assert dataset_of(event).class_names == ("cat", "mouse")
-    assert event.report["ignored_files"] == 0
+    assert event.report["ignored_files"] == 1
+    assert event.report["ignored"][0]["first"] == [junk]
 
 
 def test_files_that_are_no_images_are_left_out_and_counted(import_upload: ImportUpload) -> None:
@@ -265,7 +269,7 @@ def test_class_without_images_is_refused_by_name(refusal_of: RefusalOf) -> None:
 
 
 def test_class_of_other_files_is_refused_by_name(refusal_of: RefusalOf) -> None:
-    files = {"pets/test/dog/0.tiff": b"x", "pets/train/dog/0.tiff": b"x"}
+    files = {"pets/test/dog/0.heic": b"x", "pets/train/dog/0.heic": b"x"}
     code, message = refusal_of(zip_of(split_folders("pets/") | files))
     assert code == "empty_class"
     assert message.startswith('The class folder "pets/train/dog" has no images')

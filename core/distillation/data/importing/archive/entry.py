@@ -26,6 +26,8 @@ class Entry:
     kind: EntryKind
     size: int
     chunks: Iterator[bytes]
+    has_guessed_name: bool = False
+    """Whether the name is not ASCII, and the archive does not say in which encoding it is."""
 
 
 _CORRUPTION_ERRORS = (

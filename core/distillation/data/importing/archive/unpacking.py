@@ -1,6 +1,7 @@
 """Unpacks the files of an archive that an importer may read, and refuses everything dangerous."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -8,13 +9,20 @@ from core.distillation.data.importing.archive.entry import Entry, corrupt_archiv
 from core.distillation.data.importing.archive.limits import DecompressionBudget
 from core.distillation.data.importing.archive.tar import read_tar_entries
 from core.distillation.data.importing.archive.zip import read_zip_entries
-from core.distillation.data.importing.file_kinds import file_kind, is_unicode
+from core.distillation.data.importing.file_kinds import (
+    begins_as_image,
+    file_kind,
+    is_unicode,
+    normalize_name,
+    reason_to_ignore,
+)
 from core.distillation.data.importing.file_source import (
     MAX_FILES,
     ProgressCallback,
     UnpackedSource,
     pickle_error,
 )
+from core.distillation.data.importing.layout.folder_list import FolderList
 from core.distillation.data.quoting import quote
 from core.errors import Refused
 from core.jobspec.file_signature import detect_archive_format, is_pickle
@@ -33,11 +41,14 @@ def unpack(archive: Path, storage: BinaryIO, progress: ProgressCallback) -> Unpa
     that leads elsewhere (unsafe_dataset), a bomb (too_large), or damage (corrupt_archive).
     """
     files = UnpackedSource(storage)
+    folders = FolderList()
     ignored = 0
+    guessed_names = 0
     size = archive.stat().st_size
     with archive.open("rb") as file:
         for entry in _read_entries(file, DecompressionBudget(size)):
-            ignored += not _add(entry, files)
+            ignored += not _add(entry, files, folders)
+            guessed_names += entry.has_guessed_name
             if len(files) > MAX_FILES or ignored > MAX_IGNORED_ENTRIES + 2 * len(files):
                 raise Refused(
                     f"The archive has too many entries: {len(files)} files of a data set and "
@@ -47,6 +58,12 @@ def unpack(archive: Path, storage: BinaryIO, progress: ProgressCallback) -> Unpa
                 )
             progress(file.tell(), size)
     storage.flush()
+    folders.ignore_empty(files.ignored)
+    files.folders = folders.visible()
+    if guessed_names:
+        files.remarks.append(
+            f"{guessed_names} names in the zip are not in UTF-8; they were read in code page 437."
+        )
     return files
 
 
@@ -58,31 +75,42 @@ def _read_entries(file: BinaryIO, budget: DecompressionBudget) -> Iterator[Entry
     return read_tar_entries(file, archive_format, budget)
 
 
-def _add(entry: Entry, files: UnpackedSource) -> bool:
+def _add(entry: Entry, files: UnpackedSource, folders: FolderList) -> bool:
     """Add an entry, and return whether it is a file of the data set.
 
     The folder of a file that is left out is added nevertheless: a class without images must not go
     unnoticed.
     """
     path = _safe_path(entry)
-    kind = file_kind(path)
-    if kind == "junk":
-        return False
     if entry.kind == "folder":
-        files.add_folder(path)
+        folders.add(path)
         return False
-    if kind not in ("image", "cifar"):
-        if kind == "pickle" or is_pickle(next(entry.chunks, b"")):
-            raise pickle_error(path)
-        files.add_folder(path.rpartition("/")[0])
-        files.left_out += 1
+    folders.add_parent_of(path)
+    kind = file_kind(path)
+    first_chunk = b""
+    if kind in ("other", "array", "pickle"):
+        first_chunk = next(entry.chunks, b"")
+        _refuse_pickle(path, first_chunk)
+    if kind == "junk" or (kind == "other" and not begins_as_image(path, first_chunk)):
+        files.ignored.add(path, reason_to_ignore(path))
         return False
     if path in files:
         raise corrupt_archive(f"{quote(path)} occurs twice")
-    if entry.size == 0:
-        raise Refused(f"{quote(path)} is empty; an image was expected.", code="unreadable_image")
-    files.add(path, entry.chunks)
+    files.add(path, chain([first_chunk], entry.chunks))
     return True
+
+
+def _refuse_pickle(path: str, first_bytes: bytes) -> None:
+    """Raise Refused for a file that may run code, and for arrays, which are not in an archive."""
+    kind = file_kind(path)
+    if kind == "array":
+        raise Refused(
+            f"{quote(path)} is a file of NumPy arrays in an archive of other files; import an .npz "
+            "by itself, with the arrays image and label, or an archive without it.",
+            code="unsafe_dataset",
+        )
+    if kind == "pickle" or is_pickle(first_bytes):
+        raise pickle_error(path)
 
 
 def _safe_path(entry: Entry) -> str:
@@ -118,4 +146,4 @@ def _safe_path(entry: Entry) -> str:
             f"{MAX_FILE_BYTES}.",
             code="too_large",
         )
-    return "/".join(parts)
+    return normalize_name("/".join(parts))

@@ -1,7 +1,9 @@
 """Reads a zip archive as a stream of entries."""
 
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -15,6 +17,9 @@ from core.distillation.data.importing.archive.entry import (
 from core.distillation.data.importing.archive.limits import DecompressionBudget
 from core.errors import Refused
 
+UTF8_FLAG = 0x800
+UNICODE_PATH = 0x7075
+EXTRA_HEAD_BYTES = 4
 END = b"PK\x05\x06"
 END64 = b"PK\x06\x06"
 END_BYTES = 22
@@ -31,7 +36,46 @@ def read_zip_entries(file: BinaryIO, budget: DecompressionBudget) -> Iterator[En
     with refuse_corruption():
         archive = zipfile.ZipFile(file)
     for info in archive.infolist():
-        yield Entry(info.filename, _kind(info), info.file_size, _chunks(archive, info, budget))
+        name = _utf8_name(info)
+        yield Entry(
+            name or info.filename,
+            _kind(info),
+            info.file_size,
+            _chunks(archive, info, budget),
+            has_guessed_name=name is None,
+        )
+
+
+def _utf8_name(info: zipfile.ZipInfo) -> str | None:
+    """Return the name where it is in UTF-8, whether or not the archive says so; else None.
+
+    macOS and others write UTF-8 without its flag (bit 11), and zipfile then decodes code page 437,
+    in which every byte is a character. Info-ZIP repeats the name in UTF-8 in an extra field.
+    """
+    if info.flag_bits & UTF8_FLAG:
+        return info.filename
+    stored = info.filename.encode("cp437")
+    try:
+        return _unicode_path(info, stored) or stored.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _unicode_path(info: zipfile.ZipInfo, stored_name: bytes) -> str | None:
+    """Return the name of the extra field "Info-ZIP Unicode Path", if it is that of this entry.
+
+    APPNOTE.TXT 4.6.9: version 1, CRC-32 of the stored name, name.
+    https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+    """
+    extra = info.extra
+    while len(extra) >= EXTRA_HEAD_BYTES:
+        field_id, length = struct.unpack("<HH", extra[:EXTRA_HEAD_BYTES])
+        data = extra[EXTRA_HEAD_BYTES : EXTRA_HEAD_BYTES + length]
+        extra = extra[EXTRA_HEAD_BYTES + length :]
+        is_valid = data[:1] == b"\x01" and data[1:5] == struct.pack("<I", zlib.crc32(stored_name))
+        if field_id == UNICODE_PATH and is_valid:
+            return data[5:].decode().partition("\0")[0] or None
+    return None
 
 
 def _chunks(

@@ -1,0 +1,43 @@
+"""What the arrays of an .npz hold, by their names: `image`, `train_images`, `x_test`, …"""
+
+import re
+from typing import Literal, NamedTuple
+
+from core.distillation.data.importing.layout.folder_names import folder_role
+
+ArrayPart = Literal["train", "val", "test"]
+ArrayContent = Literal["images", "labels"]
+
+_IMAGES = frozenset({"image", "images", "img", "imgs", "x", "data"})
+_LABELS = frozenset({"label", "labels", "y", "target", "targets"})
+NEEDED = (
+    "images and labels must be called image and label, images and labels or x and y; with a split, "
+    "train_images, train_labels, test_images and test_labels, or x_train, y_train, x_test and "
+    "y_test"
+)
+
+
+class ArrayRole(NamedTuple):
+    part: ArrayPart
+    content: ArrayContent
+
+
+def array_role(name: str) -> ArrayRole | None:
+    """Return what an array holds; None for a name that does not say it.
+
+    Without a part in their names, arrays hold training images.
+    """
+    words = re.split(r"[_\-. ]", name)
+    parts = [word for word in words if folder_role(word) in ("train", "val", "test")]
+    contents = [word.lower() for word in words if word not in parts]
+    if len(parts) > 1 or len(contents) != 1:
+        return None
+    part: ArrayPart = "train"
+    match folder_role(parts[0]) if parts else "train":
+        case "val":
+            part = "val"
+        case "test":
+            part = "test"
+    if contents[0] in _IMAGES:
+        return ArrayRole(part, "images")
+    return ArrayRole(part, "labels") if contents[0] in _LABELS else None
