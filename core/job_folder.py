@@ -142,7 +142,7 @@ class Warned(_Event):
     """Something has gone wrong, or is about to, though the job goes on.
 
     ``code`` is stable and meant for programs: diverged, loss_grown, no_better_than_guessing,
-    export_failed, figure_failed or document_failed.
+    analysis_failed, export_failed, figure_failed or document_failed.
     """
 
     type: Literal["warning"] = "warning"

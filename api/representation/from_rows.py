@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api.representation import schemas
 from core.jobspec.status import TERMINAL
 from core.jobspec.upgrades import upgrade
-from core.reportspec.measures import Measure, describe
+from core.reportspec.measures import Measure, describe, sort_key
 from core.store import events, jobs, sweeps, workers
 from core.store.database import tables
 from core.store.lifecycle import transitions
@@ -51,7 +51,7 @@ def job(
         queue_position=state.position,
         status_history=history,
         warnings=_warnings(session, row.id),
-        measures=_describe_measures(row.results or {}),
+        measures=_describe_measures(summary["results"] or {}),
     )
 
 
@@ -87,6 +87,17 @@ def _job_fields(columns: dict[str, Any]) -> dict[str, Any]:
         "metadata": columns["labels"],
         "terminal": columns["status"] in TERMINAL,
         "failure": failure,
+        "results": _sort_results(columns["results"]),
+    }
+
+
+def _sort_results(results: dict[str, dict[str, float]] | None) -> dict[str, Any] | None:
+    """Return each network's results in the order of tables: JSONB has an order of its own."""
+    if results is None:
+        return None
+    return {
+        network: {key: numbers[key] for key in sorted(numbers, key=sort_key)}
+        for network, numbers in results.items()
     }
 
 

@@ -101,8 +101,8 @@ class JobWarning(ResponseBody):
     """Something that has gone wrong, though the job went on."""
 
     code: str
-    """diverged, loss_grown, no_better_than_guessing, export_failed, figure_failed or
-    document_failed."""
+    """diverged, loss_grown, no_better_than_guessing, analysis_failed, export_failed, figure_failed
+    or document_failed."""
     message: str
     at: Time
 

@@ -204,13 +204,15 @@ class ProgressDisplay:
         """Add a bar, and return the function that updates it from a job."""
         bar = self.bars.add_task(printable(title), total=None, status="")
         last_phase = ""
-        warnings_shown = 0
+        messages: set[str] = set()
+        """Of the warnings that have been printed."""
 
         def update(job: Job) -> None:
-            nonlocal last_phase, warnings_shown
-            for warning in job.warnings[warnings_shown:]:
-                self.print(f"{title}: warning: {warning.message}")
-            warnings_shown = len(job.warnings)
+            nonlocal last_phase
+            for warning in job.warnings:
+                if warning.message not in messages:
+                    messages.add(warning.message)
+                    self.print(f"{title}: warning: {warning.message}")
             completed, total = _progress_of(job)
             status = printable(describe_status(job))
             self.bars.update(bar, completed=completed, total=total, status=status)

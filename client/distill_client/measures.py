@@ -108,7 +108,10 @@ def format_mean(key: str, mean: float, sd: float | None) -> str:
 
 
 def first_robust_accuracy(results: Mapping[str, float]) -> tuple[Measure, float] | None:
-    """Return the accuracy under the first attack of the spec; None without one."""
+    """Return the first accuracy under an attack of the spec; None without one.
+
+    The service sorts results: L-infinity before L2, smaller radii first, then PGD, CW, AutoAttack.
+    """
     measures = ((describe(key), value) for key, value in results.items())
     return next((item for item in measures if item[0].is_test_robustness), None)
 

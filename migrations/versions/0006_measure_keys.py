@@ -6,7 +6,7 @@ makes keys is repeated here and not imported: a migration must do the same forev
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,43 +58,63 @@ UNDER_ATTACK = (
 
 def upgrade() -> None:
     connection = op.get_bind()
-    for job in _evaluated_jobs(connection):
-        keys = _keys(job.spec)
-        results = {
-            network: {keys.get(name, name): value for name, value in numbers.items()}
-            for network, numbers in job.results.items()
-        }
-        if results == job.results:
-            continue
-        statement = sa.update(JOBS).where(JOBS.c.id == job.id)
-        connection.execute(statement.values(results=results, version=JOBS.c.version + 1))
-        _rename_in_events(connection, job.id, keys)
+    for jobs in _pages_of_jobs(connection):
+        keys_by_job = {job.id: _keys(job.spec) for job in jobs if job.results}
+        _rename_results(connection, jobs, keys_by_job)
+        _rename_in_events(connection, keys_by_job)
 
 
 def downgrade() -> None:
     refuse_downgrade(revision)
 
 
-def _evaluated_jobs(connection: sa.Connection) -> Iterator[Any]:
-    """Yield every job with results, read in batches along the primary key."""
+def _pages_of_jobs(connection: sa.Connection) -> Iterator[Sequence[Any]]:
+    """Yield all jobs in pages along the primary key."""
     last_id = ""
     while True:
         page = sa.select(JOBS.c.id, JOBS.c.spec, JOBS.c.results).where(JOBS.c.id > last_id)
-        rows = connection.execute(page.order_by(JOBS.c.id).limit(BATCH_ROWS)).all()
-        if not rows:
+        jobs = connection.execute(page.order_by(JOBS.c.id).limit(BATCH_ROWS)).all()
+        if not jobs:
             return
-        yield from (row for row in rows if row.results)
-        last_id = rows[-1].id
+        yield jobs
+        last_id = jobs[-1].id
 
 
-def _rename_in_events(connection: sa.Connection, job_id: str, keys: dict[str, str]) -> None:
-    measured = sa.select(EVENTS.c.seq, EVENTS.c.data).where(
-        EVENTS.c.job_id == job_id, EVENTS.c.type == "measured"
+def _rename_results(
+    connection: sa.Connection, jobs: Sequence[Any], keys_by_job: dict[str, dict[str, str]]
+) -> None:
+    changes = []
+    for job in jobs:
+        keys = keys_by_job.get(job.id, {})
+        results = {
+            network: {keys.get(name, name): value for name, value in numbers.items()}
+            for network, numbers in (job.results or {}).items()
+        }
+        if job.results and results != job.results:
+            changes.append({"job": job.id, "new_results": results})
+    if changes:
+        statement = sa.update(JOBS).where(JOBS.c.id == sa.bindparam("job"))
+        renamed = {"results": sa.bindparam("new_results"), "version": JOBS.c.version + 1}
+        connection.execute(statement.values(renamed), changes)
+
+
+def _rename_in_events(connection: sa.Connection, keys_by_job: dict[str, dict[str, str]]) -> None:
+    if not keys_by_job:
+        return
+    measured = sa.select(EVENTS.c.job_id, EVENTS.c.seq, EVENTS.c.data).where(
+        EVENTS.c.job_id.in_(list(keys_by_job)), EVENTS.c.type == "measured"
     )
-    for seq, data in connection.execute(measured).all():
-        if data.get("name") in keys:
-            statement = sa.update(EVENTS).where(EVENTS.c.job_id == job_id, EVENTS.c.seq == seq)
-            connection.execute(statement.values(data={**data, "name": keys[data["name"]]}))
+    changes = []
+    for job_id, seq, data in connection.execute(measured).all():
+        key = keys_by_job[job_id].get(data.get("name"))
+        if key is not None:
+            changes.append({"job": job_id, "number": seq, "new_data": {**data, "name": key}})
+    if changes:
+        event = sa.and_(
+            EVENTS.c.job_id == sa.bindparam("job"), EVENTS.c.seq == sa.bindparam("number")
+        )
+        statement = sa.update(EVENTS).where(event).values(data=sa.bindparam("new_data"))
+        connection.execute(statement, changes)
 
 
 def _keys(spec: Document) -> dict[str, str]:

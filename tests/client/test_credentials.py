@@ -51,3 +51,8 @@ def test_no_folder_means_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_invalid_address_is_refused(address: str) -> None:
     with pytest.raises(ClientError, match="is not an address"):
         Distill(address, "dk")
+
+
+def test_key_file_may_begin_with_a_byte_order_mark(home: Path) -> None:
+    (home / "admin.key").write_bytes(b"\xef\xbb\xbfdk_copied\r\n")
+    assert default_api_key("http://127.0.0.1:8321") == "dk_copied"

@@ -32,6 +32,7 @@ COMPONENTS: dict[type[ResponseModel], list[type[BaseModel]]] = {
     responses.Failure: [schemas.Failure],
     responses.Job: [schemas.JobResponse, schemas.JobSummaryResponse],
     responses.JobProgress: [schemas.JobProgress],
+    responses.JobWarning: [schemas.JobWarning],
     responses.Key: [schemas.KeyResponse],
     responses.Measure: [measures.Measure],
     responses.Method: [schemas.MethodResponse],

@@ -105,3 +105,13 @@ def test_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ClientError, match="UTF-8"):
         spec_file.load(path, [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_file_may_come_from_windows(tmp_path: Path, encoding: str, end: str) -> None:
+    """With a byte order mark, and other ends of lines; in JSON, which is YAML, too."""
+    path = tmp_path / "job.yaml"
+    for text in (f"name: M\u00f6we{end}seed: 3{end}", f'{{"name": "M\u00f6we",{end}"seed": 3}}'):
+        path.write_bytes(text.encode(encoding))
+        assert spec_file.load(path, []) == {"name": "M\u00f6we", "seed": 3}

@@ -8,13 +8,18 @@ import pytest
 import torch
 
 from core.distillation import __main__ as main
+from core.distillation.methods import TrainingPosition
+from core.distillation.methods.at_prm import AtPrm
+from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.statistics.distances import DISTANCES, squared_distance
+from core.jobspec.training.methods import AtPrmSettings
 from tests.distillation.folders import (
     StopAfter,
     create_job_folder,
     distillation_spec,
     newest_checkpoint,
     run_job,
+    training_spec,
 )
 
 pytestmark = pytest.mark.gpu
@@ -40,6 +45,35 @@ def test_a_distillation_succeeds_in_every_precision(precision: str, tmp_path: Pa
 def test_other_methods_and_adversaries_succeed(changes: dict[str, Any], tmp_path: Path) -> None:
     folder = create_job_folder(tmp_path / "job", distillation_spec(**changes))
     assert run_job(folder).outcome == "succeeded"
+
+
+@pytest.mark.parametrize("method", ["trades", "pgd_at", "score", "n_fgsm"])
+def test_references_of_adversarial_training_succeed(method: str, tmp_path: Path) -> None:
+    """Also with clipped gradients, which no preset of these has."""
+    schedule: dict[str, Any] = {"epochs": 2, "batch_size": 64, "max_gradient_norm": 1.0}
+    if method in ("trades", "pgd_at"):
+        schedule["decay"] = {"name": "constant"}
+    adversary = {"name": "n_fgsm" if method == "n_fgsm" else "pgd", "radius": 0.1}
+    spec = training_spec(
+        preset="reference", method={"name": method}, schedule=schedule, adversary=adversary
+    )
+    assert run_job(create_job_folder(tmp_path / "job", spec)).outcome == "succeeded"
+
+
+def test_masks_of_at_prm_are_drawn_on_the_device() -> None:
+    """The host does not wait for it: torch raises an error if it does."""
+    student = SmallCnn(4, width=2, channels=1).cuda()
+    student.patch_size = 2
+    method = AtPrm(AtPrmSettings(mixing_probability=0.0), student)
+    images = torch.rand(6, 1, 8, 8).cuda()
+    position = TrainingPosition(step=4, steps_per_epoch=1, epochs=20)
+    batch = method.prepare_batch(images, torch.zeros(6, dtype=torch.long).cuda(), position)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        transformed = method.transform_iterate(batch, images + 0.1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert (transformed == images).float().mean().item() == 0.5
 
 
 def test_a_stopped_job_resumes(tmp_path: Path) -> None:

@@ -1,12 +1,18 @@
 """Modes of a network during an attack, and what they do to batch norms."""
 
 import copy
+from contextlib import suppress
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from core.distillation.network_modes import attack_mode
+from core.distillation.forward import Precision
+from core.distillation.network_modes import (
+    attack_mode,
+    convolution_precision,
+    loaded_weights,
+)
 from core.jobspec.training.adversary import AttackMode
 
 
@@ -85,3 +91,30 @@ def test_statistics_are_tracked_again_after_an_untracked_attack() -> None:
         norm(images())
     norm.train()(images())
     assert norm.running_mean.item() == pytest.approx(9 + 0.1 * images().mean().item())
+
+
+# -- weights and precision
+
+
+def test_loaded_weights_are_taken_back_even_after_an_error() -> None:
+    network = small_network()
+    before = copy.deepcopy(network.state_dict())
+    weights = {name: value + 1 for name, value in before.items()}
+    with suppress(ZeroDivisionError), loaded_weights(network, weights):
+        assert all(torch.equal(v, weights[name]) for name, v in network.state_dict().items())
+        raise ZeroDivisionError
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    ("precision", "allowed"), [("tf32", True), ("fp32", False), ("bf16", False)]
+)
+def test_convolutions_use_tf32_only_where_they_may(
+    precision: Precision, allowed: bool, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", before)
+    with suppress(ZeroDivisionError), convolution_precision(precision):
+        assert torch.backends.cudnn.allow_tf32 is allowed
+        raise ZeroDivisionError
+    assert torch.backends.cudnn.allow_tf32 is before

@@ -7,10 +7,31 @@ import pytest
 
 from distill_client.errors import DistillProblem
 from tests.builders import training_body
-from tests.distillation.data.builders import npz_of, photo_folders, zip_of
+from tests.distillation.data.builders import npz_of, photo_folders, split_folders, zip_of
 from tests.embedded.test_service import Start, start
 
 __all__ = ["start"]
+
+
+def test_what_an_import_ignores_reaches_the_user(start: Start, tmp_path: Path) -> None:
+    files = split_folders() | {"train/cat/a.heic": b"x", ".hidden/0.png": b"x"}
+    (tmp_path / "pets.zip").write_bytes(zip_of(files))
+    with start().ready().client() as service:
+        dataset = service.upload_dataset(tmp_path / "pets.zip", "pets")
+        assert service.wait_dataset(dataset.id).report == {
+            "layout": 'One folder a class, training images in "train" and test images in "test".',
+            "remarks": [],
+            "ignored_files": 2,
+            "ignored": [
+                {
+                    "reason": "of an image format that is not read; save it as PNG or JPEG",
+                    "files": 1,
+                    "first": ["train/cat/a.heic"],
+                },
+                {"reason": "hidden", "files": 1, "first": [".hidden/0.png"]},
+            ],
+            "images": {"train": {"cat": 3, "mouse": 3}, "test": {"cat": 2, "mouse": 2}},
+        }
 
 
 def test_photographs_and_synthetic_images_train_together(start: Start, tmp_path: Path) -> None:

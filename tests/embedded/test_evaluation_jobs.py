@@ -39,13 +39,20 @@ def test_a_model_is_evaluated_by_a_job_of_its_own(start: Start, tmp_path: Path) 
         )
         assert evaluation.status == "succeeded", evaluation.failure
         assert evaluation.results is not None
-        assert {"clean", "pgd", "autoattack", "ece", "transfer"} <= evaluation.results[
-            "model"
-        ].keys()
+        assert evaluation.results["model"].keys() == {
+            "clean",
+            "pgd-3@linf:0.1",
+            "autoattack:queries=20:iterations=5@linf:0.1",
+            "ece",
+            "ece_adversarial@linf:0.1",
+            "transfer@linf:0.1",
+        }
+        assert evaluation.measures["pgd-3@linf:0.1"].title == "PGD-3, L∞, 0.1"
         assert student.results is not None
-        assert "held_out_robust" in student.results["best"]
+        assert "held_out_pgd-10@linf:0.1" in student.results["best"]
         report = service.report(evaluation.id)
         assert report["spec"]["model"] == student.model_id
+        assert "gradient_checks" in report["results"]["model"]
         names = {path.name for path in service.download(student.id, tmp_path)}
         assert {
             "best.safetensors",

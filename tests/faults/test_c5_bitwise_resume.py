@@ -20,6 +20,7 @@ from tests.worker.service import get_job, submit, wait_for, wait_for_end
 
 EPOCHS = 5
 STEPS_PER_EPOCH = 3
+ATTACK = "pgd-50:step=0.02@linf:0.1"
 """230 of 256 images in batches of 64; the incomplete last batch is dropped."""
 
 
@@ -53,7 +54,7 @@ def after_second_epoch(storage: Storage, job_id: str) -> bool:
 def inside_evaluation(storage: Storage, job_id: str) -> bool:
     """Some batches of the attack are evaluated, and both checkpoints are the evaluation's."""
     is_measuring = any(
-        isinstance(event, Progress) and event.measure == "pgd"
+        isinstance(event, Progress) and event.measure == ATTACK
         for event in current_events(storage, job_id)
     )
     if not is_measuring:

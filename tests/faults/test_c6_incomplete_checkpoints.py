@@ -38,6 +38,9 @@ INITIAL_VALUES: list[tuple[str, Any]] = [
     ("sums", {}),
     ("measured", {}),
     ("measuring", None),
+    ("first_loss", None),
+    ("first_loss", 1.5),
+    ("warnings", []),
 ]
 """Those of the wrong values that some fields legally have when a job starts."""
 

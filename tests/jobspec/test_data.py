@@ -62,3 +62,10 @@ def test_stored_import_options_can_be_read_back() -> None:
     assert (
         ImportOptions.model_validate(options.model_dump(mode="json", exclude_none=True)) == options
     )
+
+
+def test_names_of_classes_are_composed() -> None:
+    """In NFC, as the importer compares them: macOS writes NFD."""
+    assert ImportOptions(classes=("Mo\u0308we", "wren")).classes == ("M\u00f6we", "wren")
+    with pytest.raises(ValidationError, match="twice"):
+        ImportOptions(classes=("Mo\u0308we", "M\u00f6we"))

@@ -25,7 +25,6 @@ from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec
 from core.jobspec.network import (
     DeitS,
     ImageNetMobileNetV2,
-    ModelDescription,
     Network,
     ResNet18,
     SmallCnn,
@@ -210,7 +209,7 @@ def test_analyses_that_cannot_run_are_refused() -> None:
         assert plain(evaluation_problems(spec, radius, has_reference)) == expected
 
 
-def test_job_is_evaluated_at_its_adversarys_radius_beside_its_teacher() -> None:
+def test_job_is_evaluated_at_its_radius_beside_its_teacher() -> None:
     analyses = {"analyses": [{"name": "transfer"}, {"name": "gradient_masking"}]}
     no_radius = {"name": "pgd", "radius": 0}
     dataset = dataset_description()
@@ -446,10 +445,10 @@ def test_resized_crops_at_their_limits(
     field: str, accepted: list[tuple[float, float]], refused: list[tuple[float, float]]
 ) -> None:
     for value in accepted:
-        assert getattr(ResizedCrop(**{field: value}), field) == value  # type: ignore[arg-type]
+        assert getattr(ResizedCrop(**{field: value}), field) == value
     for value in refused:
         with pytest.raises(ValidationError, match="the smaller first"):
-            ResizedCrop(**{field: value})  # type: ignore[arg-type]
+            ResizedCrop(**{field: value})
 
 
 def test_images_are_cropped_once() -> None:
@@ -472,4 +471,3 @@ def test_nesterov_needs_momentum() -> None:
         Schedule(nesterov=True, momentum=0.0)
     assert Schedule(nesterov=False, momentum=0.0).momentum == 0
     assert Schedule(nesterov=True, momentum=0.1).nesterov
-    assert ModelDescription.model_validate(model_description().model_dump()).classes == 10

@@ -32,6 +32,7 @@ from core.jobspec.evaluation import (
 from core.jobspec.job import (
     AdversarialTrainingSpec,
     DistillationSpec,
+    EvaluationData,
     EvaluationJobSpec,
     ImportDatasetSpec,
 )
@@ -305,7 +306,7 @@ def test_default_by_hand(settings: type[Spec], field: str, row: Row) -> None:
     assert isinstance(info.default, type(row[0]))
 
 
-def is_accepted(settings: type[Spec], field: str, value: float) -> bool:
+def is_accepted(settings: type[Spec], field: str, value: Any) -> bool:
     """Return whether the value is; other fields may be missing."""
     try:
         settings.model_validate({field: value})
@@ -386,4 +387,55 @@ def test_lengths_by_hand(
 
 def test_milestones_are_epochs() -> None:
     for milestone, accepted in ((0, False), (1, True), (10_000, True), (10_001, False)):
-        assert is_accepted(MultiStep, "milestones", [milestone]) == accepted  # type: ignore[arg-type]
+        assert is_accepted(MultiStep, "milestones", [milestone]) == accepted
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "shortest", "longest"),
+    [
+        (DistillationSpec, "teacher", 1, 100),
+        (DistillationSpec, "start_from", 1, 100),
+        (DistillationSpec, "name", 0, 200),
+        (EvaluationJobSpec, "model", 1, 100),
+        (EvaluationJobSpec, "reference", 1, 100),
+        (TrainingData, "dataset", 1, 100),
+        (ExtraData, "dataset", 1, 100),
+        (EvaluationData, "dataset", 1, 100),
+    ],
+)
+def test_lengths_of_texts(settings: type[Spec], field: str, shortest: int, longest: int) -> None:
+    assert is_accepted(settings, field, "x" * shortest)
+    assert is_accepted(settings, field, "x" * longest)
+    assert not is_accepted(settings, field, "x" * (longest + 1))
+    assert is_accepted(settings, field, "") == (shortest == 0)
+
+
+def test_labels_at_their_limits() -> None:
+    for count, accepted in ((32, True), (33, False)):
+        labels = {f"label-{number}": "x" * 200 for number in range(count)}
+        assert is_accepted(DistillationSpec, "metadata", labels) == accepted
+    for key, accepted in (("k" * 64, True), ("k" * 65, False), ("", False), ("a.B_c-9", True)):
+        assert is_accepted(DistillationSpec, "metadata", {key: ""}) == accepted
+    for key in ("a b", "a/b", "\u00e4"):
+        assert not is_accepted(DistillationSpec, "metadata", {key: ""})
+    assert not is_accepted(DistillationSpec, "metadata", {"key": "x" * 201})
+
+
+def test_json_schema_has_the_bounds_of_radii() -> None:
+    """A number, or a text such as 8/255."""
+    pixels = PgdAdversarySettings.model_json_schema()["properties"]["radius"]
+    assert pixels["anyOf"] == [
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"type": "string", "pattern": r"^[0-9]{1,4}(\.[0-9]{1,6})?/[1-9][0-9]{0,4}$"},
+    ]
+    radius = AutoAttack.model_json_schema()["properties"]["radius"]
+    number = radius["anyOf"][0]["anyOf"][0]
+    assert number == {"type": "number", "exclusiveMinimum": 0, "maximum": 64}
+    for value, accepted in ((64, True), (64.01, False), ("64/1", True), ("65/1", False)):
+        radius_in_l2 = {"norm": "l2", "radius": value}
+        try:
+            AutoAttack.model_validate(radius_in_l2)
+        except ValidationError:
+            assert not accepted
+        else:
+            assert accepted

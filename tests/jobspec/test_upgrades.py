@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.job_folder import JobFolder
+from core.jobspec.job import DistillationSpec
 from core.jobspec.resolved import parse
 from core.jobspec.upgrades import upgrade
 from tests.builders import distillation_spec, model_description
@@ -26,6 +27,15 @@ def test_present_names_stay_as_they_are() -> None:
         mode="json"
     )
     assert upgrade(document) == document
+
+
+def test_a_stored_job_goes_on_as_it_did_when_submitted() -> None:
+    """Only new jobs stop where they diverge: there was no such setting before."""
+    document: dict[str, Any] = distillation_spec().model_dump(mode="json")
+    assert document["schedule"].pop("on_divergence") == "stop"
+    former = parse(document)
+    assert isinstance(former, DistillationSpec)
+    assert former.schedule.on_divergence == "continue"
 
 
 def test_labels_keep_their_names() -> None:

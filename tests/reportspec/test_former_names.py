@@ -1,12 +1,13 @@
 """The names of version 0.1: the attack, numbered where the spec names it again."""
 
+from core.jobspec.resolved import ResolvedAttack
 from core.reportspec.former_names import accuracy_keys
 from tests.reportspec.test_attack_keys import autoattack, cw, pgd
 
 
 def test_every_former_name_has_a_key() -> None:
     """An attack was numbered however it differed from the one before it."""
-    attacks = [
+    attacks: list[ResolvedAttack] = [
         pgd(),
         autoattack(norm="l2", radius=0.5),
         pgd(radius=0.15),

@@ -4,7 +4,6 @@ import pytest
 
 from core.reportspec.table import JobOutcome, tabulate
 
-
 HELD_OUT = "held_out_pgd-10@linf:8/255"
 HELD_OUT_AT_4 = "held_out_pgd-10@linf:4/255"
 

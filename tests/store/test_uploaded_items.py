@@ -164,6 +164,25 @@ def test_a_shared_data_set_is_listed_beside_the_own(engine: Engine, other: str) 
                 uploaded_items.get(reader, DatasetRow, DEFAULT_PROJECT, reference)
 
 
+def test_the_import_of_a_data_set_leaves_its_report(engine: Engine) -> None:
+    report = {"layout": "One folder a class.", "ignored_files": 2}
+    with transaction(engine, FencedSession) as session:
+        row = datasets.create(session, DEFAULT_PROJECT, "mine", "upload")
+        assert row.report is None
+        datasets.mark_ready(
+            session,
+            row,
+            dataset_description(),
+            report=report,
+            object_key="k",
+            size=1,
+            sha256=SHA256,
+        )
+    with read_session(engine) as reader:
+        ready = uploaded_items.get(reader, DatasetRow, DEFAULT_PROJECT, "mine")
+        assert (ready.status, ready.report, ready.size) == ("ready", report, 1)
+
+
 def test_a_data_set_has_no_name_of_its_project_or_a_shared_one(engine: Engine) -> None:
     with write_session(engine) as session:
         datasets.create(session, DEFAULT_PROJECT, "mine", "upload")

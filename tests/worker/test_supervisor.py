@@ -45,9 +45,9 @@ def test_a_job_runs_to_its_end_and_its_results_are_saved(
     assert job.results
     assert job.results["best"].keys() == {
         "clean",
-        "pgd",
+        "pgd-2@linf:0.1",
         "held_out_clean",
-        "held_out_robust",
+        "held_out_pgd-10@linf:0.1",
         "training_seconds_per_epoch",
     }
     with read_session(engine) as session:
@@ -83,20 +83,35 @@ def test_a_trainer_that_ignores_the_request_to_stop_is_killed(
         wait_for(lambda: not trainer.is_running(), 10, "the trainer's end")
 
 
+EXPLODING = {
+    "epochs": 100,
+    "batch_size": 64,
+    "learning_rate": 100.0,
+    "weight_decay": 1.0,
+    "checkpoint_seconds": 0,
+    "decay": {"name": "constant"},
+}
+
+
+@on_sqlite
+def test_a_diverged_training_is_told_and_not_retried(engine: Engine, worker: Service) -> None:
+    job = wait_for_end(engine, submit(engine, training_spec(schedule=EXPLODING)))
+    assert (job.status, job.attempt) == ("failed", 1)
+    assert job.failure
+    assert (job.failure["class"], job.failure["code"]) == ("user", "diverged")
+    assert "A lower learning rate" in job.failure["message"]
+    with read_session(engine) as session:
+        (warning,) = events.list_of_type(session, job.id, "warning")
+    assert warning.data["code"] == "diverged"
+    assert warning.data["message"].startswith("The mean loss of epoch ")
+
+
 @on_sqlite
 def test_a_non_finite_loss_fails_the_job_but_keeps_a_checkpoint(
     engine: Engine, worker: Service
 ) -> None:
-    exploding = {
-        "epochs": 100,
-        "batch_size": 64,
-        "learning_rate": 100.0,
-        "weight_decay": 1.0,
-        "checkpoint_seconds": 0,
-    }
-    job = wait_for_end(
-        engine, submit(engine, training_spec(schedule={**exploding, "decay": {"name": "constant"}}))
-    )
+    schedule = {**EXPLODING, "on_divergence": "continue"}
+    job = wait_for_end(engine, submit(engine, training_spec(schedule=schedule)))
     assert (job.status, job.attempt) == ("failed", 1), "a user's failure is not retried"
     assert job.failure
     assert (job.failure["class"], job.failure["code"], job.failure["retryable"]) == (

@@ -74,7 +74,7 @@ def test_a_slow_step_may_take_ten_times_the_median(folder: JobFolder, clock: Clo
 
 def test_the_first_step_of_a_new_measure_is_progress(folder: JobFolder, clock: Clock) -> None:
     detector = HangDetector(folder, 30)
-    for measure in ("pgd", "cw"):
+    for measure in ("pgd-20@linf:8/255", "cw-30@linf:8/255"):
         folder.emit(step(5, measure))
         folder.emit(Metrics(step=5, values={}))
         assert not hangs_within(detector, clock, 25)

@@ -116,12 +116,14 @@ def add(
 def read_class_names(path: Path) -> list[str]:
     """Return the names in a file that has one a line; empty lines are skipped."""
     try:
-        lines = read_text(path).split("\n")
-    except ClientError as error:
+        names = [name for line in read_text(path).split("\n") if (name := line.strip())]
+    except ClientError:
+        names = []
+    if not names:
         raise typer.BadParameter(
-            f"{path.name} is not UTF-8 text; it should have the name of one class a line."
-        ) from error
-    return [name for line in lines if (name := line.strip())]
+            f"{path.name} is not UTF-8 text, or empty; it should have the name of one class a line."
+        )
+    return names
 
 
 @app.command()

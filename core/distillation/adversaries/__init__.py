@@ -35,6 +35,4 @@ def run_adversary(
     """
     adversary = ADVERSARIES[settings.name]
     parameters = settings.model_dump(exclude={"name", "student_mode"})
-    return adversary(
-        objective, images_BCHW, generator=generator, transform=transform, **parameters
-    )
+    return adversary(objective, images_BCHW, generator=generator, transform=transform, **parameters)

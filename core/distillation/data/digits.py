@@ -4,10 +4,12 @@ N images.
 """
 
 from importlib.metadata import distribution
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from core.atomic_files import sha256_of
 from core.distillation.data.images import DataSet, Images
 from core.job_folder import JobFolder
 from core.jobspec.data import DIGITS
@@ -20,11 +22,19 @@ takes longer than many a job on this data."""
 
 
 def load(_folder: JobFolder | None = None) -> DataSet:
-    path = distribution("scikit-learn").locate_file(TABLE)
-    table_NC = torch.from_numpy(np.loadtxt(str(path), delimiter=","))
+    table_NC = torch.from_numpy(np.loadtxt(_table_path(), delimiter=","))
     pixels_NHW = table_NC[:, :64].reshape(-1, 8, 8).mul(255 / MAX_BRIGHTNESS).round()
     images = Images(pixels_NHW.to(torch.uint8).unsqueeze(1), table_NC[:, 64].long())
     is_test_N = torch.arange(len(images)) % TEST_EVERY == 0
     train = images.subset((~is_test_N).nonzero().flatten())
     test = images.subset(is_test_N.nonzero().flatten())
     return DataSet(train, test, DIGITS)
+
+
+def table_sha256() -> str:
+    """Return the SHA-256 of scikit-learn's file: nothing of this data set is in the store."""
+    return sha256_of(_table_path())
+
+
+def _table_path() -> Path:
+    return Path(str(distribution("scikit-learn").locate_file(TABLE)))

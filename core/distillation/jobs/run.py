@@ -12,12 +12,12 @@ import torch
 
 from core import figures
 from core.distillation import seeds
-from core.distillation.data import DataSet
+from core.distillation.data import DataSet, digits
 from core.distillation.data.images import ImageSource
 from core.distillation.evaluation import EvaluationTarget
 from core.distillation.evaluation.evaluator import PlannedMeasure, evaluate
 from core.distillation.export import EXPORTERS, ExportDiffersError, export_network
-from core.distillation.jobs.failures import is_storage_full
+from core.distillation.jobs.failures import classify_failure, is_storage_full
 from core.distillation.metering.energy import make_meter
 from core.distillation.metering.stopwatch import Stopwatch
 from core.distillation.models import from_description
@@ -31,15 +31,16 @@ from core.distillation.reporting import (
 )
 from core.distillation.run_state import RunState
 from core.distillation.training.trainer import SerializedCheckpoint
-from core.errors import strip_paths
+from core.errors import JobFailed, strip_paths
 from core.job_folder import Ended, JobFolder, OutputKind, PhaseStarted, Warned
 from core.jobspec.data import DatasetDescription
+from core.jobspec.evaluation import AutoAttack, CwAttack, PgdAttack
 from core.jobspec.job import ExportFormat
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedEvaluation, ResolvedSpec
 from core.jobspec.status import Phase
 from core.reportspec.attack_keys import own_threat_model
-from core.reportspec.report import InputIdentity, ReportedNetwork
+from core.reportspec.report import InputIdentity, ReportedData, ReportedNetwork
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints of an evaluation job."""
@@ -116,13 +117,22 @@ class JobRun(ABC):
 
         Returns False, with a checkpoint saved, if the job was asked to stop before the last.
         """
-        for event in evaluate(state, role, target, planned):
-            self.folder.emit(event)
-            if self.stop():
-                save_checkpoint()
-                return False
-            if checkpoint_due():
-                save_checkpoint()
+        for measure in planned:
+            try:
+                for event in evaluate(state, role, target, iter([measure])):
+                    self.folder.emit(event)
+                    if self.stop():
+                        save_checkpoint()
+                        return False
+                    if checkpoint_due():
+                        save_checkpoint()
+            except Exception as error:
+                if not is_dispensable(measure, error):
+                    raise
+                state.measuring = None
+                self.warn_of_missing(
+                    state, "analysis_failed", f"The analysis {measure.name}", error
+                )
         return True
 
     # -- files
@@ -167,6 +177,14 @@ class JobRun(ABC):
             reference, description, model=self.folder.read_inputs().get("teacher")
         )
 
+    def input_identities(self, dataset: DatasetDescription) -> dict[str, InputIdentity]:
+        """Return which stored models and data sets the job uses, by role, each with its SHA-256."""
+        identities = self.folder.read_inputs()
+        if dataset.source == "digits" and "dataset" in identities:
+            update = {"sha256": digits.table_sha256()}
+            identities["dataset"] = identities["dataset"].model_copy(update=update)
+        return identities
+
     def save_report(
         self,
         state: RunState,
@@ -182,15 +200,21 @@ class JobRun(ABC):
         """
         self.stopwatch.record_phase(state, "exporting")
         results = state.measured["model" if spec.kind == "evaluation" else "best"]
+        inputs = self.input_identities(dataset)
+        data = ReportedData(
+            dataset=spec.data.dataset,
+            identity=inputs.get("dataset"),
+            extra=inputs.get("extra"),
+            description=dataset,
+            images=image_counts | {"test": results["clean"]["images"]},
+        )
         build = partial(
             build_report,
             spec,
             state,
-            dataset,
             network,
             reference,
-            image_counts | {"test": results["clean"]["images"]},
-            self.folder.read_inputs(),
+            data,
             self.device,
             self.stopwatch.meter.source,
         )
@@ -213,7 +237,7 @@ class JobRun(ABC):
         """Save all figures that can be drawn, and return them by file name."""
 
         def on_error(name: str, error: Exception) -> None:
-            self.warn_of_missing_file(state, "figure_failed", f"The figure {name}", error)
+            self.warn_of_missing(state, "figure_failed", f"The figure {name}", error)
 
         files = figures.draw_figures(
             results, state.history, dataset.class_names, threat_model, on_error
@@ -241,12 +265,10 @@ class JobRun(ABC):
         try:
             return make()
         except Exception as error:
-            self.warn_of_missing_file(state, code, title, error)
+            self.warn_of_missing(state, code, title, error)
             return None
 
-    def warn_of_missing_file(
-        self, state: RunState, code: str, title: str, error: Exception
-    ) -> None:
+    def warn_of_missing(self, state: RunState, code: str, title: str, error: Exception) -> None:
         """Warn that something could not be made. Raises ``error`` if the disk is full: there is
         room on another worker, or later.
         """
@@ -259,6 +281,17 @@ class JobRun(ABC):
         """Tell of something that has gone wrong, at once and in the report."""
         state.warnings.append({"code": code, "message": message})
         self.folder.emit(Warned(code=code, message=message))
+
+
+def is_dispensable(measure: PlannedMeasure, error: Exception) -> bool:
+    """Return whether the other results are worth having without this one.
+
+    Accuracies are what an evaluation is for; analyses explain them. An error of the machine is none
+    of the analysis: another attempt resumes there.
+    """
+    is_accuracy = isinstance(measure.settings, PgdAttack | CwAttack | AutoAttack | None)
+    is_expected = isinstance(error, JobFailed)
+    return not is_accuracy and not is_expected and classify_failure(error).code == "trainer_error"
 
 
 def describe_error(error: Exception) -> str:

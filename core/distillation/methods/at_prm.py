@@ -59,7 +59,8 @@ class AtPrm(Method[MixedBatch]):
     ) -> MixedBatch:
         """Mix the images, and so the labels, with those of the batch in reverse order.
 
-        One coin for the whole batch decides whether it is mixed, and another by what.
+        One coin for the whole batch decides whether it is mixed, a second one chooses between mixup
+        and CutMix.
         """
         mixes: list[tuple[Mix, float]] = []
         if self.settings.mixup > 0:
@@ -87,12 +88,10 @@ class AtPrm(Method[MixedBatch]):
         masked_patches = int(rows * columns * self.masking_rate(batch.position))
         if masked_patches == 0:
             return iterate_BCHW
-        order_hw = torch.randperm(rows * columns, device=iterate_BCHW.device).view(rows, columns)
-        masked_HW = (
-            (order_hw < masked_patches)
-            .repeat_interleave(self.patch_size, dim=0)
-            .repeat_interleave(self.patch_size, dim=1)
-        )
+        patches = torch.randperm(rows * columns, device=iterate_BCHW.device)
+        masked_h1w1 = (patches < masked_patches).view(rows, 1, columns, 1)
+        side = self.patch_size
+        masked_HW = masked_h1w1.expand(-1, side, -1, side).reshape(rows * side, columns * side)
         return torch.where(masked_HW, batch.images_BCHW, iterate_BCHW)
 
     def outer(self, batch: MixedBatch, adversarial_BCHW: Tensor) -> MethodLoss:

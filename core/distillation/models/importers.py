@@ -143,8 +143,9 @@ def _describe(
 
 def _list_candidates(file: CheckpointFile, state: dict[str, Tensor]) -> list[Candidate]:
     """Return the sets of weights in the file. Raises Refused where there is none."""
-    for name, state_dict in file.state_dicts.items():
-        _check_key_names([name, *state_dict.tensors, *state_dict.other_keys])
+    _check_key_names(list(file.state_dicts))
+    for state_dict in file.state_dicts.values():
+        _check_key_names([*state_dict.tensors, *state_dict.other_keys])
     if not file.state_dicts:
         raise Refused(
             "The file holds no state dict: no weights by name.", code="unreadable_checkpoint"
@@ -227,8 +228,9 @@ def _check_keys(match: KeyMatch, declared: Declared, network: Classifier) -> Non
             f"{_list(examples)}.",
             code=code,
         )
+    explanation = network.explain_unexpected_keys(match.unexpected)
     sentence = explain(_shapes(declared), _shapes(network.state_dict()))
-    if sentence:
+    if sentence and not explanation:
         raise Refused(sentence, code=code)
     if match.missing:
         sentences = f"The file lacks {_list(match.missing)}."
@@ -236,9 +238,8 @@ def _check_keys(match: KeyMatch, declared: Declared, network: Classifier) -> Non
             unexpected = _list(match.unexpected)
             sentences += f" It has keys that the network does not know: {unexpected}."
     else:
-        explanation = network.explain_unexpected_keys(match.unexpected)
-        sentences = f"The network has no place for {_list(match.unexpected)}. {explanation}"
-    raise Refused(sentences.rstrip(), code=code)
+        sentences = f"The network has no place for {_list(match.unexpected)}."
+    raise Refused(f"{sentences} {explanation}".rstrip(), code=code)
 
 
 def _check_shapes(match: KeyMatch, declared: Declared, network: Classifier) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import platform
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,17 @@ from core import __version__
 from core.distillation.reporting.masking_checks import masking_checks
 from core.distillation.reporting.warnings import report_warnings
 from core.distillation.run_state import RunState
-from core.jobspec.data import DatasetDescription
 from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedSpec
 from core.reportspec.attack_keys import own_threat_model
 from core.reportspec.measures import describe
 from core.reportspec.report import (
     Environment,
-    InputIdentity,
     Report,
     ReportedData,
     ReportedNetwork,
+    ThreatModelDescription,
 )
+from core.reportspec.threat_model import ThreatModel
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "safetensors")
 SELECTION = (
@@ -35,47 +34,33 @@ SELECTION = (
 def build_report(
     spec: ResolvedSpec,
     state: RunState,
-    dataset: DatasetDescription,
     network: ReportedNetwork,
     reference: ReportedNetwork | None,
-    images: dict[str, int],
-    inputs: Mapping[str, InputIdentity],
+    data: ReportedData,
     device: torch.device,
     energy_of: str | None,
 ) -> Report:
     """Return the report.
 
-    ``images``: how many images of each part of the data set were used. ``inputs``: which stored
-    data sets were used, by role. ``energy_of`` names the
-    hardware whose energy was counted; None if it was not.
+    ``energy_of`` names the hardware whose energy was counted; None if it was not.
     """
-    threat_model = own_threat_model(spec)
-    training_seed = {} if isinstance(spec, ResolvedEvaluationJobSpec) else {"training": spec.seed}
+    is_evaluation = isinstance(spec, ResolvedEvaluationJobSpec)
+    seeds = {"evaluation": spec.evaluation.seed}
     return Report.model_validate(
         {
             "schema": "distill-report-3",
             "kind": spec.kind,
             "results": reported_results(state.measured),
-            "threat_model": {
-                "norm": threat_model.norm,
-                "radius": threat_model.radius,
-                "title": threat_model.title,
-            },
-            "masking_checks": masking_checks(
-                state.measured["model" if spec.kind == "evaluation" else "best"]
-            ),
-            "warnings": report_warnings(spec, state, dataset, images),
+            "threat_model": described_threat_model(own_threat_model(spec)),
+            "masking_checks": masking_checks(state.measured["model" if is_evaluation else "best"]),
+            "warnings": report_warnings(spec, state, data.description, data.images),
             "network": network,
             "reference": reference,
-            "data": ReportedData(
-                dataset=spec.data.dataset,
-                identity=inputs.get("dataset"),
-                extra=inputs.get("extra"),
-                description=dataset,
-                images=images,
-            ),
-            "selection": SELECTION if training_seed else None,
-            "seeds": training_seed | {"evaluation": spec.evaluation.seed},
+            "data": data,
+            "selection": None if is_evaluation else SELECTION,
+            "seeds": seeds
+            if isinstance(spec, ResolvedEvaluationJobSpec)
+            else {"training": spec.seed, **seeds},
             "history": state.history,
             "seconds": {phase: round(seconds, 2) for phase, seconds in state.seconds.items()},
             "joules": {
@@ -85,6 +70,12 @@ def build_report(
             "environment": environment(device, energy_of),
             "spec": spec.model_dump(mode="json"),
         }
+    )
+
+
+def described_threat_model(threat_model: ThreatModel) -> ThreatModelDescription:
+    return ThreatModelDescription(
+        norm=threat_model.norm, radius=threat_model.radius, title=threat_model.title
     )
 
 

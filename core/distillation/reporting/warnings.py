@@ -208,7 +208,7 @@ def _selection_warnings(
     if spec.evaluation.every_epochs > 1:
         yield (
             f"Only one epoch in {spec.evaluation.every_epochs} was validated: the best epoch was "
-            f"chosen from {len(accuracies)} of {spec.schedule.epochs}."
+            f"chosen from {len(accuracies)} of {len(state.history)}."
         )
     elif len(accuracies) < MIN_EPOCHS:
         epochs = "1 epoch" if len(accuracies) == 1 else f"{len(accuracies)} epochs"

@@ -22,15 +22,15 @@ GROWN_LOSS = 100.0
 below twice."""
 COLLAPSED_EPOCHS = 5
 COLLAPSED_SHARE = 0.05
-COLLAPSED_STEPS = 100
-"""At least so many validated epochs, in this share of all epochs and with so many steps, must show
-the same before a training counts as collapsed."""
+"""At least so many validated epochs, and as many as this share of all epochs, must show the same
+before a training counts as collapsed."""
 RISEN_LOSS = 1.1
 LASTING_LOSS = 0.9
 """The mean loss of a collapsed training was above this multiple of the first step's at some time,
 and is not below that multiple now. A slow start has the second in common with it, not the first."""
-SEVERAL_EPOCHS = 3
-"""Validated epochs, fewer of which say nothing about a training."""
+MIN_EPOCHS = 3
+MIN_STEPS = 100
+"""Validated epochs, and steps, fewer of which are too short a training to have learned anything."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Chance:
 
     @classmethod
     def of(cls, labels_N: Tensor) -> "Chance":
-        return cls(len(labels_N), int(labels_N.bincount().max()) / len(labels_N))
+        return cls(len(labels_N), int(labels_N.cpu().bincount().max()) / len(labels_N))
 
     def explains(self, accuracy: float) -> bool:
         """Return whether an accuracy is not significantly above that of guessing.
@@ -117,8 +117,7 @@ class DivergenceCheck:
             len(latest) == least
             and latest[-1] is history[-1]
             and latest[0]["epoch"] > self.warm_up_epochs
-            and (latest[-1]["epoch"] - latest[0]["epoch"] + 1) * self.steps_per_epoch
-            >= COLLAPSED_STEPS
+            and (latest[-1]["epoch"] - latest[0]["epoch"] + 1) * self.steps_per_epoch >= MIN_STEPS
         )
         has_risen = max(entry["loss"] for entry in history) > RISEN_LOSS * start
         if not (is_long and has_risen):

@@ -28,7 +28,8 @@ from core.distillation.training import checkpoint
 from core.distillation.training.averaging import WeightAverage
 from core.distillation.training.compiled import CompiledForward
 from core.distillation.training.divergence import (
-    SEVERAL_EPOCHS,
+    MIN_EPOCHS,
+    MIN_STEPS,
     Chance,
     Divergence,
     DivergenceCheck,
@@ -413,7 +414,8 @@ class Trainer:
     def accuracy_warnings(self) -> Iterator[Warned]:
         """Yield a warning if the training, as a whole, has learned nothing."""
         validated = [entry for entry in self.state.history if "held_out_clean" in entry]
-        if len(validated) < SEVERAL_EPOCHS or not self.best_is_chance():
+        is_short = len(validated) < MIN_EPOCHS or self.state.step < MIN_STEPS
+        if is_short or not self.best_is_chance():
             return
         chance = self.divergence_check.chance
         best = self.state.history[(self.state.best_epoch or 1) - 1]

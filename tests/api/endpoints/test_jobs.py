@@ -7,7 +7,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from core.errors import JobFailed
-from core.store import attempts
+from core.store import attempts, events
+from core.store.database.engine import write_session
+from core.store.database.tables import JobRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from tests.api.conftest import STRANGER
 from tests.builders import create_attempt, create_job, set_progress
@@ -35,6 +37,37 @@ def test_unchanged_job_is_a_304(client: TestClient, engine: Engine) -> None:
     set_progress(attempt, {"phase": "training", "step": 3, "of": 10})
     progress = client.get(f"/v1/jobs/{job.id}", headers={"If-None-Match": running.headers["ETag"]})
     assert (progress.status_code, progress.json()["progress"]["step"]) == (200, 3)
+
+
+def test_job_lists_each_of_its_warnings_once(client: TestClient, engine: Engine) -> None:
+    """In order, with the time of the first: a second attempt repeats what the first warned of."""
+    job = create_job(engine)
+    warnings = [
+        {"code": "diverged", "message": "The training has diverged."},
+        {"code": "export_failed", "message": "student.onnx could not be made."},
+        {"code": "export_failed", "message": "student.pt2 could not be made."},
+    ]
+    attempt = create_attempt(engine, job)
+    with attempt.fenced_session() as (session, row):
+        for warning in [*warnings, warnings[0]]:
+            events.append(session, row, "warning", warning)
+    body = client.get(f"/v1/jobs/{job.id}").json()
+    assert [{k: entry[k] for k in ("code", "message")} for entry in body["warnings"]] == warnings
+    assert body["warnings"][0]["at"].endswith("Z")
+
+
+def test_stored_spec_without_new_fields_is_shown_as_it_runs(
+    client: TestClient, engine: Engine
+) -> None:
+    job = create_job(engine)
+    assert client.get(f"/v1/jobs/{job.id}").json()["spec"]["schedule"]["on_divergence"] == "stop"
+    with write_session(engine) as session:
+        row = session.get_one(JobRow, job.id)
+        schedule = {k: v for k, v in row.spec["schedule"].items() if k != "on_divergence"}
+        row.spec = {**row.spec, "schedule": schedule}
+        row.version += 1
+    spec = client.get(f"/v1/jobs/{job.id}").json()["spec"]
+    assert spec["schedule"]["on_divergence"] == "continue"
 
 
 def test_moving_up_in_the_queue_changes_the_etag(client: TestClient, engine: Engine) -> None:
@@ -108,6 +141,26 @@ def test_list_omits_specs_and_histories(client: TestClient, engine: Engine) -> N
     create_job(engine)
     listed = client.get("/v1/jobs").json()["data"][0]
     assert not {"spec", "status_history", "queue_position", "measures"} & set(listed)
+
+
+def test_results_are_in_the_order_of_tables(client: TestClient, engine: Engine) -> None:
+    """However the database orders them: clients show the first accuracy under attack."""
+    attempt = create_attempt(engine)
+    keys = [
+        "clean",
+        "pgd-20@linf:8/255",
+        "cw-30@linf:8/255",
+        "autoattack@linf:8/255",
+        "autoattack@l2:0.5",
+        "held_out_pgd-10@linf:8/255",
+        "ece",
+    ]
+    with attempt.fenced_session() as (session, job):
+        attempts.succeed(session, job, results={"best": dict.fromkeys(reversed(keys), 0.5)})
+    body = client.get(f"/v1/jobs/{attempt.job_id}").json()
+    assert list(body["results"]["best"]) == list(body["measures"]) == keys
+    (listed,) = client.get("/v1/jobs").json()["data"]
+    assert list(listed["results"]["best"]) == keys
 
 
 def test_job_says_what_its_results_mean(client: TestClient, engine: Engine) -> None:

@@ -77,6 +77,11 @@ def test_json_with_a_charset_is_accepted(client: TestClient) -> None:
     assert response.status_code == 201
 
 
+def test_json_may_begin_with_a_byte_order_mark(client: TestClient) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(training_body(), indent=1).replace("\n", "\r\n").encode()
+    assert client.post("/v1/jobs", content=body, headers=JSON).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [

@@ -247,7 +247,7 @@ def test_clone_is_the_stored_job_with_changes(client: TestClient) -> None:
     spec = response.json()["spec"]
     assert response.json()["id"] != first["id"]
     assert (spec["name"], spec["seed"], spec["metadata"]) == (None, 7, {"team": "a", "run": "2"})
-    assert spec["method"] == {"name": "pgd_at"}
+    assert spec["method"] == {"name": "pgd_at", "statistics_passes": False}
     assert spec["schedule"] == {**first["spec"]["schedule"], "epochs": 3}
 
 
@@ -259,7 +259,9 @@ def test_clone_needs_no_body(client: TestClient) -> None:
 def test_clone_of_an_earlier_releases_job_does_the_same(client: TestClient, engine: Engine) -> None:
     """A field that its stored spec lacks gets the default, not what the preset says today."""
     create_teacher(engine)
-    body = distillation_body(preset="reference", method={"name": "ard"})
+    body = distillation_body(
+        preset="reference", method={"name": "ard"}, schedule={"epochs": 101, "batch_size": 64}
+    )
     first = client.post("/v1/jobs", json=body).json()
     assert first["spec"]["method"]["statistics_passes"] is True
     stored = copy.deepcopy(first["spec"])

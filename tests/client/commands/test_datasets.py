@@ -1,7 +1,11 @@
 """``distill datasets``."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.client.commands.runner import distill
 from tests.client.fake_server import CREATED_AT, FakeServer, json_response, problem_response
@@ -62,3 +66,75 @@ def test_class_file_that_is_not_text_is_wrong_usage(server: FakeServer, tmp_path
     result = distill("datasets", "add", "in100", "--folder", "imagenet", "--classes", path)
     assert (result.exit_code, "not UTF-8" in result.stderr) == (2, True)
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"cat\ndog",
+        b"\xef\xbb\xbfcat\r\ndog\r\n",
+        "cat\r\n\r\ndog".encode("utf-16"),
+        "\ufeffcat\rdog".encode("utf-16-be"),
+    ],
+)
+def test_class_file_may_come_from_windows(server: FakeServer, tmp_path: Path, text: bytes) -> None:
+    """With a byte order mark, in UTF-16, and with CR LF between lines."""
+    (tmp_path / "classes.txt").write_bytes(text)
+    server.respond("POST /v1/datasets", json_response(PICTURES | {"status": "importing"}, 201))
+    options = ("--folder", "pets", "--classes", tmp_path / "classes.txt")
+    assert distill("datasets", "add", "pictures", *options).exit_code == 0
+    assert server.requests[0].json["classes"] == ["cat", "dog"]
+
+
+def test_class_names_are_sent_composed(server: FakeServer, tmp_path: Path) -> None:
+    """An interrupted upload is found again by the names that the service has stored."""
+    (tmp_path / "classes.txt").write_text("Mo\u0308we\nwren", encoding="utf-8")
+    server.respond("POST /v1/datasets", json_response(PICTURES | {"status": "importing"}, 201))
+    options = ("--folder", "birds", "--classes", tmp_path / "classes.txt")
+    distill("datasets", "add", "pictures", *options)
+    assert server.requests[0].json["classes"] == ["M\u00f6we", "wren"]
+
+
+REPORT: dict[str, Any] = {
+    "layout": "One folder a class.",
+    "remarks": ["Images turned upright, as their Exif orientation says: 3."],
+    "ignored_files": 31,
+    "ignored": [
+        {"reason": "hidden", "files": 30, "first": [".a", ".b"]},
+        {"reason": "not an image", "files": 1, "first": ["README"]},
+    ],
+    "images": {"train": {"cat": 8, "dog": 9}, "test": {"cat": 2, "dog": 0}},
+}
+REPORT_LINES = """\
+importer's report:
+  layout: One folder a class.
+{remarks}  ignored files: 31
+  ignored: 30 hidden: .a, .b and 28 more.
+  ignored: 1 not an image: README.
+  images of each class: cat 8 for training and 2 for tests, dog 9 for training and 0 for tests
+"""
+REMARKS = "Images turned upright, as their Exif orientation says: 3.\n"
+
+
+def test_report_of_the_import_is_shown(server: FakeServer) -> None:
+    ready = PICTURES | {"status": "ready", "report": REPORT}
+    server.respond("GET /v1/datasets/pictures", json_response(ready))
+    result = distill("datasets", "show", "pictures")
+    assert result.stdout.endswith(REPORT_LINES.format(remarks=f"  remarks: {REMARKS}"))
+
+
+def test_report_is_shown_after_waiting(server: FakeServer) -> None:
+    ready = PICTURES | {"status": "ready", "report": REPORT}
+    server.respond("POST /v1/datasets", json_response(PICTURES | {"status": "importing"}, 201))
+    server.respond("GET /v1/datasets/ds_1", json_response(ready))
+    result = distill("datasets", "add", "pictures", "--folder", "pets", "--wait")
+    assert result.stdout == (
+        "ds_1 pictures is ready.\n" + REMARKS + REPORT_LINES.format(remarks="")
+    )
+
+
+def test_report_is_unchanged_as_json(server: FakeServer) -> None:
+    ready = PICTURES | {"status": "ready", "report": REPORT}
+    server.respond("GET /v1/datasets/pictures", json_response(ready))
+    result = distill("datasets", "show", "pictures", "--json")
+    assert json.loads(result.stdout)["report"] == REPORT

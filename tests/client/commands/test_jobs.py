@@ -137,6 +137,38 @@ def test_show_has_a_line_for_each_measure(server: FakeServer) -> None:
     ]
 
 
+WARNING = {
+    "code": "export_failed",
+    "message": "student.onnx could not be made.",
+    "at": "2026-01-31T12:00:00.000Z",
+}
+
+
+def test_show_lists_the_warnings(server: FakeServer) -> None:
+    server.respond(JOB, json_response(job("succeeded", warnings=[WARNING])))
+    lines = distill("show", "job_1").stdout.splitlines()
+    assert lines[-1] == "warning: student.onnx could not be made. (export_failed)"
+
+
+def test_watch_prints_each_warning_once_as_it_comes(server: FakeServer) -> None:
+    second = {**WARNING, "message": "student.pt2 could not be made."}
+    updates = [
+        job(phase="exporting"),
+        job(phase="exporting", warnings=[WARNING]),
+        job(phase="exporting", warnings=[WARNING, second]),
+    ]
+    succeeded = job("succeeded", warnings=[WARNING, second])
+    server.respond(JOB, json_response(job("queued")), json_response(succeeded))
+    server.respond(EVENTS, event_stream(*updates, final_event(4)))
+    assert distill("watch", "job_1").stderr.splitlines() == [
+        "job_1: queued",
+        "job_1: exporting",
+        "job_1: warning: student.onnx could not be made.",
+        "job_1: warning: student.pt2 could not be made.",
+        "job_1: succeeded",
+    ]
+
+
 @pytest.mark.parametrize(
     ("results", "robustness"),
     [

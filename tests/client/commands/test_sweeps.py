@@ -94,7 +94,12 @@ def test_show_prints_means_and_marks_the_best_line(server: FakeServer) -> None:
     lines = [line.split() for line in distill("sweep", "show", "swp_1").stdout.splitlines()]
     assert lines == [
         ["betas:", "4", "succeeded."],
-        ["jobs", "Clean", "%", *"Variance gap of Gram matrices under PGD-20, L∞, 8/255 %".split()],
+        [
+            "jobs",
+            "Clean",
+            "%",
+            *["Variance", "gap", "of", "Gram", "matrices", "under", "PGD-20,", "L∞,", "8/255", "%"],
+        ],
         ["method.beta", "0.2", "2/2", "50.00", "±", "1.00", "12.35"],
         ["*", "method.beta", "0.8", "2/2", "25.00", "±", "1.00", "12.35"],
         ["*", "the", "highest", "robust", "accuracy", "on", "held-out", "training", "images"],

@@ -51,6 +51,61 @@ def test_test_image_is_its_middle_scaled_by_the_shorter_side(
         assert (image_CHW - scaled_then_cropped(data, 56, 64)).abs().mean() < 0.01, name
 
 
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_upright_in_batches(
+    import_encoded: ImportEncoded, orientation: int, image_format: str
+) -> None:
+    """As if they had been stored upright. A JPEG is decoded at an eighth of its size."""
+    upright = Image.open(io.BytesIO(photo_file((640, 320), image_format="PNG")))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    stored = upright if orientation == 1 else upright.transpose(STORED_AS[orientation])
+    options: dict[str, Any] = {"lossless": True} if image_format == "WEBP" else {"quality": 95}
+    stored.save(buffer, image_format, exif=exif, **options)
+    upload = zip_of(photo_folders(train=1, test=1) | {"test/cat/z.png": buffer.getvalue()})
+    job = import_encoded(upload)
+    image_CHW = load(job).test.batch(torch.tensor([1]))[0][0]
+    expected = scaled_then_cropped(photo_file((640, 320), image_format="PNG"), 32, 37)
+    assert (image_CHW - expected).abs().mean() < 0.03
+    orientations = load_file(job.dataset_file)["test_orientations"]
+    assert orientations.tolist() == [1, orientation, 1]
+
+
+STORED_AS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How a camera stores an upright image in each orientation: the opposite of what a viewer does."""
+
+
+def test_file_of_version_0_1_is_used_as_it_is_stored(import_encoded: ImportEncoded) -> None:
+    """It has no orientations."""
+    job = import_encoded(zip_of(photo_folders()))
+    before = load(job).train.batch(torch.arange(4))[0]
+    tensors = load_file(job.dataset_file)
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if "orientations" not in name},
+        job.dataset_file,
+    )
+    assert torch.equal(load(job).train.batch(torch.arange(4))[0], before)
+
+
+def test_orientations_of_another_number_are_refused(import_encoded: ImportEncoded) -> None:
+    job = import_encoded(zip_of(photo_folders()))
+    tensors = load_file(job.dataset_file)
+    save_file(tensors | {"test_orientations": torch.ones(5, dtype=torch.uint8)}, job.dataset_file)
+    with pytest.raises(JobFailed, match="orientations of shape") as caught:
+        load(job)
+    assert caught.value.code == "unreadable_dataset"
+
+
 def scaled_then_cropped(data: bytes, side: int, shorter_side: int) -> torch.Tensor:
     """Take the two steps that the one box replaces, [C, H, W]."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
@@ -186,6 +241,20 @@ def change_tensors(job: JobFolder, **tensors: torch.Tensor) -> None:
         (
             {"train_labels": torch.full((12,), 2)},
             "The train labels go from 2 to 2; the description has 2 classes.",
+        ),
+        (
+            {"train_labels": torch.tensor([-1] + [0] * 11)},
+            "The train labels go from -1 to 0; the description has 2 classes.",
+        ),
+        ({"train_offsets": torch.arange(12)}, "offsets of shape"),
+        ({"train_labels": torch.zeros(12, 1, dtype=torch.int64)}, "labels of shape"),
+        (
+            {"test_bytes": torch.zeros(6, dtype=torch.uint8), "test_offsets": torch.arange(1, 8)},
+            "do not divide",
+        ),
+        (
+            {"test_bytes": torch.zeros(7, dtype=torch.uint8), "test_offsets": torch.arange(1, 8)},
+            "do not divide",
         ),
         ({"test_offsets": torch.arange(7)}, "do not divide"),
         ({"test_offsets": torch.tensor([0, 5, 3, 7, 8, 9, 10])}, "do not divide"),

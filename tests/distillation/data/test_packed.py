@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core.distillation.data import DataSet, Images, load
+from core.distillation.data import DataSet, Images, load, packed
 from core.distillation.data.importing.packed_writer import describe, write_packed
 from core.errors import JobFailed
 from core.job_folder import JobFolder
@@ -94,3 +94,32 @@ def test_labels_of_another_shape_fail_the_job(tmp_path: Path) -> None:
     folder, _ = packed_folder(tmp_path)
     change_tensors(folder, train_labels=torch.zeros(6, dtype=torch.int64))
     assert "must have shape [N, C, H, W] and labels [N]" in failure(folder)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"train_images": torch.zeros(6, 3, 8, 9, dtype=torch.uint8)},
+        {"train_images": torch.zeros(7, 3, 9, 8, dtype=torch.uint8)},
+        {"train_images": torch.zeros(7, 3, 8, 9, dtype=torch.int64)},
+        {"train_labels": torch.zeros(8, dtype=torch.int64)},
+        {"train_labels": torch.tensor([0, 1, 2, 0, 1, 2, 3])},
+        {"train_labels": torch.tensor([0, 1, 2, 0, 1, 2, -1])},
+    ],
+)
+def test_mapped_file_other_than_described_fails_the_job(
+    tmp_path: Path, tensors: dict[str, torch.Tensor]
+) -> None:
+    folder, _ = packed_folder(tmp_path)
+    description = folder.read_dataset()
+    assert len(packed.load_mapped(folder.dataset_file, description)) == 7
+    change_tensors(folder, **tensors)
+    with pytest.raises(JobFailed) as caught:
+        packed.load_mapped(folder.dataset_file, description)
+    assert caught.value.code == "unreadable_dataset"
+
+
+def test_negative_label_fails_the_job(tmp_path: Path) -> None:
+    folder, _ = packed_folder(tmp_path)
+    change_tensors(folder, test_labels=torch.tensor([0, 1, 2, -1]))
+    assert failure(folder) == "The test labels go from -1 to 2; the description has 3 classes."

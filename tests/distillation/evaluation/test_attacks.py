@@ -188,6 +188,39 @@ def test_cw_ascends_to_its_own_confidence() -> None:
     assert highest[50.0] == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize("steps", [1, 3, 20])
+@pytest.mark.parametrize("kind", [ResolvedPgdAttack, ResolvedCwAttack])
+def test_attack_takes_its_steps_from_its_start(kind: type[Attack], steps: int) -> None:
+    """Each as long as the attack says; the label is class 1, so the pixel falls."""
+    network = RecordingPlane([1.0], 0.0).eval()
+    images_BCHW = batch_of_pixels([[0.5]] * 8)
+    attack = kind(radius=0.3, step_size=0.01, steps=steps)
+    robust(attack, network, images_BCHW, torch.ones(8, dtype=torch.long), seeded(3))
+    noise_BCHW = torch.empty_like(images_BCHW).uniform_(-0.3, 0.3, generator=seeded(3))
+    expected_BCHW = (images_BCHW + noise_BCHW - steps * 0.01).clamp_min(0.2)
+    torch.testing.assert_close(network.last_images, expected_BCHW)
+
+
+def test_logits_that_were_not_finite_once_are_recorded() -> None:
+    """After any of the restarts, for each image."""
+
+    class NanAboveBoundary(Plane):
+        def classify(self, features_BD: Tensor) -> Tensor:
+            logits_BK = super().classify(features_BD)
+            return torch.where(features_BD > 0.55, torch.nan, 0 * logits_BK + logits_BK.detach())
+
+    network = NanAboveBoundary([5.0], -2.5).eval()
+    images_BCHW, labels_B = gray_images(40)
+    counts = []
+    for restarts in (1, 5):
+        attack = ResolvedPgdAttack(radius=0.1, step_size=0.0, restarts=restarts)
+        result = classify_under_attack(attack, network, images_BCHW, labels_B, seeded(2))
+        counts.append(int(result.non_finite_B.sum()))
+        assert not (result.correct_B & result.non_finite_B).any()
+    # A quarter of the starts are above 0.55; of five starts one is, for three quarters.
+    assert 4 <= counts[0] <= 16 < 24 <= counts[1] < 40
+
+
 # -- is_correct
 
 

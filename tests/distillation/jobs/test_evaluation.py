@@ -23,6 +23,8 @@ EVALUATION: dict[str, Any] = {
     "limit": 60,
     "batch_size": 20,
 }
+PGD = "pgd-3@linf:0.1"
+AUTOATTACK = "autoattack:queries=20:iterations=5@linf:0.1"
 
 
 def create_job_folder(path: Path, **changes: Any) -> JobFolder:
@@ -62,10 +64,40 @@ def test_every_measure_has_a_result_and_an_event(tmp_path: Path) -> None:
     assert run_job(folder).outcome == "succeeded"
     events, _ = folder.read_events()
     measured = {(event.network, event.name) for event in events if isinstance(event, Measured)}
-    assert measured == {("model", "clean"), ("model", "pgd"), ("model", "autoattack")}
+    assert measured == {("model", "clean"), ("model", PGD), ("model", AUTOATTACK)}
     results = timeless_results(folder)["model"]
-    assert results["autoattack"]["value"] <= results["pgd"]["value"] <= 1
-    assert list(results["autoattack"]["stages"]) == ["apgd-ce", "apgd-t", "fab-t", "square"]
+    assert set(results) == {"clean", PGD, AUTOATTACK, "gradient_checks"}
+    assert results[AUTOATTACK]["value"] <= results[PGD]["value"] <= 1
+    assert list(results[AUTOATTACK]["stages"]) == ["apgd-ce", "apgd-t", "fab-t", "square"]
+
+
+def test_attacks_of_unlike_threat_models_have_results_of_their_own(tmp_path: Path) -> None:
+    """Equal attacks, too: they differ in their random starts."""
+    pgd = {"name": "pgd", "steps": 2}
+    attacks = [
+        pgd,
+        {**pgd, "radius": "8/255"},
+        pgd,
+        {**EVALUATION["attacks"][1], "norm": "l2", "radius": 0.5, "stages": ["apgd-ce"]},
+    ]
+    folder = create_job_folder(tmp_path / "job", evaluation={**EVALUATION, "attacks": attacks})
+    assert run_job(folder).outcome == "succeeded"
+    results = timeless_results(folder)["model"]
+    in_l2 = "autoattack:stages=apgd-ce:queries=20:iterations=5@l2:0.5"
+    keys = ["pgd-2@linf:0.1", "pgd-2@linf:8/255", "pgd-2@linf:0.1#2", in_l2]
+    assert list(results) == ["clean", *keys, "gradient_checks"]
+    assert [results[key]["measure"]["radius"] for key in keys] == [0.1, 8 / 255, 0.1, 0.5]
+    assert [results[key]["measure"]["norm"] for key in keys] == ["linf"] * 3 + ["l2"]
+
+
+def test_evaluations_card_names_only_files_that_exist(tmp_path: Path) -> None:
+    evaluation = {**EVALUATION, "attacks": []}
+    folder = create_job_folder(tmp_path / "job", evaluation=evaluation, export=["torch_export"])
+    assert run_job(folder).outcome == "succeeded"
+    card = (folder.output / "MODEL_CARD.md").read_text()
+    assert "student.pt2" in card
+    assert "best.safetensors" not in card
+    assert "student.onnx" not in card
 
 
 def test_an_often_stopped_evaluation_has_the_same_results(tmp_path: Path) -> None:

@@ -127,18 +127,28 @@ def test_iad_adds_introspection_where_the_teacher_is_not_trusted(
     assert_outer_loss(loss, student, plain_student, distillation + introspection)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+@pytest.mark.parametrize("weigh_teacher", [False, True])
 def test_before_its_time_iad_only_follows_the_teacher(
-    student: SmallCnn, teacher: SmallCnn, images: Tensor, adversarial: Tensor, labels: Tensor
+    weigh_teacher: bool,
+    temperature: float,
+    student: SmallCnn,
+    teacher: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
 ) -> None:
+    """The teacher is not weighed by trust yet."""
     plain_student = in_double(student, training=True)
     plain_teacher = in_double(teacher, training=False)
-    method = build(ResolvedIadSettings(begin=2), student, teacher)
+    settings = ResolvedIadSettings(begin=2, temperature=temperature, weigh_teacher=weigh_teacher)
+    method = build(settings, student, teacher)
     position = TrainingPosition(step=19, steps_per_epoch=10, epochs=5)
     loss = method.outer(method.prepare_batch(images, labels, position), adversarial)
     assert list(loss.terms) == ["distillation"]
-    target = plain_teacher(images.double()).detach()
-    expected = kl(target, plain_student(adversarial.double())).mean()
-    assert_outer_loss(loss, student, plain_student, expected)
+    target = plain_teacher(images.double()).detach() / temperature
+    softened = kl(target, plain_student(adversarial.double()) / temperature)
+    assert_outer_loss(loss, student, plain_student, temperature**2 * softened.mean())
 
 
 @pytest.mark.parametrize(

@@ -238,3 +238,47 @@ def test_igdm_repeats_no_pass(
     added = len(both.student) + len(both.teacher) - len(alone.student) - len(alone.teacher)
     assert igdm.loss_passes == declared
     assert added <= declared
+
+
+@pytest.mark.parametrize(
+    ("settings", "with_clean", "with_teacher"),
+    [
+        (STARSHIP, True, True),
+        (spec.ArkdSettings(), True, True),
+        (spec.RsladSettings(), True, False),
+        (spec.AkdSettings(), False, True),
+        (spec.ArdSettings(), False, False),
+        (spec.ArdSettings(statistics_passes=True), False, False),
+        (spec.ArdSettings(alpha=0.5), True, False),
+        (spec.AdaAdSettings(), False, True),
+        (spec.AdaAdSettings(statistics_passes=True), False, True),
+        (spec.AdaAdSettings(alpha=0.5), True, True),
+        (ResolvedIadSettings(begin=1), False, False),
+        (ResolvedIadSettings(begin=0), True, True),
+    ],
+    ids=str,
+)
+def test_outputs_that_a_loss_hands_on(
+    settings: Any,
+    with_clean: bool,
+    with_teacher: bool,
+    run: Run,
+    student: SmallCnn,
+    teacher: SmallCnn,
+    images: Tensor,
+    adversarial: Tensor,
+) -> None:
+    """They are the student's in train mode and the teacher's in eval mode, of the right images."""
+    outputs = run(settings).loss.outputs
+    with torch.no_grad():
+        clean = student(images)
+        attacked = student(adversarial)
+        teacher_attacked = teacher(adversarial)
+    assert outputs.student_adversarial is not None
+    torch.testing.assert_close(outputs.student_adversarial.logits_BK, attacked)
+    assert (outputs.student_clean is not None) is with_clean
+    if outputs.student_clean is not None:
+        torch.testing.assert_close(outputs.student_clean.logits_BK, clean)
+    assert (outputs.teacher_adversarial is not None) is with_teacher
+    if outputs.teacher_adversarial is not None:
+        torch.testing.assert_close(outputs.teacher_adversarial.logits_BK, teacher_attacked)

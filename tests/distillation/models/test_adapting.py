@@ -127,13 +127,17 @@ def test_resampled_numbers_that_are_not_finite_are_refused(save: Callable[..., P
     assert refusal(transformer(), save(weights)).code == "non_finite_weights"
 
 
-def test_a_distilled_deit_is_refused_with_the_reason(save: Callable[..., Path]) -> None:
-    weights = transformer().state_dict()
+@pytest.mark.parametrize("classes", [10, 100])
+def test_a_distilled_deit_is_refused_with_the_reason(
+    classes: int, save: Callable[..., Path]
+) -> None:
+    """Whatever its number of classes."""
+    weights = transformer(classes=classes).state_dict()
     weights["pos_embed"] = torch.zeros(1, 66, 16)
     weights |= {
         "dist_token": torch.zeros(1, 1, 16),
-        "head_dist.weight": torch.zeros(10, 16),
-        "head_dist.bias": torch.zeros(10),
+        "head_dist.weight": torch.zeros(classes, 16),
+        "head_dist.bias": torch.zeros(classes),
     }
     error = refusal(transformer(), save(weights))
     assert error.code == "unexpected_keys"

@@ -18,7 +18,9 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "checkpoint.safetensors"
     spec = distillation_spec().model_dump_json()
     empty = torch.nn.Module()
-    path.write_bytes(checkpoint.serialize(RunState(step=7), torch.nn.Linear(2, 2), empty, None, spec))
+    path.write_bytes(
+        checkpoint.serialize(RunState(step=7), torch.nn.Linear(2, 2), empty, None, spec)
+    )
     return path
 
 

@@ -17,6 +17,7 @@ from tests.distillation.folders import (
     StopAfter,
     assert_same_results,
     create_job_folder,
+    distillation_spec,
     newest_checkpoint,
     run_job,
     training_spec,
@@ -56,10 +57,11 @@ def test_a_diverged_training_goes_on_if_the_job_says_so(tmp_path: Path) -> None:
     folder = job_folder(tmp_path / "job", on_divergence="continue")
     assert run_job(folder).outcome == "succeeded"
     assert len(events_of(folder, EpochCompleted)) == 4
-    warnings = events_of(folder, Warned)
-    assert [warning.code for warning in warnings] == ["diverged", "no_better_than_guessing"]
+    (warning,) = events_of(folder, Warned)
+    assert warning.code == "diverged"
+    assert warning.message.endswith("it goes on, as schedule.on_divergence says.")
     report = json.loads((folder.output / "report.json").read_text())
-    assert report["warnings"][:2] == [warning.message for warning in warnings]
+    assert report["warnings"][0] == warning.message
 
 
 @pytest.mark.parametrize("on_divergence", ["stop", "continue"])
@@ -134,16 +136,15 @@ def test_a_usual_training_warns_of_nothing(tmp_path: Path) -> None:
 
 
 def test_a_random_teacher_teaches_no_better_than_guessing(tmp_path: Path) -> None:
-    """The loss falls to 0 and nothing diverges; but three epochs later nothing is learned."""
-    from tests.distillation.folders import distillation_spec
-
+    """The loss falls to 0 and nothing diverges, but after 100 steps nothing is learned."""
     spec = distillation_spec(
         method={"name": "rslad"},
-        schedule={"epochs": 3, "batch_size": 64, "learning_rate": 1.0},
+        data={"dataset": "digits", "held_out": 0.1},
+        schedule={"epochs": 5, "batch_size": 64, "learning_rate": 1.0},
         evaluation=LIMITED,
     )
     folder = create_job_folder(tmp_path / "job", spec)
     assert run_job(folder).outcome == "succeeded"
     (warning,) = events_of(folder, Warned)
     assert warning.code == "no_better_than_guessing"
-    assert "of 30 held-out images" in warning.message
+    assert "of 144 held-out images, of which 11.1 % are of the most" in warning.message

@@ -107,7 +107,7 @@ def test_former_job_resumes_inside_its_evaluation(tmp_path: Path) -> None:
     run_job(uninterrupted)
     first = create_job_folder(tmp_path / "first", spec)
     # 8 steps, 2 validations, and batches of clean images, of PGD, and of the second PGD.
-    assert run_job(first, StopAfter(15)).outcome == "stopped"
+    assert run_job(first, StopAfter(17)).outcome == "stopped"
     path = newest_checkpoint(first)
     header = read_header(path)
     state = with_former_names(json.loads(header["state"]))

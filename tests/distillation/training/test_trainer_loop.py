@@ -4,6 +4,7 @@ Jobs have 270 training images in batches of 64, so four steps an epoch, and two 
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,6 @@ from torch import Tensor
 from core.distillation import seeds
 from core.distillation.adversaries import pgd
 from core.distillation.methods import TrainingPosition
-from core.distillation.training import trainer as trainer_module
 from core.distillation.training.running_metrics import RunningMetrics
 from core.distillation.training.trainer import Trainer
 from core.errors import JobFailed
@@ -75,7 +75,7 @@ def gradients_of(trainer: Trainer, batch: Any, adversarial_BCHW: Tensor) -> dict
     return dict(zip(parameters, gradients, strict=True))
 
 
-def test_step_with_awp_descends_the_gradient_at_the_perturbed_weights(tmp_path: Path) -> None:
+def test_step_with_awp_descends_at_the_perturbed_weights(tmp_path: Path) -> None:
     """From w, by the gradient at w + gamma ||w|| g / ||g||; vectors are not perturbed."""
     trainer = trainer_of(tmp_path / "by hand", awp={"gamma": 0.05})
     before = weights(trainer)
@@ -84,13 +84,13 @@ def test_step_with_awp_descends_the_gradient_at_the_perturbed_weights(tmp_path: 
     with torch.no_grad():
         for name, weight in trainer.student.named_parameters():
             if weight.ndim > 1:
-                weight += 0.05 * weight.norm() * first[name] / first[name].norm()
+                weight.add_(0.05 * weight.norm() * first[name] / first[name].norm())
     second = gradients_of(trainer, batch, adversarial_BCHW)
     expected = {name: before[name] - 0.5 * second[name] for name in before}
     stepped = trainer_of(tmp_path / "trainer", awp={"gamma": 0.05})
     take_steps(stepped, 1)
-    for name, weight in weights(stepped).items():
-        torch.testing.assert_close(weight, expected[name], atol=1e-6, rtol=1e-4)
+    for name, value in weights(stepped).items():
+        torch.testing.assert_close(value, expected[name], atol=1e-6, rtol=1e-4)
 
 
 # -- what a step sees
@@ -217,8 +217,8 @@ def test_progress_estimates_the_remaining_seconds(
 ) -> None:
     """By the steps of this attempt: two seconds each, here."""
     trainer = trainer_of(tmp_path / "job")
-    now = 108.0
-    monkeypatch.setattr(trainer_module.time, "monotonic", lambda: now)
+    clock = SimpleNamespace(monotonic=lambda: 108.0)
+    monkeypatch.setattr("core.distillation.training.trainer.time", clock)
     trainer.state.step = 6
     trainer.last_progress_time = 107.75
     assert not list(trainer.progress_events(first_step=2, start_time=100.0))
@@ -264,7 +264,7 @@ def selected(
     monkeypatch.setattr(Trainer, "held_out_accuracy", scripted)
     for epoch in range(1, len(scores) + 1):
         with torch.no_grad():
-            trainer.student.linear.bias.fill_(epoch)
+            dict(trainer.student.named_parameters())["linear.bias"].fill_(epoch)
         trainer.state.step += trainer.steps_per_epoch
         trainer.metrics = RunningMetrics({"loss": 8.0})
         trainer.validate_epoch()
@@ -318,6 +318,36 @@ def test_held_out_accuracy_is_that_of_the_held_out_images(tmp_path: Path) -> Non
     expected = (trainer.student(images_BCHW).argmax(1) == labels_B).float().mean().item()
     assert trainer.held_out_accuracy(None) == pytest.approx(expected)
     assert trainer.held_out_accuracy(trainer.selection_attack()) <= expected
+
+
+@pytest.mark.parametrize(("steps_per_epoch", "batches"), [(4, 4), (64, 64), (65, 64)])
+def test_averages_statistics_are_of_the_first_batches(
+    steps_per_epoch: int, batches: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one epoch at most, and of 64."""
+    trainer = trainer_of(tmp_path / "job", averaging={"name": "ema", "decay": 0.5})
+    take_steps(trainer, 1)
+    images_BCHW, labels_B = trainer.batches.at(0)
+    steps: list[int] = []
+
+    def at(step: int) -> tuple[Tensor, Tensor]:
+        steps.append(step)
+        return images_BCHW[:2], labels_B[:2]
+
+    monkeypatch.setattr(trainer.batches, "at", at)
+    trainer.steps_per_epoch = steps_per_epoch
+    with trainer.averaged_weights():
+        pass
+    assert steps == list(range(batches))
+
+
+def test_average_without_updates_changes_nothing(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path / "job", averaging={"name": "swa", "begin": 1})
+    take_steps(trainer, 1)
+    before = trainer.copy_weights()
+    with trainer.averaged_weights():
+        assert equal(trainer.copy_weights(), before)
+    assert equal(trainer.copy_weights(), before)
 
 
 # -- resumption

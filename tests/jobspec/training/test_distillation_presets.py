@@ -179,7 +179,9 @@ def test_callers_settings_of_igdm_win() -> None:
 def test_preset_adds_no_part(part: str) -> None:
     for method in ("adaad", "rslad"):
         assert getattr(reference(method, 100), part) is None
-        assert getattr(reference(method, 100, **{part: None}), part) is None
+        without = reference(method, 100, **{part: None})
+        assert getattr(without, part) is None
+        assert without == reference(method, 100)
 
 
 def test_reference_of_awp_beside_trades() -> None:
@@ -221,3 +223,12 @@ def test_stored_spec_of_an_earlier_release_gets_no_new_preset() -> None:
     assert (spec.method.statistics_passes, spec.method.begin) == (False, 60)
     assert spec.adversary.start == "uniform"
     assert spec.schedule.weight_decay == 5e-4
+
+
+@pytest.mark.parametrize("method", ["trades", "pgd_at"])
+def test_stored_adversarial_training_gets_no_new_preset(method: str) -> None:
+    stored = reference(method, 10).model_dump(mode="json")
+    assert stored["method"]["statistics_passes"] is True
+    del stored["method"]["statistics_passes"]
+    spec: Any = parse(stored)
+    assert spec.method.statistics_passes is False

@@ -38,12 +38,17 @@ from tests.worker.service import get_job, wait_for
 from worker.supervisor import Supervisor
 
 RELEASED = Path(__file__).parent / "released"
-RELEASES = ["0001_first", "0001_last", "0002", "0003", "0004"]
+RELEASES = ["0001_first", "0001_last", "0002", "0003", "0004", "0005"]
+BETWEEN_RELEASES = {"0006", "0007"}
+"""Schemas of no release: a later migration came with the same program."""
 STATES = {"queued", "running", "cancelling", "cancelled", "succeeded", "failed"}
-LATER_STATES = {"0004": {"paused"}}
+LATER_STATES = {"0004": {"paused"}, "0005": {"paused"}}
 """By release, states of jobs that only its data has."""
 DOCUMENTS = {"jobs": "spec", "sweeps": "spec", "models": "description"}
 """By table, the column whose JSON has fields that migration 0005 renames."""
+JSON_COLUMNS = {**{table: {column} for table, column in DOCUMENTS.items()}, "events": {"data"}}
+JSON_COLUMNS["jobs"] |= {"results"}
+"""By table, the columns whose JSON migrations change."""
 RENAMED_FIELDS = [
     (("student",), "normalisation", "normalization"),
     (("base", "student"), "normalisation", "normalization"),
@@ -55,6 +60,51 @@ RENAMED_FIELDS = [
 """Path of an object in such a column, the former name of its field, the current one."""
 
 Row = dict[str, Any]
+
+KEYS = {
+    "pgd": "pgd-2@linf:0.15",
+    "held_out_robust": "held_out_pgd-10@linf:0.15",
+    "ece_adversarial": "ece_adversarial@linf:0.15",
+    "variance_gap_features": "variance_gap_features@linf:0.15",
+    "variance_gap_gram": "variance_gap_gram@linf:0.15",
+}
+"""Key of each result that migration 0006 renames, in the jobs that every release has."""
+KEYS_OF_JOBS = {
+    "evaluated model": {
+        "pgd": "pgd-2@linf:0.1",
+        "held_out_robust": "held_out_pgd-10@linf:0.1",
+    },
+    "unlike radii and all analyses": {
+        "pgd": "pgd-20@linf:16/255",
+        "pgd_2": "pgd-20@linf:24/255",
+        "cw": "cw-30@linf:16/255",
+        "variance_gap_features": "variance_gap_features@linf:16/255",
+        "variance_gap_gram": "variance_gap_gram@linf:16/255",
+        "effective_rank_features": "effective_rank_features@linf:16/255",
+        "effective_rank_gram": "effective_rank_gram@linf:16/255",
+        "grad_cam_shift": "grad_cam_shift@linf:16/255",
+        "ece_adversarial": "ece_adversarial@linf:16/255",
+        "transfer": "transfer@linf:16/255",
+        "masking_square_drop": "masking_square_drop@linf:16/255",
+        "masking_large_radius": "masking_large_radius@linf:0.5",
+    },
+    "equal attacks and unusual settings": {
+        "pgd": "pgd-5@linf:0.15",
+        "pgd_2": "pgd-5@linf:0.15#2",
+        "pgd_3": "pgd-5:restarts=3@linf:0.15",
+        "pgd_4": "pgd-5:step=2/255@linf:0.15",
+        "cw": "cw-5@linf:0.031",
+        "cw_2": "cw-5:confidence=0.5@linf:0.031",
+        "pgd_5": "pgd-5@linf:0.15#3",
+    },
+    "autoattack in two norms": {
+        "autoattack": "autoattack:queries=10:iterations=2@linf:0.15",
+        "autoattack_2": "autoattack:queries=10:iterations=2@l2:0.5",
+        "autoattack_3": "autoattack:stages=apgd-ce:iterations=2@l2:0.5",
+        "autoattack_4": "autoattack@linf:0.15",
+    },
+}
+"""The same of jobs that only the last release has, by the job's name."""
 
 
 @dataclass(frozen=True)
@@ -147,17 +197,22 @@ def constraint_names(engine: Engine) -> dict[str, Any]:
     }
 
 
-def with_parsed_document(table: str, row: Row) -> Row:
-    """Return the row with its document as a dict: from SQLite it comes as text."""
-    column = DOCUMENTS.get(table)
-    if column is None or not isinstance(row[column], str):
-        return row
-    return {**row, column: json.loads(row[column])}
+def with_parsed_json(table: str, row: Row) -> Row:
+    """Return the row with its documents parsed: from SQLite they come as text."""
+    texts = {
+        column: row[column]
+        for column in JSON_COLUMNS.get(table, set())
+        if isinstance(row[column], str)
+    }
+    return {**row, **{column: json.loads(text) for column, text in texts.items()}}
 
 
-def with_current_names(table: str, row: Row) -> Row:
-    """Return the row that migration 0005 makes of a released one."""
-    row = with_parsed_document(table, row)
+def with_current_names(table: str, row: Row, keys: dict[str, str]) -> Row:
+    """Return the row that migrations 0005 and 0006 make of a released one.
+
+    ``keys``: of the results of its job, by their former names.
+    """
+    row = with_current_results(table, with_parsed_json(table, row), keys)
     if table not in DOCUMENTS:
         return row
     document = copy.deepcopy(row[DOCUMENTS[table]])
@@ -175,8 +230,22 @@ def with_current_names(table: str, row: Row) -> Row:
     return migrated
 
 
+def with_current_results(table: str, row: Row, keys: dict[str, str]) -> Row:
+    if table == "jobs" and row["results"] is not None:
+        results = {
+            network: {keys.get(name, name): value for name, value in numbers.items()}
+            for network, numbers in row["results"].items()
+        }
+        return {**row, "results": results, "version": row["version"] + 1}
+    if table == "events" and row["type"] == "measured":
+        name = row["data"]["name"]
+        return {**row, "data": {**row["data"], "name": keys.get(name, name)}}
+    return row
+
+
 def test_every_earlier_schema_has_released_data() -> None:
-    assert {release[:4] for release in RELEASES} == set(schema.known_revisions()[1:])
+    earlier = set(schema.known_revisions()[1:])
+    assert {release[:4] for release in RELEASES} == earlier - BETWEEN_RELEASES
 
 
 def test_an_upgrade_keeps_values_and_ends_with_the_new_schema(
@@ -184,14 +253,16 @@ def test_an_upgrade_keeps_values_and_ends_with_the_new_schema(
 ) -> None:
     """Every value stays, and the schema is that of a newly created database."""
     after = contents(upgraded.engine)
+    names = {job["id"]: job["name"] for job in upgraded.before["jobs"]}
     for table, rows in upgraded.before.items():
         if table == "alembic_version":
             continue
         assert len(rows) == len(after[table])
         for row, migrated in zip(rows, after[table], strict=True):
             same_columns = {column: migrated[column] for column in row}
-            expected = with_current_names(table, row)
-            assert expected == with_parsed_document(table, same_columns), table
+            job_name = names.get(row["id"] if table == "jobs" else row.get("job_id"))
+            expected = with_current_names(table, row, KEYS_OF_JOBS.get(job_name or "", KEYS))
+            assert expected == with_parsed_json(table, same_columns), table
     with upgraded.engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
@@ -274,6 +345,47 @@ def test_the_api_shows_and_uses_released_data(client: TestClient, upgraded: Upgr
     assert response.status_code == 401
 
 
+@pytest.mark.parametrize("upgraded", ["0005"], indirect=True)
+def test_every_former_result_gets_its_key(upgraded: Upgraded) -> None:
+    """Every name that a result could have is in the data, and each value is under its new key."""
+    before = {job["name"]: job for job in upgraded.before["jobs"]}
+    after = {job["name"]: job for job in contents(upgraded.engine)["jobs"]}
+    for name, keys in KEYS_OF_JOBS.items():
+        former = with_parsed_json("jobs", before[name])["results"]
+        current = with_parsed_json("jobs", after[name])["results"]
+        assert current.keys() == former.keys()
+        for network, numbers in former.items():
+            assert keys.keys() <= numbers.keys()
+            unchanged = numbers.keys() - keys.keys()
+            assert unchanged <= {"clean", "ece", "held_out_clean", "training_seconds_per_epoch"}
+            assert current[network] == {
+                **{name: numbers[name] for name in unchanged},
+                **{key: numbers[name] for name, key in keys.items()},
+            }
+        assert after[name]["version"] == before[name]["version"] + 1
+
+
+@pytest.mark.parametrize("upgraded", ["0005"], indirect=True)
+def test_the_api_says_what_released_results_mean(client: TestClient, upgraded: Upgraded) -> None:
+    (job_id,) = (
+        job["id"] for job in upgraded.before["jobs"] if job["name"] == "autoattack in two norms"
+    )
+    measures = get(client, f"/v1/jobs/{job_id}")["measures"]
+    assert {key: measure["title"] for key, measure in measures.items()} == {
+        "clean": "Clean",
+        "autoattack:queries=10:iterations=2@linf:0.15": (
+            "AutoAttack (queries 10, iterations 2), L∞, 0.15"
+        ),
+        "autoattack:queries=10:iterations=2@l2:0.5": (
+            "AutoAttack (queries 10, iterations 2), L2, 0.5"
+        ),
+        "autoattack:stages=apgd-ce:iterations=2@l2:0.5": (
+            "AutoAttack (stages apgd-ce, iterations 2), L2, 0.5"
+        ),
+        "autoattack@linf:0.15": "AutoAttack, L∞, 0.15",
+    }
+
+
 def test_released_jobs_are_claimed_and_expired_ones_reclaimed(upgraded: Upgraded) -> None:
     ids_by_name = {job["name"]: job["id"] for job in upgraded.before["jobs"]}
     reclaimed = attempts.reclaim_expired(upgraded.engine, RetryPolicy(backoff_seconds=0))
@@ -302,7 +414,7 @@ def test_a_job_of_the_first_release_is_run(upgraded: Upgraded, tmp_path: Path) -
     job = get_job(upgraded.engine, job_id)
     assert (job.status, job.failure) == ("succeeded", None)
     assert job.results is not None
-    assert job.results["best"].keys() >= {"clean", "pgd"}
+    assert job.results["best"].keys() >= {"clean", "pgd-2@linf:0.15"}
 
 
 def test_the_embedded_service_migrates_its_folder(tmp_path: Path) -> None:

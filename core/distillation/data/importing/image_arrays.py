@@ -82,14 +82,7 @@ def _first_shape(files: FileSource, paths: Sequence[str]) -> _Shape:
 def _decode(
     files: FileSource, paths: Sequence[str], shape: _Shape, progress: ProgressCallback
 ) -> tuple[Tensor, list[str]]:
-    packed_bytes = len(paths) * shape.channels * shape.width * shape.height
-    if packed_bytes > MAX_PACKED_BYTES:
-        raise Refused(
-            f"{len(paths)} images of {shape.width}x{shape.height} pixels take {packed_bytes} bytes "
-            f"when decoded; a data set of decoded images may have at most "
-            f"{MAX_PACKED_BYTES // 2**30} GiB.",
-            code="too_large",
-        )
+    _check_packed_size(len(paths), shape)
     images_NCHW = np.empty((len(paths), shape.channels, shape.height, shape.width), np.uint8)
     unusable = UnusableImages()
     counts = ImageCounts()
@@ -120,6 +113,17 @@ def _decode(
             raise
     unusable.refuse()
     return torch.from_numpy(images_NCHW), counts.remarks()
+
+
+def _check_packed_size(count: int, shape: _Shape) -> None:
+    packed_bytes = count * shape.channels * shape.width * shape.height
+    if packed_bytes > MAX_PACKED_BYTES:
+        raise Refused(
+            f"{count} images of {shape.width}x{shape.height} pixels take {packed_bytes} bytes "
+            f"when decoded; a data set of decoded images may have at most "
+            f"{MAX_PACKED_BYTES // 2**30} GiB.",
+            code="too_large",
+        )
 
 
 def _decode_file(files: FileSource, path: str) -> tuple[Image.Image, ImageFile]:

@@ -245,8 +245,9 @@ def _take(members: NpzMembers, role: ArrayRole, usual_name: str) -> Entry:
             f"the {role.content} of the .npz; save it with one of them.",
             code="unknown_format",
         )
-    entries.remove(candidates[0])
-    return candidates[0]
+    entry = candidates[0]
+    entries.remove(entry)
+    return entry
 
 
 def _check_options(options: ImportOptions) -> None:

@@ -1,9 +1,14 @@
+import io
 import lzma
 import os
+import struct
 import subprocess
 import tarfile
 import threading
+import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -127,3 +132,92 @@ def test_progress_counts_bytes_of_the_archive(tmp_path: Path) -> None:
         unpack(path, storage, lambda *progress: calls.append(progress))
     assert len(calls) == 50
     assert all(0 < completed <= total == path.stat().st_size for completed, total in calls)
+
+
+# -- names
+
+NFC = "M\u00f6we"
+NFD = "Mo\u0308we"
+GREEK = "\u03b3\u03ac\u03c4\u03b1"
+
+
+class PlainZipInfo(zipfile.ZipInfo):
+    """An entry whose name is written as it is, without the flag that says it is UTF-8."""
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
+        name: Any = self.filename.encode("utf-8", "surrogateescape")
+        return name, self.flag_bits & ~0x800
+
+
+def zip_without_flag(names: list[bytes], extra: bytes = b"") -> bytes:
+    """A zip of files of these names, which does not say in which encoding they are."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            info = PlainZipInfo(name.decode("utf-8", "surrogateescape"))
+            info.extra = extra
+            archive.writestr(info, b"x")
+    return buffer.getvalue()
+
+
+def unpacked_names(archive: bytes, folder: Path) -> list[str]:
+    return [name.removesuffix("/0.png") for name in unpack_files(archive, folder)]
+
+
+@pytest.mark.parametrize("name", [NFC, NFD, GREEK, "\u732b", "plain"])
+def test_zip_names_in_utf_8_need_no_flag(tmp_path: Path, name: str) -> None:
+    """macOS writes none. Composed and decomposed names are the same name."""
+    archive = zip_without_flag([f"{name}/0.png".encode()])
+    assert zipfile.ZipFile(io.BytesIO(archive)).infolist()[0].flag_bits & 0x800 == 0
+    assert unpacked_names(archive, tmp_path) == [NFC if name == NFD else name]
+    assert unpacked_names(zip_of({f"{name}/0.png": b"x"}), tmp_path) == [
+        NFC if name == NFD else name
+    ]
+
+
+def test_other_zip_names_are_in_code_page_437(tmp_path: Path) -> None:
+    archive = zip_without_flag([NFC.encode("cp437") + b"/0.png", b"cat/0.png"])
+    assert unpacked_names(archive, tmp_path) == [NFC, "cat"]
+    path = tmp_path / "upload"
+    with (tmp_path / "storage").open("w+b") as storage:
+        files = unpack(path, storage, lambda completed, total: None)
+    assert files.remarks == [
+        "1 names in the zip are not in UTF-8; they were read in code page 437."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("version", "checksum_of", "expected"),
+    [(1, b"M\x94we/0.png", GREEK), (2, b"M\x94we/0.png", NFC), (1, b"other", NFC)],
+)
+def test_unicode_path_of_info_zip_is_the_name(
+    tmp_path: Path, version: int, checksum_of: bytes, expected: str
+) -> None:
+    """If its version is 1 and its checksum that of the name; else it belongs to another entry."""
+    field = struct.pack("<BI", version, zlib.crc32(checksum_of)) + f"{GREEK}/0.png".encode()
+    extra = struct.pack("<HHI", 0x6375, 4, 7) + struct.pack("<HH", 0x7075, len(field)) + field
+    assert unpacked_names(zip_without_flag([b"M\x94we/0.png"], extra), tmp_path) == [expected]
+
+
+def test_tar_names_are_composed(tmp_path: Path) -> None:
+    assert unpacked_names(tar_of({f"{NFD}/0.png": b"x"}), tmp_path) == [NFC]
+
+
+def test_file_in_two_forms_of_unicode_occurs_twice(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="occurs twice") as caught:
+        unpack_files(zip_of({f"{NFC}/0.png": b"x", f"{NFD}/0.png": b"y"}), tmp_path)
+    assert caught.value.code == "corrupt_archive"
+
+
+def test_folders_and_empty_files_are_kept_or_named(tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    files = {"a/0.png": b"", "b/": b"", "c/d/": b"", ".hidden/": b"", "__MACOSX/a/._0": b"x"}
+    path.write_bytes(zip_of(files))
+    with (tmp_path / "storage").open("w+b") as storage:
+        source = unpack(path, storage, lambda completed, total: None)
+    assert (list(source), source.size("a/0.png")) == (["a/0.png"], 0)
+    assert source.folders == {"a", "b", "c", "c/d"}
+    assert {group["reason"]: group["first"] for group in source.ignored.as_json()} == {
+        "left behind by a desktop": ["__MACOSX/a/._0"],
+        "an empty folder": [".hidden", "b", "c/d"],
+    }

@@ -111,6 +111,18 @@ def test_file_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("change", [-1, 1])
+def test_size_of_a_file_is_exact(tmp_path: Path, change: int) -> None:
+    files = incomplete_cifar10(data_batch_1__bin=bytes(30_730_000 + change))
+    assert f"has {30_730_000 + change} bytes" in refusal(tmp_path, files)[1]
+
+
+def test_list_of_class_names_has_a_largest_size(tmp_path: Path) -> None:
+    names = CIFAR10_NAMES + b"\n" * 10_000
+    message = refusal(tmp_path, incomplete_cifar10(batches__meta__txt=names))[1]
+    assert f"has {len(names)} bytes; a list of 10 class names may have at most 10000." in message
+
+
 def test_missing_batch_is_refused_by_name(tmp_path: Path) -> None:
     files = incomplete_cifar10(data_batch_1__bin=records(10_000, 10, 1, 1))
     assert refusal(tmp_path, files) == (

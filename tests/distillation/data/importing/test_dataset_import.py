@@ -10,6 +10,7 @@ import torch
 from core.atomic_files import sha256_of
 from core.distillation.data import load
 from core.distillation.data.importing import torchvision_download
+from core.distillation.jobs import dataset_import
 from core.distillation.jobs.dataset_import import import_dataset
 from core.distillation.jobs.import_progress import ImportProgress, ImportStopped
 from core.errors import JobFailed, Refused
@@ -19,6 +20,7 @@ from core.jobspec.network import ModelDescription, SmallCnn
 from tests.distillation.data.builders import (
     ImportUpload,
     dataset_of,
+    image_file,
     import_job,
     in_memory,
     install_import,
@@ -183,6 +185,34 @@ def test_download_without_a_network_is_refused(
     assert caught.value.code == "download_failed"
     assert caught.value.message.startswith("CIFAR-100 could not be downloaded")
     assert {path.name for path in job.path.iterdir()} == {"spec.json", "inputs.json", "output"}
+
+
+def test_documents_of_a_job_folder_may_begin_with_a_mark(tmp_path: Path) -> None:
+    """A person may have written them with an editor of Windows."""
+    job = job_with_upload(tmp_path)
+    job.spec.write_bytes(b"\xef\xbb\xbf" + job.spec.read_bytes().replace(b"\n", b"\r\n"))
+    import_dataset(job)
+    install_import(job)
+    job.dataset_description.write_bytes(b"\xef\xbb\xbf" + job.dataset_description.read_bytes())
+    assert len(load(job).train) == 6
+
+
+def test_report_counts_the_images_of_a_thousand_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size has a limit; the description names all classes."""
+    monkeypatch.setattr(dataset_import, "MAX_REPORTED_CLASSES", 2)
+    job = import_job(tmp_path / "job")
+    job.upload.write_bytes(
+        zip_of(split_folders() | {f"{part}/owl/0.png": image_file() for part in ("train", "test")})
+    )
+    dataset_import.import_dataset(job)
+    event = install_import(job)
+    assert dataset_of(event).class_names == ("cat", "mouse", "owl")
+    assert event.report["images"] == {
+        "train": {"cat": 3, "mouse": 3},
+        "test": {"cat": 2, "mouse": 2},
+    }
 
 
 def test_job_of_another_kind_is_a_mistake_of_the_caller(tmp_path: Path) -> None:

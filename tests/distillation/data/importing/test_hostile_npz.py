@@ -22,6 +22,7 @@ from core.errors import Refused
 from tests.distillation.data.builders import (
     ImportUpload,
     RefusalOf,
+    class_folders,
     import_job,
     npy_with_header,
     npz_of,
@@ -212,6 +213,7 @@ def test_changed_bytes_are_refused_or_do_not_matter(data: st.DataObject, tmp_pat
         (random_pixels(1, height=600), None, "too_large", "9x600 pixels"),
         (random_pixels(0), None, "unusable_array", '"image.npy" has no images'),
         (None, np.arange(5), "unusable_array", "There are 4 images and 5 labels; every image"),
+        (None, np.arange(3), "unusable_array", "There are 4 images and 3 labels; every image"),
         (
             None,
             np.arange(4.0),
@@ -285,3 +287,98 @@ def test_failing_disk_is_not_the_archives_fault(
     monkeypatch.setattr(npz, "_copy_images", no_space)
     with pytest.raises(OSError, match="No space left"):
         import_upload(npz_of())
+
+
+# -- names and labels
+
+
+@pytest.mark.parametrize("names", [("arr_0", "arr_1"), ("pixels", "classes")])
+def test_npz_of_other_names_is_told_which_are_needed(
+    refusal_of: RefusalOf, names: tuple[str, str]
+) -> None:
+    arrays = (random_pixels(4), np.arange(4))
+    upload = zip_of({f"{n}.npy": save_npy(a) for n, a in zip(names, arrays, strict=True)})
+    code, message = refusal_of(upload)
+    assert code == "unknown_format"
+    assert f'but "{names[0]}.npy", "{names[1]}.npy"; images and labels must be called' in message
+    assert "run code" not in message
+
+
+def test_two_arrays_that_may_be_the_images_are_refused(refusal_of: RefusalOf) -> None:
+    members = {"images": random_pixels(4), "x_train": random_pixels(4), "labels": np.arange(4)}
+    upload = zip_of({f"{name}.npy": save_npy(array) for name, array in members.items()})
+    assert refusal_of(upload) == (
+        "unknown_format",
+        '"images.npy" and "x_train.npy" may both be the images of the .npz; save it with one of '
+        "them.",
+    )
+
+
+def test_array_in_an_archive_of_images_is_refused_by_name(refusal_of: RefusalOf) -> None:
+    """Not as a pickle: an array of numbers runs no code."""
+    code, message = refusal_of(zip_of(class_folders() | {"cat/labels.npy": save_npy(np.arange(4))}))
+    assert code == "unsafe_dataset"
+    assert message.startswith('"cat/labels.npy" is a file of NumPy arrays')
+    assert "run code" not in message
+
+
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        ([0] * 19 + [99_999], "go from 0 to 99999, and 99998 of these classes, beginning with 1,"),
+        ([1, 2, 3, 2], "go from 0 to 3, and 1 of these classes, beginning with 0,"),
+        ([0, 1, 4, 1], "go from 0 to 4, and 2 of these classes, beginning with 2,"),
+    ],
+)
+def test_classes_without_images_are_refused(
+    refusal_of: RefusalOf, label: list[int], sentence: str
+) -> None:
+    code, message = refusal_of(npz_of(random_pixels(len(label)), np.array(label)))
+    assert (code, sentence in message) == ("empty_class", True), message
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "array"),
+    [
+        ([0, 1, 2, 1], [0, 1, 1], "test_images"),
+        ([0, 1, 1, 1], [0, 1, 2], "train_images"),
+    ],
+)
+def test_class_must_have_training_and_test_images(
+    refusal_of: RefusalOf, train: list[int], test: list[int], array: str
+) -> None:
+    code, message = refusal_of(split_npz(train, test))
+    assert (code, f'beginning with 2, have no image in "{array}.npy"' in message) == (
+        "empty_class",
+        True,
+    )
+
+
+def split_npz(train: list[int], test: list[int], test_height: int = 8) -> bytes:
+    """An .npz with these labels."""
+    arrays = {
+        "train_images": random_pixels(len(train)),
+        "train_labels": np.array(train),
+        "test_images": random_pixels(len(test), test_height),
+        "test_labels": np.array(test),
+    }
+    return zip_of({f"{name}.npy": save_npy(array) for name, array in arrays.items()})
+
+
+def test_test_images_of_another_size_are_refused(refusal_of: RefusalOf) -> None:
+    code, message = refusal_of(split_npz([0, 1], [0, 1], test_height=10))
+    assert code == "unusable_array"
+    assert '"train_images.npy" are [3, 8, 9] and those of "test_images.npy" [3, 10, 9]' in message
+
+
+def test_training_and_test_images_count_together(
+    refusal_of: RefusalOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(npz, "MAX_IMAGES", 4)
+    assert refusal_of(split_npz([0, 1, 0], [0, 1]))[0] == "too_large"
+
+
+def test_sentence_for_floats_says_how_to_save_them(refusal_of: RefusalOf) -> None:
+    code, message = refusal_of(npz_of(random_pixels(4) / 255, np.arange(4)))
+    assert code == "unusable_array"
+    assert 'save numpy.rint(255 * images).astype("uint8")' in message

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from core.distillation.data import load
+from core.distillation.data.importing import image_folder
 from core.distillation.jobs.dataset_import import import_dataset
 from core.errors import Refused
 from core.job_folder import JobFolder
@@ -118,8 +119,8 @@ def test_folder_gives_the_same_file_as_an_archive_of_it(
     expected = (job_of_archive.output / "dataset.safetensors").read_bytes()
     assert (job.output / "dataset.safetensors").read_bytes() == expected
     assert install_import(job).report["ignored"] == [
-        {"reason": "hidden", "files": 1, "first": ["cat/.hidden.png"]},
         {"reason": "not an image", "files": 1, "first": ["notes.txt"]},
+        {"reason": "hidden", "files": 1, "first": ["cat/.hidden.png"]},
     ]
     assert sorted(path.name for path in root.iterdir()) == ["cat", "mouse", "notes.txt"]
 
@@ -336,3 +337,38 @@ def test_pillows_own_limit_is_restored(import_upload: ImportUpload) -> None:
     before = Image.MAX_IMAGE_PIXELS
     import_upload(zip_of(class_folders()))
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_images_of_a_class_are_in_the_order_of_their_names(import_upload: ImportUpload) -> None:
+    """Whatever their order in the archive."""
+    files = class_folders()
+    job = import_upload(zip_of(dict(reversed(files.items()))))
+    install_import(job)
+    expected = [pixels(files[f"cat/{number}.png"]) for number in range(4)]
+    assert torch.equal(train_images(job)[:4], torch.stack(expected))
+
+
+def test_number_of_class_folders_has_a_limit(
+    import_upload: ImportUpload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_folder, "MAX_CLASSES", 2)
+    import_upload(zip_of(class_folders()))
+    with pytest.raises(Refused, match="at most 2 classes") as caught:
+        import_upload(zip_of(class_folders() | {"owl/0.png": image_file()}))
+    assert caught.value.code == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("c\x1bat", "has control characters"), ("c" * 201, "has 201 characters; it may have at most")],
+)
+def test_class_name_that_cannot_be_used_is_refused(
+    refusal_of: RefusalOf, name: str, sentence: str
+) -> None:
+    code, message = refusal_of(zip_of(class_folders() | {f"{name}/0.png": image_file()}))
+    assert (code, sentence in message) == ("unknown_format", True)
+
+
+def test_class_name_may_have_200_characters(import_upload: ImportUpload) -> None:
+    files = class_folders() | {f"{'z' * 200}/{n}.png": image_file() for n in range(5)}
+    assert dataset_of(install_import(import_upload(zip_of(files)))).class_names[2] == "z" * 200

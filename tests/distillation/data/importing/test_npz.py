@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.distillation.data import load_extra
+from core.distillation.data import load, load_extra
 from core.distillation.data.images import ImageSource
 from core.distillation.data.importing import npz
 from core.distillation.jobs.dataset_import import import_dataset
@@ -21,6 +21,7 @@ from tests.distillation.data.builders import (
     ImportUpload,
     dataset_of,
     import_job,
+    in_memory,
     install_import,
     labels_of,
     npz_of,
@@ -128,6 +129,90 @@ def test_labels_may_be_named(tmp_path: Path) -> None:
     event = install_import(job)
     assert dataset_of(event).class_names == ("plane", "car", "bird")
     assert event.report["images"]["train"] == {"plane": 3, "car": 2, "bird": 2}
+
+
+def save_npz(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def split_arrays(names: dict[str, str], parts: tuple[str, ...]) -> dict[str, Any]:
+    """Gray images of three classes; MedMNIST has labels [N, 1]."""
+    arrays = {}
+    for number, part in enumerate(parts):
+        images = random_pixels(6 + 3 * number, 8, 9, 1)[..., 0]
+        arrays[names["images"].format(part)] = images
+        arrays[names["labels"].format(part)] = (np.arange(len(images)) % 3).astype("u1")[:, None]
+    return arrays
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"images": "{}_images", "labels": "{}_labels"},
+        {"images": "x_{}", "labels": "y_{}"},
+        {"images": "X_{}", "labels": "y_{}"},
+        {"images": "{}_data", "labels": "{}-targets"},
+    ],
+)
+def test_arrays_may_be_split(import_upload: ImportUpload, names: dict[str, str]) -> None:
+    """As MedMNIST's and Keras's are. Validation images are not used beside test images."""
+    arrays = split_arrays(names, ("train", "val", "test"))
+    job = import_upload(save_npz(**arrays))
+    event = install_import(job)
+    data = load(job)
+    assert event.report["images"] == {
+        "train": {"0": 2, "1": 2, "2": 2},
+        "test": {"0": 4, "1": 4, "2": 4},
+    }
+    train = arrays[names["images"].format("train")]
+    test = arrays[names["images"].format("test")]
+    assert torch.equal(in_memory(data.train).images_NCHW, torch.from_numpy(train)[:, None])
+    assert torch.equal(in_memory(data.test).images_NCHW, torch.from_numpy(test)[:, None])
+    assert labels_of(data.test) == [0, 1, 2] * 4
+    train_name, test_name = (names["images"].format(part) for part in ("train", "test"))
+    assert event.report["layout"] == (
+        f"An .npz with training images in {train_name}.npy and test images in {test_name}.npy."
+    )
+    assert sorted(event.report["ignored"][0]["first"]) == sorted(
+        f"{names[content].format('val')}.npy" for content in ("images", "labels")
+    )
+
+
+def test_validation_arrays_serve_where_there_are_no_others(import_upload: ImportUpload) -> None:
+    names = {"images": "{}_images", "labels": "{}_labels"}
+    arrays = split_arrays(names, ("train", "val")) | {"test_images": random_pixels(3, 8, 9, 1)}
+    event = install_import(import_upload(save_npz(**arrays)))
+    assert (dataset_of(event).train_images, dataset_of(event).test_images) == (6, 9)
+    assert event.report["layout"].endswith("test images in val_images.npy.")
+    assert event.report["ignored"][0]["first"] == ["test_images.npy"]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"), [("images", "labels"), ("X", "y"), ("x_train", "y_train"), ("img", "y")]
+)
+def test_arrays_may_have_other_names(import_upload: ImportUpload, images: str, labels: str) -> None:
+    upload = save_npz(**{images: random_pixels(6), labels: np.arange(6) % 2, "note": np.zeros(2)})
+    event = install_import(import_upload(upload))
+    assert (dataset_of(event).train_images, dataset_of(event).test_images) == (6, 0)
+    assert event.report["ignored"] == [
+        {"reason": "not an array that is used", "files": 1, "first": ["note.npy"]}
+    ]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_may_come_first(import_upload: ImportUpload, channels: int) -> None:
+    image_NHWC = random_pixels(channels=channels)
+    upload = npz_of(np.ascontiguousarray(image_NHWC.transpose(0, 3, 1, 2)))
+    images_BCHW, _ = as_extra(import_upload(upload)).batch(torch.arange(7))
+    assert torch.equal(images_BCHW, as_floats(image_NHWC))
+
+
+def test_gray_images_need_no_axis_of_channels(import_upload: ImportUpload) -> None:
+    image_NHWC = random_pixels(channels=1)
+    extra = as_extra(import_upload(npz_of(image_NHWC[..., 0])))
+    assert torch.equal(extra.batch(torch.arange(7))[0], as_floats(image_NHWC))
 
 
 MEASURE_MEMORY = """

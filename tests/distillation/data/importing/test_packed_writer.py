@@ -5,7 +5,9 @@ import torch
 from safetensors.torch import load_file
 
 from core.distillation.data import Images
-from core.distillation.data.importing.packed_writer import write_packed
+from core.distillation.data.importing.packed_writer import write_packed, write_selected_classes
+from core.errors import Refused
+from core.jobspec.data import ImportOptions
 from tests.distillation.data.test_packed import images, packed_folder
 
 
@@ -41,4 +43,29 @@ def test_failed_write_leaves_neither_file_nor_part(
     monkeypatch.setattr("os.fsync", no_space)
     with pytest.raises(OSError, match="No space"):
         write_packed(tmp_path / "f", images(2), images(2))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "sentence"),
+    [
+        ([0, 0, 2], [0, 1, 2], 'The class "y" has no training images.'),
+        ([0, 1, 2], [0, 1, 1], 'The class "z" has no test images.'),
+    ],
+)
+def test_class_without_images_is_refused(
+    tmp_path: Path, train: list[int], test: list[int], sentence: str
+) -> None:
+    """As for class folders, and the labels of an .npz."""
+    pixels = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+    with pytest.raises(Refused) as caught:
+        write_selected_classes(
+            tmp_path / "f",
+            Images(pixels, torch.tensor(train)),
+            Images(pixels, torch.tensor(test)),
+            ("x", "y", "z"),
+            ImportOptions(),
+            "Three.",
+        )
+    assert (caught.value.code, caught.value.message) == ("empty_class", sentence)
     assert list(tmp_path.iterdir()) == []

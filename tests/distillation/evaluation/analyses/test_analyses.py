@@ -33,6 +33,7 @@ SETTINGS: dict[str, Any] = {
     "calibration": spec.Calibration(),
     "transfer": spec.Transfer(),
     "gradient_masking": spec.GradientMasking(queries=20),
+    "gradient_checks": spec.GradientChecks(),
 }
 
 
@@ -224,4 +225,4 @@ def test_gradient_masking_is_detected_and_honest_gradients_pass() -> None:
     masked = finding_of("gradient_masking", digit_target(QuantizedLogits().eval(), radius=0.2))
     assert len(masked.data["warnings"]) >= 2
     assert masked.values["masking_square_drop"] > 0.002
-    assert masked.values["masking_large_radius"] > 0
+    assert masked.values["masking_large_radius@linf:0.5"] > 0

@@ -68,7 +68,7 @@ def test_starts_are_on_the_surface_of_the_ball(norm: Norm) -> None:
     again = random_start(gray, 0.1, norm, torch.Generator().manual_seed(0))
     assert torch.equal(start, again)
     far = random_start(gray, 30.0, norm, torch.Generator().manual_seed(0))
-    assert (far.min(), far.max()) == (0, 1)
+    assert [far.min().item(), far.max().item()] == [0, 1]
 
 
 def test_start_is_uniform_in_linf_and_normal_in_l2() -> None:
@@ -78,9 +78,10 @@ def test_start_is_uniform_in_linf_and_normal_in_l2() -> None:
     normal = torch.empty(3, 1, 2, 2).normal_(generator=torch.Generator().manual_seed(5))
     expected_linf = gray + 0.1 * uniform / uniform.abs().amax(dim=(1, 2, 3), keepdim=True)
     expected_l2 = gray + 0.1 * normal / normal.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
-    for norm, expected in (("linf", expected_linf), ("l2", expected_l2)):
-        start = random_start(gray, 0.1, norm, torch.Generator().manual_seed(5))  # type: ignore[arg-type]
-        torch.testing.assert_close(start, expected)
+    expected: dict[Norm, Tensor] = {"linf": expected_linf, "l2": expected_l2}
+    for norm, expected_BCHW in expected.items():
+        start_BCHW = random_start(gray, 0.1, norm, torch.Generator().manual_seed(5))
+        torch.testing.assert_close(start_BCHW, expected_BCHW)
 
 
 # -- losses
@@ -146,7 +147,7 @@ def test_only_the_rows_that_the_attack_names_are_recorded() -> None:
     assert robustness.robust_B.tolist() == [True, False, False]
 
 
-def test_rows_of_misclassified_images_leave_every_fifth_iteration() -> None:
+def test_misclassified_rows_leave_every_fifth_iteration() -> None:
     robustness = BatchRobustness(3, torch.device("cpu"))
     rows = five_rows()
     assert robustness.drop_misclassified(rows, 5) is rows

@@ -269,7 +269,7 @@ def test_each_stage_gets_the_images_that_are_still_robust(broken_by: dict[str, A
     assert finding.data["per_class"] == [2 / 4, 4 / 6]
 
 
-def test_steps_count_a_thousand_for_the_clean_pass_and_each_stage(
+def test_clean_pass_and_each_stage_count_a_thousand_units(
     broken_by: dict[str, Any],
 ) -> None:
     broken_by.update({"square": {0, 7}, "fab-t": {4}})

@@ -96,7 +96,9 @@ def test_part_of_a_copy_is_unexpected(small: SmallCnn, save: Save) -> None:
 
 def test_copy_without_counters_is_a_copy(small: SmallCnn, save: Save) -> None:
     copy = {key: value for key, value in small.state_dict().items() if "num_batches" not in key}
-    report = load(build("small_cnn", 10, width=4), save({**small.state_dict(), **prefixed("e.", copy)}))
+    report = load(
+        build("small_cnn", 10, width=4), save({**small.state_dict(), **prefixed("e.", copy)})
+    )
     assert report.dropped == sorted(prefixed("e.", copy))
     assert "equals the weights loaded" in report.remarks[0]
 
