@@ -177,13 +177,21 @@ class JobRun(ABC):
             reference, description, model=self.folder.read_inputs().get("teacher")
         )
 
-    def input_identities(self, dataset: DatasetDescription) -> dict[str, InputIdentity]:
-        """Return which stored models and data sets the job uses, by role, each with its SHA-256."""
-        identities = self.folder.read_inputs()
-        if dataset.source == "digits" and "dataset" in identities:
-            update = {"sha256": digits.table_sha256()}
-            identities["dataset"] = identities["dataset"].model_copy(update=update)
-        return identities
+    def reported_data(
+        self, name: str, dataset: DatasetDescription, images: dict[str, int]
+    ) -> ReportedData:
+        """Return what the report says of the data. ``name`` as in the spec."""
+        inputs = self.folder.read_inputs()
+        identity = inputs.get("dataset")
+        if identity is not None and dataset.source == "digits":
+            identity = identity.model_copy(update={"sha256": digits.table_sha256()})
+        return ReportedData(
+            dataset=name,
+            identity=identity,
+            extra=inputs.get("extra"),
+            description=dataset,
+            images=images,
+        )
 
     def save_report(
         self,
@@ -200,24 +208,10 @@ class JobRun(ABC):
         """
         self.stopwatch.record_phase(state, "exporting")
         results = state.measured["model" if spec.kind == "evaluation" else "best"]
-        inputs = self.input_identities(dataset)
-        data = ReportedData(
-            dataset=spec.data.dataset,
-            identity=inputs.get("dataset"),
-            extra=inputs.get("extra"),
-            description=dataset,
-            images=image_counts | {"test": results["clean"]["images"]},
-        )
-        build = partial(
-            build_report,
-            spec,
-            state,
-            network,
-            reference,
-            data,
-            self.device,
-            self.stopwatch.meter.source,
-        )
+        counts = image_counts | {"test": results["clean"]["images"]}
+        data = self.reported_data(spec.data.dataset, dataset, counts)
+        energy_of = self.stopwatch.meter.source
+        build = partial(build_report, spec, state, network, reference, data, self.device, energy_of)
         images = self.draw_figures(state, results, dataset, own_threat_model(spec).title)
         report = self.try_to_make(state, "document_failed", "The report", build)
         if report is None:

@@ -71,7 +71,7 @@ def test_every_measure_has_a_result_and_an_event(tmp_path: Path) -> None:
     assert list(results[AUTOATTACK]["stages"]) == ["apgd-ce", "apgd-t", "fab-t", "square"]
 
 
-def test_attacks_of_unlike_threat_models_have_results_of_their_own(tmp_path: Path) -> None:
+def test_unlike_threat_models_have_results_of_their_own(tmp_path: Path) -> None:
     """Equal attacks, too: they differ in their random starts."""
     pgd = {"name": "pgd", "steps": 2}
     attacks = [

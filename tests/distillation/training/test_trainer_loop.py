@@ -402,6 +402,18 @@ def test_checkpoints_are_numbered_from_1(tmp_path: Path) -> None:
     assert resumed.metrics.totals() == pytest.approx(trainer.metrics.totals())
 
 
+def test_time_before_the_end_is_that_of_the_training(tmp_path: Path) -> None:
+    """A checkpoint after the last epoch is one of the evaluation."""
+    trainer = trainer_of(tmp_path / "job")
+    take_steps(trainer, 1)
+    trainer.serialize_checkpoint()
+    assert trainer.state.seconds.keys() == {"training"}
+    for _ in trainer.train(lambda: False):
+        pass
+    trainer.serialize_checkpoint()
+    assert trainer.state.seconds.keys() == {"training", "evaluating"}
+
+
 def test_resolved_job_is_what_the_trainer_gets(tmp_path: Path) -> None:
     spec = training_spec(method={"name": "pgd_at"}, schedule=PLAIN_SGD)
     assert trainer_of(tmp_path / "job").spec == resolve(spec, DIGITS)

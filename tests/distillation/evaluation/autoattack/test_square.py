@@ -271,6 +271,16 @@ def test_l2_starts_with_tiles_of_patterns(height: int, width: int, side: int) ->
     assert transposed == ({False} if side == 1 else {False, True})
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_starts_are_images(norm: Norm) -> None:
+    """Black and white ones can only become brighter, or darker."""
+    images_RCHW = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 10, 10)
+    proposals = Proposals(images_RCHW, norm, 3.0, 5, seeded())
+    start_RCHW = proposals.start(images_RCHW, seeded())
+    assert [start_RCHW.min().item(), start_RCHW.max().item()] == [0.0, 1.0]
+    assert (start_RCHW != images_RCHW).flatten(1).any(dim=1).all()
+
+
 # -- the search
 
 

@@ -269,3 +269,13 @@ def test_link_to_a_hidden_folder_is_followed(tmp_path: Path) -> None:
     event = import_folder(root)
     assert event.report["images"]["train"] == {"cat": 4, "dog": 4}
     assert event.report["ignored_files"] == 5
+
+
+def test_first_of_two_links_is_the_first_by_its_path(tmp_path: Path) -> None:
+    outside = write_files(tmp_path / "outside", {f"{n}.png": image_file() for n in range(5)})
+    root = write_files(tmp_path / "pets", class_folders())
+    for name in ("mouse", "cat"):
+        (root / name / "more").symlink_to(outside)
+    event = import_folder(root)
+    assert event.report["images"]["train"] == {"cat": 8, "mouse": 4}
+    assert event.report["ignored"][0]["first"] == ["mouse/more"]

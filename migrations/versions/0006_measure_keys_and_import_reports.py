@@ -1,7 +1,8 @@
-"""Results are keyed by attack, norm, radius, and steps or version: pgd-20@linf:8/255.
+"""Results are keyed by attack, norm, radius, and steps or version: pgd-20@linf:8/255. Imports keep
+their report, and how to read a checkpoint.
 
-They were pgd, pgd_2, autoattack, …; each job's spec says what they meant. The same names stand in
-events of type `measured`. Reports in the object store stay as they were written. The code that
+Results were pgd, pgd_2, autoattack, …; each job's spec says what they meant. The same names stand
+in events of type `measured`. Reports in the object store stay as they were written. The code that
 makes keys is repeated here and not imported: a migration must do the same forever.
 """
 
@@ -57,6 +58,8 @@ UNDER_ATTACK = (
 
 
 def upgrade() -> None:
+    op.add_column("datasets", sa.Column("report", JSON, nullable=True))
+    op.add_column("models", sa.Column("reading", JSON, nullable=True))
     connection = op.get_bind()
     for jobs in _pages_of_jobs(connection):
         keys_by_job = {job.id: _keys(job.spec) for job in jobs if job.results}
