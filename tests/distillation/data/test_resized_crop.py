@@ -96,3 +96,14 @@ def test_settings_bound_area_and_aspect_ratio() -> None:
     assert 0.49 < shares.max() < 0.505
     assert 0.99 < ratios.min() < 1.02
     assert 1.9 < ratios.max() < 2.02
+
+
+def test_sides_of_a_box_are_rounded() -> None:
+    """Of 1 / 3 of 100 x 100 pixels, a square has sides of 57.735; the box is in the corner."""
+    crop = ResizedCrop(scale=(1 / 3, 1 / 3), ratio=(1.0, 1.0))
+    draws = [0.5] * (DRAWS_PER_BOX - 2) + [0.0, 0.0]
+    assert random_box(100, 100, crop, draws) == (0, 0, 58, 58)
+    # Of 0.3: 54.77. The last position of 46 that there are in each direction.
+    smaller = ResizedCrop(scale=(0.3, 0.3), ratio=(1.0, 1.0))
+    last = [0.5] * (DRAWS_PER_BOX - 2) + [0.999, 0.999]
+    assert random_box(100, 100, smaller, last) == (45, 45, 100, 100)

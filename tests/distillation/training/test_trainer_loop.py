@@ -407,11 +407,12 @@ def test_time_before_the_end_is_that_of_the_training(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path / "job")
     take_steps(trainer, 1)
     trainer.serialize_checkpoint()
-    assert trainer.state.seconds.keys() == {"training"}
+    assert "training" in trainer.state.seconds
+    assert "evaluating" not in trainer.state.seconds
     for _ in trainer.train(lambda: False):
         pass
     trainer.serialize_checkpoint()
-    assert trainer.state.seconds.keys() == {"training", "evaluating"}
+    assert "evaluating" in trainer.state.seconds
 
 
 def test_resolved_job_is_what_the_trainer_gets(tmp_path: Path) -> None:
