@@ -9,8 +9,8 @@ from sqlalchemy import Row, inspect
 from sqlalchemy.orm import Session
 
 from api.representation import schemas
+from core.jobspec.resolved import parse
 from core.jobspec.status import TERMINAL
-from core.jobspec.upgrades import upgrade
 from core.reportspec.measures import Measure, describe, sort_key
 from core.store import events, jobs, sweeps, workers
 from core.store.database import tables
@@ -47,7 +47,7 @@ def job(
     summary = _job_fields({**columns, "labels": row.labels, "pending_reason": state.reason})
     return schemas.JobResponse(
         **summary,
-        spec=upgrade(row.spec),
+        spec=parse(row.spec),
         queue_position=state.position,
         status_history=history,
         warnings=_warnings(session, row.id),

@@ -11,7 +11,7 @@ SELECTION_STEPS = 10
 ANALYSIS_STEPS = 20
 """Steps of the PGD attack that most analyses use."""
 GRADIENT_CHECK_IMAGES = 128
-"""Images on which the gradient checks try a large radius and a second pass."""
+"""Images, at most, on which the gradient checks try a large radius and a second pass."""
 
 Stage = Literal["apgd-ce", "apgd-t", "fab-t", "square"]
 STANDARD_STAGES: tuple[Stage, ...] = ("apgd-ce", "apgd-t", "fab-t", "square")

@@ -75,7 +75,11 @@ class _TrainingSpec(_SubmittedSpec):
     @model_validator(mode="before")
     @classmethod
     def _apply_preset(cls, body: Any) -> Any:
-        return apply_preset(body) if isinstance(body, dict) else body
+        if not isinstance(body, dict):
+            return body
+        # A preset is that of a method: of the default one, too.
+        default = cls.model_fields["method"].default
+        return apply_preset({"method": {"name": default.name}, **body})
 
 
 class AdversarialTrainingSpec(_TrainingSpec):

@@ -42,6 +42,7 @@ from core.jobspec.training.methods import (
     IadSettings,
     RsladSettings,
 )
+from core.jobspec.training.presets import apply_preset
 from core.jobspec.training.starship import (
     CovarianceAlignmentSettings,
     HeadDimension,
@@ -175,13 +176,15 @@ class _WithoutPreset(Spec):
     """A spec whose preset was filled in when it was submitted.
 
     One that an earlier release stored gets the defaults of newer fields, not today's preset: its
-    job stays as it was.
+    job stays as it was. In a job folder made by hand, whose spec need not have every field, the
+    method's preset is applied where a stored spec never lacks a field: it has no schedule.
     """
 
     @model_validator(mode="before")
     @classmethod
     def _apply_preset(cls, body: Any) -> Any:
-        return body
+        is_stored = isinstance(body, dict) and "schedule" in body and "adversary" in body
+        return body if is_stored or not isinstance(body, dict) else apply_preset(body)
 
 
 class ResolvedAdversarialTrainingSpec(_WithoutPreset, AdversarialTrainingSpec):

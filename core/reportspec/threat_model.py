@@ -68,4 +68,6 @@ def parse_threat_model(key: str) -> ThreatModel | None:
         radius = parse_radius(match.group(2))
     except (ValueError, ZeroDivisionError):
         return None
+    if not math.isfinite(radius):
+        return None
     return ThreatModel("l2" if match.group(1) == "l2" else "linf", radius)

@@ -76,15 +76,15 @@ LOGITS_BK = torch.tensor([[200.0, -100.0, 3.0], [1.0, 2.0, 0.0]])
 
 
 def test_logits_may_differ_in_proportion_to_the_largest() -> None:
-    """5e-5 of 200 are 0.01; near 0 it is a millionth."""
+    """5e-5 of 200 are 0.01; near 0 it is a hundred-thousandth."""
     near = LOGITS_BK + torch.tensor([0.0, 0.0, 0.0099])
     assert compare_logits(near, LOGITS_BK, "ONNX") == pytest.approx(0.0099, abs=1e-6)
     with pytest.raises(ExportDiffersError, match=r"differ by up to 0\.01.*the largest logit \(200"):
         compare_logits(LOGITS_BK + torch.tensor([0.0, 0.0, 0.0101]), LOGITS_BK, "ONNX")
     zeros_BK = torch.zeros(2, 3)
-    assert compare_logits(zeros_BK + 9e-7, zeros_BK, "ONNX") == pytest.approx(9e-7)
+    assert compare_logits(zeros_BK + 9e-6, zeros_BK, "ONNX") == pytest.approx(9e-6)
     with pytest.raises(ExportDiffersError):
-        compare_logits(zeros_BK + 2e-6, zeros_BK, "ONNX")
+        compare_logits(zeros_BK + 1.1e-5, zeros_BK, "ONNX")
 
 
 @pytest.mark.parametrize(

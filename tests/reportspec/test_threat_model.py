@@ -43,6 +43,8 @@ def test_threat_model_is_read_from_its_key() -> None:
     assert parse_threat_model("l2:0.5") == ThreatModel("l2", 0.5)
 
 
-@pytest.mark.parametrize("text", ["", "l1:0.5", "linf", "linf:", "linf:much", "linf:8/0"])
+@pytest.mark.parametrize(
+    "text", ["", "l1:0.5", "linf", "linf:", "linf:much", "linf:8/0", "linf:nan", "l2:inf"]
+)
 def test_other_text_is_no_threat_model(text: str) -> None:
     assert parse_threat_model(text) is None

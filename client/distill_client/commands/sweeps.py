@@ -221,7 +221,10 @@ def show_sweep_table(table: SweepTable) -> None:
     headings = ["", "", "jobs", *map(column_heading, table.measures)]
     show_table(headings, (table_row(line, table.measures) for line in table.lines))
     if any(line.best for line in table.lines):
-        echo("* the highest robust accuracy on held-out training images")
+        echo(
+            "* the highest robust accuracy on held-out training images, "
+            "of those under one threat model"
+        )
 
 
 def table_row(line: SweepLine, measures: list[str]) -> list[object]:

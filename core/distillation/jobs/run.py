@@ -45,6 +45,7 @@ from core.reportspec.report import InputIdentity, ReportedData, ReportedNetwork
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints of an evaluation job."""
 Made = TypeVar("Made")
+ANALYSIS_FAILED = "analysis_failed"
 MAX_ERROR_LENGTH = 300
 """Characters of a library's message that a warning quotes."""
 LOCAL_CHECKPOINTS = 2
@@ -118,6 +119,7 @@ class JobRun(ABC):
         Returns False, with a checkpoint saved, if the job was asked to stop before the last.
         """
         for measure in planned:
+            forget_failure(state, measure)
             try:
                 for event in evaluate(state, role, target, iter([measure])):
                     self.folder.emit(event)
@@ -130,9 +132,7 @@ class JobRun(ABC):
                 if not is_dispensable(measure, error):
                     raise
                 state.measuring = None
-                self.warn_of_missing(
-                    state, "analysis_failed", f"The analysis {measure.name}", error
-                )
+                self.warn_of_missing(state, ANALYSIS_FAILED, analysis_title(measure), error)
         return True
 
     # -- files
@@ -275,6 +275,20 @@ class JobRun(ABC):
         """Tell of something that has gone wrong, at once and in the report."""
         state.warnings.append({"code": code, "message": message})
         self.folder.emit(Warned(code=code, message=message))
+
+
+def analysis_title(measure: PlannedMeasure) -> str:
+    return f"The analysis {measure.name}"
+
+
+def forget_failure(state: RunState, measure: PlannedMeasure) -> None:
+    """Drop the warning that an earlier attempt left about this analysis: it is tried once more."""
+    beginning = f"{analysis_title(measure)} could not"
+    state.warnings = [
+        warning
+        for warning in state.warnings
+        if warning["code"] != ANALYSIS_FAILED or not warning["message"].startswith(beginning)
+    ]
 
 
 def is_dispensable(measure: PlannedMeasure, error: Exception) -> bool:

@@ -56,6 +56,9 @@ class Igdm(Method[TeacherBatch]):
         """The objective of the method that IGDM stands beside."""
         return self.method.inner(batch)
 
+    def transform_iterate(self, batch: TeacherBatch, iterate_BCHW: Tensor) -> Tensor:
+        return self.method.transform_iterate(batch, iterate_BCHW)
+
     def outer(self, batch: TeacherBatch, adversarial_BCHW: Tensor) -> MethodLoss:
         """The method's loss + weight (epoch / epochs) KL(softmax(dt) || softmax(ds)).
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.reportspec.measures import NUMBERS, MeasureUnit, find_by_name
+from core.reportspec.measures import NUMBERS, MeasureUnit, describe, find_by_name
 from core.reportspec.report import MeasureResult
 
 NETWORK_OR_REFERENCE = "network or reference"
@@ -54,7 +54,19 @@ def analysis_rows(results: Mapping[str, MeasureResult]) -> Iterator[TableRow]:
         if NETWORK_OR_REFERENCE in path:
             reference = _value_at(entries, path, "reference")
         text = None if reference is None else number.text(reference)
-        yield TableRow(number.title, number.text(network), text)
+        yield TableRow(_title(number, entries, path), number.text(network), text)
+
+
+def _title(number: MeasureUnit, entries: Mapping[str, Any], path: Path) -> str:
+    """Return the number's title with the threat model under which it was measured, if any."""
+    analysis, *_, name = path
+    entry = find_by_name(entries, analysis) or {}
+    for key in entry.get("values", {}):
+        if describe(key).name == name:
+            return describe(key).title
+    if number is CORRELATION or "threat_model" not in entry:
+        return number.title
+    return f"{number.title}, {entry['threat_model']}"
 
 
 def _value_at(entries: dict[str, Any], path: Path, network: str) -> float | None:

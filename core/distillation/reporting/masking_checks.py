@@ -13,31 +13,32 @@ GRADIENT_STAGES = frozenset({"apgd-ce", "apgd-t", "fab-t"})
 Entries = Mapping[str, Mapping[str, Any]]
 """The report's entries of one network as JSON, by key."""
 
+GRADIENT_CHECKS_MISSING = "The gradient checks have no result here: a warning says why."
 CHECKS: dict[str, tuple[str, str]] = {
-    "zero_gradients": ("Every image has a gradient.", "This evaluation is older than the check."),
+    "zero_gradients": ("Every image has a gradient.", GRADIENT_CHECKS_MISSING),
     "random_outputs": (
         "The same images give the same logits.",
-        "This evaluation is older than the check.",
+        GRADIENT_CHECKS_MISSING,
     ),
     "large_radius": (
         "At a very large radius the attack succeeds.",
-        "This evaluation is older than the check.",
+        GRADIENT_CHECKS_MISSING,
     ),
     "square": (
         "Square, which uses no gradients, finds next to nothing after APGD.",
-        "It needs AutoAttack with its stage square, or the analysis gradient_masking.",
+        "It is part of AutoAttack and of the analysis gradient_masking, which have no result here.",
     ),
     "noise": (
         "Random noise does less than PGD.",
-        "It needs the analysis gradient_masking.",
+        "It is part of the analysis gradient_masking, which has no result here.",
     ),
     "transfer": (
         "Adversarial images of another network do less than the network's own.",
-        "It needs the analysis transfer and a reference.",
+        "It is the analysis transfer, with a reference, which has no result here.",
     ),
     "radius": (
         "Accuracy does not rise with the radius.",
-        "It needs the analysis radius_sweep.",
+        "It is part of the analysis radius_sweep, which has no result here.",
     ),
 }
 """By name, what is true of a network that passes, and what a check that was not run needs."""

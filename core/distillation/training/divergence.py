@@ -7,6 +7,7 @@ uninterrupted one is. N images.
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from torch import Tensor
 
@@ -57,13 +58,18 @@ class Chance:
 
 @dataclass(frozen=True)
 class Divergence:
-    """What is wrong with the latest epoch, as a sentence.
+    """What is wrong with the latest epochs, as a sentence.
 
-    ``recoverable``: the network still does better than guessing.
+    ``loss_grown``: but the network still does better than guessing. ``at_chance``: it does not, but
+    its loss may yet fall. ``diverged``: neither.
     """
 
+    code: Literal["loss_grown", "at_chance", "diverged"]
     reason: str
-    recoverable: bool
+
+    @property
+    def recoverable(self) -> bool:
+        return self.code != "diverged"
 
 
 @dataclass(frozen=True)
@@ -101,14 +107,14 @@ class DivergenceCheck:
             f"{GROWN_LOSS:g} times {_scale_name(start, scale)}."
         )
         if not self.is_chance(entry):
-            return Divergence(reason, recoverable=True)
-        return Divergence(f"{reason} {self._accuracy_sentence(entry)}", recoverable=False)
+            return Divergence("loss_grown", reason)
+        return Divergence("diverged", f"{reason} {self._accuracy_sentence(entry)}")
 
     def _collapse(self, history: History, start: float) -> Divergence | None:
-        """Return the divergence of a network that has answered the same to every image for long.
+        """Return what is wrong with a network that has done no better than guessing for long.
 
-        Its predictions do not change under attack, so its two accuracies are equal. Training on
-        would not help: its loss has risen and is no longer falling below its start.
+        It has collapsed if its loss has risen, and is no longer falling below its start: training
+        on would not help. A slow start has neither.
         """
         validated = [entry for entry in history if "held_out_clean" in entry]
         least = max(COLLAPSED_EPOCHS, math.ceil(COLLAPSED_SHARE * self.schedule.epochs))
@@ -119,24 +125,16 @@ class DivergenceCheck:
             and latest[0]["epoch"] > self.warm_up_epochs
             and (latest[-1]["epoch"] - latest[0]["epoch"] + 1) * self.steps_per_epoch >= MIN_STEPS
         )
-        has_risen = max(entry["loss"] for entry in history) > RISEN_LOSS * start
-        if not (is_long and has_risen):
-            return None
-        if not all(self._is_constant(entry, start) for entry in latest):
+        if not is_long or not all(map(self.is_chance, latest)):
             return None
         reason = (
             f"In {least} validated epochs, {latest[0]['epoch']:g} to {latest[-1]['epoch']:g}, the "
-            "held-out accuracy was that of a guess, the same with and without attack, and the "
-            f"loss stayed near its start or above. {self._accuracy_sentence(latest[-1])}"
+            f"held-out accuracy was that of a guess. {self._accuracy_sentence(latest[-1])}"
         )
-        return Divergence(reason, recoverable=False)
-
-    def _is_constant(self, entry: dict[str, float], start: float) -> bool:
-        return (
-            self.is_chance(entry)
-            and entry["held_out_clean"] == entry["held_out_robust"]
-            and entry["loss"] >= LASTING_LOSS * start
-        )
+        has_risen = max(entry["loss"] for entry in history) > RISEN_LOSS * start
+        if has_risen and all(entry["loss"] >= LASTING_LOSS * start for entry in latest):
+            return Divergence("diverged", f"{reason} The loss stayed near its start or above.")
+        return Divergence("at_chance", reason)
 
     @cached_property
     def warm_up_epochs(self) -> int:

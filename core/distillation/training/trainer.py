@@ -396,7 +396,7 @@ class Trainer:
         if divergence is None:
             return
         if divergence.recoverable:
-            yield from self.warn("loss_grown", divergence.reason)
+            yield from self.warn(divergence.code, divergence.reason)
             return
         yield from self.warn("diverged", f"{divergence.reason} {self.consequence()}")
 

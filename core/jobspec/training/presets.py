@@ -180,10 +180,12 @@ PART_SETTINGS: dict[tuple[str, str], Settings] = {
 """By a part that a job may have beside its method, and the method: settings of the part's authors.
 They override those of the method's authors."""
 
-PART_SETTINGS_BY_CLASSES: dict[str, dict[int, Settings]] = {
-    "igdm": {0: {"igdm": {"weight": 1.0}}, MANY_CLASSES: {"igdm": {"weight": 10.0}}},
+PART_SETTINGS_BY_CLASSES: dict[tuple[str, str], dict[int, Settings]] = {
+    # Only beside AdaAD, whose loss is a batch mean then. Beside a smaller loss, such as that of
+    # RSLAD's preset, these weights would be too large.
+    ("igdm", "adaad"): {0: {"igdm": {"weight": 1.0}}, MANY_CLASSES: {"igdm": {"weight": 10.0}}},
 }
-"""By part and least number of classes, whatever the method."""
+"""By part, method and least number of classes."""
 
 
 def apply_preset(job: Mapping[str, Any]) -> Settings:
@@ -211,7 +213,7 @@ def settings_by_classes(method: str, parts: Iterable[str], classes: int) -> Sett
     """
     settings = _for_classes(REFERENCE_SETTINGS_BY_CLASSES.get(method, {}), classes)
     for part in parts:
-        by_classes = PART_SETTINGS_BY_CLASSES.get(part, {})
+        by_classes = PART_SETTINGS_BY_CLASSES.get((part, method), {})
         settings = _fill_in(_for_classes(by_classes, classes), settings)
     return settings
 

@@ -7,6 +7,7 @@ test_adversarial_training_presets.py.
 from typing import Any
 
 from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec
+from core.jobspec.resolved import parse
 from core.jobspec.training.methods import METHODS
 from core.jobspec.training.presets import REFERENCE_SETTINGS
 
@@ -61,3 +62,25 @@ def test_spec_with_preset_survives_a_round_trip() -> None:
     for method in METHODS:
         spec = preset_spec(method)
         assert type(spec).model_validate(spec.model_dump(mode="json")) == spec
+
+
+def test_default_method_has_its_preset_too() -> None:
+    """A body without a method is as one that names the default."""
+    spec = AdversarialTrainingSpec.model_validate(COMMON)
+    assert spec == preset_spec("trades")
+    assert (spec.adversary.radius, spec.schedule.epochs) == (0.031, 76)
+
+
+def test_hand_made_spec_gets_what_its_method_implies() -> None:
+    """In a job folder a person may leave fields out that a stored spec always has."""
+    spec: Any = parse(
+        {
+            "kind": "adversarial_training",
+            "preset": "reference",
+            "method": {"name": "n_fgsm"},
+            "student": {"architecture": "small_cnn"},
+            "data": {"dataset": "d", "augmentation": {}},
+            "evaluation": {"attacks": []},
+        }
+    )
+    assert (spec.adversary.name, spec.schedule.epochs) == ("n_fgsm", 30)

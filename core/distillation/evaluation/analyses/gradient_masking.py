@@ -59,7 +59,7 @@ def gradient_masking(
     shares = {name: state[name] / images for name in COUNTS}
     shares["gradients"] = stages["apgd-t"]["standing"]
     shares["square"] = stages["square"]["standing"]
-    yield finding(shares)
+    yield finding(shares, ThreatModel("linf", target.radius))
 
 
 def correct_counts(
@@ -90,8 +90,8 @@ def correct_counts(
     }
 
 
-def finding(shares: dict[str, float]) -> Finding:
-    results = checks(shares)
+def finding(shares: dict[str, float], threat_model: ThreatModel) -> Finding:
+    results = checks(shares, threat_model)
     values = {
         "masking_square_drop": shares["gradients"] - shares["square"],
         threat_key("masking_large_radius", ThreatModel("linf", LARGE_RADIUS)): shares["large"],
@@ -101,24 +101,25 @@ def finding(shares: dict[str, float]) -> Finding:
     return Finding(None, values=values, data=data)
 
 
-def checks(shares: dict[str, float]) -> list[dict[str, Any]]:
+def checks(shares: dict[str, float], threat_model: ThreatModel) -> list[dict[str, Any]]:
     """Return each check: its name, whether it passed, and the warning if it did not."""
     drop = shares["gradients"] - shares["square"]
     results = {
         "square": (
             drop <= MAX_SQUARE_DROP,
-            f"Square lowers the accuracy by {100 * drop:.2f} points below that of APGD, "
-            f"more than {100 * MAX_SQUARE_DROP:.1f}: the network may mask its gradients.",
+            f"Under {threat_model.title}, Square lowers the accuracy by {100 * drop:.2f} points "
+            f"below that of APGD, more than {100 * MAX_SQUARE_DROP:.1f}: the network may mask its "
+            "gradients.",
         ),
         "large_radius": (
             shares["large"] == 0,
-            f"At radius {LARGE_RADIUS} PGD-20 leaves {100 * shares['large']:.2f} % of the images "
+            f"Under L∞, {LARGE_RADIUS}, PGD-20 leaves {100 * shares['large']:.2f} % of the images "
             "correct; it should leave none.",
         ),
         "noise": (
             shares["noise"] >= shares["pgd"],
-            f"Random noise leaves {100 * shares['noise']:.2f} % of the images correct, fewer than "
-            f"PGD-20, which leaves {100 * shares['pgd']:.2f} %.",
+            f"Under {threat_model.title}, random noise leaves {100 * shares['noise']:.2f} % of the "
+            f"images correct, fewer than PGD-20, which leaves {100 * shares['pgd']:.2f} %.",
         ),
     }
     return [

@@ -60,9 +60,9 @@ def rise_warnings(radii: Sequence[float], accuracies: Sequence[float]) -> list[s
     """
     pairs = itertools.pairwise(sorted(zip(radii, accuracies, strict=True)))
     return [
-        f"Accuracy rises from {100 * before:.2f} % at radius {format_radius(radius)} to "
-        f"{100 * after:.2f} % at {format_radius(larger)}: the attack misses adversarial images in "
-        "the larger ball, as happens where gradients are masked."
+        f"Accuracy rises from {100 * before:.2f} % under L∞, {format_radius(radius)}, to "
+        f"{100 * after:.2f} % under L∞, {format_radius(larger)}: the attack misses adversarial "
+        "images in the larger ball, as happens where gradients are masked."
         for (radius, before), (larger, after) in pairs
         if after - before > MAX_RISE
     ]

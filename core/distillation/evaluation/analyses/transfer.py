@@ -10,6 +10,7 @@ from core.distillation.evaluation.steps import Finding, MeasureState, Step, resu
 from core.distillation.evaluation.target import EvaluationTarget
 from core.distillation.network_modes import convolution_precision, network_mode
 from core.jobspec.evaluation import Transfer
+from core.reportspec.threat_model import ThreatModel
 
 
 def transfer(
@@ -55,7 +56,8 @@ def finding(masks: dict[str, str], target: EvaluationTarget) -> Finding:
     warnings = []
     if accuracy < own_accuracy:
         warnings.append(
-            f"Accuracy is {100 * accuracy:.2f} % under adversarial images made for the reference, "
+            f"Accuracy is {100 * accuracy:.2f} % under adversarial images (PGD-20, "
+            f"{ThreatModel('linf', target.radius).title}) made for the reference, "
             f"and {100 * own_accuracy:.2f} % under those made for the network itself: "
             "its own gradients mislead the attack."
         )

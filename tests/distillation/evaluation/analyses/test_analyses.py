@@ -84,7 +84,7 @@ def test_radius_sweep_falls_from_the_clean_accuracy_to_zero() -> None:
 
 def test_accuracy_that_rises_with_the_radius_is_a_warning() -> None:
     (sentence,) = rise_warnings([0.0, 0.2, 0.1], [0.9, 0.55, 0.5])
-    assert "from 50.00 % at radius 0.1 to 55.00 % at 0.2" in sentence
+    assert "from 50.00 % under L∞, 0.1, to 55.00 % under L∞, 0.2" in sentence
     assert rise_warnings([0.0, 0.1], [0.5, 0.505]) == []
 
 

@@ -47,6 +47,7 @@ from core.distillation.evaluation.analyses.variance_gap import (
 from core.distillation.models.network import Classifier
 from core.jobspec.evaluation import Calibration, GradCam
 from core.jobspec.resolved import ResolvedPgdAttack
+from core.reportspec.threat_model import ThreatModel
 from tests.distillation.evaluation.builders import PixelClassifier, target
 
 Points = list[dict[str, float | None]]
@@ -266,13 +267,14 @@ SHARES = {"clean": 1.0, "noise": 0.9, "pgd": 0.5, "large": 0.0, "gradients": 0.0
 )
 def test_signs_of_masked_gradients_by_hand(changes: dict[str, float], failed: list[str]) -> None:
     shares = {**SHARES, **changes}
-    finding = masking.finding(shares)
+    finding = masking.finding(shares, ThreatModel("linf", 0.1))
     checks = finding.data["checks"]
     assert [check["name"] for check in checks] == ["square", "large_radius", "noise"]
     assert [check["name"] for check in checks if not check["passed"]] == failed
     assert len(finding.data["warnings"]) == len(failed)
     drop = shares["gradients"] - shares["square"]
     assert finding.values["masking_square_drop"] == pytest.approx(drop)
+    assert all("Under L∞, " in warning for warning in finding.data["warnings"])
     assert finding.data["share"] == shares
 
 
@@ -347,7 +349,7 @@ def test_transfer_is_the_accuracy_under_the_references_images() -> None:
     equal = transfer_analysis.finding({**masks, "own": "0111"}, evaluated)
     assert equal.data["warnings"] == []
     (warning,) = transfer_analysis.finding({**masks, "own": "1111"}, evaluated).data["warnings"]
-    assert warning.startswith("Accuracy is 75.00 % under adversarial images made for the reference")
+    assert warning.startswith("Accuracy is 75.00 % under adversarial images (PGD-20, L∞, ")
     assert "100.00 % under those made for the network itself" in warning
 
 

@@ -10,6 +10,7 @@ from core.distillation.evaluation import Finding, last_finding, measure
 from core.distillation.evaluation.analyses.gradient_checks import (
     checks,
     has_zero_gradient,
+    is_checked,
     relative_output_change,
 )
 from core.distillation.models.network import Classifier
@@ -140,8 +141,8 @@ def test_check_fails_just_beyond_its_bound(state: dict[str, Any], failures: list
     assert [check["name"] for check in results if not check["passed"]] == failures
 
 
-def test_large_radius_is_tried_on_the_first_images_only() -> None:
-    """On 128 of 150: a network that ignores its images has those of one class correct."""
+def test_large_radius_is_tried_on_images_spread_over_all() -> None:
+    """Every second of 150, so that no class of a sorted data set is all of them."""
 
     class Constant(ForwardOnly):
         def forward(self, images_BCHW: Tensor) -> Tensor:
@@ -154,5 +155,14 @@ def test_large_radius_is_tried_on_the_first_images_only() -> None:
     assert isinstance(finding, Finding)
     last = steps[-1]
     assert not isinstance(last, Finding)
-    assert last.state["large"] == int((images.labels_N[:128] == 7).sum())
+    assert last.state["large"] == int((images.labels_N[::2] == 7).sum())
     assert failed(finding) == ["zero_gradients"]
+
+
+@pytest.mark.parametrize(
+    ("images", "chosen"), [(1, 1), (128, 128), (129, 65), (360, 120), (10_000, 127)]
+)
+def test_at_most_128_images_are_tried_at_the_large_radius(images: int, chosen: int) -> None:
+    is_chosen_N = is_checked(torch.arange(images), images)
+    assert int(is_chosen_N.sum()) == chosen
+    assert bool(is_chosen_N[0])

@@ -116,11 +116,14 @@ def _refuse_pickle(path: str, first_bytes: bytes) -> None:
 def _safe_path(entry: Entry) -> str:
     """Return the path from the archive's root, or raise Refused.
 
-    Zip files from Windows may have backslashes between folders.
+    Archives from Windows may have backslashes between folders, and then no slashes. Beside a slash,
+    a backslash is a part of a name: of a character of CP932 or GBK whose second byte is 0x5C.
     """
-    name = entry.name.replace("\\", "/")
+    windows_name = entry.name.replace("\\", "/")
+    name = entry.name if "/" in entry.name else windows_name
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or name[1:2] == ":" or ".." in parts or "\0" in name:
+    leads_out = windows_name.startswith("/") or ".." in windows_name.split("/")
+    if leads_out or name[1:2] == ":" or "\0" in name:
         raise Refused(
             f"The archive's entry {quote(entry.name)} leads out of the archive; paths must be "
             'relative, and without "..".',

@@ -54,10 +54,11 @@ def _utf8_name(info: zipfile.ZipInfo) -> str | None:
     """
     if info.flag_bits & UTF8_FLAG:
         return info.filename
-    stored = info.filename.encode("cp437")
     try:
+        # From Python 3.12 on, filename may be the extra field's already; this is as it is stored.
+        stored = info.orig_filename.encode("cp437")
         return _unicode_path(info, stored) or stored.decode()
-    except UnicodeDecodeError:
+    except UnicodeError:
         return None
 
 
