@@ -45,6 +45,11 @@ def read_text(path: Path) -> str:
         text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise ClientError(f"{path} is not a text file in UTF-8.") from error
+    if "\0" in text:
+        raise ClientError(
+            f"{path} has characters of value zero, as UTF-16 without a byte order mark and UTF-32 "
+            "have; save it in UTF-8."
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

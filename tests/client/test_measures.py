@@ -63,7 +63,7 @@ def test_first_attack_of_a_job_is_its_robust_accuracy() -> None:
     assert client.first_robust_accuracy({"clean": 0.9}) is None
 
 
-def test_robust_accuracy_is_that_under_the_trainings_threat_model() -> None:
+def test_robust_accuracy_is_under_the_trainings_threat_model() -> None:
     results = {
         "pgd-20@linf:4/255": 0.6,
         "autoattack@l2:0.5": 0.5,

@@ -107,6 +107,18 @@ def test_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
         spec_file.load(path, [])
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_other_encodings_are_refused_with_a_sentence(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_bytes("cat\ndog\n".encode(encoding))
+    with pytest.raises(ClientError) as caught:
+        spec_file.read_text(path)
+    assert str(caught.value) == (
+        f"{path} has characters of value zero, as UTF-16 without a byte order mark and UTF-32 "
+        "have; save it in UTF-8."
+    )
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_file_may_come_from_windows(tmp_path: Path, encoding: str, end: str) -> None:

@@ -58,6 +58,7 @@ def test_model_is_created_with_its_hash_and_then_sent(
     create, send, _ = server.requests
     assert json.loads(create.body) == {
         "name": "teacher",
+        "state_dict": None,
         "network": {"architecture": "resnet18"},
         "classes": 10,
         "channels": 3,

@@ -131,13 +131,13 @@ def is_noticed(
 ) -> bool:
     """Whether a job that resumes from the checkpoint behaves in another way.
 
-    That is, whether it fails, gives another result than the uninterrupted job, or measures other
-    things than ``expected``.
+    That is, whether it fails, cannot make its report, gives another result than the uninterrupted
+    job, or measures other things than ``expected``.
     """
     try:
         folder = resume(path, checkpoint)
         assert_same_results(uninterrupted, folder)
-    except (AssertionError, JobFailed, KeyError, ValueError):
+    except (AssertionError, FileNotFoundError, JobFailed, KeyError, ValueError):
         return True
     return timeless_measurements(folder) != expected
 

@@ -123,6 +123,59 @@ def test_anything_else_is_no_archive(first_bytes: bytes) -> None:
     assert refusal_code(detect_archive_format, first_bytes) == "unknown_format"
 
 
+NPY = b"\x93NUMPY\x01\0v\0{'descr': '|u1', 'fortran_order': False, 'shape': (3, 8, 8), }"
+WORDS = [
+    b"cat\ndog\n",
+    b"cat\ndog\npear\nRat\n" * 100,
+    "chat\nchi\u00e9n\r\n".encode(),
+    b"ibis\nant",
+]
+
+
+@pytest.mark.parametrize("first_bytes", [NPY, *WORDS, b"PK\x05\x06" + bytes(18)])
+def test_arrays_and_lists_of_words_are_no_pickles(first_bytes: bytes) -> None:
+    assert refusal_code(detect_archive_format, first_bytes[:512]) == "unknown_format"
+    assert refusal_code(detect_checkpoint_format, first_bytes[:512]) == "unknown_format"
+
+
+@pytest.mark.parametrize(
+    "first_bytes",
+    [b"cos\nsystem\n(S'ls'\ntR.", b"cos\nsystem\n.", b"(ios\nsystem\n", b"cos\nsystem\np0\n"],
+)
+def test_imports_in_plain_text_are_unsafe(first_bytes: bytes) -> None:
+    assert refusal_code(detect_archive_format, first_bytes) == "unsafe_dataset"
+    assert refusal_code(detect_checkpoint_format, first_bytes) == "unsafe_checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("first_bytes", "archive_sentence", "checkpoint_sentence"),
+    [
+        (
+            NPY,
+            "The file is a single array of NumPy (.npy), and a data set needs images and labels: "
+            "save both as the arrays image and label of one .npz, with numpy.savez.",
+            "The file begins with the signature of an array of NumPy (.npy): neither safetensors "
+            "nor a checkpoint of torch.save.",
+        ),
+        (
+            b"PK\x05\x06" + bytes(18),
+            "The zip archive is empty; it must have a folder of images for each class.",
+            "The file begins with the end of a zip archive (it is empty): neither safetensors nor "
+            "a checkpoint of torch.save.",
+        ),
+    ],
+)
+def test_arrays_and_empty_zips_are_called_by_name(
+    first_bytes: bytes, archive_sentence: str, checkpoint_sentence: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        detect_archive_format(first_bytes)
+    assert caught.value.message == archive_sentence
+    with pytest.raises(Refused) as caught:
+        detect_checkpoint_format(first_bytes)
+    assert caught.value.message == checkpoint_sentence
+
+
 @given(st.binary(max_size=600))
 def test_any_bytes_have_a_format_or_are_refused(first_bytes: bytes) -> None:
     detectors: list[Callable[[bytes], str]] = [detect_checkpoint_format, detect_archive_format]

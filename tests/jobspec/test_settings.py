@@ -115,7 +115,7 @@ SETTINGS: dict[type[Spec], dict[str, Row]] = {
         "nesterov": (False, ""),
         "weight_decay": (5e-4, SHARE),
         "batch_norm_weight_decay": (None, SHARE),
-        "max_gradient_norm": (None, "(0.0, inf)"),
+        "max_gradient_norm": (None, "(0.0, 1000000.0]"),
         "decay": (OneCycle(rise=0.25, cycle_momentum=True), ""),
         "precision": ("fp32", ""),
         "compile": (False, ""),

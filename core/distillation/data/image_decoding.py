@@ -127,6 +127,11 @@ def exif_orientation(image: Image.Image) -> int:
     return int(orientation) if orientation in TURNS else UPRIGHT
 
 
+def is_turned_by_pillow(image: Image.Image) -> bool:
+    """Return whether Pillow turns the pixels upright itself, once it decodes them."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(EXIF_ORIENTATION) in TURNS
+
+
 def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
     """Return an image as every viewer shows it."""
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image

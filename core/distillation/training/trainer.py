@@ -143,7 +143,8 @@ class Trainer:
         numbers = [entry.get("epoch") for entry in self.state.history]
         epochs = len(numbers)
         later_steps = self.state.step - epochs * self.steps_per_epoch
-        consecutive = numbers == list(range(1, epochs + 1))
+        has_losses = all("loss" in entry for entry in self.state.history)
+        consecutive = has_losses and numbers == list(range(1, epochs + 1))
         if not consecutive or not 0 <= later_steps <= self.steps_per_epoch:
             message = (
                 f"The checkpoint is incomplete: at step {self.state.step} its history has "

@@ -84,7 +84,7 @@ class Schedule(Spec):
     """L2 penalty of all weights, including those of projection heads and batch norms."""
     batch_norm_weight_decay: float | None = Field(default=None, ge=0, le=1)
     """L2 penalty of batch norms' weights and biases. Default: that of all other weights."""
-    max_gradient_norm: float | None = Field(default=None, gt=0)
+    max_gradient_norm: float | None = Field(default=None, gt=0, le=1e6)
     """Greatest L2 norm of all gradients together: longer gradients are scaled down to it before the
     optimizer's step. Default: gradients are not clipped."""
     decay: Decay = OneCycle()

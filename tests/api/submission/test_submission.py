@@ -84,8 +84,8 @@ def test_dry_run_returns_resolved_spec_and_estimate(
         26,
     )
     # TRADES: 2 steps + 3 passes on 3 * 64 images; PGD-10 on 26 held-out images; clean and PGD-2
-    # on 64 test images, for two networks.
-    assert result["estimate"]["network_passes"] == 5 * 192 + 12 * 26 + 2 * 64 * 4
+    # on 64 test images, for two networks, and the gradient checks for the better one.
+    assert result["estimate"]["network_passes"] == 5 * 192 + 12 * 26 + 2 * 64 * 4 + 64
     assert count(client) == 0
 
 

@@ -35,9 +35,17 @@ class FlatClassifier(Classifier):
         return normalized_BCHW.flatten(1)[:, :, None, None]
 
 
-@functools.cache
 def robust_network() -> SmallCnn:
-    """A small CNN, adversarially trained on digits: most of its images are robust, and some not."""
+    """A small CNN, adversarially trained on digits: most of its images are robust, and some not.
+
+    All tests of a process share it. It is in eval mode, even if another test has left it in train
+    mode.
+    """
+    return _train_robust_network().eval()
+
+
+@functools.cache
+def _train_robust_network() -> SmallCnn:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = SmallCnn(10, width=8, channels=1)
@@ -53,7 +61,7 @@ def robust_network() -> SmallCnn:
                 loss = cross_entropy(network(adversarial_BCHW), labels_B)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-    return network.eval().requires_grad_(False)
+    return network.requires_grad_(False)
 
 
 def adversarial_digits(network: Classifier, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:

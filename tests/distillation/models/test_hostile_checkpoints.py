@@ -285,6 +285,15 @@ def test_keys_that_could_harm_a_report_are_refused(
     assert error.message.isprintable()
 
 
+@pytest.mark.parametrize("key", ["_" * 20_000, "._" * 10_000, "a_" * 10_000, "mean_" * 4_000])
+def test_long_names_beside_weights_are_no_constants(
+    key: str, save: Callable[..., Path], small: SmallCnn
+) -> None:
+    """The time to tell grows with their length, not with its square."""
+    path = save({"state_dict": small.state_dict(), "x": {key: 1}, "y": {key: [1.0, 2.0, 3.0]}})
+    assert load(small, path).dropped == []
+
+
 # -- damage
 
 

@@ -356,6 +356,15 @@ def test_overflowed_counter_in_half_precision_becomes_zero(
     ]
 
 
+@pytest.mark.parametrize(("value", "count"), [(1e30, 0), (-1e30, 0), (2.0**40, 2**40)])
+def test_a_counter_too_large_for_an_integer_becomes_zero(
+    value: float, count: int, small: SmallCnn, save: Callable[..., Path]
+) -> None:
+    target = build("small_cnn", 10, width=4)
+    load(target, save({**small.state_dict(), "bn1.num_batches_tracked": torch.tensor(value)}))
+    assert target.state_dict()["bn1.num_batches_tracked"].item() == count
+
+
 @pytest.mark.parametrize(("count", "is_read"), [(4000, True), (4001, False)])
 def test_files_with_more_than_4000_keys_are_unreadable(
     count: int, is_read: bool, small: SmallCnn, save: Callable[..., Path]

@@ -103,7 +103,7 @@ def test_a_transformer_takes_images_of_its_own_size_only(tiny: VisionTransformer
     assert tiny.patch_size == 4
     with pytest.raises(AssertionError, match="48"):
         tiny(torch.rand(1, 3, 48, 48))
-    with pytest.raises(ValueError, match="32x32 is not made of whole patches of 5x5"):
+    with pytest.raises(ValueError, match="32 is not a multiple of patch_size 5"):
         build("deit_s", 10, patch_size=5)
 
 

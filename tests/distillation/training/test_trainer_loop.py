@@ -376,7 +376,7 @@ def test_history_has_every_epoch_that_is_complete(
     """But for the latest, which a checkpoint may precede."""
     trainer = trainer_of(tmp_path / "job")
     trainer.state.step = step
-    trainer.state.history = [{"epoch": epoch} for epoch in epochs]
+    trainer.state.history = [{"epoch": epoch, "loss": 1.0} for epoch in epochs]
     if complete:
         trainer.check_history()
         return

@@ -23,8 +23,10 @@ UNREAD_SUFFIXES = frozenset(
 PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".dill", ".joblib", ".pt", ".pth", ".ckpt"})
 """Formats that contain, or may contain, pickled objects."""
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
-JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
-"""What desktops leave in folders, in addition to hidden files."""
+JUNK = frozenset(
+    {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information"}
+)
+"""What desktops and network drives leave in folders, in addition to hidden files."""
 DESKTOP_NAMES = JUNK | {".DS_Store", ".directory"}
 CIFAR_FILES = frozenset(
     {*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin", "batches.meta.txt"}
@@ -80,8 +82,12 @@ def reason_to_ignore(path: str) -> str:
     if is_junk(path):
         left_behind = any(part in DESKTOP_NAMES or part.startswith("._") for part in parts)
         return ignored_files.DESKTOP if left_behind else ignored_files.HIDDEN
-    unread = _suffix(path) in UNREAD_SUFFIXES
-    return ignored_files.UNREAD_FORMAT if unread else ignored_files.NOT_AN_IMAGE
+    return ignored_files.UNREAD_FORMAT if is_unread_image(path) else ignored_files.NOT_AN_IMAGE
+
+
+def is_unread_image(path: str) -> bool:
+    """Return whether a file is, by its name, an image of a format that is not read."""
+    return _suffix(path) in UNREAD_SUFFIXES and not is_junk(path)
 
 
 def normalize_name(name: str) -> str:

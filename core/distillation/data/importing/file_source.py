@@ -26,6 +26,10 @@ class FileSource(Protocol):
         """All folders that are not hidden, empty ones included, but not the root."""
 
     @property
+    def folders_of_unread_images(self) -> set[str]:
+        """Folders of images that are not offered, since their format is not read."""
+
+    @property
     def ignored(self) -> IgnoredFiles:
         """The files that are not offered. Importers add those that they do not use."""
 
@@ -35,7 +39,10 @@ class FileSource(Protocol):
 
     @property
     def links(self) -> Mapping[str, str]:
-        """For each offered link to another offered file: the path of that file."""
+        """For each offered link to another offered file: the path of that file.
+
+        Of links to one file that is not offered, the first by its path counts as the file.
+        """
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -57,6 +64,7 @@ class UnpackedSource:
 
     storage: BinaryIO
     folders: set[str] = field(default_factory=set)
+    folders_of_unread_images: set[str] = field(default_factory=set)
     ignored: IgnoredFiles = field(default_factory=IgnoredFiles)
     remarks: list[str] = field(default_factory=list)
     links: Mapping[str, str] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from core.distillation.data.image_decoding import (
     check_file_size,
     exif_orientation,
     has_more_frames,
+    is_turned_by_pillow,
     large_image_lock,
     open_image,
     refuse_unreadable_image,
@@ -32,6 +33,8 @@ class ImageFile:
     orientation: int
     """How the image is stored, 1 to 8, as in Exif; 1 is upright."""
     has_more_frames: bool
+    is_turned: bool
+    """Whether it is upright only once it is turned, by Pillow or as ``orientation`` says."""
 
 
 def open_image_file(files: FileSource, path: str, limits: SizeLimits) -> tuple[Image.Image, bytes]:
@@ -53,9 +56,12 @@ def decode_image_file(image: Image.Image, data: bytes, path: str) -> ImageFile:
     ``image`` has its pixels afterwards, as they are stored.
     """
     more_frames = has_more_frames(image)
+    is_turned = is_turned_by_pillow(image)
     with large_image_lock(image), refuse_unreadable_image(path):
         image.load()
-    return ImageFile(data, image.mode in GRAY_MODES, exif_orientation(image), more_frames)
+    orientation = exif_orientation(image)
+    is_turned |= orientation != UPRIGHT
+    return ImageFile(data, image.mode in GRAY_MODES, orientation, more_frames, is_turned)
 
 
 class ImageCounts:
@@ -66,7 +72,7 @@ class ImageCounts:
         self.with_more_frames = 0
 
     def add(self, file: ImageFile) -> None:
-        self.turned += file.orientation != UPRIGHT
+        self.turned += file.is_turned
         self.with_more_frames += file.has_more_frames
 
     def remarks(self) -> list[str]:

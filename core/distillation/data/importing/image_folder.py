@@ -35,7 +35,7 @@ from core.distillation.data.importing.layout.folder_layout import (
     FolderLayout,
     find_layout,
 )
-from core.distillation.data.importing.layout.folder_tree import FolderTree, join
+from core.distillation.data.importing.layout.folder_tree import FolderTree, join, parents
 from core.distillation.data.importing.packed_writer import describe, write_packed
 from core.distillation.data.quoting import quote
 from core.errors import Refused
@@ -219,12 +219,12 @@ def _images_by_folder(
 ) -> dict[str, list[str]]:
     """Return the sorted paths of the images below each folder of a selected class, at any depth.
 
-    All others are added to the files that are ignored, and so is a link to an image of another of
-    these folders: an image has one label, and is a training or a test image.
+    All others are added to the files that are ignored, and so is a link to an image of a class
+    folder: an image has one label, and is one training or test image.
     """
     classes = [*layout.train.items(), *(layout.test or {}).items()]
     all_folders = {folder for _, folder in classes}
-    surroundings = {parent for folder in all_folders for parent in _parents(folder)}
+    surroundings = {parent for folder in all_folders for parent in parents(folder)}
     depths = sorted({folder.count("/") + 1 for folder in all_folders})
     paths_of: dict[str, list[str]] = {folder: [] for name, folder in classes if name in selected}
     for path in files:
@@ -234,22 +234,27 @@ def _images_by_folder(
         else:
             files.ignored.add(path, _reason_to_ignore(path, folder, surroundings))
     if files.links:
-        _remove_links(files, paths_of)
+        _remove_links(files, paths_of, depths, all_folders)
     for paths in paths_of.values():
         paths.sort()
     return paths_of
 
 
-def _remove_links(files: FileSource, paths_of: dict[str, list[str]]) -> None:
-    folder_of = {path: folder for folder, paths in paths_of.items() for path in paths}
-    removed = set()
-    for path, target in files.links.items():
-        folder = folder_of.get(path)
-        if folder is not None and folder_of.get(target, folder) != folder:
-            removed.add(path)
-            files.ignored.add(path, ignored_files.FILE_READ_BEFORE)
-    for paths in paths_of.values():
-        paths[:] = [path for path in paths if path not in removed]
+def _remove_links(
+    files: FileSource, paths_of: dict[str, list[str]], depths: list[int], all_folders: set[str]
+) -> None:
+    """Remove the links to images of class folders, whether their class is selected or not."""
+    for folder, paths in paths_of.items():
+        remaining = []
+        for path in paths:
+            target_folder = _folder_of(files.links.get(path, ""), depths, all_folders)
+            if target_folder is None:
+                remaining.append(path)
+            elif target_folder in paths_of:
+                files.ignored.add(path, ignored_files.FILE_READ_BEFORE)
+            else:
+                files.ignored.add(path, ignored_files.OTHER_CLASS)
+        paths_of[folder] = remaining
 
 
 def _reason_to_ignore(path: str, class_folder: str | None, surroundings: set[str]) -> str:
@@ -260,13 +265,6 @@ def _reason_to_ignore(path: str, class_folder: str | None, surroundings: set[str
         return ignored_files.OTHER_CLASS
     is_outside = path.rpartition("/")[0] in surroundings
     return ignored_files.OUTSIDE_CLASSES if is_outside else ignored_files.UNUSED_FOLDER
-
-
-def _parents(folder: str) -> Iterator[str]:
-    """Yield the folders that a folder is in, up to the root."""
-    while folder:
-        folder = folder.rpartition("/")[0]
-        yield folder
 
 
 def _folder_of(path: str, depths: list[int], folders: set[str]) -> str | None:

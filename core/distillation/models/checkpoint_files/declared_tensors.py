@@ -42,6 +42,9 @@ class DeclaredStateDict:
     tensors: dict[str, DeclaredTensor]
     other_keys: list[str] = field(default_factory=list)
     """Keys whose values are not tensors."""
+    constants: frozenset[str] = frozenset()
+    """Which of the tensors were found beside it: a mean and std, by the path of keys in the
+    file."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ class CheckpointFile(Protocol):
 
     state_dicts: dict[str, DeclaredStateDict]
     """The state dicts, by name: TOP_LEVEL, or where in the file each is."""
+    has_more: bool
+    """Whether the file holds more of them than are read."""
 
     def read(self, name: str) -> dict[str, Tensor]:
         """Return a state dict's tensors by key. Raises Refused (unreadable_checkpoint)."""

@@ -7,13 +7,21 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from core.distillation.models.checkpoint_files.normalization_layers import NORMALIZATION_KEY
+from core.distillation.models.checkpoint_files.key_names import constant_kind, split_words
 
 UNUSED_KEY = re.compile(r"(^|\.)(sub_block1\..*|n_averaged)$")
 """A copy of the first block, which TRADES' networks have and never use, and the counter of averaged
 models."""
 BATCH_NORM_COUNTER = "num_batches_tracked"
+PARAMETER_WORDS = frozenset(
+    {
+        *("weight", "bias", "scale", "temperature", "tau", "alpha", "beta", "gamma", "factor"),
+        *("slope", "t"),
+    }
+)
+"""Words in the names of single numbers that a network may compute with."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,8 @@ class KeyMatch:
     """What a wrapper has put before the network's keys; empty for none."""
     copies: list[str]
     """Prefixes of further copies of the network, all of whose keys are dropped."""
+    single_numbers: list[str]
+    """Those dropped that are single numbers of a wrapper: num_updates, decay, step, ..."""
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -50,14 +60,19 @@ def match_keys(
     network_keys: Collection[str],
     prefix: str,
     copies: Collection[str] = (),
+    single_numbers: Collection[str] = (),
 ) -> KeyMatch:
     """Return how a file's keys match a network's.
 
     ``prefix``: what stands before the network's keys in the file. ``copies``: all prefixes under
-    which the file has a whole copy of the network.
+    which the file has a whole copy of the network. ``single_numbers``: which of the keys are those
+    of tensors without dimensions.
     """
     file_keys = sorted(file_keys)
+    prefixes = {prefix, *copies}
     ignored = {key for key in file_keys if key not in network_keys and is_ignored(key)}
+    numbers = set(single_numbers) - ignored
+    counters = {key for key in numbers if _is_wrappers_number(key, prefixes, network_keys)}
     others = [copy for copy in copies if copy != prefix]
     copied = {copy + key for copy in others for key in network_keys}
     by_network_key = {
@@ -67,7 +82,7 @@ def match_keys(
     }
     absent = [key for key in network_keys if key not in by_network_key]
     matched = {key: by_network_key[key] for key in network_keys if key in by_network_key}
-    dropped = [key for key in file_keys if key in ignored or key in copied]
+    dropped = [key for key in file_keys if key in ignored or key in copied or key in counters]
     known = {*matched.values(), *dropped}
     return KeyMatch(
         file_keys=matched,
@@ -77,7 +92,20 @@ def match_keys(
         unexpected=[key for key in file_keys if key not in known],
         prefix=prefix,
         copies=others,
+        single_numbers=sorted(counters),
     )
+
+
+def _is_wrappers_number(key: str, prefixes: Collection[str], network_keys: Collection[str]) -> bool:
+    """Return whether a single number is a counter or a decay of what holds a network.
+
+    It stands before one of the network's prefixes, not inside of the network.
+    """
+    parent, _, name = key.rpartition(".")
+    is_outside = not parent or any(prefix.startswith(f"{parent}.") for prefix in prefixes)
+    is_networks = any(key.removeprefix(prefix) in network_keys for prefix in prefixes)
+    is_parameter = _is_counter(key) or bool(PARAMETER_WORDS & set(split_words(name)))
+    return is_outside and not is_networks and not is_parameter
 
 
 def find_copies(file_keys: Collection[str], network_keys: Collection[str]) -> list[str]:
@@ -115,9 +143,10 @@ def mixed_prefixes(match: KeyMatch) -> dict[str, str]:
     return {} if remaining else examples
 
 
+@lru_cache(maxsize=10_000)  # each copy of a network in a file asks for all of the file's keys
 def is_ignored(key: str) -> bool:
     """Return whether no network uses a key of this name."""
-    return bool(NORMALIZATION_KEY.search(key) or UNUSED_KEY.search(key))
+    return constant_kind(key) is not None or UNUSED_KEY.search(key) is not None
 
 
 def closest_prefix(file_keys: Iterable[str], network_keys: Collection[str]) -> str:

@@ -3,25 +3,24 @@
 The network's normalization is not loaded from files, so the two had better be the same.
 """
 
-import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from core.distillation.models.checkpoint_files.key_names import ConstantKind, constant_kind
 from core.distillation.models.normalization import MEAN_AND_STD
 from core.jobspec.network import AssumedNormalization, Normalization
 
-NORMALIZATION_KEY = re.compile(
-    r"(^|\.)_*(?!\w*(?:running|moving|weight|bias)_)(?:[a-z0-9]+_)*"
-    r"(?:means?|mu|stds?|sigmas?|stdevs?|stddevs?)_*$"
-)
-"""Names of a layer's mean and standard deviation: mean, mu, new_std, pixel_mean, _std, ..."""
-MEAN_KEY = re.compile(r"(?:means?|mu)_*$")
 TOLERANCE = 0.001
 """Published constants are rounded to three digits."""
+WHOLE_NUMBER_TOLERANCE = 0.5 / 255 + 1e-6
+"""Those that are rounded to whole numbers of [0, 255], with the error of fp32."""
 MAX_UNIT_CONSTANT = 2.0
 """Larger means and deviations are of pixels in [0, 255]."""
+MAX_PIXEL = 255
+CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True)
@@ -34,35 +33,62 @@ class NormalizationResult:
     """What a person should check."""
 
 
+@dataclass(frozen=True)
+class _Constant:
+    """A mean, standard deviation or variance in the file, of pixels in [0, 1]."""
+
+    key: str
+    kind: ConstantKind
+    values: Tensor
+    """[C], one number a channel, or one for all; any other number agrees with nothing."""
+    tolerance: float
+
+    def __str__(self) -> str:
+        return f"{self.key} = {_rounded(self.values)}"
+
+    def agrees(self, name: Normalization) -> bool:
+        return len(self.values) in CHANNELS and torch.allclose(
+            self.values, self.expected(name), rtol=0, atol=self.tolerance
+        )
+
+    def expected(self, name: Normalization) -> Tensor:
+        mean, std = MEAN_AND_STD[name] or ((0.0,), (1.0,))
+        values = torch.tensor(mean if self.kind == "mean" else std)
+        return values**2 if self.kind == "var" else values
+
+
 def choose_normalization(
     network: Normalization,
     channels: int,
-    buffers: dict[str, Tensor],
+    buffers: Mapping[str, Tensor],
     assumed: AssumedNormalization | None,
 ) -> NormalizationResult:
     """Return the normalization to use: the network's, or the file's if the former was assumed.
 
     ``buffers``: the file's means and standard deviations, by key. ``assumed``: why the network has
-    its normalization; None where a person chose it.
+    its normalization; None where a person chose it. The file's is used only where it is no other's:
+    a mean alone may be that of two.
     """
-    distinct = _without_duplicates(buffers)
-    if not distinct:
+    constants = _without_duplicates(_parse(key, tensor) for key, tensor in buffers.items())
+    if not constants:
         return _without_constants(network, assumed)
-    keys = ", ".join(f"{key} = {_rounded(_constants(tensor))}" for key, tensor in distinct.items())
-    if _agree(network, distinct):
+    noun = _noun(constants)
+    keys = ", ".join(map(str, constants))
+    names = [n for n in _known(channels) if all(each.agrees(n) for each in constants)]
+    if all(constant.agrees(network) for constant in constants):
         return NormalizationResult(
-            network, f"The file has the mean and std of {network!r}, the network's: {keys}."
+            network, f"The file has the {noun} of {network!r}, the network's: {keys}."
         )
-    name = next((name for name in _known(channels) if _agree(name, distinct)), None)
-    if name is not None and assumed is not None:
+    if len(names) == 1 and assumed is not None:
         sentence = (
-            f"The file has the mean and std of {name!r}, {keys}: the network normalizes by them, "
+            f"The file has the {noun} of {names[0]!r}, {keys}: the network normalizes by them, "
             f"and not by {network!r}, which nobody had asked for."
         )
-        return NormalizationResult(name, sentence, [sentence])
-    sentence = f"The network normalizes by {network!r}; the file's own mean and std are others."
-    remarks = [_remark(network, key, tensor, name) for key, tensor in _others(network, distinct)]
-    return NormalizationResult(network, sentence, remarks)
+        return NormalizationResult(names[0], sentence, [sentence])
+    verb = "are others" if " " in noun else "is another"
+    sentence = f"The network normalizes by {network!r}; the file's own {noun} {verb}."
+    others = [constant for constant in constants if not constant.agrees(network)]
+    return NormalizationResult(network, sentence, [_remark(network, o, names) for o in others])
 
 
 def _without_constants(
@@ -81,11 +107,15 @@ def _without_constants(
     return NormalizationResult(network, sentence, [question])
 
 
-def _remark(network: Normalization, key: str, tensor: Tensor, name: Normalization | None) -> str:
-    advice = "another normalization" if name is None else f"normalization {name!r}, which it is"
+def _remark(network: Normalization, constant: _Constant, names: list[Normalization]) -> str:
+    """Return what to do about a constant. ``names``: whose all of the file's constants are."""
+    advice = "another normalization"
+    if names:
+        verb = "it is" if len(names) == 1 else "it may be"
+        advice = f"normalization {' or '.join(map(repr, names))}, which {verb}"
     return (
-        f"The file has its own normalization, {key} = {_rounded(_constants(tensor))}, which is not "
-        f"that of {network!r}, {_rounded(_expected(network, key))}: if the accuracy is too low, "
+        f"The file has its own normalization, {constant}, which is not "
+        f"that of {network!r}, {_rounded(constant.expected(network))}: if the accuracy is too low, "
         f"import it with {advice}."
     )
 
@@ -99,45 +129,55 @@ def _known(channels: int) -> list[Normalization]:
     ]
 
 
-def _agree(name: Normalization, buffers: dict[str, Tensor]) -> bool:
-    return not _others(name, buffers)
+def _noun(constants: list[_Constant]) -> str:
+    """Return what the file has: "mean and std", or one of them."""
+    kinds = {constant.kind for constant in constants}
+    return " and ".join(kind for kind in ("mean", "std", "var") if kind in kinds)
 
 
-def _others(name: Normalization, buffers: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
-    """Return the means and deviations that are not those of ``name``, with their keys."""
-    return [
-        (key, tensor)
-        for key, tensor in buffers.items()
-        if tensor.numel() not in (1, 3)
-        or not torch.allclose(_constants(tensor), _expected(name, key), rtol=0, atol=TOLERANCE)
-    ]
+def _parse(key: str, tensor: Tensor) -> _Constant:
+    """Return a tensor of the file as the constant that its key names."""
+    kind = constant_kind(key) or "mean"
+    values = _reduce_to_channels(tensor).float()
+    largest = MAX_UNIT_CONSTANT**2 if kind == "var" else MAX_UNIT_CONSTANT
+    if not bool((values.abs() > largest).any()):
+        return _Constant(key, kind, values, TOLERANCE)
+    is_whole = bool((values == values.round()).all())
+    scale = MAX_PIXEL**2 if kind == "var" else MAX_PIXEL
+    return _Constant(key, kind, values / scale, WHOLE_NUMBER_TOLERANCE if is_whole else TOLERANCE)
 
 
-def _expected(name: Normalization, key: str) -> Tensor:
-    mean, std = MEAN_AND_STD[name] or ((0.0,), (1.0,))
-    return torch.tensor(mean if MEAN_KEY.search(key) else std)
+def _reduce_to_channels(tensor: Tensor) -> Tensor:
+    """Return one number a channel, where every pixel of an image has the same; else all numbers.
+
+    The tensor is [C], [C, 1, 1], [C, H, W] or [H, W, C], with any dimensions of 1 before.
+    """
+    while tensor.ndim > 1 and tensor.shape[0] == 1:
+        tensor = tensor[0]
+    if tensor.ndim == 3 and tensor.numel() not in CHANNELS:
+        for channels_last in (tensor.movedim(0, -1), tensor):
+            pixels = channels_last.flatten(0, 1)
+            if pixels.shape[1] in CHANNELS and len(pixels) and bool((pixels == pixels[0]).all()):
+                return pixels[0]
+    return tensor.flatten()
 
 
-def _constants(tensor: Tensor) -> Tensor:
-    """Return the first three numbers, in units of pixels in [0, 1]."""
-    values = tensor.flatten()[:3].float()
-    return values / 255 if bool((values.abs() > MAX_UNIT_CONSTANT).any()) else values
-
-
-def _without_duplicates(buffers: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the first of the buffers with the same numbers, and the same meaning."""
-    distinct: dict[str, Tensor] = {}
-    for key, tensor in buffers.items():
-        is_mean = bool(MEAN_KEY.search(key))
+def _without_duplicates(constants: Iterable[_Constant]) -> list[_Constant]:
+    """Return the first of the constants with the same numbers, and the same meaning."""
+    distinct: list[_Constant] = []
+    for constant in constants:
         same = (
-            torch.equal(other.flatten(), tensor.flatten())
-            for other_key, other in distinct.items()
-            if bool(MEAN_KEY.search(other_key)) == is_mean
+            torch.equal(other.values, constant.values)
+            for other in distinct
+            if other.kind == constant.kind
         )
         if not any(same):
-            distinct[key] = tensor
+            distinct.append(constant)
     return distinct
 
 
 def _rounded(values: Tensor) -> str:
-    return ", ".join(f"{value:.4f}" for value in values.tolist())
+    if not len(values):
+        return "no numbers"
+    numbers = ", ".join(f"{value:.4f}" for value in values[:3].tolist())
+    return numbers if len(values) <= 3 else f"{numbers}, ... ({len(values)} numbers)"

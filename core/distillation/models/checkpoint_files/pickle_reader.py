@@ -96,7 +96,11 @@ class _PickleScanner:
         target = self.stack[-1]
         require(isinstance(target, dict))
         for key, value in zip(items[::2], items[1::2], strict=True):
-            require(isinstance(key, str | int))
+            if not isinstance(key, str | int):
+                raise Refused(
+                    f"The checkpoint has a dict whose keys are not text. {ADVICE}",
+                    code="unreadable_checkpoint",
+                )
             target[key] = value
 
     def name(self, text: str) -> None:

@@ -8,6 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
+from core.jobspec.network import ARCHITECTURES, ModelDescription
+
 Shapes = Mapping[str, tuple[int, ...]]
 """Shape of each tensor by key."""
 
@@ -121,23 +125,51 @@ def explain(file_shapes: Shapes, network_shapes: Shapes) -> str:
     sentence = f"The file looks like {actual.describe()}, not like {expected.describe()}"
     if actual.architecture is None:
         return f"{sentence}: {actual.family} is not supported."
+    if not changes or not _can_be_requested(actual):
+        return f"{sentence}."
     return f"{sentence}: import it with {', '.join(changes)}."
+
+
+def _can_be_requested(recognized: Recognized) -> bool:
+    """Return whether a request for an import with these settings would be accepted."""
+    channels = recognized.channels or 3
+    network: dict[str, object] = {"architecture": recognized.architecture}
+    if recognized.width is not None:
+        network["width"] = recognized.width
+    classes = 2 if recognized.classes is None else recognized.classes
+    image = {"channels": channels, "height": 32, "width": 32}
+    try:
+        description = ModelDescription.model_validate(
+            {"network": network, "classes": classes, **image}
+        )
+    except ValidationError:
+        return False
+    return channels in ARCHITECTURES[description.network.architecture].channels
 
 
 # -- families
 
 
+def _convolution(shapes: Shapes, key: str) -> tuple[int, ...] | None:
+    """Return the shape of a convolution's weights, 4 numbers; None where the file has none."""
+    shape = shapes.get(key, ())
+    return shape if len(shape) == 4 and all(shape) else None
+
+
 def _small_cnn(shapes: Shapes) -> Recognized | None:
     layers = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "linear")
-    if not all(f"{layer}.weight" in shapes for layer in layers):
+    first = _convolution(shapes, "conv1.weight")
+    if first is None or not all(f"{layer}.weight" in shapes for layer in layers):
         return None
-    width = shapes["conv1.weight"][0]
+    width = first[0]
+    if shapes["bn1.weight"] != (width,):
+        return None
     title = f"small_cnn of width {width}"
     return _make(shapes, title, "small_cnn", "conv1", "linear", width=width)
 
 
 def _wide_resnet(shapes: Shapes) -> Recognized | None:
-    first = shapes.get("block1.layer.0.conv1.weight")
+    first = _convolution(shapes, "block1.layer.0.conv1.weight")
     if first is None:
         return None
     title = f"WRN-{6 * _count(shapes, 'block1.layer.') + 4}-{first[0] / 16:g}"
@@ -146,7 +178,7 @@ def _wide_resnet(shapes: Shapes) -> Recognized | None:
 
 
 def _dm_wide_resnet(shapes: Shapes) -> Recognized | None:
-    first = shapes.get("layer.0.block.0.conv_0.weight")
+    first = _convolution(shapes, "layer.0.block.0.conv_0.weight")
     if first is None:
         return None
     title = f"DMWideResNet-{6 * _count(shapes, 'layer.0.block.') + 4}-{first[0] / 16:g}"
@@ -155,8 +187,8 @@ def _dm_wide_resnet(shapes: Shapes) -> Recognized | None:
 
 
 def _resnet(shapes: Shapes) -> Recognized | None:
-    stem = shapes.get("conv1.weight")
-    if stem is None or "layer1.0.conv1.weight" not in shapes or len(stem) != 4:
+    stem = _convolution(shapes, "conv1.weight")
+    if stem is None or _convolution(shapes, "layer1.0.conv1.weight") is None:
         return None
     blocks = tuple(_count(shapes, f"layer{stage}.") for stage in range(1, 5))
     if not blocks[3]:
@@ -169,7 +201,7 @@ def _resnet(shapes: Shapes) -> Recognized | None:
         name += f" of width {stem[0]}"
     is_torchvision = "fc.weight" in shapes
     last_layer = "fc" if is_torchvision else "linear"
-    if "bn1.weight" not in shapes:
+    if _is_preact(shapes):
         return _make(shapes, f"PreAct {name}", None, "conv1", last_layer, family="PreAct ResNet")
     form = "torchvision" if is_torchvision else "CIFAR"
     has_large_stem = stem[-1] == 7
@@ -185,6 +217,15 @@ def _resnet(shapes: Shapes) -> Recognized | None:
     return _make(shapes, title, supported.get(title), "conv1", last_layer)
 
 
+def _is_preact(shapes: Shapes) -> bool:
+    """Return whether batch norms precede convolutions: the first of a stage has its inputs."""
+    first = _convolution(shapes, "layer2.0.conv1.weight")
+    norm = shapes.get("layer2.0.bn1.weight")
+    if first is not None and first[0] != first[1] and norm in ((first[0],), (first[1],)):
+        return norm == (first[1],)
+    return "bn1.weight" not in shapes
+
+
 def _resnet_name(shapes: Shapes, is_bottleneck: bool) -> str:
     """Return the variant, by the convolutions of its first block."""
     first = shapes["layer1.0.conv1.weight"]
@@ -198,8 +239,8 @@ def _resnet_name(shapes: Shapes, is_bottleneck: bool) -> str:
 
 def _three_stage_resnet(shapes: Shapes, blocks: int, stem: tuple[int, ...]) -> Recognized:
     """Return a CIFAR ResNet of 6n + 2 layers, or a Wide ResNet of 6n + 4, with n ``blocks``."""
-    last = shapes.get("bn1.weight", (0,))
-    if last[0] > stem[0]:
+    last = shapes.get("bn1.weight", ())
+    if len(last) == 1 and last[0] > stem[0]:
         title = f"WRN-{6 * blocks + 4}-{last[0] / 64:g} with keys layer1 to layer3"
     else:
         title = f"ResNet-{6 * blocks + 2} of three stages"
@@ -218,7 +259,7 @@ def _mobilenet(shapes: Shapes) -> Recognized | None:
 
 
 def _vision_transformer(shapes: Shapes) -> Recognized | None:
-    patches = shapes.get("patch_embed.proj.weight")
+    patches = _convolution(shapes, "patch_embed.proj.weight")
     if patches is None or "blocks.0.attn.qkv.weight" not in shapes or "cls_token" not in shapes:
         return None
     width = patches[0]
@@ -270,15 +311,33 @@ def _make(
 ) -> Recognized:
     """Read the numbers of channels and classes from the weights of two layers."""
     first = shapes.get(f"{first_layer}.weight", ())
-    last = shapes.get(f"{last_layer}.weight", ())
     return Recognized(
         title,
         architecture,
         family or title,
-        classes=last[0] if len(last) == 2 else None,
+        classes=_classes(shapes, last_layer, _features(architecture, width)),
         channels=first[1] if len(first) == 4 else None,
         width=width,
     )
+
+
+def _features(architecture: str | None, width: int | None) -> int | None:
+    """Return the inputs of the last layer; None if unknown."""
+    if width is not None:
+        return 4 * width
+    return ARCHITECTURES[architecture].fixed_feature_width if architecture else None
+
+
+def _classes(shapes: Shapes, last_layer: str, features: int | None) -> int | None:
+    """Return the outputs of the last layer; None where its bias or its inputs are not in accord.
+
+    Weights from other frameworks may be transposed.
+    """
+    weight = shapes.get(f"{last_layer}.weight", ())
+    bias = shapes.get(f"{last_layer}.bias")
+    if len(weight) != 2 or bias not in (None, (weight[0],)) or features not in (None, weight[1]):
+        return None
+    return weight[0]
 
 
 def _count(shapes: Shapes, prefix: str) -> int:

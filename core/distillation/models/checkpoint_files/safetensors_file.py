@@ -56,6 +56,7 @@ class SafetensorsFile:
         except Exception as error:
             raise _library_error(error) from error
         self.state_dicts = {TOP_LEVEL: DeclaredStateDict(declared)} if declared else {}
+        self.has_more = False
 
     def read(self, name: str) -> dict[str, Tensor]:
         """Return a state dict's tensors by key. Raises Refused (unreadable_checkpoint)."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from core.distillation.models.checkpoint_files.pickle_reader import ADVICE, scan_pickle
 from core.distillation.models.checkpoint_files.state_dicts import (
+    MAX_STATE_DICTS,
     declare,
     find_constants,
     find_state_dicts,
@@ -36,9 +37,11 @@ class TorchArchive:
         self.path = path
         tree = _scan(path)
         constants = find_constants(tree)
+        state_dicts = find_state_dicts(tree)
+        self.has_more = len(state_dicts) > MAX_STATE_DICTS
         self.state_dicts = {
             name: declare(state_dict, constants)
-            for name, state_dict in find_state_dicts(tree).items()
+            for name, state_dict in list(state_dicts.items())[:MAX_STATE_DICTS]
         }
 
     def read(self, name: str) -> dict[str, Tensor]:

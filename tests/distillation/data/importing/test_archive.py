@@ -105,6 +105,20 @@ def test_backslashes_of_windows_separate_folders(tmp_path: Path) -> None:
     assert unpack_files(archive, tmp_path) == {CAT: b"x"}
 
 
+def test_backslash_beside_a_slash_is_part_of_a_name(tmp_path: Path) -> None:
+    """As in the second byte of these characters in CP932; else both were in a folder "\u00f2"."""
+    names = ["\u8868/0.png", "\u8868\u8868/0.png"]
+    archive = zip_without_flag([name.encode("cp932") for name in names])
+    assert list(unpack_files(archive, tmp_path)) == ["\u00f2\\/0.png", "\u00f2\\\u00f2\\/0.png"]
+
+
+@pytest.mark.parametrize("name", ["a\\..\\..\\0.png", "a/..\\0.png", "\\a/0.png", "\\0.png"])
+def test_backslashes_do_not_lead_out(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Refused, match="leads out of the archive") as caught:
+        unpack_files(tar_of({name: b"x"}), tmp_path)
+    assert caught.value.code == "unsafe_dataset"
+
+
 def test_files_can_be_read_from_several_threads(tmp_path: Path) -> None:
     path = tmp_path / "upload"
     contents = {f"a/{number}.png": bytes([number]) * 5000 for number in range(50)}
@@ -207,6 +221,19 @@ def test_file_in_two_forms_of_unicode_occurs_twice(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="occurs twice") as caught:
         unpack_files(zip_of({f"{NFC}/0.png": b"x", f"{NFD}/0.png": b"y"}), tmp_path)
     assert caught.value.code == "corrupt_archive"
+
+
+def test_folder_in_two_forms_of_unicode_is_remarked(tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    files = {f"{NFC}/a/0.png": b"x", f"{NFD}/b/0.png": b"x", f"{NFC}/c/0.png": b"x", "a/0": b""}
+    path.write_bytes(zip_of(files))
+    with (tmp_path / "storage").open("w+b") as storage:
+        source = unpack(path, storage, lambda completed, total: None)
+    assert source.folders == {NFC, f"{NFC}/a", f"{NFC}/b", f"{NFC}/c", "a"}
+    assert source.remarks == [
+        "1 folders have their names in two forms of Unicode in the archive, and were read as one "
+        f'each, such as "{NFC}".'
+    ]
 
 
 def test_folders_and_empty_files_are_kept_or_named(tmp_path: Path) -> None:

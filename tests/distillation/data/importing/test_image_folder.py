@@ -130,7 +130,8 @@ def test_links_in_a_folder_are_followed_and_loops_end(tmp_path: Path) -> None:
     root = write_files(tmp_path / "pets", class_folders(per_class=4))
     (root / "cat" / "again").symlink_to(root)
     (root / "cat" / "gone.png").symlink_to(tmp_path / "nothing")
-    (root / "mouse" / "4.png").symlink_to(root / "mouse" / "3.png")
+    other = write_files(tmp_path / "other", {"0.png": image_file()}) / "0.png"
+    (root / "mouse" / "4.png").symlink_to(other)
     files = {f"{number}.png": image_file() for number in range(6)}
     (root / "zebra").symlink_to(write_files(tmp_path / "elsewhere", files))
     job = import_job(tmp_path / "job", source="folder", folder="pets")
@@ -274,6 +275,27 @@ def test_class_of_other_files_is_refused_by_name(refusal_of: RefusalOf) -> None:
     code, message = refusal_of(zip_of(split_folders("pets/") | files))
     assert code == "empty_class"
     assert message.startswith('The class folder "pets/train/dog" has no images')
+
+
+@pytest.mark.parametrize("file", ["0.heic", "0.txt", ""])
+@pytest.mark.parametrize(("missing", "present"), [("train", "test"), ("test", "train")])
+def test_part_without_images_is_refused_by_name(
+    refusal_of: RefusalOf, file: str, missing: str, present: str
+) -> None:
+    """Instead of dividing the images of the other part."""
+    files = class_folders(f"{present}/") | {f"{missing}/{c}/{file}": b"" for c in ("cat", "mouse")}
+    code, message = refusal_of(zip_of(files))
+    assert code == "empty_class"
+    assert message.startswith(f'The class folder "{missing}/cat" has no images')
+
+
+@pytest.mark.parametrize("file", ["0.heic", "0.txt", ""])
+def test_class_that_repeats_folders_is_refused_by_name(refusal_of: RefusalOf, file: str) -> None:
+    files = {f"a/{side}/0.png": image_file() for side in ("left", "right")}
+    files |= {"b/x/0.png": image_file(), f"c/left/{file}": b"", f"c/right/{file}": b""}
+    code, message = refusal_of(zip_of(files))
+    assert code == "empty_class"
+    assert message.startswith('The class folder "c" has no images')
 
 
 def test_class_without_training_images_is_refused_by_name(refusal_of: RefusalOf) -> None:

@@ -49,6 +49,17 @@ PAIRS: dict[str, tuple[dict[str, Any], str, str]] = {
     "best": ({"last": weights(2), "best": weights(1)}, "best", "last"),
     "net": ({"ema": weights(2), "net": weights(1)}, "net", "ema"),
     "student": ({"teacher": weights(2), "student": weights(1)}, "student", "teacher"),
+    "final": ({"init": weights(2), "final": weights(1)}, "final", "init"),
+    "camel case": ({"modelEMA": weights(2), "weights": weights(1)}, "weights", "modelEMA"),
+    "camel case first": ({"EMAModel": weights(2), "weights": weights(1)}, "weights", "EMAModel"),
+    "polyak": ({"polyak": weights(2), "weights": weights(1)}, "weights", "polyak"),
+    "slow": ({"slow_net": weights(2), "fast_net": weights(1)}, "fast_net", "slow_net"),
+    "previous": ({"prev_model": weights(2), "new": weights(1)}, "new", "prev_model"),
+    "integers": (
+        {"state_dict": {k: v.int() for k, v in weights(2).items()}, "weights": weights(1)},
+        "weights",
+        "state_dict",
+    ),
     "swa": ({"swa_state_dict": weights(2), "other": weights(1)}, "other", "swa_state_dict"),
     "two deep": (
         {"last": {"state_dict": weights(2)}, "best": {"state_dict": weights(1), "epoch": 7}},
@@ -92,7 +103,7 @@ def test_usual_weights_are_loaded_and_others_named(case: str, save: Save) -> Non
     assert "The setting state_dict chooses another." in report.remarks[0]
 
 
-@pytest.mark.parametrize("case", PAIRS)
+@pytest.mark.parametrize("case", PAIRS.keys() - {"integers"})
 def test_setting_chooses_another_state_dict(case: str, save: Save) -> None:
     tree, loaded, other = PAIRS[case]
     value, report = load_value(save(tree), other)
@@ -209,3 +220,101 @@ def test_state_dict_with_copies_can_be_named_as_one(save: Save) -> None:
     ]
     report = load_value(save(tree))[1]
     assert sorted(report.other_state_dicts) == ["net.teacher", "net_ema.student", "net_ema.teacher"]
+
+
+def refusal(tree: Any, save: Save, classes: int = 10) -> Refused:
+    with pytest.raises(Refused) as caught:
+        load(build("small_cnn", classes, width=4), save(tree))
+    return caught.value
+
+
+def test_refusal_is_about_the_network_not_a_loss(save: Save) -> None:
+    tree = {"criterion": {"weight": torch.ones(10)}, "backbone": weights(1)}
+    assert refusal(tree, save, classes=5).message == (
+        "The file looks like small_cnn of width 4 for 10 classes, not like small_cnn of width 4 "
+        "for 5 classes: import it with classes 10. For example, linear.weight (10x16 in the file, "
+        "5x16 needed). This is about the state dict 'backbone'; the setting state_dict chooses "
+        "another: 'criterion'."
+    )
+
+
+def test_refusal_of_an_unknown_network_is_about_it(save: Save) -> None:
+    """Neither has a key of the network; the second has more keys."""
+    tree = {
+        "loss": {"weight": torch.ones(10)},
+        "net": {"a.weight": torch.ones(3), "b.weight": torch.ones(3)},
+    }
+    assert refusal(tree, save).message.endswith(
+        "This is about the state dict 'net'; the setting state_dict chooses another: 'loss'."
+    )
+
+
+def test_refused_numbers_name_the_state_dict(save: Save) -> None:
+    bad = weights(1)
+    bad["bn1.bias"][2] = float("nan")
+    error = refusal({"model": bad, "model_ema": weights(2)}, save)
+    assert (error.code, error.message) == (
+        "non_finite_weights",
+        "Not all numbers are finite in bn1.bias. This is about the state dict 'model'; the "
+        "setting state_dict chooses another: 'model_ema'.",
+    )
+
+
+def test_only_100_state_dicts_are_read_and_it_is_said(save: Save) -> None:
+    limit = "Only the first 100 state dicts of the file are read; it has more."
+    tree = {f"epoch_{index:03}": weights(1) for index in range(101)}
+    report = load_value(save(tree))[1]
+    assert len(report.other_state_dicts) == 99
+    assert report.remarks[1:] == [limit]
+    with pytest.raises(Refused) as caught:
+        load_value(save(tree), "epoch_100")
+    assert caught.value.message.endswith(f"and 90 more. {limit}")
+    del tree["epoch_100"]
+    assert len(load_value(save(tree))[1].remarks) == 1
+
+
+def test_only_100_of_many_copies_can_be_chosen(save: Save) -> None:
+    tree = {
+        f"a{index:03}.{key}": value for index in range(190) for key, value in weights(1).items()
+    }
+    value, report = load_value(save(tree))
+    assert (value, report.state_dict, len(report.other_state_dicts)) == (1, "a000", 99)
+    assert len(report.dropped) == 189 * len(weights(1))
+    assert report.remarks[-1] == "179 more copies of the network were dropped."
+    assert len(report.remarks) == 11
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "prefix"),
+    [
+        ({"num_updates": 3, "decay": 0.99}, "module."),
+        ({"initted": True, "step": 3}, "online_model."),
+        ({"epoch": 3.0}, ""),
+        ({"a.step": 3}, "a.b."),
+    ],
+)
+def test_single_numbers_of_a_wrapper_are_dropped(
+    wrapper: dict[str, Any], prefix: str, save: Save
+) -> None:
+    numbers = {key: torch.tensor(value) for key, value in wrapper.items()}
+    value, report = load_value(save({**numbers, **prefixed(prefix, weights(1))}))
+    assert (value, report.dropped) == (1, sorted(wrapper))
+    names = ", ".join(sorted(wrapper))
+    assert report.remarks == [
+        f"These single numbers are not the network's and were dropped: {names}."
+    ]
+
+
+@pytest.mark.parametrize(
+    "key", ["temperature", "logit_scale", "conv1.alpha", "act.weight", "scale", "fc.count"]
+)
+def test_numbers_a_network_may_compute_with_are_unexpected(key: str, save: Save) -> None:
+    error = refusal({**weights(1), key: torch.tensor(2.0)}, save)
+    assert (error.code, error.message) == (
+        "unexpected_keys",
+        f"The network has no place for {key}.",
+    )
+
+
+def test_a_number_with_a_dimension_is_unexpected(save: Save) -> None:
+    assert refusal({**weights(1), "step": torch.ones(1)}, save).code == "unexpected_keys"

@@ -155,8 +155,6 @@ def test_plain_values_are_read(name: str) -> None:
         b"\x80\x02K\x01K\x02K\x03s.",
         b"\x80\x02}K\x01b.",
         b"\x80\x02K\x01}b.",
-        b"\x80\x02}G?\xe0\x00\x00\x00\x00\x00\x00K\x01s.",
-        b"\x80\x02})K\x01s.",
         b"\x80\x02}(K\x01K\x02K\x03u.",
         b"\x80\x02h\x05.",
         b"\x80\x02K\x01)R.",
@@ -172,6 +170,21 @@ def test_damaged_streams_are_unreadable(stream: bytes) -> None:
     assert (caught.value.code, caught.value.message) == (
         "unreadable_checkpoint",
         "The checkpoint's table of contents is damaged.",
+    )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [b"G?\xe0\x00\x00\x00\x00\x00\x00", b")", b"N", b"]", b"K\x01\x85", b"ctorch\nfloat32\n"],
+)
+def test_keys_that_are_not_text_are_said_to_be(key: bytes) -> None:
+    """A fraction, an empty tuple, None, a list, a tuple, a number format."""
+    with pytest.raises(Refused) as caught:
+        scan_pickle(b"\x80\x02}" + key + b"K\x01s.", {})
+    assert (caught.value.code, caught.value.message) == (
+        "unreadable_checkpoint",
+        "The checkpoint has a dict whose keys are not text. Save only the weights and upload "
+        "those: torch.save(model.state_dict(), path), or safetensors.",
     )
 
 

@@ -108,6 +108,7 @@ def test_copy_without_counters_is_a_copy(small: SmallCnn, save: Save) -> None:
     [
         *("mean", "std", "mu", "sigma", "0.mean", "normalize.std", "module.normalizer.new_mean"),
         *("normalizer.new_std", "pixel_mean", "norm_layer.image_std", "means", "_mean", "std_"),
+        *("normalize.sds", "0.mean_rgb", "0.STD", "normStd", "0.var", "mean_vec", "std_dev"),
         *("data.input_stdev", "sub_block1.layer.0.bn1.weight", "module.sub_block1.x", "n_averaged"),
     ],
 )
@@ -120,7 +121,7 @@ def test_keys_of_normalization_and_averages_are_ignored(key: str) -> None:
     [
         *("bn1.running_mean", "running_mean", "bn1.moving_mean", "weight_mu", "fc.bias_sigma"),
         *("mean.weight", "meaning", "standard", "demean", "sub_block1", "n_averaged.weight"),
-        *("xsub_block1.layer", "running_var", "std.0"),
+        *("xsub_block1.layer", "running_var", "std.0", "rgb", "mean_teacher", "x" * 200 + "_mean"),
     ],
 )
 def test_other_keys_are_not_ignored(key: str) -> None:

@@ -144,6 +144,84 @@ def test_mean_or_std_alone_is_compared() -> None:
     assert len(choose_normalization("none", 3, {"mu": torch.tensor(MEAN)}, None).remarks) == 1
 
 
+def test_a_mean_of_two_normalizations_is_not_adopted() -> None:
+    result = choose_normalization("none", 3, {"0.mean": torch.tensor(MEAN)}, ASSUMED)
+    assert result.name == "none"
+    assert result.sentence == ("The network normalizes by 'none'; the file's own mean is another.")
+    assert result.remarks == [
+        "The file has its own normalization, 0.mean = 0.4914, 0.4822, 0.4465, which is not that of "
+        "'none', 0.0000: if the accuracy is too low, import it with normalization 'cifar10' or "
+        "'cifar10_robustness', which it may be."
+    ]
+
+
+def test_sentence_names_only_what_the_file_has() -> None:
+    mean = choose_normalization("imagenet", 3, {"mu": torch.tensor([0.485, 0.456, 0.406])}, None)
+    assert mean.sentence == (
+        "The file has the mean of 'imagenet', the network's: mu = 0.4850, 0.4560, 0.4060."
+    )
+    std = choose_normalization("none", 3, {"std": torch.tensor(STD)}, ASSUMED)
+    assert std.sentence.startswith("The file has the std of 'cifar10', std = 0.2471, 0.2435")
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [
+        *(("means", "sds"), ("mean_rgb", "std_rgb"), ("MEAN", "STD"), ("normMean", "normStd")),
+        *(("mean_vec", "std_dev"), ("mean_per_channel", "standard_deviation")),
+    ],
+)
+def test_constants_have_any_usual_name(mean: str, std: str) -> None:
+    constants = {f"normalize.{mean}": torch.tensor(MEAN), f"normalize.{std}": torch.tensor(STD)}
+    assert choose_normalization("none", 3, constants, ASSUMED).name == "cifar10"
+
+
+@pytest.mark.parametrize(("scale", "name"), [(1, "cifar10"), (255, "cifar10"), (1.1, "none")])
+def test_a_variance_is_a_deviation_squared(scale: float, name: str) -> None:
+    """0.2471 ** 2 = 0.0611, 0.2435 ** 2 = 0.0593, 0.2616 ** 2 = 0.0684."""
+    mean = torch.tensor(MEAN) * (255 if scale == 255 else 1)
+    var = torch.tensor([0.0611, 0.0593, 0.0684]) * scale**2
+    result = choose_normalization("none", 3, {"mean": mean, "var": var}, ASSUMED)
+    assert result.name == name
+
+
+@pytest.mark.parametrize("form", ["channels first", "channels last", "in a batch"])
+def test_constants_for_every_pixel_are_those_of_channels(form: str) -> None:
+    constants = {}
+    for key, value in buffers(MEAN, STD).items():
+        pixels = value.view(3, 1, 1).repeat(1, 4, 5)
+        constants[key] = {
+            "channels first": pixels,
+            "channels last": pixels.movedim(0, -1),
+            "in a batch": pixels[None],
+        }[form]
+    result = choose_normalization("none", 3, constants, ASSUMED)
+    assert result.name == "cifar10"
+    assert "mean = 0.4914, 0.4822, 0.4465, std = 0.2471, 0.2435, 0.2616" in result.sentence
+    constants["std"] = constants["std"].contiguous()
+    constants["std"].view(-1)[-1] += 0.1
+    assert choose_normalization("none", 3, constants, ASSUMED).name == "none"
+
+
+def test_whole_numbers_of_pixels_are_rounded() -> None:
+    """0.4914, 0.4822, 0.4465 times 255 is 125.3, 123.0, 113.9."""
+    constants = buffers([125, 123, 114], [63, 62, 67])
+    assert choose_normalization("none", 3, constants, ASSUMED).name == "cifar10"
+    assert choose_normalization(
+        "none", 3, buffers([124, 123, 114], [63, 62, 67]), ASSUMED
+    ).name == ("none")
+    # 0.3 of 255 is more than the three digits to which a fraction is rounded.
+    fractions = buffers([125.6, 123.0, 113.9], [63.0, 62.1, 66.7])
+    assert choose_normalization("none", 3, fractions, ASSUMED).name == "none"
+
+
+def test_other_numbers_are_counted_not_listed() -> None:
+    remark = choose_normalization("none", 3, {"mean": torch.zeros(512)}, None).remarks[0]
+    assert "mean = 0.0000, 0.0000, 0.0000, ... (512 numbers), which" in remark
+    remark = choose_normalization("none", 3, {"mean": torch.zeros(0)}, None).remarks[0]
+    assert "mean = no numbers, which" in remark
+
+
 def test_sentences_without_constants_say_why() -> None:
     assert choose_normalization("imagenet", 3, {}, None).sentence == (
         "The network normalizes by 'imagenet', as asked; the file has no mean and std."
@@ -171,6 +249,14 @@ BESIDE: dict[str, dict[str, Any]] = {
     "tensors": {"mean": torch.tensor(MEAN), "std": torch.tensor(STD).view(1, 3, 1, 1)},
     "lists": {"mean": list(MEAN), "std": STD},
     "a dict": {"normalize": {"mean": list(MEAN), "std": torch.tensor(STD)}},
+    "upper case": {"MEAN": list(MEAN), "STD": list(STD)},
+    "nested lists": {"mean": [[[m]] for m in MEAN], "std": [[list(STD)]]},
+    "whole numbers": {"mean": [125, 123, 114], "std": [63, 62, 67]},
+    "for every pixel": {
+        "mean": torch.tensor(MEAN).view(3, 1, 1).repeat(1, 2, 2),
+        "std": torch.tensor(STD).view(3, 1, 1).repeat(1, 2, 2),
+    },
+    "a variance": {"cfg": {"image_mean": MEAN, "image_var": [0.0611, 0.0593, 0.0684]}},
     "for pixels to 255": {"mu": [125.307, 122.961, 113.8575], "sigma": [63.0105, 62.0925, 66.708]},
 }
 
@@ -193,6 +279,13 @@ NO_CONSTANTS: dict[str, dict[str, Any]] = {
     "names": {"mean": ["a", "b", "c"]},
     "numbers above 255": {"mean": [1.0, 2.0, 256.0]},
     "flags": {"std": [True, True, False]},
+    "a mean alone": {"mean": list(MEAN)},
+    "unlike names": {"x_mean": list(MEAN), "y_std": list(STD)},
+    "unlike dicts": {"a": {"mean": list(MEAN)}, "b": {"std": list(STD)}},
+    "losses": {"loss_mean": [2.3, 1.2, 0.9], "loss_std": [0.1, 0.2, 0.1]},
+    "a history": {"history": {"run": {"mean": [2.3, 1.2, 0.9], "std": [0.1, 0.2, 0.1]}}},
+    "a shape": {"mean": torch.Size([1, 2, 3]), "std": torch.Size([1, 2, 3])},
+    "too deep": {"mean": [[[[[0.5]]]]], "std": [[[[[0.5]]]]]},
     "another name": {"running_mean": torch.zeros(3)},
 }
 
@@ -202,6 +295,69 @@ def test_other_values_beside_a_state_dict_are_not(case: str, save: Callable[...,
     network = build("small_cnn", 10, width=4)
     report = load(network, save({"net": network.state_dict(), **NO_CONSTANTS[case]}))
     assert (report.dropped, report.remarks) == ([], [])
+
+
+def test_single_numbers_count_where_they_are_of_images(save: Callable[..., Path]) -> None:
+    for tree, name in (
+        ({"mean": 0.5, "std": 0.5}, "inception"),
+        ({"mean": 0.93, "std": 0.01}, "none"),
+        ({"normalize": {"mean": 0.5, "std": 0.25}}, "none"),
+    ):
+        network = build("small_cnn", 10, width=4)
+        report = load(
+            network, save({"net": network.state_dict(), **tree}), normalization_assumed=ASSUMED
+        )
+        assert network.normalize.name == name
+        assert report.normalization.startswith("The file has no mean") == (0.93 in tree.values())
+
+
+def constants(name: str, kind: Callable[[Any], Any] = torch.tensor) -> dict[str, Any]:
+    return {key: kind(value) for key, value in zip(("mean", "std"), CONSTANTS[name], strict=True)}
+
+
+def copies_with_constants(case: str) -> dict[str, Any]:
+    """A student's weights with CIFAR-10's constants, and a teacher's with ImageNet's."""
+    student, teacher = (build("small_cnn", 10, width=4).state_dict() for _ in range(2))
+    ours, theirs = constants("cifar10", list), constants("imagenet", list)
+    if case == "beside each":
+        return {"student": {"net": student, **ours}, "teacher": {"net": teacher, **theirs}}
+    if case == "within each":
+        return {
+            "student": {**student, **constants("cifar10")},
+            "teacher": {**teacher, **constants("imagenet")},
+        }
+    if case == "of one and of all":
+        return {"student": student, **ours, "teacher": {"net": teacher, **theirs}}
+    return {
+        **{f"student.1.{key}": value for key, value in student.items()},
+        **{f"student.0.{key}": value for key, value in constants("cifar10").items()},
+        **{f"teacher.1.{key}": value for key, value in teacher.items()},
+        **{f"teacher.0.{key}": value for key, value in constants("imagenet").items()},
+    }
+
+
+@pytest.mark.parametrize("case", ["beside each", "within each", "prefixes", "of one and of all"])
+@pytest.mark.parametrize(("copy", "name"), [("student", "cifar10"), ("teacher", "imagenet")])
+def test_chosen_copys_own_constants_decide(
+    case: str, copy: str, name: str, save: Callable[..., Path]
+) -> None:
+    network = build("small_cnn", 10, width=4)
+    path = save(copies_with_constants(case))
+    report = load(network, path, state_dict=copy, normalization_assumed=ASSUMED)
+    assert network.normalize.name == name
+    assert f"mean and std of {name!r}" in report.normalization
+
+
+@pytest.mark.parametrize("teacher", ["small_cnn", "resnet18"])
+def test_constants_of_a_teacher_are_not_its_students(
+    teacher: str, save: Callable[..., Path]
+) -> None:
+    network = build("small_cnn", 10, width=4)
+    other = {"net": build(teacher, 10).state_dict(), **constants("cifar10", list)}
+    path = save({"student": network.state_dict(), "teacher": other})
+    report = load(network, path, normalization_assumed=ASSUMED)
+    assert (network.normalize.name, report.state_dict) == ("none", "student")
+    assert report.normalization.startswith("The file has no mean and std: 'none' was assumed")
 
 
 def test_state_dicts_own_constants_take_precedence(save: Callable[..., Path]) -> None:

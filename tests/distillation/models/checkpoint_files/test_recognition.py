@@ -9,12 +9,14 @@ import timm
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune, spectral_norm
 
 from core.distillation.models import ARCHITECTURES, build
 from core.distillation.models.checkpoint_files.recognition import explain, recognize
 from core.distillation.models.cifar_resnet import CifarResNet
 from core.distillation.models.dm_wide_resnet import DmWideResNet
 from core.distillation.models.importers import load
+from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.models.vision_transformer import VisionTransformer
 from core.distillation.models.wide_resnet import WideResNet
 from core.errors import Refused
@@ -247,6 +249,189 @@ def test_another_number_of_classes_alone_is_named(save: Save) -> None:
         "The file looks like small_cnn of width 4 for 100 classes, not like small_cnn of width 4 "
         "for 10 classes: import it with classes 100. "
         "For example, linear.weight (100x16 in the file, 10x16 needed).",
+    )
+
+
+INDEXED = {
+    "small_cnn": "conv1.weight",
+    "resnet18": "bn1.weight",
+    "wrn_28_10": "block1.layer.0.conv1.weight",
+    "dm_wrn_28_10": "layer.0.block.0.conv_0.weight",
+    "deit_s": "patch_embed.proj.weight",
+}
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 3, 3, 3)])
+@pytest.mark.parametrize("name", INDEXED)
+def test_weights_of_few_dimensions_do_not_disturb(name: str, shape: tuple[int, ...]) -> None:
+    weights = shapes(lambda: build(name, 10)) | {INDEXED[name]: shape}
+    assert explain(weights, shapes(lambda: build(name, 10))) == ""
+    recognize({INDEXED[name]: shape})
+
+
+def test_a_single_number_is_a_wrong_shape(save: Save) -> None:
+    weights = {**state("small_cnn", width=4), "conv1.weight": torch.tensor(1.0)}
+    assert message(build("small_cnn", 10, width=4), weights, save) == (
+        "misshaped_keys",
+        "These weights have other shapes than the network's: conv1.weight (a single number in the "
+        "file, 4x3x3x3 needed).",
+    )
+
+
+def test_transposed_weights_have_no_number_of_classes(save: Save) -> None:
+    weights = state("small_cnn", width=4)
+    weights["linear.weight"] = weights["linear.weight"].t().contiguous()
+    assert message(build("small_cnn", 10, width=4), weights, save)[1] == (
+        "These weights have other shapes than the network's: linear.weight (16x10 in the file, "
+        "10x16 needed)."
+    )
+    weights = state("small_cnn", width=4)
+    weights["conv1.weight"] = weights["conv1.weight"].transpose(0, 1).contiguous()
+    assert message(build("small_cnn", 10, width=4), weights, save)[1].startswith(
+        "These weights have other shapes than the network's: conv1.weight (3x4x3x3 in the file"
+    )
+
+
+def test_classes_without_bias_are_told_by_the_features() -> None:
+    weights = shapes(lambda: build("resnet18", 7))
+    del weights["linear.bias"]
+    assert described(weights)[0] == "ResNet-18 (CIFAR) for 7 classes"
+    assert described({**weights, "linear.weight": (512, 7)})[0] == "ResNet-18 (CIFAR)"
+
+
+@pytest.mark.parametrize(
+    ("settings", "title"),
+    [
+        ({"classes": 1}, "small_cnn of width 4 for 1 classes"),
+        ({"channels": 4}, "small_cnn of width 4 for 10 classes, images of 4 channel(s)"),
+        ({"channels": 2}, "small_cnn of width 4 for 10 classes, images of 2 channel(s)"),
+        ({"width": 513}, "small_cnn of width 513 for 10 classes"),
+    ],
+)
+def test_advice_that_would_be_refused_is_left_out(settings: dict[str, int], title: str) -> None:
+    normal = {"classes": 10, "channels": 3, "width": 4}
+    classes, channels, width = (normal | settings).values()
+    file = shapes(lambda: small_cnn(classes, channels, width))
+    network = shapes(lambda: build("small_cnn", 10, width=4))
+    assert explain(file, network) == (
+        f"The file looks like {title}, not like small_cnn of width 4 for 10 classes."
+    )
+
+
+def small_cnn(classes: int, channels: int, width: int) -> nn.Module:
+    return SmallCnn(classes, channels=channels, width=width)
+
+
+def test_advice_on_channels_a_family_lacks_is_left_out() -> None:
+    network = shapes(lambda: build("resnet18", 10))
+    gray = network | {"conv1.weight": (64, 1, 3, 3)}
+    assert explain(gray, network) == (
+        "The file looks like ResNet-18 (CIFAR) for 10 classes, images of 1 channel(s), not like "
+        "ResNet-18 (CIFAR) for 10 classes."
+    )
+
+
+def test_preact_is_told_by_the_norms_before_convolutions() -> None:
+    """The last norm is called bn1, like the first of a ResNet."""
+    weights = stages((2, 2, 2, 2), 64) | block("layer2.0.", 64, 128) | {"bn1.weight": (512,)}
+    assert described(weights)[0] == "PreAct ResNet-18 for 10 classes"
+    weights |= {"layer2.0.bn1.weight": (128,), "linear.weight": (10, 512)}
+    assert described(weights)[0] == "ResNet-18 (CIFAR) for 10 classes"
+
+
+def renamed(weights: Mapping[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    for old, new in names.items():
+        weights = {key.replace(old, new): value for key, value in weights.items()}
+    return dict(weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "pairs"),
+    [
+        (
+            "resnet18",
+            {"shortcut": "downsample"},
+            "'downsample' where the network has 'shortcut'",
+        ),
+        (
+            "resnet18",
+            {"linear": "fc", "shortcut": "downsample"},
+            "'downsample' where the network has 'shortcut', 'fc' where the network has 'linear'",
+        ),
+        ("small_cnn", {"linear": "head"}, "'head' where the network has 'linear'"),
+        (
+            "small_cnn",
+            {"running_": ""},
+            "'mean' where the network has 'running_mean', 'var' where the network has "
+            "'running_var'",
+        ),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_layers_of_other_names_are_said_to_be(
+    prefix: str, name: str, names: dict[str, str], pairs: str, save: Save
+) -> None:
+    weights = {prefix + key: value for key, value in renamed(state(name), names).items()}
+    assert message(build(name, 10), weights, save) == (
+        "missing_keys",
+        f"The file's keys have {pairs}: rename them and save the state dict again.",
+    )
+
+
+def test_other_names_are_no_matter_where_shapes_differ(save: Save) -> None:
+    """It is the recognized network that does not fit."""
+    weights = renamed(state("resnet18", 100), {"linear": "fc"})
+    assert message(build("resnet18", 10), weights, save)[1].startswith("The file looks like")
+    assert message(build("imagenet_resnet18", 10), state("resnet18"), save)[1].endswith(
+        "import it with architecture resnet18."
+    )
+
+
+def reparametrized(change: Callable[[nn.Linear], object]) -> dict[str, Tensor]:
+    network = SmallCnn(10, width=4)
+    change(network.linear)
+    return network.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "title", "key", "remedy"),
+    [
+        (
+            parametrizations.weight_norm,
+            "a parametrization of torch.nn.utils.parametrize",
+            "parametrizations.weight.original0",
+            "torch.nn.utils.parametrize.remove_parametrizations(layer, name)",
+        ),
+        (
+            spectral_norm,
+            "spectral normalization",
+            "weight_orig",
+            "torch.nn.utils.remove_spectral_norm(layer)",
+        ),
+        (
+            lambda layer: prune.identity(layer, "weight"),  # type: ignore[no-untyped-call]
+            "pruning",
+            "weight_mask",
+            "torch.nn.utils.prune.remove(layer, name)",
+        ),
+    ],
+)
+def test_reparametrized_weights_are_said_to_be(
+    change: Callable[[nn.Linear], object], title: str, key: str, remedy: str, save: Save
+) -> None:
+    assert message(build("small_cnn", 10, width=4), reparametrized(change), save) == (
+        "missing_keys",
+        f"The file has the parameters of {title} in place of weights (linear.{key}): call {remedy} "
+        "and save the state dict again.",
+    )
+
+
+def test_weight_normalization_of_old_is_said_to_be(save: Save) -> None:
+    weights = state("small_cnn", width=4)
+    weights["linear.weight_g"] = torch.ones(10, 1)
+    weights["linear.weight_v"] = weights.pop("linear.weight")
+    assert message(build("small_cnn", 10, width=4), weights, save)[1].startswith(
+        "The file has the parameters of weight normalization in place of weights (linear.weight_g)"
     )
 
 

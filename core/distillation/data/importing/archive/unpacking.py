@@ -1,6 +1,7 @@
 """Unpacks the files of an archive that an importer may read, and refuses everything dangerous."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +24,7 @@ from core.distillation.data.importing.file_source import (
     pickle_error,
 )
 from core.distillation.data.importing.layout.folder_list import FolderList
+from core.distillation.data.importing.layout.folder_tree import parents
 from core.distillation.data.quoting import quote
 from core.errors import Refused
 from core.jobspec.file_signature import detect_archive_format, is_pickle
@@ -42,6 +44,8 @@ def unpack(archive: Path, storage: BinaryIO, progress: ProgressCallback) -> Unpa
     """
     files = UnpackedSource(storage)
     folders = FolderList()
+    forms: defaultdict[str, set[str]] = defaultdict(set)
+    """By the path in NFC of each folder, the paths that the archive has for it."""
     ignored = 0
     guessed_names = 0
     size = archive.stat().st_size
@@ -49,6 +53,8 @@ def unpack(archive: Path, storage: BinaryIO, progress: ProgressCallback) -> Unpa
         for entry in _read_entries(file, DecompressionBudget(size)):
             ignored += not _add(entry, files, folders)
             guessed_names += entry.has_guessed_name
+            for folder in () if entry.name.isascii() else parents(entry.name):
+                forms[normalize_name(folder)].add(folder)
             if len(files) > MAX_FILES or ignored > MAX_IGNORED_ENTRIES + 2 * len(files):
                 raise Refused(
                     f"The archive has too many entries: {len(files)} files of a data set and "
@@ -60,11 +66,25 @@ def unpack(archive: Path, storage: BinaryIO, progress: ProgressCallback) -> Unpa
     storage.flush()
     folders.ignore_empty(files.ignored)
     files.folders = folders.visible()
+    files.folders_of_unread_images = folders.with_unread_images
+    files.remarks += _remarks(guessed_names, forms)
+    return files
+
+
+def _remarks(guessed_names: int, forms: Mapping[str, set[str]]) -> list[str]:
+    """Return sentences for the report about the names in the archive."""
+    remarks = []
     if guessed_names:
-        files.remarks.append(
+        remarks.append(
             f"{guessed_names} names in the zip are not in UTF-8; they were read in code page 437."
         )
-    return files
+    merged = [quote(folder) for folder, paths in forms.items() if len(paths) > 1]
+    if merged:
+        remarks.append(
+            f"{len(merged)} folders have their names in two forms of Unicode in the archive, and "
+            f"were read as one each, such as {merged[0]}."
+        )
+    return remarks
 
 
 def _read_entries(file: BinaryIO, budget: DecompressionBudget) -> Iterator[Entry]:

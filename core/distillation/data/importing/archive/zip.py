@@ -57,7 +57,7 @@ def _utf8_name(info: zipfile.ZipInfo) -> str | None:
     try:
         # From Python 3.12 on, filename may be the extra field's already; this is as it is stored.
         stored = info.orig_filename.encode("cp437")
-        return _unicode_path(info, stored) or stored.decode()
+        return _unicode_path(info, stored) or stored.decode().partition("\0")[0]
     except UnicodeError:
         return None
 

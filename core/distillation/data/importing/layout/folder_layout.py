@@ -1,22 +1,35 @@
 """Finds the folders of the classes, and those of training and test images.
 
 Folders that hold the same folders are parts of a split, and not classes, whatever their names are.
+Where more than one reading is likely, none is chosen: the refusal asks.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from core.distillation.data.importing.layout.folder_names import FolderRole, folder_role, is_exact
-from core.distillation.data.importing.layout.folder_tree import FolderTree, join
+from core.distillation.data.importing.layout.class_folders import (
+    MAX_WRAPPERS,
+    are_alike,
+    candidates,
+    inner_folders,
+    missing_parts,
+    skip_wrappers,
+)
+from core.distillation.data.importing.layout.folder_names import (
+    SPLIT_ROLES,
+    FolderRole,
+    folder_role,
+    is_exact,
+)
+from core.distillation.data.importing.layout.folder_tree import FolderTree, join, parents
 from core.distillation.data.quoting import quote
 from core.errors import Refused
 
-MAX_WRAPPERS = 8
 MAX_NAMED = 20
 TEST_EVERY = 5
 
-_SPLIT: tuple[FolderRole, ...] = ("train", "test", "val")
 Roles = dict[str, FolderRole | None]
 ClassFolders = dict[str, str]
 """The folder of each class, by the class's name, in alphabetical order."""
@@ -36,61 +49,22 @@ class FolderLayout:
 
 def find_layout(tree: FolderTree) -> FolderLayout:
     """Return the layout. Raises Refused (unknown_format, too_few_classes) where it is unclear."""
-    top = _skip_wrappers(tree, "")
-    names = _candidates(tree, top)
-    layout = _find_split(tree, top, names) or _find_folders_in_classes(tree, top, names)
+    top = skip_wrappers(tree, "")
+    names = candidates(tree, top)
+    layout = (
+        _find_split(tree, top, names)
+        or _find_folders_in_classes(tree, top, names)
+        or _find_split_below(tree, top, names)
+    )
     if layout is None:
-        _refuse_equal_folders(tree, top, names)
+        _refuse_partly_split_classes(tree, top, names)
+        _refuse_equal_folders({name: join(top, name) for name in names}, tree)
         layout = _unsplit_layout(tree, top)
-    return layout
-
-
-def _skip_wrappers(tree: FolderTree, folder: str) -> str:
-    """Return the folder that has the class folders, or the train and test folders.
-
-    Archives often wrap everything in a folder of its own.
-    """
-    for _ in range(MAX_WRAPPERS):
-        names = _candidates(tree, folder)
-        if len(names) != 1 or not tree.has_folders(join(folder, names[0])):
-            break
-        folder = join(folder, names[0])
-    return folder
-
-
-def _candidates(tree: FolderTree, top: str) -> list[str]:
-    """Return the names of the folders in ``top``, without those that only describe images.
-
-    Such a folder repeats the folders of one with images, and has none itself or is called
-    ``Annotation`` beside ``Images``.
-    """
-    folders = {name: join(top, name) for name in tree.names(top)}
-    with_images = {name for name, folder in folders.items() if tree.has_images(folder)}
-    repeated = {tree.names_if_several(folders[name]) for name in with_images} - {frozenset()}
-    names = [
-        name
-        for name, folder in folders.items()
-        if name in with_images or tree.names_if_several(folder) not in repeated
-    ]
-    images = [name for name in names if folder_role(name) == "images"]
-    if len(images) != 1 or len(tree.names(folders[images[0]])) < 2:
-        return names
-    equal = tree.names_if_several(folders[images[0]])
-    return [
-        name
-        for name in names
-        if name in images
-        or (
-            name in with_images
-            and not (
-                folder_role(name) == "annotations" and tree.names_if_several(folders[name]) == equal
-            )
-        )
-    ]
+    return replace(layout, sentence=layout.sentence + _not_used(tree, layout))
 
 
 def _class_folders(tree: FolderTree, folder: str) -> ClassFolders:
-    return {name: join(folder, name) for name in _candidates(tree, folder)}
+    return {name: join(folder, name) for name in candidates(tree, folder)}
 
 
 def _unsplit_layout(tree: FolderTree, folder: str) -> FolderLayout:
@@ -126,12 +100,17 @@ class _TestPart:
 
 def _find_split(tree: FolderTree, top: str, names: list[str]) -> FolderLayout | None:
     """Return the layout of a train folder and those beside it; None without a train folder."""
-    roles = {name: folder_role(name) for name in names if tree.has_images(join(top, name))}
+    missing = missing_parts(tree, top)
+    roles = {
+        name: folder_role(name)
+        for name in names
+        if name in missing or tree.has_images(join(top, name))
+    }
     train_name = _train_name(tree, top, roles)
     if train_name is None:
         return None
-    train = _skip_wrappers(tree, join(top, train_name))
-    classes = frozenset(_candidates(tree, train))
+    train = skip_wrappers(tree, join(top, train_name))
+    classes = frozenset(candidates(tree, train))
     others = {name: role for name, role in roles.items() if name != train_name}
     evaluation: Roles = {name: role for name, role in others.items() if role in ("test", "val")}
     unnamed: Roles = dict.fromkeys(others, "test")
@@ -140,19 +119,43 @@ def _find_split(tree: FolderTree, top: str, names: list[str]) -> FolderLayout | 
         parts = [part for part in parts if part.classes == classes]
         if not parts and any(tree.has_folders(join(top, name)) for name in others):
             return None  # one of several classes with folders in them is called train
-    unlabeled = sorted(set(evaluation) - {part.name for part in parts})
-    if not parts:
-        layout = _unsplit_layout(tree, train)
-        sentence = layout.sentence + _beside(tree, top, {train_name}, unlabeled)
-        return replace(layout, sentence=sentence)
-    part = _best_part(parts, classes)
+        if not parts and len(others) > 1:
+            _refuse_train_beside_others(train_name, others)
+    if parts:
+        return _split_layout(tree, train, _best_part(parts, classes), evaluation, parts)
+    layout = _unsplit_layout(tree, train)
+    return replace(layout, sentence=layout.sentence + _unlabeled(evaluation, parts))
+
+
+def _split_layout(
+    tree: FolderTree, train: str, test: _TestPart, evaluation: Roles, parts: list[_TestPart]
+) -> FolderLayout:
     sentence = (
         f"One folder a class, training images in {quote(train)} and test images in "
-        f"{quote(part.folder)}."
+        f"{quote(test.folder)}." + _unlabeled(evaluation, parts)
     )
-    sentence += _beside(tree, top, {train_name, part.name}, unlabeled)
-    test = _class_folders(tree, part.folder)
-    return FolderLayout(_class_folders(tree, train), test, sentence, train, part.folder)
+    classes = _class_folders(tree, train)
+    return FolderLayout(classes, _class_folders(tree, test.folder), sentence, train, test.folder)
+
+
+def _unlabeled(evaluation: Roles, parts: list[_TestPart]) -> str:
+    """Return a sentence about the folders of test images that are not divided into classes."""
+    unlabeled = sorted(set(evaluation) - {part.name for part in parts})
+    if not unlabeled:
+        return ""
+    return (
+        f" The labels of {_enumerate(unlabeled)} are unknown: there are no folders of the "
+        "classes in it."
+    )
+
+
+def _refuse_train_beside_others(train_name: str, others: Roles) -> None:
+    raise Refused(
+        f"{quote(train_name)} has folders in it, and beside it {_enumerate(others)} have images "
+        "and no folders. If all of them are classes, move the images out of the folders in "
+        f"{quote(train_name)}; if it has the training images, leave the others out.",
+        code="unknown_format",
+    )
 
 
 def _train_name(tree: FolderTree, top: str, roles: Roles) -> str | None:
@@ -160,18 +163,19 @@ def _train_name(tree: FolderTree, top: str, roles: Roles) -> str | None:
     by_name = [name for name, role in roles.items() if role == "train"]
     train = [name for name in by_name if tree.has_folders(join(top, name))]
     if not train:
-        if len(roles) > 1 and all(role in _SPLIT for role in roles.values()):
+        if len(roles) > 1 and all(role in SPLIT_ROLES for role in roles.values()):
             raise Refused(
                 f"{_enumerate(roles)} are parts of a split, and none with training images has "
                 "class folders in it; images are needed as train/CLASS/... and test/CLASS/...",
                 code="too_few_classes",
             )
         evaluation = [name for name, role in roles.items() if role in ("test", "val")]
-        equal = {tree.names_if_several(join(top, name)) for name in evaluation} - {frozenset()}
+        inner = {name: inner_folders(tree, join(top, name)) for name in roles}
         train = [
             name
             for name in roles
-            if name not in evaluation and tree.names_if_several(join(top, name)) in equal
+            if name not in evaluation
+            and any(are_alike(inner[name], inner[part]) for part in evaluation)
         ]
         return train[0] if len(train) == 1 else None
     exact = [name for name in train if is_exact(name)]
@@ -186,11 +190,15 @@ def _test_parts(
     for name, role in roles.items():
         folder = join(top, name)
         for _ in range(MAX_WRAPPERS):
-            names = _candidates(tree, folder)
+            names = candidates(tree, folder)
             if len(names) != 1 or names[0] in classes:
                 break
             folder = join(folder, names[0])
-        if role is not None and names and (len(names) > 1 or names[0] in classes):
+        # Without images, a folder of none of the classes has something else than test images.
+        is_divided = bool(classes.intersection(names)) or (
+            len(names) > 1 and tree.has_images(folder)
+        )
+        if role is not None and is_divided:
             parts.append(_TestPart(name, folder, role, frozenset(names)))
     return parts
 
@@ -213,16 +221,38 @@ def _only_one(names: list[str], content: str) -> str:
     return names[0]
 
 
-def _beside(tree: FolderTree, top: str, used: set[str], unlabeled: list[str]) -> str:
-    """Return sentences about the folders beside those that are used."""
-    sentences = ""
-    if unlabeled:
-        sentences = (
-            f" The labels of {_enumerate(unlabeled)} are unknown: there are no folders of the "
-            "classes in it."
+def _not_used(tree: FolderTree, layout: FolderLayout) -> str:
+    """Return a sentence about the folders beside those of the classes, and beside their parents."""
+    used = {*layout.train.values(), *(layout.test or {}).values()}
+    surroundings = {parent for folder in used for parent in parents(folder)}
+    unused = [
+        path
+        for parent in sorted(surroundings)
+        for path in (join(parent, name) for name in tree.names(parent))
+        if path not in used and path not in surroundings
+    ]
+    return f" Not used: {_enumerate(unused)}." if unused else ""
+
+
+def _find_split_below(tree: FolderTree, top: str, names: list[str]) -> FolderLayout | None:
+    """Return the layout of training and test images below one of several folders.
+
+    Raises Refused where they are below several.
+    """
+    layouts = {}
+    for name in names:
+        folder = skip_wrappers(tree, join(top, name))
+        with suppress(Refused):  # as a class with folders train and test, which have no folders
+            layout = _find_split(tree, folder, candidates(tree, folder))
+            if layout is not None and layout.test and layout.test.keys() & layout.train.keys():
+                layouts[name] = layout
+    if len(layouts) > 1:
+        raise Refused(
+            f"{_enumerate(layouts)} each have training and test images in them, so they seem to "
+            "be data sets of their own. Import them one by one, or leave out all but one.",
+            code="unknown_format",
         )
-    unused = [name for name in tree.names(top) if name not in used]
-    return sentences + (f" Not used: {_enumerate(unused)}." if unused else "")
+    return next(iter(layouts.values()), None)
 
 
 # -- folders in class folders
@@ -233,20 +263,20 @@ def _find_folders_in_classes(tree: FolderTree, top: str, names: list[str]) -> Fo
 
     The latter beside one of annotations. None for classes with other folders in them, or none.
     """
-    folders = [join(top, name) for name in names]
-    by_role = [
-        {folder_role(name): join(folder, name) for name in tree.names(folder)} for folder in folders
-    ]
-    if len(names) < 2 or not all(len(roles) > 1 for roles in by_role):
+    roles_of = {
+        name: {folder_role(inner): inner for inner in tree.names(join(top, name))} for name in names
+    }
+    if len(names) < 2:
         return None
-    common: set[FolderRole | None] = set.intersection(*(set(roles) for roles in by_role))
-    train_role: FolderRole = "train" if "train" in common else "images"
+    common = set.intersection(*(set(roles) for roles in roles_of.values()))
     test_role: FolderRole = "test" if "test" in common else "val"
-    is_split = train_role == "train" and test_role in common
-    is_annotated = {"images", "annotations"} <= common
+    is_split = "train" in common and test_role in common
+    is_annotated = "images" in common and any("annotations" in it for it in roles_of.values())
     if not is_split and not is_annotated:
         return None
-    train = {name: roles[train_role] for name, roles in zip(names, by_role, strict=True)}
+    train_role: FolderRole = "train" if is_split else "images"
+    train = {name: join(join(top, name), roles[train_role]) for name, roles in roles_of.items()}
+    _refuse_equal_folders(train, tree)
     first = train[names[0]].rpartition("/")[2]
     if not is_split:
         sentence = (
@@ -254,7 +284,7 @@ def _find_folders_in_classes(tree: FolderTree, top: str, names: list[str]) -> Fo
             f"{TEST_EVERY}th image of each class became a test image."
         )
         return FolderLayout(train, None, sentence)
-    test = {name: roles[test_role] for name, roles in zip(names, by_role, strict=True)}
+    test = {name: join(join(top, name), roles[test_role]) for name, roles in roles_of.items()}
     second = test[names[0]].rpartition("/")[2]
     sentence = (
         f"One folder a class, training images in its folder {quote(first)} and test images in its "
@@ -263,14 +293,41 @@ def _find_folders_in_classes(tree: FolderTree, top: str, names: list[str]) -> Fo
     return FolderLayout(train, test, sentence)
 
 
-def _refuse_equal_folders(tree: FolderTree, top: str, names: list[str]) -> None:
-    """Raise Refused where folders hold the same folders, and their names do not say why."""
-    equal: defaultdict[frozenset[str], list[str]] = defaultdict(list)
+def _refuse_partly_split_classes(tree: FolderTree, top: str, names: list[str]) -> None:
+    """Raise Refused where some classes have a train and a test folder, and others lack one."""
+    roles_of: dict[str, Roles] = {}
     for name in names:
-        if tree.has_images(join(top, name)):
-            equal[tree.names_if_several(join(top, name))].append(name)
-    equal.pop(frozenset(), None)
-    for inner, outer in equal.items():
+        folder = join(top, name)
+        inner = (it for it in tree.names(folder) if tree.has_images(join(folder, it)))
+        roles_of[name] = {it: folder_role(it) for it in inner}
+    for example, roles in roles_of.items():
+        train = [name for name, role in roles.items() if role == "train"]
+        test = [name for name, role in roles.items() if role in ("test", "val")]
+        for name in names if train and test else ():
+            for part in (train[0], test[0]):
+                if folder_role(part) not in roles_of[name].values():
+                    raise Refused(
+                        f"The class folder {quote(join(top, name))} has no folder {quote(part)} "
+                        f"with images, and {quote(join(top, example))} has one; every class needs "
+                        "both training and test images, or none of them a folder for these.",
+                        code="empty_class",
+                    )
+
+
+def _refuse_equal_folders(folders: ClassFolders, tree: FolderTree) -> None:
+    """Raise Refused where folders hold the same folders, and their names do not say why."""
+    inner_of = {
+        name: inner_folders(tree, folder)
+        for name, folder in folders.items()
+        if tree.has_images(folder)
+    }
+    outer_of: defaultdict[str, list[str]] = defaultdict(list)
+    for name, inner in inner_of.items():
+        for inner_name in inner:
+            outer_of[inner_name].append(name)
+    for inner in inner_of.values():
+        rarest: list[str] = min((outer_of[it] for it in inner), key=len, default=[])
+        outer = [name for name in rarest if inner <= inner_of[name]]
         if len(outer) > 1:
             raise Refused(
                 f"{_enumerate(outer)} hold the same folders, {_enumerate(sorted(inner))}, so they "

@@ -1,6 +1,6 @@
 """The folders of an upload, and which of them are empty."""
 
-from core.distillation.data.importing.file_kinds import is_junk
+from core.distillation.data.importing.file_kinds import is_junk, is_unread_image
 from core.distillation.data.importing.layout import ignored_files
 from core.distillation.data.importing.layout.ignored_files import IgnoredFiles
 
@@ -12,6 +12,8 @@ class FolderList:
         self._folders: set[str] = set()
         self._parents: set[str] = set()
         """Those that have a file or a folder in them."""
+        self.with_unread_images: set[str] = set()
+        """Visible folders with images of a format that is not read."""
 
     def add(self, path: str) -> None:
         """Add a folder and all that it is in."""
@@ -25,6 +27,8 @@ class FolderList:
         folder = path.rpartition("/")[0]
         self._parents.add(folder)
         self.add(folder)
+        if is_unread_image(path):
+            self.with_unread_images.add(folder)
 
     def visible(self) -> set[str]:
         return {path for path in self._folders if not is_junk(path)}

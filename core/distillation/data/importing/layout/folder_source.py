@@ -62,6 +62,7 @@ class FolderSource:
         self._resolve_links_to_files()
         self._folder_list.ignore_empty(self.ignored)
         self.folders = self._folder_list.visible()
+        self.folders_of_unread_images = self._folder_list.with_unread_images
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
@@ -129,8 +130,9 @@ class FolderSource:
             ) from error
         for first, second in pairwise(entries):
             if normalize_name(first.name) == normalize_name(second.name):
+                place = f"The folder {quote(folder)}" if folder else "The folder"
                 raise Refused(
-                    f"{quote(folder)} has two entries whose names are written alike, "
+                    f"{place} has two entries whose names are written alike, "
                     f"{quote(first.name)}, in two forms of Unicode; rename one.",
                     code="unknown_format",
                 )
@@ -201,10 +203,16 @@ class FolderSource:
         self.ignored.add(path, reason)
 
     def _resolve_links_to_files(self) -> None:
-        for path in self._links_to_files:
-            target = os.path.relpath(os.path.realpath(self._location(path)), self._root)
-            target = normalize_name(target)
-            if path in self and target in self and target != path:
+        """Find out where links lead. To a file that is not offered: to the first link to it."""
+        first_links: dict[str, str] = {}
+        for path in sorted(self._links_to_files):
+            if path not in self:
+                continue
+            real_path = os.path.realpath(self._location(path))
+            target = normalize_name(os.path.relpath(real_path, self._root))
+            if target not in self:
+                target = first_links.setdefault(real_path, path)
+            if target != path:
                 self.links[path] = target
 
 

@@ -1,6 +1,7 @@
 """The folders of an upload as a tree, and the number of images below each."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 from core.distillation.data.importing.file_kinds import file_kind
 from core.distillation.data.importing.file_source import FileSource
@@ -17,6 +18,9 @@ class FolderTree:
         images_directly_in = Counter(
             path.rpartition("/")[0] for path in files if file_kind(path) != "cifar"
         )
+        self._with_unread_images: set[str] = set()
+        for folder in files.folders_of_unread_images:
+            self._with_unread_images.update([folder, *parents(folder)])
         self._images: Counter[str] = Counter()
         for folder, count in images_directly_in.items():
             parent = folder
@@ -39,6 +43,17 @@ class FolderTree:
     def has_images(self, folder: str) -> bool:
         """Whether there is an image in the folder or in any folder below it."""
         return self._images[folder] > 0
+
+    def has_unread_images(self, folder: str) -> bool:
+        """Whether there is an image of a format that is not read, in the folder or below it."""
+        return folder in self._with_unread_images
+
+
+def parents(folder: str) -> Iterator[str]:
+    """Yield the folders that a folder is in, up to the root."""
+    while folder:
+        folder = folder.rpartition("/")[0]
+        yield folder
 
 
 def join(folder: str, name: str) -> str:

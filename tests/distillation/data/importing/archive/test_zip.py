@@ -3,6 +3,7 @@
 import io
 import struct
 import zipfile
+import zlib
 
 import pytest
 
@@ -96,6 +97,28 @@ def test_directory_of_a_zip64_has_the_same_limit() -> None:
     locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, len(data) - 22, 1)
     code, message = refusal(data[:-22] + end64 + locator + data[-22:])
     assert (code, f"takes {2**40} of its" in message) == ("too_large", True)
+
+
+@pytest.mark.parametrize(
+    ("stored", "name", "is_guessed"),
+    [
+        ("__/0.png", "\u732b/0.png", False),
+        ("M\xf6we/0.png", "M\xf6we/0.png", True),
+        ("\u732b/0.png", "\u732b/0.png", True),
+    ],
+)
+def test_name_is_judged_as_it_is_stored(
+    monkeypatch: pytest.MonkeyPatch, stored: str, name: str, is_guessed: bool
+) -> None:
+    """From Python 3.12 on, zipfile puts the name of the extra field in place of the stored one."""
+    info = zipfile.ZipInfo(stored)
+    info.filename = name
+    if not is_guessed:
+        field = struct.pack("<BI", 1, zlib.crc32(stored.encode("cp437"))) + name.encode()
+        info.extra = struct.pack("<HH", 0x7075, len(field)) + field
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", lambda archive: [info])
+    entries = list(read_zip_entries(io.BytesIO(zip_of({"a": b"x"})), DecompressionBudget(0)))
+    assert [(entry.name, entry.has_guessed_name) for entry in entries] == [(name, is_guessed)]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from core.distillation.data.importing.layout.folder_tree import FolderTree
 from core.errors import Refused
 
 
-def layout_of(*folders: str, empty: tuple[str, ...] = ()) -> FolderLayout:
-    """The layout of folders with one image each, and of empty ones."""
+def layout_of(
+    *folders: str, empty: tuple[str, ...] = (), unread: tuple[str, ...] = ()
+) -> FolderLayout:
+    """The layout of folders with one image each, of empty ones, and of images that are not read."""
     files = UnpackedSource(io.BytesIO())
     folder_list = FolderList()
     for folder in folders:
@@ -20,7 +22,10 @@ def layout_of(*folders: str, empty: tuple[str, ...] = ()) -> FolderLayout:
         folder_list.add(folder)
     for folder in empty:
         folder_list.add(folder)
+    for folder in unread:
+        folder_list.add_parent_of(f"{folder}/0.heic")
     files.folders = folder_list.visible()
+    files.folders_of_unread_images = folder_list.with_unread_images
     return find_layout(FolderTree(files))
 
 
@@ -46,6 +51,8 @@ def refusal_of_layout(*folders: str) -> tuple[str, str]:
         ("trainval", "test"),
         ("my train", "my eval"),
         ("train", "dev"),
+        ("xtrain", "xtest"),
+        ("traindir", "testdir"),
     ],
 )
 @pytest.mark.parametrize("wrapper", ["", "pets/", "pets/pets/"])
@@ -235,3 +242,164 @@ def test_folder_without_images_beside_classes_remains_a_class() -> None:
     """It is refused later, by name."""
     assert list(layout_of("cat", "dog", empty=("owl",)).train) == ["cat", "dog", "owl"]
     assert list(layout_of("cat/big", "cat/small", empty=("dog",)).train) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("kind", ["empty", "unread"])
+@pytest.mark.parametrize(("missing", "present"), [("train", "test"), ("test", "train")])
+@pytest.mark.parametrize("wrapper", ["", "pets/"])
+def test_part_without_images_remains_a_part(
+    kind: str, missing: str, present: str, wrapper: str
+) -> None:
+    """Its classes are refused later, by name."""
+    folders = {part: [f"{wrapper}{part}/{name}" for name in "ab"] for part in (missing, present)}
+    layout = layout_of(*folders[present], **{kind: tuple(folders[missing])})
+    assert list(layout.train.values()) == folders["train"]
+    assert layout.test is not None
+    assert list(layout.test.values()) == folders["test"]
+
+
+@pytest.mark.parametrize("kind", ["empty", "unread"])
+def test_test_part_without_images_stays_beside_other_names(kind: str) -> None:
+    layout = layout_of("Images/a", "Images/b", **{kind: ("test/a", "test/b")})
+    assert (layout.train_folder, layout.test_folder) == ("Images", "test")
+
+
+def test_annotations_of_a_part_are_not_the_part() -> None:
+    """They have its name, and no images."""
+    annotations = tuple(f"{part}_labels/{name}" for part in ("train", "test") for name in "ab")
+    images = [f"{part}_images/{name}" for part in ("train", "test") for name in "ab"]
+    layout = layout_of(*images, empty=annotations)
+    assert (layout.train_folder, layout.test_folder) == ("train_images", "test_images")
+    layout = layout_of("train/a", "train/b", empty=("test_labels/a", "test_labels/b", "val/notes"))
+    assert (layout.train["a"], layout.test) == ("train/a", None)
+
+
+@pytest.mark.parametrize("kind", ["empty", "unread"])
+def test_class_without_images_may_repeat_anothers_folders(kind: str) -> None:
+    layout = layout_of("a/left", "a/right", "b/x", **{kind: ("c/left", "c/right")})
+    assert list(layout.train) == ["a", "b", "c"]
+
+
+def test_unread_images_are_no_annotations() -> None:
+    layout = layout_of("old/a", "old/b", unread=("new/a", "new/b"))
+    assert list(layout.train) == ["new", "old"]
+    layout = layout_of("old/a", "old/b", unread=("masks/a", "masks/b"))
+    assert list(layout.train) == ["a", "b"]
+
+
+@pytest.mark.parametrize("train", ["train", "bullet_train"])
+def test_class_train_beside_flat_classes_is_asked_about(train: str) -> None:
+    assert refusal_of_layout("bus", "car", f"{train}/red", f"{train}/blue") == (
+        "unknown_format",
+        f'"{train}" has folders in it, and beside it "bus", "car" have images and no folders. If '
+        "all of them are classes, move the images out of the folders in "
+        f'"{train}"; if it has the training images, leave the others out.',
+    )
+
+
+# -- splits below one of several folders
+
+
+def test_split_may_be_below_one_of_several_folders() -> None:
+    layout = layout_of("data/train/a", "data/train/b", "data/val/a", "data/val/b", "test")
+    assert layout.train == {"a": "data/train/a", "b": "data/train/b"}
+    assert layout.test == {"a": "data/val/a", "b": "data/val/b"}
+    assert layout.sentence == (
+        'One folder a class, training images in "data/train" and test images in "data/val". Not '
+        'used: "test".'
+    )
+    layout = layout_of("x/fruits/train/a", "x/fruits/train/b", "x/fruits/test/a", "x/docs")
+    assert (layout.train_folder, layout.test_folder) == ("x/fruits/train", "x/fruits/test")
+    assert layout.sentence.endswith(' Not used: "x/docs".')
+
+
+def test_train_folder_in_a_wrapper_beside_test_images() -> None:
+    layout = layout_of("data/train/a", "data/train/b", "test/a", "test/b")
+    assert layout.train == {"a": "data/train/a", "b": "data/train/b"}
+    assert layout.test == {"a": "test/a", "b": "test/b"}
+
+
+def test_splits_below_several_folders_are_refused() -> None:
+    fruits = ("fruits/train/a", "fruits/train/b", "fruits/test/a", "fruits/test/b")
+    pets = ("pets/train/c", "pets/train/d", "pets/val/c", "pets/val/d")
+    code, message = refusal_of_layout(*fruits, *pets)
+    assert code == "unknown_format"
+    assert message.startswith('"fruits", "pets" each have training and test images in them')
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("one/one/a", "one/one/b", "two/two/a", "two/two/b"),
+        ("one/images/a", "one/images/b", "two/images/a", "two/images/b"),
+        ("one/a", "one/b", "two/more/two/a", "two/more/two/b"),
+        tuple(
+            f"{name}/{part}/{c}"
+            for name in ("one", "two")
+            for part in ("train", "test")
+            for c in "ab"
+        ),
+        tuple(
+            f"{name}/{part}/{c}"
+            for name in ("one", "two")
+            for part in ("images", "masks")
+            for c in "ab"
+        ),
+        ("one/a", "one/b", "one/c", "two/a", "two/b"),
+        ("one/a", "one/b", "two/a", "two/b", "two/c", "three"),
+    ],
+)
+def test_equal_folders_are_refused_at_any_depth(folders: tuple[str, ...]) -> None:
+    code, message = refusal_of_layout(*folders)
+    assert code == "unknown_format"
+    assert message.startswith('"one", "two" hold the same folders, "a", "b", so they seem')
+
+
+def test_folders_that_share_one_name_are_classes() -> None:
+    layout = layout_of("cat/big", "cat/small", "dog/big", "dog/old")
+    assert list(layout.train) == ["cat", "dog"]
+    assert list(layout_of("cat/big", "cat/small", "dog/big").train) == ["cat", "dog"]
+
+
+def test_test_folder_may_lack_classes_of_another_folder() -> None:
+    """They are refused later, by name."""
+    layout = layout_of("photos/a", "photos/b", "photos/c", "test/a", "test/b")
+    assert (layout.train_folder, layout.test_folder) == ("photos", "test")
+
+
+@pytest.mark.parametrize("masks", [("Masks",), ("Masks/m",), ("Masks/a", "Masks/b")])
+def test_annotations_beside_images_are_not_used(masks: tuple[str, ...]) -> None:
+    layout = layout_of("Images/a", "Images/b", "Images/c", *masks)
+    assert layout.train == {name: f"Images/{name}" for name in "abc"}
+    assert layout.sentence.endswith(' Not used: "Masks".')
+
+
+def test_classes_may_be_called_images_and_masks() -> None:
+    assert list(layout_of("images", "masks").train) == ["images", "masks"]
+    assert list(layout_of("images/a", "images/b", "masks/c", "masks/d").train) == [
+        "images",
+        "masks",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folders", "part"),
+    [
+        (("a/train", "a/test", "b/train"), "test"),
+        (("a/train", "a/test", "b/test"), "train"),
+        (("a/train", "a/val", "b"), "train"),
+        (("a/train", "a/val", "b/train", "b/test"), "val"),
+    ],
+)
+def test_class_without_the_others_split_is_refused(folders: tuple[str, ...], part: str) -> None:
+    assert refusal_of_layout(*folders) == (
+        "empty_class",
+        f'The class folder "b" has no folder "{part}" with images, and "a" has one; every class '
+        "needs both training and test images, or none of them a folder for these.",
+    )
+
+
+def test_masks_in_some_classes_are_not_images_of_theirs() -> None:
+    layout = layout_of("flu/images", "flu/masks", "none/images")
+    assert layout.train == {"flu": "flu/images", "none": "none/images"}
+    assert layout.sentence.endswith(' Not used: "flu/masks".')

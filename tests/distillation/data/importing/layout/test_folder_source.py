@@ -115,6 +115,65 @@ def test_links_to_images_elsewhere_are_followed(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_two_links_to_one_file_are_read_once(tmp_path: Path, hidden: bool) -> None:
+    """By the first of their paths: an image has one label, and is a training or a test image."""
+    images = {f"{part}/{name}/0.png": image_file() for part in ("train", "test") for name in "ab"}
+    root = write_files(tmp_path / "pets", images)
+    pool = write_files((root / ".pool") if hidden else (tmp_path / "pool"), {"0.png": image_file()})
+    for link in ("train/a/l.png", "test/b/l.png", "test/b/m.png", "test/a/l.png"):
+        (root / link).symlink_to(pool / "0.png")
+    event = import_folder(root)
+    assert event.report["images"] == {"train": {"a": 1, "b": 1}, "test": {"a": 2, "b": 1}}
+    groups = {group["reason"]: group["first"] for group in event.report["ignored"]}
+    assert groups["the same file as one that is read elsewhere"] == [
+        "train/a/l.png",
+        "test/b/l.png",
+        "test/b/m.png",
+    ]
+
+
+def test_links_to_images_of_the_same_class_are_no_images(tmp_path: Path) -> None:
+    """The fifth, a test image, would be one of the training images."""
+    root = write_files(tmp_path / "pets", class_folders())
+    for number in range(5):
+        (root / "cat" / f"{number}l.png").symlink_to(f"{number}.png")
+    event = import_folder(root)
+    assert event.report["images"]["train"] == {"cat": 4, "mouse": 4}
+    assert event.report["ignored"] == [
+        {
+            "reason": "the same file as one that is read elsewhere",
+            "files": 5,
+            "first": [f"cat/{number}l.png" for number in range(5)],
+        }
+    ]
+
+
+def test_link_to_a_class_that_is_not_imported(tmp_path: Path) -> None:
+    files = {f"{name}/{number}.png": image_file() for name in "abc" for number in range(5)}
+    root = write_files(tmp_path / "pets", files)
+    (root / "b" / "l.png").symlink_to("../a/0.png")
+    event = import_folder(root, classes=["b", "c"])
+    assert event.report["images"]["train"] == {"b": 4, "c": 4}
+    assert event.report["ignored"] == [
+        {
+            "reason": "of a class that is not imported",
+            "files": 6,
+            "first": [*(f"a/{number}.png" for number in range(5)), "b/l.png"],
+        }
+    ]
+
+
+def test_pool_of_images_may_be_called_images(tmp_path: Path) -> None:
+    root = write_files(tmp_path / "pets", {f"images/{n}.png": image_file() for n in range(4)})
+    for number, folder in enumerate(("train/a", "train/b", "test/a", "test/b")):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "0.png").symlink_to(root / "images" / f"{number}.png")
+    event = import_folder(root)
+    assert event.report["images"] == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 1}}
+    assert event.report["layout"].endswith(' Not used: "images".')
+
+
 def test_two_links_to_one_folder_are_read_once(tmp_path: Path) -> None:
     """By the first of their names, so that the second class has no images."""
     outside = write_files(tmp_path / "outside", {f"{n}.png": image_file() for n in range(5)})
@@ -247,6 +306,15 @@ def test_entries_whose_names_look_alike_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="in two forms of Unicode") as caught:
         import_folder(root)
     assert caught.value.code == "unknown_format"
+
+
+def test_message_about_alike_names_names_the_folder(tmp_path: Path) -> None:
+    files = {f"{name}/0.png": b"x" for name in (NFC, NFD)}
+    for folder, beginning in (("birds", "The folder has two"), ("", 'The folder "birds" has two')):
+        root = write_files(tmp_path / "birds", files).parent / folder
+        with pytest.raises(Refused) as caught:
+            FolderSource(root, lambda completed, total: None)
+        assert caught.value.message.startswith(beginning)
 
 
 def test_order_of_classes_is_that_of_their_composed_names(tmp_path: Path) -> None:
