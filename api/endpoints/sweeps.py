@@ -143,8 +143,8 @@ def get_table(
 ) -> Response:
     """Get the results so far: mean and standard deviation over the seeds, a line per combination.
 
-    `best` marks the line with the highest robust accuracy on held-out training images; test images
-    choose nothing.
+    `best` marks the line with the highest robust accuracy on held-out training images, of those
+    that were validated under the same threat model; test images choose nothing.
     """
     with read_session(engine) as session:
         row = sweeps.get(session, caller.project_id, sweep_id)

@@ -103,7 +103,7 @@ def test_usual_weights_are_loaded_and_others_named(case: str, save: Save) -> Non
     assert "The setting state_dict chooses another." in report.remarks[0]
 
 
-@pytest.mark.parametrize("case", PAIRS.keys() - {"integers"})
+@pytest.mark.parametrize("case", [case for case in PAIRS if case != "integers"])
 def test_setting_chooses_another_state_dict(case: str, save: Save) -> None:
     tree, loaded, other = PAIRS[case]
     value, report = load_value(save(tree), other)
