@@ -202,11 +202,12 @@ class Postgres(Server):
         )
 
     def terminate_connections(self) -> int:
-        """Terminate the backends of all other sessions; how many there were."""
+        """Terminate the backends of all other sessions, wait for their end; how many there were."""
         others = sql.SQL("backend_type = 'client backend' AND pid <> pg_backend_pid()")
         return len(
             self._execute(
-                sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ") + others
+                sql.SQL("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE ")
+                + others
             )
         )
 

@@ -102,7 +102,10 @@ def test_show_prints_means_and_marks_the_best_line(server: FakeServer) -> None:
         ],
         ["method.beta", "0.2", "2/2", "50.00", "±", "1.00", "12.35"],
         ["*", "method.beta", "0.8", "2/2", "25.00", "±", "1.00", "12.35"],
-        ["*", "the", "highest", "robust", "accuracy", "on", "held-out", "training", "images"],
+        [
+            *["*", "the", "highest", "robust", "accuracy", "on", "held-out", "training", "images,"],
+            *["of", "those", "under", "one", "threat", "model"],
+        ],
     ]
 
 
