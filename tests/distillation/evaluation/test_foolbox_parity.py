@@ -76,7 +76,7 @@ def test_same_starts_leave_the_same_images_robust(
 
 @pytest.mark.parametrize(("kind", "settings"), KINDS)
 def test_other_starts_leave_as_many_images_robust(kind: FoolboxAttack, settings: Settings) -> None:
-    """On average over ten starts, but for two images: single starts differ by more than that."""
-    count = sum(int(robust(settings, seed).sum()) for seed in range(10))
-    foolbox_count = sum(int(foolbox_robust(kind, settings, seed).sum()) for seed in range(10, 20))
-    assert abs(count - foolbox_count) / 10 <= 2
+    """On average over thirty starts, but for one image: single starts differ by more than that."""
+    count = sum(int(robust(settings, seed).sum()) for seed in range(30))
+    foolbox_count = sum(int(foolbox_robust(kind, settings, seed).sum()) for seed in range(30, 60))
+    assert abs(count - foolbox_count) / 30 <= 1
