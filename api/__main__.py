@@ -11,7 +11,7 @@ from api.app import create_app
 from api.http.protocol import BoundedProtocol
 from core.errors import Unavailable, WrongSchema
 from core.settings import Settings, is_loopback, load_settings, split_commas
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import make_engine, read_session, require_schema
 
 GRACE_SECONDS = 5

@@ -9,20 +9,9 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 
-from api.endpoints import (
-    audit,
-    catalogue,
-    datasets,
-    health,
-    jobs,
-    keys,
-    metrics,
-    models,
-    projects,
-    results,
-    sweeps,
-    workers,
-)
+from api.endpoints import catalogue, datasets, jobs, metrics, models, results, sweeps
+from api.endpoints.access import audit, keys, projects
+from api.endpoints.service import health, workers
 from api.events.job_changes import JobChanges, polling
 from api.http import problems
 from api.http.allowed_origins import AllowedOrigins

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from core.atomic_files import remove_partial_files, write_atomically
 from core.errors import Unauthenticated
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
 

@@ -18,7 +18,7 @@ from core.jobspec.resolved import ResolvedAdversarialTrainingSpec, ResolvedDisti
 from core.jobspec.status import Phase
 from core.reportspec.measures import describe
 from core.reportspec.report import Report
-from core.store import attempts, events, jobs, models, uploaded_items
+from core.store import attempts, events, jobs
 from core.store.attempts import Attempt
 from core.store.database.engine import transaction, write_session
 from core.store.database.fence import FencedSession
@@ -31,7 +31,8 @@ from core.store.database.tables import (
 )
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from core.store.objects.store import Objects, artifact_key
-from core.store.uploaded_items import Row
+from core.store.registry import models, uploaded_items
+from core.store.registry.uploaded_items import Row
 
 SHA256 = "0" * 64
 FAR_FUTURE = 2**50

@@ -14,13 +14,14 @@ from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedTrainingSpec, parse
 from core.jobspec.status import TERMINAL
 from core.settings import Settings
-from core.store import attempts, datasets, models, uploaded_items
+from core.store import attempts
 from core.store.attempts import Attempt
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DatasetRow, JobRow, ModelRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from core.store.lifecycle.transitions import IMPORTS
 from core.store.objects.store import Objects, upload_key
+from core.store.registry import datasets, models, uploaded_items
 from worker.inputs import import_target_id
 from worker.outputs import Outputs
 from worker.trainer_process import TrainerProcess

@@ -17,12 +17,13 @@ from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedSpec, parse
 from core.reportspec.report import InputIdentity
 from core.settings import Settings, resolve_inside
-from core.store import artifacts, events, uploaded_items
+from core.store import artifacts, events
 from core.store.attempts import Attempt
 from core.store.database.engine import read_session
 from core.store.database.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
 from core.store.objects import cache
 from core.store.objects.store import Objects, upload_key
+from core.store.registry import uploaded_items
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from core.jobspec.status import LEASED
 from core.periodic import PeriodicThread
 from core.queue import wake_workers
 from core.settings import Settings
-from core.store import attempts, idempotency
+from core.store import attempts
+from core.store.access import idempotency
 from core.store.database.engine import read_session, write_session
 from core.store.database.tables import JobRow
 from core.store.lifecycle.retry_policy import RetryPolicy

@@ -33,8 +33,8 @@ from core.jobspec import file_signature
 from core.jobspec.data import ImportOptions
 from core.jobspec.job import ImportDatasetSpec
 from core.settings import Settings, resolve_inside
-from core.store import datasets
 from core.store.database.tables import DatasetRow
+from core.store.registry import datasets
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=AuthenticatedRoute)
 

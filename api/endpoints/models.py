@@ -13,8 +13,8 @@ from api.transfers.uploaded_items import UploadedItems
 from core.jobspec import file_signature
 from core.jobspec.job import ImportModelSpec
 from core.jobspec.network import CheckpointOptions, ModelDescription, assume_normalization
-from core.store import models
 from core.store.database.tables import ModelRow
+from core.store.registry import models
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=AuthenticatedRoute)
 

@@ -14,7 +14,7 @@ from api.http.rate_limits import TokenBuckets
 from api.http.telemetry import METHODS
 from core.errors import DistillError
 from core.logs import redact
-from core.store import audit
+from core.store.access import audit
 from core.store.database.engine import write_session
 
 WINDOW_SECONDS = 3600.0

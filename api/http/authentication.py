@@ -8,8 +8,8 @@ from fastapi import Request
 from sqlalchemy import Engine
 
 from core.errors import Forbidden, Unauthenticated
-from core.store import keys
-from core.store.keys import Scope
+from core.store.access import keys
+from core.store.access.keys import Scope
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from api.http import audit_entries
 from api.representation.json_response import to_json
 from core import queue
-from core.store import audit, idempotency
+from core.store.access import audit, idempotency
 from core.store.database.engine import write_session
 
 IdempotencyKey = Annotated[

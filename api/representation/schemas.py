@@ -13,7 +13,7 @@ from core.jobspec.resolved import JobSpec, ResolvedSpec
 from core.jobspec.status import Phase, Status
 from core.jobspec.sweep import SweepSpec
 from core.reportspec.measures import Measure
-from core.store.keys import Scope
+from core.store.access.keys import Scope
 
 
 class ResponseBody(BaseModel):

@@ -18,8 +18,8 @@ from core.jobspec.job import (
     parse_submitted,
 )
 from core.jobspec.resolved import ResolvedSpec
-from core.store import datasets, models, uploaded_items
 from core.store.database import tables
+from core.store.registry import datasets, models, uploaded_items
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from api.representation.pagination import page_of
 from api.transfers import downloads, uploads
 from core.errors import Conflict
 from core.jobspec.job import ImportSpec
-from core.store import jobs, uploaded_items
+from core.store import jobs
 from core.store.database.engine import read_session, write_session
-from core.store.uploaded_items import Row
+from core.store.registry import uploaded_items
+from core.store.registry.uploaded_items import Row
 
 Item = TypeVar("Item", schemas.ModelResponse, schemas.DatasetResponse)
 

@@ -9,21 +9,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from distill_client.commands import (
-    audit,
-    backup,
-    catalogue,
-    datasets,
-    jobs,
-    keys,
-    models,
-    projects,
-    report,
-    storage,
-    sweeps,
-    up,
-    workers,
-)
+from distill_client.commands import catalogue, datasets, jobs, models, report, sweeps
+from distill_client.commands.access import audit, keys, projects
+from distill_client.commands.service import backup, storage, up, workers
 from distill_client.credentials import home
 from distill_client.display import echo_stderr
 from distill_client.errors import ClientError, DistillProblem, Unreachable

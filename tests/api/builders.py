@@ -6,12 +6,13 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from core.store import artifacts, attempts, datasets, uploaded_items
+from core.store import artifacts, attempts
 from core.store.attempts import Attempt
 from core.store.database.engine import transaction
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT, ArtifactRow, DatasetRow
 from core.store.objects.store import Objects, artifact_key
+from core.store.registry import datasets, uploaded_items
 from tests.builders import SHA256, create_attempt, dataset_description, report_json
 
 SAFETENSORS = (2).to_bytes(8, "little") + b"{}"

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from api.app import create_app
 from core.settings import Settings
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import make_engine, write_session
 from core.store.database.tables import DEFAULT_PROJECT, ProjectRow
 from tests.servers import free_port, wait_until

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from core.settings import Settings
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import make_engine
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.api.builders import SAFETENSORS

@@ -12,11 +12,13 @@ from sqlalchemy import Engine
 
 from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
-from core.store import keys, models, sweeps, uploaded_items, workers
+from core.store import sweeps, workers
+from core.store.access import keys
 from core.store.database.engine import transaction
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT, ModelRow
 from core.store.objects.store import Objects
+from core.store.registry import models, uploaded_items
 from tests.api.builders import create_artifact, create_finished_job
 from tests.api.conftest import Service, make_key
 from tests.builders import create_attempt, create_job, create_teacher

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT
 from embedded.data_folder import DataFolder, FolderInUse

@@ -18,7 +18,8 @@ from sqlalchemy import Engine
 from core.jobspec.job import TrainingSpec
 from core.queue import wake_workers
 from core.settings import Settings
-from core.store import jobs, keys
+from core.store import jobs
+from core.store.access import keys
 from core.store.database.engine import make_engine, read_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow
 from core.store.objects.store import Objects

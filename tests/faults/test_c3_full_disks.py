@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from sqlalchemy import Engine
 
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import read_session
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.lifecycle import transitions

@@ -11,12 +11,13 @@ from core.errors import JobFailed
 from core.job_folder import JobFolder
 from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
-from core.store import artifacts, datasets, jobs, models, uploaded_items
+from core.store import artifacts, jobs
 from core.store.attempts import Attempt
 from core.store.database.engine import transaction, write_session
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ArtifactRow, JobRow, ModelRow
 from core.store.objects.store import checkpoint_key
+from core.store.registry import datasets, models, uploaded_items
 from tests.builders import (
     claim_job,
     dataset_description,

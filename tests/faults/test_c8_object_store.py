@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from api.app import create_app
 from core.errors import Unavailable
-from core.store import keys
+from core.store.access import keys
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects import orphaned_uploads
 from core.store.objects.store import Objects, artifact_key

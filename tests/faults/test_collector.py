@@ -14,13 +14,15 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from core.settings import Settings
-from core.store import jobs, keys, models, uploaded_items
+from core.store import jobs
+from core.store.access import keys
 from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, JobRow, ModelRow
 from core.store.objects import references
 from core.store.objects.collector import Collector
 from core.store.objects.store import FOLDERS, Objects, artifact_key, upload_key
 from core.store.objects.verification import verify
+from core.store.registry import models, uploaded_items
 from tests.api.builders import SAFETENSORS, create_finished_job
 from tests.api.conftest import KEY
 from tests.api.conftest import Service as Api

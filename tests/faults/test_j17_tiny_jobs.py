@@ -5,9 +5,10 @@ from pathlib import Path
 import psutil
 
 from core.jobspec.job import ImportDatasetSpec
-from core.store import datasets, jobs, uploaded_items
+from core.store import jobs
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT
+from core.store.registry import datasets, uploaded_items
 from tests.faults.conftest import RecordFigure
 from tests.faults.deployment import Deployment
 from tests.measurements import SOAK

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import httpx2
 import psutil
 
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import make_engine
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.api import conftest as api

@@ -12,7 +12,7 @@ import httpx2
 from sqlalchemy import Engine, select
 
 from core.settings import Settings
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, AuditRow, ProjectRow
 from core.store.objects.store import Objects

@@ -16,11 +16,13 @@ from sqlalchemy import Engine
 from api.app import create_app
 from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
-from core.store import datasets, keys, sweeps, uploaded_items, workers
+from core.store import sweeps, workers
+from core.store.access import keys
 from core.store.database.engine import migrate, read_session, transaction, write_session
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects.store import Objects
+from core.store.registry import datasets, uploaded_items
 from tests.api.builders import create_finished_job
 from tests.api.conftest import KEY, STRANGERS_KEY, bearer, make_key
 from tests.builders import (

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from core.errors import JobFailed, LeaseLost
 from core.jobspec.status import PROTOCOL
-from core.store import artifacts, attempts, events, jobs, metrics, models
+from core.store import artifacts, attempts, events, jobs, metrics
 from core.store.attempts import Attempt
 from core.store.database.engine import database_now, read_session, write_session
 from core.store.database.fence import FencedSession
@@ -23,6 +23,7 @@ from core.store.database.tables import (
     ModelRow,
 )
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
+from core.store.registry import models
 from tests.builders import (
     SHA256,
     claim_job,

@@ -15,12 +15,13 @@ from core.jobspec.data import DIGITS
 from core.jobspec.defaults import resolve
 from core.jobspec.job import EvaluationJobSpec
 from core.jobspec.sweep import SweepSpec
-from core.store import attempts, datasets, events, jobs, models, sweeps, uploaded_items
+from core.store import attempts, events, jobs, sweeps
 from core.store.database.engine import read_session, transaction, write_session
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, DatasetRow, JobRow, ModelRow
 from core.store.lifecycle import transitions
-from core.store.uploaded_items import Row
+from core.store.registry import datasets, models, uploaded_items
+from core.store.registry.uploaded_items import Row
 from tests.builders import (
     SHA256,
     create_attempt,

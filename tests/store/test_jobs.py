@@ -12,13 +12,14 @@ import core.store
 from core.errors import Conflict, Invalid, JobFailed, NotFound
 from core.jobspec.job import ImportModelSpec
 from core.jobspec.status import ACTIONS, STATUSES, TRANSITIONS, Action, Status
-from core.store import attempts, events, jobs, models, uploaded_items
+from core.store import attempts, events, jobs
 from core.store.database.engine import read_session, write_session
 from core.store.database.ids import is_id, new_id
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow, ModelRow, ProjectRow
 from core.store.jobs import JobFilters
 from core.store.lifecycle import transitions
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
+from core.store.registry import models, uploaded_items
 from tests.builders import (
     create_attempt,
     create_job,

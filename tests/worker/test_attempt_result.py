@@ -11,10 +11,11 @@ from core.errors import JobFailed
 from core.job_folder import Ended, Imported, JobFolder
 from core.jobspec.job import ImportDatasetSpec, ImportModelSpec
 from core.settings import Settings
-from core.store import datasets, jobs, models, uploaded_items
+from core.store import jobs
 from core.store.database.engine import read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, DatasetRow, JobRow, ModelRow
 from core.store.objects.store import Objects
+from core.store.registry import datasets, models, uploaded_items
 from tests.builders import create_attempt, dataset_description, model_description
 from worker.attempt_result import AttemptResult
 from worker.outputs import Outputs

@@ -7,9 +7,10 @@ from typing import get_type_hints
 import pytest
 
 import worker
-from core.store import artifacts, attempts, metrics, models, uploaded_items
+from core.store import artifacts, attempts, metrics
 from core.store.database.fence import FencedSession
 from core.store.lifecycle import retry_policy
+from core.store.registry import models, uploaded_items
 
 WITHOUT_ATTEMPT = {"reconciler.py", "registration.py"}
 """What these modules write belongs to no attempt."""

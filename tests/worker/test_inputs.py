@@ -12,7 +12,7 @@ from core.atomic_files import sha256_of
 from core.errors import CorruptObject, JobFailed
 from core.job_folder import JobFolder
 from core.settings import Settings
-from core.store import artifacts, jobs, models
+from core.store import artifacts, jobs
 from core.store.attempts import Attempt
 from core.store.database.clock import database_now
 from core.store.database.engine import make_engine, read_session, transaction, write_session
@@ -20,6 +20,7 @@ from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, ModelRow
 from core.store.objects import cache
 from core.store.objects.store import Objects
+from core.store.registry import models
 from tests.builders import (
     create_attempt,
     distillation_spec,

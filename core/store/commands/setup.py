@@ -7,7 +7,7 @@ import sys
 
 from core.errors import WrongSchema
 from core.settings import load_settings
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import make_engine, migrate
 from core.store.database.tables import DEFAULT_PROJECT
 

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from core.errors import Conflict
 from core.jobspec.status import LEASED, TERMINAL, Status, is_transition
-from core.store import audit, events
+from core.store import events
+from core.store.access import audit
 from core.store.database.clock import database_now
 from core.store.database.tables import DatasetRow, EventRow, JobRow, ModelRow
 

@@ -6,10 +6,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from core.settings import Settings
-from core.store import uploaded_items
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT, ModelRow
 from core.store.objects.store import Objects
+from core.store.registry import uploaded_items
 from tests.api.builders import SAFETENSORS, create_finished_job
 from tests.api.conftest import make_key
 from tests.builders import (

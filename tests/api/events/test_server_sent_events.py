@@ -278,7 +278,7 @@ def test_events_on_postgres_are_the_same(
     postgres_url: str, start_service: Callable[..., Service]
 ) -> None:
     engine = make_engine(postgres_url)
-    from core.store import keys
+    from core.store.access import keys
     from core.store.database.tables import DEFAULT_PROJECT
     from tests.api.conftest import KEY
 

@@ -10,10 +10,10 @@ from sqlalchemy import Engine
 
 from core.jobspec.data import DatasetDescription
 from core.jobspec.network import ModelDescription
-from core.store import datasets, models, uploaded_items
 from core.store.database.engine import transaction
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT
+from core.store.registry import datasets, models, uploaded_items
 from distill_client import spec_file
 from tests.builders import SHA256
 

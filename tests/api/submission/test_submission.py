@@ -8,9 +8,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, update
 
 from core import queue
-from core.store import datasets, models
 from core.store.database.engine import write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, JobRow
+from core.store.registry import datasets, models
 from tests.api.builders import create_ready_dataset
 from tests.api.conftest import STRANGER
 from tests.builders import (

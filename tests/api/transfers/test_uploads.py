@@ -15,11 +15,12 @@ from core import queue
 from core.jobspec.job import ImportDatasetSpec, ImportModelSpec
 from core.jobspec.resolved import parse
 from core.settings import Settings
-from core.store import jobs, models, uploaded_items
+from core.store import jobs
 from core.store.database.engine import read_session, transaction
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT, DatasetRow, ModelRow
 from core.store.objects.store import Objects, upload_key
+from core.store.registry import models, uploaded_items
 from tests.api.builders import SAFETENSORS, create_ready_dataset, sha256
 from tests.api.conftest import KEY, Service, bearer
 from tests.builders import dataset_description, refuse_upload, stored_keys, training_body

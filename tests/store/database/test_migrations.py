@@ -10,9 +10,9 @@ from sqlalchemy import Engine, inspect
 
 from core.errors import Unavailable
 from core.jobspec.data import DIGITS
-from core.store import datasets, uploaded_items
 from core.store.database.engine import make_engine, migrate, read_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, Base, DatasetRow, ProjectRow
+from core.store.registry import datasets, uploaded_items
 from tests.servers import Postgres, free_port
 
 

@@ -2,9 +2,10 @@
 
 from sqlalchemy import Engine
 
-from core.store import attempts, metrics, models
+from core.store import attempts, metrics
 from core.store.database.tables import ModelRow
 from core.store.objects.store import FOLDERS, Objects
+from core.store.registry import models
 from tests.api.builders import create_artifact
 from tests.builders import create_attempt, create_job, model_description, stored_keys
 

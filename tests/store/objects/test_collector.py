@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from core.settings import Settings
-from core.store import datasets, jobs, models, uploaded_items
+from core.store import jobs
 from core.store.database.engine import make_engine, read_session, transaction, write_session
 from core.store.database.fence import FencedSession
 from core.store.database.tables import (
@@ -26,6 +26,7 @@ from core.store.database.tables import (
 )
 from core.store.objects.collector import Collector, Removed
 from core.store.objects.store import Objects, artifact_key, upload_key
+from core.store.registry import datasets, models, uploaded_items
 from tests.api.builders import create_finished_job
 from tests.builders import (
     SHA256,

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from core.store import artifacts, models, uploaded_items
+from core.store import artifacts
 from core.store.database.engine import transaction, write_session
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT
 from core.store.objects import references
 from core.store.objects.store import Objects, artifact_key, upload_key
 from core.store.objects.verification import verify
+from core.store.registry import models, uploaded_items
 from tests.api.builders import create_finished_job
 from tests.builders import create_attempt, model_description
 from tests.store.objects.builders import all_keys, create_published_job, put

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from core.errors import Invalid
 from core.jobspec.network import CheckpointOptions, ModelDescription
-from core.store import jobs, uploaded_items
+from core.store import jobs
 from core.store.database.fence import FencedSession
 from core.store.database.ids import new_id
 from core.store.database.tables import JobRow, ModelRow
+from core.store.registry import uploaded_items
 
 
 def create(

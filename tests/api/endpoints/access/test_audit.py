@@ -10,7 +10,8 @@ from api.http import audit_entries
 from api.http.audit_entries import RefusalCounter, client_address
 from core.errors import JobFailed
 from core.settings import Settings
-from core.store import audit, jobs
+from core.store import jobs
+from core.store.access import audit
 from core.store.database.engine import make_engine, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, AuditRow
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy

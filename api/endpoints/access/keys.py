@@ -9,7 +9,7 @@ from api.openapi.responses import created, problems
 from api.representation import from_rows, schemas
 from api.representation.pagination import page_of
 from core.errors import Forbidden
-from core.store import keys
+from core.store.access import keys
 from core.store.database import clock
 from core.store.database.engine import read_session
 

@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import Engine, update
 
 from core.errors import Conflict, Invalid
-from core.store import idempotency, jobs
+from core.store import jobs
+from core.store.access import idempotency
+from core.store.access.idempotency import RETENTION_MS, STALE_MS, SavedResponse
 from core.store.database.engine import database_now, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, IdempotencyRow
-from core.store.idempotency import RETENTION_MS, STALE_MS, SavedResponse
 from tests.builders import training_spec
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from core.errors import Invalid, NotFound, Unauthenticated
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import database_now, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, ApiKeyRow
 

@@ -11,7 +11,7 @@ from api.dependencies import Admin, After, Database, Limit
 from api.http.authenticated_route import AuthenticatedRoute
 from api.representation import from_rows, schemas
 from api.representation.pagination import page_of
-from core.store import audit
+from core.store.access import audit
 from core.store.database.engine import read_session
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=AuthenticatedRoute)

@@ -4,10 +4,11 @@ import pytest
 from sqlalchemy import Engine
 
 from core.errors import Conflict, Invalid, NotFound
-from core.store import attempts, datasets, models, uploaded_items
+from core.store import attempts
 from core.store.database.engine import read_session, transaction, write_session
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID, DatasetRow, ModelRow, ProjectRow
+from core.store.registry import datasets, models, uploaded_items
 from tests.builders import (
     SHA256,
     create_attempt,

@@ -4,12 +4,12 @@ from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
 from api.dependencies import After, Database, IdempotentWork, Limit, Operator
-from api.endpoints.keys import without_secret
+from api.endpoints.access.keys import without_secret
 from api.http.authenticated_route import AuthenticatedRoute
 from api.openapi.responses import created, problems
 from api.representation import from_rows, schemas
 from api.representation.pagination import page_of
-from core.store import keys, projects
+from core.store.access import keys, projects
 from core.store.database.engine import read_session
 
 FIRST_KEY_SCOPES = ("read", "submit", "admin")

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from core.errors import Conflict
 from core.jobspec.data import DatasetDescription, ImportOptions
-from core.store import uploaded_items
 from core.store.database.fence import FencedSession
 from core.store.database.ids import new_id
 from core.store.database.tables import DatasetRow
+from core.store.registry import uploaded_items
 
 Source = Literal["upload", "folder", "download"]
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from api.app import create_app
 from core.settings import Settings
-from core.store import keys
+from core.store.access import keys
 from core.store.database.engine import make_engine, migrate
 from core.store.database.tables import DEFAULT_PROJECT
 from tests.api.conftest import KEY, bearer, make_key

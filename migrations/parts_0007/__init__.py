@@ -1,0 +1,1 @@
+"""The parts of migration 0007: one file for each group of tables."""

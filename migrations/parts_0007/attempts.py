@@ -1,0 +1,5 @@
+"""Attempts are rows, with their logs."""
+
+
+def upgrade() -> None:
+    pass

@@ -1,0 +1,5 @@
+"""What finished jobs cost, and what workers run on."""
+
+
+def upgrade() -> None:
+    pass

@@ -1,0 +1,5 @@
+"""Changes of a project, in order, for its event stream."""
+
+
+def upgrade() -> None:
+    pass

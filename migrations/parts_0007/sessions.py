@@ -1,0 +1,5 @@
+"""Sessions of the dashboard, one-time sign-in addresses."""
+
+
+def upgrade() -> None:
+    pass
