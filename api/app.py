@@ -9,14 +9,31 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 
-from api.endpoints import catalogue, datasets, jobs, metrics, models, results, sweeps
-from api.endpoints.access import audit, keys, projects
-from api.endpoints.service import health, workers
-from api.events.job_changes import JobChanges, polling
+from api import dashboard
+from api.dashboard import DashboardRoute
+from api.endpoints import (
+    attempts,
+    catalogue,
+    compare,
+    dataset_images,
+    datasets,
+    events,
+    jobs,
+    leaderboard,
+    metrics,
+    model_series,
+    models,
+    results,
+    sweeps,
+)
+from api.endpoints.access import audit, keys, oidc, projects, session
+from api.endpoints.service import health, storage, workers
+from api.events.open_streams import OpenStreams, serving
 from api.http import problems
 from api.http.allowed_origins import AllowedOrigins
-from api.http.middleware import RequestMiddleware
+from api.http.middleware import RequestMiddleware, RootPathMiddleware
 from api.http.rate_limits import RateLimits
+from api.http.sessions.oidc import Provider
 from api.http.telemetry import Telemetry
 from api.openapi import docs_page, document
 from core import __version__, logs
@@ -27,12 +44,22 @@ from core.store.objects.store import Objects
 ROUTERS = (
     jobs.router,
     results.router,
+    attempts.router,
     metrics.router,
+    compare.router,
+    leaderboard.router,
     sweeps.router,
     models.router,
+    model_series.router,
     datasets.router,
+    dataset_images.router,
+    events.router,
     catalogue.router,
     workers.router,
+    storage.router,
+    session.open_router,
+    oidc.router,
+    session.router,
     keys.router,
     projects.router,
     audit.router,
@@ -45,25 +72,39 @@ MAX_CONCURRENT_UPLOADS = 16
 DATABASE_TIMEOUT_SECONDS = 1.5
 """A database that does not respond becomes a 503 within 2 s."""
 CROSS_ORIGIN: dict[str, Any] = {
-    "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
+    "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
     "allow_headers": [
         "Authorization",
+        "Cache-Control",
         "Content-Type",
         "Idempotency-Key",
+        "If-Match",
         "If-None-Match",
+        "If-Range",
         "Last-Event-ID",
         "Range",
+        "X-Request-Id",
+        "traceparent",
+        "tracestate",
     ],
     "expose_headers": [
+        "Accept-Ranges",
         "Content-Disposition",
         "Content-Range",
         "ETag",
+        "Idempotency-Replayed",
         "Location",
+        "RateLimit-Limit",
+        "RateLimit-Remaining",
+        "RateLimit-Reset",
+        "Repr-Digest",
         "Retry-After",
+        "WWW-Authenticate",
         "X-Request-Id",
     ],
 }
-"""What a page of an allowed origin may send and read; no credentials, as there are no cookies."""
+"""What a page of an allowed origin may send and read. No credentials: it sends an API key, and has
+no use of the session of the service's own pages."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -83,14 +124,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.telemetry = Telemetry()
+    app.state.oidc = Provider(settings) if settings.oidc_issuer else None
     origins = AllowedOrigins(settings)
     if origins.pages:
         app.add_middleware(CORSMiddleware, allow_origins=list(origins.pages), **CROSS_ORIGIN)
     app.add_middleware(RequestMiddleware, telemetry=app.state.telemetry, origins=origins)
+    if settings.root_path:
+        app.add_middleware(RootPathMiddleware, root_path=settings.root_path)
     problems.install(app)
     document.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    if settings.dashboard:
+        app.router.routes.append(DashboardRoute(dashboard.FOLDER, settings.root_path))
     return app
 
 
@@ -106,8 +152,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.objects = Objects.from_settings(settings)
     state.limits = RateLimits(settings)
     state.upload_threads = CapacityLimiter(MAX_CONCURRENT_UPLOADS)
-    state.job_changes = JobChanges(state.engine)
-    async with polling(state.job_changes):
+    state.streams = OpenStreams(state.engine)
+    async with serving(state.streams):
         yield
     state.engine.dispose()
 

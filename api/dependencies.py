@@ -4,17 +4,18 @@ database, objects and settings, and strictly parsed query parameters."""
 import re
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Header, Query, Request
 from pydantic import BeforeValidator
 from sqlalchemy import Engine
 
-from api.events.job_changes import JobChanges
-from api.http.authentication import Principal, require_scope
+from api.events.open_streams import OpenStreams
+from api.http.authentication import Principal, any_principal, require_scope
 from api.http.telemetry import Telemetry
 from api.http.unit_of_work import IdempotencyKey, UnitOfWork
 from core.settings import Settings
 from core.store.objects.store import Objects
 
+Caller = Annotated[Principal, Depends(any_principal)]
 Reader = Annotated[Principal, Depends(require_scope("read"))]
 Submitter = Annotated[Principal, Depends(require_scope("submit"))]
 Admin = Annotated[Principal, Depends(require_scope("admin"))]
@@ -36,9 +37,9 @@ async def _settings(request: Request) -> Settings:
     return settings
 
 
-async def _job_changes(request: Request) -> JobChanges:
-    job_changes: JobChanges = request.app.state.job_changes
-    return job_changes
+async def _streams(request: Request) -> OpenStreams:
+    streams: OpenStreams = request.app.state.streams
+    return streams
 
 
 async def _telemetry(request: Request) -> Telemetry:
@@ -57,12 +58,12 @@ async def _idempotent_work(request: Request, idempotency_key: IdempotencyKey = N
 Database = Annotated[Engine, Depends(_engine)]
 ObjectStore = Annotated[Objects, Depends(_objects)]
 ServiceSettings = Annotated[Settings, Depends(_settings)]
-Changes = Annotated[JobChanges, Depends(_job_changes)]
+Streams = Annotated[OpenStreams, Depends(_streams)]
 RequestTelemetry = Annotated[Telemetry, Depends(_telemetry)]
 Work = Annotated[UnitOfWork, Depends(_unit_of_work)]
 """For PUT and DELETE, which are idempotent by themselves."""
 IdempotentWork = Annotated[UnitOfWork, Depends(_idempotent_work)]
-"""For POST, which takes an Idempotency-Key."""
+"""For POST and PATCH, which take an Idempotency-Key."""
 
 
 def _parse_bool(text: Any) -> Any:
@@ -82,6 +83,35 @@ QueryBool = Annotated[bool, BeforeValidator(_parse_bool)]
 QueryInt = Annotated[int, BeforeValidator(_parse_int)]
 
 Limit = Annotated[QueryInt, Query(ge=1, le=200, description="Maximum number of items on the page.")]
+Follow = Annotated[
+    QueryBool,
+    Query(description="`false`: a stream ends with what there is so far. Pages ignore it."),
+]
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        max_length=100,
+        description="Id of the last event received, to continue a stream.",
+    ),
+]
+Sort = Annotated[
+    str,
+    Query(
+        max_length=250,
+        description="`created_at`, or the key of a result, such as `autoattack@linf:8/255`; with - "
+        "before it, the greatest first.",
+    ),
+]
+SearchText = Annotated[
+    str | None,
+    Query(
+        max_length=200,
+        pattern=r"^[^\x00]*$",
+        description="Words: only items whose id, name or metadata has, for each of them, a word "
+        "that begins with it.",
+    ),
+]
 After = Annotated[
     str | None, Query(max_length=200, description="The `next_cursor` of the previous page.")
 ]

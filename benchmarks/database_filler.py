@@ -17,6 +17,7 @@ from core.jobspec.job import AdversarialTrainingSpec
 from core.jobspec.status import PROTOCOL, TERMINAL
 from core.store.database.pagination import encode_cursor
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
+from core.summary_statistics import wilson_interval
 
 FIRST_CREATED_AT_MS = 1_700_000_000_000
 STATUSES = {"succeeded": 85, "failed": 8, "cancelled": 5.99, "queued": 1, "running": 0.01}
@@ -29,6 +30,13 @@ JOB = resolve(
     ),
     DIGITS,
 )
+RESULTS = {
+    "clean": ("clean", None, None),
+    "pgd-20@linf:8/255": ("pgd", "linf", 8 / 255),
+    "cw-30@linf:8/255": ("cw", "linf", 8 / 255),
+}
+"""By key, name, norm and radius."""
+IMAGES = 360
 METRICS = ["loss", "loss_kl", "accuracy", "robust_accuracy", "learning_rate"]
 STEPS = 2000
 """Metrics of each job that has any, and points of each metric."""
@@ -38,6 +46,9 @@ COLUMNS = {
     "attempt infrastructure_failures protocol worker results event_seq version created_at "
     "started_at finished_at lease_expires_at",
     "labels": "project_id key value job_id created_at",
+    "job_results": "job_id key network project_id dataset_id is_main name norm radius value images "
+    "low high image_set mask",
+    "search_words": "item_id word noun project_id",
     "events": "job_id seq type at attempt data",
     "metrics": "job_id name step value attempt",
 }
@@ -76,6 +87,8 @@ def fill(url: str, jobs: int, points: int, seed: int = 0) -> FilledDatabase:
                 for n in range(jobs)
             ),
         )
+        bulk.write("job_results", _results(rows, seed))
+        bulk.write("search_words", _words(jobs))
         bulk.write("events", _events(rows))
         bulk.write("metrics", _metrics(jobs_with_metrics, seed))
     rng = random.Random(seed)
@@ -108,7 +121,7 @@ def _jobs(statuses: Sequence[str], seed: int) -> Iterator[Sequence[Any]]:
         created_at = _time(n)
         is_running = status == "running"
         results = {
-            name: {key: rng.random() for key in ("clean", "pgd-20@linf:8/255", "cw-30@linf:8/255")}
+            name: {key: rng.random() for key in RESULTS}
             for name in ("best", "last")
         }
         yield (
@@ -136,6 +149,30 @@ def _jobs(statuses: Sequence[str], seed: int) -> Iterator[Sequence[Any]]:
             created_at + 900_000 if status in TERMINAL else None,
             2**52 if is_running else None,
         )
+
+
+def _results(statuses: Sequence[str], seed: int) -> Iterator[Sequence[Any]]:
+    """Yield the rows of all results, whose values are those in the jobs."""
+    rng = random.Random(seed + 1)
+    mask = bytes(IMAGES // 8)
+    for n, status in enumerate(statuses):
+        for network in ("best", "last"):
+            for key, (name, norm, radius) in RESULTS.items():
+                value = rng.random()
+                if status != "succeeded":
+                    continue
+                low, high = wilson_interval(value, IMAGES)
+                measured = (name, norm, radius, value, IMAGES, low, high, "digits", mask)
+                is_main = network == "best"
+                yield job_id(n), key, network, DEFAULT_PROJECT, DIGITS_ID, is_main, *measured
+
+
+def _words(jobs: int) -> Iterator[Sequence[Any]]:
+    for n in range(jobs):
+        id_ = job_id(n)
+        words = ("job", "number", str(n), "team", str(n % TEAMS), id_[4:], id_[-7:], id_[-10:])
+        for word in dict.fromkeys(words):
+            yield id_, word, "job", DEFAULT_PROJECT
 
 
 def _events(statuses: Sequence[str]) -> Iterator[Sequence[Any]]:

@@ -41,8 +41,9 @@ class DistillError(Exception):
 
     The API has subclasses of its own, for what only HTTP knows (``api.http.problems``).
 
-    Codes: head_too_large, rate_limited, request_timeout, unsupported_media_type, wrong_host,
-    wrong_origin.
+    Codes: head_too_large, precondition_failed, rate_limited, request_timeout, sign_in_denied,
+    sign_in_expired, sign_in_invalid, sign_in_no_project, sign_in_unavailable,
+    unsupported_media_type, wrong_host, wrong_origin.
     """
 
     status = 500
@@ -124,7 +125,7 @@ class Forbidden(DistillError):
 class NotFound(DistillError):
     """Nothing of this name or id exists in the key's project.
 
-    Codes: no_report_yet.
+    Codes: no_images, no_report_yet.
     """
 
     status = 404
@@ -135,7 +136,8 @@ class NotFound(DistillError):
 class Conflict(DistillError):
     """The state of a job, model or data set does not allow the request.
 
-    Codes: built_in, dataset_built_in, dataset_not_ready, idempotency_in_progress, illegal_move,
+    Codes: built_in, dataset_built_in, dataset_not_ready, has_alias, idempotency_in_progress,
+    illegal_move,
     importing, in_use, input_deleted, job_cancelled, job_cancelling, job_failed, job_not_ended,
     job_paused, job_pausing, job_running, job_succeeded, model_not_ready, name_taken,
     not_awaiting_upload, not_clonable, not_retryable, upload_in_progress.

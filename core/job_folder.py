@@ -21,7 +21,6 @@ Written by the supervisor while the trainer runs:
 
     stop                          a request to stop at the next step; its text is the reason:
                                   "cancel", "pause" or "release"
-    stderr.txt                    the trainer's standard error
     uploading-NAME                a hard link to output/NAME while it is uploaded
 
 Written by the trainer:
@@ -47,14 +46,16 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from core.atomic_files import sha256_of, write_atomically
 from core.errors import FailureClass, JobFailed
-from core.jobspec.data import DatasetDescription
+from core.jobspec.data import DatasetDescription, ThumbnailSheet
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import JobSpec, parse
 from core.jobspec.status import Phase
 from core.jobspec.upgrades import upgrade
 from core.reportspec.report import InputIdentity
 
-OutputKind = Literal["checkpoint", "weights", "report", "figure", "export", "model", "dataset"]
+OutputKind = Literal[
+    "checkpoint", "weights", "report", "figure", "export", "model", "dataset", "thumbnails"
+]
 
 
 class _Event(BaseModel):
@@ -116,12 +117,24 @@ class FileReady(_Event):
 
 
 class Measured(_Event):
-    """One result of an evaluation. Accuracies are shares in [0, 1]."""
+    """One result of an evaluation. Accuracies are shares in [0, 1].
+
+    The other fields are those of an accuracy; trainers of earlier versions emit none of them.
+    """
 
     type: Literal["measured"] = "measured"
     network: str
     name: str
     value: float
+    images: int | None = None
+    interval: tuple[float, float] | None = None
+    """Wilson's 95 % interval, with the images as a sample."""
+    mask: str | None = None
+    """Which images are correct: packed bits in base64, the first image in the highest bit."""
+    image_set: str | None = None
+    """Digest of the data set and the selection of its test images."""
+    per_class: list[float | None] | None = None
+    """Accuracy of each class; None for a class without images."""
 
 
 class Resumed(_Event):
@@ -158,6 +171,8 @@ class Imported(_Event):
     dataset: DatasetDescription | None = None
     parameters: int | None = None
     report: dict[str, Any] = {}
+    sheets: tuple[ThumbnailSheet, ...] = ()
+    """Thumbnails of a data set's images; their pictures are files of kind ``thumbnails``."""
 
 
 class Ended(_Event):
@@ -223,7 +238,6 @@ class JobFolder:
         self.checkpoint = path / "checkpoint.safetensors"
         self.upload = path / "upload"
         self.stop = path / "stop"
-        self.stderr = path / "stderr.txt"
         self.events = path / "events.jsonl"
         self.output = path / "output"
 

@@ -12,6 +12,8 @@ import re
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -24,7 +26,7 @@ REDACTED = "[redacted]"
 MIN_SECRET_LENGTH = 6
 """Shorter texts are not treated as secrets: they would match ordinary words."""
 _PATTERNS = (
-    (re.compile(r"\bdk_[A-Za-z0-9_-]{6,}"), f"dk_{REDACTED}"),
+    (re.compile(r"\b(dk[st]?_)[A-Za-z0-9_-]{6,}"), rf"\1{REDACTED}"),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}"), rf"\1{REDACTED}"),
     (
         re.compile(
@@ -39,10 +41,21 @@ _PATTERNS = (
         ),
         rf"\1={REDACTED}",
     ),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), REDACTED),
+    (
+        re.compile(
+            r"(?i)\b(aws_?(?:secret_?access_?key|session_?token)[\"']?\s*[:=]\s*[\"']?)"
+            r"[A-Za-z0-9/+=]{16,}"
+        ),
+        rf"\1{REDACTED}",
+    ),
 )
+_HIDDEN_FIELDS = ("event", "level", "timestamp", "job", "attempt", "exception")
 _SECRET_NAME = re.compile(r"(?i)secret|passw|token|api_?key|access_?key|bootstrap_?key|credential")
 _secrets: set[str] = set()
 """The secrets of this process, in every form in which a log may contain them."""
+_sinks: dict[tuple[Any, Any], Callable[[str], None]] = {}
+"""By job and attempt, what gets the lines about it."""
 
 
 def configure(settings: Settings) -> None:
@@ -59,6 +72,7 @@ def configure(settings: Settings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _forward,
             renderer,
             _redact_rendered,
         ],
@@ -73,6 +87,19 @@ def configure(settings: Settings) -> None:
     )
 
 
+@contextmanager
+def forwarding(job_id: str, attempt: int, sink: Callable[[str], None]) -> Iterator[None]:
+    """Let ``sink`` have every line, too, that is bound to this job and attempt, as plain text.
+
+    The text is redacted. A traceback makes it several lines.
+    """
+    _sinks[job_id, attempt] = sink
+    try:
+        yield
+    finally:
+        del _sinks[job_id, attempt]
+
+
 def redact(text: str) -> str:
     """Replace API keys, passwords in URLs, signatures, Authorization headers, and every secret
     among the settings and environment variables of this process.
@@ -83,6 +110,25 @@ def redact(text: str) -> str:
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _forward(
+    logger: object, name: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Forward a line to the sink of its attempt: a structlog processor."""
+    sink = _sinks.get((event.get("job"), event.get("attempt")))
+    if sink is not None:
+        sink(redact(_plain_text(event)))
+    return event
+
+
+def _plain_text(event: MutableMapping[str, Any]) -> str:
+    level = "" if event.get("level") == "info" else f"{event.get('level')}: "
+    fields = "".join(
+        f"  {name}={value}" for name, value in event.items() if name not in _HIDDEN_FIELDS
+    )
+    trace = f"\n{event['exception']}" if event.get("exception") else ""
+    return f"{level}{event.get('event')}{fields}{trace}"
 
 
 def _redact_rendered(logger: object, name: str, rendered: Any) -> str:

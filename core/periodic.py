@@ -1,5 +1,6 @@
 """A thread that does the same work every few seconds, logs a failure, and goes on."""
 
+import contextvars
 import threading
 from collections.abc import Callable
 
@@ -15,7 +16,8 @@ class PeriodicThread(threading.Thread):
 
     An action that returns True is called again at once. A failure does not end the thread: it is
     logged as ``failure``, with a traceback unless it is a DistillError, and the next call follows
-    after ``seconds``.
+    after ``seconds``. The action runs in a copy of the context in which the thread was made, so
+    that its log lines are about the same attempt.
     """
 
     def __init__(
@@ -36,11 +38,12 @@ class PeriodicThread(threading.Thread):
         self.stop = stop
         self.failure = failure
         self.first_delay_seconds = first_delay_seconds
+        self._context = contextvars.copy_context()
 
     def run(self) -> None:
         delay = self.seconds if self.first_delay_seconds is None else self.first_delay_seconds
         while not self.stop.wait(delay):
-            delay = 0.0 if self._call() else self.seconds
+            delay = 0.0 if self._context.run(self._call) else self.seconds
 
     def _call(self) -> bool:
         """Return whether the action wants to be called again at once."""

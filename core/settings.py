@@ -1,12 +1,22 @@
 """The settings of one installation: environment variables ``DISTILL_*``, read once per process."""
 
 import ipaddress
+import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class OidcGroup(BaseModel):
+    """What a group of the OpenID Connect provider may do here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project: str
+    scopes: list[Literal["read", "submit", "admin", "operator"]] = Field(min_length=1)
 
 
 class Settings(BaseSettings):
@@ -106,6 +116,57 @@ class Settings(BaseSettings):
         default="",
         description="Comma-separated origins (`https://…`) of web pages that may call the API from "
         "a browser, in addition to its own.",
+    )
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path under which a reverse proxy serves the API and the dashboard, such as "
+        "`/distill`; the proxy may strip it or leave it. Empty: none.",
+    )
+    dashboard: bool = Field(
+        default=True,
+        description="Whether the API serves the dashboard at `/`.",
+    )
+    session_hours: float = Field(
+        default=12.0,
+        gt=0,
+        description="Hours after its last use that a session of the dashboard ends; after sign-in, "
+        "for one through OIDC.",
+    )
+    session_days: float = Field(
+        default=7.0,
+        gt=0,
+        description="Days after sign-in that a session of the dashboard ends, however it is used.",
+    )
+    oidc_issuer: str = Field(
+        default="",
+        description="Issuer URL of an OpenID Connect provider through which people sign in to the "
+        "dashboard. Empty: none.",
+    )
+    oidc_client_id: str = Field(
+        default="", description="Client id of this installation at the OpenID Connect provider."
+    )
+    oidc_client_secret: str = Field(
+        default="",
+        repr=False,
+        description="Client secret at the OpenID Connect provider. Empty: a public client, which "
+        "has PKCE alone.",
+    )
+    oidc_scopes: str = Field(
+        default="openid profile email",
+        description="Scopes that are asked of the OpenID Connect provider, separated by spaces; "
+        "some need one more to tell a person's groups.",
+    )
+    oidc_groups_claim: str = Field(
+        default="groups",
+        description="Claim of the ID token, or else of the user info, with a person's groups.",
+    )
+    oidc_groups: Annotated[dict[str, OidcGroup], NoDecode] = Field(
+        default={},
+        description="What each group may do, as JSON: "
+        '`{"vision-team": {"project": "vision", "scopes": ["read", "submit"]}}`, with the name or '
+        "id of a project. Of several groups of a person the first in this order decides about the "
+        "project; groups of the same project add their scopes.",
     )
     trusted_proxies: str = Field(
         default="",
@@ -262,6 +323,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Days that entries of the audit log are kept.",
     )
+    retain_changes_hours: float = Field(
+        default=24.0,
+        ge=0,
+        description="Hours that changes are kept for `/v1/events`; a client that was away for "
+        "longer is told to load everything again.",
+    )
     orphan_grace_hours: float = Field(
         default=24.0,
         ge=0,
@@ -286,6 +353,16 @@ class Settings(BaseSettings):
         description="Format of log lines on standard error: `console` (text) or `json`.",
     )
 
+    @field_validator("oidc_groups", mode="before")
+    @classmethod
+    def _parse_oidc_groups(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value or "{}")
+        except ValueError as error:
+            raise ValueError(f"not JSON ({error})") from error
+
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.home.absolute() / 'distill.db'}"
@@ -303,6 +380,7 @@ class Settings(BaseSettings):
             self.s3_access_key_id,
             self.s3_secret_access_key,
             self.bootstrap_key,
+            self.oidc_client_secret,
         )
 
     @property

@@ -8,11 +8,14 @@ Z_95 = 1.959964
 """95 % of a normal distribution lie within this many standard deviations."""
 
 
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of ``count`` (Wilson, 1927), valid near 0 and 1, too."""
-    spread = Z_95**2 / count
+def wilson_interval(share: float, count: int, z: float = Z_95) -> tuple[float, float]:
+    """Return the interval of a share of ``count`` (Wilson, 1927), valid near 0 and 1, too.
+
+    Its level is 95 %, or that of which ``z`` is the two-sided normal quantile.
+    """
+    spread = z**2 / count
     center = (share + spread / 2) / (1 + spread)
-    half = Z_95 * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
     return max(0.0, center - half), min(1.0, center + half)
 
 

@@ -62,18 +62,22 @@ class DataFolder:
         """Save the address of the running service, for clients on this machine."""
         write_atomically(self.url_file, f"{url}\n".encode(), mode=OWNER_ONLY)
 
-    def ensure_key(self, engine: Engine) -> None:
-        """Make sure that the key file holds a valid key with every scope, for its owner only."""
+    def ensure_key(self, engine: Engine) -> str:
+        """Make sure that the key file holds a valid key with every scope, for its owner only.
+
+        Return the key's id.
+        """
         secret = self._read_valid_key(engine)
         if secret is not None:
             # A key that an older program made may lack scopes that there are now.
-            keys.ensure(engine, DEFAULT_PROJECT, KEY_NAME, keys.SCOPES, secret)
+            key = keys.ensure(engine, DEFAULT_PROJECT, KEY_NAME, keys.SCOPES, secret)
             self.key_file.chmod(OWNER_ONLY)
-            return
+            return key.id
         with write_session(engine) as session:
-            _, secret = keys.create(session, DEFAULT_PROJECT, KEY_NAME, keys.SCOPES)
+            key, secret = keys.create(session, DEFAULT_PROJECT, KEY_NAME, keys.SCOPES)
             # Within the transaction: no key is created that could not be saved.
             write_atomically(self.key_file, f"{secret}\n".encode(), mode=OWNER_ONLY)
+        return key.id
 
     def _read_valid_key(self, engine: Engine) -> str | None:
         """Return the key in the file; None unless it is an admin's of the default project."""

@@ -45,9 +45,10 @@ def main() -> int:
             if not arguments.keep:
                 echo(
                     f"The service ends now; ./run up --data {folder} starts it again, "
-                    "with all of this in it."
+                    "with all of this in it, and prints an address of its dashboard."
                 )
             else:
+                echo(f"dashboard          {distill.sign_in_address()}")
                 echo("The service goes on until Ctrl-C.")
                 while True:
                     time.sleep(1)

@@ -7,8 +7,9 @@ import time
 import urllib.request
 from http import HTTPStatus
 
-from core.settings import embedded_environment, load_settings
-from core.store.database.engine import make_engine, migrate
+from core.settings import Settings, embedded_environment, load_settings
+from core.store.access import sessions
+from core.store.database.engine import make_engine, migrate, write_session
 from embedded.data_folder import DataFolder
 from embedded.processes import Child, terminate_all
 
@@ -40,7 +41,8 @@ class Service:
         """Serve until ``stop`` is set. Raises StartupError if the API does not come up."""
         os.environ |= self.environment
         settings = load_settings()
-        self.prepare(settings.resolved_database_url)
+        self.url += settings.root_path
+        sign_in_token = self.prepare(settings)
         logs = self.folder.logs_folder
         children = [
             Child("API", "api", self.environment, logs / "api.log"),
@@ -49,17 +51,24 @@ class Service:
         try:
             self.supervise(children, until_ready=True)
             if not self.stop.is_set():
-                self.announce()
+                self.announce(sign_in_token)
             self.supervise(children)
         finally:
             terminate_all(children, settings.grace_seconds + TERMINATION_SECONDS)
 
-    def prepare(self, database_url: str) -> None:
-        """Migrate the database, and make sure that there is an admin key."""
-        migrate(database_url)
-        engine = make_engine(database_url)
+    def prepare(self, settings: Settings) -> str | None:
+        """Migrate the database, and make sure that there is an admin key.
+
+        Return a token that signs in to the dashboard with it; None without a dashboard.
+        """
+        migrate(settings.resolved_database_url)
+        engine = make_engine(settings.resolved_database_url)
         try:
-            self.folder.ensure_key(engine)
+            key_id = self.folder.ensure_key(engine)
+            if not settings.dashboard:
+                return None
+            with write_session(engine) as session:
+                return sessions.create_sign_in_token(session, key_id)[1]
         finally:
             engine.dispose()
 
@@ -91,8 +100,11 @@ class Service:
         except OSError:
             return False
 
-    def announce(self) -> None:
-        """Save the service's address, and print it."""
+    def announce(self, sign_in_token: str | None) -> None:
+        """Save the service's address, and print it, with one that signs in to the dashboard.
+
+        The token is in the fragment, which browsers do not send: it gets into no log.
+        """
         self.folder.save_url(self.url)
         print(
             f"distill is ready at {self.url} "
@@ -100,6 +112,12 @@ class Service:
             f"API documentation at {self.url}/docs)",
             flush=True,
         )
+        if sign_in_token is not None:
+            print(
+                f"Dashboard, for one sign-in within {sessions.SIGN_IN_TOKEN_SECONDS // 60} minutes "
+                f"(`distill dashboard` opens it later): {self.url}/sign-in#token={sign_in_token}",
+                flush=True,
+            )
 
 
 def service_environment(

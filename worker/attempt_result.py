@@ -3,6 +3,8 @@ waits for another attempt.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
@@ -22,8 +24,11 @@ from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from core.store.lifecycle.transitions import IMPORTS
 from core.store.objects.store import Objects, upload_key
 from core.store.registry import datasets, models, uploaded_items
+from core.store.registry.thumbnails import StoredSheet
 from worker.inputs import import_target_id
+from worker.logs.attempt_log import AttemptLog
 from worker.outputs import Outputs
+from worker.resources.job_cost import record_cost
 from worker.trainer_process import TrainerProcess
 
 MIN_FREE_BYTES = 64 * 2**10
@@ -40,12 +45,18 @@ class AttemptResult:
     """Saves the result of one attempt, whose outputs have been published."""
 
     def __init__(
-        self, settings: Settings, objects: Objects, attempt: Attempt, outputs: Outputs
+        self,
+        settings: Settings,
+        objects: Objects,
+        attempt: Attempt,
+        outputs: Outputs,
+        attempt_log: AttemptLog,
     ) -> None:
         self.settings = settings
         self.objects = objects
         self.attempt = attempt
         self.outputs = outputs
+        self.log = attempt_log
 
     def save(
         self,
@@ -81,7 +92,7 @@ class AttemptResult:
 
     def save_success(self) -> None:
         """Move the job to ``succeeded``, with what it has made."""
-        with self.attempt.fenced_session() as (session, job):
+        with self._concluding_session() as (session, job):
             spec = parse(job.spec)
             model_id = None
             if isinstance(spec, ImportModelSpec):
@@ -90,13 +101,16 @@ class AttemptResult:
                 self._save_imported_dataset(session, job, spec)
             elif not isinstance(spec, ResolvedEvaluationJobSpec):
                 model_id = self._publish_student(session, job, spec)
+            if not isinstance(spec, ImportSpec):
+                ended = self.outputs.ended_event
+                record_cost(session, job, spec, {} if ended is None else ended.summary)
             attempts.succeed(session, job, results=job.results, model_id=model_id)
         self._delete_upload(job)  # only after the commit: a transaction may still fail
         log.info("job succeeded")
 
     def save_release(self, reason: str) -> None:
         """Let go of the job without a failure: it is cancelled, paused or queued again."""
-        with self.attempt.fenced_session() as (session, job):
+        with self._concluding_session() as (session, job):
             attempts.release(session, job, reason)
         self._delete_upload(job)
         log.info("job released", status=job.status, reason=reason)
@@ -111,9 +125,17 @@ class AttemptResult:
         )
         public_error = replace(error, message=strip_paths(error.message))
         policy = RetryPolicy.from_settings(self.settings)
-        with self.attempt.fenced_session() as (session, job):
+        with self._concluding_session() as (session, job):
             apply_retry_policy(session, job, public_error, policy)
         self._delete_upload(job)
+
+    @contextmanager
+    def _concluding_session(self) -> Iterator[tuple[FencedSession, JobRow]]:
+        """Open the attempt's last transaction, which also completes its log."""
+        self.log.publish_rest()
+        with self.attempt.fenced_session() as (session, job):
+            yield session, job
+            self.log.complete(session, f"attempt ended; the job is {job.status}")
 
     def _failure_without_event(self, trainer: TrainerProcess | None) -> JobFailed:
         """Return the failure of a trainer that did not even emit its end."""
@@ -181,6 +203,9 @@ class AttemptResult:
             object_key=images.object_key,
             size=images.size,
             sha256=images.sha256,
+            sheets=[
+                StoredSheet(sheet, *self.outputs.files[sheet.file]) for sheet in imported.sheets
+            ],
         )
 
     def _delete_upload(self, job: JobRow) -> None:

@@ -1,6 +1,7 @@
 """Publishing what a trainer emits: object first, row second, every row fenced by the attempt."""
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -21,11 +22,16 @@ from core.job_folder import (
     Resumed,
     Warned,
 )
-from core.store import artifacts, events, metrics
+from core.store import artifacts, events, metrics, project_events
 from core.store.attempts import Attempt
 from core.store.database.fence import FencedSession
 from core.store.database.tables import JobRow
 from core.store.objects.store import Objects, artifact_key, checkpoint_key
+from core.store.results import rows
+from core.store.results.rows import MeasuredResult, decode_mask
+
+EVENT_FIELDS = {"network", "name", "value", "images", "interval"}
+"""Of a measured number, what its event holds; masks are in the job's results only."""
 
 
 class PublishedFile(NamedTuple):
@@ -66,6 +72,8 @@ class Outputs:
         self.import_event: Imported | None = None
         self.ended_event: Ended | None = None
         self._offset = 0
+        self._next_progress = 0.0
+        """When the next progress may be recorded for the project, by the monotonic clock."""
         self._unreferenced_keys: list[str] = []
         """Keys of objects that no row refers to any more, to be deleted after the commit."""
 
@@ -119,6 +127,7 @@ class Outputs:
                 events.append(session, job, "phase", {"phase": event.phase})
             case Progress():
                 job.progress = event.model_dump(exclude={"type"}, exclude_none=True)
+                self._record_progress(session, job)
             case Metrics():
                 metrics.record(session, job.id, self.attempt.number, event.step, event.values)
             case EpochCompleted():
@@ -131,13 +140,21 @@ class Outputs:
                 results = dict(job.results or {})
                 results[event.network] = {**results.get(event.network, {}), event.name: event.value}
                 job.results = results
-                events.append(session, job, "measured", event.model_dump(exclude={"type"}))
+                rows.record(session, job, _measured_result(event))
+                fields = event.model_dump(include=EVENT_FIELDS, exclude_none=True)
+                events.append(session, job, "measured", fields)
             case Imported():
                 self.import_event = event
             case Ended():
                 self.ended_event = event
             case Resumed() | Note() | Warned():
                 events.append(session, job, event.type, event.model_dump(exclude={"type"}))
+
+    def _record_progress(self, session: FencedSession, job: JobRow) -> None:
+        """Tell the project of the job's progress, but not of every step."""
+        if time.monotonic() >= self._next_progress:
+            project_events.record_job(session, job, "progress")
+            self._next_progress = time.monotonic() + project_events.PROGRESS_SECONDS
 
     def _record_file(self, session: FencedSession, job: JobRow, event: FileReady) -> None:
         file = self.files.get(event.name)
@@ -146,6 +163,8 @@ class Outputs:
         # Not written as ``in {...}``, which the type checker does not follow. An import's result
         # is no artifact of the job, but the model or data set itself.
         if event.kind == "model" or event.kind == "dataset":  # noqa: PLR1714
+            return
+        if event.kind == "thumbnails":
             return
         _, replaced_key = artifacts.record(
             session,
@@ -162,6 +181,19 @@ class Outputs:
         if replaced_key is not None:
             self._unreferenced_keys.append(replaced_key)
         events.append(session, job, "file", event.model_dump(exclude={"type"}))
+
+
+def _measured_result(event: Measured) -> MeasuredResult:
+    return MeasuredResult(
+        network=event.network,
+        key=event.name,
+        value=event.value,
+        images=event.images,
+        interval=event.interval,
+        mask=decode_mask(event.mask),
+        image_set=event.image_set,
+        per_class=event.per_class,
+    )
 
 
 def files_to_upload(new_events: list[Event]) -> list[FileReady]:

@@ -9,18 +9,20 @@ import structlog
 from sqlalchemy import Engine
 
 from core.atomic_files import remove_partial_files
-from core.errors import DistillError
+from core.errors import DistillError, Unavailable
 from core.jobspec.status import LEASED
 from core.periodic import PeriodicThread
 from core.queue import wake_workers
 from core.settings import Settings
-from core.store import attempts
-from core.store.access import idempotency
+from core.store import attempts, workers
+from core.store.access import idempotency, sessions
 from core.store.database.engine import read_session, write_session
 from core.store.database.tables import JobRow
+from core.store.estimates import memory_estimates
 from core.store.lifecycle.retry_policy import RetryPolicy
-from core.store.objects import orphaned_uploads
+from core.store.objects import log_archive, orphaned_uploads
 from worker import housekeeping
+from worker.resources import memory_estimator
 from worker.supervisor import Supervisor
 
 MAX_WAKEUPS = 64
@@ -55,6 +57,7 @@ class Reconciler:
             raise
 
     def _run(self) -> None:
+        self._mark_lost_workers()
         reclaimed = self._requeue_jobs()
         # A worker that claims nothing would leave the wake-ups in the broker, where they pile up.
         if self.settings.broker_url and self.supervisor.can_claim():
@@ -63,10 +66,29 @@ class Reconciler:
         is_hourly_due = time.monotonic() >= self._next_hourly
         if reclaimed or is_hourly_due:
             orphaned_uploads.remove(self.engine, self.supervisor.objects)
+            self._archive_logs(None if is_hourly_due else reclaimed)
         if is_hourly_due:
             with write_session(self.engine) as session:
                 idempotency.delete_expired(session)
+                sessions.delete_expired(session)
+                memory_estimates.delete_unused(session)
             self._next_hourly = time.monotonic() + HOURLY_SECONDS
+
+    def _mark_lost_workers(self) -> None:
+        with write_session(self.engine) as session:
+            names = workers.mark_lost(session)
+        for name in names:
+            log.warning("a worker was lost", lost_worker=name)
+
+    def _archive_logs(self, job_ids: list[str] | None) -> None:
+        """Make objects of logs that their own workers could not make them of; None: of all jobs.
+
+        An object store that is out of reach must not delay what else this thread does.
+        """
+        try:
+            log_archive.archive_ended(self.engine, self.supervisor.objects, job_ids)
+        except Unavailable as error:
+            log.warning("logs were not archived; trying again later", error=str(error))
 
     def _requeue_jobs(self) -> list[str]:
         """Take jobs back from lost workers and resume due ones; return the ids of the former."""
@@ -102,7 +124,7 @@ def clear_scratch(settings: Settings, engine: Engine) -> None:
 
 
 def start(settings: Settings, supervisor: Supervisor) -> None:
-    """Start the threads of the reconciler and of the collector."""
+    """Start the threads of the reconciler, of the collector and of the memory estimator."""
     PeriodicThread(
         "reconciler",
         Reconciler(settings, supervisor).run,
@@ -111,3 +133,6 @@ def start(settings: Settings, supervisor: Supervisor) -> None:
         failure="reconciling failed; trying again",
     ).start()
     housekeeping.start(settings, supervisor.shutdown)
+    memory_estimator.start(
+        settings, supervisor.engine, supervisor.registration, supervisor.shutdown
+    )

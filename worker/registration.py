@@ -20,6 +20,7 @@ from core.settings import Settings
 from core.store import workers
 from core.store.database import schema
 from core.store.database.engine import read_session, write_session
+from worker.resources.hardware import HardwareSampler
 
 CHECK_SECONDS = 0.2
 DRAINING = "it is draining"
@@ -45,6 +46,7 @@ class Registration:
         self.settings = settings
         self.engine = engine
         self.name = worker_name(settings)
+        self.hardware = HardwareSampler(settings)
         self.blocked_reason: str | None = None
         self.schema_error: str | None = None
         self.exit_requested = False
@@ -64,6 +66,7 @@ class Registration:
 
     def start(self, shutdown: threading.Event, is_idle: Callable[[], bool]) -> None:
         """Send heartbeats until ``shutdown``. ``is_idle``: whether the worker has no job."""
+        self.hardware.start(shutdown)
         PeriodicThread(
             "registration",
             lambda: self._check(is_idle),
@@ -118,6 +121,7 @@ class Registration:
     def _renew_row(self) -> bool:
         """Renew or insert the row; return whether it says that the worker is to drain."""
         lease_seconds = self.settings.lease_seconds
+        hardware = self.hardware.latest()
         with write_session(self.engine) as session:
             draining = None
             if self._registered:
@@ -127,6 +131,7 @@ class Registration:
                     lease_seconds=lease_seconds,
                     shutting_down=self.exit_requested,
                     schema_error=self.schema_error,
+                    hardware=hardware,
                 )
             if draining is None:
                 workers.register(
@@ -136,6 +141,7 @@ class Registration:
                     protocol=PROTOCOL,
                     slots=self.settings.slots,
                     lease_seconds=lease_seconds,
+                    hardware=hardware,
                 )
             workers.delete_lost(session)
         self._registered = True

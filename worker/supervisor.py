@@ -13,15 +13,17 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy import Engine
 
-from core.errors import CorruptObject, JobFailed, LeaseLost, Unavailable
+from core.errors import CorruptObject, DistillError, JobFailed, LeaseLost, Unavailable
 from core.job_folder import JobFolder
 from core.settings import Settings
 from core.store import attempts
 from core.store.attempts import Attempt
+from core.store.objects import log_archive
 from core.store.objects.store import Objects
 from worker.attempt_result import AttemptResult
 from worker.inputs import Inputs
 from worker.lease_keeper import LeaseKeeper, StopRequested
+from worker.logs.attempt_log import AttemptLog
 from worker.outputs import Outputs
 from worker.registration import Registration
 from worker.trainer_process import TrainerProcess
@@ -80,7 +82,6 @@ class Supervisor:
             with structlog.contextvars.bound_contextvars(
                 job=attempt.job_id, attempt=attempt.number
             ):
-                log.info("attempt started")
                 AttemptRunner(self, attempt).run()
             return True
         finally:
@@ -105,12 +106,14 @@ class AttemptRunner:
             self.settings.keep_checkpoints,
             self.keeper.check_may_publish,
         )
-        self.result = AttemptResult(self.settings, self.objects, attempt, self.outputs)
+        self.log = AttemptLog(attempt, self.folder.path, self.keeper.check_may_publish)
+        self.result = AttemptResult(self.settings, self.objects, attempt, self.outputs, self.log)
 
     def run(self) -> None:
         """Take a claimed job to its result, and leave nothing of the attempt on this machine."""
         try:
-            with self.keeper:
+            with self.log, self.keeper:
+                log.info("attempt started")
                 try:
                     self._run()
                 except LeaseLost:
@@ -126,6 +129,16 @@ class AttemptRunner:
                     self._fail(JobFailed("worker_error", "infrastructure", message))
         finally:
             shutil.rmtree(self.folder.path, ignore_errors=True)
+            self._archive_log()
+
+    def _archive_log(self) -> None:
+        """Make an object of the log, if the attempt has ended. If not now, a reconciler does so."""
+        try:
+            log_archive.archive(
+                self.attempt.engine, self.objects, self.attempt.job_id, self.attempt.number
+            )
+        except DistillError as error:
+            log.warning("the log was not archived", error=str(error))
 
     def _run(self) -> None:
         try:
@@ -134,7 +147,7 @@ class AttemptRunner:
         except StopRequested:
             self._retry_until_available(lambda: self.result.save(None, self.keeper.stop_reason))
             return
-        with TrainerProcess(self.folder, self.settings) as trainer:
+        with TrainerProcess(self.folder, self.settings, self.log.write) as trainer:
             hang = self._publish_until_exit(trainer)
         # What it emitted last: only now is it certain that nothing more will come.
         if self._retry_until_available(self._publish):

@@ -9,13 +9,17 @@ import signal
 import site
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from core.job_folder import JobFolder
 from core.jobspec.job import ImportDatasetSpec, ImportModelSpec
 from core.jobspec.resolved import JobSpec
 from core.settings import Settings
+from core.store.logs import Stream
+from worker.logs.pipe_reader import PipeReader
 
 INHERITED_VARIABLES = (
     "PATH",
@@ -32,6 +36,8 @@ DOWNLOAD_PREFIXES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT")
 MAX_IMPORTED_FILE_BYTES = 32 * 2**30
 """Of one file that an import writes. What it unpacks is limited to half of this."""
 MAX_OPEN_IMPORT_FILES = 256
+MAX_QUOTED_CHARACTERS = 500
+"""Of the last line of standard error."""
 
 
 def trainer_environment(folder: Path, settings: Settings, spec: JobSpec) -> dict[str, str]:
@@ -49,6 +55,7 @@ def trainer_environment(folder: Path, settings: Settings, spec: JobSpec) -> dict
         "HOME": str(folder),
         "DISTILL_DEVICE": settings.device,
         "DISTILL_IMPORT_SECONDS": str(settings.import_seconds),
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
         "PYTHONUNBUFFERED": "1",
     }
     if settings.threads:
@@ -82,22 +89,31 @@ class TrainerProcess:
     It also ends when its supervisor does, which holds the other end of its standard input.
     """
 
-    def __init__(self, folder: JobFolder, settings: Settings) -> None:
-        self.stderr = folder.stderr
+    def __init__(
+        self, folder: JobFolder, settings: Settings, write: Callable[[Stream, bytes], None]
+    ) -> None:
+        """``write`` gets what the trainer prints, in a thread of its own; b"" at a stream's end."""
         spec = folder.read_spec()
         python = (sys.executable, "-P", "-m")
         sandbox = (*python, "worker.sandbox", *sandbox_options(spec, settings))
-        with self.stderr.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [*sandbox, *python, "core.distillation", str(folder.path), "--supervised"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                # A group of its own, so that a signal reaches what the trainer starts, too.
-                start_new_session=True,
-                env=trainer_environment(folder.path, settings, spec),
-                cwd=folder.path,
-            )
+        self.process = subprocess.Popen(
+            [*sandbox, *python, "core.distillation", str(folder.path), "--supervised"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # A group of its own, so that a signal reaches what the trainer starts, too.
+            start_new_session=True,
+            env=trainer_environment(folder.path, settings, spec),
+            cwd=folder.path,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        pipes: dict[Stream, IO[bytes]] = {
+            "stdout": self.process.stdout,
+            "stderr": self.process.stderr,
+        }
+        self.output = PipeReader(pipes, write)
+        self.output.start()
 
     def __enter__(self) -> "TrainerProcess":
         return self
@@ -115,9 +131,10 @@ class TrainerProcess:
             os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
-        """Kill whatever is left of its process group, and wait for its end."""
+        """Kill whatever is left of its process group, and wait for its end and that of its output."""
         self.send_signal(signal.SIGKILL)
         self.process.wait()
+        self.output.finish()
         if self.process.stdin is not None:
             self.process.stdin.close()
 
@@ -127,10 +144,5 @@ class TrainerProcess:
         if status is not None and status < 0:
             return f"The trainer was killed by {signal.Signals(-status).name}."
         sentence = f"The trainer exited with status {status} without reporting a failure."
-        last_line = self._last_error_line()
+        last_line = self.output.last_error_line()[-MAX_QUOTED_CHARACTERS:]
         return f"{sentence} {last_line}" if last_line else sentence
-
-    def _last_error_line(self) -> str:
-        """Return at most 500 characters."""
-        lines = self.stderr.read_text(errors="replace").strip().splitlines()
-        return lines[-1][-500:] if lines else ""

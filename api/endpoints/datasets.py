@@ -18,14 +18,18 @@ from api.dependencies import (
     Work,
 )
 from api.http.authenticated_route import AuthenticatedRoute
+from api.http.conditional import IfMatch
 from api.openapi.responses import (
     DATASET_EXAMPLES,
     DOWNLOAD_RESPONSES,
+    MERGE_PATCH,
+    NOT_MODIFIED,
     UPLOAD_BODY,
     created,
     problems,
 )
 from api.representation import from_rows, schemas
+from api.representation.edits import EditItemRequest
 from api.transfers.downloads import DirectDownload
 from api.transfers.uploaded_items import UploadedItems, enqueue_import
 from core.errors import Invalid
@@ -44,7 +48,7 @@ def _import_spec(row: DatasetRow) -> ImportDatasetSpec:
 
 
 _datasets = UploadedItems(
-    DatasetRow, "dataset", from_rows.dataset, file_signature.detect_archive_format, _import_spec
+    DatasetRow, "dataset", from_rows.datasets, file_signature.detect_archive_format, _import_spec
 )
 
 
@@ -100,7 +104,7 @@ def create_dataset(
                 **options.model_dump(),
             )
             row = enqueue_import(session, work, caller.project_id, row, spec)
-        return 201, from_rows.dataset(row)
+        return 201, _datasets.to_response(session, row)
 
     return work.commit(create, location="/v1/datasets/{id}")
 
@@ -141,10 +145,31 @@ def _check_download(body: schemas.CreateDatasetRequest, settings: Settings) -> N
         raise Invalid.field("image_size", message=message)
 
 
-@router.get("/{reference}", responses=problems(404))
-def get_dataset(reference: str, caller: Reader, engine: Database) -> schemas.DatasetResponse:
+@router.get(
+    "/{reference}",
+    response_model=schemas.DatasetResponse,
+    responses={**NOT_MODIFIED, **problems(404)},
+)
+def get_dataset(reference: str, request: Request, caller: Reader) -> Response:
     """Get a data set by id or name."""
-    return _datasets.get(engine, caller.project_id, reference)
+    return _datasets.get(request, caller.project_id, reference)
+
+
+@router.patch(
+    "/{reference}",
+    response_model=schemas.DatasetResponse,
+    openapi_extra=MERGE_PATCH,
+    responses=problems(404, 409, 412),
+)
+def edit_dataset(
+    reference: str,
+    body: EditItemRequest,
+    caller: Submitter,
+    work: IdempotentWork,
+    if_match: IfMatch = None,
+) -> Response:
+    """Change a data set's name, notes or metadata, by a JSON merge patch (RFC 7396)."""
+    return _datasets.edit(work, caller.project_id, reference, body, if_match)
 
 
 @router.delete("/{reference}", response_model=schemas.DatasetResponse, responses=problems(404, 409))

@@ -1,6 +1,6 @@
 """Jobs: submit, list, get, cancel, pause, resume, retry, delete, restore, clone."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zlib import crc32
 
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -14,24 +14,32 @@ from api.dependencies import (
     Limit,
     QueryBool,
     Reader,
+    SearchText,
+    Sort,
     Submitter,
     Work,
 )
 from api.http.authenticated_route import AuthenticatedRoute
-from api.http.conditional import is_not_modified
+from api.http.conditional import IfMatch, entity_tag, is_not_modified, require_match
+from api.http.lists.result_filters import result_filters
 from api.http.unit_of_work import UnitOfWork
 from api.openapi.responses import (
     CLONE_EXAMPLES,
     JOB_EXAMPLES,
+    MERGE_PATCH,
     METADATA_FILTER,
     NOT_MODIFIED,
+    RESULT_FILTER,
     Responses,
     created,
     problems,
 )
 from api.representation import from_rows, schemas
+from api.representation.dry_run import DryRunResponse
+from api.representation.edits import EditJobRequest
 from api.representation.json_response import json_response
-from api.submission.estimate import estimate_cost
+from api.submission.cost.dry_run import estimate_job
+from api.submission.cost.memory_estimate import memory_warnings
 from api.submission.prepare import prepare_job, validate_spec
 from core.errors import Conflict, FieldError, Invalid
 from core.jobspec import resolved
@@ -40,6 +48,7 @@ from core.jobspec.merge_patch import apply_patch
 from core.jobspec.status import Action, Status
 from core.store import jobs
 from core.store.database.engine import read_session
+from core.store.database.tables import JobRow
 from core.store.lifecycle.transitions import IMPORTS
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=AuthenticatedRoute)
@@ -48,12 +57,15 @@ MAX_METADATA_FILTERS = 32
 """A job has no more entries in its metadata."""
 JOB_LINKS = (
     "get_job",
+    "edit_job",
     "cancel_job",
     "pause_job",
     "resume_job",
     "retry_job",
     "clone_job",
     "list_events",
+    "list_attempts",
+    "get_logs",
     "get_metrics",
     "list_artifacts",
     "list_checkpoints",
@@ -88,7 +100,7 @@ _metadata_entry: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[LabelKey, Shor
     response_model=schemas.JobResponse,
     responses={
         200: {
-            "model": schemas.DryRunResponse,
+            "model": DryRunResponse,
             "description": "With `dry_run=true`: nothing was stored",
         },
         **JOB_CREATED,
@@ -101,7 +113,7 @@ def submit_job(
     engine: Database,
     work: IdempotentWork,
     dry_run: Annotated[
-        QueryBool, Query(description="Only validate and resolve the job: nothing is stored.")
+        QueryBool, Query(description="Only validate, resolve and estimate the job.")
     ] = False,
 ) -> Response:
     """Queue a job. A job that no worker could run is refused, with every field that is wrong.
@@ -112,12 +124,14 @@ def submit_job(
     if dry_run:
         with read_session(engine) as session:
             prepared = prepare_job(session, caller.project_id, spec)
+        estimate = estimate_job(engine, caller.project_id, prepared)
         return json_response(
-            schemas.DryRunResponse(
+            DryRunResponse(
                 spec=prepared.spec,
                 dataset_id=prepared.dataset_id,
                 teacher_id=prepared.teacher_id,
-                estimate=estimate_cost(prepared),
+                estimate=estimate,
+                warnings=memory_warnings(estimate.memory),
             )
         )
     return work.commit(
@@ -126,7 +140,11 @@ def submit_job(
 
 
 def _enqueue(
-    session: Session, work: UnitOfWork, project_id: str, spec: SubmittedSpec
+    session: Session,
+    work: UnitOfWork,
+    project_id: str,
+    spec: SubmittedSpec,
+    cloned_from: str | None = None,
 ) -> tuple[int, schemas.JobResponse]:
     prepared = prepare_job(session, project_id, spec)
     job = jobs.submit(
@@ -135,6 +153,7 @@ def _enqueue(
         prepared.spec,
         dataset_id=prepared.dataset_id,
         teacher_id=prepared.teacher_id,
+        cloned_from=cloned_from,
     )
     work.wake_workers(job.id)
     return 201, from_rows.job(session, job)
@@ -143,7 +162,7 @@ def _enqueue(
 @router.get(
     "",
     response_model=schemas.Page[schemas.JobSummaryResponse],
-    openapi_extra={"parameters": [METADATA_FILTER]},
+    openapi_extra={"parameters": [METADATA_FILTER, RESULT_FILTER]},
 )
 def list_jobs(
     request: Request,
@@ -155,12 +174,16 @@ def list_jobs(
     student: StudentFilter = None,
     dataset: DatasetFilter = None,
     sweep: SweepFilter = None,
-    sort: Literal["created_at", "-created_at"] = "-created_at",
+    q: SearchText = None,
+    sort: Sort = "-created_at",
     limit: Limit = 50,
     after: After = None,
     include_total: QueryBool = False,
 ) -> Response:
-    """List the jobs of the API key's project, newest first, without specs and status histories."""
+    """List the jobs of the API key's project, newest first, without specs and status histories.
+
+    Sorted by a result, jobs without it come last.
+    """
     filters = jobs.JobFilters(
         statuses=tuple(status or ()),
         kinds=tuple(kind or ()),
@@ -169,14 +192,17 @@ def list_jobs(
         dataset=dataset,
         labels=_metadata_filters(request),
         sweep=sweep,
+        bounds=result_filters(request),
+        text=q,
     )
     with read_session(engine) as session:
         rows, next_cursor = jobs.list_jobs(
             session, caller.project_id, filters, sort=sort, after=after, limit=limit
         )
         total = jobs.count(session, caller.project_id, filters) if include_total else None
+        summaries = from_rows.job_summaries(session, rows)
     page = schemas.Page[schemas.JobSummaryResponse](
-        data=from_rows.job_summaries(rows),
+        data=summaries,
         has_more=next_cursor is not None,
         next_cursor=next_cursor,
         total=total,
@@ -216,12 +242,48 @@ def get_job(job_id: str, request: Request, caller: Reader, engine: Database) -> 
     with read_session(engine) as session:
         row = jobs.get(session, caller.project_id, job_id)
         state = from_rows.queue_state(session, row)
-        reason_hash = crc32((state.reason or "").encode())
-        etag = f'W/"{row.version}-{state.position or 0}-{reason_hash:x}"'
+        etag = _entity_tag(row, state)
         if is_not_modified(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
         job = from_rows.job(session, row, state)
     return json_response(job, {"ETag": etag})
+
+
+def _entity_tag(row: JobRow, state: from_rows.QueueState) -> str:
+    reason_hash = crc32((state.reason or "").encode())
+    return entity_tag(row.edits, row.version, state.position or 0, f"{reason_hash:x}")
+
+
+@router.patch(
+    "/{job_id}",
+    response_model=schemas.JobResponse,
+    openapi_extra=MERGE_PATCH,
+    responses=problems(404, 412),
+)
+def edit_job(
+    job_id: str,
+    body: EditJobRequest,
+    caller: Submitter,
+    work: IdempotentWork,
+    if_match: IfMatch = None,
+) -> Response:
+    """Change a job's name, notes or metadata, in any status, by a JSON merge patch (RFC 7396).
+
+    The spec, whose name and metadata are those of the submission, stays as it is.
+    """
+    headers: dict[str, str] = {}
+
+    def edit(session: Session) -> tuple[int, schemas.JobResponse]:
+        row = jobs.get(session, caller.project_id, job_id, lock=True)
+        require_match(if_match, row.edits)
+        jobs.edit(session, row, body.as_patch())
+        state = from_rows.queue_state(session, row)
+        headers["ETag"] = _entity_tag(row, state)
+        return 200, from_rows.job(session, row, state)
+
+    response = work.commit(edit)
+    response.headers.update(headers)
+    return response
 
 
 @router.post(
@@ -325,7 +387,8 @@ def clone_job(
     """Submit the same job again, with changes: a JSON merge patch (RFC 7396) of the stored spec.
 
     In it null removes a field. An object that changes its kind, such as
-    `{"method": {"name": "arkd"}}`, is replaced, not merged.
+    `{"method": {"name": "arkd"}}`, is replaced, not merged. Name and metadata are taken from the
+    job as it is now; its notes stay with it.
     """
 
     def clone(session: Session) -> tuple[int, schemas.JobResponse]:
@@ -335,7 +398,8 @@ def clone_job(
         # Every value written out: what an earlier release did not know gets its default here, not
         # what the preset says today.
         stored = resolved.parse(job.spec).model_dump(mode="json")
+        stored |= {"name": job.name, "metadata": job.labels}
         spec = validate_spec(apply_patch(stored, changes or {}))
-        return _enqueue(session, work, caller.project_id, spec)
+        return _enqueue(session, work, caller.project_id, spec, cloned_from=job.id)
 
     return work.commit(clone, location="/v1/jobs/{id}")

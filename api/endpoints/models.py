@@ -1,22 +1,58 @@
 """Models: networks with weights, imported from uploads or trained by jobs; all can be teachers."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from api.dependencies import After, Database, IdempotentWork, Limit, Reader, Submitter, Work
+from api.dependencies import (
+    After,
+    Database,
+    IdempotentWork,
+    Limit,
+    Reader,
+    SearchText,
+    Sort,
+    Submitter,
+    Work,
+)
 from api.http.authenticated_route import AuthenticatedRoute
-from api.openapi.responses import DOWNLOAD_RESPONSES, UPLOAD_BODY, created, problems
+from api.http.conditional import IfMatch
+from api.http.lists.result_filters import result_filters
+from api.openapi.responses import (
+    DOWNLOAD_RESPONSES,
+    MERGE_PATCH,
+    NOT_MODIFIED,
+    RESULT_FILTER,
+    UPLOAD_BODY,
+    created,
+    problems,
+)
 from api.representation import from_rows, schemas
+from api.representation.edits import EditItemRequest
+from api.representation.pagination import page_of
 from api.transfers.downloads import DirectDownload
 from api.transfers.uploaded_items import UploadedItems
+from core.errors import Invalid
 from core.jobspec import file_signature
 from core.jobspec.job import ImportModelSpec
 from core.jobspec.network import CheckpointOptions, ModelDescription, assume_normalization
+from core.store.database.engine import read_session
 from core.store.database.tables import ModelRow
 from core.store.registry import models
+from core.store.registry.model_lists import ModelFilters
+from core.store.registry.model_lists import list_models as list_model_rows
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=AuthenticatedRoute)
+
+SeriesFilter = Annotated[
+    str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Name of a series.")
+]
+AliasFilter = Annotated[
+    str | None,
+    Query(max_length=32, pattern=r"^[^\x00]*$", description="Only models that have this alias."),
+]
 
 
 def _import_spec(row: ModelRow) -> ImportModelSpec:
@@ -24,16 +60,33 @@ def _import_spec(row: ModelRow) -> ImportModelSpec:
 
 
 _models = UploadedItems(
-    ModelRow, "model", from_rows.model, file_signature.detect_checkpoint_format, _import_spec
+    ModelRow, "model", from_rows.models, file_signature.detect_checkpoint_format, _import_spec
 )
 
 
-@router.get("")
+@router.get("", openapi_extra={"parameters": [RESULT_FILTER]})
 def list_models(
-    caller: Reader, engine: Database, limit: Limit = 50, after: After = None
+    request: Request,
+    caller: Reader,
+    engine: Database,
+    series: SeriesFilter = None,
+    alias: AliasFilter = None,
+    q: SearchText = None,
+    sort: Sort = "-created_at",
+    limit: Limit = 50,
+    after: After = None,
 ) -> schemas.Page[schemas.ModelResponse]:
-    """List the project's models, newest first."""
-    return _models.list_page(engine, caller.project_id, after, limit)
+    """List the project's models, newest first.
+
+    The results of a model are those of its training and of evaluations of it. Sorted by a result,
+    models without it come last.
+    """
+    filters = ModelFilters(series=series, alias=alias, bounds=result_filters(request), text=q)
+    with read_session(engine) as session:
+        rows, next_cursor = list_model_rows(
+            session, caller.project_id, filters, sort=sort, after=after, limit=limit
+        )
+        return page_of(from_rows.models(session, rows), next_cursor)
 
 
 @router.post(
@@ -54,6 +107,8 @@ def create_model(
     Without a normalization of the network, the file's own mean and standard deviation decide, else
     the number of classes; the import's report says which it is.
     """
+    if body.name is None and body.series is None:
+        raise Invalid.field("name", message="A model needs a name, a series or both.")
     fields = {name: getattr(body, name) for name in ModelDescription.model_fields}
     normalization_assumed = "normalization" not in body.network.model_fields_set
     if normalization_assumed:
@@ -70,26 +125,49 @@ def create_model(
             caller.project_id,
             body.name,
             description,
+            series=body.series,
             status="awaiting_upload",
             sha256=body.sha256,
             options=options,
         )
-        return 201, from_rows.model(row)
+        return 201, _models.to_response(session, row)
 
     return work.commit(create, location="/v1/models/{id}")
 
 
-@router.get("/{reference}", responses=problems(404))
-def get_model(reference: str, caller: Reader, engine: Database) -> schemas.ModelResponse:
-    """Get a model by id or name."""
-    return _models.get(engine, caller.project_id, reference)
+@router.get(
+    "/{reference}",
+    response_model=schemas.ModelResponse,
+    responses={**NOT_MODIFIED, **problems(404)},
+)
+def get_model(reference: str, request: Request, caller: Reader) -> Response:
+    """Get a model by id or name, or as `series@version` or `series@alias`."""
+    return _models.get(request, caller.project_id, reference)
+
+
+@router.patch(
+    "/{reference}",
+    response_model=schemas.ModelResponse,
+    openapi_extra=MERGE_PATCH,
+    responses=problems(404, 409, 412),
+)
+def edit_model(
+    reference: str,
+    body: EditItemRequest,
+    caller: Submitter,
+    work: IdempotentWork,
+    if_match: IfMatch = None,
+) -> Response:
+    """Change a model's name, notes or metadata, by a JSON merge patch (RFC 7396)."""
+    return _models.edit(work, caller.project_id, reference, body, if_match)
 
 
 @router.delete("/{reference}", response_model=schemas.ModelResponse, responses=problems(404, 409))
 def delete_model(reference: str, caller: Submitter, work: Work) -> Response:
     """Delete a model by id or name, which frees its name. For some days it can be restored.
 
-    Jobs that have used it keep their results.
+    Jobs that have used it keep their results. A model with an alias is not deleted: move or remove
+    the alias first.
     """
     return _models.delete(work, caller.project_id, reference)
 

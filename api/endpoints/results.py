@@ -1,15 +1,28 @@
 """What a job has produced: events, report, checkpoints and other files."""
 
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
 
-from api.dependencies import After, Changes, Database, Limit, ObjectStore, QueryInt, Reader
-from api.events.server_sent_events import stream_events
+from api.dependencies import (
+    After,
+    Database,
+    Follow,
+    LastEventId,
+    Limit,
+    ObjectStore,
+    QueryInt,
+    Reader,
+    ServiceSettings,
+    Streams,
+)
+from api.events.job_stream import JobCursor
+from api.events.server_sent_events import Stream, accepts_stream, parse_event_id
 from api.http.authenticated_route import AuthenticatedRoute
 from api.http.negotiation import preferred_media_type
 from api.openapi.responses import DOWNLOAD_RESPONSES, NOT_MODIFIED, problems
@@ -29,7 +42,6 @@ REPORT_CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 
 ACTIVE_MEDIA_TYPES = ("text/html", "image/svg")
 """May hold scripts, so they are never redirected: the object store does not send the API's
 Content-Security-Policy."""
-MAX_EVENT_ID_DIGITS = 15
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=AuthenticatedRoute)
 
 
@@ -50,36 +62,32 @@ async def list_events(
     request: Request,
     caller: Reader,
     engine: Database,
-    changes: Changes,
+    streams: Streams,
     after: Annotated[
         QueryInt, Query(ge=0, le=2**53, description="Only events with a greater `seq`.")
     ] = 0,
     limit: Annotated[QueryInt, Query(ge=1, le=200)] = 50,
-    last_event_id: Annotated[
-        str | None,
-        Header(
-            alias="Last-Event-ID",
-            max_length=100,
-            description="Id of the last event received, to continue a stream.",
-        ),
-    ] = None,
+    follow: Follow = True,
+    last_event_id: LastEventId = None,
 ) -> schemas.Page[schemas.EventResponse] | StreamingResponse:
     """List the events of a job, in order.
 
     A stream of them lasts until the job has ended, with a comment every 15 s.
     """
+    if accepts_stream(request):
+        await run_in_threadpool(_require_job, engine, caller.project_id, job_id)
+        start = parse_event_id(last_event_id)
+        return Stream(
+            streams.jobs,
+            job_id,
+            JobCursor(engine, job_id, after if start is None else start),
+            credential_id=caller.credential_id,
+            threads=streams.threads,
+            follow=follow,
+        ).response()
     rows = await run_in_threadpool(_events, engine, caller.project_id, job_id, after, limit + 1)
-    if "text/event-stream" in request.headers.get("accept", ""):
-        start = _parse_event_id(last_event_id)
-        return stream_events(changes, caller.project_id, job_id, after if start is None else start)
     data = [from_rows.event(row) for row in rows[:limit]]
     return page_of(data, str(data[-1].seq) if len(rows) > limit else None)
-
-
-def _parse_event_id(event_id: str | None) -> int | None:
-    if not event_id or not event_id.isdecimal() or len(event_id) > MAX_EVENT_ID_DIGITS:
-        return None
-    return int(event_id)
 
 
 @router.get(
@@ -124,10 +132,17 @@ def get_report(
 
 @router.get("/checkpoints", responses=problems(404))
 def list_checkpoints(
-    job_id: str, caller: Reader, engine: Database, limit: Limit = 50, after: After = None
+    job_id: str,
+    caller: Reader,
+    engine: Database,
+    settings: ServiceSettings,
+    limit: Limit = 50,
+    after: After = None,
 ) -> schemas.Page[schemas.ArtifactResponse]:
     """List the stored checkpoints of a job, by name."""
-    return paginate(_artifacts(engine, caller.project_id, job_id, "checkpoint"), after, limit)
+    rows = _artifacts(engine, caller.project_id, job_id, "checkpoint")
+    items = [from_rows.artifact(row, settings.root_path) for row in rows]
+    return paginate(items, after, limit)
 
 
 @router.get("/artifacts", responses=problems(404))
@@ -135,12 +150,15 @@ def list_artifacts(
     job_id: str,
     caller: Reader,
     engine: Database,
+    settings: ServiceSettings,
     kind: artifacts.ArtifactKind | None = None,
     limit: Limit = 50,
     after: After = None,
 ) -> schemas.Page[schemas.ArtifactResponse]:
     """List the files of a job, by name."""
-    return paginate(_artifacts(engine, caller.project_id, job_id, kind), after, limit)
+    rows = _artifacts(engine, caller.project_id, job_id, kind)
+    items = [from_rows.artifact(row, settings.root_path) for row in rows]
+    return paginate(items, after, limit)
 
 
 @router.get("/artifacts/{name}", response_class=StreamingResponse, responses=DOWNLOAD_RESPONSES)
@@ -160,6 +178,12 @@ def download_artifact(
     return downloads.serve(request, objects, _stored_file(row), direct=direct or is_active)
 
 
+def _require_job(engine: Engine, project_id: str, job_id: str) -> None:
+    """Raises NotFound."""
+    with read_session(engine) as session:
+        jobs.get(session, project_id, job_id)
+
+
 def _events(engine: Engine, project_id: str, job_id: str, after: int, limit: int) -> list[EventRow]:
     with read_session(engine) as session:
         jobs.get(session, project_id, job_id)  # raises NotFound
@@ -168,11 +192,10 @@ def _events(engine: Engine, project_id: str, job_id: str, after: int, limit: int
 
 def _artifacts(
     engine: Engine, project_id: str, job_id: str, kind: artifacts.ArtifactKind | None
-) -> list[schemas.ArtifactResponse]:
+) -> Sequence[ArtifactRow]:
     with read_session(engine) as session:
         jobs.get(session, project_id, job_id)  # raises NotFound
-        rows = artifacts.list_artifacts(session, job_id, kind)
-    return [from_rows.artifact(row) for row in rows]
+        return artifacts.list_artifacts(session, job_id, kind)
 
 
 def _artifact(engine: Engine, project_id: str, job_id: str, name: str) -> ArtifactRow:

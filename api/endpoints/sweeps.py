@@ -2,16 +2,22 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from api.dependencies import After, Database, IdempotentWork, Limit, QueryBool, Reader, Submitter
 from api.http.authenticated_route import AuthenticatedRoute
+from api.http.lists.table_responses import TABLE_CONTENT, Format, table_response
 from api.http.validation import MAX_ERRORS
 from api.openapi.responses import SWEEP_EXAMPLES, created, problems
-from api.representation import from_rows, schemas, table_formats
+from api.representation import from_rows, schemas
+from api.representation.dry_run import SweepDryRunJob, SweepDryRunResponse
 from api.representation.json_response import json_response
 from api.representation.pagination import page_of
+from api.representation.tables.sweep import sweep_csv, sweep_tables
+from api.submission.cost.dry_run import estimate_sweep
+from api.submission.cost.memory_estimate import memory_warnings
 from api.submission.estimate import estimate_cost
 from api.submission.prepare import PreparedJob, prepare_job, validate_spec
 from core.errors import FieldError, Invalid
@@ -32,7 +38,7 @@ PreparedSweep = list[tuple[SweepPoint, PreparedJob]]
     response_model=schemas.SweepResponse,
     responses={
         200: {
-            "model": schemas.SweepDryRunResponse,
+            "model": SweepDryRunResponse,
             "description": "With `dry_run=true`: nothing was stored",
         },
         **created("/v1/sweeps/{id}", "sweep_id", "get_sweep", "cancel_sweep", "get_table"),
@@ -45,7 +51,7 @@ def submit_sweep(
     engine: Database,
     work: IdempotentWork,
     dry_run: Annotated[
-        QueryBool, Query(description="Only validate and resolve every job: nothing is stored.")
+        QueryBool, Query(description="Only validate, resolve and estimate every job.")
     ] = False,
 ) -> Response:
     """Queue a job for every row and every combination of the axes' values.
@@ -56,7 +62,7 @@ def submit_sweep(
     if dry_run:
         with read_session(engine) as session:
             prepared_sweep = _prepare(session, caller.project_id, sweep)
-        return json_response(_dry_run_response(prepared_sweep))
+        return json_response(_dry_run_response(engine, caller.project_id, prepared_sweep))
 
     def enqueue(session: Session) -> tuple[int, schemas.SweepResponse]:
         prepared_sweep = _prepare(session, caller.project_id, sweep)
@@ -122,24 +128,22 @@ def cancel_sweep(sweep_id: str, caller: Submitter, work: IdempotentWork) -> Resp
     response_model=Table,
     responses={
         200: {
-            "description": "The table: as JSON, Markdown or CSV",
-            "content": {
-                media_type: {"schema": {"type": "string"}}
-                for media_type in table_formats.MEDIA_TYPES.values()
-            },
+            "description": "The table: as JSON, CSV, Markdown or LaTeX",
+            "content": TABLE_CONTENT,
         },
         **problems(404),
     },
 )
 def get_table(
     sweep_id: str,
+    request: Request,
     caller: Reader,
     engine: Database,
     network: Annotated[
         Literal["best", "last"],
         Query(description="The student of the epoch that held-out images choose, or of the last."),
     ] = "best",
-    form: Annotated[Literal["json", "md", "csv"], Query(alias="format")] = "json",
+    form: Format = None,
 ) -> Response:
     """Get the results so far: mean and standard deviation over the seeds, a line per combination.
 
@@ -154,23 +158,30 @@ def get_table(
         for job in job_rows
     ]
     table = tabulate(outcomes, network)
-    if form == "json":
-        return json_response(table)
-    text = table_formats.WRITERS[form](table)
-    return Response(text, media_type=table_formats.MEDIA_TYPES[form])
+    return table_response(
+        request, form, table, lambda: sweep_csv(table), lambda: sweep_tables(table)
+    )
 
 
 def _sweep_response(session: Session, row: SweepRow) -> schemas.SweepResponse:
     return from_rows.sweep(row, sweeps.count_by_status(session, [row.id])[row.id])
 
 
-def _dry_run_response(prepared_sweep: PreparedSweep) -> schemas.SweepDryRunResponse:
+def _dry_run_response(
+    engine: Engine, project_id: str, prepared_sweep: PreparedSweep
+) -> SweepDryRunResponse:
     jobs_to_run = [
-        schemas.SweepDryRunJob(line=point.line_name, title=point.title, spec=prepared.spec)
+        SweepDryRunJob(line=point.line_name, title=point.title, spec=prepared.spec)
         for point, prepared in prepared_sweep
     ]
     passes = sum(estimate_cost(prepared).network_passes for _, prepared in prepared_sweep)
-    return schemas.SweepDryRunResponse(jobs=jobs_to_run, network_passes=passes)
+    estimate = estimate_sweep(engine, project_id, [prepared for _, prepared in prepared_sweep])
+    return SweepDryRunResponse(
+        jobs=jobs_to_run,
+        network_passes=passes,
+        estimate=estimate,
+        warnings=memory_warnings(estimate.memory),
+    )
 
 
 def _prepare(session: Session, project_id: str, sweep: SweepSpec) -> PreparedSweep:

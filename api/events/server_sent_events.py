@@ -1,17 +1,14 @@
-"""A job's events as text/event-stream: replayed from a position, then live until the job ends."""
+"""One protocol for all streams: text/event-stream, replayed from a position, then live."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
+from fastapi import Request
 from fastapi.responses import StreamingResponse
-from fastapi.sse import format_sse_event
 
-from api.events.job_changes import JobChanges
-from api.representation import from_rows, schemas
+from api.events.topics import Subscription, Topics
 from core.errors import Unavailable
-from core.jobspec.status import TERMINAL
-from core.store import events, jobs
-from core.store.database.engine import read_session
 
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_SECONDS = 1.0
@@ -19,89 +16,104 @@ BATCH_SIZE = 200
 KEEP_ALIVE = b": still here\n\n"
 RETRY_HINT = b"retry: 1000\n\n"
 """How long a client waits before it reconnects, in milliseconds."""
+MAX_EVENT_ID_DIGITS = 15
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+Update_contra = TypeVar("Update_contra", contravariant=True)
+Update = TypeVar("Update")
 
 
-def stream_events(
-    changes: JobChanges, project_id: str, job_id: str, after: int
-) -> StreamingResponse:
-    """Stream the events with ``seq`` greater than ``after``.
+class Cursor(Protocol[Update_contra]):
+    """Where one stream stands: what it has sent, and so what comes next."""
 
-    The caller must have checked that the job exists and belongs to the project.
+    has_more: bool
+    """Whether there is more to be read at once."""
+    ended: bool
+    """Whether the stream has sent everything that there will ever be."""
+
+    def read(self) -> Sequence[bytes]:
+        """Read the next messages from the database, in a thread. Raises Unavailable."""
+
+    def apply(self, update: Update_contra) -> bytes | None:
+        """Return what the stream lacks of an update; None where it must ``read`` first."""
+
+    def keep_alive(self) -> bytes:
+        """Return what is sent while nothing happens."""
+
+
+class Stream(Generic[Update]):
+    """One response: reads until it is up to date, then sends what the process's reader publishes.
+
+    Where it falls behind too far, it reads again from its own position.
     """
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    messages = _messages(changes, project_id, job_id, after)
-    return StreamingResponse(messages, 200, headers, "text/event-stream")
+
+    def __init__(
+        self,
+        topics: Topics[Update],
+        topic: str,
+        cursor: Cursor[Update],
+        *,
+        credential_id: str,
+        threads: CapacityLimiter,
+        follow: bool = True,
+    ) -> None:
+        """``follow=False``: the stream ends with what there is so far."""
+        self.topics = topics
+        self.topic = topic
+        self.cursor = cursor
+        self.credential_id = credential_id
+        self.threads = threads
+        self.follow = follow
+        self._behind = True
+
+    def response(self) -> StreamingResponse:
+        return StreamingResponse(self._messages(), 200, HEADERS, "text/event-stream")
+
+    async def _messages(self) -> AsyncIterator[bytes]:
+        with self.topics.subscribe(self.topic, self.credential_id) as subscription:
+            yield RETRY_HINT
+            while not subscription.ended:
+                read = self._read if self._behind else self._wait
+                message = await read(subscription)
+                if message:
+                    yield message
+                if self.cursor.ended or not (self.follow or self._behind):
+                    return
+
+    async def _read(self, subscription: Subscription[Update]) -> bytes:
+        def read() -> Sequence[bytes]:
+            # Of a thousand streams most wait for a thread: once the service closes, they need none.
+            return [] if subscription.ended else self.cursor.read()
+
+        try:
+            messages = await to_thread.run_sync(read, limiter=self.threads)
+        except Unavailable:
+            await subscription.wait(RETRY_SECONDS)
+            return KEEP_ALIVE
+        self._behind = self.cursor.has_more
+        return b"".join(messages)
+
+    async def _wait(self, subscription: Subscription[Update]) -> bytes:
+        if not await subscription.wait(KEEP_ALIVE_SECONDS):
+            return self.cursor.keep_alive()
+        updates = subscription.take()
+        messages: list[bytes] = []
+        for update in updates or ():
+            message = self.cursor.apply(update)
+            if message is None:
+                self._behind = True
+                break
+            messages.append(message)
+        self._behind |= updates is None
+        return b"".join(messages)
 
 
-async def _messages(
-    changes: JobChanges, project_id: str, job_id: str, after: int
-) -> AsyncIterator[bytes]:
-    cursor = _EventCursor(changes, project_id, job_id, after)
-    with changes.subscribe(job_id) as subscription:
-        yield RETRY_HINT
-        while not changes.closing:
-            try:
-                batch = await to_thread.run_sync(cursor.next_batch, limiter=changes.threads)
-            except Unavailable:
-                yield KEEP_ALIVE
-                await subscription.wait(RETRY_SECONDS)
-                continue
-            for message in batch:
-                yield message
-            if cursor.ended:
-                return
-            if not cursor.has_more and not await subscription.wait(KEEP_ALIVE_SECONDS):
-                yield KEEP_ALIVE
+def accepts_stream(request: Request) -> bool:
+    """Return whether the caller wants a stream and not a page."""
+    return "text/event-stream" in request.headers.get("accept", "")
 
 
-class _EventCursor:
-    """Where one stream stands: what it has sent of a job, and what comes next."""
-
-    def __init__(self, changes: JobChanges, project_id: str, job_id: str, after: int) -> None:
-        self.changes = changes
-        self.project_id = project_id
-        self.job_id = job_id
-        self.seq = after
-        """Of the last event that was sent."""
-        self.version = 0
-        """Of the job as it was sent last; 0: not yet."""
-        self.has_more = False
-        """Whether there are more events to be read at once."""
-        self.ended = False
-
-    def next_batch(self) -> list[bytes]:
-        """Return the messages of new events, and of the job if it has changed.
-
-        The job goes before the event that ends it, which is the last message of a stream. Empty
-        once the service is closing: of a thousand streams most wait for a thread here.
-        """
-        if self.changes.closing:
-            return []
-        with read_session(self.changes.engine) as session:
-            rows = events.list_after(session, self.job_id, self.seq, BATCH_SIZE)
-            job = jobs.get(session, self.project_id, self.job_id)
-            changed = job.version != self.version
-            job_response = from_rows.job(session, job) if changed else None
-        self.has_more = len(rows) == BATCH_SIZE
-        messages = [_event_message(from_rows.event(row)) for row in rows]
-        if rows:
-            self.seq = rows[-1].seq
-        if job_response is not None and not self.has_more:
-            self.version = job.version
-            ends_job = bool(rows) and _ends_job(rows[-1].type, rows[-1].data)
-            position = len(messages) - 1 if ends_job else len(messages)
-            messages.insert(position, _job_message(job_response))
-        self.ended = job.status in TERMINAL and not self.has_more and job.event_seq <= self.seq
-        return messages
-
-
-def _event_message(event: schemas.EventResponse) -> bytes:
-    return format_sse_event(id=str(event.seq), event=event.type, data_str=event.model_dump_json())
-
-
-def _job_message(job: schemas.JobResponse) -> bytes:
-    return format_sse_event(event="job", data_str=job.model_dump_json(by_alias=True))
-
-
-def _ends_job(event_type: str, data: dict[str, object]) -> bool:
-    return event_type == "status" and data.get("to") in TERMINAL
+def parse_event_id(event_id: str | None) -> int | None:
+    """Return the number of a Last-Event-ID; None where it is none."""
+    if not event_id or not event_id.isdecimal() or len(event_id) > MAX_EVENT_ID_DIGITS:
+        return None
+    return int(event_id)

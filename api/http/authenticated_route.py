@@ -1,26 +1,29 @@
-"""The route class of every endpoint that needs an API key.
+"""The route classes of endpoints: of those that need an API key or a session, and of the others.
 
-It checks, in this order, the key, the rate limit, the query parameters and the body, before the
-endpoint runs. A caller without a key learns nothing, and its body is not read.
+The former check, in this order, the key, the rate limit, the query parameters and the body, before
+the endpoint runs. A caller without a key learns nothing, and its body is not read.
 """
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
-from api.http import audit_entries
-from api.http.authentication import authenticate, bearer_token
+from api.http.authentication import authenticate_request
 from api.http.json_body import MAX_VALUES, read_json
+from api.http.lists import csv_pages
+from api.http.lists.csv_pages import as_csv, is_page, wants_csv
 from core.errors import FieldError, Invalid
 
 MAX_PARAMETERS = 100
 
 
-class AuthenticatedRoute(APIRoute):
-    """``openapi_extra`` of an operation configures two checks.
+class StrictRoute(APIRoute):
+    """Refuses unknown query parameters, and what is not strict JSON in a body. Returns pages of
+    lists as CSV, too.
+
+    ``openapi_extra`` of an operation configures two checks.
 
     Its ``parameters`` of style deepObject (``metadata[key]=value``) are allowed beside those of the
     endpoint's signature; ``x-most-values`` replaces the default bound on the values in a body.
@@ -35,25 +38,38 @@ class AuthenticatedRoute(APIRoute):
             for parameter in extra.get("parameters", [])
             if parameter.get("style") == "deepObject"
         )
+        # A list with formats of its own, such as a log, answers for itself.
+        returns_page = is_page(self.response_model) and csv_pages.PARAMETER not in known
+        if returns_page:
+            known.add(csv_pages.PARAMETER)
         reads_json = self.body_field is not None
         max_values = extra.get("x-most-values", MAX_VALUES)
 
         async def handle(request: Request) -> Response:
-            await _admit(request)
+            await self.admit(request)
             _refuse_unknown_parameters(request, known, prefixes)
-            return await endpoint(await read_json(request, max_values) if reads_json else request)
+            is_csv = returns_page and wants_csv(request)
+            response = await endpoint(
+                await read_json(request, max_values) if reads_json else request
+            )
+            return as_csv(request, response) if is_csv else response
 
         return handle
 
+    async def admit(self, request: Request) -> None:
+        """Check the caller, before anything of the request is looked at."""
 
-async def _admit(request: Request) -> None:
-    """Authenticate the caller and count the request. Raises Unauthenticated and RateLimited."""
-    limits = request.app.state.limits
-    secret = bearer_token(request)
-    with limits.checking_key(request, audit_entries.client_address(request)):
-        principal = await run_in_threadpool(authenticate, request.app.state.engine, secret)
-    request.state.principal = principal
-    limits.charge(request, principal.key_id)
+
+class AuthenticatedRoute(StrictRoute):
+    """Needs an API key or a session."""
+
+    async def admit(self, request: Request) -> None:
+        """Authenticate the caller and count the request.
+
+        Raises Unauthenticated, WrongOrigin and RateLimited.
+        """
+        request.state.principal = await authenticate_request(request)
+        request.app.state.limits.charge(request, request.state.principal.key_id)
 
 
 def _refuse_unknown_parameters(

@@ -88,6 +88,23 @@ class RequestMiddleware:
             await run_in_threadpool(record)
 
 
+class RootPathMiddleware:
+    """ASGI middleware: removes the root path from a request's path, unless the proxy has.
+
+    So everything else sees the paths of the API alone, whichever way the proxy works.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self.app = app
+        self.root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        if path == self.root_path or path.startswith(f"{self.root_path}/"):
+            scope = {**scope, "path": path[len(self.root_path) :] or "/"}
+        await self.app(scope, receive, send)
+
+
 class _ResponseSender:
     """Wraps ``send``: remembers the status, and adds the headers that every response has."""
 

@@ -14,6 +14,17 @@ def preferred_media_type(request: Request, offered: Sequence[str]) -> str:
     return max(offered, key=lambda media_type: _quality(media_type, accepted))
 
 
+def preferred_encoding(request: Request, offered: Sequence[str]) -> str:
+    """Return the one of ``offered`` that Accept-Encoding rates highest, ``identity`` if none is.
+
+    The first where several are rated alike. ``identity`` (as is) must be among them.
+    """
+    accepted = _parse_accept(request.headers.get("accept-encoding", ""))
+    default = accepted.get("*", 0.0)
+    best = max(offered, key=lambda encoding: accepted.get(encoding, default))
+    return best if accepted.get(best, default) > 0 else "identity"
+
+
 def _parse_accept(header: str) -> dict[str, float]:
     """Return qualities by media range: {"text/html": 1.0, "*/*": 0.8}, without malformed parts."""
     qualities = {}

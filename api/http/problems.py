@@ -49,6 +49,14 @@ class RequestTimeout(DistillError):
     title = "Request timeout"
 
 
+class PreconditionFailed(DistillError):
+    """If-Match names a state that is no longer the current one."""
+
+    status = 412
+    code = "precondition_failed"
+    title = "Changed in the meantime"
+
+
 class WrongOrigin(DistillError):
     """The Host header is not one of the service's names, or the Origin header is not allowed."""
 
@@ -143,7 +151,7 @@ def _problem_json(
         title=title,
         status=status,
         detail=detail,
-        instance=request.scope["path"][:500],
+        instance=(request.app.state.settings.root_path + request.scope["path"])[:500],
         code=code,
         param=".".join(map(str, fields[0].path)) if fields else None,
         request_id=getattr(request.state, "request_id", ""),

@@ -59,19 +59,24 @@ class UnitOfWork:
         change: Callable[[Session], tuple[int, Result]],
         *,
         location: str | None = None,
+        target: str | None = None,
         redact: Callable[[Result], Result] | None = None,
     ) -> Response:
         """Carry out ``change``, which returns status and body, or replay its first response.
 
-        ``location``: template of the Location header, such as "/v1/jobs/{id}", filled from the
-        body. ``redact``: returns the body as it may be stored for replays.
+        ``location``: template of the Location header below the root path, such as
+        "/v1/jobs/{id}", filled from the body. ``target``: what the audit entry names instead of the
+        path's reference or the body's id. ``redact``: returns the body as it may be stored for
+        replays.
         """
+        if location is not None:
+            location = self._settings.root_path + location
         with write_session(self._engine) as session:
             replay = self._first_response(session)
             if replay is not None:
                 return _json_response(replay.status, replay.body, location, replayed=True)
             status, result = change(session)
-            target = self._path_target or getattr(result, "id", None)
+            target = target or self._path_target or getattr(result, "id", None)
             audit.record(session, **self._audit_values, status=status, target=target)
             if self._idempotency_key is not None:
                 stored = redact(result) if redact is not None else result

@@ -14,18 +14,19 @@ CONTENT_SECURITY_POLICY = (
     "img-src 'self' data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
+# Relative addresses: the page may lie under a root path.
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <title>distill: REST interface</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+<link rel="stylesheet" href="docs/assets/swagger-ui.css">
 </head>
 <body>
 <div id="docs"></div>
-<script src="/docs/assets/swagger-ui-bundle.js"></script>
-<script src="/docs/assets/docs.js"></script>
+<script src="docs/assets/swagger-ui-bundle.js"></script>
+<script src="docs/assets/docs.js"></script>
 </body>
 </html>
 """

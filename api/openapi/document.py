@@ -12,7 +12,25 @@ DESCRIPTION = """Adversarially robust knowledge distillation: submit a job, foll
 a small robust student with its robustness report. Errors are problem documents (RFC 9457), lists
 are paged by cursor, and every POST takes an Idempotency-Key."""
 PATHS_WITHOUT_KEY = {"/healthz", "/readyz"}
+OPERATIONS_OF_SIGN_IN = {
+    "sign_in",
+    "list_sign_in_methods",
+    "begin_oidc_sign_in",
+    "end_oidc_sign_in",
+}
+"""They need no key or session, but can be refused like the others."""
 REFERENCE = "#/components/schemas/{model}"
+
+
+PAGE_FORMAT = {
+    "name": "format",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "enum": ["json", "csv"]},
+    "description": "Default: as the Accept header prefers, or JSON. As CSV, the page's items are "
+    "rows, and the header Link has the address of the next page.",
+}
+"""A parameter of every list."""
 
 
 def install(app: FastAPI) -> None:
@@ -28,7 +46,11 @@ def install(app: FastAPI) -> None:
 
 def _complete_document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
-        title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes
+        title=app.title,
+        version=app.version,
+        description=DESCRIPTION,
+        routes=app.routes,
+        servers=[{"url": app.state.settings.root_path or "/"}],
     )
     components = document.setdefault("components", {})
     models = components.setdefault("schemas", {})
@@ -38,7 +60,14 @@ def _complete_document(app: FastAPI) -> dict[str, Any]:
     problem_schema = schemas.Problem.model_json_schema(ref_template=REFERENCE, mode="serialization")
     models |= problem_schema.pop("$defs", {}) | {"Problem": problem_schema}
     components["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "An API key"}
+        "key": {"type": "http", "scheme": "bearer", "description": "An API key"},
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "__Host-distill-session",
+            "description": "The session of a browser, begun by POST /v1/session. The name of the "
+            "cookie has another beginning where there is no TLS.",
+        },
     }
     for path, operations in document["paths"].items():
         for operation in operations.values():
@@ -51,13 +80,25 @@ def _complete_operation(path: str, operation: dict[str, Any]) -> None:
     responses.pop("422", None)
     statuses = [400, 431, 500, 503]
     if path not in PATHS_WITHOUT_KEY:
-        operation["security"] = [{"key": []}]
+        if operation["operationId"] not in OPERATIONS_OF_SIGN_IN:
+            operation["security"] = [{"key": []}, {"session": []}]
         statuses += [401, 403, 422, 429]
     if "application/json" in operation.get("requestBody", {}).get("content", {}):
         statuses += [408, 413, 415]
+    parameters = operation.setdefault("parameters", [])
+    has_format = any(parameter["name"] == "format" for parameter in parameters)
+    if _is_page(responses.get("200", {})) and not has_format:
+        responses["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+        parameters.append(PAGE_FORMAT)
     for status in statuses:
         responses.setdefault(str(status), problem(status))
     for status, response in responses.items():
         if int(status) < 400:
             response.setdefault("headers", {})["X-Request-Id"] = {"schema": {"type": "string"}}
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _is_page(response: dict[str, Any]) -> bool:
+    """Return whether a response is a page of a list."""
+    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+    return "/Page_" in schema.get("$ref", "")

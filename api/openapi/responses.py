@@ -15,6 +15,7 @@ _WHEN = {
     405: "The method is not allowed at this address",
     408: "The body did not arrive in time",
     409: "The current state does not allow the request",
+    412: "Changed since the response whose ETag If-Match names",
     413: "The body is too large",
     415: "The media type of the body is not supported",
     416: "The file has no such byte range",
@@ -69,9 +70,43 @@ def any_body(description: str, *media_types: str) -> dict[str, Any]:
     return {"description": description, "content": {media_type: {} for media_type in media_types}}
 
 
+COOKIE_SET: Responses = {
+    201: {
+        "description": "Signed in",
+        "headers": {
+            "Set-Cookie": {
+                "schema": {"type": "string"},
+                "description": "The session, HttpOnly and SameSite=Strict",
+                "required": True,
+            }
+        },
+    }
+}
+COOKIE_CLEARED: Responses = {
+    204: {
+        "description": "Signed out",
+        "headers": {"Set-Cookie": {"schema": {"type": "string"}, "required": True}},
+    },
+    **problems(404),
+}
+REDIRECT: Responses = {
+    303: {
+        "description": "The browser goes on to Location",
+        "headers": {
+            "Location": {"schema": {"type": "string"}, "required": True},
+            "Set-Cookie": {"schema": {"type": "string"}},
+        },
+    }
+}
+
 NOT_MODIFIED: Responses = {
     304: {"description": "Not modified: If-None-Match names the current ETag", "headers": ETAG}
 }
+
+MERGE_PATCH: dict[str, Any] = {
+    "requestBody": {"content": {"application/merge-patch+json": {"schema": {"type": "object"}}}}
+}
+"""The same body may be sent under the media type of JSON merge patches (RFC 7396)."""
 
 DOWNLOAD_RESPONSES: Responses = {
     200: {
@@ -117,6 +152,23 @@ METADATA_FILTER: dict[str, Any] = {
         "type": "object",
         "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,64}$"},
         "additionalProperties": {"type": "string", "maxLength": 200},
+    },
+}
+
+RESULT_FILTER: dict[str, Any] = {
+    "name": "result",
+    "in": "query",
+    "required": False,
+    "style": "deepObject",
+    "explode": True,
+    "description": "`result[key]>=0.5`: only those with such a result; also `<=`, `>` and `<`, or "
+    "two bounds with a comma, `result[key]=>=0.4,<0.5`. The key is that of a measure, such as "
+    "`autoattack@linf:8/255`; of jobs, it is of the best student or the evaluated model, and "
+    "`last:autoattack@linf:8/255` of the last epoch's student. In an address, write # as %23.",
+    "schema": {
+        "type": "object",
+        "propertyNames": {"maxLength": 210},
+        "additionalProperties": {"type": "string", "maxLength": 100},
     },
 }
 

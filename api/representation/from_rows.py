@@ -9,12 +9,14 @@ from sqlalchemy import Row, inspect
 from sqlalchemy.orm import Session
 
 from api.representation import schemas
+from core.jobspec.failure_advice import advice_for
 from core.jobspec.resolved import parse
 from core.jobspec.status import TERMINAL
 from core.reportspec.measures import Measure, describe, sort_key
 from core.store import events, jobs, sweeps, workers
 from core.store.database import tables
-from core.store.lifecycle import transitions
+from core.store.registry import series
+from core.store.results import reading
 
 _job_summaries = TypeAdapter(list[schemas.JobSummaryResponse])
 
@@ -34,32 +36,58 @@ def queue_state(session: Session, row: tables.JobRow) -> QueueState:
     return QueueState(jobs.queue_position(session, row), joined or None)
 
 
+class JobDetails(NamedTuple):
+    """What a job's response shows of other tables."""
+
+    events: Sequence[tables.EventRow]
+    """Its changes of status and its warnings."""
+    samples: reading.Samples | None
+
+
+def job_details(session: Session, rows: Sequence[tables.JobRow]) -> dict[str, JobDetails]:
+    """Read the details of several jobs in two queries."""
+    ids = [row.id for row in rows]
+    events_by_job = events.list_of_types(session, ids, ("status", "warning"))
+    samples = reading.samples_of_jobs(session, [row.id for row in rows if row.results])
+    return {
+        job_id: JobDetails(events_by_job.get(job_id, ()), samples.get(job_id)) for job_id in ids
+    }
+
+
 def job(
-    session: Session, row: tables.JobRow, state: QueueState | None = None
+    session: Session,
+    row: tables.JobRow,
+    state: QueueState | None = None,
+    details: JobDetails | None = None,
 ) -> schemas.JobResponse:
-    """``state``: the job's ``queue_state``, where the caller has read it already."""
+    """``state``, ``details``: of the job, where the caller has read them already."""
     state = state or queue_state(session, row)
+    details = details or job_details(session, [row])[row.id]
     history = [
         schemas.StatusChange(status=event.data["to"], at=event.at, reason=event.data.get("reason"))
-        for event in transitions.history(session, row.id)
+        for event in details.events
+        if event.type == "status"
     ]
     columns = _shared_columns(row, schemas.JobSummaryResponse)
     summary = _job_fields({**columns, "labels": row.labels, "pending_reason": state.reason})
     return schemas.JobResponse(
         **summary,
         spec=parse(row.spec),
+        notes=row.notes,
         queue_position=state.position,
         status_history=history,
-        warnings=_warnings(session, row.id),
+        warnings=_warnings(details.events),
         measures=_describe_measures(summary["results"] or {}),
+        intervals=_intervals(details.samples),
     )
 
 
-def _warnings(session: Session, job_id: str) -> list[schemas.JobWarning]:
+def _warnings(job_events: Sequence[tables.EventRow]) -> list[schemas.JobWarning]:
     """Return the job's warnings, each once: a later attempt may have repeated some of them."""
     times: dict[tuple[str, str], int] = {}
-    for event in events.list_of_type(session, job_id, "warning"):
-        times.setdefault((event.data["code"], event.data["message"]), event.at)
+    for event in job_events:
+        if event.type == "warning":
+            times.setdefault((event.data["code"], event.data["message"]), event.at)
     return [
         schemas.JobWarning(code=code, message=message, at=at)
         for (code, message), at in times.items()
@@ -71,9 +99,24 @@ def _describe_measures(results: dict[str, dict[str, float]]) -> dict[str, Measur
     return {key: describe(key) for key in keys}
 
 
-def job_summaries(rows: Sequence[Row[Any]]) -> list[schemas.JobSummaryResponse]:
+def job_summaries(
+    session: Session, rows: Sequence[Row[Any]]
+) -> list[schemas.JobSummaryResponse]:
     """Validate all rows of a page in one call: one by one they take as long as the query."""
-    return _job_summaries.validate_python([_job_fields(row._asdict()) for row in rows])
+    samples = reading.samples_of_jobs(session, [row.id for row in rows if row.results])
+    return _job_summaries.validate_python(
+        [
+            _job_fields({**row._asdict(), "intervals": _intervals(samples.get(row.id))})
+            for row in rows
+        ]
+    )
+
+
+def _intervals(samples: reading.Samples | None) -> dict[str, Any]:
+    return {
+        network: {key: sample._asdict() for key, sample in by_key.items()}
+        for network, by_key in (samples or {}).items()
+    }
 
 
 def _job_fields(columns: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +124,12 @@ def _job_fields(columns: dict[str, Any]) -> dict[str, Any]:
     failure = columns["failure"]
     if failure is not None:
         retryable = failure.get("class") != "user"
-        failure = {"retryable": retryable, "attempt": columns["attempt"], **failure}
+        failure = {
+            "retryable": retryable,
+            "attempt": columns["attempt"],
+            "advice": advice_for(failure["code"]),
+            **failure,
+        }
     return {
         **columns,
         "metadata": columns["labels"],
@@ -122,24 +170,52 @@ def event(row: tables.EventRow) -> schemas.EventResponse:
     )
 
 
-def artifact(row: tables.ArtifactRow) -> schemas.ArtifactResponse:
+def artifact(row: tables.ArtifactRow, root_path: str) -> schemas.ArtifactResponse:
     columns = _shared_columns(row, schemas.ArtifactResponse)
-    return schemas.ArtifactResponse(**columns, url=f"/v1/jobs/{row.job_id}/artifacts/{row.name}")
+    url = f"{root_path}/v1/jobs/{row.job_id}/artifacts/{row.name}"
+    return schemas.ArtifactResponse(**columns, url=url)
 
 
-def model(row: tables.ModelRow) -> schemas.ModelResponse:
-    columns = _shared_columns(row, schemas.ModelResponse)
-    return schemas.ModelResponse(**columns, state_dict=(row.reading or {}).get("state_dict"))
+def models(session: Session, rows: Sequence[tables.ModelRow]) -> list[schemas.ModelResponse]:
+    aliases = series.aliases_by_model(session, [row.id for row in rows])
+    results = reading.values_of_models(session, [row.id for row in rows])
+    return [
+        schemas.ModelResponse(
+            **_shared_columns(row, schemas.ModelResponse),
+            metadata=row.labels,
+            state_dict=(row.reading or {}).get("state_dict"),
+            aliases=aliases.get(row.id, []),
+            results={
+                key: schemas.ModelResult(**_shared_columns(result, schemas.ModelResult))
+                for key, result in sorted(
+                    results.get(row.id, {}).items(), key=lambda item: sort_key(item[0])
+                )
+            },
+        )
+        for row in rows
+    ]
+
+
+def model(session: Session, row: tables.ModelRow) -> schemas.ModelResponse:
+    return models(session, [row])[0]
+
+
+def datasets(
+    session: Session, rows: Sequence[tables.DatasetRow]
+) -> list[schemas.DatasetResponse]:
+    return [dataset(row) for row in rows]
 
 
 def dataset(row: tables.DatasetRow) -> schemas.DatasetResponse:
     columns = _shared_columns(row, schemas.DatasetResponse)
-    return schemas.DatasetResponse(**{**columns, **(row.reading or {})})
+    return schemas.DatasetResponse(**{**columns, **(row.reading or {}), "metadata": row.labels})
 
 
 def worker(state: workers.WorkerState) -> schemas.WorkerResponse:
     columns = _shared_columns(state.row, schemas.WorkerResponse)
-    return schemas.WorkerResponse(**columns, alive=state.alive, running=state.running)
+    return schemas.WorkerResponse(
+        **{**columns, "hardware": state.hardware}, alive=state.alive, running=state.running
+    )
 
 
 def key(row: tables.ApiKeyRow) -> schemas.KeyResponse:

@@ -11,5 +11,7 @@ def to_json(body: BaseModel) -> str:
     return body.model_dump_json(by_alias=True)
 
 
-def json_response(body: BaseModel, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(to_json(body), 200, headers, media_type="application/json")
+def json_response(
+    body: BaseModel, headers: Mapping[str, str] | None = None, *, status: int = 200
+) -> Response:
+    return Response(to_json(body), status, headers, media_type="application/json")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from core.errors import FailureClass
+from core.hardware import Hardware
 from core.jobspec.data import ClassName, DatasetDescription, ImportOptions
 from core.jobspec.network import ModelDescription, Network, StateDictName
 from core.jobspec.resolved import JobSpec, ResolvedSpec
@@ -89,6 +90,8 @@ class Failure(ResponseBody):
     message: str
     retryable: bool
     attempt: int
+    advice: str | None = None
+    """What to do about it."""
 
 
 class StatusChange(ResponseBody):
@@ -105,6 +108,28 @@ class JobWarning(ResponseBody):
     or document_failed."""
     message: str
     at: Time
+
+
+class Interval(ResponseBody):
+    """Wilson's 95 % interval of an accuracy, with the images as a sample."""
+
+    low: float
+    high: float
+    images: int
+
+
+class ModelResult(ResponseBody):
+    """A model's current result of one key: of its results on the most images, the newest."""
+
+    value: float
+    low: float | None
+    """Of Wilson's 95 % interval; null for a number that is no accuracy, and for results of earlier
+    versions."""
+    high: float | None
+    images: int | None
+    dataset_id: str | None
+    job_id: str
+    """The job that measured it: its training, or an evaluation of it."""
 
 
 class JobSummaryResponse(ResponseBody):
@@ -134,6 +159,9 @@ class JobSummaryResponse(ResponseBody):
     """By network (best and last; model for an evaluation) and by the measure's key, as far as
     evaluated: accuracies in [0, 1], and findings of analyses in units of their own. A key names
     attack, steps or version, norm and radius: pgd-20@linf:8/255, autoattack@l2:0.5."""
+    intervals: dict[str, dict[str, Interval]] = {}
+    """By network and key like `results`: on how many images each accuracy was measured, and its
+    interval. Results of earlier versions have none."""
     failure: Failure | None
     model_id: str | None
     """The published student (the best checkpoint), which can be used as a teacher."""
@@ -141,6 +169,8 @@ class JobSummaryResponse(ResponseBody):
     """The sweep that the job belongs to."""
     sweep_line: str | None
     """The job's line in the table of the sweep."""
+    cloned_from: str | None
+    """The job whose spec it was made from, which may have been deleted."""
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -152,37 +182,15 @@ class JobResponse(JobSummaryResponse):
     queue_position: int | None
     """1 for the job that is next; null unless queued."""
     spec: JobSpec
-    """With all defaults resolved."""
+    """With all defaults resolved. Its name and metadata are those of the submission, which may have
+    been changed since."""
+    notes: str | None
+    """Markdown."""
     status_history: list[StatusChange]
     warnings: list[JobWarning]
     """Each as it happened; those that do not end the job are in its report, too."""
     measures: dict[str, Measure]
     """What each key of the results says: attack, norm, radius, steps or version, title and unit."""
-
-
-class Estimate(ResponseBody):
-    """What a job will cost, as far as its spec tells. Null where nothing is trained."""
-
-    steps_per_epoch: int | None = None
-    steps: int | None = None
-    training_images: int | None = None
-    held_out_images: int | None = None
-    test_images: int
-    student_parameters: int | None = None
-    checkpoint_bytes: int | None = None
-    network_passes: int
-    """Approximate number of forward passes of one image through student or teacher, over the whole
-    job: the unit of its cost."""
-
-
-class DryRunResponse(ResponseBody):
-    """The response to POST /v1/jobs?dry_run=true, which stores nothing."""
-
-    spec: ResolvedSpec
-    """With all defaults resolved."""
-    dataset_id: str
-    teacher_id: str | None
-    estimate: Estimate
 
 
 class SweepSummaryResponse(ResponseBody):
@@ -200,24 +208,6 @@ class SweepSummaryResponse(ResponseBody):
 class SweepResponse(SweepSummaryResponse):
     spec: SweepSpec
     """As submitted; the specs of its jobs have all defaults resolved."""
-
-
-class SweepDryRunJob(ResponseBody):
-    line: str
-    """The job's line in the table of the sweep."""
-    title: str
-    """Line and seed."""
-    spec: ResolvedSpec
-    """With all defaults resolved."""
-
-
-class SweepDryRunResponse(ResponseBody):
-    """The response to POST /v1/sweeps?dry_run=true, which stores nothing."""
-
-    jobs: list[SweepDryRunJob]
-    network_passes: int
-    """Approximate number of forward passes of one image through one network, over all jobs: the
-    unit of their cost."""
 
 
 class EventResponse(ResponseBody):
@@ -254,6 +244,15 @@ class ArtifactResponse(ResponseBody):
 class ModelResponse(ResponseBody):
     id: str
     name: str
+    series: str
+    """The series of which it is a version: the name of an upload, or of the job that trained it."""
+    series_version: int | None
+    """From 1; null until the model is ready. Refer to it as `series@version`."""
+    aliases: list[str]
+    """Refer to the version that has one as `series@alias`."""
+    notes: str | None
+    """Markdown."""
+    metadata: dict[str, str]
     status: Literal["awaiting_upload", "importing", "ready", "refused"]
     architecture: str
     description: ModelDescription
@@ -267,6 +266,8 @@ class ModelResponse(ResponseBody):
     should check."""
     source_job_id: str | None
     """The job whose student it is."""
+    results: dict[str, ModelResult] = {}
+    """By the measure's key, as far as measured."""
     import_job_id: str | None
     size: int | None
     sha256: str | None
@@ -278,6 +279,9 @@ class ModelResponse(ResponseBody):
 class DatasetResponse(ResponseBody):
     id: str
     name: str
+    notes: str | None
+    """Markdown."""
+    metadata: dict[str, str]
     status: Literal["awaiting_upload", "importing", "ready", "refused"]
     source: str
     description: DatasetDescription | None
@@ -290,6 +294,9 @@ class DatasetResponse(ResponseBody):
     report: dict[str, Any] | None
     """What the import says of it: layout, notes, images of each class, and ignored files, counted
     by reason, the first of them by name. None for a data set that no import has made ready."""
+    images: int | None = None
+    """Number of images at `/v1/datasets/{id}/images`, for people to look at. Null while the data
+    set is not ready, and for one that an earlier version imported: import it again to see them."""
     import_job_id: str | None
     size: int | None
     sha256: str | None
@@ -337,6 +344,8 @@ class WorkerResponse(ResponseBody):
     started_at: Time
     seen_at: Time
     """Time of its last heartbeat."""
+    hardware: Hardware | None
+    """Its machine at that time; null where the worker does not report it."""
 
 
 class KeyResponse(ResponseBody):
@@ -426,9 +435,15 @@ class CreateProjectRequest(RequestBody):
 
 
 class CreateModelRequest(RequestBody):
-    """Describes a model whose weights will be uploaded to /v1/models/{id}/content."""
+    """Describes a model whose weights will be uploaded to /v1/models/{id}/content.
 
-    name: Name
+    It has a name, a series or both.
+    """
+
+    name: Name | None = None
+    """A unique name; with a series it may be left out, and is made from the series."""
+    series: Name | None = None
+    """The series of which it will be the next version; by default that of its name."""
     network: Network
     classes: int = Field(ge=2, le=100_000)
     channels: int = Field(default=3, ge=1, le=3)

@@ -101,7 +101,7 @@ class InputResolver:
 def _prepare_training(
     inputs: InputResolver, spec: TrainingSpec, dataset: DatasetDescription | None
 ) -> tuple[TrainingSpec, str | None]:
-    """Return the spec with the ids of its extra data set and start model, and the teacher's id."""
+    """Return the spec with the ids of its models and extra data set, and the teacher's id."""
     teacher = inputs.model(spec.teacher, "teacher") if isinstance(spec, DistillationSpec) else None
     start = inputs.model(spec.start_from, "start_from")
     extra = None
@@ -124,15 +124,18 @@ def _prepare_training(
         extra_data = spec.data.extra.model_copy(update={"dataset": extra.id})
         data = spec.data.model_copy(update={"extra": extra_data})
         spec = spec.model_copy(update={"data": data})
+    # An alias may be moved, and a name given to another model: what is stored names one for good.
     if start is not None:
         spec = spec.model_copy(update={"start_from": start.id})
+    if teacher is not None:
+        spec = spec.model_copy(update={"teacher": teacher.id})
     return spec, None if teacher is None else teacher.id
 
 
 def _prepare_evaluation(
     inputs: InputResolver, spec: EvaluationJobSpec, dataset: DatasetDescription | None
 ) -> tuple[EvaluationJobSpec, str | None]:
-    """Return the spec with the id of its model, and the reference's id."""
+    """Return the spec with the ids of its models, and the reference's id."""
     model = inputs.model(spec.model, "model")
     reference = inputs.model(spec.reference, "reference")
     if dataset is not None:
@@ -147,4 +150,6 @@ def _prepare_evaluation(
     )
     if model is not None:
         spec = spec.model_copy(update={"model": model.id})
+    if reference is not None:
+        spec = spec.model_copy(update={"reference": reference.id})
     return spec, None if reference is None else reference.id

@@ -1,20 +1,23 @@
-"""Models and data sets as one mechanism: listed, uploaded, imported, downloaded, deleted, restored.
+"""Models and data sets as one mechanism: listed, uploaded, imported, edited, downloaded, deleted.
 
 An item awaits an upload, is imported by a job that opens the uploaded bytes, and is then ready or
 refused. ``api/endpoints/models.py`` and ``datasets.py`` are its two faces.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import Engine
+from sqlalchemy import ColumnElement, Engine
 from sqlalchemy.orm import Session
 
+from api.http.conditional import body_tag, is_not_modified, require_match
 from api.http.unit_of_work import UnitOfWork
 from api.representation import schemas
+from api.representation.edits import EditItemRequest
+from api.representation.json_response import json_response
 from api.representation.pagination import page_of
 from api.transfers import downloads, uploads
 from core.errors import Conflict
@@ -54,37 +57,76 @@ class UploadedItems(Generic[Row, Item]):
     table: type[Row]
     code: Literal["model", "dataset"]
     """First part of problem codes, such as ``model_not_ready``."""
-    to_response: Callable[[Row], Item]
+    to_responses: Callable[[Session, Sequence[Row]], list[Item]]
     check_signature: Callable[[bytes], object]
     """Raises Refused where the first bytes of an upload are of no format that is imported."""
     import_spec: Callable[[Row], ImportSpec]
     """Makes the spec of the job that opens an upload."""
 
     def list_page(
-        self, engine: Engine, project_id: str, after: str | None, limit: int
+        self,
+        engine: Engine,
+        project_id: str,
+        after: str | None,
+        limit: int,
+        *conditions: ColumnElement[bool],
     ) -> schemas.Page[Item]:
         with read_session(engine) as session:
             rows, next_cursor = uploaded_items.list_items(
-                session, self.table, project_id, after=after, limit=limit
+                session, self.table, project_id, *conditions, after=after, limit=limit
             )
-        return page_of([self.to_response(row) for row in rows], next_cursor)
+            return page_of(self.to_responses(session, rows), next_cursor)
 
-    def get(self, engine: Engine, project_id: str, reference: str) -> Item:
-        """``reference`` is an id or a name. Raises NotFound."""
-        with read_session(engine) as session:
-            return self.to_response(uploaded_items.get(session, self.table, project_id, reference))
+    def get(self, request: Request, project_id: str, reference: str) -> Response:
+        """``reference``: as ``uploaded_items.find`` takes it. Raises NotFound."""
+        with read_session(request.app.state.engine) as session:
+            row = uploaded_items.get(session, self.table, project_id, reference)
+            item = self.to_response(session, row)
+        etag = body_tag(row.edits, item)
+        if is_not_modified(request, etag):
+            return Response(status_code=304, headers={"ETag": etag})
+        return json_response(item, {"ETag": etag})
+
+    def edit(
+        self,
+        work: UnitOfWork,
+        project_id: str,
+        reference: str,
+        body: EditItemRequest,
+        if_match: str | None,
+    ) -> Response:
+        """Change name, notes and metadata.
+
+        Raises NotFound, PreconditionFailed, Invalid and Conflict (``built_in``, ``name_taken``).
+        """
+        headers: dict[str, str] = {}
+
+        def edit(session: Session) -> tuple[int, Item]:
+            row = uploaded_items.get(session, self.table, project_id, reference, lock=True)
+            require_match(if_match, row.edits)
+            uploaded_items.edit(session, row, body.as_patch())
+            item = self.to_response(session, row)
+            headers["ETag"] = body_tag(row.edits, item)
+            return 200, item
+
+        response = work.commit(edit)
+        response.headers.update(headers)
+        return response
+
+    def to_response(self, session: Session, row: Row) -> Item:
+        return self.to_responses(session, [row])[0]
 
     def delete(self, work: UnitOfWork, project_id: str, reference: str) -> Response:
         def delete(session: Session) -> tuple[int, Item]:
             row = uploaded_items.delete_item(session, self.table, project_id, reference)
-            return 200, self.to_response(row)
+            return 200, self.to_response(session, row)
 
         return work.commit(delete)
 
     def restore(self, work: UnitOfWork, project_id: str, row_id: str) -> Response:
         def restore(session: Session) -> tuple[int, Item]:
             row = uploaded_items.restore(session, self.table, project_id, row_id)
-            return 200, self.to_response(row)
+            return 200, self.to_response(session, row)
 
         return work.commit(restore)
 
@@ -120,7 +162,7 @@ class UploadedItems(Generic[Row, Item]):
             importing = enqueue_import(
                 session, work, project_id, awaiting, spec, size=size, sha256=sha256
             )
-            return 202, self.to_response(importing)
+            return 202, self.to_response(session, importing)
 
         return await run_in_threadpool(work.commit, begin_import)
 

@@ -11,7 +11,9 @@ from anyio import from_thread, to_thread
 from fastapi import Request
 
 from api.http.problems import RequestTimeout, UnsupportedMediaType
-from core.errors import Conflict, Refused, TooLarge, Unavailable
+from core.errors import Conflict, Refused, TooLarge, Unauthenticated, Unavailable
+from core.store.access import credentials
+from core.store.database.engine import read_session
 from core.store.objects.store import Objects, upload_key
 
 SIGNATURE_BYTES = 512
@@ -20,6 +22,8 @@ STALL_SECONDS = 60.0
 MIN_BYTES_PER_SECOND = 10_000
 """On average over the whole upload, after ``STALL_SECONDS``."""
 PROGRESS_SECONDS = 60.0
+CREDENTIAL_SECONDS = 4.0
+"""Between two checks of the caller's API key or session: an upload may outlast it."""
 
 _active_uploads: set[str] = set()
 _lock = threading.Lock()
@@ -42,7 +46,8 @@ async def store_body(
 
     Raises, and stores nothing: Refused for a format that ``check_signature`` refuses, for an empty
     body, and for a SHA-256 other than the declared one; TooLarge; RequestTimeout;
-    UnsupportedMediaType; Conflict while this process receives another upload of the same owner.
+    UnsupportedMediaType; Conflict while this process receives another upload of the same owner;
+    Unauthenticated within seconds after the caller's API key or session has become invalid.
     """
     _check_headers(request, limit)
     with _exclusive(owner_id):
@@ -52,7 +57,7 @@ async def store_body(
         size, digest = await to_thread.run_sync(
             objects.put_stream,
             key,
-            _reporting(on_progress, _chunks_in_thread(first, remaining)),
+            _reporting(on_progress, _authenticated(request, _chunks_in_thread(first, remaining))),
             limit,
             # Threads of their own: slow uploads must not take those that other requests need.
             limiter=request.app.state.upload_threads,
@@ -138,6 +143,22 @@ def _chunks_in_thread(first: bytes, remaining: AsyncIterator[bytes]) -> Iterator
 async def _next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
     """Return the next chunk; an empty one at the end."""
     return await anext(chunks, b"")
+
+
+def _authenticated(request: Request, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the chunks, and every few seconds check that the caller is still who it was."""
+    credential_id: str = request.state.principal.credential_id
+    checked_at = time.monotonic()
+    for chunk in chunks:
+        if time.monotonic() - checked_at >= CREDENTIAL_SECONDS:
+            checked_at = time.monotonic()
+            # An upload outlasts an outage of the database, if its credential does.
+            with suppress(Unavailable), read_session(request.app.state.engine) as session:
+                if not credentials.valid(session, {credential_id}):
+                    raise Unauthenticated(
+                        "The API key or session of this upload was revoked, or has expired."
+                    )
+        yield chunk
 
 
 def _reporting(on_progress: Callable[[], None], chunks: Iterator[bytes]) -> Iterator[bytes]:

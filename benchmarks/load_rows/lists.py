@@ -18,6 +18,7 @@ from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 from load_rows.report import COUNTED
 
 JOBS = 1_000_000
+PGD = "pgd-20@linf:8/255"
 POINTS = 10_000_000
 READERS = 10
 LISTERS = 20
@@ -65,6 +66,15 @@ def queries(filled: FilledDatabase) -> dict[str, list[str]]:
             f"status=failed&method=trades&after={filled.middle_cursor}"
         ),
         "nothing found": "status=cancelling&method=trades",
+        "by a result": f"sort=-{PGD}",
+        "by a result, of one method": f"sort=-{PGD}&method=starship",
+        "by a result, of failed jobs": f"sort=-{PGD}&status=failed",
+        "by a result that few have": f"sort=-{PGD}&metadata[team]=team-7&status=failed",
+        "by a result that none has": "sort=-autoattack@linf:8/255",
+        "with a high result": f"result[{PGD}]=>=0.9999",
+        "with almost any result": f"result[{PGD}]=>=0.01",
+        "with a word of few": f"q={filled.job_ids[0][-7:]}",
+        "with words of all": "q=job team",
     }
     pages = {name: [f"/v1/jobs?limit=50&{query}"] for name, query in lists.items()}
     pages["job page"] = [f"/v1/jobs/{job_id}" for job_id in filled.job_ids]

@@ -17,13 +17,19 @@ from distill_client.events import OnUpdate
 from distill_client.responses import (
     Architecture,
     Artifact,
+    Attempt,
     AuditEntry,
+    Comparison,
     Dataset,
+    DatasetImage,
     DryRun,
     Event,
     ItemT,
     Job,
     Key,
+    Leaderboard,
+    Lineage,
+    LogLine,
     Method,
     Metrics,
     Model,
@@ -31,12 +37,18 @@ from distill_client.responses import (
     NewProject,
     Page,
     Project,
+    ProjectEvent,
+    Session,
+    SignInToken,
+    Storage,
     Sweep,
     SweepDryRun,
     SweepTable,
     Worker,
     parse_response,
 )
+from distill_client.streams import logs, project_events
+from distill_client.streams.project_events import Reset
 from distill_client.transport import Params, Transport
 from distill_client.uploads import UploadCollection
 
@@ -98,7 +110,10 @@ class Distill:
         return parse_response(Job, self.transport.post("jobs", _body(spec)))
 
     def dry_run(self, spec: Spec) -> DryRun:
-        """Validate a job and estimate its cost, without submitting it."""
+        """Validate a job and estimate its cost, without submitting it.
+
+        ``estimate.memory`` is pending at first: a worker works it out within seconds.
+        """
         return parse_response(DryRun, self.transport.post("jobs", _body(spec), {"dry_run": True}))
 
     def job(self, job_id: str) -> Job:
@@ -106,16 +121,22 @@ class Distill:
         return events.get_job(self.transport, job_id)
 
     def jobs(
-        self, *, metadata: Mapping[str, str] | None = None, **filters: str | list[str] | None
+        self,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        results: Mapping[str, str] | None = None,
+        **filters: str | list[str] | None,
     ) -> Iterator[Job]:
         """Iterate over jobs.
 
-        Filters: status (one or several), kind, method, student, dataset, sweep. ``sort``:
-        -created_at, the default, or created_at.
+        Filters: status (one or several), kind, method, student, dataset, sweep, and q, words of
+        which each is the beginning of one in the id, name or metadata. ``results``: bounds by the
+        key of a result, such as ``{"autoattack@linf:8/255": ">=0.5"}``. ``sort``: -created_at, the
+        default, created_at, or the key of a result, such as -autoattack@linf:8/255.
         """
         params = {name: value for name, value in filters.items() if value}
         params |= {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
-        return self._pages("jobs", Page[Job], params)
+        return self._pages("jobs", Page[Job], params | _result_params(results))
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job."""
@@ -153,12 +174,55 @@ class Distill:
         """
         return events.stream_events(self.transport, job_id, after)
 
+    def update_job(
+        self, job_id: str, changes: Mapping[str, Any], *, if_match: str | None = None
+    ) -> Job:
+        """Change a job's name, notes or metadata; ``changes`` is a JSON merge patch.
+
+        ``if_match``: the ``etag`` of an earlier response; the change is refused (412) if another
+        was made since.
+        """
+        response = self.transport.patch(_job_path(job_id), dict(changes), if_match)
+        return parse_response(Job, response)
+
+    def project_events(
+        self, *, after: int | None = None, types: Sequence[str] = (), follow: bool = True
+    ) -> Iterator[ProjectEvent | Reset]:
+        """Iterate over what changes in the project: jobs, sweeps, models, data sets and workers.
+
+        Without ``after``, the number of a change, it begins with what happens from now on; with
+        ``follow=False`` it lists what the service still has, which is about a day, and ends. Yields
+        Reset where changes may have been missed.
+        """
+        return project_events.stream_project_events(
+            self.transport, after=after, types=types, follow=follow
+        )
+
     def wait(self, job_id: str, on_update: OnUpdate = lambda _: None) -> Job:
         """Return the job once it has ended, in whichever status.
 
         ``on_update`` is called with each change.
         """
         return events.wait_for_job(self.transport, job_id, on_update)
+
+    def attempts(self, job_id: str) -> Iterator[Attempt]:
+        """Iterate over the attempts at a job, in order."""
+        return self._pages(f"{_job_path(job_id)}/attempts", Page[Attempt])
+
+    def logs(
+        self,
+        job_id: str,
+        *,
+        attempt: int | None = None,
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> Iterator[LogLine]:
+        """Iterate over the log of an attempt, by default of the newest.
+
+        ``tail``: only so many of the newest lines. With ``follow`` it goes on with new lines, and
+        without ``attempt`` with later attempts, until the job has ended.
+        """
+        return logs.stream_log(self.transport, job_id, attempt=attempt, tail=tail, follow=follow)
 
     # -- sweeps
 
@@ -213,6 +277,41 @@ class Distill:
 
     # -- results
 
+    def compare(
+        self,
+        *job_ids: str,
+        base: str | None = None,
+        network: str = "best",
+        per_class: bool = False,
+    ) -> Comparison:
+        """Compare 2 to 300 jobs: settings that differ, and accuracies by threat model.
+
+        Each accuracy is compared to that of ``base``, by default the first job.
+        """
+        params = _comparison_params(job_ids, base, network) | {"per_class": per_class}
+        return parse_response(Comparison, self.transport.get("compare", params))
+
+    def compare_text(
+        self, *job_ids: str, format: str, base: str | None = None, network: str = "best"
+    ) -> str:
+        """Return the same comparison as text, in the format csv, md or tex."""
+        params = _comparison_params(job_ids, base, network) | {"format": format}
+        return self.transport.get("compare", params).text
+
+    def leaderboard(self, **filters: str | float | None) -> Leaderboard:
+        """Return the project's models, ranked by data set and threat model.
+
+        Filters: dataset (an id or a name), norm (linf or l2), radius (such as "8/255"), attack
+        (what to rank by, such as pgd-20), limit (models in each section).
+        """
+        params = _leaderboard_params(filters)
+        return parse_response(Leaderboard, self.transport.get("leaderboard", params))
+
+    def leaderboard_text(self, format: str, **filters: str | float | None) -> str:
+        """Return the same leaderboard as text, in the format csv, md or tex."""
+        params = _leaderboard_params(filters) | {"format": format}
+        return self.transport.get("leaderboard", params).text
+
     def metrics(self, job_id: str, names: Sequence[str] = (), points: int | None = None) -> Metrics:
         """Return a job's training metrics, at most ``points`` of each series."""
         params: dict[str, str | int | bool | list[str]] = {}
@@ -263,10 +362,11 @@ class Distill:
     def upload_model(
         self,
         path: Path | str,
-        name: str,
+        name: str | None,
         network: Spec,
         classes: int,
         *,
+        series: str | None = None,
         channels: int = 3,
         height: int = 32,
         width: int = 32,
@@ -274,10 +374,13 @@ class Distill:
     ) -> Model:
         """Upload a checkpoint (safetensors, or written by torch.save) to be imported.
 
-        ``network`` is written as in a job's spec: ``{"architecture": "resnet18"}``. ``state_dict``:
-        the key of one of several state dicts in the file; by default the service chooses.
+        ``network`` is written as in a job's spec: ``{"architecture": "resnet18"}``. ``series``: of
+        which it will be the next version, by default that of its name; then ``name`` may be None.
+        ``state_dict``: the key of one of several state dicts in the file; by default the service
+        chooses.
         """
         body = {
+            **({} if series is None else {"series": series}),
             "name": name,
             "network": _body(network),
             "classes": classes,
@@ -297,9 +400,49 @@ class Distill:
         """Return the model once it is ready. Raises DistillProblem if it was refused."""
         return self._models.wait(reference)
 
-    def models(self) -> Iterator[Model]:
-        """Iterate over all models."""
-        return self._pages("models", Page[Model])
+    def models(
+        self,
+        *,
+        series: str | None = None,
+        alias: str | None = None,
+        q: str | None = None,
+        sort: str | None = None,
+        results: Mapping[str, str] | None = None,
+    ) -> Iterator[Model]:
+        """Iterate over all models, or over those of a series or with an alias.
+
+        ``q``, ``sort`` and ``results`` as those of ``jobs``.
+        """
+        filters = {"series": series, "alias": alias, "q": q, "sort": sort}
+        params = {name: value for name, value in filters.items() if value is not None}
+        return self._pages("models", Page[Model], params | _result_params(results))
+
+    def update_model(
+        self, reference: str, changes: Mapping[str, Any], *, if_match: str | None = None
+    ) -> Model:
+        """Change a model's name, notes or metadata, as ``update_job`` does a job's."""
+        return self._models.edit(reference, changes, if_match)
+
+    def set_alias(self, series: str, alias: str, model: str) -> Model:
+        """Let an alias of a series mean one of its models, and return that model."""
+        path = _alias_path(series, alias)
+        return parse_response(Model, self.transport.send("PUT", path, body={"model": model}))
+
+    def remove_alias(self, series: str, alias: str) -> Model:
+        """Remove an alias of a series, and return the model that it meant."""
+        return parse_response(Model, self.transport.send("DELETE", _alias_path(series, alias)))
+
+    def lineage(
+        self, reference: str, *, generations: int | None = None, max_nodes: int | None = None
+    ) -> Lineage:
+        """Return what a model was made from, and what was made from it.
+
+        ``generations``: how many jobs to follow upward and downward.
+        """
+        bounds = {"generations": generations, "max_nodes": max_nodes}
+        params = {name: value for name, value in bounds.items() if value is not None}
+        path = f"models/{quote(reference, safe='')}/lineage"
+        return parse_response(Lineage, self.transport.get(path, params))
 
     def delete_model(self, reference: str) -> Model:
         """Delete a model, by id or name."""
@@ -363,6 +506,33 @@ class Distill:
         """Iterate over all data sets."""
         return self._pages("datasets", Page[Dataset])
 
+    def dataset_images(
+        self, reference: str, class_name: str | None = None, per_class: int | None = None
+    ) -> Iterator[DatasetImage]:
+        """Iterate over some images of a data set, class by class, training images first.
+
+        They are of one class if ``class_name`` is given; ``per_class`` limits those of each class.
+        """
+        params: dict[str, str | int | bool | list[str]] = {}
+        if class_name is not None:
+            params["class"] = class_name
+        if per_class is not None:
+            params["per_class"] = per_class
+        path = f"datasets/{quote(reference, safe='')}/images"
+        return self._pages(path, Page[DatasetImage], params)
+
+    def dataset_picture(self, reference: str, image: DatasetImage) -> bytes:
+        """Return the picture that shows the image, and others, as a WebP file."""
+        name = image.url.rpartition("/")[2]
+        path = f"datasets/{quote(reference, safe='')}/images/{quote(name, safe='')}"
+        return self.transport.get(path).content
+
+    def update_dataset(
+        self, reference: str, changes: Mapping[str, Any], *, if_match: str | None = None
+    ) -> Dataset:
+        """Change a data set's name, notes or metadata, as ``update_job`` does a job's."""
+        return self._datasets.edit(reference, changes, if_match)
+
     def delete_dataset(self, reference: str) -> Dataset:
         """Delete a data set, by id or name."""
         return self._datasets.delete(reference)
@@ -380,6 +550,10 @@ class Distill:
     def methods(self) -> list[Method]:
         """Return every training method."""
         return parse_response(Page[Method], self.transport.get("methods")).data
+
+    def storage(self) -> Storage:
+        """Return how much the project stores, by kind, and the space that is left."""
+        return parse_response(Storage, self.transport.get("storage"))
 
     # -- workers: only with a key of scope operator
 
@@ -418,6 +592,22 @@ class Distill:
         """Revoke an API key."""
         self.transport.send("DELETE", f"keys/{quote(key_id, safe='')}")
 
+    # -- sessions of the dashboard
+
+    def session(self) -> Session:
+        """Return who this client is: its project, its API key, and the key's scopes."""
+        return parse_response(Session, self.transport.get("session"))
+
+    def sign_in_address(self) -> str:
+        """Return an address that signs a browser in to the dashboard, once, within ten minutes.
+
+        Raises ClientError if its token was lost on the way.
+        """
+        response = parse_response(SignInToken, self.transport.post("session/tokens"))
+        if response.token is None:
+            raise ClientError("A sign-in address was made, but lost on the way; make another.")
+        return f"{self.url}/sign-in#token={response.token}"
+
     # -- projects and the audit log
 
     def projects(self) -> Iterator[Project]:
@@ -454,12 +644,34 @@ class Distill:
             query["after"] = page.next_cursor
 
 
+def _result_params(results: Mapping[str, str] | None) -> dict[str, str | list[str]]:
+    return {f"result[{key}]": bounds for key, bounds in (results or {}).items()}
+
+
+def _comparison_params(
+    job_ids: Sequence[str], base: str | None, network: str
+) -> dict[str, str | int | bool | list[str]]:
+    params: dict[str, str | int | bool | list[str]] = {"jobs": ",".join(job_ids)}
+    params["network"] = network
+    return params if base is None else {**params, "base": base}
+
+
+def _leaderboard_params(
+    filters: Mapping[str, str | float | None],
+) -> dict[str, str | int | bool | list[str]]:
+    return {name: str(value) for name, value in filters.items() if value is not None}
+
+
 def _job_path(job_id: str) -> str:
     return f"jobs/{quote(job_id, safe='')}"
 
 
 def _sweep_path(sweep_id: str) -> str:
     return f"sweeps/{quote(sweep_id, safe='')}"
+
+
+def _alias_path(series: str, alias: str) -> str:
+    return f"models/{quote(series, safe='')}/aliases/{quote(alias, safe='')}"
 
 
 def _worker_path(name: str) -> str:

@@ -124,6 +124,16 @@ def format_duration(seconds: float) -> str:
     return f"{rest} s"
 
 
+def format_bytes(size: int | None) -> str:
+    """Return a size in the unit in which it is at least 1: 3.4 GiB, 12.0 MiB, 512 bytes."""
+    if size is None:
+        return ""
+    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
+
+
 def format_shape(description: Mapping[str, Any] | None) -> str | None:
     """Return the shape of images, channels x height x width; None if it is not known."""
     if not description:

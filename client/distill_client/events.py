@@ -12,17 +12,15 @@ from pydantic import ValidationError
 
 from distill_client.errors import ClientError, DistillProblem, UnexpectedResponse, Unreachable
 from distill_client.responses import TERMINAL_STATUSES, Event, Job, parse_response
+from distill_client.streams.connection import BusyError, read_stream
 from distill_client.transport import (
     BUSY_STATUSES,
     Transport,
-    is_busy,
     is_transient,
     require_success,
     retry_after,
 )
 
-MAX_SILENCE_SECONDS = 45.0
-"""The service sends at least a comment every 15 s."""
 POLL_SECONDS = 2.0
 MAX_OUTAGE_SECONDS = 60.0
 """How long polling goes on while the service is away, for instance being restarted."""
@@ -57,7 +55,7 @@ def stream_events(transport: Transport, job_id: str, after: int = 0) -> Iterator
                     is_open = not item.terminal
                 elif _is_terminal(item) and not is_open:
                     return
-        except _BusyError as error:
+        except BusyError as error:
             if not backoff.wait(retry_after(error.response)):
                 require_success(error.response)
             continue
@@ -78,44 +76,23 @@ def _is_terminal(event: Event) -> bool:
     return event.type == "status" and event.data.get("to") in TERMINAL_STATUSES
 
 
-class _BusyError(Exception):
-    def __init__(self, response: httpx2.Response) -> None:
-        self.response = response
-
-
 def _connect(transport: Transport, job_id: str, last: int) -> Iterator[Event | Job]:
     """Yield what one connection delivers after event number ``last``."""
-    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
-    if last:
-        headers["Last-Event-ID"] = str(last)
     path = f"jobs/{quote(job_id, safe='')}/events"
-    timeout = httpx2.Timeout(transport.timeout, read=MAX_SILENCE_SECONDS)
-    with transport.http.stream("GET", path, headers=headers, timeout=timeout) as response:
-        if is_busy(response):
-            response.read()
-            raise _BusyError(response)
-        require_success(response)
-        for item in _parse_stream(response, job_id):
+    try:
+        for message in read_stream(transport, path, str(last) if last else None):
+            # A message without data only says how long to wait before reconnecting.
+            if not message.data:
+                continue
+            model = Job if message.event == "job" else Event
+            item = model.model_validate_json(message.data)
             if isinstance(item, Event):
                 if item.seq <= last:
                     continue
                 last = item.seq
             yield item
-
-
-def _parse_stream(response: httpx2.Response, job_id: str) -> Iterator[Event | Job]:
-    try:
-        for message in httpx2.EventSource(response, max_event_size=None):
-            # A message without data only says how long to wait before reconnecting.
-            if message.data:
-                model = Job if message.event == "job" else Event
-                yield model.model_validate_json(message.data)
     except ValidationError as error:
         raise UnexpectedResponse(f"This client cannot read an event of {job_id}.") from error
-    except httpx2.SSEError as error:
-        raise UnexpectedResponse(
-            f"The events of {job_id} are not an event stream: {error}"
-        ) from error
 
 
 def wait_for_job(transport: Transport, job_id: str, on_update: OnUpdate) -> Job:

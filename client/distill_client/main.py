@@ -9,8 +9,18 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from distill_client.commands import catalogue, datasets, jobs, models, report, sweeps
-from distill_client.commands.access import audit, keys, projects
+from distill_client.commands import (
+    catalogue,
+    datasets,
+    events,
+    jobs,
+    logs,
+    models,
+    report,
+    results,
+    sweeps,
+)
+from distill_client.commands.access import audit, dashboard, keys, projects
 from distill_client.commands.service import backup, storage, up, workers
 from distill_client.credentials import home
 from distill_client.display import echo_stderr
@@ -63,19 +73,26 @@ app = typer.Typer(
     "this machine.",
 )
 app.command()(up.up)
+app.command()(dashboard.dashboard)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(jobs.submit)
 app.command("jobs")(jobs.list_jobs)
 app.command()(jobs.show)
 app.command()(jobs.watch)
+app.command()(logs.logs)
+app.command()(logs.attempts)
 app.command()(jobs.cancel)
 app.command()(jobs.pause)
 app.command()(jobs.resume)
 app.command()(jobs.retry)
+app.command()(jobs.edit)
 app.command()(jobs.delete)
 app.command()(jobs.undelete)
+app.command()(events.events)
 app.command()(report.report)
+app.command()(results.leaderboard)
+app.command()(results.compare)
 app.command()(jobs.download)
 app.add_typer(sweeps.app, name="sweep")
 app.add_typer(models.app, name="models")

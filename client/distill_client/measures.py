@@ -21,7 +21,12 @@ ACCURACIES = {
 }
 """Measures whose value is a share of all images, in [0, 1]."""
 
-TITLES = {**ACCURACIES, "grad_cam": "Grad-CAM", "per_class": "Accuracy by class"}
+TITLES = {
+    **ACCURACIES,
+    "grad_cam": "Grad-CAM",
+    "examples": "Adversarial examples",
+    "per_class": "Accuracy by class",
+}
 
 NUMBERS: dict[str, tuple[str, str, float]] = {
     "variance_gap_features": ("Variance gap of features under PGD-20", "%", 1.0),

@@ -7,7 +7,7 @@ compares every model with the component of the service's OpenAPI document that i
 from typing import Any, Generic, Literal, TypeVar
 
 from httpx2 import Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from distill_client.errors import UnexpectedResponse
 
@@ -18,6 +18,8 @@ JobStatus = Literal[
     "queued", "running", "pausing", "paused", "cancelling", "cancelled", "succeeded", "failed"
 ]
 JobPhase = Literal["preparing", "training", "evaluating", "exporting"]
+AttemptOutcome = Literal["succeeded", "failed", "paused", "cancelled", "released", "lost"]
+LogStream = Literal["stdout", "stderr", "supervisor"]
 UploadStatus = Literal["awaiting_upload", "importing", "ready", "refused"]
 
 TERMINAL_STATUSES: frozenset[JobStatus] = frozenset({"cancelled", "succeeded", "failed"})
@@ -30,15 +32,35 @@ class ResponseModel(BaseModel):
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
 
+class Editable(ResponseModel):
+    """What can be edited: a job, a model or a data set."""
+
+    metadata: dict[str, str] = {}
+    notes: str | None = None
+    """Markdown. Lists of jobs leave it out."""
+    _etag: str | None = PrivateAttr(default=None)
+
+    @property
+    def etag(self) -> str | None:
+        """For ``if_match`` of an edit; None for an item of a list."""
+        return self._etag
+
+    def set_etag(self, etag: str | None) -> None:
+        self._etag = etag
+
+
 def parse_response(model: type[ModelT], response: Response) -> ModelT:
     """Return the response's body as a ``model``. Raises UnexpectedResponse if it is not one."""
     try:
-        return model.model_validate_json(response.content)
+        parsed = model.model_validate_json(response.content)
     except ValidationError as error:
         raise UnexpectedResponse(
             f"The response of {response.url} is not one of a distill service; "
             "is DISTILL_URL correct?"
         ) from error
+    if isinstance(parsed, Editable):
+        parsed.set_etag(response.headers.get("ETag"))
+    return parsed
 
 
 class Page(ResponseModel, Generic[ItemT]):
@@ -72,6 +94,43 @@ class Failure(ResponseModel):
     failure_class: str = Field(alias="class")
     """user, infrastructure or timeout."""
     message: str
+    advice: str | None = None
+    """What to do about it."""
+
+
+class LogSummary(ResponseModel):
+    """The size of a log, of which very long ones lack the middle."""
+
+    lines: int
+    """The number of lines that were written."""
+    bytes: int
+
+
+class Attempt(ResponseModel):
+    """One attempt at a job."""
+
+    number: int
+    worker: str | None = None
+    started_at: str
+    ended_at: str | None = None
+    outcome: AttemptOutcome | None = None
+    """None while it goes on. failed: also where the job was tried again; released: its worker was
+    shut down; lost: its worker was not heard of any more."""
+    failure: Failure | None = None
+    """What went wrong in it, whether or not the job was tried again."""
+    log: LogSummary | None = None
+
+
+class LogLine(ResponseModel):
+    """One line of an attempt's log. Where numbers are missing, lines were left out."""
+
+    seq: int
+    """The number of the line in its attempt."""
+    at: str
+    stream: LogStream
+    """stdout and stderr of the trainer; supervisor: what its worker noted about the attempt."""
+    text: str
+    attempt: int
 
 
 class JobWarning(ResponseModel):
@@ -91,6 +150,32 @@ class Event(ResponseModel):
     at: str
     attempt: int
     data: dict[str, Any]
+
+
+class ItemState(ResponseModel):
+    """What a changed item is like, as far as a list shows it."""
+
+    status: str | None = None
+    """None for a sweep. Of a worker: ready, draining, trouble or lost."""
+    name: str | None = None
+    phase: JobPhase | None = None
+    progress: JobProgress | None = None
+    sweep_id: str | None = None
+    version: int | None = None
+
+
+class ProjectEvent(ResponseModel):
+    """Something that has changed in the project."""
+
+    seq: int
+    type: str
+    """job, sweep, model, dataset or worker."""
+    id: str
+    """Of the item; of a worker, its name."""
+    change: str
+    """created, status, phase, progress, results, changed, deleted or restored."""
+    at: str
+    data: ItemState
 
 
 class Measure(ResponseModel):
@@ -131,13 +216,20 @@ class Measure(ResponseModel):
         return self.name in ("pgd", "cw", "autoattack") and self.norm is not None
 
 
-class Job(ResponseModel):
-    """A job. Lists leave out ``spec`` and ``queue_position``."""
+class Interval(ResponseModel):
+    """The 95 % interval of an accuracy, with the images as a sample."""
+
+    low: float
+    high: float
+    images: int
+
+
+class Job(Editable):
+    """A job. Lists leave out ``spec``, ``queue_position`` and ``notes``."""
 
     id: str
     kind: str
     name: str | None = None
-    metadata: dict[str, str] = {}
     status: JobStatus
     terminal: bool
     phase: JobPhase | None = None
@@ -159,6 +251,8 @@ class Job(ResponseModel):
     """By network (best, last; model, of an evaluation) and the measure's key, such as
     pgd-20@linf:8/255, as far as measured: accuracies in [0, 1], and numbers of analyses in their
     own units."""
+    intervals: dict[str, dict[str, Interval]] = {}
+    """By network and key: on how many images each accuracy was measured, and its interval."""
     measures: dict[str, Measure] = {}
     """What each key of the results says; {} in lists of jobs."""
     failure: Failure | None = None
@@ -167,9 +261,54 @@ class Job(ResponseModel):
     sweep_id: str | None = None
     sweep_line: str | None = None
     """The job's line in the sweep's table."""
+    cloned_from: str | None = None
+    """The job whose spec it was made from."""
     created_at: str
     started_at: str | None = None
     finished_at: str | None = None
+
+
+class Device(ResponseModel):
+    """What the trainers of a worker compute on."""
+
+    kind: str
+    """cpu or cuda."""
+    name: str | None = None
+
+
+class TimeEstimate(ResponseModel):
+    """How long a job would take on one kind of device that live workers have."""
+
+    device: Device
+    workers: list[str] = []
+    seconds: float | None = None
+    """None: no finished job tells."""
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    """The finished jobs that it is learned from."""
+    based_on: str | None = None
+    sentence: str
+
+
+class MemoryEstimate(ResponseModel):
+    """How much device memory a job would need."""
+
+    status: Literal["known", "pending", "unavailable"]
+    """pending: a worker works it out; ask again in a few seconds."""
+    bytes: int | None = None
+    parts: dict[str, int] | None = None
+    fits: list[str] | None = None
+    """The live workers whose device has room for it; None if that is not known."""
+    sentence: str
+
+
+class QueueEstimate(ResponseModel):
+    """How long a job would wait, if it was submitted now."""
+
+    position: int
+    workers: int
+    sentence: str
 
 
 class Estimate(ResponseModel):
@@ -184,6 +323,10 @@ class Estimate(ResponseModel):
     checkpoint_bytes: int | None = None
     network_passes: int
     """Forward passes of one image through one network, over the whole job."""
+    time: list[TimeEstimate] = []
+    """For each kind of device; services of earlier versions send none, nor what follows."""
+    memory: MemoryEstimate | None = None
+    queue: QueueEstimate | None = None
 
 
 class DryRun(ResponseModel):
@@ -194,6 +337,8 @@ class DryRun(ResponseModel):
     dataset_id: str
     teacher_id: str | None = None
     estimate: Estimate
+    warnings: list[str] = []
+    """Reasons not to submit it as it is."""
 
 
 # -- sweeps
@@ -223,12 +368,25 @@ class SweepDryRunJob(ResponseModel):
     """Fully resolved."""
 
 
+class SweepEstimate(ResponseModel):
+    """What the jobs of a sweep would take together."""
+
+    time: list[TimeEstimate] = []
+    """The sum over all jobs, one after the other, for each kind of device."""
+    memory: MemoryEstimate
+    """Of the job that needs the most."""
+    queue: QueueEstimate
+
+
 class SweepDryRun(ResponseModel):
     """The result of validating a sweep without submitting it."""
 
     jobs: list[SweepDryRunJob]
     network_passes: int
     """Forward passes of one image through one network, over all jobs."""
+    estimate: SweepEstimate | None = None
+    """None from services of earlier versions."""
+    warnings: list[str] = []
 
 
 class SweepCell(ResponseModel):
@@ -269,6 +427,157 @@ class SweepTable(ResponseModel):
 # -- results
 
 
+class ThreatModelDescription(ResponseModel):
+    """What an adversary may do: change an image within a ball."""
+
+    norm: str
+    radius: float
+    title: str
+    """L∞, 8/255."""
+
+
+class AccuracyValue(ResponseModel):
+    """An accuracy with its 95 % interval, of the images as a sample."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    images: int | None = None
+
+
+class DifferenceValue(ResponseModel):
+    """An accuracy less that of another network, adjusted with all comparisons of its section."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    adjusted_p: float | None = None
+    verdict: str
+    """higher, lower, not distinguishable, or not compared."""
+    paired: bool
+    """Whether the same images were counted under the same attack."""
+    only_this: int | None = None
+    """Images that only this network classifies correctly."""
+    only_other: int | None = None
+    note: str | None = None
+    """Why the comparison is not paired."""
+
+
+class ComparedSetting(ResponseModel):
+    """A setting in which jobs differ."""
+
+    path: str
+    values: list[Any]
+    """One for each job; None where it is not set."""
+
+
+class ComparedSettings(ResponseModel):
+    """The settings of compared jobs."""
+
+    different: list[ComparedSetting]
+    equal: int
+    """The number of settings that are equal."""
+
+
+class ComparedJob(ResponseModel):
+    """A job of a comparison."""
+
+    id: str
+    name: str | None = None
+    kind: str
+    status: JobStatus
+    method: str | None = None
+    student: str | None = None
+    model_id: str | None = None
+    parameters: int | None = None
+
+
+class ComparisonRow(ResponseModel):
+    """One job's accuracies on a data set under a threat model."""
+
+    job_id: str
+    network: str
+    results: dict[str, AccuracyValue]
+    """By the measure's key."""
+    differences: dict[str, DifferenceValue]
+    """To the base job; {} for the base itself."""
+    pareto: bool
+    per_class: dict[str, list[float | None]] | None = None
+
+
+class ComparisonSection(ResponseModel):
+    """Jobs that were tested on one data set under one threat model."""
+
+    dataset_id: str | None = None
+    dataset: str | None = None
+    threat_model: ThreatModelDescription | None = None
+    """None under no attack."""
+    deciding: str
+    """Key of the strongest attack."""
+    measures: list[str]
+    descriptions: dict[str, Measure]
+    comparisons: int
+    rows: list[ComparisonRow]
+
+
+class Comparison(ResponseModel):
+    """Jobs beside each other."""
+
+    base: str
+    jobs: list[ComparedJob]
+    settings: ComparedSettings
+    sections: list[ComparisonSection]
+
+
+class RankRange(ResponseModel):
+    """The ranks that a model may have."""
+
+    low: int
+    high: int
+
+
+class LeaderboardRow(ResponseModel):
+    """A model of a leaderboard."""
+
+    model_id: str
+    name: str
+    rank: RankRange | None = None
+    """None where the section's deciding attack was not run on it."""
+    results: dict[str, AccuracyValue]
+    """By the measure's key."""
+    deciding: str
+    teacher_id: str | None = None
+    difference: DifferenceValue | None = None
+    """To its teacher."""
+    architecture: str
+    parameters: int | None = None
+    method: str | None = None
+    job_id: str | None = None
+    measured_by: str | None = None
+
+
+class LeaderboardSection(ResponseModel):
+    """Models that were tested on one data set under one threat model."""
+
+    dataset_id: str
+    dataset: str
+    threat_model: ThreatModelDescription | None = None
+    deciding: str
+    measures: list[str]
+    descriptions: dict[str, Measure]
+    rows: list[LeaderboardRow]
+    compared: int
+    """How many models the ranks are among."""
+    has_more: bool
+
+
+class Leaderboard(ResponseModel):
+    """Models ranked by data set and threat model."""
+
+    sections: list[LeaderboardSection]
+
+
 class MetricSeries(ResponseModel):
     """One metric over the training."""
 
@@ -299,7 +608,7 @@ class Artifact(ResponseModel):
 # -- models and data sets
 
 
-class Upload(ResponseModel):
+class Upload(Editable):
     """What models and data sets have in common."""
 
     id: str
@@ -326,6 +635,72 @@ class Model(Upload):
     """The one of several in the file, as requested."""
     source_job_id: str | None = None
     """The job whose student it is."""
+    series: str = ""
+    """The series of which it is a version."""
+    series_version: int | None = None
+    """None until it is ready."""
+    aliases: list[str] = []
+    results: dict[str, "ModelResult"] = {}
+    """By the measure's key, as far as measured."""
+
+
+class ModelResult(ResponseModel):
+    """A model's current result of one key."""
+
+    value: float
+    low: float | None = None
+    """Of the 95 % interval of an accuracy."""
+    high: float | None = None
+    images: int | None = None
+    dataset_id: str | None = None
+    job_id: str
+    """The job that measured it."""
+
+
+class LineageNode(ResponseModel):
+    """A model, a job or a data set in a lineage."""
+
+    id: str
+    type: Literal["model", "job", "dataset"]
+    name: str | None = None
+    status: str | None = None
+    """None for what has been deleted for good."""
+    deleted: bool
+    architecture: str | None = None
+    """Of a model, or of a job's student."""
+    parameters: int | None = None
+    series: str | None = None
+    series_version: int | None = None
+    aliases: list[str] = []
+    kind: str | None = None
+    method: str | None = None
+    dataset: str | None = None
+    cloned_from: str | None = None
+    results: dict[str, float] = {}
+    """Accuracies on the test images, by measure key."""
+    has_more: bool
+    """Whether it has neighbors that are not in this graph."""
+
+
+class LineageEdge(ResponseModel):
+    """An input of a job, or a job's student."""
+
+    source: str
+    """Id of a node, like ``target``."""
+    target: str
+    role: str
+    """teacher, reference, model, start_from, extra or student."""
+
+
+class Lineage(ResponseModel):
+    """What a model was made from, and what was made from it."""
+
+    root: str
+    """The model's id."""
+    nodes: list[LineageNode]
+    edges: list[LineageEdge]
+    cut: list[str]
+    """generations or nodes, where that bound left something out."""
 
 
 class Dataset(Upload):
@@ -338,6 +713,29 @@ class Dataset(Upload):
     every: int | None = None
     description: dict[str, Any] | None = None
     """None until it is imported."""
+    images: int | None = None
+    """How many of its images can be looked at."""
+
+
+class DatasetImage(ResponseModel):
+    """One image of a data set, as a part of a picture of many."""
+
+    class_name: str = Field(alias="class")
+    label: int
+    """The position of its class, from 0."""
+    split: str
+    """train or test."""
+    index: int
+    """Its position among the training or the test images, from 0."""
+    url: str
+    """The picture's path at the service."""
+    x: int
+    """Where it begins in the picture, in pixels from the left."""
+    y: int
+    """In pixels from the top."""
+    width: int
+    """In pixels."""
+    height: int
 
 
 # -- the catalogue
@@ -373,6 +771,54 @@ class Method(ResponseModel):
 # -- administration
 
 
+class Gpu(ResponseModel):
+    """A GPU of a worker's machine; None: not reported."""
+
+    name: str
+    memory_total: int | None = None
+    """In bytes."""
+    memory_used: int | None = None
+    utilization: float | None = None
+    """In [0, 1]."""
+    temperature: int | None = None
+    """In degrees Celsius."""
+    driver: str | None = None
+
+
+class Hardware(ResponseModel):
+    """The machine of a worker at its last heartbeat; None: not reported."""
+
+    device: Device
+    gpus: list[Gpu] | None = None
+    cores: int | None = None
+    load: float | None = None
+    """Processes that ran or waited, on average over the last minute."""
+    memory_total: int | None = None
+    """Of the host, in bytes."""
+    memory_used: int | None = None
+    scratch_free: int | None = None
+    """Free space of the scratch folder, in bytes."""
+
+
+class StorageTotal(ResponseModel):
+    """Number and size of some stored files."""
+
+    files: int
+    bytes: int
+
+
+class Storage(ResponseModel):
+    """What a project stores, and the space that is left."""
+
+    total: StorageTotal
+    kinds: dict[str, StorageTotal]
+    deleted: StorageTotal
+    """Of deleted jobs, models and data sets, which can still be restored."""
+    free_bytes: int | None = None
+    """None if the files are in a bucket."""
+    capacity_bytes: int | None = None
+
+
 class Worker(ResponseModel):
     """A worker process."""
 
@@ -389,6 +835,8 @@ class Worker(ResponseModel):
     alive: bool
     started_at: str
     seen_at: str
+    hardware: Hardware | None = None
+    """None if the worker does not report it."""
 
 
 class Key(ResponseModel):
@@ -408,6 +856,26 @@ class NewKey(Key):
 
     secret: str | None
     """Shown once; None if the response that contained it was lost."""
+
+
+class Session(ResponseModel):
+    """Who a client is: an API key, or a person who signed in through OIDC, and the project."""
+
+    project_id: str
+    project: str
+    """The project's name."""
+    key_name: str | None = None
+    subject: str | None = None
+    scopes: list[str]
+    expires_at: str | None = None
+
+
+class SignInToken(ResponseModel):
+    """What signs a browser in to the dashboard, once."""
+
+    token: str | None
+    """Shown once; None if the response that contained it was lost."""
+    expires_at: str
 
 
 class Project(ResponseModel):

@@ -1,6 +1,6 @@
 """One request and its retries.
 
-Every retry of a POST carries the same Idempotency-Key, so that it takes effect once.
+Every retry of a POST or PATCH carries the same Idempotency-Key, so that it takes effect once.
 """
 
 import random
@@ -78,6 +78,12 @@ class Transport:
     def post(self, path: str, body: Any = None, params: Params | None = None) -> httpx2.Response:
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         return self.send("POST", path, params=params, headers=headers, body=body)
+
+    def patch(self, path: str, body: Any, if_match: str | None = None) -> httpx2.Response:
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        if if_match is not None:
+            headers["If-Match"] = if_match
+        return self.send("PATCH", path, headers=headers, body=body)
 
     def send(
         self,

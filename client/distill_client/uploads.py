@@ -5,6 +5,7 @@ ready, or refused.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -42,6 +43,13 @@ class UploadCollection(Generic[UploadT]):
     def get(self, reference: str) -> UploadT:
         """Return one, by id or name."""
         return parse_response(self.model, self.transport.get(self._item_path(reference)))
+
+    def edit(
+        self, reference: str, changes: Mapping[str, Any], if_match: str | None = None
+    ) -> UploadT:
+        """Change name, notes or metadata of one, by id or name."""
+        response = self.transport.patch(self._item_path(reference), dict(changes), if_match)
+        return parse_response(self.model, response)
 
     def delete(self, reference: str) -> UploadT:
         """Delete one, by id or name."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.distillation.jobs.dataset_import import import_dataset
+from core.distillation.jobs.event_lines import PrintingJobFolder
 from core.distillation.jobs.failures import classify_failure, failed_event
 from core.distillation.jobs.import_progress import ImportProgress, ImportStopped
 from core.distillation.jobs.model_import import import_model
@@ -49,7 +50,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     with contextlib.suppress(ValueError, KeyError):
         torch.set_num_threads(int(os.environ["DISTILL_THREADS"]))
-    folder = JobFolder(arguments.folder)
+    folder = PrintingJobFolder(arguments.folder)
     ended = run(folder, terminated)
     folder.emit(ended)
     if ended.message:

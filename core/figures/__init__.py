@@ -7,8 +7,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from core.figures.drawing import apply_style, render_files
+from core.figures.examples import decode_picture, examples
 from core.figures.networks import calibration, grad_cam, spectra, variance_gap
 from core.figures.plots import gradient_masking, per_class, radius_sweep, training, transfer
+from core.reportspec.examples import EXAMPLES_FILE
 from core.reportspec.measures import find_by_name
 
 __all__ = ["PLOTS", "draw_figures"]
@@ -21,6 +23,7 @@ PLOTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "transfer": transfer,
     "gradient_masking": gradient_masking,
     "grad_cam": grad_cam,
+    "examples": examples,
 }
 """A plot for every analysis."""
 
@@ -49,6 +52,9 @@ def draw_figures(
                 files |= render_files(name, plot())
             except Exception as error:
                 on_error(name, error)
+    shown = find_by_name(results, "examples")
+    if shown is not None and "png_picture" in shown:
+        files[EXAMPLES_FILE] = decode_picture(shown)
     return files
 
 
@@ -65,5 +71,7 @@ def _plots(
         yield "per_class", partial(per_class, results, class_names)
     for name, plot in PLOTS.items():
         result = find_by_name(results, name)
-        if result is not None:
+        if name == "examples" and result is not None:
+            yield name, partial(examples, result, class_names)
+        elif result is not None:
             yield name, partial(plot, result)

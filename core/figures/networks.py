@@ -120,10 +120,10 @@ def _draw_image(
     axes: Axes, png: str, heat_map: str | None = None, is_correct: bool | None = None
 ) -> None:
     """Draw an image under a heat map, in a green frame if it is classified correctly."""
-    axes.imshow(_decode_png(png), cmap="gray", vmin=0, vmax=1, extent=(0, 1, 0, 1))
+    axes.imshow(decode_png(png), cmap="gray", vmin=0, vmax=1, extent=(0, 1, 0, 1))
     if heat_map is not None:
         axes.imshow(
-            _decode_png(heat_map),
+            decode_png(heat_map),
             cmap="inferno",
             alpha=0.55,
             vmin=0,
@@ -140,5 +140,5 @@ def _draw_image(
         spine.set_linewidth(2.5)
 
 
-def _decode_png(png: str) -> Any:
+def decode_png(png: str) -> Any:
     return imread(io.BytesIO(base64.b64decode(png)), format="png")

@@ -144,6 +144,27 @@ class DatasetDescription(Spec):
     """0: the data set can only be extra training data."""
 
 
+Thumbnail = tuple[int, Literal["train", "test"], int]
+"""An image of a data set: its label, its part, and its position in that part, from 0."""
+SHEET_IMAGES = 256
+"""Thumbnails on one sheet, at most."""
+
+
+class ThumbnailSheet(Spec):
+    """A picture of many thumbnails: row by row, class by class, each class on one sheet.
+
+    All have one size, in pixels. The picture is lossless where they have their own size of at most
+    32 pixels a side.
+    """
+
+    file: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$")
+    """Name of the picture, a WebP, among the files that the import has made."""
+    columns: int = Field(ge=1, le=SHEET_IMAGES)
+    tile_width: int = Field(ge=1, le=64)
+    tile_height: int = Field(ge=1, le=64)
+    images: tuple[Thumbnail, ...] = Field(strict=False, min_length=1, max_length=SHEET_IMAGES)
+
+
 DIGITS = DatasetDescription(
     source="digits",
     classes=10,

@@ -196,6 +196,24 @@ class GradientMasking(Spec):
         return self.queries + 12 * ANALYSIS_STEPS
 
 
+class Examples(Spec):
+    """Adversarial examples: test images, their perturbations under PGD-20, and what network and
+    reference predict.
+
+    The attack is made for the network; both networks see the same images. How many images each
+    outcome has (both hold, the network falls, the reference falls, both fall) is counted over all
+    test images.
+    """
+
+    name: Literal["examples"] = "examples"
+    count: int = Field(default=16, ge=1, le=32)
+    """Number of images that are shown, spread over outcomes and classes. Of large images, those
+    that take 32 MB in all."""
+
+    network_passes: ClassVar[int] = ANALYSIS_STEPS + 4
+    """Passes of network and reference on one image."""
+
+
 class GradientChecks(Spec):
     """Cheap checks for masked gradients. No spec names them: every evaluation makes them."""
 
@@ -206,7 +224,14 @@ class GradientChecks(Spec):
 
 
 Analysis = Annotated[
-    RadiusSweep | VarianceGap | Spectra | GradCam | Calibration | Transfer | GradientMasking,
+    RadiusSweep
+    | VarianceGap
+    | Spectra
+    | GradCam
+    | Calibration
+    | Transfer
+    | GradientMasking
+    | Examples,
     Field(discriminator="name"),
 ]
 

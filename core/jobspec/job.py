@@ -31,7 +31,8 @@ LabelKey = Annotated[
 
 
 License = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]{0,63}$")]
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+"""A reference to a model: its id or name, or ``series@version`` or ``series@alias``."""
 ExportFormat = Literal["onnx", "torch_export"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
@@ -95,7 +96,8 @@ class DistillationSpec(_TrainingSpec):
 
     kind: Literal["distillation"] = "distillation"
     teacher: ModelName
-    """Id or name of a model, or id of a succeeded job, whose student is the teacher."""
+    """Id or name of a model, `series@version`, `series@alias`, or id of a succeeded job, whose
+    student is the teacher."""
     method: DistillationMethodSettings = StarshipSettings()
     """The distillation method: what the student minimizes, and the adversary maximizes."""
     igdm: IgdmSettings | None = None
@@ -114,7 +116,8 @@ class EvaluationJobSpec(_SubmittedSpec):
 
     kind: Literal["evaluation"] = "evaluation"
     model: ModelName
-    """Id or name of a model, or id of a succeeded job, whose student is evaluated."""
+    """Id or name of a model, `series@version`, `series@alias`, or id of a succeeded job, whose
+    student is evaluated."""
     reference: ModelName | None = None
     """A second network, such as the teacher, for the analyses that compare two."""
     data: EvaluationData

@@ -16,6 +16,7 @@ from core.jobspec.evaluation import (
     Calibration,
     CwAttack,
     Evaluation,
+    Examples,
     GapRadii,
     GradCam,
     GradientMasking,
@@ -106,7 +107,8 @@ ResolvedAnalysis = Annotated[
     | GradCam
     | Calibration
     | Transfer
-    | GradientMasking,
+    | GradientMasking
+    | Examples,
     Field(discriminator="name"),
 ]
 

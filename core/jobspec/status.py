@@ -16,6 +16,9 @@ Status = Literal[
     "queued", "running", "pausing", "paused", "cancelling", "cancelled", "succeeded", "failed"
 ]
 Phase = Literal["preparing", "training", "evaluating", "exporting"]
+Outcome = Literal["succeeded", "failed", "paused", "cancelled", "released", "lost"]
+"""How an attempt ended. ``failed``: also where the job is tried again; ``released``: its worker was
+shut down; ``lost``: its worker did not renew the lease."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 TERMINAL: frozenset[Status] = frozenset({"cancelled", "succeeded", "failed"})

@@ -35,7 +35,12 @@ ACCURACIES = {
 ATTACKS = ("pgd", "cw", "autoattack")
 """Measures that are the accuracy on the test images under an attack of the spec."""
 HELD_OUT_ROBUST = "held_out_pgd"
-TITLES = {**ACCURACIES, "grad_cam": "Grad-CAM", "per_class": "Accuracy by class"}
+TITLES = {
+    **ACCURACIES,
+    "grad_cam": "Grad-CAM",
+    "examples": "Adversarial examples",
+    "per_class": "Accuracy by class",
+}
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,19 @@ from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select, u
 from sqlalchemy.orm import Session
 
 from core.errors import JobFailed, LeaseLost
-from core.jobspec.status import LEASED, PROTOCOL
+from core.jobspec.status import LEASED, PROTOCOL, Outcome, Status
 from core.store import workers
 from core.store.database import schema
 from core.store.database.clock import after, database_now
 from core.store.database.engine import read_session, transaction, write_session
 from core.store.database.fence import FencedSession
 from core.store.database.tables import JobRow
+from core.store.lifecycle import attempt_records
 from core.store.lifecycle.retry_policy import RetryPolicy, apply_retry_policy
 from core.store.lifecycle.transitions import PAUSED_BY_USER, transition, transition_by_id
+
+RELEASE_OUTCOMES: dict[Status, Outcome] = {"cancelled": "cancelled", "paused": "paused"}
+"""By the job's new status; ``released`` for any other."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,20 @@ class Attempt:
     number: int
     project_id: str
     lease_seconds: float
+    started_at: int
+    """In milliseconds since the epoch, by the database's clock."""
 
     @contextmanager
-    def fenced_session(self) -> Iterator[tuple[FencedSession, JobRow]]:
+    def fenced_session(self, *, visible: bool = True) -> Iterator[tuple[FencedSession, JobRow]]:
         """Open a transaction for the job's current attempt only.
 
-        Use it as ``with attempt.fenced_session() as (session, job):``. Raises LeaseLost, with
-        nothing written, where the job has ended or belongs to another attempt.
+        Use it as ``with attempt.fenced_session() as (session, job):``. ``visible``: whether it
+        changes what callers see of the job itself, and so its ETag. Raises LeaseLost, with nothing
+        written, where the job has ended or belongs to another attempt.
         """
+        version = JobRow.version + 1 if visible else JobRow.version
         with transaction(self.engine, FencedSession) as session:
-            yield session, self._update_if_owner(session, version=JobRow.version + 1)
+            yield session, self._update_if_owner(session, version=version)
 
     def renew(self) -> JobRow:
         """Extend the lease; return the job as it is now. It may be ``cancelling`` or ``pausing``.
@@ -99,9 +107,10 @@ def claim(engine: Engine, worker: str, lease_seconds: float) -> Attempt | None:
             not_before=None,
             started_at=func.coalesce(JobRow.started_at, database_now()),
         )
-    if job is None:
-        return None
-    return Attempt(engine, job.id, job.attempt, job.project_id, lease_seconds)
+        if job is None:
+            return None
+        started_at = attempt_records.begin(session, job).started_at
+    return Attempt(engine, job.id, job.attempt, job.project_id, lease_seconds, started_at)
 
 
 def succeed(
@@ -112,6 +121,7 @@ def succeed(
 ) -> None:
     """End a job as ``succeeded``, even if a request to cancel or pause it has come meanwhile."""
     transition(session, job, "succeeded", "done", results=results, model_id=model_id, failure=None)
+    attempt_records.end(session, job, "succeeded")
 
 
 def release(session: FencedSession, job: JobRow, reason: str) -> None:
@@ -129,6 +139,7 @@ def release(session: FencedSession, job: JobRow, reason: str) -> None:
             transition(
                 session, job, "queued", reason, worker=None, pending_reason=reason, not_before=None
             )
+    attempt_records.end(session, job, RELEASE_OUTCOMES.get(job.status, "released"))
 
 
 def reclaim_expired(engine: Engine, policy: RetryPolicy) -> list[str]:

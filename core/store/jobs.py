@@ -3,7 +3,7 @@
 What workers do with them is in ``attempts.py``.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -19,18 +19,24 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
+from sqlalchemy import delete as delete_rows
 from sqlalchemy.orm import Session, aliased
 
 from core.errors import Conflict, Invalid, NotFound
 from core.jobspec.job import AdversarialTrainingSpec, DistillationSpec, EvaluationJobSpec
 from core.jobspec.resolved import JobSpec
 from core.jobspec.status import ACTIONS, STATUSES, TERMINAL, TRANSITIONS, Action, Status
-from core.store import events
+from core.reportspec.result_columns import ResultBound, ResultColumn, parse_column
+from core.store import events, search_words
 from core.store.database.clock import database_now
 from core.store.database.ids import is_id, new_id
 from core.store.database.pagination import page
-from core.store.database.tables import DatasetRow, JobLabelRow, JobRow, ModelRow
+from core.store.database.tables import DatasetRow, JobInputRow, JobLabelRow, JobRow, ModelRow
+from core.store.database.unindexed import unindexed
+from core.store.lifecycle.edits import apply_edit
 from core.store.lifecycle.transitions import IMPORTS, PAUSED_BY_USER, enqueue, transition
+from core.store.results import lists
+from core.store.results.lists import Matches, SortedList
 
 Sort = Literal["created_at", "-created_at"]
 REFUSALS: dict[Action, str] = {
@@ -40,8 +46,14 @@ REFUSALS: dict[Action, str] = {
     "retry": "it cannot be tried again",
 }
 """How an error says that an action is not possible in the job's status."""
-INPUT_PATHS = (("start_from",), ("model",), ("data", "extra", "dataset"))
-"""Paths in a spec that hold ids of models and data sets, besides those that have columns."""
+INPUT_ROLES = {
+    "start_from": ("start_from",),
+    "model": ("model",),
+    "extra": ("data", "extra", "dataset"),
+}
+"""By role, the path in a spec that holds the id of a model or data set, besides those that have
+columns."""
+INPUT_PATHS = tuple(INPUT_ROLES.values())
 UNLISTED_COLUMNS = frozenset(
     {
         "spec",
@@ -54,9 +66,11 @@ UNLISTED_COLUMNS = frozenset(
         "not_before",
         "cancel_requested_at",
         "event_seq",
+        "notes",
+        "edits",
     }
 )
-"""Columns that lists leave out: the spec, which is long, and what only workers need."""
+"""Columns that lists leave out: spec and notes, which are long, and what only workers need."""
 _LISTED = select(
     *(
         column.class_attribute.label(column.key)
@@ -81,6 +95,10 @@ class JobFilters:
     """Entries that a job's metadata must all have."""
     sweep: str | None = None
     """An id."""
+    bounds: tuple[ResultBound, ...] = ()
+    """On results, all of which a job must meet."""
+    text: str | None = None
+    """Words, each of which one of the job's id, name and metadata must begin with."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +119,11 @@ def submit(
     teacher_id: str | None = None,
     name: str | None = None,
     position: SweepPosition | None = None,
+    cloned_from: str | None = None,
 ) -> JobRow:
     """Insert a new job in the queue. ``name`` defaults to the spec's own.
 
+    ``cloned_from``: id of the job whose spec this one was made from.
     Raises Conflict (code ``input_deleted``) where an input has been deleted meanwhile.
     """
     job = JobRow(
@@ -115,6 +135,7 @@ def submit(
         dataset_id=dataset_id,
         teacher_id=teacher_id,
         labels={},
+        cloned_from=cloned_from,
         **(vars(position) if position is not None else {}),
     )
     if isinstance(spec, AdversarialTrainingSpec | DistillationSpec):
@@ -127,6 +148,8 @@ def submit(
     _lock_inputs(session, job)
     enqueue(session, job)
     _add_labels(session, job)
+    search_words.index(session, job)
+    _add_inputs(session, job)
     return job
 
 
@@ -160,17 +183,17 @@ def list_jobs(
     The rows are named tuples with the columns of ``JobRow``, but for ``UNLISTED_COLUMNS``: to make
     a ``JobRow`` of each takes longer than the query.
 
-    Raises Invalid for a sort key other than ``created_at`` and ``-created_at``, and for a cursor
-    that no page returned.
+    ``sort``: created_at, -created_at, or a result's column, in whose list jobs without the result
+    come last. Raises Invalid for any other, and for a cursor that no page returned.
     """
-    if sort not in get_args(Sort):
-        raise Invalid.field(
-            "sort", message=f"Jobs are sorted by created_at or -created_at, not by {sort[:100]!r}."
-        )
     filters = filters or JobFilters()
+    matches = lists.match(session, lists.JOBS, project_id, filters.bounds, filters.text)
+    if sort not in get_args(Sort):
+        sorted_list = _sort_by_result(session, project_id, filters, matches, sort)
+        return sorted_list.page(session, after=after, limit=limit)
     statement = _LISTED
     order = (JobRow.created_at, JobRow.id)
-    if filters.labels:
+    if filters.labels and not matches.is_few:
         # The index on the first label yields its jobs in list order; the others are conditions.
         (key, value), *other_labels = filters.labels.items()
         filters = replace(filters, labels=dict(other_labels))
@@ -178,18 +201,60 @@ def list_jobs(
             *_has_label(JobLabelRow, project_id, key, value)
         )
         order = (JobLabelRow.created_at, JobLabelRow.job_id)
-    statement = statement.where(*_conditions(project_id, filters))
+    conditions = _conditions(project_id, filters, unindexed if matches.is_few else _indexed)
     return page(
-        session, statement, *order, after=after, limit=limit, newest_first=sort == "-created_at"
+        session,
+        statement.where(*conditions, *matches.conditions),
+        *order,
+        after=after,
+        limit=limit,
+        newest_first=sort == "-created_at",
+        is_few=matches.is_few,
     )
+
+
+def _sort_by_result(
+    session: Session, project_id: str, filters: JobFilters, matches: Matches, sort: str
+) -> SortedList:
+    """Return the list of these jobs by a result. Raises Invalid for what is no result's column."""
+    conditions = [
+        *_conditions(project_id, filters, unindexed if matches.is_few else _indexed),
+        *matches.conditions,
+    ]
+    is_filtered = filters != JobFilters()
+    return SortedList(
+        lists.JOBS,
+        _LISTED,
+        project_id,
+        parse_sort_column(sort),
+        descending=sort.startswith("-"),
+        conditions=conditions,
+        unindexed_conditions=[
+            *_conditions(project_id, filters, unindexed),
+            *matches.conditions,
+        ],
+        is_filtered=is_filtered,
+        is_few=matches.is_few
+        or (is_filtered and lists.is_few(session, lists.JOBS, conditions)),
+    )
+
+
+def parse_sort_column(sort: str) -> ResultColumn:
+    """Return the column of a result to sort by. Raises Invalid."""
+    try:
+        return parse_column(sort.removeprefix("-"))
+    except ValueError as error:
+        message = f"A list is sorted by created_at or by a result, - for descending. {error}"
+        raise Invalid.field("sort", message=message) from error
 
 
 def count(session: Session, project_id: str, filters: JobFilters | None = None) -> int:
     """Return how many of the project's jobs match."""
+    filters = filters or JobFilters()
+    matches = lists.match(session, lists.JOBS, project_id, filters.bounds, filters.text)
+    conditions = _conditions(project_id, filters, unindexed if matches.is_few else _indexed)
     statement = (
-        select(func.count())
-        .select_from(JobRow)
-        .where(*_conditions(project_id, filters or JobFilters()))
+        select(func.count()).select_from(JobRow).where(*conditions, *matches.conditions)
     )
     return session.scalar(statement) or 0
 
@@ -202,13 +267,19 @@ def count_by_status(session: Session) -> dict[Status, int]:
     return {status: count - deleted.get(status, 0) for status, count in session.execute(statement)}
 
 
-def versions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
-    """Return the current version of each of these jobs, of any project.
+def versions(session: Session, job_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Return version and last event number of each of these jobs, of any project.
 
     For event streams, whose callers were authorized when the stream began.
     """
-    rows = session.execute(select(JobRow.id, JobRow.version).where(JobRow.id.in_(job_ids)))
-    return {row.id: row.version for row in rows}
+    columns = (JobRow.id, JobRow.version, JobRow.event_seq)
+    rows = session.execute(select(*columns).where(JobRow.id.in_(job_ids)))
+    return {row.id: (row.version, row.event_seq) for row in rows}
+
+
+def list_by_ids(session: Session, job_ids: Collection[str]) -> list[JobRow]:
+    """Return those of these jobs that exist, of any project and deleted ones, too."""
+    return list(session.scalars(select(JobRow).where(JobRow.id.in_(job_ids))))
 
 
 def apply_action(
@@ -263,6 +334,23 @@ def _changed_columns(action: Action, new: Status) -> dict[str, Any]:
             }
 
 
+def edit(session: Session, job: JobRow, patch: Mapping[str, Any]) -> bool:
+    """Change name, notes and metadata of a job that is locked; return whether anything changed.
+
+    ``patch``: a JSON merge patch. The spec stays as it was submitted. Raises Invalid for too much
+    metadata.
+    """
+    fields = apply_edit(job, patch)
+    if "metadata" in fields:
+        session.execute(delete_rows(JobLabelRow).where(JobLabelRow.job_id == job.id))
+        _add_labels(session, job)
+    if fields:
+        session.flush()
+        search_words.index(session, job)
+        events.append(session, job, "edited", {"fields": fields})
+    return bool(fields)
+
+
 def delete(session: Session, project_id: str, job_id: str) -> JobRow:
     """Hide a job that has ended; its student stays. ``restore`` can undo this for some days.
 
@@ -307,6 +395,11 @@ def find_active_job(session: Session, input_id: str) -> str | None:
     return session.scalars(statement).first()
 
 
+def count_queued(session: Session) -> int:
+    """Return the number of queued jobs of all projects."""
+    return session.scalar(select(func.count()).where(JobRow.status == "queued")) or 0
+
+
 def queue_position(session: Session, job: JobRow) -> int | None:
     """Return the position in the queue, from 1; None for a job that is not queued."""
     if job.status != "queued":
@@ -323,6 +416,17 @@ def _add_labels(session: Session, job: JobRow) -> None:
     }
     for key, value in job.labels.items():
         session.add(JobLabelRow(key=key, value=value, **job_columns))
+    session.flush()
+
+
+def _add_inputs(session: Session, job: JobRow) -> None:
+    """Record the job's models and its extra data set as rows, for lineage."""
+    input_ids = {role: _value_at(job.spec, path) for role, path in INPUT_ROLES.items()}
+    teacher_role = "reference" if job.kind == "evaluation" else "teacher"
+    for role, input_id in {teacher_role: job.teacher_id, **input_ids}.items():
+        if input_id is not None:
+            columns = {"job_id": job.id, "created_at": job.created_at}
+            session.add(JobInputRow(role=role, input_id=input_id, **columns))
     session.flush()
 
 
@@ -353,29 +457,40 @@ def _visible(project_id: str) -> tuple[ColumnElement[bool], ...]:
     return (JobRow.project_id == project_id, JobRow.live())
 
 
-def _conditions(project_id: str, filters: JobFilters) -> list[ColumnElement[bool]]:
-    conditions = [*_visible(project_id)]
+def _indexed(column: Any) -> Any:
+    return column
+
+
+def _conditions(
+    project_id: str, filters: JobFilters, column: Callable[[Any], Any] = _indexed
+) -> list[ColumnElement[bool]]:
+    """``column``: ``unindexed`` where no index on the jobs is to serve the conditions."""
+    conditions = [column(JobRow.project_id) == project_id, JobRow.live()]
     if filters.statuses:
-        conditions.append(JobRow.status.in_(filters.statuses))
+        conditions.append(column(JobRow.status).in_(filters.statuses))
     if filters.kinds:
-        conditions.append(JobRow.kind.in_(filters.kinds))
+        conditions.append(column(JobRow.kind).in_(filters.kinds))
     if filters.method is not None:
-        conditions.append(JobRow.method == filters.method)
+        conditions.append(column(JobRow.method) == filters.method)
     if filters.student is not None:
-        conditions.append(JobRow.student == filters.student)
+        conditions.append(column(JobRow.student) == filters.student)
     if filters.dataset is not None:
         visible = or_(DatasetRow.project_id == project_id, DatasetRow.project_id.is_(None))
         named = select(DatasetRow.id).where(
             visible, DatasetRow.live(), DatasetRow.name == filters.dataset
         )
         # A deleted data set's id matches as well: the jobs that used it are still there.
-        conditions.append(JobRow.dataset_id.in_(union_all(select(literal(filters.dataset)), named)))
+        ids = union_all(select(literal(filters.dataset)), named)
+        conditions.append(column(JobRow.dataset_id).in_(ids))
     if filters.sweep is not None:
-        conditions.append(JobRow.sweep_id == filters.sweep if is_id(filters.sweep) else false())
+        in_sweep = column(JobRow.sweep_id) == filters.sweep
+        conditions.append(in_sweep if is_id(filters.sweep) else false())
     for key, value in filters.labels.items():
         label = aliased(JobLabelRow)
         conditions.append(
-            JobRow.id.in_(select(label.job_id).where(*_has_label(label, project_id, key, value)))
+            column(JobRow.id).in_(
+                select(label.job_id).where(*_has_label(label, project_id, key, value))
+            )
         )
     return conditions
 

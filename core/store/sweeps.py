@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, defer
 from core.errors import Conflict, NotFound
 from core.jobspec.status import TERMINAL, Status
 from core.jobspec.sweep import SweepSpec
-from core.store import jobs
+from core.store import jobs, project_events
 from core.store.database.ids import is_id, new_id
 from core.store.database.pagination import page
 from core.store.database.tables import JobRow, SweepRow
@@ -30,6 +30,7 @@ def create(session: Session, project_id: str, spec: SweepSpec) -> SweepRow:
     )
     session.add(sweep)
     session.flush()
+    project_events.record_sweep(session, sweep, "created")
     return sweep
 
 

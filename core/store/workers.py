@@ -1,12 +1,15 @@
 """Registered workers: each process has a row, and renews its lease by heartbeats."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
+from core.hardware import Hardware
 from core.jobspec.status import LEASED
+from core.store import project_events
 from core.store.database.clock import after, database_now
 from core.store.database.tables import JobRow, WorkerRow
 
@@ -23,9 +26,22 @@ class WorkerState:
     running: int
     """Number of jobs it holds a lease on, of all projects."""
 
+    @property
+    def hardware(self) -> Hardware | None:
+        """The machine as of the last heartbeat; None where the worker does not report it."""
+        hardware = self.row.hardware
+        return None if hardware is None else Hardware.model_validate(hardware)
+
 
 def register(
-    session: Session, name: str, *, version: str, protocol: int, slots: int, lease_seconds: float
+    session: Session,
+    name: str,
+    *,
+    version: str,
+    protocol: int,
+    slots: int,
+    lease_seconds: float,
+    hardware: Hardware | None = None,
 ) -> None:
     """Insert the row of a process that has started.
 
@@ -39,9 +55,11 @@ def register(
         slots=slots,
         draining=False,
         lease_expires_at=after(lease_seconds),
+        hardware=_as_json(hardware),
     )
     session.add(row)
     session.flush()
+    project_events.record_worker(session, row, "created")
 
 
 def record_heartbeat(
@@ -51,12 +69,15 @@ def record_heartbeat(
     lease_seconds: float,
     shutting_down: bool,
     schema_error: str | None,
+    hardware: Hardware | None = None,
 ) -> bool | None:
     """Renew the worker's lease; return whether it is to drain, or None if it is not registered.
 
     ``shutting_down``: the worker drains by its own decision. ``trouble``: why it claims nothing.
     """
     changes = {"draining": True} if shutting_down else {}
+    former = session.get(WorkerRow, name)
+    former_status = None if former is None else project_events.worker_status(former)
     statement = (
         update(WorkerRow)
         .where(WorkerRow.name == name)
@@ -64,26 +85,58 @@ def record_heartbeat(
             seen_at=database_now(),
             lease_expires_at=after(lease_seconds),
             trouble=schema_error,
+            hardware=_as_json(hardware),
+            lost_at=None,
             **changes,
         )
-        .returning(WorkerRow.draining)
-        .execution_options(synchronize_session=False)
+        .returning(WorkerRow)
+        .execution_options(synchronize_session=False, populate_existing=True)
     )
-    return session.scalar(statement)
+    worker = session.scalars(statement).one_or_none()
+    if worker is None:
+        return None
+    is_same = project_events.worker_status(worker) == former_status
+    project_events.record_worker(session, worker, "changed" if is_same else "status")
+    return worker.draining
 
 
 def remove(session: Session, name: str) -> None:
     """Delete the row of a process that has ended in good order."""
-    session.execute(delete(WorkerRow).where(WorkerRow.name == name))
+    _delete(session, WorkerRow.name == name)
 
 
 def delete_lost(session: Session) -> None:
     """Delete workers without a heartbeat for a day."""
-    session.execute(
+    _delete(session, WorkerRow.seen_at < database_now() - RETENTION_MS)
+
+
+def _delete(session: Session, condition: ColumnElement[bool]) -> None:
+    statement = (
         delete(WorkerRow)
-        .where(WorkerRow.seen_at < database_now() - RETENTION_MS)
+        .where(condition)
+        .returning(WorkerRow)
         .execution_options(synchronize_session=False)
     )
+    for worker in session.scalars(statement).all():
+        project_events.record_worker(session, worker, "deleted")
+
+
+def mark_lost(session: Session) -> list[str]:
+    """Mark the workers whose lease has expired as lost; return the names of those that are new.
+
+    Any number of processes may do this at once.
+    """
+    statement = (
+        update(WorkerRow)
+        .where(~_is_alive(), WorkerRow.lost_at.is_(None))
+        .values(lost_at=database_now())
+        .returning(WorkerRow)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    workers = list(session.scalars(statement))
+    for worker in workers:
+        project_events.record_worker(session, worker, "status")
+    return [worker.name for worker in workers]
 
 
 def list_workers(session: Session) -> list[WorkerState]:
@@ -104,7 +157,10 @@ def set_draining(session: Session, name: str, draining: bool = True) -> WorkerSt
     worker = next((worker for worker in list_workers(session) if worker.row.name == name), None)
     if worker is None:
         raise NotFound(f"There is no worker {name[:200]!r}.")
-    session.execute(update(WorkerRow).where(WorkerRow.name == name).values(draining=draining))
+    if worker.row.draining != draining:
+        worker.row.draining = draining
+        session.flush()
+        project_events.record_worker(session, worker.row, "status")
     return worker
 
 
@@ -132,6 +188,10 @@ def explain_waiting(session: Session, job: JobRow) -> str | None:
     if all(worker.draining or worker.trouble for worker in able):
         return "No worker that could take it claims any at present: each is draining or in trouble."
     return None
+
+
+def _as_json(hardware: Hardware | None) -> dict[str, Any] | None:
+    return None if hardware is None else hardware.model_dump(mode="json")
 
 
 def _is_alive() -> ColumnElement[bool]:

@@ -60,7 +60,7 @@ class FakeServer:
             def handle_request(self) -> None:
                 fake.handle(self)
 
-            do_GET = do_POST = do_PUT = do_DELETE = handle_request
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_request
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -32,3 +32,14 @@ def test_lists_go_through_every_page(server: FakeServer, service: Distill) -> No
     for query in queries:
         filters = (query["status"], query["method"], query["metadata[team]"])
         assert filters == (["queued", "running"], ["arkd"], ["a"])
+
+
+def test_an_edit_can_depend_on_an_etag(server: FakeServer, service: Distill) -> None:
+    server.respond("GET /v1/jobs/job_1", json_response(job(), ETag='W/"1.2"'))
+    server.respond("PATCH /v1/jobs/job_1", json_response(job(notes="n"), ETag='W/"2.3"'))
+    etag = service.job("job_1").etag
+    edited = service.update_job("job_1", {"notes": "n"}, if_match=etag)
+    assert (etag, edited.etag, edited.notes) == ('W/"1.2"', 'W/"2.3"', "n")
+    assert server.requests[1].headers["if-match"] == etag
+    assert server.requests[1].json == {"notes": "n"}
+    assert "etag" not in edited.model_dump()

@@ -1,9 +1,11 @@
 """Data sets from upload over import to training, through the embedded service."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from distill_client.errors import DistillProblem
 from tests.builders import training_body
@@ -32,6 +34,26 @@ def test_what_an_import_ignores_reaches_the_user(start: Start, tmp_path: Path) -
             ],
             "images": {"train": {"cat": 3, "mouse": 3}, "test": {"cat": 2, "mouse": 2}},
         }
+
+
+def test_what_was_imported_can_be_looked_at(start: Start, tmp_path: Path) -> None:
+    """Tile by tile, the pictures are the images of the archive."""
+    files = split_folders()
+    (tmp_path / "pets.zip").write_bytes(zip_of(files))
+    with start().ready().client() as service:
+        dataset = service.upload_dataset(tmp_path / "pets.zip", "pets")
+        assert service.wait_dataset(dataset.id).images == 10
+        listed = list(service.dataset_images("pets"))
+        assert [image.class_name for image in listed] == 5 * ["cat"] + 5 * ["mouse"]
+        for image in listed:
+            folder = f"{image.split}/{image.class_name}/"
+            names = sorted(name for name in files if name.startswith(folder))
+            # Positions count the images of a part over all of its classes.
+            name = names[image.index - image.label * len(names)]
+            picture = Image.open(BytesIO(service.dataset_picture("pets", image)))
+            corners = (image.x, image.y, image.x + image.width, image.y + image.height)
+            expected = Image.open(BytesIO(files[name])).convert("RGB")
+            assert picture.crop(corners).convert("RGB").tobytes() == expected.tobytes()
 
 
 def test_photographs_and_synthetic_images_train_together(start: Start, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import psutil
 import pytest
 
@@ -98,9 +99,16 @@ def descendants(service: Embedded) -> list[psutil.Process]:
     return children
 
 
-def test_it_prints_one_line_when_it_is_ready(start: Start) -> None:
+def output_lines(service: Embedded, count: int) -> list[str]:
+    """Return what it has printed, once there are so many lines."""
+    wait_until(lambda: service.output.read_text().count("\n") >= count, 10, f"{count} lines")
+    return service.output.read_text().splitlines()
+
+
+def test_it_prints_its_address_when_it_is_ready(start: Start) -> None:
     service = start().ready()
-    (line,) = service.output.read_text().splitlines()
+    line, sign_in_line = output_lines(service, 2)
+    assert f"{service.url}/sign-in#token=dkt_" in sign_in_line
     key = service.data / "admin.key"
     assert line == (
         f"distill is ready at {service.url} (data in {service.data}, key in {key}, "
@@ -112,6 +120,33 @@ def test_it_prints_one_line_when_it_is_ready(start: Start) -> None:
     with service.client() as client:
         assert [it.name for it in client.datasets()] == ["digits"]
     assert service.errors.read_text() == ""
+
+
+def test_the_printed_address_signs_a_browser_in_once(start: Start) -> None:
+    service = start("data", "--port", "0", DISTILL_ROOT_PATH="/distill").ready()
+    assert service.url.endswith("/distill")
+    address, _, token = output_lines(service, 2)[1].rpartition(" ")[2].partition("#token=")
+    assert address == f"{service.url}/sign-in"
+    origin = {"Origin": service.url.removesuffix("/distill")}
+    with httpx2.Client(headers=origin, trust_env=False) as browser:
+        for status in (201, 401):
+            response = browser.post(f"{service.url}/v1/session", json={"token": token})
+            assert response.status_code == status
+        assert browser.get(f"{service.url}/v1/session").json()["key_name"] == "embedded-admin"
+        assert browser.delete(f"{service.url}/v1/session").status_code == 204
+        with service.client() as client:
+            token = client.sign_in_address().partition("#token=")[2]
+            assert client.session().project == "default"
+        response = browser.post(f"{service.url}/v1/session", json={"token": token})
+        assert response.status_code == 201
+    for log in (service.data / "logs").iterdir():
+        assert token[:12] not in log.read_text()
+
+
+def test_no_sign_in_address_without_a_dashboard(start: Start) -> None:
+    service = start("data", "--port", "0", DISTILL_DASHBOARD="off").ready()
+    service.end()
+    assert "sign-in" not in service.output.read_text()
 
 
 def test_a_second_service_on_the_same_folder_is_refused(start: Start) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from core.errors import LeaseLost, Unavailable
 from core.store import attempts, events
 from core.store.database.engine import make_engine, read_session
-from core.store.database.tables import ArtifactRow, MetricRow, ModelRow
+from core.store.database.tables import ArtifactRow, AttemptRow, LogRow, MetricRow, ModelRow
 from core.store.lifecycle.retry_policy import RetryPolicy
 from tests.builders import create_attempt, create_job
 from tests.faults.conftest import RecordFigure
@@ -19,8 +19,14 @@ from tests.worker.results import short_job
 from tests.worker.service import wait_for
 
 
+def has_archived_logs(deployment: Deployment) -> bool:
+    with read_session(deployment.engine) as session:
+        return None not in session.scalars(select(LogRow.object_key)).all()
+
+
 def job_state(deployment: Deployment, job_id: str) -> tuple[Any, ...]:
-    """Return all that a worker may write of the job."""
+    """Return all that a worker may write of the job, once its logs are objects."""
+    wait_for(lambda: has_archived_logs(deployment), 60, "the archived logs")
     with read_session(deployment.engine) as session:
         metrics = session.execute(
             select(MetricRow.name, MetricRow.step, MetricRow.value, MetricRow.attempt).order_by(
@@ -33,9 +39,14 @@ def job_state(deployment: Deployment, job_id: str) -> tuple[Any, ...]:
             )
         ).all()
         models = session.execute(select(ModelRow.id, ModelRow.object_key)).all()
+        ends = session.execute(
+            select(AttemptRow.number, AttemptRow.ended_at, AttemptRow.outcome, LogRow.lines)
+            .join(LogRow, LogRow.attempt == AttemptRow.number)
+            .order_by(AttemptRow.number)
+        ).all()
     job = deployment.get_job(job_id)
     columns = (job.status, job.version, job.event_seq, job.attempt, job.results, job.progress)
-    return columns, metrics, files, models, sorted(deployment.object_keys(job_id))
+    return columns, metrics, files, models, ends, sorted(deployment.object_keys(job_id))
 
 
 def test_j5_stale_worker_can_write_nothing(

@@ -26,6 +26,7 @@ from tests.api.conftest import KEY
 from tests.builders import create_job, training_body
 from tests.intruders.installation import Installation, start_installation
 from tests.intruders.problems import assert_no_internals, assert_problem
+from tests.worker.logs.builders import create_log
 from tests.worker.service import Service as WorkerService
 from tests.worker.service import wait_for
 from worker.attempt_result import AttemptResult
@@ -251,7 +252,8 @@ def test_s11_failures_of_a_job_show_no_path_of_the_worker(
         f"'{secret_installation.folder}/lib/torch.so', see /usr/lib/x/y.so.",
     )
     outputs = Outputs(objects, attempt, folder, 2, lambda: None)
-    AttemptResult(settings, objects, attempt, outputs).save_failure(error)
+    attempt_log = create_log(attempt.engine, attempt)
+    AttemptResult(settings, objects, attempt, outputs, attempt_log).save_failure(error)
     job = client.get(f"/v1/jobs/{attempt.job_id}").json()
     assert job["failure"]["message"] == "ImportError: no symbol in 'torch.so', see y.so."
 

@@ -40,6 +40,14 @@ from tests.servers import free_port
 
 OPEN = {"/healthz", "/readyz"}
 """The operations that need no key."""
+SIGN_IN = {
+    ("POST", "/v1/session"),
+    ("GET", "/v1/session/methods"),
+    ("GET", "/v1/session/oidc"),
+    ("GET", "/v1/session/oidc/callback"),
+}
+"""What a browser needs before it is signed in. The first asks for a key in its body, and the last
+two are only there where an OpenID Connect provider is configured."""
 DOCUMENTATION = {"/openapi.json", "/docs", "/docs/assets/docs.js"}
 """Paths of the public interface's documentation, open so that a browser can read it.
 
@@ -104,6 +112,11 @@ def test_s6_every_operation_but_health_needs_a_key(
         if path in OPEN:
             assert response.status_code == 200
             continue
+        if (method, path) in SIGN_IN:
+            assert response.status_code == (200 if path.endswith("/methods") else 404) or (
+                method == "POST" and response.status_code == 422
+            )
+            continue
         refusals += 1
         assert response.status_code == 401, (method, path)
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
@@ -118,7 +131,7 @@ def test_s6_only_a_bearer_token_authenticates(
     """An installation with default settings knows no other way to send a key."""
     raw_client.key = None
     for method, path in operations(installation.client):
-        if path in OPEN:
+        if path in OPEN or (method, path) in SIGN_IN:
             continue
         for query, headers in UNAUTHENTICATED_REQUESTS:
             response = raw_client.request(method, fill_path(path) + query, headers)
@@ -167,7 +180,7 @@ def test_s6_no_setting_makes_the_key_optional(settings: Settings, engine: Engine
     lenient_settings = settings.model_copy(update=lenient)
     with TestClient(create_app(lenient_settings), follow_redirects=False) as client:
         for method, path in operations(client):
-            if path not in OPEN:
+            if path not in OPEN and (method, path) not in SIGN_IN:
                 response = client.request(
                     method, fill_path(path), headers={"Authorization": "Bearer "}
                 )
@@ -275,6 +288,7 @@ FOR_OPERATORS = ("/metrics", "/v1/projects", "/v1/workers")
 """Prefixes of paths about the whole installation, which need the scope operator."""
 SAME_FOR_ALL = {"/v1/architectures", "/v1/methods", "/v1/schemas/report"}
 """Lists that do not depend on the project."""
+ABOUT_THE_CALLER = {"/v1/session"}
 
 
 def assert_found_by_its_project(client: TestClient, method: str, address: str) -> None:
@@ -305,7 +319,7 @@ def test_s9_no_operation_gives_access_to_another_project(
     # Lists first: later, the stranger's own audit log names what the stranger has asked for.
     for method, path in sorted(operations(client), key=lambda operation: "{" in operation[1]):
         requested.add((method, path))
-        if path in OPEN:
+        if path in OPEN or (method, path) in SIGN_IN:
             continue
         address = address_of(path, parameters)
         if path.startswith(FOR_OPERATORS):
@@ -313,6 +327,8 @@ def test_s9_no_operation_gives_access_to_another_project(
         elif "{" in path:
             assert_found_by_its_project(client, method, address)
             assert_not_found_by_stranger(client, method, address)
+        elif path in ABOUT_THE_CALLER and method == "GET":
+            assert client.get(path, headers=STRANGERS_HEADERS).json()["project"] == "stranger"
         elif method == "GET" and path not in SAME_FOR_ALL:
             assert client.get(path).json()["data"]
             response = client.get(path, headers=STRANGERS_HEADERS)

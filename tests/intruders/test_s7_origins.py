@@ -1,11 +1,14 @@
-"""S7: a wrong Host or Origin, a form's content type and cookies are refused, and change nothing.
+"""S7: a wrong Host or Origin, a form's content type and a stolen cookie are refused, and change
+nothing.
 
 These are the requests that a web page could make a user's browser send.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, func, select
@@ -182,7 +185,7 @@ def test_s7_content_types_of_forms_are_refused_by_every_post(
     installation.wait_for_audit_entry(code="unsupported_media_type")
 
 
-def test_s7_cookies_authenticate_nobody_with_or_without_origin(
+def test_s7_an_api_key_in_a_cookie_authenticates_nobody(
     installation: Installation, raw_client: RawClient
 ) -> None:
     raw_client.key = None
@@ -200,6 +203,83 @@ def test_s7_cookies_authenticate_nobody_with_or_without_origin(
             assert_problem(response, "unauthenticated")
             assert "set-cookie" not in response.headers
     assert count_rows(installation.engine) == counts
+
+
+def sign_in(installation: Installation) -> str:
+    """Begin a session, and return its cookie."""
+    response = httpx2.post(f"{installation.service.url}/v1/session", json={"key": KEY})
+    assert response.status_code == 201
+    return str(response.headers["Set-Cookie"]).partition(";")[0]
+
+
+def test_s7_a_stolen_cookie_without_the_origin_changes_nothing(
+    installation: Installation, raw_client: RawClient
+) -> None:
+    """Whatever a page of another site, a form, or a script without a browser sends with it."""
+    cookie = {"Cookie": sign_in(installation)}
+    raw_client.key = None
+    counts = count_rows(installation.engine)
+    paths = installation.client.get("/openapi.json").json()["paths"]
+    changes = [
+        (method.upper(), re.sub(r"{\w+}", "x", path))
+        for path, methods in paths.items()
+        for method in methods
+        if method in {"post", "put", "patch", "delete"} and path != "/v1/session"
+    ]
+    assert len(changes) > 20
+    for method, path in [*changes, ("DELETE", "/v1/session")]:
+        for headers in (
+            {},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Sec-Fetch-Site": "none", "Referer": f"{installation.service.url}/"},
+        ):
+            response = raw_client.request(
+                method, path, {**cookie, **JSON, **headers}, body_of(method)
+            )
+            assert_problem(response, "wrong_origin")
+    assert count_rows(installation.engine) == counts
+    assert raw_client.request("GET", "/v1/session", cookie).status == 200
+
+
+def test_s7_a_cookie_with_another_sites_origin_is_refused(
+    installation: Installation, raw_client: RawClient
+) -> None:
+    cookie = {"Cookie": sign_in(installation)}
+    raw_client.key = None
+    counts = count_rows(installation.engine)
+    for template in WRONG_ORIGINS:
+        origin = template.format(port=installation.service.port)
+        for site in ("same-origin", "cross-site"):
+            headers = {**cookie, **JSON, "Origin": origin, "Sec-Fetch-Site": site}
+            assert_problem(raw_client.request("POST", "/v1/keys", headers, b"{}"), "wrong_origin")
+    assert count_rows(installation.engine) == counts
+
+
+def test_s7_another_site_reads_nothing_with_the_cookie(
+    installation: Installation, raw_client: RawClient
+) -> None:
+    cookie = {"Cookie": sign_in(installation)}
+    raw_client.key = None
+    for path in ("/v1/jobs", "/v1/session", "/v1/audit"):
+        headers = {**cookie, "Sec-Fetch-Site": "cross-site"}
+        assert_problem(raw_client.request("GET", path, headers), "wrong_origin")
+        assert raw_client.request("HEAD", path, headers).status in {403, 405}
+        for site in ("same-origin", "none"):
+            headers = {**cookie, "Sec-Fetch-Site": site}
+            assert raw_client.request("GET", path, headers).status == 200
+
+
+def test_s7_the_services_own_pages_change_things_by_cookie(
+    installation: Installation, raw_client: RawClient
+) -> None:
+    cookie = {"Cookie": sign_in(installation)}
+    raw_client.key = None
+    own_origin = f"http://127.0.0.1:{installation.service.port}"
+    for number, proof in enumerate(({"Origin": own_origin}, {"Sec-Fetch-Site": "same-origin"})):
+        body = b'{"name": "by-cookie-%d", "scopes": ["read"]}' % number
+        response = raw_client.request("POST", "/v1/keys", {**cookie, **JSON, **proof}, body)
+        assert response.status == 201
 
 
 def test_s7_an_allowed_origin_may_call_and_read_without_cookies(

@@ -16,6 +16,7 @@ from core.jobspec.data import (
     ExtraData,
     ImportOptions,
     ResizedCrop,
+    ThumbnailSheet,
     TrainingData,
 )
 from core.jobspec.evaluation import (
@@ -23,6 +24,7 @@ from core.jobspec.evaluation import (
     Calibration,
     CwAttack,
     Evaluation,
+    Examples,
     GradCam,
     GradientMasking,
     PgdAttack,
@@ -211,6 +213,7 @@ SETTINGS: dict[type[Spec], dict[str, Row]] = {
     RadiusSweep: {"radii": (None, ""), "steps": (20, "[1, 10000]")},
     VarianceGap: {"radii": (None, "")},
     GradCam: {"images": (8, "[1, 64]")},
+    Examples: {"count": (16, "[1, 32]")},
     Calibration: {"bins": (15, "[2, 100]")},
     GradientMasking: {"queries": (1000, "[1, 100000]")},
     Evaluation: {
@@ -247,6 +250,11 @@ SETTINGS: dict[type[Spec], dict[str, Row]] = {
         "width": (REQUIRED, "[8, 512]"),
         "train_images": (REQUIRED, ""),
         "test_images": (REQUIRED, ""),
+    },
+    ThumbnailSheet: {
+        "columns": (REQUIRED, "[1, 256]"),
+        "tile_width": (REQUIRED, "[1, 64]"),
+        "tile_height": (REQUIRED, "[1, 64]"),
     },
     ModelDescription: {
         "classes": (REQUIRED, "[2, 100000]"),

@@ -17,6 +17,7 @@ from core.store.database.tables import DEFAULT_PROJECT, DatasetRow, JobRow, Mode
 from core.store.objects.store import Objects
 from core.store.registry import datasets, models, uploaded_items
 from tests.builders import create_attempt, dataset_description, model_description
+from tests.worker.logs.builders import create_log
 from worker.attempt_result import AttemptResult
 from worker.outputs import Outputs
 
@@ -29,7 +30,7 @@ def test_a_job_whose_spec_cannot_be_read_fails_for_good(engine: Engine, tmp_path
     with write_session(engine) as session:
         session.execute(update(JobRow).values(spec={"kind": "of another program"}))
     outputs = Outputs(objects, attempt, JobFolder(tmp_path / "job"), 2, lambda: None)
-    result = AttemptResult(settings, objects, attempt, outputs)
+    result = AttemptResult(settings, objects, attempt, outputs, create_log(engine, attempt))
     result.save_failure(JobFailed("worker_error", "infrastructure", "The worker failed."))
     with read_session(engine) as session:
         assert session.get_one(JobRow, attempt.job_id).status == "failed"
@@ -54,7 +55,7 @@ def test_imported_model_is_what_its_import_reports(engine: Engine, tmp_path: Pat
     attempt = create_attempt(engine, job)
     outputs = Outputs(objects, attempt, folder, 2, lambda: None)
     outputs.publish_new_events()
-    AttemptResult(settings, objects, attempt, outputs).save_success()
+    AttemptResult(settings, objects, attempt, outputs, create_log(engine, attempt)).save_success()
     with read_session(engine) as session:
         model = session.get_one(ModelRow, row.id)
     assert (model.status, (model.report or {})["state_dict"]) == ("ready", "net")
@@ -78,7 +79,7 @@ def test_import_of_a_data_set_saves_its_report(engine: Engine, tmp_path: Path) -
     folder.emit(Ended(outcome="succeeded"))
     outputs = Outputs(objects, attempt, folder, 2, lambda: None)
     outputs.publish_new_events()
-    AttemptResult(settings, objects, attempt, outputs).save(None, None)
+    AttemptResult(settings, objects, attempt, outputs, create_log(engine, attempt)).save(None, None)
     with read_session(engine) as session:
         saved = uploaded_items.get(session, DatasetRow, DEFAULT_PROJECT, "pets")
         assert (saved.status, saved.report, saved.size) == ("ready", report, 6)

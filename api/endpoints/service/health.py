@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from api.dependencies import Changes, Database, ObjectStore, Operator, RequestTelemetry
+from api.dependencies import Database, ObjectStore, Operator, RequestTelemetry, Streams
 from api.http.authenticated_route import AuthenticatedRoute
 from api.openapi.responses import any_body
 from api.representation import schemas
@@ -43,7 +43,7 @@ def ready(engine: Database, objects: ObjectStore) -> schemas.Readiness:
     responses={200: any_body("Metrics in Prometheus' text format", "text/plain")},
 )
 def metrics(
-    caller: Operator, engine: Database, telemetry: RequestTelemetry, changes: Changes
+    caller: Operator, engine: Database, telemetry: RequestTelemetry, streams: Streams
 ) -> Response:
     """Get request counts and latencies by route, jobs by status, and open event streams.
 
@@ -51,5 +51,5 @@ def metrics(
     """
     with read_session(engine) as session:
         counts = jobs.count_by_status(session)
-    text = telemetry.render(counts, changes.subscription_count)
+    text = telemetry.render(counts, streams.count)
     return Response(text, media_type=CONTENT_TYPE)

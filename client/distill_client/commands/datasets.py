@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypedDict
 import typer
 
 from distill_client.client import Distill
+from distill_client.commands import edits
 from distill_client.commands.uploaded_items import (
     echo_deleted,
     echo_restored,
@@ -16,7 +17,7 @@ from distill_client.commands.uploaded_items import (
 from distill_client.display import echo, format_shape, show_list
 from distill_client.errors import ClientError
 from distill_client.options import AsJson, IdOrName
-from distill_client.responses import Dataset
+from distill_client.responses import Dataset, DatasetImage
 from distill_client.spec_file import read_text
 
 
@@ -135,11 +136,62 @@ def show(dataset: IdOrName, as_json: AsJson = False) -> None:
     properties = {
         "training images": description.get("train_images"),
         "test images": description.get("test_images"),
+        "images to look at": response.images,
         "imported by": response.import_job_id,
     }
     if not as_json:
         response = response.model_copy(update={"report": readable_report(response)})
     show_item(response, {"source": response.source}, properties, as_json=as_json)
+
+
+IMAGE_COLUMNS = ["class", "split", "index", "picture", "x", "y", "width", "height"]
+
+
+@app.command()
+def images(
+    dataset: IdOrName,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Only images of this class.")
+    ] = None,
+    per_class: Annotated[
+        int | None, typer.Option(help="Of each class, at most this many images.")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="A folder for the pictures, which are WebP files."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List some images of a data set, and the pictures that they are parts of."""
+    with Distill() as service:
+        listed = list(service.dataset_images(dataset, class_name, per_class))
+        if to is not None:
+            save_pictures(service, dataset, listed, to)
+    show_list(listed, IMAGE_COLUMNS, image_row, as_json=as_json)
+
+
+def save_pictures(service: Distill, dataset: str, listed: list[DatasetImage], folder: Path) -> None:
+    """Save each picture once, under the name that it has at the service."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for image in {picture_name(image): image for image in listed}.values():
+        (folder / picture_name(image)).write_bytes(service.dataset_picture(dataset, image))
+
+
+def picture_name(image: DatasetImage) -> str:
+    return Path(image.url).name
+
+
+def image_row(image: DatasetImage) -> list[object]:
+    return [
+        image.class_name,
+        image.split,
+        image.index,
+        picture_name(image),
+        image.x,
+        image.y,
+        image.width,
+        image.height,
+    ]
 
 
 def readable_report(dataset: Dataset) -> dict[str, Any]:
@@ -162,6 +214,21 @@ def _ignored_sentence(group: dict[str, Any]) -> str:
     first = ", ".join(group["first"])
     rest = group["files"] - len(group["first"])
     return f"{group['files']} {group['reason']}: {first}{f' and {rest} more' if rest else ''}."
+
+
+@app.command()
+def edit(
+    dataset: IdOrName,
+    name: edits.Name = None,
+    notes: edits.Notes = None,
+    notes_file: edits.NotesFile = None,
+    metadata: edits.Metadata = None,
+    remove: edits.Remove = None,
+) -> None:
+    """Change a data set's name, notes or metadata."""
+    changes = edits.merge_patch(name, notes, notes_file, metadata, remove)
+    with Distill() as service:
+        edits.echo_edited(service.update_dataset(dataset, changes))
 
 
 @app.command()

@@ -9,6 +9,8 @@ import typer
 
 from distill_client import spec_file
 from distill_client.client import Distill
+from distill_client.commands import edits
+from distill_client.commands.estimates import await_memory, describe_estimates, show_warnings
 from distill_client.display import (
     ProgressDisplay,
     describe_status,
@@ -22,7 +24,15 @@ from distill_client.display import (
     show_table,
 )
 from distill_client.measures import describe, first_robust_accuracy, format_value
-from distill_client.options import EXIT_DETACHED, AsJson, JobId
+from distill_client.options import (
+    EXIT_DETACHED,
+    AsJson,
+    JobId,
+    Search,
+    Sort,
+    Where,
+    parse_bounds,
+)
 from distill_client.responses import DryRun, Estimate, Job
 
 COLUMNS = [
@@ -60,7 +70,7 @@ def submit(
     spec = spec_file.load(file, changes or [])
     with Distill() as service:
         if dry_run:
-            show_dry_run(service.dry_run(spec), as_json)
+            show_dry_run(await_memory(lambda: service.dry_run(spec)), as_json)
             return
         job = service.submit(spec)
         if follow:
@@ -86,13 +96,23 @@ def list_jobs(
     sweep: Annotated[
         str | None, typer.Option(metavar="ID", help="Only the jobs of this sweep.")
     ] = None,
+    search: Search = None,
+    sort: Sort = None,
+    where: Where = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first, or sorted by a result."""
     with Distill() as service:
         jobs = service.jobs(
-            status=status, method=method, student=student, dataset=dataset, sweep=sweep
+            status=status,
+            method=method,
+            student=student,
+            dataset=dataset,
+            sweep=sweep,
+            q=search,
+            sort=sort,
+            results=parse_bounds(where),
         )
         show_list(islice(jobs, limit), COLUMNS, row, as_json=as_json)
 
@@ -138,12 +158,15 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
             "status": describe_status(job),
             "waiting for": job.pending_reason,
             "failure": failure and f"{failure.message} ({failure.code}, {failure.failure_class})",
+            "advice": failure and failure.advice,
             "method": job.method,
             "student": job.student,
             "data": job.dataset,
             "teacher": job.teacher_id,
             "model": job.model_id,
             "metadata": job.metadata or None,
+            "notes": job.notes,
+            "cloned from": job.cloned_from,
             "attempt": job.attempt,
             "worker": job.worker,
             "submitted (UTC)": format_minute(job.created_at),
@@ -186,6 +209,20 @@ def request_action(action: Callable[[Distill, str], Job], job_id: str) -> None:
     with Distill() as service:
         job = action(service, job_id)
     echo(f"{job.id} is {job.status}.")
+
+
+def edit(
+    job_id: JobId,
+    name: edits.Name = None,
+    notes: edits.Notes = None,
+    notes_file: edits.NotesFile = None,
+    metadata: edits.Metadata = None,
+    remove: edits.Remove = None,
+) -> None:
+    """Change a job's name, notes or metadata."""
+    changes = edits.merge_patch(name, notes, notes_file, metadata, remove)
+    with Distill() as service:
+        edits.echo_edited(service.update_job(job_id, changes))
 
 
 def delete(job_id: JobId) -> None:
@@ -286,8 +323,10 @@ def show_dry_run(response: DryRun, as_json: bool) -> None:
             "student": f"{parameters:,} parameters" if parameters else None,
             "checkpoint": f"{checkpoint_bytes / 2**20:.1f} MiB" if checkpoint_bytes else None,
             "network passes": f"{estimate.network_passes:,} (one image through one network)",
+            **describe_estimates(estimate.time, estimate.memory, estimate.queue),
         }
     )
+    show_warnings(response.warnings)
 
 
 def describe_images(estimate: Estimate) -> str:

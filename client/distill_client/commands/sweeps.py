@@ -9,10 +9,12 @@ import typer
 
 from distill_client import spec_file
 from distill_client.client import Distill
+from distill_client.commands.estimates import await_memory, describe_estimates, show_warnings
 from distill_client.display import (
     echo,
     echo_stderr,
     format_minute,
+    show_fields,
     show_json,
     show_list,
     show_table,
@@ -75,7 +77,7 @@ def submit(
     spec = spec_file.load(file, changes or [])
     with Distill() as service:
         if dry_run:
-            show_dry_run(service.dry_run_sweep(spec), as_json)
+            show_dry_run(await_memory(lambda: service.dry_run_sweep(spec)), as_json)
             return
         sweep = service.submit_sweep(spec)
         if follow:
@@ -93,6 +95,10 @@ def show_dry_run(response: SweepDryRun, as_json: bool) -> None:
         return
     echo(f"These {len(response.jobs)} jobs can run; they were not submitted. Together they take")
     echo(f"about {response.network_passes:,} forward passes of one image through one network.")
+    estimate = response.estimate
+    if estimate is not None:
+        show_fields(describe_estimates(estimate.time, estimate.memory, estimate.queue))
+    show_warnings(response.warnings)
     show_table(["job"], ([job.title] for job in response.jobs))
 
 

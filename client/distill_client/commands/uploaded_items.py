@@ -37,6 +37,8 @@ def show_item(
             **properties,
             "SHA-256": item.sha256,
             "created (UTC)": format_minute(item.created_at),
+            "metadata": item.metadata or None,
+            "notes": item.notes,
         }
     )
     for line in report_lines(item.report or {}):

@@ -61,7 +61,7 @@ def _classify_batch(
 
 
 def accuracy_finding(correct_N: Tensor, labels_N: Tensor, classes: int) -> Finding:
-    """Return the share of correct images with its 95 % interval, and the share by class.
+    """Return the share of correct images with its 95 % interval, its mask, and the share by class.
 
     Shares are in [0, 1]; that of a class without images is None.
     """
@@ -74,5 +74,7 @@ def accuracy_finding(correct_N: Tensor, labels_N: Tensor, classes: int) -> Findi
     share = sum(correct_K) / len(labels_N)
     interval = list(wilson_interval(share, len(labels_N)))
     return Finding(
-        share, data={"per_class": per_class, "images": len(labels_N), "interval": interval}
+        share,
+        data={"per_class": per_class, "images": len(labels_N), "interval": interval},
+        mask=mask_to_text(correct_N),
     )

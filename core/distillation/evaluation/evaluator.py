@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from core.distillation.evaluation.masks import pack_text
 from core.distillation.evaluation.measures import MeasureSettings, measure
 from core.distillation.evaluation.steps import Finding, Step
 from core.distillation.evaluation.target import EvaluationTarget
@@ -15,6 +16,10 @@ from core.jobspec.resolved import ResolvedEvaluation
 from core.reportspec.attack_keys import attack_keys
 from core.reportspec.measures import UNDER_ATTACK, threat_key
 from core.reportspec.threat_model import ThreatModel
+
+SAMPLE_FIELDS = ("images", "interval", "mask", "image_set", "per_class")
+"""Fields of an entry that tell on which images its value was measured; other measures, and entries
+of earlier versions, lack some of them."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def _evaluate_one(
         seconds = time.monotonic() - started
         if isinstance(step, Finding):
             state.measuring = None
-            entry = report_entry(step, seconds, planned.threat_model)
+            entry = report_entry(step, seconds, planned.threat_model, target.image_set)
             state.measured[role][planned.name] = entry
             yield from measured_events(role, planned.name, entry)
         else:
@@ -100,11 +105,15 @@ def progress_event(role: str, name: str, step: Step) -> Progress:
 
 
 def report_entry(
-    finding: Finding, seconds: float, threat_model: ThreatModel | None = None
+    finding: Finding,
+    seconds: float,
+    threat_model: ThreatModel | None = None,
+    image_set: str | None = None,
 ) -> dict[str, Any]:
     """Return the measure's entry in the report, as JSON.
 
     ``threat_model``: of the attacks of an analysis, which the keys of its numbers name.
+    ``image_set``: the digest of the images that the mask is over.
     """
     entry = {
         "value": finding.value,
@@ -114,6 +123,8 @@ def report_entry(
         "seconds": round(seconds, 3),
         **finding.data,
     }
+    if finding.mask is not None:
+        entry |= {"mask": pack_text(finding.mask), "image_set": image_set}
     if threat_model is None:
         return entry
     return {**entry, "threat_model": threat_model.title}
@@ -122,6 +133,7 @@ def report_entry(
 def measured_events(role: str, name: str, entry: dict[str, Any]) -> Iterator[Measured]:
     """Yield the numbers of a measure as events, from which the job's results are made."""
     if entry["value"] is not None:
-        yield Measured(network=role, name=name, value=entry["value"])
+        sample = {field: entry.get(field) for field in SAMPLE_FIELDS}
+        yield Measured(network=role, name=name, value=entry["value"], **sample)
     for key, value in entry["values"].items():
         yield Measured(network=role, name=key, value=value)

@@ -3,6 +3,9 @@
 N images.
 """
 
+import base64
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +16,11 @@ def mask_to_text(mask_N: Tensor) -> str:
 
 def text_to_mask(text: str) -> Tensor:
     return torch.tensor([character == "1" for character in text], dtype=torch.bool)
+
+
+def pack_text(text: str) -> str:
+    """Return the mask as packed bits in base64, the first image in the highest bit."""
+    return base64.b64encode(np.packbits(text_to_mask(text).numpy()).tobytes()).decode()
 
 
 def share_of_ones(text: str) -> float:

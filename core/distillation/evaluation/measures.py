@@ -5,6 +5,7 @@ from typing import Any
 
 from core.distillation.evaluation.accuracy import accuracy
 from core.distillation.evaluation.analyses.calibration import calibration
+from core.distillation.evaluation.analyses.examples import examples
 from core.distillation.evaluation.analyses.grad_cam import grad_cam
 from core.distillation.evaluation.analyses.gradient_checks import gradient_checks
 from core.distillation.evaluation.analyses.gradient_masking import gradient_masking
@@ -39,6 +40,7 @@ MEASURES: dict[str, Measure] = {
     "calibration": calibration,
     "transfer": transfer,
     "gradient_masking": gradient_masking,
+    "examples": examples,
     "gradient_checks": gradient_checks,
 }
 """Every measure, by the ``name`` of its settings; only clean accuracy has none."""

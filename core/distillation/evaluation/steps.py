@@ -36,6 +36,9 @@ class Finding:
     values: dict[str, float] = field(default_factory=dict)
     """Further numbers by name, for the job's results and for tables over many jobs."""
     data: dict[str, Any] = field(default_factory=dict)
+    mask: str | None = None
+    """Of an accuracy: which images are correct, one character (0 or 1) an image, in the order of
+    the test images."""
 
     def require_value(self) -> float:
         """Return ``value``. Raises ValueError where the measure has none."""

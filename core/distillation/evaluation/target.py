@@ -23,3 +23,6 @@ class EvaluationTarget:
     """Of the training adversary, in L-infinity on pixels in [0, 1]."""
     attack_index: int = 0
     """Position of the attack among those of the spec: two attacks of a job never share starts."""
+    image_set: str | None = None
+    """Digest of the data set and the selection of its test images; None where it is not known.
+    Masks of equal image sets are over the same images in the same order."""

@@ -1,5 +1,6 @@
 """The job that imports an uploaded archive, a folder or a download as one data set file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
@@ -9,11 +10,13 @@ from core.distillation.data.importing.archive import unpack
 from core.distillation.data.importing.file_source import FileSource, ProgressCallback
 from core.distillation.data.importing.import_result import ImportResult
 from core.distillation.data.importing.layout.folder_source import FolderSource
+from core.distillation.data.thumbnails.stored import draw_thumbnails
 from core.job_folder import Imported, JobFolder
-from core.jobspec.data import ImportOptions
+from core.jobspec.data import DatasetDescription, ImportOptions, ThumbnailSheet
 from core.jobspec.job import ImportDatasetSpec
 
 PACKED_NAME = "dataset.safetensors"
+THUMBNAILS_TYPE = "image/webp"
 MAX_REPORTED_CLASSES = 1000
 """Classes whose images the report counts; the description names all."""
 
@@ -21,7 +24,7 @@ MAX_REPORTED_CLASSES = 1000
 def import_dataset(
     folder: JobFolder, progress: ProgressCallback = lambda completed, total: None
 ) -> None:
-    """Save output/dataset.safetensors; the job's result is an Imported event.
+    """Save output/dataset.safetensors and thumbnails; the job's result is an Imported event.
 
     Raises Refused with a sentence that names the file at fault, and whatever ``progress`` raises.
     Archives are unpacked into a temporary file without a name, which ends with the process.
@@ -43,7 +46,22 @@ def import_dataset(
     else:
         result = _import_archive(folder, spec, target, progress)
     folder.emit_file_ready(PACKED_NAME, kind="dataset", progress=progress)
-    folder.emit(Imported(dataset=result.description, report=_import_report(result)))
+    sheets = _save_thumbnails(folder, target, result.description, progress)
+    folder.emit(
+        Imported(dataset=result.description, report=_import_report(result), sheets=tuple(sheets))
+    )
+
+
+def _save_thumbnails(
+    folder: JobFolder, path: Path, description: DatasetDescription, progress: ProgressCallback
+) -> Iterator[ThumbnailSheet]:
+    """Save the pictures of thumbnails in output/, and yield what each of them shows."""
+    images = description.train_images + description.test_images
+    for drawn in draw_thumbnails(path, description):
+        file = drawn.sheet.file
+        folder.save_file(file, drawn.content, "thumbnails", media_type=THUMBNAILS_TYPE)
+        progress(images, images)  # which ends the import where it was asked to stop
+        yield drawn.sheet
 
 
 def _import_archive(

@@ -41,7 +41,7 @@ class EvaluationRun(JobRun):
         self.stopwatch.record_phase(self.state, "evaluating")
         self.start_phase("exporting")
         self.export(model, reference, dataset)
-        return Ended(outcome="succeeded", summary=job_summary(self.state, model))
+        return Ended(outcome="succeeded", summary=job_summary(self.state, model, self.device))
 
     def load_reference(self) -> Classifier | None:
         if self.spec.reference is None:

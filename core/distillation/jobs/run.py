@@ -1,5 +1,6 @@
 """What the jobs that train or evaluate share: networks, evaluation, checkpoints, results."""
 
+import hashlib
 import os
 import traceback
 from abc import ABC, abstractmethod
@@ -18,6 +19,7 @@ from core.distillation.evaluation import EvaluationTarget
 from core.distillation.evaluation.evaluator import PlannedMeasure, evaluate
 from core.distillation.export import EXPORTERS, ExportDiffersError, export_network
 from core.distillation.jobs.failures import classify_failure, is_storage_full
+from core.distillation.metering.cost import measured_cost
 from core.distillation.metering.energy import make_meter
 from core.distillation.metering.stopwatch import Stopwatch
 from core.distillation.models import from_description
@@ -102,7 +104,23 @@ class JobRun(ABC):
             batch_size=evaluation.batch_size,
             seed=evaluation.seed,
             radius=radius,
+            image_set=self.image_set(dataset, evaluation),
         )
+
+    def image_set(self, dataset: DataSet, evaluation: ResolvedEvaluation) -> str | None:
+        """Return the digest of the images that ``select_test_images`` selects.
+
+        None in a job folder made by hand, which does not say which data set it holds.
+        """
+        identity = self.folder.read_inputs().get("dataset")
+        if identity is None:
+            return None
+        is_builtin = dataset.description.source == "digits"
+        name = digits.table_sha256() if is_builtin else identity.sha256 or identity.id
+        limit = evaluation.limit
+        if limit is None or limit >= len(dataset.test):
+            return digest_image_set(name, None, 0)
+        return digest_image_set(name, limit, evaluation.seed)
 
     def run_evaluation(
         self,
@@ -334,6 +352,15 @@ def select_test_images(dataset: DataSet, evaluation: ResolvedEvaluation) -> Imag
     return dataset.test.subset(order_N[:limit].sort().values)
 
 
+def digest_image_set(dataset: str, limit: int | None, seed: int) -> str:
+    """Return the digest of a selection of a data set's test images.
+
+    ``dataset``: its SHA-256, or its id. ``limit`` None: all images, whatever the seed.
+    """
+    selection = "all" if limit is None else f"{limit} by seed {seed}"
+    return hashlib.sha256(f"{dataset}: {selection}".encode()).hexdigest()
+
+
 def reported_network(
     network: Classifier,
     description: ModelDescription,
@@ -354,8 +381,8 @@ def parameter_count(network: Classifier) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def job_summary(state: RunState, network: Classifier) -> dict[str, Any]:
-    """Return the summary that is stored in the job's row, as JSON."""
+def job_summary(state: RunState, network: Classifier, device: torch.device) -> dict[str, Any]:
+    """Return what the supervisor stores beside the results, as JSON."""
     accuracy = {
         role: {
             name: entry["value"] for name, entry in results.items() if entry["value"] is not None
@@ -366,4 +393,5 @@ def job_summary(state: RunState, network: Classifier) -> dict[str, Any]:
         "accuracy": accuracy,
         "parameters": parameter_count(network),
         "best_epoch": state.best_epoch,
+        "cost": measured_cost(state, device),
     }

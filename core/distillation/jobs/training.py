@@ -24,6 +24,7 @@ from core.jobspec.compatibility import held_out_images
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedDistillationSpec, ResolvedTrainingSpec
 from core.reportspec.attack_keys import held_out_key
+from core.summary_statistics import wilson_interval
 
 
 class TrainingRun(JobRun):
@@ -48,7 +49,8 @@ class TrainingRun(JobRun):
             return self.folder.stopped_event()
         self.start_phase("exporting")
         self.export(trainer, dataset, teacher, last_weights)
-        return Ended(outcome="succeeded", summary=job_summary(trainer.state, trainer.student))
+        summary = job_summary(trainer.state, trainer.student, self.device)
+        return Ended(outcome="succeeded", summary=summary)
 
     # -- preparation
 
@@ -162,7 +164,7 @@ class TrainingRun(JobRun):
                 self.save_checkpoint(trainer.serialize_checkpoint())
 
         for role, weights in (("best", state.best), ("last", last_weights)):
-            self.emit_held_out_accuracy(state, role)
+            self.emit_held_out_accuracy(state, role, len(trainer.held_out))
             if role == "last" and state.best_epoch == len(state.history):
                 self.copy_best_results(state)
                 continue
@@ -180,10 +182,11 @@ class TrainingRun(JobRun):
         self.stopwatch.record_phase(state, "evaluating")
         return True
 
-    def emit_held_out_accuracy(self, state: RunState, role: str) -> None:
+    def emit_held_out_accuracy(self, state: RunState, role: str, images: int) -> None:
         """Emit the held-out accuracies of the role's epoch as results, once per job.
 
-        By them the best epoch was chosen, and rows of a sweep's table may be.
+        By them the best epoch was chosen, and rows of a sweep's table may be. ``images``: how many
+        were held out.
         """
         if role in state.measured:
             return
@@ -195,7 +198,16 @@ class TrainingRun(JobRun):
                     "held_out_robust": held_out_key(self.spec.adversary.radius),
                 }
                 for name, key in keys.items():
-                    self.folder.emit(Measured(network=role, name=key, value=entry[name]))
+                    interval = wilson_interval(entry[name], images)
+                    self.folder.emit(
+                        Measured(
+                            network=role,
+                            name=key,
+                            value=entry[name],
+                            images=images,
+                            interval=interval,
+                        )
+                    )
 
     def copy_best_results(self, state: RunState) -> None:
         """Copy the accuracies of the best student to the last one: they are the same network."""

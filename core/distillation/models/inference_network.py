@@ -47,16 +47,22 @@ def prepare_for_inference(network: Classifier) -> InferenceNetwork:
     Nothing is folded where the network cannot be traced or has no batch norm after a convolution.
     The network itself is left unchanged.
     """
-    copied = copy.deepcopy(network).eval().requires_grad_(False)
+    copied = copy.deepcopy(network)
     if not any(parameter.is_cuda for parameter in copied.parameters()):
         # On a CPU the backward passes of convolutions take a third less time in this layout.
         copied.to(memory_format=torch.channels_last)
-    if not any(isinstance(module, nn.BatchNorm2d) for module in copied.modules()):
-        return InferenceNetwork(copied)
+    return fold_for_inference(copied)
+
+
+def fold_for_inference(network: Classifier) -> InferenceNetwork:
+    """Prepare the network itself, in place, where nothing else needs it."""
+    network.eval().requires_grad_(False)
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return InferenceNetwork(network)
     try:
-        return InferenceNetwork(fuse(copied, inplace=True))
+        return InferenceNetwork(fuse(network, inplace=True))
     except (TraceError, TypeError, RuntimeError, AttributeError):
-        return InferenceNetwork(copied)
+        return InferenceNetwork(network)
 
 
 def compile_for_inference(network: nn.Module, images_BCHW: Tensor) -> nn.Module:

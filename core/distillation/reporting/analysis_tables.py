@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.reportspec.examples import OUTCOMES, OUTCOMES_WITHOUT_REFERENCE
 from core.reportspec.measures import NUMBERS, MeasureUnit, describe, find_by_name
 from core.reportspec.report import MeasureResult
 
@@ -55,6 +56,32 @@ def analysis_rows(results: Mapping[str, MeasureResult]) -> Iterator[TableRow]:
             reference = _value_at(entries, path, "reference")
         text = None if reference is None else number.text(reference)
         yield TableRow(_title(number, entries, path), number.text(network), text)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What an attack made for the network does to all test images, and under which threat model."""
+
+    attack: str
+    images: int
+    counts: dict[str, int]
+    """By the title of the outcome."""
+
+
+def outcomes(results: Mapping[str, MeasureResult]) -> Outcomes | None:
+    """Return the outcomes that adversarial examples were chosen from; None without examples."""
+    result = find_by_name(results, "examples")
+    if result is None:
+        return None
+    entry = result.model_dump()
+    titles = OUTCOMES | OUTCOMES_WITHOUT_REFERENCE
+    if "both_hold" in entry["outcomes"]:
+        titles = OUTCOMES
+    return Outcomes(
+        attack=f"PGD-{entry['steps']}, {entry['threat_model']}",
+        images=entry["images"],
+        counts={titles[name]: count for name, count in entry["outcomes"].items()},
+    )
 
 
 def _title(number: MeasureUnit, entries: Mapping[str, Any], path: Path) -> str:

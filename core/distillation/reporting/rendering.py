@@ -38,10 +38,15 @@ CAPTIONS = {
     "grad_cam": "What decided for the true class, in clean and in adversarial images: ideally "
     "the same regions in both. A green frame marks a correct prediction, an orange one a wrong "
     "one.",
+    "examples": "Test images, their change under the attack, and what becomes of them. In green "
+    "frames the network is right in spite of the attack. Middle gray is no change, black and white "
+    "are the largest that the radius allows.",
 }
 """The caption of each figure, in the order of the page."""
 NARROW_FIGURES = frozenset({"per_class", "radius_sweep", "transfer", "gradient_masking"})
 """Figures with a single plot: two of them fit side by side."""
+PICTURES = frozenset({"grad_cam", "examples"})
+"""Figures that show images, whose colors do not change with those of the page."""
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -128,7 +133,7 @@ def _figure_context(name: str, svg: bytes) -> dict[str, str]:
         "title": measure_title(name),
         "caption": CAPTIONS[name],
         "width": "narrow" if name in NARROW_FIGURES else "wide",
-        "kind": "picture" if name == "grad_cam" else "plot",
+        "kind": "picture" if name in PICTURES else "plot",
         "image": image.format(CAPTIONS[name], data),
     }
 
@@ -152,6 +157,7 @@ def _template_context(report: Report) -> dict[str, Any]:
         "class_names": report.data.description.class_names,
         "spec": json.dumps(report.spec.model_dump(mode="json"), indent=2),
         "analysis_rows": list(analysis_tables.analysis_rows(main)),
+        "outcomes": analysis_tables.outcomes(main),
     }
 
 

@@ -1,14 +1,13 @@
 """Builds the report of a finished job: settings, data, results, warnings, environment."""
 
-import os
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from core import __version__
+from core.distillation.metering.cost import device_name
 from core.distillation.reporting.masking_checks import masking_checks
 from core.distillation.reporting.warnings import report_warnings
 from core.distillation.run_state import RunState
@@ -100,24 +99,12 @@ def _without_images(value: Any) -> Any:
 
 
 def environment(device: torch.device, energy_of: str | None) -> Environment:
-    on_gpu = device.type == "cuda"
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
         packages={"distill": __version__} | {name: version(name) for name in PACKAGES},
         device=str(device),
-        hardware=torch.cuda.get_device_name(device) if on_gpu else processor_name(),
+        hardware=device_name(device),
         threads=torch.get_num_threads(),
         energy_of=energy_of,
     )
-
-
-def processor_name() -> str:
-    """Return the processor's model and number of cores, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.machine()
-    return f"{name}, {os.cpu_count()} cores"

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Collection
 from typing import Literal, get_args
 
-from sqlalchemy import ColumnElement, Engine, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid, NotFound, Unauthenticated
@@ -23,11 +23,12 @@ Scope = Literal["read", "submit", "admin", "operator"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _LAST_USED_INTERVAL_MS = 60_000
 """``last_used_at`` is updated at most this often."""
-_VALID = select(ApiKeyRow, database_now()).where(
-    ApiKeyRow.sha256 == bindparam("sha256"),
+IS_VALID = and_(
     ApiKeyRow.revoked_at.is_(None),
     or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > database_now()),
 )
+"""A condition: the key is neither revoked nor expired."""
+_VALID = select(ApiKeyRow, database_now()).where(ApiKeyRow.sha256 == bindparam("sha256"), IS_VALID)
 """Built once: every request starts with it, and building it takes as long as executing it."""
 
 
@@ -58,7 +59,7 @@ def create(
         project_id=project_id,
         name=name,
         scopes=[scope for scope in SCOPES if scope in scopes],
-        sha256=_hash(secret),
+        sha256=hash_secret(secret),
         expires_at=expires_at,
     )
     session.add(key)
@@ -72,7 +73,7 @@ def ensure(
     """Create the key with this secret, which the operator chose; if it exists, set its scopes."""
     with write_session(engine) as session:
         key = session.scalars(
-            select(ApiKeyRow).where(ApiKeyRow.sha256 == _hash(secret))
+            select(ApiKeyRow).where(ApiKeyRow.sha256 == hash_secret(secret))
         ).one_or_none()
         if key is None:
             return create(session, project_id, name, scopes, secret=secret)[0]
@@ -92,7 +93,7 @@ def authenticate(engine: Engine, secret: str) -> ApiKeyRow:
     with the same message for a secret that is unknown, expired or revoked.
     """
     with read_session(engine) as session:
-        match = session.execute(_VALID, {"sha256": _hash(secret)}).one_or_none()
+        match = session.execute(_VALID, {"sha256": hash_secret(secret)}).one_or_none()
     if match is None:
         raise Unauthenticated("This API key is unknown, expired or revoked.")
     key, now = match
@@ -121,6 +122,11 @@ def list_keys(
     return page(session, statement, ApiKeyRow.created_at, ApiKeyRow.id, after=after, limit=limit)
 
 
+def valid(session: Session, key_ids: Collection[str]) -> set[str]:
+    """Return the ids of those keys that are neither revoked nor expired."""
+    return set(session.scalars(select(ApiKeyRow.id).where(ApiKeyRow.id.in_(key_ids), IS_VALID)))
+
+
 def revoke(session: Session, project_id: str, key_id: str) -> ApiKeyRow:
     """Make the key invalid from the commit on; revoking twice changes nothing. Raises NotFound."""
     key = get(session, project_id, key_id)
@@ -130,5 +136,6 @@ def revoke(session: Session, project_id: str, key_id: str) -> ApiKeyRow:
     return key
 
 
-def _hash(secret: str) -> str:
+def hash_secret(secret: str) -> str:
+    """Return the SHA-256, in hexadecimal digits, under which a secret is stored."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()

@@ -13,6 +13,7 @@ from sqlalchemy import Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.errors import Invalid
+from core.store.database.unindexed import unindexed
 
 Row = TypeVar("Row")
 _cursor: TypeAdapter[tuple[int, str]] = TypeAdapter(
@@ -32,21 +33,24 @@ def page(
     after: str | None,
     limit: int,
     newest_first: bool = True,
+    is_few: bool = False,
 ) -> tuple[list[Row], str | None]:
     """Return up to ``limit`` rows after the cursor ``after``, and the next cursor or None.
 
     A row is an object where the statement selects a table, a named tuple where it selects columns.
+    ``is_few``: few rows match, so that they are sorted, and not looked for in the list's order.
     Raises Invalid (code ``invalid_cursor``) for a cursor that no page returned.
     """
+    order = unindexed(created_at) if is_few else created_at
     if after is not None:
         last_created_at, last_id = decode_cursor(after)
-        key = tuple_(created_at, row_id)
+        key = tuple_(order, row_id)
         last_key = tuple_(literal(last_created_at), literal(last_id))
         statement = statement.where(key < last_key if newest_first else key > last_key)
     if newest_first:
-        statement = statement.order_by(created_at.desc(), row_id.desc())
+        statement = statement.order_by(order.desc(), row_id.desc())
     else:
-        statement = statement.order_by(created_at.asc(), row_id.asc())
+        statement = statement.order_by(order.asc(), row_id.asc())
     # One row more than asked for tells whether there is another page.
     result = session.execute(statement.limit(limit + 1))
     is_table = len(statement.column_descriptions) == 1
@@ -67,8 +71,13 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
     try:
         return _cursor.validate_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
-        raise Invalid.field(
-            "after",
-            message="No page returned this cursor; leave it out to start at the first page.",
-            code="invalid_cursor",
-        ) from error
+        raise invalid_cursor() from error
+
+
+def invalid_cursor() -> Invalid:
+    """Return the error of a cursor that no page of the list returned."""
+    return Invalid.field(
+        "after",
+        message="No page returned this cursor; leave it out to start at the first page.",
+        code="invalid_cursor",
+    )

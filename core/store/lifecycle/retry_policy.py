@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import JobFailed
+from core.jobspec.status import Outcome, Status
 from core.settings import Settings
 from core.store.database.clock import after
 from core.store.database.fence import FencedSession
 from core.store.database.tables import JobRow
+from core.store.lifecycle import attempt_records
 from core.store.lifecycle.transitions import PAUSED_BY_USER, transition
 
 MAX_BACKOFF_FACTOR = 36
@@ -55,6 +57,13 @@ def apply_retry_policy(
     A job that was being cancelled becomes ``cancelled``, and one that was being paused becomes
     ``paused``, unless the failure is the user's.
     """
+    _change_status(session, job, error, policy)
+    attempt_records.end(session, job, _outcome(job.status, error), error)
+
+
+def _change_status(
+    session: FencedSession, job: JobRow, error: JobFailed, policy: RetryPolicy
+) -> None:
     if job.status == "cancelling":
         transition(session, job, "cancelled", error.message)
     elif job.status == "pausing" and error.failure_class != "user":
@@ -116,6 +125,13 @@ def _retry_or_fail(
             not_before=after(wait_seconds),
             **counters,
         )
+
+
+def _outcome(status: Status, error: JobFailed) -> Outcome:
+    """Return the outcome of an attempt that failed; ``status``: the job's afterwards."""
+    if error.code == "worker_lost":
+        return "lost"
+    return status if status == "cancelled" or status == "paused" else "failed"  # noqa: PLR1714
 
 
 def _failure_json(job: JobRow, error: JobFailed) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import Conflict
 from core.jobspec.status import LEASED, TERMINAL, Status, is_transition
-from core.store import events
+from core.store import events, project_events
 from core.store.access import audit
 from core.store.database.clock import database_now
 from core.store.database.tables import DatasetRow, EventRow, JobRow, ModelRow
@@ -105,6 +105,7 @@ def _append_event(
         EventRow(job_id=job.id, seq=job.event_seq, type="status", attempt=job.attempt, data=data)
     )
     session.flush()
+    project_events.record_job(session, job, "created" if old is None else "status")
 
 
 def _refuse_imported(session: Session, job: JobRow) -> None:
@@ -120,11 +121,15 @@ def _refuse_imported(session: Session, job: JobRow) -> None:
         "detail": failure.get("message", "The import was cancelled."),
     }
     for table in (ModelRow, DatasetRow):
-        session.execute(
+        statement = (
             update(table)
             .where(table.import_job_id == job.id, table.status == "importing")
             .values(status="refused", problem=problem, version=table.version + 1)
+            .returning(table)
+            .execution_options(synchronize_session=False, populate_existing=True)
         )
+        for row in session.scalars(statement).all():
+            project_events.record_upload(session, row, "status")
     if job.status == "failed":
         audit.record(
             session,

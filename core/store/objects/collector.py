@@ -16,11 +16,21 @@ from sqlalchemy import ColumnElement, Engine, Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from core.settings import Settings
+from core.store import project_events, search_words
 from core.store.database.clock import database_now
 from core.store.database.engine import read_session, write_session
-from core.store.database.tables import ArtifactRow, AuditRow, DatasetRow, JobRow, ModelRow
+from core.store.database.tables import (
+    ArtifactRow,
+    AuditRow,
+    DatasetRow,
+    JobRow,
+    LogRow,
+    ModelRow,
+    ThumbnailSheetRow,
+)
 from core.store.objects import cache, references
 from core.store.objects.store import FOLDERS, Objects, StoredObject, upload_key
+from core.store.results import rows as results_rows
 
 BATCH_OBJECTS = 500
 DELETABLE_TABLES: tuple[type[JobRow] | type[ModelRow] | type[DatasetRow], ...] = (
@@ -36,7 +46,8 @@ class Removed:
     """One item that was removed; in a dry run, one that would be."""
 
     kind: str
-    """job, model, data set, object, unfinished object, cached input or audit lines."""
+    """job, model, data set, object, unfinished object, cached input, audit lines or project
+    events."""
     name: str
     size: int = 0
     """In bytes. That of a row is the size of its objects, one of which a student may still need."""
@@ -73,6 +84,7 @@ class Collector:
         yield from self._remove_unfinished_writes()
         yield from self._remove_cached_inputs()
         yield from self._remove_audit_entries()
+        yield from self._remove_project_events()
 
     def _remove_rows(
         self, table: DeletableTable, *is_expired: ColumnElement[bool]
@@ -103,6 +115,10 @@ class Collector:
             sizes = _object_sizes(session, row)
             if not self.dry_run:
                 session.execute(delete(table).where(table.id == row_id))
+                search_words.forget(session, row)
+                results_rows.forget(session, row)
+                if not isinstance(row, JobRow) and row.deleted_at is None:
+                    project_events.record_upload(session, row, "deleted")
         if not self.dry_run:
             self._delete_unreferenced(sizes)
         return Removed(table.noun, row_id, sum(sizes.values()))
@@ -161,6 +177,16 @@ class Collector:
                 session.execute(delete(AuditRow).where(conditions))
         yield Removed("audit lines", str(count))
 
+    def _remove_project_events(self) -> Iterator[Removed]:
+        before = self._days_ago(self.settings.retain_changes_hours / 24)
+        if self.dry_run:
+            with read_session(self.engine) as session:
+                count = project_events.count_before(session, before)
+        else:
+            count = project_events.prune(self.engine, before)
+        if count:
+            yield Removed("project events", str(count))
+
     def _days_ago(self, days: float) -> int:
         return self.now - round(days * 86_400_000)
 
@@ -169,8 +195,17 @@ def _object_sizes(session: Session, row: JobRow | ModelRow | DatasetRow) -> dict
     """Return the sizes, by key, of the objects that belong to a row."""
     if isinstance(row, JobRow):
         artifacts = session.scalars(select(ArtifactRow).where(ArtifactRow.job_id == row.id))
-        return {artifact.object_key: artifact.size for artifact in artifacts}
+        logs = session.scalars(select(LogRow).where(LogRow.job_id == row.id))
+        return {
+            file.object_key: file.size or 0
+            for file in (*artifacts, *logs)
+            if file.object_key is not None
+        }
     sizes = {upload_key(row.id): 0}
     if row.object_key:
         sizes[row.object_key] = row.size or 0
+    if isinstance(row, DatasetRow):
+        of_dataset = ThumbnailSheetRow.dataset_id == row.id
+        sheets = session.scalars(select(ThumbnailSheetRow).where(of_dataset))
+        sizes |= {sheet.object_key: sheet.size for sheet in sheets}
     return sizes

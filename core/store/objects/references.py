@@ -9,14 +9,25 @@ from sqlalchemy import ColumnElement, Engine, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.store.database.engine import read_session
-from core.store.database.tables import ArtifactRow, DatasetRow, ModelRow
+from core.store.database.tables import (
+    ArtifactRow,
+    DatasetRow,
+    LogRow,
+    ModelRow,
+    ThumbnailSheetRow,
+)
 from core.store.objects.store import upload_key
 
 PAGE_ROWS = 500
-OBJECT_TABLES: tuple[type[ArtifactRow] | type[ModelRow] | type[DatasetRow], ...] = (
+ObjectTable = (
+    type[ArtifactRow] | type[LogRow] | type[ModelRow] | type[DatasetRow] | type[ThumbnailSheetRow]
+)
+OBJECT_TABLES: tuple[ObjectTable, ...] = (
     ArtifactRow,
+    LogRow,
     ModelRow,
     DatasetRow,
+    ThumbnailSheetRow,
 )
 """Tables with a column ``object_key``."""
 UPLOAD_TABLES: tuple[type[ModelRow] | type[DatasetRow], ...] = (ModelRow, DatasetRow)
@@ -34,7 +45,7 @@ class ReferencedObject:
 
 
 def referenced_keys(session: Session, keys: Collection[str]) -> set[str]:
-    """Return those of the keys that an artifact, a model, a data set or an upload needs."""
+    """Return those of the keys that an artifact, a log, a model, a data set or an upload needs."""
     referenced: set[str] = set()
     for table in OBJECT_TABLES:
         statement = select(table.object_key).where(table.object_key.in_(keys))
@@ -90,7 +101,7 @@ def _list_uploads(
 
 def _select_rows(
     session: Session,
-    table: type[ArtifactRow] | type[ModelRow] | type[DatasetRow],
+    table: ObjectTable,
     sort_column: InstrumentedAttribute[Any],
     *conditions: ColumnElement[bool],
 ) -> list[tuple[Any, ...]]:

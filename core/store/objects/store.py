@@ -6,6 +6,7 @@ An object exists completely or not at all, and is verified when it is fetched.
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ def checkpoint_key(job_id: str, attempt: int, name: str) -> str:
 def artifact_key(job_id: str, attempt: int, name: str) -> str:
     """Return the key of an artifact that is no checkpoint."""
     return f"jobs/{job_id}/{attempt}/artifacts/{name}"
+
+
+def log_key(job_id: str, attempt: int, sha256: str) -> str:
+    """Return the key of an attempt's log; ``sha256``: of the object."""
+    return f"jobs/{job_id}/{attempt}/logs/{sha256}.jsonl.gz"
 
 
 def upload_key(owner_id: str) -> str:
@@ -227,6 +233,22 @@ class Objects:
                         int(entry["size"]),
                         round(entry["last_modified"].timestamp() * 1000),
                     )
+
+    def space(self) -> tuple[int, int] | None:
+        """Return capacity and free space, in bytes, of the file system of a folder.
+
+        None for other stores, which do not tell, and where it cannot be read.
+        """
+        if self._scheme != "file":
+            return None
+        folder = Path(self._path)
+        while not folder.exists():
+            folder = folder.parent
+        try:
+            usage = shutil.disk_usage(folder)
+        except OSError:
+            return None
+        return usage.total, usage.free
 
     def list_legacy_partial_writes(self, before: int) -> Iterator[StoredObject]:
         """Yield files that killed processes of an older program have left half written in a folder.

@@ -3,6 +3,7 @@
 What they have in common with models is in ``uploaded_items.py``.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from sqlalchemy.orm import Session
@@ -12,7 +13,8 @@ from core.jobspec.data import DatasetDescription, ImportOptions
 from core.store.database.fence import FencedSession
 from core.store.database.ids import new_id
 from core.store.database.tables import DatasetRow
-from core.store.registry import uploaded_items
+from core.store.registry import thumbnails, uploaded_items
+from core.store.registry.thumbnails import StoredSheet
 
 Source = Literal["upload", "folder", "download"]
 
@@ -55,9 +57,11 @@ def mark_ready(
     object_key: str,
     size: int,
     sha256: str,
+    sheets: Sequence[StoredSheet] = (),
 ) -> DatasetRow:
     """Record the stored images, their description and the import's report: it becomes ``ready``."""
     dataset.report = report
+    thumbnails.record(session, dataset, sheets)
     return uploaded_items.mark_ready(
         session, dataset, description, object_key=object_key, size=size, sha256=sha256
     )

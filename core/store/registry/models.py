@@ -6,6 +6,7 @@ What they have in common with data sets is in ``uploaded_items.py``.
 import re
 from typing import Any
 
+from sqlalchemy import ColumnElement, exists
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid
@@ -13,30 +14,40 @@ from core.jobspec.network import CheckpointOptions, ModelDescription
 from core.store import jobs
 from core.store.database.fence import FencedSession
 from core.store.database.ids import new_id
-from core.store.database.tables import JobRow, ModelRow
+from core.store.database.tables import JobRow, ModelAliasRow, ModelRow
+from core.store.registry import series as model_series
 from core.store.registry import uploaded_items
+from core.store.results import rows as results
+
+SUFFIX_LENGTH = 10
+"""Characters of an id that make a name of its series unique."""
 
 
 def create(
     session: Session,
     project_id: str,
-    name: str,
+    name: str | None,
     description: ModelDescription,
     *,
     model_id: str | None = None,
+    series: str | None = None,
     status: str = "importing",
     sha256: str | None = None,
     options: CheckpointOptions | None = None,
 ) -> ModelRow:
     """Insert a model that is ``importing`` or ``awaiting_upload``.
 
-    ``options``: how to read its checkpoint, where it will be uploaded.
-    Raises Conflict (code ``name_taken``).
+    ``series``: of which it will be a version, by default that of its name. A ``name`` of None is
+    made from the series and the id. ``options``: how to read its checkpoint, where it will be
+    uploaded. Raises Conflict (code ``name_taken``).
     """
+    model_id = model_id or new_id("mdl")
+    series = series or name or model_id
     model = ModelRow(
-        id=model_id or new_id("mdl"),
+        id=model_id,
         project_id=project_id,
-        name=name,
+        name=name or f"{series}-{model_id[-SUFFIX_LENGTH:]}",
+        series=series,
         description=description.model_dump(mode="json"),
         architecture=description.network.architecture,
         classes=description.classes,
@@ -60,12 +71,16 @@ def publish(
     report: dict[str, Any] | None = None,
     model_id: str | None = None,
 ) -> ModelRow:
-    """Insert the job's student as a ready model, with a unique name that begins with the job's.
+    """Insert the job's student as a ready model: the next version of the series of the job's name.
 
-    Call this in the fenced session in which the job succeeds.
+    Its own name is unique: that of the series and the end of the job's id. Call this in the fenced
+    session in which the job succeeds.
     """
-    model = create(session, job.project_id, _student_name(job), description, model_id=model_id)
+    series = _student_series(job)
+    name = f"{series}-{job.id[-SUFFIX_LENGTH:]}"
+    model = create(session, job.project_id, name, description, model_id=model_id, series=series)
     model.source_job_id = job.id
+    results.assign_student(session, job, model.id)
     return mark_ready(
         session,
         model,
@@ -83,8 +98,8 @@ def find_usable(
 ) -> ModelRow:
     """Return the ready model that a job's field refers to.
 
-    ``reference``: a model's id or name, or the id of a job that has succeeded, for its student.
-    Raises Invalid for ``field``.
+    ``reference``: a model's id or name, ``series@version`` or ``series@alias``, or the id of a job
+    that has succeeded, for its student. Raises Invalid for ``field``.
     """
     job = jobs.find(session, project_id, reference)
     if job is not None and job.model_id is None:
@@ -94,9 +109,8 @@ def find_usable(
     model_reference = reference if job is None else str(job.model_id)
     model = uploaded_items.find(session, ModelRow, project_id, model_reference)
     if model is None:
-        raise Invalid.field(
-            field, message=f"There is no model {reference[:100]!r} in this project."
-        )
+        message = uploaded_items.not_found_message(session, ModelRow, project_id, reference)
+        raise Invalid.field(field, message=message)
     if model.status != "ready":
         raise Invalid.field(
             field, message=f"Model {reference!r} cannot be used: it is {model.status}."
@@ -115,7 +129,11 @@ def mark_ready(
     parameters: int | None = None,
     report: dict[str, Any] | None = None,
 ) -> ModelRow:
-    """Record the model's stored weights and its description: the model becomes ``ready``."""
+    """Record the model's stored weights and its description: the model becomes ``ready``.
+
+    From now on it is a version of its series.
+    """
+    model_series.assign_version(session, model)
     model.architecture = description.network.architecture
     model.classes = description.classes
     model.parameters = parameters
@@ -125,12 +143,22 @@ def mark_ready(
     )
 
 
+def has_series_and_alias(series: str | None, alias: str | None) -> list[ColumnElement[bool]]:
+    """Return conditions: models of this series, and with this alias. None is any."""
+    conditions: list[ColumnElement[bool]] = []
+    if series is not None:
+        conditions.append(ModelRow.series == series)
+    if alias is not None:
+        has_alias = (ModelAliasRow.model_id == ModelRow.id, ModelAliasRow.alias == alias)
+        conditions.append(exists().where(*has_alias))
+    return conditions
+
+
 def describe(model: ModelRow) -> ModelDescription:
     """Return the model's description."""
     return ModelDescription.model_validate(model.description)
 
 
-def _student_name(job: JobRow) -> str:
+def _student_series(job: JobRow) -> str:
     job_name = job.name or f"{job.method}-{job.student}"
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", job_name).strip("-.")[:64]
-    return f"{stem or 'student'}-{job.id[-10:]}"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", job_name).strip("-.")[:64] or "student"

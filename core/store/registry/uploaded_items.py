@@ -4,7 +4,8 @@ Every function takes the table, ``ModelRow`` or ``DatasetRow``, or a row of it. 
 two has is in ``models.py`` and ``datasets.py``.
 """
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
@@ -12,12 +13,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, NotFound
-from core.store import jobs
+from core.store import jobs, project_events, search_words
 from core.store.database.clock import database_now
 from core.store.database.fence import FencedSession
 from core.store.database.ids import is_id
 from core.store.database.pagination import page
 from core.store.database.tables import DatasetRow, ModelRow
+from core.store.lifecycle.edits import apply_edit
+from core.store.registry import series
 
 Row = TypeVar("Row", ModelRow, DatasetRow)
 
@@ -28,16 +31,29 @@ def get(
     """Return the row with this id or name. Raises NotFound, also for a row of another project."""
     row = find(session, table, project_id, reference, lock=lock)
     if row is None:
-        raise NotFound(f"There is no {table.noun} {reference[:100]!r} in this project.")
+        raise NotFound(not_found_message(session, table, project_id, reference))
     return row
+
+
+def not_found_message(session: Session, table: type[Row], project_id: str, reference: str) -> str:
+    """Return the sentences for a reference that ``find`` does not find."""
+    message = f"There is no {table.noun} {reference[:100]!r} in this project."
+    if table is not ModelRow or "\0" in reference:
+        return message
+    return f"{message} {series.explain_reference(session, project_id, reference)}".rstrip()
 
 
 def find(
     session: Session, table: type[Row], project_id: str, reference: str, *, lock: bool = False
 ) -> Row | None:
-    """Return the row with this id or name, or None. An id takes precedence over an equal name."""
+    """Return the row with this id or name, or None. An id takes precedence over an equal name.
+
+    A model is also found as ``series@version`` and as ``series@alias``.
+    """
     if "\0" in reference:
         return None
+    if table is ModelRow:
+        reference = series.find_version(session, project_id, reference) or reference
     has_id_or_name = or_(table.id == reference, table.name == reference)
     statement = select(table).where(_is_visible(table, project_id), has_id_or_name)
     if lock:
@@ -51,7 +67,7 @@ def list_items(
     session: Session,
     table: type[Row],
     project_id: str,
-    *,
+    *conditions: ColumnElement[bool],
     after: str | None = None,
     limit: int = 50,
 ) -> tuple[list[Row], str | None]:
@@ -59,7 +75,7 @@ def list_items(
 
     Raises Invalid for a bad cursor.
     """
-    statement = select(table).where(_is_visible(table, project_id))
+    statement = select(table).where(_is_visible(table, project_id), *conditions)
     return page(session, statement, table.created_at, table.id, after=after, limit=limit)
 
 
@@ -68,20 +84,40 @@ def add(session: Session, row: Row) -> Row:
 
     Raises Conflict (code ``name_taken``) where the project already sees a row of this name.
     """
-    table = type(row)
-    same_name = (table.project_id == row.project_id, table.name == row.name, table.live())
-    session.execute(delete(table).where(*same_name, table.status == "refused"))
     name_taken = _name_taken(row)  # made first: a rollback expires the row's attributes
-    # The unique index covers a project's own names; rows without a project are checked here.
-    shared = select(table.id).where(table.name == row.name, table.project_id.is_(None))
-    if session.scalars(shared).first() is not None:
-        raise name_taken
+    _free_name(session, row, row.name)
     try:
         with session.begin_nested():
             session.add(row)
     except IntegrityError as error:
         raise name_taken from error
+    search_words.index(session, row)
+    project_events.record_upload(session, row, "created")
     return row
+
+
+def edit(session: Session, row: Row, patch: Mapping[str, Any]) -> bool:
+    """Change name, notes and metadata of a row that is locked; return whether anything changed.
+
+    ``patch``: a JSON merge patch. A refused row of the new name is replaced. Raises Invalid for too
+    much metadata, and Conflict (codes ``built_in``, ``name_taken``).
+    """
+    if row.project_id is None:
+        raise _built_in(row)
+    name = patch.get("name", row.name)
+    name_taken = _name_taken(row, name)
+    if name != row.name:
+        _free_name(session, row, name)
+    try:
+        with session.begin_nested():
+            fields = apply_edit(row, patch)
+            row.version += bool(fields)
+    except IntegrityError as error:
+        raise name_taken from error
+    if fields:
+        search_words.index(session, row)
+        project_events.record_upload(session, row, "changed")
+    return bool(fields)
 
 
 def label(row: ModelRow | DatasetRow) -> str:
@@ -137,6 +173,7 @@ def begin_import(
     importing: Row | None = session.scalars(statement).one_or_none()
     if importing is None:
         raise Conflict(f"{label(row)} is not awaiting an upload.", code="not_awaiting_upload")
+    project_events.record_upload(session, importing, "status")
     return importing
 
 
@@ -158,6 +195,7 @@ def mark_ready(
     row.sha256 = sha256
     row.version += 1
     session.flush()
+    project_events.record_upload(session, row, "status")
     return row
 
 
@@ -168,17 +206,23 @@ def delete_item(session: Session, table: type[Row], project_id: str, reference: 
     """Hide a row and free its name. ``restore`` undoes this until the collector removes the row.
 
     Raises NotFound, and Conflict for a row that comes with the program (code ``built_in``), is
-    being imported (``importing``), or is needed by a job that has not ended (``in_use``).
+    being imported (``importing``), has an alias (``has_alias``), or is needed by a job that has not
+    ended (``in_use``).
     """
     row = get(session, table, project_id, reference, lock=True)
     if row.project_id is None:
-        raise Conflict(
-            f"{label(row)} comes with the program and is shared by all projects.", code="built_in"
-        )
+        raise _built_in(row)
     if row.status == "importing":
         raise Conflict(
             f"{label(row)} is being imported; cancel job {row.import_job_id} first.",
             code="importing",
+        )
+    aliases = series.aliases_by_model(session, [row.id]).get(row.id, [])
+    if aliases:
+        raise Conflict(
+            f"{label(row)} is the {', '.join(aliases)} of its series; move or remove that alias "
+            "first.",
+            code="has_alias",
         )
     job_id = jobs.find_active_job(session, row.id)
     if job_id is not None:
@@ -214,6 +258,7 @@ def _set_deleted_at(session: Session, row: Row, deleted_at: ColumnElement[int] |
     row.version += 1
     session.flush()
     session.refresh(row)
+    project_events.record_upload(session, row, "restored" if deleted_at is None else "deleted")
     return row
 
 
@@ -225,5 +270,29 @@ def _is_visible(table: type[Row], project_id: str) -> ColumnElement[bool]:
     return and_(table.live(), in_project)
 
 
-def _name_taken(row: ModelRow | DatasetRow) -> Conflict:
-    return Conflict(f"There already is a {row.noun} named {row.name!r}.", code="name_taken")
+def _free_name(session: Session, row: Row, name: str) -> None:
+    """Remove a refused row of this name. Raises Conflict where a shared row has it."""
+    table: type[Row] = type(row)
+    same_name = (table.project_id == row.project_id, table.name == name, table.live())
+    is_other = table.id != row.id
+    statement = delete(table).where(*same_name, is_other, table.status == "refused")
+    for refused in session.scalars(statement.returning(table)).all():
+        search_words.forget(session, refused)
+        project_events.record_upload(session, refused, "deleted")
+    # The unique index covers a project's own names; rows without a project are checked here.
+    shared = select(table.id).where(table.name == name, table.project_id.is_(None))
+    if session.scalars(shared).first() is not None:
+        raise _name_taken(row, name)
+
+
+def _name_taken(row: ModelRow | DatasetRow, name: str | None = None) -> Conflict:
+    """``name``: by default the row's own."""
+    return Conflict(
+        f"There already is a {row.noun} named {(name or row.name)!r}.", code="name_taken"
+    )
+
+
+def _built_in(row: ModelRow | DatasetRow) -> Conflict:
+    return Conflict(
+        f"{label(row)} comes with the program and is shared by all projects.", code="built_in"
+    )

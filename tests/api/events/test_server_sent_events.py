@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from api.events import server_sent_events
+from api.events.job_stream import JobCursor
 from core.store import attempts, events
 from core.store.database.engine import make_engine
 from tests.api.conftest import STRANGERS_KEY, Service, bearer
@@ -239,25 +240,34 @@ def test_reconnecting_after_a_restart_misses_nothing(
     assert seqs == [1, 2, 3, 4]
 
 
+def test_stream_without_follow_ends_with_what_there_is(client: TestClient, engine: Engine) -> None:
+    """Whether or not the job has ended."""
+    attempt = create_attempt(engine)
+    path = f"/v1/jobs/{attempt.job_id}/events?follow=false"
+    with client.stream("GET", path, headers=STREAM) as response:
+        received = list(messages(response.iter_lines()))
+    assert [message.id for message in received] == ["1", "2", None]
+    assert received[-1].data["status"] == "running"
+
+
 def test_silent_stream_is_kept_alive_by_comments(
     client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_sent_events, "KEEP_ALIVE_SECONDS", 0.2)
     attempt = create_attempt(engine)
-    next_batch = server_sent_events._EventCursor.next_batch
-    reads = itertools.count(1)
-    six_reads = threading.Event()
+    keep_alive = JobCursor.keep_alive
+    comments = itertools.count(1)
+    three_comments = threading.Event()
 
-    def count_reads(self: server_sent_events._EventCursor) -> list[bytes]:
-        # Between two reads the stream sends a comment or a message, of which there are few.
-        if next(reads) == 6:
-            six_reads.set()
-        return next_batch(self)
+    def count_comments(self: JobCursor) -> bytes:
+        if next(comments) == 3:
+            three_comments.set()
+        return keep_alive(self)
 
-    monkeypatch.setattr(server_sent_events._EventCursor, "next_batch", count_reads)
+    monkeypatch.setattr(JobCursor, "keep_alive", count_comments)
 
     def end() -> None:
-        six_reads.wait(60)
+        three_comments.wait(60)
         with attempt.fenced_session() as (session, job):
             attempts.succeed(session, job)
 
@@ -266,7 +276,7 @@ def test_silent_stream_is_kept_alive_by_comments(
     with client.stream("GET", f"/v1/jobs/{attempt.job_id}/events", headers=STREAM) as response:
         text = response.read().decode()
     thread.join()
-    assert text.count(": still here") >= 2
+    assert text.count(": still here") >= 3
 
 
 @pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=201", "types=a"])

@@ -49,6 +49,55 @@ def test_workers_are_listed_by_state_and_drained(server: FakeServer) -> None:
         assert distill("workers", command, "gpu-1").stdout == message
 
 
+def test_workers_show_their_hardware(server: FakeServer) -> None:
+    gpu = {
+        "name": "NVIDIA H200",
+        "memory_total": 141 * 2**30,
+        "memory_used": 70 * 2**30,
+        "utilization": 0.87,
+        "temperature": 64,
+    }
+    hardware = {
+        "device": {"kind": "cuda", "name": "NVIDIA H200"},
+        "gpus": [gpu],
+        "cores": 16,
+        "load": 3.25,
+        "scratch_free": 2**40,
+    }
+    cpu = {"device": {"kind": "cpu", "name": "a CPU"}, "memory_total": 2**30}
+    unread = {"device": {"kind": "cuda"}}
+    rows = [
+        worker("gpu-1", hardware=hardware),
+        worker("cpu-1", hardware=cpu),
+        worker("gpu-2", hardware=unread),
+        worker("old", hardware=None),
+    ]
+    server.respond("GET /v1/workers", page_response(*rows))
+    lines = distill("workers").stdout.splitlines()[1:]
+    for text in ("NVIDIA H200", "87 % 64 °C", "70.0 GiB of 141.0 GiB", "3.2 on 16 cores"):
+        assert text in lines[0]
+    assert "1.0 TiB" in lines[0]
+    assert "? of 1.0 GiB" in lines[1]
+    assert "cuda, not reported" in lines[2]
+    assert "not reported" in lines[3]
+
+
+def test_storage_shows_kinds_and_free_space(server: FakeServer) -> None:
+    total = {"files": 3, "bytes": 5 * 2**20}
+    body = {
+        "total": total,
+        "kinds": {"weights": total, "model": {"files": 0, "bytes": 0}},
+        "deleted": {"files": 1, "bytes": 512},
+        "free_bytes": 2**30,
+        "capacity_bytes": 2**40,
+    }
+    server.respond("GET /v1/storage", json_response(body))
+    lines = [line.split() for line in distill("storage").stdout.splitlines()]
+    assert ["weights", "3", "5.0", "MiB"] in lines
+    assert ["deleted", "1", "512", "bytes"] in lines
+    assert "1.0 GiB of 1.0 TiB are free.".split() in lines
+
+
 def test_standard_output_is_the_new_keys_secret(server: FakeServer) -> None:
     server.respond("POST /v1/keys", json_response({**KEY, "secret": "dk_new"}, 201))
     result = distill("keys", "create", "ci", "--scope", "read", "--expires-in-days", "30")

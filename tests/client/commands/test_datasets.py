@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from tests.client.commands.runner import distill
-from tests.client.fake_server import CREATED_AT, FakeServer, json_response, problem_response
+from tests.client.fake_server import (
+    CREATED_AT,
+    FakeResponse,
+    FakeServer,
+    json_response,
+    page_response,
+    problem_response,
+)
 
 PICTURES = {"id": "ds_1", "name": "pictures", "source": "upload", "created_at": CREATED_AT}
 
@@ -131,6 +138,38 @@ def test_report_is_shown_after_waiting(server: FakeServer) -> None:
     assert result.stdout == (
         "ds_1 pictures is ready.\n" + REMARKS + REPORT_LINES.format(remarks="")
     )
+
+
+def image_row(index: int, picture: str, **changes: Any) -> dict[str, Any]:
+    url = f"/v1/datasets/ds_1/images/{picture}.webp"
+    tile = {"url": url, "x": 8 * index, "y": 0, "width": 8, "height": 8}
+    return {"class": "cat", "label": 0, "split": "train", "index": index, **tile, **changes}
+
+
+def test_images_are_listed(server: FakeServer) -> None:
+    rows = [image_row(0, "ab"), image_row(3, "cd", **{"class": "dog", "split": "test"})]
+    server.respond("GET /v1/datasets/pictures/images", page_response(*rows))
+    options = ("--class", "dog", "--per-class", "4")
+    result = distill("datasets", "images", "pictures", *options)
+    assert result.exit_code == 0
+    *_, first, second = result.stdout.splitlines()
+    assert first.split() == ["cat", "train", "0", "ab.webp", "0", "0", "8", "8"]
+    assert second.split() == ["dog", "test", "3", "cd.webp", "24", "0", "8", "8"]
+    query = server.requests[0].query
+    assert (query["class"], query["per_class"]) == (["dog"], ["4"])
+
+
+def test_pictures_are_saved_once(server: FakeServer, tmp_path: Path) -> None:
+    rows = [image_row(0, "ab"), image_row(1, "ab"), image_row(2, "cd")]
+    server.respond("GET /v1/datasets/pictures/images", page_response(*rows))
+    for name in ("ab", "cd"):
+        picture = FakeResponse(200, name.encode(), {"Content-Type": "image/webp"})
+        server.respond(f"GET /v1/datasets/pictures/images/{name}.webp", picture)
+    result = distill("datasets", "images", "pictures", "--to", tmp_path / "new" / "folder")
+    assert result.exit_code == 0
+    files = {path.name: path.read_bytes() for path in (tmp_path / "new" / "folder").iterdir()}
+    assert files == {"ab.webp": b"ab", "cd.webp": b"cd"}
+    assert len(server.requests) == 3
 
 
 def test_report_is_unchanged_as_json(server: FakeServer) -> None:

@@ -81,6 +81,37 @@ def test_dry_run_submits_nothing(server: FakeServer, job_file: Path) -> None:
     assert server.requests[0].query == {"dry_run": ["true"]}
 
 
+def test_dry_run_shows_minutes_and_gib(server: FakeServer, job_file: Path) -> None:
+    """It asks again until a worker has worked out the memory."""
+    queue = {"position": 1, "workers": 1, "sentence": "It would start at once."}
+    time = {"device": {"kind": "cuda", "name": "H200"}, "sentence": "About 12 min on H200."}
+    pending = {"status": "pending", "sentence": "It is being worked out."}
+    known = {"status": "known", "bytes": 3 * 2**30, "sentence": "About 3.0 GiB; fits no worker."}
+    for memory, warnings in ((pending, []), (known, ["Memory: it fits no worker."])):
+        estimate = {"test_images": 7, "network_passes": 7, "time": [time], "memory": memory}
+        body = {"spec": {}, "dataset_id": "ds_digits", "estimate": {**estimate, "queue": queue}}
+        server.respond("POST /v1/jobs", json_response({**body, "warnings": warnings}))
+    result = distill("submit", job_file, "--dry-run")
+    assert result.exit_code == 0
+    for text in ("About 12 min on H200.", "About 3.0 GiB", "It would start at once."):
+        assert text in result.stdout
+    assert "warning: Memory: it fits no worker.\n" in result.stdout
+    assert "being worked out" not in result.stdout
+
+
+def test_dry_run_does_not_wait_without_workers(server: FakeServer, job_file: Path) -> None:
+    estimate = {
+        "test_images": 7,
+        "network_passes": 7,
+        "memory": {"status": "pending", "sentence": "No worker is alive."},
+        "queue": {"position": 1, "workers": 0, "sentence": "No worker claims jobs."},
+    }
+    body = {"spec": {}, "dataset_id": "ds_digits", "estimate": estimate}
+    server.respond("POST /v1/jobs", json_response(body))
+    assert "No worker is alive." in distill("submit", job_file, "--dry-run").stdout
+    assert len(server.requests) == 1
+
+
 def test_dry_run_of_an_evaluation_omits_training(server: FakeServer, tmp_path: Path) -> None:
     path = tmp_path / "evaluation.yaml"
     path.write_text("kind: evaluation\nmodel: mdl_1\ndata: {dataset: digits}\n")
@@ -276,3 +307,11 @@ def test_ctrl_c_while_watching_leaves_the_job_alone(server: FakeServer) -> None:
     assert "job_1 goes on" in errors
     assert "Traceback" not in errors
     assert [request.method for request in server.requests] == ["GET"] * len(server.requests)
+
+
+def test_edit_changes_notes_of_a_job(server: FakeServer) -> None:
+    edited = job(name="run", notes=None, metadata={})
+    server.respond("PATCH /v1/jobs/job_1", json_response(edited))
+    result = distill("edit", "job_1", "--notes", "")
+    assert result.stdout == "job_1 run is changed; its metadata: none.\n"
+    assert server.requests[0].json == {"notes": None}

@@ -12,6 +12,7 @@ from tests.client.fake_server import (
     Request,
     job,
     json_response,
+    page_response,
     problem_response,
 )
 
@@ -139,3 +140,87 @@ def test_importers_report_is_shown(server: FakeServer) -> None:
     )
     server.respond("GET /v1/models/mine", json_response({**MODEL, "report": None}))
     assert "importer's report" not in distill("models", "show", "mine").stdout
+
+
+def test_a_series_needs_no_name(server: FakeServer, tmp_path: Path) -> None:
+    row = {**MODEL, "status": "awaiting_upload"}
+    server.respond("POST /v1/models", json_response(row, 201))
+    server.respond("PUT /v1/models/mdl_1/content", json_response(MODEL, 202))
+    server.respond("GET /v1/models/mdl_1", json_response(MODEL))
+    (tmp_path / "a.pt").write_bytes(b"weights")
+    upload = ("models", "upload", tmp_path / "a.pt", "--architecture", "resnet18")
+    assert distill(*upload, "--series", "teacher").exit_code == 0
+    body = server.requests[0].json
+    assert (body["series"], body["name"]) == ("teacher", None)
+    distill(*upload, "--series", "teacher", "--name", "mine")
+    assert server.requests_to("POST /v1/models")[1].json["name"] == "mine"
+    distill(*upload)
+    assert "series" not in server.requests_to("POST /v1/models")[2].json
+
+
+def test_list_filters_by_series_and_alias(server: FakeServer) -> None:
+    model = {**MODEL, "series": "teacher", "series_version": 3, "aliases": ["champion"]}
+    server.respond("GET /v1/models", page_response(model))
+    result = distill("models", "list", "--series", "teacher", "--alias", "champion")
+    assert "teacher@3" in result.stdout
+    query = server.requests[0].query
+    assert (query["series"], query["alias"]) == (["teacher"], ["champion"])
+
+
+def test_edit_sends_a_merge_patch(server: FakeServer, tmp_path: Path) -> None:
+    edited = {**MODEL, "name": "new", "metadata": {"team": "a"}}
+    server.respond("PATCH /v1/models/mine", json_response(edited))
+    (tmp_path / "notes.md").write_text("# Why\n")
+    result = distill(
+        "models", "edit", "mine", "--name", "new", "--notes-file", tmp_path / "notes.md",
+        "--metadata", "team=a", "--remove", "run",
+    )  # fmt: skip
+    assert (result.exit_code, result.stdout) == (0, "mdl_1 new is changed; its metadata: team=a.\n")
+    assert server.requests[0].json == {
+        "name": "new",
+        "notes": "# Why\n",
+        "metadata": {"team": "a", "run": None},
+    }
+    assert server.requests[0].headers["idempotency-key"]
+
+
+def test_edit_of_nothing_is_refused(server: FakeServer) -> None:
+    for options in ((), ("--metadata", "team"), ("--metadata", "=a")):
+        assert distill("models", "edit", "mine", *options).exit_code == 2
+    assert server.requests == []
+
+
+def test_alias_is_set_and_removed(server: FakeServer) -> None:
+    path = "/v1/models/teacher/aliases/champion"
+    model = {**MODEL, "series": "teacher", "series_version": 3}
+    server.respond(f"PUT {path}", json_response(model))
+    server.respond(f"DELETE {path}", json_response(model))
+    result = distill("models", "alias", "teacher", "champion", "mdl_1")
+    assert result.stdout == "teacher@champion means teacher@3 mdl_1.\n"
+    assert server.requests[0].json == {"model": "mdl_1"}
+    result = distill("models", "alias", "teacher", "champion", "--remove")
+    assert result.stdout == "teacher@champion is removed; it meant teacher@3.\n"
+    assert distill("models", "alias", "teacher", "champion").exit_code == 2
+
+
+def test_lineage_is_a_table_of_edges(server: FakeServer) -> None:
+    common = {"deleted": False, "has_more": False}
+    student = {"id": "mdl_2", "type": "model", "name": "s", "architecture": "small_cnn", **common}
+    training = {"id": "job_1", "type": "job", "method": "arkd", "status": "failed", **common}
+    teacher = {"id": "mdl_1", "type": "model", "has_more": True, "deleted": True}
+    edges = [
+        {"source": "job_1", "target": "mdl_2", "role": "student"},
+        {"source": "mdl_1", "target": "job_1", "role": "teacher"},
+    ]
+    graph = {"root": "mdl_2", "nodes": [student, training, teacher], "edges": edges}
+    server.respond("GET /v1/models/s/lineage", json_response({**graph, "cut": ["generations"]}))
+    lines = distill("models", "lineage", "s", "--generations", 1).stdout.splitlines()
+    assert [" ".join(line.split()) for line in lines[1:]] == [
+        "job_1 (arkd, failed) student mdl_2 s (small_cnn)",
+        "mdl_1 (deleted) teacher job_1 (arkd, failed)",
+        "Not all of it is shown: there are more generations.",
+    ]
+    assert server.requests[0].query == {"generations": ["1"]}
+    alone = {"root": "mdl_2", "nodes": [student], "edges": [], "cut": []}
+    server.respond("GET /v1/models/s/lineage", json_response(alone))
+    assert "no job has trained or used it" in distill("models", "lineage", "s").stdout

@@ -34,7 +34,9 @@ def import_upload(tmp_path: Path) -> ImportUpload:
                 "output",
                 "events.jsonl",
             }
-            assert {path.name for path in job.output.iterdir()} <= {"dataset.safetensors"}
+            names = {path.name for path in job.output.iterdir()}
+            thumbnails = {path.name for path in job.output.glob("thumbnails-???.webp")}
+            assert names - thumbnails <= {"dataset.safetensors"}
             assert {path.name for path in job.path.parent.iterdir()} == {"job", "canary"}
             assert (tmp_path / "box" / "canary").read_text() == "untouched"
         return job
@@ -69,7 +71,8 @@ def import_encoded(tmp_path: Path) -> ImportEncoded:
         job = import_job(tmp_path / "job", **({"image_size": 32} | changes))
         job.upload.write_bytes(upload)
         import_dataset(job)
-        assert {path.name for path in job.output.iterdir()} == {"dataset.safetensors"}
+        names = {path.name for path in job.output.iterdir()}
+        assert names == {"dataset.safetensors", "thumbnails-000.webp"}
         install_import(job)
         return job
 

@@ -52,14 +52,17 @@ VALUES = [0, 50, 107, 108, 120, 127, 200, 128, 147, 148, 255, 90, 140, 30]
 LABELS = [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2]
 
 
-def expected(value: float, per_class: list[float | None], images: int, **counts: int) -> Finding:
+def expected(mask: str, per_class: list[float | None], **counts: int) -> Finding:
+    """The finding of an accuracy; ``mask`` has a 1 for each correct image."""
+    images = len(mask)
+    value = mask.count("1") / images
     interval = list(wilson_interval(value, images))
     data = {"per_class": per_class, "images": images, "interval": interval, **counts}
-    return Finding(value, data=data)
+    return Finding(value, data=data, mask=mask)
 
 
-CLEAN = expected(11 / 14, [6 / 7, 5 / 6, 0.0], 14, non_finite=0)
-ROBUST = expected(5 / 14, [3 / 7, 2 / 6, 0.0], 14, non_finite=0)
+CLEAN = expected("11111101111010", [6 / 7, 5 / 6, 0.0], non_finite=0)
+ROBUST = expected("11100000011000", [3 / 7, 2 / 6, 0.0], non_finite=0)
 
 
 def measured(
@@ -131,13 +134,13 @@ def test_accuracy_resumes_from_any_step_to_the_same_finding() -> None:
 
 def test_class_without_images_has_no_accuracy() -> None:
     finding = measured(Threshold(), pixels([200, 10], [1, 1]), None, classes=4, batch_size=2)
-    assert finding == expected(0.5, [None, 0.5, None, None], 2, non_finite=0)
+    assert finding == expected("10", [None, 0.5, None, None], non_finite=0)
 
 
 def test_accuracy_by_hand() -> None:
     correct_N = torch.tensor([True, False, True, True, False])
     assert accuracy_finding(correct_N, torch.tensor([0, 0, 0, 2, 2]), 3) == expected(
-        3 / 5, [2 / 3, None, 1 / 2], 5
+        "10110", [2 / 3, None, 1 / 2]
     )
 
 
@@ -237,4 +240,5 @@ def test_non_finite_logits_count_as_misclassified(row: int) -> None:
             return logits_BK
 
     finding = measured(SometimesNan(), pixels([10, 20, 30], [0, 0, 0]), None, batch_size=3)
-    assert finding == expected(2 / 3, [2 / 3, None, None], 3, non_finite=1)
+    mask = "011" if row == 0 else "101"
+    assert finding == expected(mask, [2 / 3, None, None], non_finite=1)

@@ -1,5 +1,6 @@
 """The order of an evaluation's measures, what is skipped, and where it resumes."""
 
+import base64
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 
 from core.distillation.data.images import Images
 from core.distillation.evaluation import EvaluationTarget, evaluator
-from core.distillation.evaluation.evaluator import PlannedMeasure, evaluate
+from core.distillation.evaluation.evaluator import PlannedMeasure, evaluate, measured_events
 from core.distillation.evaluation.steps import (
     Finding,
     MeasureState,
@@ -20,7 +21,7 @@ from core.distillation.evaluation.steps import (
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.run_state import MeasurementInProgress, RunState
 from core.errors import JobFailed
-from core.job_folder import Progress
+from core.job_folder import Measured, Progress
 from core.jobspec.resolved import ResolvedPgdAttack
 from tests.distillation.evaluation.builders import target
 
@@ -152,3 +153,25 @@ def test_state_has_exactly_the_fields_of_its_measure() -> None:
             resume_state(state, end=0, correct="")
         assert caught.value.code == "incomplete_checkpoint"
         assert caught.value.failure_class == "infrastructure"
+
+
+def test_events_have_the_mask_and_the_images_that_it_is_over() -> None:
+    state = RunState()
+    network = SmallCnn(10, width=1, channels=1)
+    evaluated = target(network, images(), image_set="digest")
+    [event] = [
+        event
+        for event in evaluate(state, "best", evaluated, iter(PLANNED[:1]))
+        if isinstance(event, Measured)
+    ]
+    entry = state.measured["best"]["clean"]
+    assert (event.images, event.image_set, event.mask) == (1, "digest", entry["mask"])
+    assert base64.b64decode(event.mask or "") == bytes([0x80 if event.value else 0])
+    assert event.per_class == entry["per_class"]
+    assert list(event.interval or ()) == entry["interval"]
+
+
+def test_entries_of_earlier_versions_make_events_without_masks() -> None:
+    entry = {"value": 0.5, "values": {}, "seconds": 1.0, "images": 4}
+    [event] = measured_events("last", "clean", entry)
+    assert (event.value, event.images, event.mask, event.image_set) == (0.5, 4, None, None)

@@ -34,6 +34,7 @@ ANALYSES = (
     "variance_gap",
     "spectra",
     "grad_cam",
+    "examples",
     "calibration",
     "transfer",
     "gradient_masking",

@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import ModelCard
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from api.endpoints.results import REPORT_CONTENT_POLICY
@@ -92,7 +93,7 @@ def test_the_report_has_its_schema_and_every_result(folder: JobFolder) -> None:
     assert report.reference is not None
     numbers = {describe(key).name for entry in report.main_results.values() for key in entry.values}
     assert numbers == set(ANALYSIS_NUMBERS)
-    assert "png" not in text
+    assert '"png' not in text
 
 
 def test_a_program_can_validate_the_report(folder: JobFolder) -> None:
@@ -132,10 +133,27 @@ def test_every_file_has_its_kind(folder: JobFolder) -> None:
         "MODEL_CARD.md",
     }
     plots = ("training", "per_class", *ANALYSES)
-    assert {f"{name}.{suffix}" for name in plots for suffix in ("svg", "png")} == {
+    figure_names = {f"{name}.{suffix}" for name in plots for suffix in ("svg", "png")}
+    assert figure_names | {"adversarial_examples.png"} == {
         name for name, kind in kinds.items() if kind == "figure"
     }
     assert kinds["student.pt2"] == "export"
+
+
+def test_adversarial_examples_are_in_every_document(folder: JobFolder, report: Report) -> None:
+    """The counts as text, and the pixels as a file with a row of three tiles for each example."""
+    entry = report.main_results["examples"].model_dump()
+    counts = entry["outcomes"]
+    assert sum(counts.values()) == entry["images"] == 60
+    markdown = (folder.output / "report.md").read_text()
+    html = (folder.output / "report.html").read_text()
+    assert "Of 60 test images under PGD-20, L∞, 0.15, made for the network:" in markdown
+    assert f"| The network falls, the reference holds | {counts['network_falls']} |" in markdown
+    assert "Under PGD-20, L∞, 0.15, made for the network" in html
+    assert f'<th scope="row">Both fall</th><td>{counts["both_fall"]}</td>' in html
+    picture = Image.open(folder.output / entry["picture"]["file"])
+    assert picture.size == (3 * 8, len(entry["examples"]) * 8)
+    assert files_of(folder)[entry["picture"]["file"]].media_type == "image/png"
 
 
 def test_the_model_card_has_the_digest_of_the_weights(folder: JobFolder) -> None:
@@ -235,7 +253,7 @@ def test_the_markdown_has_a_row_per_network_and_class(folder: JobFolder) -> None
     assert "Only 60 of 360 test images were used." in text
 
 
-@pytest.mark.parametrize(("name", "tables"), [("report.md", 4), ("MODEL_CARD.md", 3)])
+@pytest.mark.parametrize(("name", "tables"), [("report.md", 5), ("MODEL_CARD.md", 3)])
 def test_every_markdown_table_parses_as_a_table(folder: JobFolder, name: str, tables: int) -> None:
     tokens = MarkdownIt("commonmark").enable("table").parse((folder.output / name).read_text())
     assert sum(token.type == "table_open" for token in tokens) == tables
@@ -349,7 +367,7 @@ def test_figures_of_the_same_data_are_the_same_bytes(folder: JobFolder) -> None:
     report = json.loads((folder.output / "report.json").read_text())
     class_names = tuple(report["data"]["description"]["class_names"])
     best = report["results"]["best"]
-    results = {name: entry for name, entry in best.items() if name != "grad_cam"}
+    results = {name: entry for name, entry in best.items() if name not in ("grad_cam", "examples")}
     first = figures.draw_figures(results, report["history"], class_names, "L∞, 0.15")
     second = figures.draw_figures(results, report["history"], class_names, "L∞, 0.15")
     assert first == second

@@ -1,15 +1,17 @@
-"""``distill storage``: the stored files, on the machine that runs the service."""
+"""``distill storage``: what a project stores; and on the service's machine, all stored files."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from distill_client.client import Distill
+from distill_client.display import echo, format_bytes, show_json, show_table
 from distill_client.options import AsJson
 from distill_client.service_process import exec_service
 
 app = typer.Typer(
-    no_args_is_help=True, help="The service's stored files, on the machine that runs it."
+    help="What the project stores; with gc and verify, all stored files on the service's machine."
 )
 
 MODULE = "core.store.commands.storage"
@@ -19,6 +21,24 @@ Data = Annotated[
         help="The folder of an embedded service; default: as set by DISTILL_*, or ./distill-data."
     ),
 ]
+
+
+@app.callback(invoke_without_command=True)
+def show_totals(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show how much the project stores, by kind, and the space that is left."""
+    if context.invoked_subcommand is not None:
+        return
+    with Distill() as service:
+        storage = service.storage()
+    if as_json:
+        show_json(storage)
+        return
+    totals = {**storage.kinds, "deleted": storage.deleted, "all": storage.total}
+    rows = ([name, total.files, format_bytes(total.bytes)] for name, total in totals.items())
+    show_table(["kind", "files", "size"], rows)
+    if storage.free_bytes is not None:
+        capacity = format_bytes(storage.capacity_bytes)
+        echo(f"{format_bytes(storage.free_bytes)} of {capacity} are free.")
 
 
 @app.command()

@@ -6,6 +6,7 @@ N images, B batch.
 import base64
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -128,4 +129,4 @@ class Suite:
             "non_finite": len(self.state.non_finite),
             "notes": self.stage_search.notes(),
         }
-        return Finding(accuracy.value, data={**accuracy.data, **data})
+        return replace(accuracy, data={**accuracy.data, **data})

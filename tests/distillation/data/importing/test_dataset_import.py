@@ -32,12 +32,15 @@ from tests.distillation.data.builders import (
 
 def test_import_emits_its_file_and_then_its_result(import_upload: ImportUpload) -> None:
     job = import_upload(zip_of(split_folders()))
-    ready, result = job.read_events()[0]
+    ready, thumbnails, result = job.read_events()[0]
     file = job.output / "dataset.safetensors"
     assert ready == FileReady(
         name=file.name, kind="dataset", size=file.stat().st_size, sha256=sha256_of(file)
     )
     assert isinstance(result, Imported)
+    assert isinstance(thumbnails, FileReady)
+    assert (thumbnails.kind, thumbnails.media_type) == ("thumbnails", "image/webp")
+    assert [sheet.file for sheet in result.sheets] == [thumbnails.name]
     dataset = dataset_of(result)
     assert dataset.source == "packed"
     assert (dataset.channels, dataset.height, dataset.width) == (3, 8, 8)

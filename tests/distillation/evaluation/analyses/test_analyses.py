@@ -33,6 +33,7 @@ SETTINGS: dict[str, Any] = {
     "calibration": spec.Calibration(),
     "transfer": spec.Transfer(),
     "gradient_masking": spec.GradientMasking(queries=20),
+    "examples": spec.Examples(count=5),
     "gradient_checks": spec.GradientChecks(),
 }
 

@@ -156,6 +156,7 @@ def test_autoattack_repeats_itself_and_its_mask_is_its_accuracy() -> None:
     assert without_seconds(first) == without_seconds(second)
     mask = np.unpackbits(np.frombuffer(base64.b64decode(first.data["standing"]), np.uint8))[:60]
     assert mask.mean() == pytest.approx(first.value)
+    assert first.mask == "".join(map(str, mask))
     assert first.data["stages"]["square"]["standing"] == first.value
 
 

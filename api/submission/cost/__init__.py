@@ -1,0 +1,1 @@
+"""Estimates of time, memory and waiting on this installation."""

@@ -1,0 +1,1 @@
+"""What a job costs as far as its spec tells: passes of networks, and what its memory depends on."""

@@ -1,0 +1,169 @@
+"""Sessions of the dashboard: begun with an API key, a one-time token of one, or through OIDC.
+
+The browser has a token in a cookie; the database stores only its SHA-256. A session of a key has
+the key's project and scopes, is prolonged by its use, and ends at once when the key is revoked or
+expires. One through OIDC has the project and the scopes that its subject's groups gave it at
+sign-in, and is not prolonged.
+"""
+
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, bindparam, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from core.errors import Unauthenticated
+from core.store.access import keys
+from core.store.database.clock import after, database_now
+from core.store.database.engine import read_session, write_session
+from core.store.database.ids import new_id
+from core.store.database.tables import ApiKeyRow, SessionRow, SignInTokenRow
+
+SIGN_IN_TOKEN_SECONDS = 600
+_LAST_USED_INTERVAL_MS = 60_000
+"""A session is prolonged at most this often."""
+_IS_VALID = (
+    SessionRow.expires_at > database_now(),
+    or_(SessionRow.key_id.is_(None), keys.IS_VALID),
+)
+_VALID = (
+    select(SessionRow, ApiKeyRow, database_now())
+    .outerjoin(ApiKeyRow, ApiKeyRow.id == SessionRow.key_id)
+    .where(SessionRow.sha256 == bindparam("sha256"), *_IS_VALID)
+)
+"""Built once, like that of the keys: every request of the dashboard starts with it."""
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """How long a session lasts after its last use, and at most after its begin, in seconds."""
+
+    idle_seconds: float
+    max_seconds: float
+
+    def expires_at(self, created_at: int, now: int) -> int:
+        """Return the time at which a session that is used ``now`` ends; all in milliseconds."""
+        return min(
+            now + round(self.idle_seconds * 1000), created_at + round(self.max_seconds * 1000)
+        )
+
+
+@dataclass(frozen=True)
+class ValidSession:
+    """A session that has not ended, with its key, if it has one."""
+
+    row: SessionRow
+    key: ApiKeyRow | None
+
+    @property
+    def scopes(self) -> list[str]:
+        """Those that the key has now."""
+        return self.key.scopes if self.key is not None else self.row.scopes or []
+
+
+def create(session: Session, key: ApiKeyRow, lifetime: Lifetime) -> tuple[SessionRow, str]:
+    """Begin a session of a valid key; return it and its token, which cannot be read again later."""
+    return _add(session, lifetime, project_id=key.project_id, key_id=key.id)
+
+
+def create_for_subject(
+    session: Session, project_id: str, subject: str, scopes: Collection[str], lifetime: Lifetime
+) -> tuple[SessionRow, str]:
+    """Begin a session of a person whom an OIDC provider has authenticated."""
+    ordered = [scope for scope in keys.SCOPES if scope in scopes]
+    return _add(session, lifetime, project_id=project_id, subject=subject[:200], scopes=ordered)
+
+
+def authenticate(engine: Engine, token: str, lifetime: Lifetime) -> ValidSession:
+    """Return the valid session with this token, and prolong it, at most once a minute.
+
+    Raises Unauthenticated with the same message for a session that is unknown, has expired, or
+    whose key is no longer valid.
+    """
+    with read_session(engine) as session:
+        match = session.execute(_VALID, {"sha256": keys.hash_secret(token)}).one_or_none()
+    if match is None:
+        raise Unauthenticated("This session has ended; sign in again.")
+    row, key, now = match
+    if now - row.last_used_at >= _LAST_USED_INTERVAL_MS:
+        values = {"last_used_at": now}
+        if key is not None:
+            values["expires_at"] = lifetime.expires_at(row.created_at, now)
+        with write_session(engine) as session:
+            session.execute(update(SessionRow).where(SessionRow.id == row.id).values(values))
+    return ValidSession(row, key)
+
+
+def valid(session: Session, session_ids: Collection[str]) -> set[str]:
+    """Return those of the sessions that have not ended."""
+    statement = (
+        select(SessionRow.id)
+        .outerjoin(ApiKeyRow, ApiKeyRow.id == SessionRow.key_id)
+        .where(SessionRow.id.in_(session_ids), *_IS_VALID)
+    )
+    return set(session.scalars(statement))
+
+
+def end(session: Session, session_id: str) -> None:
+    """End a session, from the commit on; ending it twice changes nothing."""
+    session.execute(delete(SessionRow).where(SessionRow.id == session_id))
+
+
+def create_sign_in_token(session: Session, key_id: str) -> tuple[SignInTokenRow, str]:
+    """Create a token that begins one session of the key within ten minutes."""
+    token = "dkt_" + secrets.token_urlsafe(32)
+    row = SignInTokenRow(
+        sha256=keys.hash_secret(token), key_id=key_id, expires_at=after(SIGN_IN_TOKEN_SECONDS)
+    )
+    session.add(row)
+    session.flush()
+    return row, token
+
+
+def redeem_sign_in_token(session: Session, token: str) -> ApiKeyRow:
+    """Use the token up, and return its key. Of two callers at once only one gets the key.
+
+    Raises Unauthenticated with the same message for a token that is unknown, used or expired, or
+    whose key is no longer valid.
+    """
+    statement = (
+        delete(SignInTokenRow)
+        .where(
+            SignInTokenRow.sha256 == keys.hash_secret(token),
+            SignInTokenRow.expires_at > database_now(),
+        )
+        .returning(SignInTokenRow.key_id)
+    )
+    key_id = session.execute(statement).scalar_one_or_none()
+    key = session.scalars(
+        select(ApiKeyRow).where(ApiKeyRow.id == key_id, keys.IS_VALID)
+    ).one_or_none()
+    if key is None:
+        raise Unauthenticated(
+            "This sign-in address was used before, or has expired; "
+            "`distill dashboard` makes another."
+        )
+    return key
+
+
+def delete_expired(session: Session) -> None:
+    """Delete the rows of sessions and tokens that have expired."""
+    for table in (SessionRow, SignInTokenRow):
+        session.execute(delete(table).where(table.expires_at < database_now()))
+
+
+def _add(session: Session, lifetime: Lifetime, **columns: object) -> tuple[SessionRow, str]:
+    token = "dks_" + secrets.token_urlsafe(32)
+    now = session.scalars(select(database_now())).one()
+    row = SessionRow(
+        id=new_id("ses"),
+        sha256=keys.hash_secret(token),
+        created_at=now,
+        last_used_at=now,
+        expires_at=lifetime.expires_at(now, now),
+        **columns,
+    )
+    session.add(row)
+    session.flush()
+    return row, token

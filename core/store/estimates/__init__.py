@@ -1,0 +1,1 @@
+"""What is learned of jobs' costs, for the dry runs of later ones."""

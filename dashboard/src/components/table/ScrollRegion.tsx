@@ -1,0 +1,31 @@
+/** A wide table scrolls inside its own region; the page itself never scrolls sideways. */
+
+import { useEffect, useRef, useState, type ReactNode } from "react";
+
+import styles from "./table.module.css";
+
+export function ScrollRegion({ label, children }: { label: string; children: ReactNode }) {
+  const region = useRef<HTMLDivElement>(null);
+  const [scrolls, setScrolls] = useState(false);
+  useEffect(() => {
+    const element = region.current;
+    if (element === null) return undefined;
+    const observer = new ResizeObserver(() => {
+      setScrolls(element.scrollWidth > element.clientWidth + 1);
+    });
+    observer.observe(element);
+    if (element.firstElementChild !== null) observer.observe(element.firstElementChild);
+    return () => observer.disconnect();
+  }, []);
+  // Only what scrolls is a stop for the keyboard.
+  const keyboard = scrolls ? { tabIndex: 0, role: "region", "aria-label": label } : {};
+  return (
+    <div
+      ref={region}
+      className={`${styles.scroll ?? ""} ${scrolls ? (styles.scrolls ?? "") : ""}`}
+      {...keyboard}
+    >
+      {children}
+    </div>
+  );
+}

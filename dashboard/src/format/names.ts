@@ -1,0 +1,45 @@
+/** Names of methods as their papers write them, of jobs without a name, and short ids. */
+
+const METHODS: Record<string, string> = {
+  adaad: "AdaAD",
+  akd: "AKD",
+  ard: "ARD",
+  arkd: "ARKD",
+  at_prm: "AT-PRM",
+  iad: "IAD",
+  igdm: "IGDM",
+  n_fgsm: "N-FGSM",
+  pgd_at: "PGD-AT",
+  rslad: "RSLAD",
+  score: "SCORE",
+  starship: "STARSHIP",
+  trades: "TRADES",
+};
+const KINDS: Record<string, string> = {
+  adversarial_training: "adversarial training",
+  distillation: "distillation",
+  evaluation: "evaluation",
+  import_dataset: "data set import",
+  import_model: "model import",
+};
+const SHORT_ID = 7;
+
+/** "STARSHIP" for starship; a method without a paper's spelling in capitals. */
+export function methodTitle(method: string): string {
+  return METHODS[method] ?? method.replaceAll("_", "-").toUpperCase();
+}
+
+/** "data set import" for import_dataset. */
+export function kindTitle(kind: string): string {
+  return KINDS[kind] ?? kind.replaceAll("_", " ");
+}
+
+/** The last seven characters of an id: enough to tell the ids of one page apart. */
+export function shortId(id: string): string {
+  return id.slice(-SHORT_ID);
+}
+
+/** A job's name, else its kind and short id: every link to a job has words. */
+export function jobTitle(job: { id: string; name: string | null; kind: string }): string {
+  return job.name ?? `${kindTitle(job.kind)} ${shortId(job.id)}`;
+}

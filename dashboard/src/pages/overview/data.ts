@@ -1,0 +1,65 @@
+/** What the overview reads, and what it makes of it. */
+
+import { useQueries, useQuery } from "@tanstack/react-query";
+
+import {
+  datasetsQuery,
+  jobQuery,
+  jobsQuery,
+  LARGEST_PAGE,
+  sweepsQuery,
+  workersQuery,
+  type Dataset,
+  type Job,
+  type JobSummary,
+  type Status,
+} from "@/api/queries";
+
+const RUNNING: Status[] = ["running", "pausing", "cancelling"];
+/** More than a page shows at a glance; further ones are counted. */
+const MOST_CARDS = 8;
+const QUEUE_LENGTH = 5;
+const RECENT_SWEEPS = 5;
+export const FINISHED_ROWS = 6;
+
+export function useOverview() {
+  return {
+    workers: useQuery(workersQuery()),
+    running: useQuery(jobsQuery({ status: RUNNING, limit: MOST_CARDS, include_total: true })),
+    queued: useQuery(
+      jobsQuery({
+        status: ["queued"],
+        sort: "created_at",
+        limit: QUEUE_LENGTH,
+        include_total: true,
+      }),
+    ),
+    paused: useQuery(jobsQuery({ status: ["paused"], limit: 1, include_total: true })),
+    failed: useQuery(jobsQuery({ status: ["failed"], limit: LARGEST_PAGE })),
+    succeeded: useQuery(jobsQuery({ status: ["succeeded"], limit: LARGEST_PAGE })),
+    sweeps: useQuery(sweepsQuery({ limit: RECENT_SWEEPS })),
+  };
+}
+
+export type Overview = ReturnType<typeof useOverview>;
+
+/** The jobs with their specs; those that are still loading are left out. */
+export function useJobs(jobs: readonly JobSummary[]): Map<string, Job> {
+  const queries = useQueries({ queries: jobs.map(({ id }) => jobQuery(id)) });
+  return new Map(queries.flatMap(({ data }) => (data === undefined ? [] : [[data.id, data]])));
+}
+
+/** Data sets by id. */
+export function useDatasets(): Map<string, Dataset> {
+  const datasets = useQuery(datasetsQuery({ limit: LARGEST_PAGE })).data?.data ?? [];
+  return new Map(datasets.map((dataset) => [dataset.id, dataset]));
+}
+
+/** Number of test images by a data set's id. */
+export function useTestImages(): Map<string, number> {
+  return new Map(
+    [...useDatasets()].flatMap(([id, { description }]) =>
+      description === null ? [] : [[id, description.test_images]],
+    ),
+  );
+}

@@ -1,0 +1,1 @@
+"""What the worker's machine has, and what jobs need of it."""
