@@ -39,6 +39,8 @@ COPY core core
 COPY client client
 COPY migrations migrations
 COPY embedded embedded
+COPY docs/examples docs/examples
+COPY docs/paper docs/paper
 COPY --from=dashboard /app/dashboard/dist dashboard/dist
 RUN pip install --no-deps --constraint constraints.txt ./client .
 

@@ -74,7 +74,7 @@ def _setting_row(name: str, field: FieldInfo) -> tuple[str, ...]:
 
 
 def _default(value: object) -> str:
-    if value is None or value == "":
+    if value is None or value in ("", {}):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -131,7 +131,7 @@ class TrainerProcess:
             os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
-        """Kill whatever is left of its process group, and wait for its end and that of its output."""
+        """Kill whatever is left of its process group, and read what is left of its output."""
         self.send_signal(signal.SIGKILL)
         self.process.wait()
         self.output.finish()

@@ -34,12 +34,18 @@ from core.store.logs import LogLine
 from core.store.objects import log_archive
 from core.store.objects.store import Objects
 
+MEDIA_TYPES: dict[str | None, str] = {"json": "application/json", "text": "text/plain"}
+"""By the parameter ``format``."""
 LOG_MEDIA_TYPES = ("application/json", "text/event-stream", "text/plain")
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=AuthenticatedRoute)
 AttemptNumber = Annotated[
     QueryInt | None, Query(ge=1, le=2**31, description="Number of an attempt. Default: the newest.")
 ]
 Seq = Annotated[QueryInt, Query(ge=0, le=2**53, description="Only lines with a greater `seq`.")]
+LineLimit = Annotated[QueryInt, Query(ge=1, le=1000, description="Maximum number of lines.")]
+LogFormat = Annotated[
+    Literal["json", "text"] | None, Query(description="Instead of an Accept header.")
+]
 Tail = Annotated[
     QueryInt | None, Query(ge=0, le=100_000, description="Only so many of the newest lines.")
 ]
@@ -90,44 +96,36 @@ async def get_logs(
     attempt: AttemptNumber = None,
     after: Seq = 0,
     tail: Tail = None,
-    limit: Annotated[
-        QueryInt, Query(ge=1, le=1000, description="Maximum number of lines on a page.")
-    ] = 200,
-    format: Annotated[
-        Literal["json", "text"] | None, Query(description="Instead of an Accept header.")
-    ] = None,
+    limit: LineLimit = 200,
+    format: LogFormat = None,
     follow: Follow = True,
     last_event_id: LastEventId = None,
 ) -> Response:
     """Get the log of a job: what its trainer printed, and what its worker noted about it.
 
     A stream of the newest attempt goes on with the attempts that follow, until the job has ended;
-    one of a given attempt ends with that. Of very long logs the middle is left out. Secrets are
-    struck out.
+    one of a given attempt ends with that. Of very long logs the middle is left out.
     """
-    start = await run_in_threadpool(
-        _start, engine, caller.project_id, job_id, LogPosition(attempt or 0, after), tail
-    )
-    media_type = {"json": "application/json", "text": "text/plain", None: None}[format]
-    media_type = media_type or preferred_media_type(request, LOG_MEDIA_TYPES)
-    if media_type == "text/event-stream":
-        resumed = parse_position(last_event_id)
-        if resumed is not None and attempt in {None, resumed.attempt}:
-            start = resumed
-        cursor = LogCursor(
-            engine, objects, job_id, start, only_attempt=attempt is not None, follow=follow
-        )
-        return Stream(
-            streams.logs,
-            job_id,
-            cursor,
-            credential_id=caller.credential_id,
-            threads=streams.threads,
-            follow=follow,
-        ).response()
+    position = LogPosition(attempt or 0, after)
+    start = await run_in_threadpool(_start, engine, caller.project_id, job_id, position, tail)
+    media_type = MEDIA_TYPES.get(format) or preferred_media_type(request, LOG_MEDIA_TYPES)
     if media_type == "text/plain":
         return await run_in_threadpool(_text, engine, objects, job_id, start)
-    return await run_in_threadpool(_page, engine, objects, job_id, start, limit)
+    if media_type == "application/json":
+        return await run_in_threadpool(_page, engine, objects, job_id, start, limit)
+    resumed = parse_position(last_event_id)
+    if resumed is not None and attempt in {None, resumed.attempt}:
+        start = resumed
+    only_attempt = attempt is not None
+    cursor = LogCursor(engine, objects, job_id, start, only_attempt=only_attempt, follow=follow)
+    return Stream(
+        streams.logs,
+        job_id,
+        cursor,
+        credential_id=caller.credential_id,
+        threads=streams.threads,
+        follow=follow,
+    ).response()
 
 
 def _start(

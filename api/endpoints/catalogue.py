@@ -1,4 +1,4 @@
-"""The architectures and methods to choose from, with their settings as JSON Schema."""
+"""What a job can be made of: architectures, methods, JSON Schemas, and examples to start from."""
 
 from functools import cache
 from typing import get_args
@@ -8,9 +8,14 @@ from fastapi.responses import JSONResponse
 
 from api.dependencies import After, Limit, Reader
 from api.http.authenticated_route import AuthenticatedRoute
+from api.openapi.responses import Responses
 from api.representation import schemas
+from api.representation.examples import ExampleResponse
 from api.representation.pagination import paginate
+from api.submission.examples import load_examples
+from core.jobspec.job import submitted_schema
 from core.jobspec.network import ARCHITECTURES
+from core.jobspec.sweep import SweepSpec
 from core.jobspec.training.methods import METHODS, AdversarialTrainingMethodSettings
 from core.reportspec.report import Report
 
@@ -21,6 +26,7 @@ class SchemaResponse(JSONResponse):
     media_type = "application/schema+json"
 
 
+SCHEMA: Responses = {200: {"content": {SchemaResponse.media_type: {"schema": {"type": "object"}}}}}
 TRAINING_METHODS = get_args(get_args(AdversarialTrainingMethodSettings)[0])
 """Settings classes of the methods without a teacher: the members of an annotated union."""
 
@@ -49,11 +55,30 @@ def _architectures() -> list[schemas.ArchitectureResponse]:
     ]
 
 
-@router.get(
-    "/schemas/report",
-    response_class=SchemaResponse,
-    responses={200: {"content": {SchemaResponse.media_type: {"schema": {"type": "object"}}}}},
-)
+@router.get("/examples")
+def list_examples(
+    caller: Reader, limit: Limit = 50, after: After = None
+) -> schemas.Page[ExampleResponse]:
+    """List example jobs, and the sweeps that make the tables and figures of the STARSHIP paper."""
+    return paginate(load_examples(), after, limit)
+
+
+@router.get("/schemas/job", response_class=SchemaResponse, responses=SCHEMA)
+def get_job_schema(caller: Reader) -> SchemaResponse:
+    """Get the JSON Schema (draft 2020-12) of the body of `POST /v1/jobs`.
+
+    An editor of YAML files completes and checks a job by it.
+    """
+    return SchemaResponse(submitted_schema())
+
+
+@router.get("/schemas/sweep", response_class=SchemaResponse, responses=SCHEMA)
+def get_sweep_schema(caller: Reader) -> SchemaResponse:
+    """Get the JSON Schema (draft 2020-12) of the body of `POST /v1/sweeps`."""
+    return SchemaResponse(SweepSpec.model_json_schema())
+
+
+@router.get("/schemas/report", response_class=SchemaResponse, responses=SCHEMA)
 def get_report_schema(caller: Reader) -> SchemaResponse:
     """Get the JSON Schema (draft 2020-12) of `report.json`."""
     return SchemaResponse(Report.json_schema())

@@ -49,7 +49,7 @@ class MemoryEstimate(ResponseBody):
     """What the trainer's tensors take; the CUDA context comes in addition."""
     parts: dict[str, int] | None = None
     """What makes up the peak, in bytes: networks, gradients, optimizer, average, images,
-    activations, workspace."""
+    activations, and libraries such as cuDNN."""
     fits: list[str] | None = None
     """Live workers whose device has room for it; null where it is not known."""
     sentence: str

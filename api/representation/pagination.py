@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from api.representation import schemas
+from api.representation.examples import ExampleResponse
 from core.errors import Invalid
 
 Item = TypeVar("Item")
 Named = TypeVar(
     "Named",
+    ExampleResponse,
     schemas.ArchitectureResponse,
     schemas.ArtifactResponse,
     schemas.MethodResponse,

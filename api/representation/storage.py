@@ -15,9 +15,9 @@ class StorageResponse(ResponseBody):
     total: StorageTotal
     """Everything, with what is deleted."""
     kinds: dict[str, StorageTotal]
-    """By kind: weights, checkpoint, report, figure, export and log of jobs; model; dataset, and
-    thumbnails of its images; upload, which is not yet imported. The weights of a student count
-    once, as its job's."""
+    """By kind: `weights`, `checkpoint`, `report`, `figure`, `export` and `log` of jobs; `model`;
+    `dataset`, and `thumbnails` of its images; `upload`, which is not yet imported. The weights of
+    a student count once, as its job's."""
     deleted: StorageTotal
     """Files of deleted jobs, models and data sets, which can be restored for some days."""
     free_bytes: int | None

@@ -24,6 +24,7 @@ from distill_client.responses import (
     DatasetImage,
     DryRun,
     Event,
+    Example,
     ItemT,
     Job,
     Key,
@@ -550,6 +551,15 @@ class Distill:
     def methods(self) -> list[Method]:
         """Return every training method."""
         return parse_response(Page[Method], self.transport.get("methods")).data
+
+    def examples(self) -> list[Example]:
+        """Return example jobs, and the sweeps of the paper's tables and figures."""
+        return parse_response(Page[Example], self.transport.get("examples")).data
+
+    def schema(self, name: Literal["job", "sweep", "report"]) -> dict[str, Any]:
+        """Return the JSON Schema of a job's or a sweep's spec, or of a report."""
+        schema: dict[str, Any] = self.transport.get(f"schemas/{name}").json()
+        return schema
 
     def storage(self) -> Storage:
         """Return how much the project stores, by kind, and the space that is left."""

@@ -104,6 +104,8 @@ app.add_typer(projects.app, name="projects")
 app.command()(audit.audit)
 app.command()(catalogue.methods)
 app.command()(catalogue.architectures)
+app.command()(catalogue.examples)
+app.command()(catalogue.schema)
 
 if __name__ == "__main__":
     app()

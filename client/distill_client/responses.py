@@ -768,6 +768,30 @@ class Method(ResponseModel):
     """JSON Schema."""
 
 
+class ExampleJob(ResponseModel):
+    """The job of one line of a sweep's table."""
+
+    line: str
+    spec: dict[str, Any]
+
+
+class Example(ResponseModel):
+    """A job or a sweep to start from."""
+
+    name: str
+    group: str
+    """example, or paper: it makes a table or a figure of the STARSHIP paper."""
+    endpoint: str
+    """What `spec` is the body of: jobs or sweeps."""
+    title: str
+    description: str
+    text: str
+    """As YAML, with comments."""
+    spec: dict[str, Any]
+    jobs: list[ExampleJob] = []
+    """Of a sweep: one job for each line of its table."""
+
+
 # -- administration
 
 

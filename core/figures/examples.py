@@ -18,8 +18,8 @@ UNKNOWN = "not finite"
 
 def examples(result: dict[str, Any], class_names: Sequence[str] = ()) -> Figure:
     """The first twelve images: clean, their change, adversarial, with every prediction."""
-    shown = result["examples"][:MAX_EXAMPLES]
-    rows = -(-len(shown) // COLUMNS)
+    entries = result["examples"][:MAX_EXAMPLES]
+    rows = -(-len(entries) // COLUMNS)
     figure, panels = new_figure(COLUMNS, rows, width=2.9 * COLUMNS, height=1.75 * rows + 0.35)
     figure.suptitle(
         f"PGD-{result['steps']} made for the network, {result['threat_model']}: "
@@ -29,7 +29,7 @@ def examples(result: dict[str, Any], class_names: Sequence[str] = ()) -> Figure:
     picture = decode_png(result["png_picture"])
     width = result["picture"]["tile_width"]
     height = result["picture"]["tile_height"]
-    for row, (axes, example) in enumerate(zip(panels, shown, strict=False)):
+    for row, (axes, example) in enumerate(zip(panels, entries, strict=False)):
         strip = picture[row * height : (row + 1) * height]
         _draw_strip(axes, strip, width)
         _label(axes, example, class_names)
@@ -37,7 +37,7 @@ def examples(result: dict[str, Any], class_names: Sequence[str] = ()) -> Figure:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.grid(visible=False)
-    for axes in panels[len(shown) :]:
+    for axes in panels[len(entries) :]:
         axes.set_axis_off()
     return figure
 

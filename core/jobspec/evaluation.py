@@ -200,15 +200,14 @@ class Examples(Spec):
     """Adversarial examples: test images, their perturbations under PGD-20, and what network and
     reference predict.
 
-    The attack is made for the network; both networks see the same images. How many images each
-    outcome has (both hold, the network falls, the reference falls, both fall) is counted over all
-    test images.
+    The attack is made for the network; both networks see the same images. Over all test images it
+    counts how often both hold, only the network falls, only the reference falls, and both fall.
     """
 
     name: Literal["examples"] = "examples"
     count: int = Field(default=16, ge=1, le=32)
-    """Number of images that are shown, spread over outcomes and classes. Of large images, those
-    that take 32 MB in all."""
+    """Number of images that are shown, spread over these four cases and over classes. Of large
+    images fewer: they take 32 MB at most."""
 
     network_passes: ClassVar[int] = ANALYSIS_STEPS + 4
     """Passes of network and reference on one image."""

@@ -161,6 +161,11 @@ SubmittedSpec = Annotated[
 _submitted_spec: TypeAdapter[SubmittedSpec] = TypeAdapter(SubmittedSpec)
 
 
+def submitted_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the body of POST /v1/jobs."""
+    return _submitted_spec.json_schema()
+
+
 def parse_submitted(body: dict[str, Any]) -> SubmittedSpec:
     """Validate the body of POST /v1/jobs. Raises pydantic's ValidationError."""
     return _submitted_spec.validate_python(body)

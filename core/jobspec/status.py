@@ -5,11 +5,12 @@ Code and documentation share these tables: a test holds docs/architecture.md to 
 
 from typing import Literal, get_args
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Version of what API and workers agree on: spec, states, tables, job folder.
 
 It is raised when an older worker could not run a job that a newer API accepted. 1: up to schema
 0003. 2: schema 0004. 3: schema 0005. 4: schema 0006, keys of results, settings of presets.
+5: schema 0007, adversarial examples.
 """
 
 Status = Literal[

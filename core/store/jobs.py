@@ -3,7 +3,7 @@
 What workers do with them is in ``attempts.py``.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -31,12 +31,19 @@ from core.store import events, search_words
 from core.store.database.clock import database_now
 from core.store.database.ids import is_id, new_id
 from core.store.database.pagination import page
-from core.store.database.tables import DatasetRow, JobInputRow, JobLabelRow, JobRow, ModelRow
+from core.store.database.tables import (
+    DatasetRow,
+    JobInputRow,
+    JobLabelRow,
+    JobResultRow,
+    JobRow,
+    ModelRow,
+)
 from core.store.database.unindexed import unindexed
 from core.store.lifecycle.edits import apply_edit
 from core.store.lifecycle.transitions import IMPORTS, PAUSED_BY_USER, enqueue, transition
 from core.store.results import lists
-from core.store.results.lists import Matches, SortedList
+from core.store.results.lists import Conditions, Matches, SortedList
 
 Sort = Literal["created_at", "-created_at"]
 REFUSALS: dict[Action, str] = {
@@ -187,10 +194,10 @@ def list_jobs(
     come last. Raises Invalid for any other, and for a cursor that no page returned.
     """
     filters = filters or JobFilters()
-    matches = lists.match(session, lists.JOBS, project_id, filters.bounds, filters.text)
     if sort not in get_args(Sort):
-        sorted_list = _sort_by_result(session, project_id, filters, matches, sort)
+        sorted_list = _sort_by_result(session, project_id, filters, sort)
         return sorted_list.page(session, after=after, limit=limit)
+    matches = lists.match(session, lists.JOBS, project_id, filters.bounds, filters.text)
     statement = _LISTED
     order = (JobRow.created_at, JobRow.id)
     if filters.labels and not matches.is_few:
@@ -214,29 +221,46 @@ def list_jobs(
 
 
 def _sort_by_result(
-    session: Session, project_id: str, filters: JobFilters, matches: Matches, sort: str
+    session: Session, project_id: str, filters: JobFilters, sort: str
 ) -> SortedList:
     """Return the list of these jobs by a result. Raises Invalid for what is no result's column."""
-    conditions = [
-        *_conditions(project_id, filters, unindexed if matches.is_few else _indexed),
-        *matches.conditions,
-    ]
-    is_filtered = filters != JobFilters()
-    return SortedList(
-        lists.JOBS,
-        _LISTED,
-        project_id,
-        parse_sort_column(sort),
-        descending=sort.startswith("-"),
-        conditions=conditions,
-        unindexed_conditions=[
-            *_conditions(project_id, filters, unindexed),
-            *matches.conditions,
-        ],
-        is_filtered=is_filtered,
-        is_few=matches.is_few
-        or (is_filtered and lists.is_few(session, lists.JOBS, conditions)),
+    column = parse_sort_column(sort)
+    other_bounds = [bound for bound in filters.bounds if bound.column != column]
+    matches = lists.join(
+        [
+            lists.match(session, lists.JOBS, project_id, other_bounds, filters.text),
+            *_few_of_labels_and_sweep(session, project_id, filters),
+        ]
     )
+
+    def of_result(attribute: Any) -> Any:
+        # Where results are read in their order, the id is known before the job is read.
+        return JobResultRow.job_id if attribute is JobRow.id else unindexed(attribute)
+
+    indexed = _conditions(project_id, filters, unindexed if matches.is_few else _indexed)
+    # Of failed jobs few have results: their index is a short one.
+    has_results = [JobRow.results.is_not(None)] if filters.statuses else []
+    conditions = Conditions(
+        indexed=[*indexed, *matches.conditions],
+        of_measured=[*indexed, *matches.conditions, *has_results],
+        unindexed=[*_conditions(project_id, filters, of_result), *matches.conditions],
+        bounds=[bound for bound in filters.bounds if bound.column == column],
+        is_filtered=filters != JobFilters(bounds=filters.bounds) or bool(other_bounds),
+        is_few=matches.is_few,
+    )
+    return SortedList(lists.JOBS, _LISTED, project_id, column, sort.startswith("-"), conditions)
+
+
+def _few_of_labels_and_sweep(
+    session: Session, project_id: str, filters: JobFilters
+) -> Iterator[Matches]:
+    """Yield the ids of the jobs with a label, and of those in the sweep, where they are few."""
+    for key, value in filters.labels.items():
+        of_label = _has_label(JobLabelRow, project_id, key, value)
+        yield lists.few(session, JobRow.id, select(JobLabelRow.job_id).where(*of_label))
+    if filters.sweep is not None and is_id(filters.sweep):
+        in_sweep = JobRow.sweep_id == filters.sweep
+        yield lists.few(session, JobRow.id, select(JobRow.id).where(in_sweep))
 
 
 def parse_sort_column(sort: str) -> ResultColumn:

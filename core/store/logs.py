@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from sqlalchemy import and_, delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.orm import Session
 
 from core.jobspec.status import Status
@@ -175,7 +175,10 @@ def states(session: Session, job_ids: Collection[str]) -> dict[str, LogState]:
         .outerjoin(LogRow, is_its_log)
         .where(JobRow.id.in_(job_ids))
     )
-    return {job_id: LogState(*columns) for job_id, *columns in session.execute(statement)}
+    return {
+        job_id: LogState(status, attempt, ended, lines)
+        for job_id, status, attempt, ended, lines in session.execute(statement)
+    }
 
 
 def get(session: Session, job_id: str, attempt: int) -> LogRow | None:
@@ -207,5 +210,5 @@ def lines_after(lines: Iterable[LogLine], seq: int) -> Iterator[LogLine]:
     return (line for line in lines if line.seq > seq)
 
 
-def _is_of(job_id: str, attempt: int) -> tuple[object, object]:
+def _is_of(job_id: str, attempt: int) -> tuple[ColumnElement[bool], ...]:
     return LogChunkRow.job_id == job_id, LogChunkRow.attempt == attempt

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Engine, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import Engine, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.store.database.clock import database_now
@@ -199,11 +199,9 @@ def _assign_batch(session: Session, wait: bool) -> int:
     if not ids:
         return 0
     first = _advance(session, len(ids)) - len(ids)
-    session.connection().execute(
-        update(ProjectEventRow.__table__)
-        .where(ProjectEventRow.__table__.c.id == bindparam("event_id"))
-        .values(seq=bindparam("number")),
-        [{"event_id": event_id, "number": first + n} for n, event_id in enumerate(ids, 1)],
+    session.execute(
+        update(ProjectEventRow),
+        [{"id": event_id, "seq": first + number} for number, event_id in enumerate(ids, 1)],
     )
     return len(ids)
 
@@ -283,7 +281,7 @@ def prune(engine: Engine, before: int) -> int:
                 .returning(ProjectEventRow.seq)
                 .execution_options(synchronize_session=False)
             )
-            numbers = session.scalars(statement).all()
+            numbers = [seq for seq in session.scalars(statement) if seq is not None]
             if not numbers:
                 return count
             session.execute(

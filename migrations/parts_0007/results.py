@@ -122,6 +122,14 @@ def _create_indexes() -> None:
         ["project_id", "dataset_id", "key", "value", "model_id"],
     ):
         op.create_index(f"ix_job_results_{'_'.join(columns)}", "job_results", columns, **of_models)
+    has_results = sa.text("results IS NOT NULL")
+    op.create_index(
+        "ix_jobs_with_results",
+        "jobs",
+        ["project_id", "status", "created_at", "id"],
+        sqlite_where=has_results,
+        postgresql_where=has_results,
+    )
     columns = ["project_id", "noun", "word", "item_id"]
     op.create_index("ix_search_words_project_id_noun_word_item_id", "search_words", columns)
 

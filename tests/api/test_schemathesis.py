@@ -40,6 +40,11 @@ EVERYWHERE = f"""
 include-path = "/v1/jobs/{{job_id}}/report"
 checks.ensure_resource_availability.enabled = false
 
+# A new job has no attempts yet, and so neither their logs nor a file of one.
+[[operations]]
+include-path = "/v1/jobs/{{job_id}}/logs"
+checks.ensure_resource_availability.enabled = false
+
 # Always a spare API key: with the one in use revoked, every further response would be a 401.
 [[operations]]
 include-path = "/v1/keys/{{key_id}}"

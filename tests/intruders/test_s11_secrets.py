@@ -267,6 +267,8 @@ def test_s11_failures_of_a_job_show_no_path_of_the_worker(
         ("(b'authorization', b'Bearer tok_en123456')", "tok_en123456"),
         ("postgresql://distill:p%40ss:w0rd@db:5432/x?y", "w0rd"),
         ("redis://:hunter22@r/0", "hunter22"),
+        ("using AKIAIOSFODNN7EXAMPLE now", "IOSFODNN7"),
+        ("aws_secret_access_key=wJalrXUtnFEMIK7MDENGbPxRfiCY", "wJalrXUtn"),
         ("GET http://s3/b/k?X-Amz-Credential=AKIA%2F1&X-Amz-Signature=deadbeef&x=1", "deadbeef"),
     ],
 )

@@ -286,7 +286,14 @@ def address_of(path: str, parameters: dict[str, str]) -> str:
 EMPTY = {"data": [], "has_more": False, "next_cursor": None, "total": None}
 FOR_OPERATORS = ("/metrics", "/v1/projects", "/v1/workers")
 """Prefixes of paths about the whole installation, which need the scope operator."""
-SAME_FOR_ALL = {"/v1/architectures", "/v1/methods", "/v1/schemas/report"}
+SAME_FOR_ALL = {
+    "/v1/architectures",
+    "/v1/examples",
+    "/v1/methods",
+    "/v1/schemas/job",
+    "/v1/schemas/report",
+    "/v1/schemas/sweep",
+}
 """Lists that do not depend on the project."""
 ABOUT_THE_CALLER = {"/v1/session"}
 

@@ -139,7 +139,7 @@ class AttemptLog:
         after = {chunk.seq: chunk for chunk in segments.to_chunks(extended)}
         last = blocks[-1]
         publication = LogPublication(
-            lines=last.seq + last.lines.count - 1,
+            lines=last.seq + last.lines.line_count - 1,
             bytes=last.start + last.lines.size,
             chunks=[chunk for seq, chunk in after.items() if before.get(seq) != chunk],
             removed=[seq for seq in before if seq not in after],

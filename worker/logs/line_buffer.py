@@ -28,7 +28,7 @@ class Block(NamedTuple):
 
     @property
     def cost(self) -> int:
-        return len(self.lines.data) + LINE_COST_BYTES * self.lines.count
+        return len(self.lines.data) + LINE_COST_BYTES * self.lines.line_count
 
 
 class LineBuffer:
@@ -54,7 +54,7 @@ class LineBuffer:
     def _add(self, stream: Stream, at: int, lines: RawLines) -> None:
         with self._lock:
             block = Block(self.line_count + 1, self.byte_count, at, stream, lines)
-            self.line_count += lines.count
+            self.line_count += lines.line_count
             self.byte_count += lines.size
             if self._head_cost < HEAD_BYTES:
                 self._head.append(block)

@@ -37,10 +37,10 @@ class LineCleaner:
         text = self._clean_text(line[:MAX_RAW_LINE_BYTES].decode(errors="replace"))
         if not is_complete:
             text = text[:-PARTIAL_SECRET_CHARACTERS]
-        shown = text.encode()[:MAX_LINE_BYTES].decode(errors="ignore")
-        if is_complete and shown == text:
+        visible = text.encode()[:MAX_LINE_BYTES].decode(errors="ignore")
+        if is_complete and visible == text:
             return text
-        return f"{shown} … {size - len(shown.encode()):,} bytes cut"
+        return f"{visible} … {size - len(visible.encode()):,} bytes cut"
 
     def _clean_text(self, text: str) -> str:
         text = logs.redact(_TERMINAL_SEQUENCE.sub("", text))

@@ -12,7 +12,7 @@ class RawLines(NamedTuple):
     """Complete lines, each with its newline."""
 
     data: bytes
-    count: int
+    line_count: int
     dropped_bytes: int = 0
     """Of a single line that was too long to be kept."""
 
@@ -23,7 +23,7 @@ class RawLines(NamedTuple):
 
     def split(self, count: int) -> "Iterator[RawLines]":
         """Yield the same lines, at most ``count`` at a time."""
-        if self.count <= count:
+        if self.line_count <= count:
             yield self
             return
         lines = self.data.splitlines(keepends=True)

@@ -34,7 +34,7 @@ def extend(
     extended = list(segments)
     for block in blocks:
         data = logs.encode(_lines(block, cleaner))
-        last_seq = block.seq + block.lines.count - 1
+        last_seq = block.seq + block.lines.line_count - 1
         end = block.start + block.lines.size
         size = len(data.encode())
         last = extended[-1] if extended else None

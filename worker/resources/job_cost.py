@@ -1,5 +1,6 @@
 """What a job that has succeeded cost, from its spec and its trainer's summary."""
 
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -7,7 +8,7 @@ from sqlalchemy import select
 
 from core.hardware import DeviceKind
 from core.jobspec.cost import passes
-from core.jobspec.cost.settings import settings_sha256
+from core.jobspec.cost.settings import settings_sha256, time_settings
 from core.jobspec.data import DatasetDescription
 from core.jobspec.network import Network
 from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedSpec
@@ -85,8 +86,7 @@ def job_cost(
     except ValidationError:
         return None
     student, teacher = networks
-    is_evaluation = isinstance(spec, ResolvedEvaluationJobSpec)
-    precision = "fp32" if is_evaluation else spec.schedule.precision
+    settings = time_settings(spec, dataset)
     phases_seconds = sum(cost.seconds.values())
     training_seconds = cost.seconds.get("training", 0.0)
     measured_seconds = sum(cost.measures.values())
@@ -99,13 +99,8 @@ def job_cost(
         architecture=student.architecture,
         student=student.model_dump(mode="json"),
         teacher=None if teacher is None else teacher.model_dump(mode="json"),
-        method=None if is_evaluation else spec.method.name,
-        precision=precision,
-        compiled=not is_evaluation and spec.schedule.compile,
-        batch_size=spec.evaluation.batch_size if is_evaluation else spec.schedule.batch_size,
-        image_side=max(dataset.height, dataset.width),
         settings_sha256=settings_sha256(spec, job.dataset_id, student, teacher),
-        training_passes=0 if is_evaluation else passes.training_passes(spec, dataset),
+        **asdict(settings),
         training_seconds=training_seconds,
         evaluated_networks=cost.networks,
         measures=_measures(spec, dataset, cost),

@@ -84,9 +84,9 @@ class MemoryEstimator:
             error = result.stderr.decode(errors="replace").strip().splitlines()[-1:] or [""]
             log.warning("the memory of a job could not be estimated", key=row.key, error=error[0])
             problem = "The memory of jobs with these settings cannot be worked out."
-            memory_estimates.refuse(self.engine, row.key, problem)
+            memory_estimates.record_failure(self.engine, row.key, problem)
         else:
-            memory_estimates.answer(self.engine, row.key, answer.bytes, answer.parts)
+            memory_estimates.record(self.engine, row.key, answer.bytes, answer.parts)
 
     def _estimate(self, request: MemoryRequest) -> "subprocess.CompletedProcess[bytes] | None":
         """Return what the process printed; None where it took too long, or the worker ends."""

@@ -59,7 +59,8 @@ class Attempt:
 
     @classmethod
     def begin(cls, return_to: str) -> Self:
-        return cls(*(secrets.token_urlsafe(32) for _ in range(3)), return_to)
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        return cls(state, nonce, verifier, return_to)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:

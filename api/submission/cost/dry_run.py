@@ -55,7 +55,7 @@ def estimate_sweep(
     unknown = {
         key: request.model_dump(mode="json") for key, request in requests.items() if key not in rows
     }
-    memory_estimates.ask(engine, unknown)
+    memory_estimates.enqueue(engine, unknown)
     memory_estimates.touch(engine, list(rows.values()), now)
     time = [estimate.time for estimate in estimates]
     return SweepEstimate(

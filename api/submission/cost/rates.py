@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from core.jobspec.cost.settings import TimeSettings
 from core.store.database.tables import JobCostRow
 
 CLOSE_MARGINS = (0.35, 0.15)
@@ -23,19 +24,14 @@ UNKNOWN_MEASURE = (0.25, 1.5)
 
 @dataclass(frozen=True)
 class CostSettings:
-    """What a job's time depends on, beside the device; the fields are those of ``JobCostRow``."""
+    """What a job's time depends on, beside the device."""
 
     project_id: str
     architecture: str
     student: dict[str, object]
     teacher: dict[str, object] | None
-    method: str | None
-    precision: str
-    compiled: bool
-    batch_size: int
-    image_side: int
     settings_sha256: str
-    training_passes: int
+    time: TimeSettings
     attack_passes: dict[str, int]
     """On one network, by name of the attack."""
     analysis_passes: dict[str, int]
@@ -86,39 +82,39 @@ def predict(settings: CostSettings, rows: Sequence[JobCostRow]) -> Prediction | 
     alike = [
         row
         for row in rows
-        if row.student == settings.student and row.image_side == settings.image_side
+        if row.student == settings.student and row.image_side == settings.time.image_side
     ]
     group, margin = _closest(settings, alike)
     if not group:
         return None
     training = _span([_training_rate(row) for row in group])
-    seconds = training.times(*3 * [settings.training_passes])
+    seconds = training.times(*3 * [settings.time.training_passes])
     seconds += _evaluation(settings, alike, training)
     seconds += _span([row.other_seconds for row in group])
     return Prediction(seconds.widen(margin), len(group))
 
 
 def _total(row: JobCostRow) -> float:
-    measures = sum(measure["seconds"] for measure in row.measures.values())
+    measures: float = sum(measure["seconds"] for measure in row.measures.values())
     return row.training_seconds + measures + row.other_seconds
 
 
 def _closest(settings: CostSettings, rows: Sequence[JobCostRow]) -> tuple[list[JobCostRow], float]:
     """Return the jobs most like this one, and how wide the range around their rates is."""
-    if settings.training_passes == 0:
+    if settings.time.training_passes == 0:
         return list(rows), _margin(CLOSE_MARGINS, rows)
     similar = [
         row
         for row in rows
         if row.training_passes > 0
         and row.teacher == settings.teacher
-        and row.precision == settings.precision
-        and row.compiled == settings.compiled
+        and row.precision == settings.time.precision
+        and row.compiled == settings.time.compiled
     ]
     close = [
         row
         for row in similar
-        if row.method == settings.method and row.batch_size == settings.batch_size
+        if row.method == settings.time.method and row.batch_size == settings.time.batch_size
     ]
     if close:
         return close, _margin(CLOSE_MARGINS, close)

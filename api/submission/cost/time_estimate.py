@@ -10,7 +10,7 @@ from api.submission.cost.rates import CostSettings, Prediction, Span, predict
 from api.submission.prepare import PreparedJob
 from core.hardware import Device
 from core.jobspec.cost import passes
-from core.jobspec.cost.settings import settings_sha256
+from core.jobspec.cost.settings import settings_sha256, time_settings
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import ResolvedEvaluationJobSpec
 from core.store.database.tables import JobCostRow
@@ -69,22 +69,18 @@ def cost_settings(
     spec = job.spec
     images = passes.used_test_images(spec.evaluation, job.dataset)
     teacher_network = None if teacher is None else teacher.network
-    is_evaluation = isinstance(spec, ResolvedEvaluationJobSpec)
+    settings = time_settings(spec, job.dataset)
+    has_last_student = not isinstance(spec, ResolvedEvaluationJobSpec) and spec.schedule.epochs > 1
     return CostSettings(
         project_id=project_id,
         architecture=model.network.architecture,
         student=model.network.model_dump(mode="json"),
         teacher=None if teacher_network is None else teacher_network.model_dump(mode="json"),
-        method=None if is_evaluation else spec.method.name,
-        precision="fp32" if is_evaluation else spec.schedule.precision,
-        compiled=not is_evaluation and spec.schedule.compile,
-        batch_size=spec.evaluation.batch_size if is_evaluation else spec.schedule.batch_size,
-        image_side=max(job.dataset.height, job.dataset.width),
         settings_sha256=settings_sha256(spec, job.dataset_id, model.network, teacher_network),
-        training_passes=0 if is_evaluation else passes.training_passes(spec, job.dataset),
+        time=settings,
         attack_passes=passes.attack_passes(spec.evaluation, images),
         analysis_passes=passes.analysis_passes(spec.evaluation, images),
-        evaluations=1 if is_evaluation or spec.schedule.epochs == 1 else 2,
+        evaluations=2 if has_last_student else 1,
     )
 
 
@@ -98,7 +94,7 @@ def describe_time(
         return _unknown_time(group, sentence)
     span = prediction.seconds
     jobs = f"{prediction.jobs} finished job{'s' if prediction.jobs > 1 else ''}"
-    facts = f"{settings.architecture}, {settings.precision}"
+    facts = f"{settings.architecture}, {settings.time.precision}"
     if prediction.has_same_settings:
         facts = "the same settings"
     based_on = f"{jobs} on {device}, {facts}"

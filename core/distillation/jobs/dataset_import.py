@@ -57,11 +57,11 @@ def _save_thumbnails(
 ) -> Iterator[ThumbnailSheet]:
     """Save the pictures of thumbnails in output/, and yield what each of them shows."""
     images = description.train_images + description.test_images
-    for drawn in draw_thumbnails(path, description):
-        file = drawn.sheet.file
-        folder.save_file(file, drawn.content, "thumbnails", media_type=THUMBNAILS_TYPE)
+    for drawing in draw_thumbnails(path, description):
+        file = drawing.sheet.file
+        folder.save_file(file, drawing.content, "thumbnails", media_type=THUMBNAILS_TYPE)
         progress(images, images)  # which ends the import where it was asked to stop
-        yield drawn.sheet
+        yield drawing.sheet
 
 
 def _import_archive(

@@ -12,14 +12,14 @@ BLOCK_BYTES = 512
 """CUDA's allocator rounds every request up to a multiple of this."""
 
 
-class LiveMemory(TorchDispatchMode):
+class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While open, counts the bytes of all tensors that operations return, until they are freed.
 
     Memory that an operation uses within itself, such as a convolution's workspace, is not counted.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
         self.peak_bytes = 0
         self._sizes: dict[int, int] = {}

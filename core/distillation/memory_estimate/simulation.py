@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import cross_entropy, layer_norm
 from torch.overrides import TorchFunctionMode
 
-from core.distillation.adversaries.pgd import gradient_sign
+from core.distillation.adversaries.pgd import pgd
 from core.distillation.data.batches import Batches
 from core.distillation.data.images import Images
 from core.distillation.memory_estimate.live_memory import LiveMemory
@@ -41,7 +41,7 @@ TRAINING_STEPS = 2
 """The optimizer has no momentum before the first is complete."""
 STUDENT_COPIES = 3
 """Weights beside the student while it is evaluated: of the best, the last and the trained one."""
-WORKSPACE_BYTES = 96 * 2**20
+LIBRARY_BYTES = 96 * 2**20
 """What cuDNN and cuBLAS take for themselves, on average over the rows of
 benchmarks/memory_estimate.py."""
 REFERENCE_ANALYSES = frozenset({"transfer", "variance_gap", "spectra", "grad_cam"})
@@ -61,7 +61,7 @@ class MemoryEstimate:
     """The peak of a batch that is attacked."""
     parts: dict[str, int]
     """What the larger of them is made of: networks, gradients, optimizer, average, images,
-    workspace, and activations, which are the remainder."""
+    libraries, and activations, which are the remainder."""
 
     @property
     def bytes(self) -> int:
@@ -88,8 +88,8 @@ def estimate_memory(request: MemoryRequest) -> MemoryEstimate:
             copies = [trainer.copy_weights() for _ in range(STUDENT_COPIES)]
             _attack(request)
             del copies
-    parts |= {"images": request.resident_bytes, "workspace": WORKSPACE_BYTES}
-    other_bytes = request.resident_bytes + WORKSPACE_BYTES
+    parts |= {"images": request.resident_bytes, "libraries": LIBRARY_BYTES}
+    other_bytes = request.resident_bytes + LIBRARY_BYTES
     estimate = MemoryEstimate(
         training_bytes=training_peak and training_peak + other_bytes,
         evaluation_bytes=memory.peak_bytes + other_bytes,
@@ -178,7 +178,8 @@ def _attack(request: MemoryRequest) -> None:
     images_BCHW = torch.empty(evaluation.batch_size, *shape)
     labels_B = torch.zeros(evaluation.batch_size, dtype=torch.int64)
     for description in attacked:
-        gradient_sign(_cross_entropy_of(_prepare(description), labels_B), images_BCHW)
+        objective = _cross_entropy_of(_prepare(description), labels_B)
+        pgd(objective, images_BCHW, radius=0.1, step_size=0.1, steps=1)
 
 
 def _build(description: ModelDescription) -> Classifier:

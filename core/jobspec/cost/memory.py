@@ -1,13 +1,14 @@
 """What the device memory of a job depends on: its networks, batches and settings, and no names."""
 
 import hashlib
-from typing import Any
+from typing import Any, TypeVar
 
 from core.jobspec.base import Spec
 from core.jobspec.data import Augmentation, DatasetDescription
 from core.jobspec.evaluation import Evaluation
 from core.jobspec.network import ModelDescription
 from core.jobspec.resolved import (
+    ResolvedAdversarialTrainingSpec,
     ResolvedDistillationSpec,
     ResolvedEvaluationJobSpec,
     ResolvedSpec,
@@ -23,6 +24,15 @@ MAX_STEPS = 1
 """Steps of an attack that are simulated: each needs the memory of the others."""
 VERSION = 1
 """To be raised where the same request gets another answer."""
+
+
+AnySpec = TypeVar(
+    "AnySpec",
+    ResolvedDistillationSpec,
+    ResolvedAdversarialTrainingSpec,
+    ResolvedTrainingSpec,
+    ResolvedEvaluationJobSpec,
+)
 
 
 class MemoryRequest(Spec):
@@ -79,10 +89,10 @@ def evaluation_request(
     )
 
 
-def _without_names(spec: ResolvedSpec) -> ResolvedSpec:
+def _without_names(spec: AnySpec) -> AnySpec:
     """Return the spec without what names it and its inputs, and with a short evaluation."""
     evaluation = {"attacks": (), "limit": None, "every_epochs": 1, "seed": 0}
-    changes = {
+    changes: dict[str, Any] = {
         "name": None,
         "metadata": {},
         "license": None,

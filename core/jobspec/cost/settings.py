@@ -2,15 +2,47 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
+from core.jobspec.cost.passes import training_passes
+from core.jobspec.data import DatasetDescription
 from core.jobspec.network import Network
-from core.jobspec.resolved import ResolvedSpec
+from core.jobspec.resolved import ResolvedEvaluationJobSpec, ResolvedSpec
 
 IRRELEVANT_FIELDS = frozenset({"name", "metadata", "license", "seed", "preset"})
 """Fields of a spec that change neither time nor memory."""
 NETWORK_FIELDS = frozenset({"teacher", "model", "reference", "start_from"})
 """Fields that name a stored network: what counts is its architecture."""
+
+
+@dataclass(frozen=True)
+class TimeSettings:
+    """What the time of a job depends on, beside its networks and the device."""
+
+    method: str | None
+    """None for an evaluation, which has no training passes either."""
+    precision: str
+    compiled: bool
+    batch_size: int
+    image_side: int
+    """The larger of height and width, in pixels."""
+    training_passes: int
+
+
+def time_settings(spec: ResolvedSpec, dataset: DatasetDescription) -> TimeSettings:
+    image_side = max(dataset.height, dataset.width)
+    if isinstance(spec, ResolvedEvaluationJobSpec):
+        batch_size = spec.evaluation.batch_size
+        return TimeSettings(None, "fp32", False, batch_size, image_side, training_passes=0)
+    return TimeSettings(
+        method=spec.method.name,
+        precision=spec.schedule.precision,
+        compiled=spec.schedule.compile,
+        batch_size=spec.schedule.batch_size,
+        image_side=image_side,
+        training_passes=training_passes(spec, dataset),
+    )
 
 
 def settings_sha256(

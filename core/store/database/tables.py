@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from core.jobspec.status import PROTOCOL, Status
+from core.jobspec.status import PROTOCOL, Outcome, Status
 from core.store.database.clock import database_now
 
 DEFAULT_PROJECT = "prj_default"
@@ -42,6 +42,8 @@ DIGITS_ID = "ds_digits"
 LIVE = text("deleted_at IS NULL")
 DELETED = text("deleted_at IS NOT NULL")
 OF_MODEL = text("model_id IS NOT NULL")
+HAS_RESULTS = text("results IS NOT NULL")
+WITH_RESULTS: dict[str, Any] = {"sqlite_where": HAS_RESULTS, "postgresql_where": HAS_RESULTS}
 ONLY_OF_MODELS: dict[str, Any] = {"sqlite_where": OF_MODEL, "postgresql_where": OF_MODEL}
 UNNUMBERED = text("seq IS NULL")
 IS_SUPERSEDED = text("change IN ('progress', 'changed')")
@@ -173,6 +175,7 @@ class JobRow(Editable, Deletable, Base):
     __table_args__ = (
         Index(None, "project_id", "created_at", "id"),
         Index(None, "project_id", "status", "created_at", "id"),
+        Index("ix_jobs_with_results", "project_id", "status", "created_at", "id", **WITH_RESULTS),
         Index(None, "project_id", "kind", "created_at", "id"),
         Index(None, "project_id", "method", "created_at", "id"),
         Index(None, "project_id", "student", "created_at", "id"),
@@ -279,8 +282,8 @@ class AttemptRow(Base):
     """None for most attempts before schema 0007."""
     started_at: Mapped[int] = mapped_column(default=database_now())
     ended_at: Mapped[int | None]
-    outcome: Mapped[str | None] = mapped_column(String(16))
-    """A ``core.jobspec.status.Outcome``; None while it goes on."""
+    outcome: Mapped[Outcome | None] = mapped_column(String(16))
+    """None while it goes on."""
     failure: Mapped[dict[str, Any] | None]
     """What went wrong in it, whether or not the job was tried again."""
 

@@ -26,7 +26,7 @@ def find(session: Session, keys: Collection[str]) -> dict[str, MemoryEstimateRow
     return {row.key: row for row in session.scalars(statement)}
 
 
-def ask(engine: Engine, requests: Mapping[str, dict[str, Any]]) -> None:
+def enqueue(engine: Engine, requests: Mapping[str, dict[str, Any]]) -> None:
     """Store requests, by key, that no earlier dry run has stored, as far as there is room."""
     if not requests:
         return
@@ -88,12 +88,12 @@ def has_pending(session: Session) -> bool:
     return session.scalars(statement.limit(1)).first() is not None
 
 
-def answer(engine: Engine, key: str, size: int, parts: dict[str, int]) -> None:
+def record(engine: Engine, key: str, size: int, parts: dict[str, int]) -> None:
     """Store an estimate, in bytes."""
     _conclude(engine, key, status="known", bytes=size, parts=parts)
 
 
-def refuse(engine: Engine, key: str, problem: str) -> None:
+def record_failure(engine: Engine, key: str, problem: str) -> None:
     """Store why there is no estimate."""
     _conclude(engine, key, status="unavailable", problem=problem[:500])
 

@@ -3,7 +3,7 @@
 ``core.jobspec.status.TRANSITIONS`` is the table of what is allowed.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, ScalarSelect, update
 from sqlalchemy.orm import Session
@@ -19,6 +19,7 @@ IMPORTS = frozenset({"import_model", "import_dataset"})
 """Kinds of jobs that open an upload."""
 PAUSED_BY_USER = "A user paused it."
 """The pending reason of a job that a user paused."""
+Row = TypeVar("Row", ModelRow, DatasetRow)
 
 
 def transition(
@@ -120,16 +121,8 @@ def _refuse_imported(session: Session, job: JobRow) -> None:
         "code": failure.get("code", "import_cancelled"),
         "detail": failure.get("message", "The import was cancelled."),
     }
-    for table in (ModelRow, DatasetRow):
-        statement = (
-            update(table)
-            .where(table.import_job_id == job.id, table.status == "importing")
-            .values(status="refused", problem=problem, version=table.version + 1)
-            .returning(table)
-            .execution_options(synchronize_session=False, populate_existing=True)
-        )
-        for row in session.scalars(statement).all():
-            project_events.record_upload(session, row, "status")
+    _refuse(session, ModelRow, job.id, problem)
+    _refuse(session, DatasetRow, job.id, problem)
     if job.status == "failed":
         audit.record(
             session,
@@ -140,3 +133,17 @@ def _refuse_imported(session: Session, job: JobRow) -> None:
             target=job.spec.get("model_id") or job.spec.get("dataset_id"),
             code=problem["code"][:64],
         )
+
+
+def _refuse(
+    session: Session, table: type[Row], import_job_id: str, problem: dict[str, Any]
+) -> None:
+    statement = (
+        update(table)
+        .where(table.import_job_id == import_job_id, table.status == "importing")
+        .values(status="refused", problem=problem, version=table.version + 1)
+        .returning(table)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    for row in session.scalars(statement).all():
+        project_events.record_upload(session, row, "status")

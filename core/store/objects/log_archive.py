@@ -94,10 +94,9 @@ def archive(engine: Engine, objects: Objects, job_id: str, attempt: int) -> bool
 
 
 def _read_object(objects: Objects, log: LogRow) -> list[LogLine]:
-    assert log.object_key is not None and log.size is not None and log.sha256 is not None  # noqa: PT018
+    assert log.object_key is not None
     try:
-        parts = objects.open_verified(log.object_key, log.size, log.sha256)
-        content = b"".join(parts)
+        content = b"".join(objects.open_verified(log.object_key, log.size or 0, log.sha256 or ""))
     except NotFound as error:
         raise CorruptObject(f"The stored log {log.object_key} is missing.") from error
     return logs.decode(_decompress(content).decode())

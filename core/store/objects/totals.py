@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -43,7 +44,7 @@ KINDS = (
 )
 """Those of a job's files; models, data sets and their thumbnails; uploads not yet imported."""
 OwnedTable = type[JobRow] | type[ModelRow] | type[DatasetRow]
-Totals = Select[tuple[str, bool, int, int]]
+Totals = Select[Any, Any, Any, Any]
 """A statement for rows (kind, whether they are deleted, files, bytes)."""
 
 

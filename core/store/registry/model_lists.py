@@ -13,7 +13,7 @@ from core.store.database.tables import ModelRow
 from core.store.database.unindexed import unindexed
 from core.store.registry.models import has_series_and_alias
 from core.store.results import lists
-from core.store.results.lists import Matches, SortedList
+from core.store.results.lists import Conditions, Matches, SortedList
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ def list_models(
     """
     for bound in filters.bounds:
         _require_one_network(bound.column, "result")
-    matches = lists.match(session, lists.MODELS, project_id, filters.bounds, filters.text)
     if sort not in ("created_at", "-created_at"):
-        sorted_list = _sort_by_result(session, project_id, filters, matches, sort)
+        sorted_list = _sort_by_result(session, project_id, filters, sort)
         rows, next_cursor = sorted_list.page(session, after=after, limit=limit)
         return [row[0] for row in rows], next_cursor
+    matches = lists.match(session, lists.MODELS, project_id, filters.bounds, filters.text)
     return page(
         session,
         select(ModelRow).where(*_conditions(project_id, filters, matches)),
@@ -62,23 +62,24 @@ def list_models(
 
 
 def _sort_by_result(
-    session: Session, project_id: str, filters: ModelFilters, matches: Matches, sort: str
+    session: Session, project_id: str, filters: ModelFilters, sort: str
 ) -> SortedList:
     """Return the list of these models by a result. Raises Invalid for what names none."""
     column = jobs.parse_sort_column(sort)
     _require_one_network(column, "sort")
-    conditions = _conditions(project_id, filters, matches)
-    is_filtered = filters != ModelFilters()
+    other_bounds = [bound for bound in filters.bounds if bound.column != column]
+    matches = lists.match(session, lists.MODELS, project_id, other_bounds, filters.text)
+    indexed = _conditions(project_id, filters, matches)
+    conditions = Conditions(
+        indexed=indexed,
+        of_measured=indexed,
+        unindexed=_conditions(project_id, filters, matches, is_indexed=False),
+        bounds=[bound for bound in filters.bounds if bound.column == column],
+        is_filtered=filters != ModelFilters(bounds=filters.bounds) or bool(other_bounds),
+        is_few=matches.is_few,
+    )
     return SortedList(
-        lists.MODELS,
-        select(ModelRow),
-        project_id,
-        column,
-        descending=sort.startswith("-"),
-        conditions=conditions,
-        unindexed_conditions=_conditions(project_id, filters, matches, is_indexed=False),
-        is_filtered=is_filtered,
-        is_few=matches.is_few or (is_filtered and lists.is_few(session, lists.MODELS, conditions)),
+        lists.MODELS, select(ModelRow), project_id, column, sort.startswith("-"), conditions
     )
 
 

@@ -32,7 +32,9 @@ from core.store.database.tables import JobResultRow, JobRow, ModelRow, SearchWor
 from core.store.database.unindexed import unindexed
 
 MAX_FEW = 2000
-"""Rows that are fetched by their ids and sorted for one page."""
+"""Items that are named by their ids and sorted for one page."""
+MAX_PROBED = 500
+"""Items that are looked at, to find out whether a list sorted by a result has few."""
 MAX_WALK = 20_000
 """Results that are read in their order to fill one page."""
 LAST_CHARACTER = "\U0010ffff"
@@ -94,6 +96,24 @@ class Matches:
     """Whether one of them names at most ``MAX_FEW`` items by their ids."""
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """The conditions on the items of a list that is sorted by a result."""
+
+    indexed: list[ColumnElement[bool]]
+    """As indexes on the items serve them."""
+    of_measured: list[ColumnElement[bool]]
+    """The same, as indexes on the items with results serve them."""
+    unindexed: list[ColumnElement[bool]]
+    """The same, as no index on the items serves them."""
+    bounds: Sequence[ResultBound]
+    """On the result that the list is sorted by; those on others are among the conditions."""
+    is_filtered: bool
+    """Whether there is any besides the project's and the bounds."""
+    is_few: bool
+    """Whether one of them names at most ``MAX_FEW`` items by their ids."""
+
+
 def match(
     session: Session,
     items: ListedItems,
@@ -108,6 +128,11 @@ def match(
         matches += [_has_word(session, items, project_id, word) for word in words]
         if not words:
             matches.append(Matches([false()], is_few=True))
+    return join(matches)
+
+
+def join(matches: Sequence[Matches]) -> Matches:
+    """Return the conditions of all, any of which may name a few items."""
     return Matches(
         [condition for part in matches for condition in part.conditions],
         any(part.is_few for part in matches),
@@ -121,7 +146,7 @@ def _meets(session: Session, items: ListedItems, project_id: str, bound: ResultB
 
     of_project = JobResultRow.project_id == project_id
     in_column = items.has_result(bound.column)
-    return _few_or_exists(
+    return few_or_exists(
         session,
         items.id,
         select(items.owner).where(of_project, *in_column, is_within(JobResultRow)),
@@ -135,7 +160,7 @@ def _has_word(session: Session, items: ListedItems, project_id: str, word: str) 
         SearchWordRow.project_id == project_id,
         SearchWordRow.noun == search_words.noun_of(items.table),
     )
-    return _few_or_exists(
+    return few_or_exists(
         session,
         items.id,
         select(SearchWordRow.item_id).where(*of_project, *begins),
@@ -143,13 +168,22 @@ def _has_word(session: Session, items: ListedItems, project_id: str, word: str) 
     )
 
 
-def _few_or_exists(
+def few_or_exists(
     session: Session, item_id: InstrumentedAttribute[str], ids: Select[Any], matches: Exists
 ) -> Matches:
-    """Return a condition that names the items, if they are few, or else looks at each."""
+    """Return a condition that names the items, if they are few, or else looks at each.
+
+    ``ids``: selects the ids of the items that match.
+    """
+    named = few(session, item_id, ids)
+    return named if named.is_few else Matches([matches], is_few=False)
+
+
+def few(session: Session, item_id: InstrumentedAttribute[str], ids: Select[Any]) -> Matches:
+    """Return a condition that names the items, if they are few, or else none."""
     first = session.scalars(ids.limit(MAX_FEW + 1)).all()
     if len(first) > MAX_FEW:
-        return Matches([matches], is_few=False)
+        return Matches([], is_few=False)
     return Matches([item_id.in_(set(first))], is_few=True)
 
 
@@ -166,14 +200,7 @@ class SortedList:
     project_id: str
     column: ResultColumn
     descending: bool
-    conditions: list[ColumnElement[bool]]
-    """All conditions on the items, as indexes serve them."""
-    unindexed_conditions: list[ColumnElement[bool]]
-    """The same conditions, as no index on the items serves them."""
-    is_filtered: bool
-    """Whether there is a condition besides the project's."""
-    is_few: bool
-    """Whether at most ``MAX_FEW`` items meet the conditions."""
+    conditions: Conditions
 
     def page(
         self, session: Session, *, after: str | None, limit: int
@@ -188,7 +215,7 @@ class SortedList:
         if cursor is None or cursor[0] == "value":
             rows = self._with_value(session, cursor, limit + 1)
             cursor = None
-        if len(rows) <= limit:
+        if len(rows) <= limit and not self.conditions.bounds:
             rows += self._without_value(session, cursor, limit + 1 - len(rows))
         if len(rows) <= limit:
             return rows, None
@@ -196,23 +223,34 @@ class SortedList:
 
     def _with_value(self, session: Session, cursor: Cursor | None, count: int) -> list[Any]:
         place = (JobResultRow.value, self.items.owner)
-        statement = self._joined(*place)
-        if cursor is not None:
-            statement = statement.where(self._is_behind(place, cursor[1:]))
-        if self.is_few:
-            return list(session.execute(statement.where(*self.conditions).limit(count)))
-        in_order = statement.where(
-            JobResultRow.project_id == self.project_id, *self.unindexed_conditions
-        )
-        end = self._end_of_walk(session, cursor) if self.is_filtered else None
+        statement = self._joined(*place).where(*self._in_range(place, cursor))
+        of_items = statement.where(*self.conditions.of_measured).limit(count)
+        if self._has_few(session):
+            return list(session.execute(of_items))
+        of_project = JobResultRow.project_id == self.project_id
+        in_order = statement.where(of_project, *self.conditions.unindexed)
+        end = self._end_of_walk(session, cursor) if self.conditions.is_filtered else None
         if end is None:
             return list(session.execute(in_order.limit(count)))
         is_behind_end = self._is_behind(place, end)
         rows = list(session.execute(in_order.where(~is_behind_end).limit(count)))
-        if len(rows) == count:
-            return rows
-        # Few of the items have the result: look at each of these.
-        return list(session.execute(statement.where(*self.conditions).limit(count)))
+        # Where few of the results are of these items, look at each item.
+        return rows if len(rows) == count else list(session.execute(of_items))
+
+    def _has_few(self, session: Session) -> bool:
+        """Return whether few of the items have any results."""
+        if self.conditions.is_few or not self.conditions.is_filtered:
+            return self.conditions.is_few
+        statement = select(self.items.id).where(*self.conditions.of_measured)
+        return len(session.scalars(statement.limit(MAX_PROBED + 1)).all()) <= MAX_PROBED
+
+    def _in_range(self, place: tuple[Any, Any], cursor: Cursor | None) -> list[ColumnElement[bool]]:
+        """Return conditions on a result: it is within the bounds, and behind the cursor."""
+        conditions = [
+            COMPARISONS[bound.comparison](JobResultRow.value, bound.value)
+            for bound in self.conditions.bounds
+        ]
+        return conditions if cursor is None else [*conditions, self._is_behind(place, cursor[1:])]
 
     def _joined(self, value: Any, owner: Any) -> Select[Any]:
         order = (value.desc(), owner.desc()) if self.descending else (value, owner)
@@ -240,30 +278,25 @@ class SortedList:
         place = (JobResultRow.value, self.items.owner)
         order = [column.desc() for column in place] if self.descending else list(place)
         statement = select(*place).where(
-            JobResultRow.project_id == self.project_id, *self.items.has_result(self.column)
+            JobResultRow.project_id == self.project_id,
+            *self.items.has_result(self.column),
+            *self._in_range(place, cursor),
         )
-        if cursor is not None:
-            statement = statement.where(self._is_behind(place, cursor[1:]))
         row = session.execute(statement.order_by(*order).offset(MAX_WALK).limit(1)).first()
         return None if row is None else (row[0], row[1])
 
     def _without_value(self, session: Session, cursor: Cursor | None, count: int) -> list[Any]:
         created_at = self.items.created_at
-        place = (unindexed(created_at) if self.is_few else created_at, self.items.id)
+        is_few = self.conditions.is_few
+        place = (unindexed(created_at) if is_few else created_at, self.items.id)
         statement = self._place(literal(None)).where(
-            *self.conditions, ~self.items.own_result(self.column)
+            *self.conditions.indexed, ~self.items.own_result(self.column)
         )
         if cursor is not None:
             last = tuple_(literal(cursor[1]), literal(cursor[2]))
             statement = statement.where(tuple_(*place) < last)
         newest_first = statement.order_by(*(column.desc() for column in place))
         return list(session.execute(newest_first.limit(count)))
-
-
-def is_few(session: Session, items: ListedItems, conditions: Sequence[ColumnElement[bool]]) -> bool:
-    """Return whether at most ``MAX_FEW`` items meet the conditions."""
-    ids = session.scalars(select(items.id).where(*conditions).limit(MAX_FEW + 1)).all()
-    return len(ids) <= MAX_FEW
 
 
 def _encode(row: Any) -> str:

@@ -22,6 +22,7 @@ LISTS = (
     "/v1/audit",
     "/v1/methods",
     "/v1/architectures",
+    "/v1/examples",
 )
 
 

@@ -325,7 +325,7 @@ def test_many_changes_are_read_in_parts(engine: Engine, monkeypatch: pytest.Monk
         assert [len(item.messages or ()) for item in updates or []] == [2, 2, 1]
         text = text_of(cursor, updates)
     assert [text.count(job_id) for job_id in ids] == [1] * 5
-    texts = []
+    texts: list[bytes] = []
     while late.has_more:
         texts += late.read()
     assert [b"".join(texts).decode().count(job_id) for job_id in ids] == [1] * 5

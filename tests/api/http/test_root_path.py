@@ -17,8 +17,8 @@ from core.store.objects.store import Objects
 from tests.api.builders import create_finished_job
 from tests.api.conftest import KEY, Service, bearer
 from tests.api.dashboard_build import build_dashboard
+from tests.api.reverse_proxy import reverse_proxy
 from tests.builders import training_body
-from tests.reverse_proxy import reverse_proxy
 
 ROOT = "/teams/distill"
 

@@ -65,7 +65,7 @@ def test_operations_have_a_description_and_a_response(document: dict[str, Any]) 
     assert len(ids) == len(set(ids))
     for path, method, operation in operations(document):
         assert operation["description"], (path, method)
-        assert any(status.startswith("2") for status in operation["responses"])
+        assert any(status < "400" for status in operation["responses"])
         assert "HTTPValidationError" not in str(operation)
 
 

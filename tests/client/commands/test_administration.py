@@ -95,7 +95,7 @@ def test_storage_shows_kinds_and_free_space(server: FakeServer) -> None:
     lines = [line.split() for line in distill("storage").stdout.splitlines()]
     assert ["weights", "3", "5.0", "MiB"] in lines
     assert ["deleted", "1", "512", "bytes"] in lines
-    assert "1.0 GiB of 1.0 TiB are free.".split() in lines
+    assert ["1.0", "GiB", "of", "1.0", "TiB", "are", "free."] in lines
 
 
 def test_standard_output_is_the_new_keys_secret(server: FakeServer) -> None:
@@ -146,3 +146,27 @@ def test_catalogue_is_listed(server: FakeServer) -> None:
     assert "Predictions matched." in distill("methods").stdout
     assert "1 or 3" in distill("architectures").stdout
     assert all(request.query == {} for request in server.requests)
+
+
+def test_examples_are_listed_and_printed(server: FakeServer) -> None:
+    example = {
+        "name": "digits-teacher",
+        "group": "example",
+        "endpoint": "jobs",
+        "title": "digits-teacher",
+        "description": "A teacher.",
+        "text": "# A teacher.\nkind: adversarial_training\n",
+        "spec": {"kind": "adversarial_training"},
+        "jobs": [],
+    }
+    server.respond("GET /v1/examples", page_response(example, example, example))
+    assert "A teacher." in distill("examples").stdout
+    assert distill("examples", "digits-teacher").stdout == example["text"]
+    refused = distill("examples", "nothing")
+    assert refused.exit_code == 2
+    assert "`distill examples` lists them" in refused.stderr
+
+
+def test_schema_is_printed_as_json(server: FakeServer) -> None:
+    server.respond("GET /v1/schemas/job", json_response({"oneOf": []}))
+    assert distill("schema", "job").stdout == '{\n  "oneOf": []\n}\n'

@@ -12,7 +12,7 @@ from core.distillation.data.batches import Batches
 from core.distillation.data.images import Images
 from core.distillation.memory_estimate import simulation
 from core.distillation.memory_estimate.live_memory import BLOCK_BYTES, LiveMemory
-from core.distillation.memory_estimate.simulation import WORKSPACE_BYTES, estimate_memory
+from core.distillation.memory_estimate.simulation import LIBRARY_BYTES, estimate_memory
 from core.distillation.metering.energy import Meter
 from core.distillation.metering.stopwatch import Stopwatch
 from core.distillation.methods import build as build_method
@@ -70,27 +70,27 @@ def test_live_memory_counts_what_backward_needs(memory: LiveMemory) -> None:
     weight = torch.ones(1024, requires_grad=True)
     value = weight.exp().exp().sum()
     assert memory.bytes >= 3 * 4096  # both results of exp are saved
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     del value
     assert memory.bytes == 2 * 4096  # the weight and its gradient
 
 
 @pytest.mark.parametrize("method", ["starship", "trades"])
 def test_fake_run_needs_what_a_real_one_does(method: str) -> None:
-    asked = request(method, schedule=schedule(32))
-    spec = asked.spec
+    memory_request = request(method, schedule=schedule(32))
+    spec = memory_request.spec
     assert not isinstance(spec, ResolvedEvaluationJobSpec)
     gc.collect()
     with LiveMemory() as memory:
-        trainer = real_trainer(spec, has_teacher=asked.teacher is not None)
+        trainer = real_trainer(spec, has_teacher=memory_request.teacher is not None)
         before = memory.bytes
         for _ in range(simulation.TRAINING_STEPS):
             for _ in trainer.train_step():
                 pass
     images = sum(map(size, (trainer.batches.images.images_NCHW, trainer.batches.images.labels_N)))
     assert before > images
-    estimate = estimate_memory(asked)
-    simulated = estimate.training_bytes - WORKSPACE_BYTES - asked.resident_bytes
+    estimate = estimate_memory(memory_request)
+    simulated = estimate.training_bytes - LIBRARY_BYTES - memory_request.resident_bytes
     assert simulated == pytest.approx(memory.peak_bytes - images, rel=0.02)
 
 
@@ -148,7 +148,7 @@ def test_a_large_evaluation_batch_is_the_peak() -> None:
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "at_prm"])
 def test_every_method_can_be_estimated(method: str) -> None:
     changes: dict[str, Any] = {"adversary": {"name": "n_fgsm"}} if method == "n_fgsm" else {}
-    assert estimate_memory(request(method, **changes)).training_bytes > WORKSPACE_BYTES
+    assert estimate_memory(request(method, **changes)).training_bytes > LIBRARY_BYTES
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_every_method_can_be_estimated(method: str) -> None:
     ids=str,
 )
 def test_parts_beside_the_method_can_be_estimated(changes: dict[str, Any]) -> None:
-    assert estimate_memory(request(**changes)).training_bytes > WORKSPACE_BYTES
+    assert estimate_memory(request(**changes)).training_bytes > LIBRARY_BYTES
 
 
 def test_transformers_can_be_estimated() -> None:
@@ -174,15 +174,17 @@ def test_transformers_can_be_estimated() -> None:
         schedule=schedule(8, precision="bf16"),
         evaluation={"attacks": [], "batch_size": 1},
     )
-    asked = training_request(spec, DIGITS.model_copy(update={"channels": 3}), None)
-    assert estimate_memory(asked).training_bytes > module_bytes(from_description(asked.student))
+    memory_request = training_request(spec, DIGITS.model_copy(update={"channels": 3}), None)
+    assert estimate_memory(memory_request).training_bytes > module_bytes(
+        from_description(memory_request.student)
+    )
 
 
 def test_an_evaluation_trains_nothing() -> None:
     body = {"kind": "evaluation", "model": "mdl_1", "data": {"dataset": "digits"}}
     spec = resolve(EvaluationJobSpec.model_validate(body), DIGITS)
-    asked = evaluation_request(spec, DIGITS, model_description(), TEACHER)
-    estimate = estimate_memory(asked)
+    memory_request = evaluation_request(spec, DIGITS, model_description(), TEACHER)
+    estimate = estimate_memory(memory_request)
     assert estimate.training_bytes == 0
     assert estimate.bytes == estimate.evaluation_bytes
     assert estimate.parts["networks"] > 0

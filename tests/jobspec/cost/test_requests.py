@@ -85,10 +85,10 @@ def test_teacher_and_data_set_count() -> None:
 
 def test_a_request_holds_no_names() -> None:
     """It is stored without a project, and read by workers."""
-    asked = training_request(
+    request = training_request(
         distillation_spec(name="secret", teacher="secret", metadata={"secret": "secret"}),
         DIGITS,
         TEACHER,
     )
-    assert "secret" not in asked.model_dump_json()
-    assert MemoryRequest.model_validate(asked.model_dump(mode="json")) == asked
+    assert "secret" not in request.model_dump_json()
+    assert MemoryRequest.model_validate(request.model_dump(mode="json")) == request

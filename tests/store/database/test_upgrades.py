@@ -259,7 +259,7 @@ def test_an_upgrade_keeps_values_and_ends_with_the_new_schema(
         assert len(rows) == len(after[table])
         for row, migrated in zip(rows, after[table], strict=True):
             same_columns = {column: migrated[column] for column in row}
-            if row.get("id") == DIGITS_ID:
+            if row.get("id") == DIGITS_ID and "report" in row:
                 same_columns["report"] = row["report"]  # since 0007 it has one
             job_name = names.get(row["id"] if table == "jobs" else row.get("job_id"))
             expected = with_current_names(table, row, KEYS_OF_JOBS.get(job_name or "", KEYS))

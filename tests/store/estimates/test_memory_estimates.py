@@ -13,7 +13,7 @@ KEY = "a" * 64
 
 
 def ask(engine: Engine, *keys: str) -> None:
-    memory_estimates.ask(engine, {key: {"asked": key} for key in keys or (KEY,)})
+    memory_estimates.enqueue(engine, {key: {"asked": key} for key in keys or (KEY,)})
 
 
 def find(engine: Engine, key: str = KEY) -> MemoryEstimateRow:
@@ -31,7 +31,7 @@ def test_a_request_is_answered(engine: Engine) -> None:
     row = memory_estimates.claim(engine, 60)
     assert row is not None
     assert (row.key, row.request) == (KEY, {"asked": KEY})
-    memory_estimates.answer(engine, KEY, 123, {"networks": 100})
+    memory_estimates.record(engine, KEY, 123, {"networks": 100})
     answered = find(engine)
     assert (answered.status, answered.bytes, answered.parts) == ("known", 123, {"networks": 100})
     ask(engine)  # changes nothing
@@ -57,7 +57,7 @@ def test_a_lost_request_is_claimed_again(engine: Engine) -> None:
 
 def test_refusal_says_why(engine: Engine) -> None:
     ask(engine)
-    memory_estimates.refuse(engine, KEY, "x" * 1000)
+    memory_estimates.record_failure(engine, KEY, "x" * 1000)
     assert (find(engine).status, find(engine).problem) == ("unavailable", "x" * 500)
 
 
@@ -66,7 +66,7 @@ def test_pending_requests_are_limited(engine: Engine, monkeypatch: pytest.Monkey
     ask(engine, "a", "b", "c")
     with read_session(engine) as session:
         assert session.scalars(select(MemoryEstimateRow.key)).all() == ["a", "b"]
-    memory_estimates.answer(engine, "a", 1, {})
+    memory_estimates.record(engine, "a", 1, {})
     ask(engine, "c")
     assert find(engine, "c").status == "pending"
 

@@ -74,14 +74,14 @@ def listed(engine: Engine, dataset_id: str, limit: int = 200, **filters: int) ->
             return images
 
 
-def shown(images: list[DatasetImage]) -> list[Thumbnail]:
+def thumbnails_of(images: list[DatasetImage]) -> list[Thumbnail]:
     return [(image.label, image.split, image.index) for image in images]
 
 
 def test_images_are_listed_in_the_order_of_labels(engine: Engine, dataset: DatasetRow) -> None:
     assert dataset.images == 9
     for limit in (1, 2, 4, 9, 200):
-        assert shown(listed(engine, dataset.id, limit)) == FIRST + SECOND
+        assert thumbnails_of(listed(engine, dataset.id, limit)) == FIRST + SECOND
 
 
 def test_an_image_is_a_part_of_its_picture(engine: Engine, dataset: DatasetRow) -> None:
@@ -94,8 +94,8 @@ def test_an_image_is_a_part_of_its_picture(engine: Engine, dataset: DatasetRow) 
 
 
 def test_images_of_one_class(engine: Engine, dataset: DatasetRow) -> None:
-    assert shown(listed(engine, dataset.id, label=1)) == FIRST[3:]
-    assert shown(listed(engine, dataset.id, label=2, limit=1)) == SECOND[:2]
+    assert thumbnails_of(listed(engine, dataset.id, label=1)) == FIRST[3:]
+    assert thumbnails_of(listed(engine, dataset.id, label=2, limit=1)) == SECOND[:2]
     assert listed(engine, dataset.id, label=3) == []
     assert listed(engine, dataset.id, label=9) == []
 
@@ -103,7 +103,7 @@ def test_images_of_one_class(engine: Engine, dataset: DatasetRow) -> None:
 def test_few_images_of_each_class(engine: Engine, dataset: DatasetRow) -> None:
     expected = [FIRST[0], FIRST[3], SECOND[0], SECOND[2]]
     for limit in (1, 3, 200):
-        assert shown(listed(engine, dataset.id, limit, per_class=1)) == expected
+        assert thumbnails_of(listed(engine, dataset.id, limit, per_class=1)) == expected
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "-1", "1.5", "٣", "9" * 10])

@@ -140,13 +140,13 @@ def test_head_and_tail_stay_and_the_middle_is_counted(engine: Engine) -> None:
             log.publish()
     log.publish_rest()
     lines = read(log)
-    shown = numbers([line.text for line in lines])
-    assert shown[:5000] == list(range(5000)), "the head is complete"
-    assert shown[-5000:] == list(range(count - 5000, count)), "and so is the tail"
+    visible = numbers([line.text for line in lines])
+    assert visible[:5000] == list(range(5000)), "the head is complete"
+    assert visible[-5000:] == list(range(count - 5000, count)), "and so is the tail"
     assert [line.seq for line in lines] == sorted({line.seq for line in lines})
     gaps = [line for line in lines if line.stream == "supervisor"]
     omitted = [re.fullmatch(r"… ([\d,]+) lines?, (.+) left out", gap.text) for gap in gaps]
-    assert sum(int(match[1].replace(",", "")) for match in omitted if match) == count - len(shown)
+    assert sum(int(match[1].replace(",", "")) for match in omitted if match) == count - len(visible)
     assert chunk_bytes(engine) < HEAD_BYTES + TAIL_BYTES + MIB // 2
 
 
@@ -181,11 +181,29 @@ def test_outage_takes_bounded_memory(engine: Engine) -> None:
         log.publish()
     log.check = lambda: None
     log.publish_rest()
-    shown = texts(log)
-    assert shown[0] == "0"
-    assert shown[-2001] == "39"
+    visible = texts(log)
+    assert visible[0] == "0"
+    assert visible[-2001] == "39"
     blocks = [*log._buffer._head, *log._buffer._tail]
     assert sum(len(block.lines.data) for block in blocks) <= HEAD_BYTES + TAIL_BYTES
+
+
+@on_sqlite
+def test_secrets_never_reach_the_database(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in one piece nor in two reads."""
+    monkeypatch.setattr(service_logs, "_secrets", set())
+    service_logs.configure(Settings(home=tmp_path, s3_secret_access_key="canary/Secret+key"))
+    log = create_log(engine)
+    log.write("stdout", b"with canary/Secret+key and canary/Sec")
+    log.write("stdout", b"ret+key\n")
+    log.write("stderr", b"Authorization: Bearer canary.token.123\n")
+    log.publish()
+    with read_session(engine) as session:
+        data = "".join(session.scalars(select(LogChunkRow.data)))
+    assert "canary" not in data
+    assert texts(log)[0] == "with [redacted] and [redacted]"
 
 
 @on_sqlite

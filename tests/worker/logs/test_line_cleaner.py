@@ -34,14 +34,14 @@ def cleaner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LineCleaner:
     ],
 )
 def test_secrets_are_struck_out(cleaner: LineCleaner, secret: str) -> None:
-    shown = cleaner.clean(f"before {secret} after".encode())
-    assert secret not in shown
-    assert shown.startswith("before ")
-    assert shown.endswith(" after")
+    text = cleaner.clean(f"before {secret} after".encode())
+    assert secret not in text
+    assert text.startswith("before ")
+    assert text.endswith(" after")
 
 
 @pytest.mark.parametrize(
-    ("line", "shown"),
+    ("line", "text"),
     [
         ("Authorization: Bearer abcdef123456", "Authorization: Bearer [redacted]"),
         ("GET https://me:hunter22@host/x", "GET https://me:[redacted]@host/x"),
@@ -57,8 +57,8 @@ def test_secrets_are_struck_out(cleaner: LineCleaner, secret: str) -> None:
         ("robust accuracy L∞ 8/255 – 50 %", "robust accuracy L∞ 8/255 – 50 %"),
     ],
 )
-def test_line_is_shown_as(cleaner: LineCleaner, line: str, shown: str) -> None:
-    assert cleaner.clean(line.encode()) == shown
+def test_line_is_shown_as(cleaner: LineCleaner, line: str, text: str) -> None:
+    assert cleaner.clean(line.encode()) == text
 
 
 def test_bytes_that_are_no_text_are_replaced(cleaner: LineCleaner) -> None:
@@ -75,10 +75,10 @@ def test_paths_are_relative_to_program_and_folder(cleaner: LineCleaner, tmp_path
 
 def test_long_line_is_cut_and_the_cut_is_counted(cleaner: LineCleaner) -> None:
     assert cleaner.clean(b"x" * MAX_LINE_BYTES) == "x" * MAX_LINE_BYTES
-    shown = "x" * MAX_LINE_BYTES
-    assert cleaner.clean(b"x" * 5096) == f"{shown} … 1,000 bytes cut"
-    assert cleaner.clean(b"x" * 20_000) == f"{shown} … 15,904 bytes cut"
-    assert cleaner.clean(b"x" * MAX_RAW_LINE_BYTES, 10**9) == f"{shown} … 1,000,004,096 bytes cut"
+    text = "x" * MAX_LINE_BYTES
+    assert cleaner.clean(b"x" * 5096) == f"{text} … 1,000 bytes cut"
+    assert cleaner.clean(b"x" * 20_000) == f"{text} … 15,904 bytes cut"
+    assert cleaner.clean(b"x" * MAX_RAW_LINE_BYTES, 10**9) == f"{text} … 1,000,004,096 bytes cut"
     assert len(cleaner.clean("∞".encode() * 20_000)) < MAX_LINE_BYTES
 
 

@@ -32,7 +32,7 @@ def test_last_line_needs_no_end() -> None:
 
 def test_endless_line_takes_bounded_memory() -> None:
     long_line, after = split(*[b"x" * 100_000] * 20, b"y\nshort\n")
-    assert (len(long_line.data), long_line.size, long_line.count) == (
+    assert (len(long_line.data), long_line.size, long_line.line_count) == (
         MAX_RAW_LINE_BYTES + 1,
         2_000_002,
         1,

@@ -27,7 +27,7 @@ def estimator(engine: Engine, tmp_path: Path) -> MemoryEstimator:
 
 def ask(engine: Engine, **changes: Any) -> str:
     request = training_request(training_spec(**changes), DIGITS, None)
-    memory_estimates.ask(engine, {request.key(): request.model_dump(mode="json")})
+    memory_estimates.enqueue(engine, {request.key(): request.model_dump(mode="json")})
     return request.key()
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from core.distillation.data import digits
 from core.distillation.data.thumbnails.selection import select_thumbnails
-from core.distillation.data.thumbnails.sheets import DrawnSheet, LoadImages, Split, draw_sheets
+from core.distillation.data.thumbnails.sheets import LoadImages, SheetDrawing, Split, draw_sheets
 
 FOLDER = Path(__file__).parents[3] / "store" / "registry" / "digits_thumbnails"
 
 
-def draw_digits() -> Iterator[DrawnSheet]:
+def draw_digits() -> Iterator[SheetDrawing]:
     dataset = digits.load()
     thumbnails = select_thumbnails(
         dataset.train.labels_N.numpy(), dataset.test.labels_N.numpy(), dataset.description.classes
@@ -30,13 +30,13 @@ def draw_digits() -> Iterator[DrawnSheet]:
 
 def main() -> None:
     entries = []
-    for drawn in draw_digits():
-        (FOLDER / drawn.sheet.file).write_bytes(drawn.content)
+    for drawing in draw_digits():
+        (FOLDER / drawing.sheet.file).write_bytes(drawing.content)
         entries.append(
             {
-                "sheet": drawn.sheet.model_dump(mode="json"),
-                "size": len(drawn.content),
-                "sha256": hashlib.sha256(drawn.content).hexdigest(),
+                "sheet": drawing.sheet.model_dump(mode="json"),
+                "size": len(drawing.content),
+                "sha256": hashlib.sha256(drawing.content).hexdigest(),
             }
         )
     (FOLDER / "sheets.json").write_text(json.dumps(entries) + "\n")

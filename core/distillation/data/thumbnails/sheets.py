@@ -30,7 +30,7 @@ LoadImages = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class DrawnSheet:
+class SheetDrawing:
     """A sheet, and its picture as a WebP file."""
 
     sheet: ThumbnailSheet
@@ -50,7 +50,7 @@ def draw_sheets(
     thumbnails: Iterable[Thumbnail],
     load_images: Mapping[Split, LoadImages],
     description: DatasetDescription,
-) -> Iterator[DrawnSheet]:
+) -> Iterator[SheetDrawing]:
     """Yield the sheets in the order of the labels, as many as ``MAX_BYTES`` allow.
 
     Of a label, the thumbnails are in the order of ``thumbnails``. Few images are loaded at a time.
@@ -69,7 +69,7 @@ def draw_sheets(
             tile_height=size[1],
             images=tuple(images),
         )
-        yield DrawnSheet(sheet, content)
+        yield SheetDrawing(sheet, content)
 
 
 def _label(thumbnail: Thumbnail) -> int:

@@ -17,8 +17,8 @@ from core.distillation.data.memory_mapped_images import ImageSelection, PackedIm
 from core.distillation.data.tensor_file import Array
 from core.distillation.data.thumbnails.selection import select_thumbnails
 from core.distillation.data.thumbnails.sheets import (
-    DrawnSheet,
     LoadImages,
+    SheetDrawing,
     Split,
     draw_sheets,
     thumbnail_size,
@@ -26,7 +26,7 @@ from core.distillation.data.thumbnails.sheets import (
 from core.jobspec.data import DatasetDescription
 
 
-def draw_thumbnails(path: Path, description: DatasetDescription) -> Iterator[DrawnSheet]:
+def draw_thumbnails(path: Path, description: DatasetDescription) -> Iterator[SheetDrawing]:
     """Yield the sheets. Few images are in memory at a time."""
     tensors = tensor_file.map_tensors(path)
     thumbnails = select_thumbnails(

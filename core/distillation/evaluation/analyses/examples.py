@@ -78,13 +78,13 @@ def examples(
             yield Step(end, images, masks)
         outcomes = [outcome(masks, index) for index in range(images)]
         selected = select(outcomes, target.images.labels_N.tolist(), _most(target, settings.count))
-        shown: dict[int, Example] = {}
+        by_index: dict[int, Example] = {}
         for first in sorted({index // target.batch_size for index in selected}):
             start = first * target.batch_size
             rows = [index - start for index in selected if index // target.batch_size == first]
-            shown |= _show(target, start, rows)
+            by_index |= _show(target, start, rows)
             yield Step(images, images, masks)
-    yield _finding(target, masks, [shown[index] for index in selected])
+    yield _finding(target, masks, [by_index[index] for index in selected])
 
 
 def outcome(masks: dict[str, str], index: int) -> str:
@@ -183,10 +183,12 @@ def draw(clean_CHW: Tensor, adversarial_CHW: Tensor, radius: float) -> list[Tens
     return [(255 * image.detach()).round().clamp(0, 255).to(torch.uint8).cpu() for image in floats]
 
 
-def _finding(target: EvaluationTarget, masks: dict[str, str], shown: Sequence[Example]) -> Finding:
+def _finding(
+    target: EvaluationTarget, masks: dict[str, str], selection: Sequence[Example]
+) -> Finding:
     outcomes = [outcome(masks, index) for index in range(len(target.images))]
     titles = OUTCOMES if "reference" in masks else OUTCOMES_WITHOUT_REFERENCE
-    _, height, width = shown[0].pictures[0].shape
+    _, height, width = selection[0].pictures[0].shape
     data = {
         "images": len(target.images),
         "radius": target.radius,
@@ -198,15 +200,15 @@ def _finding(target: EvaluationTarget, masks: dict[str, str], shown: Sequence[Ex
             "tile_width": width,
             "tile_height": height,
         },
-        "examples": [example.entry for example in shown],
-        "png_picture": _encode_picture(shown),
+        "examples": [example.entry for example in selection],
+        "png_picture": _encode_picture(selection),
     }
     return Finding(None, data=data)
 
 
-def _encode_picture(shown: Sequence[Example]) -> str:
+def _encode_picture(selection: Sequence[Example]) -> str:
     """Return a PNG in base64 with a row for each example."""
-    rows = [torch.cat(example.pictures, dim=2) for example in shown]
+    rows = [torch.cat(example.pictures, dim=2) for example in selection]
     pixels_HWC: np.ndarray[Any, np.dtype[np.uint8]] = (
         torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
     )

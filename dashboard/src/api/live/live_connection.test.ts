@@ -33,12 +33,17 @@ function makeService() {
 function makeConnection(fetchStream: typeof fetch) {
   const events: LiveEvent[] = [];
   const states: LiveState["status"][] = [];
+  const times: (number | undefined)[] = [];
   const onGap = vi.fn();
+  const onState = ({ status, currentAt }: LiveState) => {
+    states.push(status);
+    times.push(currentAt?.getTime());
+  };
   const connection = new LiveConnection(
-    { onEvent: (event) => events.push(event), onGap, onState: ({ status }) => states.push(status) },
+    { onEvent: (event) => events.push(event), onGap, onState },
     fetchStream,
   );
-  return { connection, events, states, onGap };
+  return { connection, events, states, times, onGap };
 }
 
 const settle = () => vi.advanceTimersByTimeAsync(1);
@@ -96,6 +101,22 @@ test("a stream without a sign of life is opened again", async () => {
   service.send(message(3));
   await vi.advanceTimersByTimeAsync(46_000);
   expect(service.requests).toEqual([undefined, "3"]);
+  connection.stop();
+});
+
+test("a lost connection tells as of when the data is", async () => {
+  const service = makeService();
+  const { connection, states, times } = makeConnection(service.fetchStream);
+  connection.start();
+  await vi.advanceTimersByTimeAsync(20_000);
+  service.send(message(3));
+  await settle();
+  const current = Date.now();
+  service.refuse(503);
+  service.end();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(states.slice(1)).toEqual(["reconnecting", "reconnecting", "reconnecting", "reconnecting"]);
+  expect(times.slice(1).every((time) => Math.abs((time ?? 0) - current) < 10)).toBe(true);
   connection.stop();
 });
 

@@ -113,6 +113,7 @@ export class LiveConnection {
       const { done, value } = await reader.read();
       if (done) return;
       this.expectSignOfLife(abort);
+      this.state = { ...this.state, currentAt: new Date() };
       for (const message of parser.push(value)) this.onMessage(message);
       this.lastEventId = parser.lastId ?? this.lastEventId;
     }
@@ -129,7 +130,6 @@ export class LiveConnection {
 
   private expectSignOfLife(abort: AbortController): void {
     clearTimeout(this.silence);
-    this.state = { ...this.state, currentAt: new Date() };
     this.silence = setTimeout(() => {
       if (abort === this.abort) void this.connect();
     }, SILENCE_MS);

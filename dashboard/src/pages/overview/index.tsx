@@ -4,7 +4,7 @@ import { useNow } from "@/app/clock";
 import { LinkButton } from "@/components/controls/Button";
 import { Answer } from "@/components/page/answer";
 import { PageHead } from "@/components/page/PageHead";
-import { Column, Columns } from "@/components/page/Section";
+import { Column, Columns, Section } from "@/components/page/Section";
 import { Tally } from "@/components/page/Tally";
 import { Empty, Failure, Loading } from "@/components/states/QueryState";
 
@@ -50,9 +50,11 @@ function Sections({ overview, snapshot }: { overview: Overview; snapshot: Snapsh
     <>
       <Tally items={tallyItems(snapshot, succeeded, pausedTotal)} />
       {isNew ? (
-        <Empty action={<LinkButton to="/submit">Start from an example</LinkButton>}>
-          No jobs yet. The digits example takes half a minute.
-        </Empty>
+        <Section title="Jobs">
+          <Empty action={<LinkButton to="/submit">Start from an example</LinkButton>}>
+            No jobs yet. The digits example takes half a minute.
+          </Empty>
+        </Section>
       ) : (
         <>
           <RunningJobs jobs={running} total={runningTotal} />

@@ -54,7 +54,7 @@ const sentence = (changes: Partial<Snapshot>) => plainAnswer(answer({ ...EMPTY, 
 
 test("an idle service says so", () => {
   expect(sentence({})).toBe(
-    "The worker is alive and idle. Nothing runs; none waits. Nothing failed in the last 24 hours.",
+    "The worker is alive and idle. Nothing runs or waits. Nothing failed in the last 24 hours.",
   );
 });
 

@@ -53,8 +53,7 @@ export function answer(snapshot: Snapshot): AnswerPart[] {
   return [
     strong(workersSentence(snapshot)),
     " ",
-    [...runningSentence(snapshot), queueSentence(snapshot)].filter(Boolean).join("; "),
-    ". ",
+    `${loadSentence(snapshot)}. `,
     failureSentence(snapshot),
   ];
 }
@@ -83,16 +82,22 @@ function workersSentence({ workers, queuedTotal }: Snapshot): string {
   return `${who}, ${busy.length} of them busy.`;
 }
 
-function runningSentence({ running, runningTotal }: Snapshot): string[] {
-  if (runningTotal === 0) return ["Nothing runs"];
+function loadSentence(snapshot: Snapshot): string {
+  const { runningTotal, queuedTotal } = snapshot;
+  if (runningTotal + queuedTotal === 0) return "Nothing runs or waits";
+  return `${runningSentence(snapshot)}; ${queueSentence(snapshot)}`;
+}
+
+function runningSentence({ running, runningTotal }: Snapshot): string {
+  if (runningTotal === 0) return "Nothing runs";
   const remaining = running.flatMap(({ progress }) => progress?.eta_seconds ?? []);
   const next = remaining.length === 0 ? undefined : formatDuration(Math.min(...remaining));
   if (runningTotal === 1) {
     const end = next === undefined ? "" : ` and ends training in about ${next}`;
-    return [`One job runs${end}`];
+    return `One job runs${end}`;
   }
   const end = next === undefined ? "" : `, the next ends training in about ${next}`;
-  return [`${plural(runningTotal, "job")} run${end}`];
+  return `${plural(runningTotal, "job")} run${end}`;
 }
 
 function queueSentence({ queued, queuedTotal, now }: Snapshot): string {

@@ -1,16 +1,44 @@
 /** Submit: what will run, and what does it cost? */
 
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { useSearchParams } from "react-router";
+
+import { Button } from "@/components/controls/Button";
 import { PageHead } from "@/components/page/PageHead";
-import { Empty } from "@/components/states/QueryState";
+import { QueryState } from "@/components/states/QueryState";
+
+import { jobSchemaQuery } from "./spec/queries";
+import { StartDialog } from "./start/StartDialog";
+import { useStart } from "./start/start";
+import { Workbench } from "./Workbench";
 
 export default function SubmitPage() {
+  const [parameters] = useSearchParams();
+  const [isChoosing, setChoosing] = useState(false);
+  const start = useStart(parameters);
+  const schema = useQuery(jobSchemaQuery);
+  const search = parameters.toString();
+  const choose = <Button onClick={() => setChoosing(true)}>Start from an example</Button>;
   return (
     <>
-      <PageHead title="New job" />
-      <Empty>
-        <span className="mono">distill submit docs/examples/digits-teacher.yaml --watch</span>{" "}
-        submits a first job from the command line.
-      </Empty>
+      {start.data !== undefined && schema.data !== undefined ? (
+        <Workbench
+          key={search}
+          search={search}
+          start={start.data}
+          schema={schema.data}
+          choose={choose}
+        />
+      ) : (
+        <>
+          <PageHead title="New job" actions={choose} />
+          <QueryState query={schema.isError ? schema : start} rows={8}>
+            {() => null}
+          </QueryState>
+        </>
+      )}
+      <StartDialog isOpen={isChoosing} onClose={() => setChoosing(false)} />
     </>
   );
 }

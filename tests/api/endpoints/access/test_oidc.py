@@ -15,9 +15,9 @@ from core.settings import OidcGroup, Settings
 from core.store.access import keys
 from core.store.database.engine import database_now, read_session, write_session
 from core.store.database.tables import DEFAULT_PROJECT, AuditRow, SessionRow
+from tests.api.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider
 from tests.builders import training_body
 from tests.intruders.problems import assert_problem
-from tests.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider
 
 ORIGIN = {"Origin": "http://testserver"}
 GROUPS = {
@@ -272,7 +272,7 @@ def test_a_session_without_a_key_ends_at_its_expiry(
     sign_in(browser)
     with write_session(engine) as session:
         row = session.scalars(select(SessionRow)).one()
-        row.expires_at = database_now() - 1  # type: ignore[assignment]
+        row.expires_at = database_now() - 1
     assert_problem(browser.get("/v1/session"), "unauthenticated")
 
 

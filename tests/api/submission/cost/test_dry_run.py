@@ -53,7 +53,7 @@ def answer(engine: Engine, size: int) -> None:
     with read_session(engine) as session:
         keys = session.scalars(select(MemoryEstimateRow.key)).all()
     for key in keys:
-        memory_estimates.answer(engine, key, size, {"networks": size})
+        memory_estimates.record(engine, key, size, {"networks": size})
 
 
 def add_cost(engine: Engine, **changes: Any) -> None:
@@ -223,7 +223,13 @@ def test_ordinals(number: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "less than 1 s"), (119, "119 s"), (720, "12 min"), (12_000, "3 h 20 min"), (187_200, "2 d 4 h")],
+    [
+        (0.4, "less than 1 s"),
+        (119, "119 s"),
+        (720, "12 min"),
+        (12_000, "3 h 20 min"),
+        (187_200, "2 d 4 h"),
+    ],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert describe_seconds(seconds) == text

@@ -13,6 +13,7 @@ from api.submission.cost.rates import (
     Prediction,
     predict,
 )
+from core.jobspec.cost.settings import TimeSettings
 from core.store.database.tables import DEFAULT_PROJECT, JobCostRow
 
 STUDENT = {"architecture": "small_cnn", "width": 16}
@@ -22,13 +23,8 @@ SETTINGS = CostSettings(
     architecture="small_cnn",
     student=STUDENT,
     teacher=TEACHER,
-    method="arkd",
-    precision="fp32",
-    compiled=False,
-    batch_size=128,
-    image_side=32,
     settings_sha256="mine",
-    training_passes=1000,
+    time=TimeSettings("arkd", "fp32", False, 128, 32, training_passes=1000),
     attack_passes={"clean": 10, "pgd": 200},
     analysis_passes={"gradient_checks": 10},
     evaluations=2,
@@ -160,8 +156,8 @@ def test_unknown_attack_gets_the_rate_of_training() -> None:
 
 
 def test_evaluations_learn_from_trainings() -> None:
-    changes = {"training_passes": 0, "method": None, "teacher": None, "evaluations": 1}
-    prediction = predicted(row(), **changes)
+    evaluation = TimeSettings(None, "fp32", False, 256, 32, training_passes=0)
+    prediction = predicted(row(), time=evaluation, teacher=None, evaluations=1)
     assert prediction.seconds.middle == pytest.approx(10 * 0.01 + 200 * 0.05 + 1 + 4)
 
 

@@ -35,9 +35,9 @@ def compare_tiles(job: JobFolder, result: Imported, tolerance: int) -> int:
         for number, (label, split, index) in enumerate(sheet.images):
             images_BCHW, labels_B = parts[split].batch(torch.tensor([index]))
             assert int(labels_B) == label
-            top = number // sheet.columns * sheet.tile_height
-            left = number % sheet.columns * sheet.tile_width
-            tile = picture[top : top + sheet.tile_height, left : left + sheet.tile_width]
+            y = number // sheet.columns * sheet.tile_height
+            x = number % sheet.columns * sheet.tile_width
+            tile = picture[y : y + sheet.tile_height, x : x + sheet.tile_width]
             expected = (images_BCHW[0] * 255).round().permute(1, 2, 0).numpy()
             assert np.abs(tile.astype(float) - expected).max() <= tolerance
             count += 1

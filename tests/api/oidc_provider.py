@@ -1,4 +1,4 @@
-"""A small OpenID Connect provider in a process of its own: ``python -m tests.oidc_provider PORT``.
+"""A small OpenID Connect provider in its own process: ``python -m tests.api.oidc_provider PORT``.
 
 It signs in whoever was last described by ``PUT /person``, without asking, and checks what a real
 one checks: client, redirect URI, PKCE, and that a code is used once. A ``fault`` in the description
@@ -8,6 +8,7 @@ makes its next ID tokens wrong in one respect.
 import base64
 import hashlib
 import json
+import secrets
 import sys
 import time
 import urllib.request
@@ -21,6 +22,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import RedirectResponse
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
+from starlette.datastructures import FormData
 
 from tests.servers import Server
 
@@ -36,8 +38,8 @@ class OidcProvider(Server):
         return f"http://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
-        program = [sys.executable, "-m", "tests.oidc_provider", str(self.port)]
-        return ["env", f"PYTHONPATH={Path(__file__).parents[1]}", *program]
+        program = [sys.executable, "-m", "tests.api.oidc_provider", str(self.port)]
+        return ["env", f"PYTHONPATH={Path(__file__).parents[2]}", *program]
 
     def is_ready(self) -> bool:
         try:
@@ -57,11 +59,44 @@ class Provider:
 
     def __init__(self, issuer: str) -> None:
         self.issuer = issuer
-        self.key = RSAKey.generate_key(2048, {"kid": "first", "use": "sig"})
+        self.key = new_key("first")
         self.fault = ""
         self.claims: dict[str, Any] = {}
         self.requests: dict[str, dict[str, str]] = {}
         """Parameters of the authorization requests, by code."""
+
+    def authorize(self, parameters: dict[str, str]) -> dict[str, str]:
+        """Return the parameters of the way back."""
+        assert parameters["client_id"] == CLIENT_ID
+        assert parameters["response_type"] == "code"
+        assert parameters["code_challenge_method"] == "S256"
+        answer = {"state": parameters["state"]}
+        if self.fault == "denied":
+            return {**answer, "error": "access_denied"}
+        code = secrets.token_urlsafe(16)
+        self.requests[code] = parameters
+        # Real ones add parameters of their own, too.
+        return {**answer, "code": code, "session_state": "x"}
+
+    def token(self, form: FormData, authorization: str) -> dict[str, Any]:
+        """Raises HTTPException for a code that is not this client's, or was used before."""
+        credentials = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+        authorized = self.requests.pop(str(form["code"]), None)
+        challenge = base64url(hashlib.sha256(str(form["code_verifier"]).encode()).digest())
+        if (
+            authorization != f"Basic {credentials}"
+            or authorized is None
+            or form["redirect_uri"] != authorized["redirect_uri"]
+            or challenge != authorized["code_challenge"]
+        ):
+            raise HTTPException(400, {"error": "invalid_grant"})
+        access_token = secrets.token_urlsafe(16)
+        return {
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": 60,
+            "id_token": self.id_token(authorized["nonce"], access_token),
+        }
 
     def id_token(self, nonce: str, access_token: str) -> str:
         now = int(time.time())
@@ -73,36 +108,38 @@ class Provider:
             "nonce": nonce,
             "at_hash": half_hash(access_token),
             **{name: value for name, value in self.claims.items() if name != "in_user_info"},
+            **WRONG_CLAIMS.get(self.fault, {}),
         }
-        header = {"alg": "RS256", "kid": self.key.kid}
-        key: Any = self.key
+        if self.fault == "no nonce":
+            del claims["nonce"]
+        return self.sign(claims)
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        algorithm = "RS256"
+        key: RSAKey | OctKey = self.key
         match self.fault:
-            case "issuer":
-                claims["iss"] = "https://other.example"
-            case "audience":
-                claims["aud"] = "another-client"
-            case "nonce":
-                claims["nonce"] = "another-nonce"
-            case "no nonce":
-                del claims["nonce"]
-            case "expired":
-                claims["exp"] = now - 3600
-            case "access token":
-                claims["at_hash"] = half_hash("another")
             case "signature":
-                key = RSAKey.generate_key(2048, {"kid": self.key.kid})
+                key = new_key(str(self.key.kid))
             case "unknown key":
-                key = RSAKey.generate_key(2048, {"kid": "unknown"})
-                header["kid"] = "unknown"
-            case "symmetric":
-                header["alg"] = "HS256"
-                key = OctKey.import_key(CLIENT_SECRET)
-            case "unsigned":
-                return unsigned(claims)
+                key = new_key("unknown")
             case "new key":
-                self.key = key = RSAKey.generate_key(2048, {"kid": "second"})
-                header["kid"] = "second"
-        return jwt.encode(header, claims, key, algorithms=[header["alg"]])
+                self.key = key = new_key("second")
+            case "symmetric":
+                algorithm = "HS256"
+                key = OctKey.import_key(CLIENT_SECRET, {"kid": str(self.key.kid)})
+            case "unsigned":
+                parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
+                return ".".join([*map(base64url, parts), ""])
+        header = {"alg": algorithm, "kid": key.kid}
+        return jwt.encode(header, claims, key, algorithms=[algorithm])
+
+    def user_info(self) -> dict[str, Any]:
+        subject = "another" if self.fault == "user info" else self.claims["sub"]
+        return {"sub": subject, **self.claims.get("in_user_info", {})}
+
+
+def new_key(name: str) -> RSAKey:
+    return RSAKey.generate_key(2048, {"kid": name, "use": "sig"})
 
 
 def half_hash(access_token: str) -> str:
@@ -114,9 +151,13 @@ def base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-def unsigned(claims: dict[str, Any]) -> str:
-    parts = ({"alg": "none"}, claims)
-    return ".".join([*(base64url(json.dumps(part).encode()) for part in parts), ""])
+WRONG_CLAIMS: dict[str, dict[str, Any]] = {
+    "issuer": {"iss": "https://other.example"},
+    "audience": {"aud": "another-client"},
+    "nonce": {"nonce": "another-nonce"},
+    "expired": {"exp": 1_000_000_000},
+    "access token": {"at_hash": half_hash("another")},
+}
 
 
 def create_app(issuer: str) -> FastAPI:
@@ -146,46 +187,17 @@ def create_app(issuer: str) -> FastAPI:
     @app.get("/authorize")
     def authorize(request: Request) -> RedirectResponse:
         parameters = dict(request.query_params)
-        assert parameters["client_id"] == CLIENT_ID
-        assert parameters["response_type"] == "code"
-        assert parameters["code_challenge_method"] == "S256"
-        answer = {"state": parameters["state"]}
-        if provider.fault == "denied":
-            answer["error"] = "access_denied"
-        else:
-            answer["code"] = base64url(hashlib.sha256(str(time.time_ns()).encode()).digest())
-            # Real ones add parameters of their own, too.
-            answer["session_state"] = "x"
-            provider.requests[answer["code"]] = parameters
-        return RedirectResponse(f"{parameters['redirect_uri']}?{urlencode(answer)}", 303)
+        answer = urlencode(provider.authorize(parameters))
+        return RedirectResponse(f"{parameters['redirect_uri']}?{answer}", 303)
 
     @app.post("/token")
     async def token(request: Request) -> dict[str, Any]:
-        form = await request.form()
-        credentials = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-        authorized = provider.requests.pop(str(form["code"]), None)
-        challenge = base64url(hashlib.sha256(str(form["code_verifier"]).encode()).digest())
-        if (
-            request.headers["authorization"] != f"Basic {credentials}"
-            or authorized is None
-            or form["redirect_uri"] != authorized["redirect_uri"]
-            or challenge != authorized["code_challenge"]
-        ):
-            raise HTTPException(400, {"error": "invalid_grant"})
-        access_token = base64url(authorized["nonce"].encode())
-        return {
-            "access_token": access_token,
-            "token_type": "Bearer",
-            "expires_in": 60,
-            "id_token": provider.id_token(authorized["nonce"], access_token),
-        }
+        return provider.token(await request.form(), request.headers["authorization"])
 
     @app.get("/userinfo")
     def user_info(request: Request) -> dict[str, Any]:
         assert request.headers["authorization"].startswith("Bearer ")
-        claims = provider.claims
-        subject = "another" if provider.fault == "user info" else claims["sub"]
-        return {"sub": subject, **claims.get("in_user_info", {})}
+        return provider.user_info()
 
     return app
 
