@@ -198,7 +198,7 @@ def _correlation(counts: PairedCounts) -> float:
     product = first * (images - first) * second * (images - second)
     if product == 0:
         return 0.0
-    numerator = counts.both * counts.neither - counts.only_first * counts.only_second
+    numerator = float(counts.both * counts.neither - counts.only_first * counts.only_second)
     if numerator > 0:
         numerator = max(0.0, numerator - images / 2)
     return numerator / math.sqrt(product)

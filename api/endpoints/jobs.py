@@ -38,6 +38,7 @@ from api.representation import from_rows, schemas
 from api.representation.dry_run import DryRunResponse
 from api.representation.edits import EditJobRequest
 from api.representation.json_response import json_response
+from api.representation.pagination import page_of
 from api.submission.cost.dry_run import estimate_job
 from api.submission.cost.memory_estimate import memory_warnings
 from api.submission.prepare import prepare_job, validate_spec
@@ -199,14 +200,9 @@ def list_jobs(
         rows, next_cursor = jobs.list_jobs(
             session, caller.project_id, filters, sort=sort, after=after, limit=limit
         )
-        total = jobs.count(session, caller.project_id, filters) if include_total else None
-        summaries = from_rows.job_summaries(session, rows)
-    page = schemas.Page[schemas.JobSummaryResponse](
-        data=summaries,
-        has_more=next_cursor is not None,
-        next_cursor=next_cursor,
-        total=total,
-    )
+        page = page_of(from_rows.job_summaries(session, rows), next_cursor)
+        if include_total:
+            page.total = jobs.count(session, caller.project_id, filters)
     return json_response(page)
 
 

@@ -28,6 +28,10 @@ MetricValue = tuple[str, int, float]
 Names = Annotated[
     str | None, Query(max_length=4000, description="Metric names, comma-separated. Default: all.")
 ]
+StepBound = Annotated[
+    QueryInt | None,
+    Query(ge=0, le=2**31 - 1, description="Only points of steps within these bounds, in series."),
+]
 
 
 @router.get(
@@ -57,19 +61,27 @@ def get_metrics(
             description="Approximate maximum number of points per series. Spikes are preserved.",
         ),
     ] = 1000,
+    first_step: StepBound = None,
+    last_step: StepBound = None,
     format: Annotated[
         Literal["series", "raw", "csv"],
         Query(description="raw: one JSON object per line; csv: name, step, value."),
     ] = "series",
 ) -> Response:
-    """Get values of training steps by metric name, thinned, or all of them as a stream."""
+    """Get values of training steps by metric name, thinned, or all of them as a stream.
+
+    With `first_step` and `last_step`, which are included, only the series' points between them:
+    a part of a long series is thinned less than the whole.
+    """
     selected = None
     if names is not None:
         selected = [name for name in names.split(",") if name and "\0" not in name][:MAX_NAMES]
     with read_session(engine) as session:
         jobs.get(session, caller.project_id, job_id)  # raises NotFound
         if format == "series":
-            values_by_name = metrics.load_series(session, job_id, selected, points)
+            values_by_name = metrics.load_series(
+                session, job_id, selected, points, metrics.StepRange(first_step, last_step)
+            )
             series = [
                 schemas.MetricSeries(name=name, points=values)
                 for name, values in values_by_name.items()

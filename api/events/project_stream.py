@@ -27,7 +27,8 @@ class ProjectCursor:
         self, engine: Engine, project_id: str, after: int | None, types: frozenset[ItemType]
     ) -> None:
         """``after``: number of the last event that the client has; None: begin with what happens
-        from now on; 0: with the oldest that is kept.
+        from now on; 0: with the oldest that is kept. ``types``: those that the caller wants and may
+        see.
         """
         self.engine = engine
         self.project_id = project_id

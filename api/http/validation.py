@@ -19,6 +19,13 @@ _WITHOUT_VALUE = {
     "union_tag_invalid",
 }
 """Types of error whose sentence does not quote the value: there is none, or it may be anything."""
+_PLAIN_WORDS = {
+    "Input should be": "Must be",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "Field required": "This field is required",
+}
+"""Words of pydantic's, and those of this service."""
 
 
 def invalid_body(errors: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
@@ -79,6 +86,8 @@ def _sentence(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden" and error["loc"][-1] in RENAMED_FIELDS:
         return f"This field is called {RENAMED_FIELDS[error['loc'][-1]]}."
     message = str(error["msg"]).removeprefix("Value error, ")
+    for words, plain_words in _PLAIN_WORDS.items():
+        message = message.replace(words, plain_words)
     message = message[:1].upper() + message[1:]
     value = error.get("input")
     quotable = error["type"] not in _WITHOUT_VALUE and isinstance(value, str | int | float | None)

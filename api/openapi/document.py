@@ -31,6 +31,14 @@ PAGE_FORMAT = {
     "rows, and the header Link has the address of the next page.",
 }
 """A parameter of every list."""
+BOUNDS = {
+    "ge": "minimum",
+    "le": "maximum",
+    "gt": "exclusiveMinimum",
+    "lt": "exclusiveMaximum",
+}
+"""By pydantic's name of a bound, the JSON Schema's. Where a field has a validator of its own, such
+as that of ``api.dependencies.QueryInt``, pydantic leaves its names in the schema."""
 
 
 def install(app: FastAPI) -> None:
@@ -72,6 +80,7 @@ def _complete_document(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _complete_operation(path, operation)
+    _rename_bounds(document)
     return document
 
 
@@ -96,6 +105,19 @@ def _complete_operation(path: str, operation: dict[str, Any]) -> None:
         if int(status) < 400:
             response.setdefault("headers", {})["X-Request-Id"] = {"schema": {"type": "string"}}
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _rename_bounds(node: Any) -> None:
+    """Rename the bounds of every schema in a part of the document."""
+    if isinstance(node, list):
+        for item in node:
+            _rename_bounds(item)
+    if isinstance(node, dict):
+        for former, name in BOUNDS.items():
+            if isinstance(node.get(former), int | float):
+                node[name] = node.pop(former)
+        for value in node.values():
+            _rename_bounds(value)
 
 
 def _is_page(response: dict[str, Any]) -> bool:

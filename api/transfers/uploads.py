@@ -54,22 +54,27 @@ async def store_body(
         first, remaining = await _read_signature(_chunks(request))
         check_signature(first[:SIGNATURE_BYTES])
         key = upload_key(owner_id)
+        chunks = _authenticated(request, _chunks_in_thread(first, remaining))
         size, digest = await to_thread.run_sync(
             objects.put_stream,
             key,
-            _reporting(on_progress, _authenticated(request, _chunks_in_thread(first, remaining))),
+            _reporting(on_progress, chunks),
             limit,
             # Threads of their own: slow uploads must not take those that other requests need.
             limiter=request.app.state.upload_threads,
         )
         if sha256 is not None and digest != sha256:
             await to_thread.run_sync(objects.delete, key)
-            raise Refused(
-                f"The bytes that arrived have SHA-256 {digest}, but {sha256} was declared. "
-                "Nothing was stored.",
-                code="hash_mismatch",
-            )
+            raise _hash_mismatch(digest, sha256)
     return size, digest
+
+
+def _hash_mismatch(digest: str, declared: str) -> Refused:
+    return Refused(
+        f"The bytes that arrived have SHA-256 {digest}, but {declared} was declared. "
+        "Nothing was stored.",
+        code="hash_mismatch",
+    )
 
 
 def _check_headers(request: Request, limit: int) -> None:

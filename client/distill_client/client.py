@@ -272,7 +272,7 @@ class Distill:
         return parse_response(SweepTable, response)
 
     def table_text(self, sweep_id: str, format: str, network: str = "best") -> str:
-        """Return the same table as text, in the format md or csv."""
+        """Return the same table as text, in the format md, csv or tex."""
         params = {"network": network, "format": format}
         return self.transport.get(f"{_sweep_path(sweep_id)}/table", params).text
 
@@ -313,13 +313,29 @@ class Distill:
         params = _leaderboard_params(filters) | {"format": format}
         return self.transport.get("leaderboard", params).text
 
-    def metrics(self, job_id: str, names: Sequence[str] = (), points: int | None = None) -> Metrics:
-        """Return a job's training metrics, at most ``points`` of each series."""
+    def metrics(
+        self,
+        job_id: str,
+        names: Sequence[str] = (),
+        points: int | None = None,
+        *,
+        first_step: int | None = None,
+        last_step: int | None = None,
+    ) -> Metrics:
+        """Return a job's training metrics, at most ``points`` of each series.
+
+        ``first_step`` and ``last_step``, both included, bound the steps.
+        """
         params: dict[str, str | int | bool | list[str]] = {}
         if names:
             params["names"] = ",".join(names)
-        if points is not None:
-            params["points"] = points
+        for key, value in (
+            ("points", points),
+            ("first_step", first_step),
+            ("last_step", last_step),
+        ):
+            if value is not None:
+                params[key] = value
         return parse_response(Metrics, self.transport.get(f"{_job_path(job_id)}/metrics", params))
 
     def report(self, job_id: str) -> dict[str, Any]:
@@ -416,7 +432,7 @@ class Distill:
         """
         filters = {"series": series, "alias": alias, "q": q, "sort": sort}
         params = {name: value for name, value in filters.items() if value is not None}
-        return self._pages("models", Page[Model], params | _result_params(results))
+        return self._pages("models", Page[Model], {**params, **_result_params(results)})
 
     def update_model(
         self, reference: str, changes: Mapping[str, Any], *, if_match: str | None = None

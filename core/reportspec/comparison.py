@@ -130,14 +130,14 @@ def comparison_sections(
 
 def _threat_models(job: EvaluatedJob) -> dict[str | None, ThreatModel | None]:
     """Return the threat models of a job by key; None for a job that has only clean accuracy."""
-    models = {
+    models: dict[str | None, ThreatModel | None] = {
         model.key: model
         for key in job.accuracies
         if is_test_accuracy(key) and (model := threat_model_of(key)) is not None
     }
     if not models and CLEAN in job.accuracies:
         return {None: None}
-    return dict(models)
+    return models
 
 
 def _section(

@@ -147,19 +147,7 @@ def leaderboard_section(
     if deciding is None:
         return None
     ranked = [model for model in models if deciding in model.accuracies]
-    ranked.sort(key=lambda model: (-model.accuracies[deciding].value, model.id))
-    ranges = rank_ranges([model.accuracies[deciding] for model in ranked])
-    ranks = {model.id: span for model, span in zip(ranked, ranges, strict=True)}
-    differences = _teacher_differences(ranked, teachers, deciding)
-    rest = sorted(
-        (model for model in models if model.id not in ranks),
-        key=lambda model: (strength(_own_key(model, measures)), model.id),
-        reverse=True,
-    )
-    rows = [
-        _row(model, measures, ranks.get(model.id), differences.get(model.id))
-        for model in (*ranked, *rest)
-    ]
+    rows = _rows(models, ranked, teachers, measures, deciding)
     return LeaderboardSection(
         dataset_id=dataset[0],
         dataset=dataset[1],
@@ -171,6 +159,29 @@ def leaderboard_section(
         compared=len(ranked),
         has_more=has_more or len(rows) > limit,
     )
+
+
+def _rows(
+    models: Sequence[RankedModel],
+    ranked: list[RankedModel],
+    teachers: Mapping[str, Accuracies],
+    measures: Sequence[str],
+    deciding: str,
+) -> list[LeaderboardRow]:
+    """Return the rows of the ranked models, the best first, then those of the others."""
+    ranked.sort(key=lambda model: (-model.accuracies[deciding].value, model.id))
+    ranges = rank_ranges([model.accuracies[deciding] for model in ranked])
+    ranks = {model.id: span for model, span in zip(ranked, ranges, strict=True)}
+    differences = _teacher_differences(ranked, teachers, deciding)
+    others = sorted(
+        (model for model in models if model.id not in ranks),
+        key=lambda model: (strength(_own_key(model, measures)), model.id),
+        reverse=True,
+    )
+    return [
+        _row(model, measures, ranks.get(model.id), differences.get(model.id))
+        for model in (*ranked, *others)
+    ]
 
 
 def _row(

@@ -25,7 +25,10 @@ Comparison = Literal[">=", "<=", ">", "<"]
 MAX_KEY_LENGTH = 200
 WITH_STEPS = frozenset({"pgd", "cw", "held_out_pgd"})
 WITH_THREAT_MODEL = frozenset({*ATTACKS, *UNDER_ATTACK, "held_out_pgd"})
-_BOUND = re.compile(r"\s*(>=|<=|>|<)\s*(-?[0-9]{1,15}(?:\.[0-9]{1,25})?(?:[eE]-?[0-9]{1,2})?)\s*")
+_BOUND = re.compile(
+    r"\s*(>=|<=|>|<)\s*"
+    r"(-?(?:[0-9]{1,15}(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE]-?[0-9]{1,2})?)\s*"
+)
 
 
 @dataclass(frozen=True)

@@ -145,19 +145,24 @@ def submit(
         cloned_from=cloned_from,
         **(vars(position) if position is not None else {}),
     )
+    _copy_from_spec(job, spec)
+    _lock_inputs(session, job)
+    enqueue(session, job)
+    _add_labels(session, job)
+    _add_inputs(session, job)
+    search_words.index(session, job)
+    return job
+
+
+def _copy_from_spec(job: JobRow, spec: JobSpec) -> None:
+    """Set the columns by which jobs are listed and filtered."""
     if isinstance(spec, AdversarialTrainingSpec | DistillationSpec):
         job.student = spec.student.architecture
         job.method = spec.method.name
     if isinstance(spec, AdversarialTrainingSpec | DistillationSpec | EvaluationJobSpec):
-        job.name = name or spec.name
+        job.name = job.name or spec.name
         job.dataset = spec.data.dataset
         job.labels = dict(spec.metadata)
-    _lock_inputs(session, job)
-    enqueue(session, job)
-    _add_labels(session, job)
-    search_words.index(session, job)
-    _add_inputs(session, job)
-    return job
 
 
 def get(session: Session, project_id: str, job_id: str, *, lock: bool = False) -> JobRow:
@@ -197,6 +202,18 @@ def list_jobs(
     if sort not in get_args(Sort):
         sorted_list = _sort_by_result(session, project_id, filters, sort)
         return sorted_list.page(session, after=after, limit=limit)
+    return _list_by_time(session, project_id, filters, sort, after, limit)
+
+
+def _list_by_time(
+    session: Session,
+    project_id: str,
+    filters: JobFilters,
+    sort: str,
+    after: str | None,
+    limit: int,
+) -> tuple[list[Row[Any]], str | None]:
+    """Return one page of jobs, by the time of their creation, and the next cursor."""
     matches = lists.match(session, lists.JOBS, project_id, filters.bounds, filters.text)
     statement = _LISTED
     order = (JobRow.created_at, JobRow.id)
@@ -277,9 +294,7 @@ def count(session: Session, project_id: str, filters: JobFilters | None = None) 
     filters = filters or JobFilters()
     matches = lists.match(session, lists.JOBS, project_id, filters.bounds, filters.text)
     conditions = _conditions(project_id, filters, unindexed if matches.is_few else _indexed)
-    statement = (
-        select(func.count()).select_from(JobRow).where(*conditions, *matches.conditions)
-    )
+    statement = select(func.count()).select_from(JobRow).where(*conditions, *matches.conditions)
     return session.scalar(statement) or 0
 
 

@@ -205,9 +205,17 @@ def list_chunks(session: Session, job_id: str, attempt: int, after: int = 0) -> 
     ]
 
 
-def lines_after(lines: Iterable[LogLine], seq: int) -> Iterator[LogLine]:
-    """Yield the lines with numbers greater than ``seq``."""
-    return (line for line in lines if line.seq > seq)
+def lines_after(chunks: Iterable[LogChunk], seq: int) -> Iterator[LogLine]:
+    """Yield the lines of these chunks with numbers greater than ``seq``, each once.
+
+    Chunks overlap where a transaction was repeated of which its worker did not know that it had
+    been committed.
+    """
+    for chunk in chunks:
+        for line in chunk.lines():
+            if line.seq > seq:
+                seq = line.seq
+                yield line
 
 
 def _is_of(job_id: str, attempt: int) -> tuple[ColumnElement[bool], ...]:

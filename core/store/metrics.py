@@ -5,6 +5,7 @@ A step that is trained again after a crash replaces its earlier values.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +26,16 @@ from core.store.database.fence import FencedSession
 from core.store.database.tables import MetricRow
 from core.store.database.upsert import insert
 
+
+@dataclass(frozen=True)
+class StepRange:
+    """Steps from ``first`` to ``last``, both included; None: no bound."""
+
+    first: int | None = None
+    last: int | None = None
+
+
+ALL_STEPS = StepRange()
 Series = dict[str, list[tuple[int, float]]]
 """By metric name: (step, value), sorted by step."""
 _POINTS_PER_INTERVAL = 4
@@ -68,18 +79,22 @@ def record_many(
 
 
 def load_series(
-    session: Session, job_id: str, names: Sequence[str] | None = None, points: int | None = None
+    session: Session,
+    job_id: str,
+    names: Sequence[str] | None = None,
+    points: int | None = None,
+    steps: StepRange = ALL_STEPS,
 ) -> Series:
-    """Return the job's metrics, or those with the given names.
+    """Return the job's metrics of the given steps, or those with the given names.
 
     With ``points``, each series is thinned to about that many points: its steps are cut into equal
     intervals, and of each interval the first, last, smallest and largest points stay. So no spike
     is lost.
     """
     if points is not None:
-        rows = _thinned(session, job_id, names, max(points, _POINTS_PER_INTERVAL))
+        rows = _thinned(session, job_id, names, max(points, _POINTS_PER_INTERVAL), steps)
     else:
-        result = session.execute(_select_values(job_id, names))
+        result = session.execute(_select_values(job_id, names, steps))
         rows = ((name, step, value) for name, step, value in result)
     series: Series = {}
     for name, step, value in rows:
@@ -107,23 +122,31 @@ def stream_values(
         next_batch = statement.where(tuple_(MetricRow.name, MetricRow.step) > last_key)
 
 
-def _select_values(job_id: str, names: Sequence[str] | None) -> Select[str, int, float]:
+def _select_values(
+    job_id: str, names: Sequence[str] | None, steps: StepRange = ALL_STEPS
+) -> Select[str, int, float]:
     return (
         select(MetricRow.name, MetricRow.step, MetricRow.value)
-        .where(*_conditions(job_id, names))
+        .where(*_conditions(job_id, names, steps))
         .order_by(MetricRow.name, MetricRow.step)
     )
 
 
-def _conditions(job_id: str, names: Sequence[str] | None) -> list[ColumnElement[bool]]:
+def _conditions(
+    job_id: str, names: Sequence[str] | None, steps: StepRange
+) -> list[ColumnElement[bool]]:
     conditions = [MetricRow.job_id == job_id]
     if names is not None:
         conditions.append(MetricRow.name.in_(names))
+    if steps.first is not None:
+        conditions.append(MetricRow.step >= steps.first)
+    if steps.last is not None:
+        conditions.append(MetricRow.step <= steps.last)
     return conditions
 
 
 def _thinned(
-    session: Session, job_id: str, names: Sequence[str] | None, points: int
+    session: Session, job_id: str, names: Sequence[str] | None, points: int, steps: StepRange
 ) -> Iterator[tuple[str, int, float]]:
     """Yield short series unchanged, and of long ones the ends and extremes of each interval."""
     intervals = points // _POINTS_PER_INTERVAL
@@ -131,31 +154,38 @@ def _thinned(
     last = func.max(MetricRow.step)
     width = (last - first + intervals) // intervals  # rounded up
     statement = (
-        select(MetricRow.name, first, width, func.count())
-        .where(*_conditions(job_id, names))
+        select(MetricRow.name, first, width, func.count(), last)
+        .where(*_conditions(job_id, names, steps))
         .group_by(MetricRow.name)
         .order_by(MetricRow.name)
     )
     ranges = session.execute(statement).all()
-    short_names = [name for name, _, _, size in ranges if size <= points]
-    short_rows = session.execute(_select_values(job_id, short_names)).all() if short_names else []
-    yield from ((name, step, value) for name, step, value in short_rows)
-    for name, first_step, interval_width, size in ranges:
+    short_names = [name for name, _, _, size, _ in ranges if size <= points]
+    if short_names:
+        short_rows = session.execute(_select_values(job_id, short_names, steps)).all()
+        yield from ((name, step, value) for name, step, value in short_rows)
+    for name, first_step, interval_width, size, last_step in ranges:
         if size > points:
-            extremes = _ends_and_extremes(session, job_id, name, first_step, interval_width)
+            parameters = {
+                "job_id": job_id,
+                "name": name,
+                "first_step": first_step,
+                "last_step": last_step,
+                "width": interval_width,
+            }
+            extremes = _ends_and_extremes(session, parameters)
             yield from ((name, step, value) for step, value in extremes)
 
 
 def _ends_and_extremes(
-    session: Session, job_id: str, name: str, first_step: int, width: int
+    session: Session, parameters: Mapping[str, str | int]
 ) -> list[tuple[int, float]]:
     """Return (step, value) of the ends and extremes of each interval, sorted by step.
 
     Of equal extremes the first counts.
     """
-    parameters = {"job_id": job_id, "name": name, "first_step": first_step, "width": width}
     points: set[tuple[int, float]] = set()
-    for row in session.connection().execute(_INTERVALS, parameters):
+    for row in session.connection().execute(_INTERVALS, dict(parameters)):
         first, last, smallest, largest = row[:4]
         value_at_first, value_at_last, step_of_smallest, step_of_largest = row[4:]
         points |= {
@@ -182,7 +212,7 @@ def _select_intervals() -> Select[Any]:
             func.min(MetricRow.value).label("smallest"),
             func.max(MetricRow.value).label("largest"),
         )
-        .where(*is_metric)
+        .where(*is_metric, MetricRow.step.between(bindparam("first_step"), bindparam("last_step")))
         .group_by(interval)
         .subquery()
     )

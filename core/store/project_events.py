@@ -144,7 +144,7 @@ def record_upload(session: Session, row: ModelRow | DatasetRow, change: Change) 
 def record_worker(session: Session, worker: WorkerRow, change: Change) -> None:
     """Record a change of a worker, for all projects; ``changed``: another heartbeat.
 
-    Details of its machine and its trouble are left out: they are for operators only.
+    Its machine and its trouble are at ``/v1/workers``.
     """
     data = {"status": worker_status(worker), "name": worker.name}
     interval_ms = HEARTBEAT_INTERVAL_MS if change == "changed" else 0

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
-BIG_IDENTITY = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+AUTOINCREMENT = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
@@ -17,7 +17,7 @@ def upgrade() -> None:
 def _create_project_events() -> None:
     op.create_table(
         "project_events",
-        sa.Column("id", BIG_IDENTITY, sa.Identity(), nullable=False),
+        sa.Column("id", AUTOINCREMENT, nullable=False),
         sa.Column("seq", sa.BigInteger, nullable=True),
         sa.Column("project_id", sa.String(64), nullable=True),
         sa.Column("item_type", sa.String(16), nullable=False),

@@ -113,7 +113,7 @@ def _create_search_words() -> None:
 def _create_indexes() -> None:
     columns = ["project_id", "is_main", "key", "value", "job_id"]
     op.create_index("ix_job_results_project_id_is_main_key_value_job_id", "job_results", columns)
-    of_models = {"sqlite_where": OF_MODEL, "postgresql_where": OF_MODEL}
+    of_models: dict[str, Any] = {"sqlite_where": OF_MODEL, "postgresql_where": OF_MODEL}
     op.create_index(
         "ix_job_results_model_id_key", "job_results", ["model_id", "key"], unique=True, **of_models
     )

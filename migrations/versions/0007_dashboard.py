@@ -1,5 +1,5 @@
-"""What the dashboard shows: attempts and their logs, changes of a project, sessions, results as rows,
-notes and aliases, images of data sets, what jobs cost.
+"""What the dashboard shows: attempts and their logs, changes of a project, sessions, results as
+rows, notes and aliases, images of data sets, what jobs cost.
 """
 
 from core.store.database.schema import refuse_downgrade

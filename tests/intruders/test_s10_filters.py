@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -105,11 +106,32 @@ def hostile_queries() -> Iterator[str]:
     yield "/v1/jobs?sort=created_at&sort=name"
 
 
+def hostile_results() -> Iterator[str]:
+    """Yield paths that sort or filter by what is no result."""
+    for text in INJECTIONS:
+        value = quote(text, safe="")
+        yield f"/v1/models?sort={value}"
+        yield f"/v1/jobs?result[{value}]=>=0.5"
+        yield f"/v1/jobs?result[clean]={value}"
+        yield f"/v1/models?result[clean]=>={value}"
+        yield f"/v1/leaderboard?norm={value}"
+        yield f"/v1/leaderboard?radius={value}"
+        yield f"/v1/jobs?format={value}"
+    yield "/v1/jobs?" + "&".join(f"result[pgd-{n}@linf:0.1]=>0" for n in range(1, 40))
+    yield "/v1/jobs?result[clean=>0"
+    yield "/v1/jobs?q=%00"
+    yield "/v1/jobs?q=" + "q" * 201
+    yield "/v1/jobs?sort=clean&after=" + cursor(["value", "1", "job_1"])
+    yield "/v1/jobs?sort=clean&after=" + cursor(["value", 1.5, "' OR 1=1"])
+    yield "/v1/jobs?sort=clean&after=" + cursor(["time", 1.5, "job_1"])
+    yield "/v1/jobs?after=" + cursor(["value", 1.5, "job_1"])
+
+
 def test_s10_hostile_filters_sort_keys_and_cursors_are_a_422(
     installation: Installation, raw_client: RawClient, record_property: RecordProperty
 ) -> None:
     seconds = []
-    for target in hostile_queries():
+    for target in chain(hostile_queries(), hostile_results()):
         start = time.perf_counter()
         response = raw_client.request("GET", target)
         seconds.append(time.perf_counter() - start)
@@ -139,7 +161,7 @@ def test_s10_postgres_refuses_the_same_queries(postgres_url: str, tmp_path: Path
     engine = make_engine(postgres_url)
     keys.ensure(engine, DEFAULT_PROJECT, "everything", keys.SCOPES, KEY)
     with TestClient(create_app(settings), headers=bearer(KEY)) as client:
-        for target in hostile_queries():
+        for target in chain(hostile_queries(), hostile_results()):
             assert_problem(client.get(target))
         for text in (*INJECTIONS[:5], "%", "\\"):
             for name in ("method", "student", "dataset", "sweep", "metadata[a]"):

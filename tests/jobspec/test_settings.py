@@ -401,11 +401,11 @@ def test_milestones_are_epochs() -> None:
 @pytest.mark.parametrize(
     ("settings", "field", "shortest", "longest"),
     [
-        (DistillationSpec, "teacher", 1, 100),
-        (DistillationSpec, "start_from", 1, 100),
+        (DistillationSpec, "teacher", 1, 200),
+        (DistillationSpec, "start_from", 1, 200),
         (DistillationSpec, "name", 0, 200),
-        (EvaluationJobSpec, "model", 1, 100),
-        (EvaluationJobSpec, "reference", 1, 100),
+        (EvaluationJobSpec, "model", 1, 200),
+        (EvaluationJobSpec, "reference", 1, 200),
         (TrainingData, "dataset", 1, 100),
         (ExtraData, "dataset", 1, 100),
         (EvaluationData, "dataset", 1, 100),

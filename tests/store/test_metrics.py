@@ -100,3 +100,20 @@ def test_thinned_series_keep_ends_and_extremes(engine: Engine, points: int) -> N
         )
     assert len(thinned["short"]) <= points
     assert thinned["few"] == [(1, 1.0), (9, 2.0)]
+
+
+@pytest.mark.parametrize("points", [None, 40])
+def test_steps_bound_the_series(engine: Engine, points: int | None) -> None:
+    """Both bounds are included, and a part of a long series is thinned by itself."""
+    job = create_job(engine)
+    with transaction(engine, FencedSession) as session:
+        rows = [(step, {"loss": float(step)}) for step in range(1000)]
+        metrics.record_many(session, job.id, 1, rows)
+    steps = metrics.StepRange(first=500, last=519)
+    with read_session(engine) as session:
+        series = metrics.load_series(session, job.id, points=points, steps=steps)
+        wide = metrics.StepRange(first=200)
+        thinned = metrics.load_series(session, job.id, points=40, steps=wide)["loss"]
+    assert series == {"loss": [(step, float(step)) for step in range(500, 520)]}
+    assert (thinned[0], thinned[-1]) == ((200, 200.0), (999, 999.0))
+    assert len(thinned) <= 40

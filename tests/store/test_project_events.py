@@ -1,7 +1,7 @@
 """The log of what changes in projects: one order, without gaps, whatever the order of commits."""
 
-import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ from tests.builders import (
 )
 
 HOUR_MS = 3_600_000
+WRITERS = 8
+PER_WRITER = 25
 
 
 def list_all(engine: Engine, after: int = 0, project_id: str = DEFAULT_PROJECT) -> list[Any]:
@@ -271,54 +273,47 @@ def test_numbering_leaves_locked_rows_for_later(postgres_url: str) -> None:
     engine.dispose()
 
 
+def write_many(engine: Engine, writer: int) -> None:
+    for number in range(PER_WRITER):
+        with write_session(engine) as session:
+            record(session, f"{writer}-{number}")
+            session.flush()
+            if number % 3 == writer % 3:  # others commit in between
+                session.scalar(select(func.count()).select_from(ProjectEventRow))
+
+
+def read_until(engine: Engine, end: threading.Event) -> list[str]:
+    """Number and read at any moment, until everything is read; return the ids in their order."""
+    item_ids: list[str] = []
+    seq = 0
+    while True:
+        is_last = end.is_set()
+        project_events.assign_numbers(engine, wait=is_last)
+        with read_session(engine) as session:
+            rows = project_events.list_after(session, [DEFAULT_PROJECT], seq, limit=7)
+        item_ids += [row.item_id for row in rows]
+        seq = (rows[-1].seq or 0) if rows else seq
+        if is_last and not rows:
+            return item_ids
+
+
 def test_readers_miss_nothing_while_many_write(engine: Engine) -> None:
-    """Eight writers, two readers that number and read at any moment: each row once, in order."""
-    per_writer = 25
-    writing = threading.Event()
-    failures: list[BaseException] = []
-
-    def write(writer: int) -> None:
-        for number in range(per_writer):
-            with write_session(engine) as session:
-                record(session, f"{writer}-{number}")
-                session.flush()
-                if number % 3 == writer % 3:  # others commit in between
-                    session.scalar(select(func.count()).select_from(ProjectEventRow))
-
-    def read(received: list[tuple[int, str]]) -> None:
-        try:
-            for is_last in itertools.chain.from_iterable(
-                [writing.is_set()] for _ in itertools.count()
-            ):
-                project_events.assign_numbers(engine, wait=is_last)
-                with read_session(engine) as session:
-                    after = received[-1][0] if received else 0
-                    rows = project_events.list_after(session, [DEFAULT_PROJECT], after, limit=7)
-                received += [(row.seq or 0, row.item_id) for row in rows]
-                if is_last and not rows:
-                    return
-        except BaseException as error:
-            failures.append(error)
-
-    readers: list[list[tuple[int, str]]] = [[], []]
-    threads = [threading.Thread(target=read, args=(received,)) for received in readers]
-    writers = [threading.Thread(target=write, args=(writer,)) for writer in range(8)]
-    for thread in [*threads, *writers]:
-        thread.start()
-    for thread in writers:
-        thread.join()
-    writing.set()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    everything = {f"{writer}-{number}" for writer in range(8) for number in range(per_writer)}
-    for received in readers:
-        names = [name for _, name in received]
-        assert len(names) == len(set(names))
-        assert set(names) == everything
-        for writer in range(8):
-            own = [int(name.split("-")[1]) for name in names if name.startswith(f"{writer}-")]
-            assert own == sorted(own)
+    """Eight writers, two readers: each row once, and those of each writer in order."""
+    end = threading.Event()
+    with ThreadPoolExecutor(WRITERS + 2) as pool:
+        readers = [pool.submit(read_until, engine, end) for _ in range(2)]
+        writers = [pool.submit(write_many, engine, writer) for writer in range(WRITERS)]
+        for writing in writers:
+            writing.result()
+        end.set()
+        received = [reading.result() for reading in readers]
+    by_writer = [
+        [f"{writer}-{number}" for number in range(PER_WRITER)] for writer in range(WRITERS)
+    ]
+    for item_ids in received:
+        assert len(item_ids) == WRITERS * PER_WRITER
+        for expected in by_writer:
+            assert [name for name in item_ids if name in set(expected)] == expected
 
 
 def test_pruning_remembers_how_far_it_went(engine: Engine) -> None:

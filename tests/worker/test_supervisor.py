@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from core.store import events, jobs, metrics
 from core.store.database.engine import read_session, write_session
-from core.store.database.tables import DEFAULT_PROJECT
+from core.store.database.tables import DEFAULT_PROJECT, JobResultRow, JobRow
+from core.summary_statistics import wilson_interval
 from tests.builders import training_spec
 from tests.worker.results import (
     assert_exactly_one_result,
@@ -37,6 +38,27 @@ def worker(settings: dict[str, str], tmp_path: Path) -> Iterator[Service]:
         yield service
 
 
+def assert_results_are_rows(engine: Engine, job: JobRow) -> None:
+    """Every number of the job has a row; that of an accuracy says which images are correct."""
+    with read_session(engine) as session:
+        statement = select(JobResultRow).where(JobResultRow.job_id == job.id)
+        rows = {(row.network, row.key): row for row in session.scalars(statement)}
+    assert {
+        network: {key: row.value for (owner, key), row in rows.items() if owner == network}
+        for network in ("best", "last")
+    } == job.results
+    for key in ("clean", "pgd-2@linf:0.1"):
+        row = rows["best", key]
+        assert (row.images, row.model_id, len(row.mask or b"")) == (64, job.model_id, 8)
+        assert int.from_bytes(row.mask or b"").bit_count() == round(64 * row.value)
+        assert row.image_set == rows["last", key].image_set
+        assert (row.low, row.high) == pytest.approx(wilson_interval(row.value, 64))
+        assert len(row.per_class or []) == 10
+    held_out = rows["best", "held_out_clean"]
+    assert (held_out.mask, held_out.image_set) == (None, None)
+    assert held_out.images
+
+
 def test_a_job_runs_to_its_end_and_its_results_are_saved(
     engine: Engine, settings: dict[str, str], worker: Service, tmp_path: Path
 ) -> None:
@@ -54,6 +76,7 @@ def test_a_job_runs_to_its_end_and_its_results_are_saved(
         types = {event.type for event in events.list_after(session, job.id, 0, 1000)}
         assert {"status", "phase", "epoch", "file", "measured"} <= types
         assert "loss" in metrics.load_series(session, job.id)
+    assert_results_are_rows(engine, job)
     wait_for(lambda: not worker.trainers(), 10, "the trainer's end")
     assert_nothing_left(tmp_path / "home" / "scratch")
 

@@ -24,6 +24,7 @@ Format = Annotated[
         "Accept header prefers, or JSON.",
     ),
 ]
+FORMATS: dict[str, TableFormat] = {media_type: form for form, media_type in MEDIA_TYPES.items()}
 TABLE_CONTENT: dict[str, Any] = {
     media_type: {"schema": {"type": "string"}}
     for form, media_type in MEDIA_TYPES.items()
@@ -42,7 +43,7 @@ def table_response(
     """Return the table as ``form`` says, or else as the Accept header prefers."""
     if form is None:
         media_type = preferred_media_type(request, list(MEDIA_TYPES.values()))
-        form = next(name for name, value in MEDIA_TYPES.items() if value == media_type)
+        form = FORMATS[media_type]
     headers = {"Vary": "Accept"}
     match form:
         case "json":

@@ -34,6 +34,7 @@ class TableFormat(StrEnum):
     TEXT = "text"
     MARKDOWN = "md"
     CSV = "csv"
+    LATEX = "tex"
     JSON = "json"
 
 
@@ -127,7 +128,7 @@ def show(
 ) -> None:
     """Show the table of a sweep's results so far."""
     with Distill() as service:
-        if format in (TableFormat.MARKDOWN, TableFormat.CSV):
+        if format in (TableFormat.MARKDOWN, TableFormat.CSV, TableFormat.LATEX):
             print(service.table_text(sweep_id, format, network), end="")
         elif format is TableFormat.JSON:
             show_json(service.table(sweep_id, network))

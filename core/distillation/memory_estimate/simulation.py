@@ -42,8 +42,8 @@ TRAINING_STEPS = 2
 STUDENT_COPIES = 3
 """Weights beside the student while it is evaluated: of the best, the last and the trained one."""
 LIBRARY_BYTES = 96 * 2**20
-"""What cuDNN and cuBLAS take for themselves, on average over the rows of
-benchmarks/memory_estimate.py."""
+"""What cuDNN and cuBLAS take for themselves: an assumption, until benchmarks/memory_estimate.py has
+been run on a GPU."""
 REFERENCE_ANALYSES = frozenset({"transfer", "variance_gap", "spectra", "grad_cam"})
 """Analyses that attack the reference, too."""
 

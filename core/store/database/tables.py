@@ -22,7 +22,6 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     ForeignKey,
-    Identity,
     Index,
     Integer,
     MetaData,
@@ -601,9 +600,7 @@ class ProjectEventRow(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True
-    )
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     seq: Mapped[int | None]
     """Its number in the order of commits, over all projects; None until it is assigned."""
     project_id: Mapped[str | None] = mapped_column(Id)

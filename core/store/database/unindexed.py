@@ -5,7 +5,7 @@ SQLite without statistics takes any index for a good one, even on a column with 
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement
+from sqlalchemy import BigInteger, ColumnElement, Double
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -31,5 +31,5 @@ def _compile_for_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(_Unindexed, "postgresql")
 def _compile_for_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     column = compiler.process(element.clauses, **options)
-    # Postgres has statistics: only the order of a list, by a time, would lead it astray.
-    return f"({column} + 0)" if isinstance(element.type, BigInteger) else column
+    # Postgres has statistics: only the order of a list, by a number, would lead it astray.
+    return f"({column} + 0)" if isinstance(element.type, BigInteger | Double) else column

@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import io
 from collections.abc import Collection
-from itertools import chain
 
 from sqlalchemy import Engine, select
 
@@ -37,12 +36,10 @@ def read_lines(
         chunks = logs.list_chunks(session, job_id, attempt, after)
         log = logs.get(session, job_id, attempt)
     if log is None or log.object_key is None:
-        lines = list(chain.from_iterable(chunk.lines() for chunk in chunks))
-    elif after >= log.lines:
+        return list(logs.lines_after(chunks, after))
+    if after >= log.lines:
         return []
-    else:
-        lines = _read_object(objects, log)
-    return list(logs.lines_after(lines, after))
+    return [line for line in _read_object(objects, log) if line.seq > after]
 
 
 def archive_ended(engine: Engine, objects: Objects, job_ids: Collection[str] | None = None) -> int:
@@ -76,8 +73,7 @@ def archive(engine: Engine, objects: Objects, job_id: str, attempt: int) -> bool
         chunks = logs.list_chunks(session, job_id, attempt)
     if record is None or record.ended_at is None or not chunks:
         return False
-    lines = chain.from_iterable(chunk.lines() for chunk in chunks)
-    content = gzip.compress(logs.encode(lines).encode(), mtime=0)
+    content = gzip.compress(logs.encode(logs.lines_after(chunks, 0)).encode(), mtime=0)
     sha256 = hashlib.sha256(content).hexdigest()
     key = log_key(job_id, attempt, sha256)
     objects.put_stream(key, iter([content]), len(content))

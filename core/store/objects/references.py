@@ -1,11 +1,11 @@
 """References to stored objects: an object is needed while any row, even a deleted one, names it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, select
+from sqlalchemy import ColumnElement, Engine, inspect, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.store.database.engine import read_session
@@ -60,9 +60,15 @@ def referenced_keys(session: Session, keys: Collection[str]) -> set[str]:
 
 
 def list_files(engine: Engine) -> Iterator[ReferencedObject]:
-    """Yield every referenced object once, with one page of them in memory at a time."""
+    """Yield every referenced object once, with one page of them in memory at a time.
+
+    The database may be a backup that an earlier version made.
+    """
+    with read_session(engine) as session:
+        names = set(inspect(session.connection()).get_table_names())
+    tables = [table for table in OBJECT_TABLES if table.__tablename__ in names]
     last_key = ""
-    while page := _list_objects(engine, last_key):
+    while page := _list_objects(engine, tables, last_key):
         yield from page
         last_key = page[-1].key
     for table in UPLOAD_TABLES:
@@ -73,7 +79,9 @@ def list_files(engine: Engine) -> Iterator[ReferencedObject]:
             last_id = uploads[-1][0]
 
 
-def _list_objects(engine: Engine, after_key: str) -> list[ReferencedObject]:
+def _list_objects(
+    engine: Engine, tables: Sequence[ObjectTable], after_key: str
+) -> list[ReferencedObject]:
     """Return the next page of objects, sorted by key.
 
     A student's object is named by its model and by an artifact of its job; it is returned once.
@@ -81,7 +89,7 @@ def _list_objects(engine: Engine, after_key: str) -> list[ReferencedObject]:
     with read_session(engine) as session:
         rows = chain.from_iterable(
             _select_rows(session, table, table.object_key, table.object_key > after_key)
-            for table in OBJECT_TABLES
+            for table in tables
         )
         return sorted({ReferencedObject(*row) for row in rows})[:PAGE_ROWS]
 

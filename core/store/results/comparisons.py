@@ -46,7 +46,7 @@ def compared_jobs(session: Session, project_id: str, job_ids: Sequence[str]) -> 
         .where(JobRow.project_id == project_id, JobRow.live())
         .where(JobRow.id.in_([job_id for job_id in job_ids if is_id(job_id)]))
     )
-    rows = {row.id: row for row in session.execute(statement)}
+    rows: dict[str, Any] = {row.id: row for row in session.execute(statement)}
     for job_id in job_ids:
         if job_id not in rows:
             raise NotFound(f"There is no job {job_id[:64]!r} in this project.")

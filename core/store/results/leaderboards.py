@@ -70,8 +70,8 @@ def sections(
         for threat_model, in_section in _threat_models(of_dataset)
         if _matches(threat_model, filters)
     )
-    made = (_section(session, project_id, group, filters.attack, limit) for group in groups)
-    return list(islice((section for section in made if section is not None), MAX_SECTIONS))
+    all_sections = (_section(session, project_id, group, filters.attack, limit) for group in groups)
+    return list(islice((section for section in all_sections if section is not None), MAX_SECTIONS))
 
 
 def _find_dataset(session: Session, project_id: str, reference: str) -> str:

@@ -223,26 +223,44 @@ class SortedList:
 
     def _with_value(self, session: Session, cursor: Cursor | None, count: int) -> list[Any]:
         place = (JobResultRow.value, self.items.owner)
-        statement = self._joined(*place).where(*self._in_range(place, cursor))
-        of_items = statement.where(*self.conditions.of_measured).limit(count)
-        if self._has_few(session):
-            return list(session.execute(of_items))
-        of_project = JobResultRow.project_id == self.project_id
-        in_order = statement.where(of_project, *self.conditions.unindexed)
+        in_range = self._in_range(place, cursor)
+        few = self._few(session)
+        if few is not None:
+            return self._sorted(session, few, in_range, count)
+        in_order = self._joined(*place).where(
+            JobResultRow.project_id == self.project_id, *in_range, *self.conditions.unindexed
+        )
         end = self._end_of_walk(session, cursor) if self.conditions.is_filtered else None
         if end is None:
             return list(session.execute(in_order.limit(count)))
         is_behind_end = self._is_behind(place, end)
         rows = list(session.execute(in_order.where(~is_behind_end).limit(count)))
-        # Where few of the results are of these items, look at each item.
-        return rows if len(rows) == count else list(session.execute(of_items))
+        if len(rows) == count:
+            return rows
+        # Few of the results are of these items: look at each item.
+        return self._sorted(session, self.conditions.of_measured, in_range, count)
 
-    def _has_few(self, session: Session) -> bool:
-        """Return whether few of the items have any results."""
-        if self.conditions.is_few or not self.conditions.is_filtered:
-            return self.conditions.is_few
-        statement = select(self.items.id).where(*self.conditions.of_measured)
-        return len(session.scalars(statement.limit(MAX_PROBED + 1)).all()) <= MAX_PROBED
+    def _few(self, session: Session) -> list[ColumnElement[bool]] | None:
+        """Return conditions that name the items by their ids, if few of them have any results."""
+        if self.conditions.is_few:
+            return self.conditions.indexed
+        if not self.conditions.is_filtered:
+            return None
+        ids = select(self.items.id).where(*self.conditions.of_measured)
+        first = session.scalars(ids.limit(MAX_PROBED + 1)).all()
+        return None if len(first) > MAX_PROBED else [self.items.id.in_(first)]
+
+    def _sorted(
+        self,
+        session: Session,
+        conditions: list[ColumnElement[bool]],
+        in_range: list[ColumnElement[bool]],
+        count: int,
+    ) -> list[Any]:
+        """Return rows of these items, which are sorted, and not read in the results' order."""
+        statement = self._joined(unindexed(JobResultRow.value), self.items.owner)
+        statement = statement.where(*conditions, *in_range)
+        return list(session.execute(statement.limit(count)))
 
     def _in_range(self, place: tuple[Any, Any], cursor: Cursor | None) -> list[ColumnElement[bool]]:
         """Return conditions on a result: it is within the bounds, and behind the cursor."""

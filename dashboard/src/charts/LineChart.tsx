@@ -12,6 +12,7 @@ import { Button } from "@/components/controls/Button";
 import { formatSignificant } from "@/format/numbers";
 
 import styles from "./charts.module.css";
+import type { Mark } from "./annotations";
 import { ChartData } from "./ChartData";
 import { colorToken } from "./options";
 import type { Series } from "./series";
@@ -34,6 +35,12 @@ export interface LineChartProps {
   xEnd?: number;
   group?: string;
   height?: number;
+  /** Vertical lines with a word each: "best". */
+  marks?: readonly Mark[];
+  /** The part of x that is shown, where the page holds it; then `onZoom` is told another. */
+  xRange?: readonly [number, number];
+  /** Called with a new part of x, undefined for all of it. */
+  onZoom?: (range: readonly [number, number] | undefined) => void;
   format?: (value: number) => string;
   /** Controls beside the title. */
   children?: ReactNode;

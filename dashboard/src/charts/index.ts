@@ -2,6 +2,7 @@
 
 import { lazy } from "react";
 
+export type { Mark } from "./annotations";
 export type { LineChartProps } from "./LineChart";
 export type { Series, SeriesColor } from "./series";
 

@@ -4,6 +4,7 @@ import type uPlot from "uplot";
 
 import { formatNumber, formatSignificant } from "@/format/numbers";
 
+import { MARK_SPACE } from "./annotations";
 import type { Line, SeriesColor } from "./series";
 
 /** Half of the last number on the axis of x. */
@@ -37,17 +38,23 @@ export interface ChartOptions {
   group: string | undefined;
   onDraw: (plot: uPlot) => void;
   onCursor: (plot: uPlot) => void;
+  /** After the axes, before the lines. */
+  onAxes: (plot: uPlot) => void;
+  hasMarks: boolean;
+  xRange: readonly [number, number] | undefined;
+  /** Instead of zooming by itself, the plot tells which part of x was chosen. */
+  onZoom: ((range: readonly [number, number] | undefined) => void) | undefined;
 }
 
 export function plotOptions(options: ChartOptions): uPlot.Options {
-  const { palette, yRange, log, group } = options;
+  const { palette, yRange, log, group, xRange, onZoom } = options;
   return {
     width: options.width,
     height: options.height,
-    padding: [8, RIGHT_MARGIN, 0, 0],
+    padding: [options.hasMarks ? MARK_SPACE : 8, RIGHT_MARGIN, 0, 0],
     legend: { show: false },
     scales: {
-      x: { time: false },
+      x: { time: false, ...(xRange === undefined ? {} : { range: [xRange[0], xRange[1]] }) },
       y: {
         // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- uPlot's enum exists in its types only: 1 linear, 3 logarithmic
         distr: log ? 3 : 1,
@@ -58,7 +65,8 @@ export function plotOptions(options: ChartOptions): uPlot.Options {
     series: [{}, ...options.lines.map((line) => lineOptions(line, palette))],
     cursor: {
       y: false,
-      drag: { x: true, y: false },
+      drag: { x: true, y: false, setScale: onZoom === undefined },
+      ...(onZoom === undefined ? {} : { bind: { dblclick: () => () => showAll(onZoom) } }),
       points: {
         size: 8,
         width: 2,
@@ -67,14 +75,35 @@ export function plotOptions(options: ChartOptions): uPlot.Options {
       },
       ...(group === undefined ? {} : { sync: { key: group, setSeries: false } }),
     },
-    hooks: { draw: [options.onDraw], setCursor: [options.onCursor] },
+    hooks: {
+      drawAxes: [options.onAxes],
+      draw: [options.onDraw],
+      setCursor: [options.onCursor],
+      ...(onZoom === undefined ? {} : { setSelect: [(plot: uPlot) => zoomTo(plot, onZoom)] }),
+    },
   };
+}
+
+type OnZoom = NonNullable<ChartOptions["onZoom"]>;
+
+function showAll(onZoom: OnZoom): null {
+  onZoom(undefined);
+  return null;
+}
+
+/** Tells the part of x that was dragged over, and removes its shade. */
+function zoomTo(plot: uPlot, onZoom: OnZoom): void {
+  const { left, width } = plot.select;
+  if (width <= 0) return;
+  const range = [plot.posToVal(left, "x"), plot.posToVal(left + width, "x")] as const;
+  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+  onZoom(range);
 }
 
 /** The raw line has no ring of its own. */
 function cursorPoint(_plot: uPlot, line: Line | undefined): HTMLElement {
   const point = document.createElement("div");
-  if (line?.isRaw) point.hidden = true;
+  if (line?.isRaw || line?.series.faint) point.hidden = true;
   return point;
 }
 
@@ -83,8 +112,8 @@ function lineOptions({ series, isRaw }: Line, palette: Palette): uPlot.Series {
   return {
     label: series.label,
     stroke: color,
-    width: isRaw ? 1 : 1.75,
-    alpha: isRaw ? 0.28 : 1,
+    width: isRaw || series.faint ? 1 : 1.75,
+    alpha: isRaw ? 0.28 : series.faint ? 0.45 : 1,
     spanGaps: true,
     points: { show: (_plot, _index, from, to) => to - from < 2 },
     ...(series.dashed ? { dash: [5, 4] } : {}),

@@ -2,6 +2,7 @@
 
 import uPlot from "uplot";
 
+import type { Band } from "./annotations";
 import { smooth } from "./smoothing";
 
 /** Robust is blue and clean is gray in the whole product; runs take 1 to 8 in order. */
@@ -16,6 +17,10 @@ export interface Series {
   color: SeriesColor;
   /** The teacher is dashed. */
   dashed?: boolean;
+  /** One of many in the background: thin, without words at its end. */
+  faint?: boolean;
+  /** Its interval at each x, drawn as a pale area. */
+  band?: Band;
 }
 
 /** One line of the canvas: a series, or the raw line below its smoothed one. */

@@ -3,6 +3,7 @@
 import { useEffect, useMemo, useRef, useState, type RefObject } from "react";
 import uPlot from "uplot";
 
+import { drawAnnotations, type Mark } from "./annotations";
 import { LABEL_GAP, pushApart } from "./labels";
 import { paletteOf, plotOptions } from "./options";
 import {
@@ -34,6 +35,9 @@ export interface PlotInput {
   group?: string;
   height: number;
   format: (value: number) => string;
+  marks?: readonly Mark[];
+  xRange?: readonly [number, number];
+  onZoom?: (range: readonly [number, number] | undefined) => void;
 }
 
 export interface PlotState {
@@ -56,8 +60,9 @@ export function usePlot(input: PlotInput): PlotState {
     latest.current = { columns, input };
   }, [columns, input]);
 
-  const { yRange, log, group, height } = input;
-  const form = JSON.stringify([formOf(columns), yRange, log, group, height, theme]);
+  const { yRange, log, group, height, xRange, marks } = input;
+  const look = [yRange, log, group, height, theme, xRange, marks];
+  const form = JSON.stringify([formOf(columns), look]);
   useEffect(() => {
     const element = container.current;
     if (element === null) return undefined;
@@ -67,7 +72,7 @@ export function usePlot(input: PlotInput): PlotState {
       const next = endLabels(u, latest.current.columns, latest.current.input.format);
       setLabels((old) => (JSON.stringify(old) === JSON.stringify(next) ? old : next));
     };
-    const made = makePlot(element, latest.current.columns, latest.current.input, show);
+    const made = makePlot(element, () => latest.current, show);
     plot.current = made.plot;
     return () => {
       made.remove();
@@ -82,16 +87,23 @@ export function usePlot(input: PlotInput): PlotState {
 /** Draws into `element`, as wide as it is; `show` is called whenever ends or cursor have moved. */
 function makePlot(
   element: HTMLElement,
-  columns: Columns,
-  input: PlotInput,
+  latest: () => { columns: Columns; input: PlotInput },
   show: (plot: uPlot) => void,
 ): { plot: uPlot; remove: () => void } {
-  const { height, yRange, log = false, group } = input;
+  const { columns, input } = latest();
+  const { height, yRange, log = false, group, xRange, marks = [] } = input;
   const width = () => Math.max(1, element.clientWidth);
   const palette = paletteOf(element);
   const { lines, data } = columns;
-  const look = { lines, width: width(), height, palette, yRange, log, group };
-  const plot = new uPlot(plotOptions({ ...look, onDraw: show, onCursor: show }), data, element);
+  const look = { lines, width: width(), height, palette, yRange, log, group, xRange };
+  const onAxes = (u: uPlot) => {
+    const bands = latest().input.series.flatMap(({ band }) => (band === undefined ? [] : [band]));
+    drawAnnotations(u, palette, marks, bands);
+  };
+  const onZoom =
+    input.onZoom && ((range?: readonly [number, number]) => latest().input.onZoom?.(range));
+  const hooks = { onDraw: show, onCursor: show, onAxes, onZoom, hasMarks: marks.length > 0 };
+  const plot = new uPlot(plotOptions({ ...look, ...hooks }), data, element);
   const observer = new ResizeObserver(() => plot.setSize({ width: width(), height }));
   observer.observe(element);
   const remove = () => {
@@ -108,6 +120,7 @@ function formOf({ lines }: Columns): unknown {
     series.label,
     series.color,
     series.dashed,
+    series.faint,
     isRaw,
   ]);
 }
@@ -124,7 +137,7 @@ function endLabels(u: uPlot, columns: Columns, format: PlotInput["format"]): End
     const column = columns.data[index + 1] ?? [];
     const last = lastIndex(column);
     const end = column[last];
-    if (line.isRaw || end == null) return [];
+    if (line.isRaw || line.series.faint || end == null) return [];
     // The words say what was measured, not its running mean.
     const raw = isSmoothed(columns, index) ? (columns.data[index] ?? column) : column;
     const value = valueBefore(raw, cursor == null ? last : Math.min(cursor, last));

@@ -141,3 +141,34 @@ def test_bad_filters_are_problems(client: TestClient) -> None:
         response = client.get(f"/v1/leaderboard?{query}")
         assert response.status_code == status, (query, response.text)
         assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_jobs_and_models_are_sorted_and_filtered_by_results(
+    client: TestClient, engine: Engine
+) -> None:
+    best, worst = (
+        finish_job(engine, accuracy(AUTOATTACK, range(count)), name=name)
+        for count, name in ((300, "night run"), (100, "day run"))
+    )
+
+    def listed(path: str) -> list[str]:
+        response = client.get(path)
+        assert response.status_code == 200, response.text
+        return [item["id"] for item in response.json()["data"]]
+
+    assert listed(f"/v1/jobs?sort=-{AUTOATTACK}") == [best.id, worst.id]
+    assert listed(f"/v1/jobs?sort=last:{AUTOATTACK}") == [worst.id, best.id]
+    assert listed(f"/v1/jobs?result[{AUTOATTACK}]>=0.5") == [best.id]
+    assert listed(f"/v1/jobs?result[{AUTOATTACK}]<0.5") == [worst.id]
+    assert listed(f"/v1/jobs?result[{AUTOATTACK}]=>=0.2,<0.5") == [worst.id]
+    assert listed("/v1/jobs?result[clean]>=0") == []
+    assert listed("/v1/jobs?q=night") == [best.id]
+    assert listed(f"/v1/models?sort=-{AUTOATTACK}") == [best.model_id, worst.model_id]
+    assert listed(f"/v1/models?result[{AUTOATTACK}]>=0.5&q=night") == [best.model_id]
+    page = client.get(f"/v1/jobs?sort=-{AUTOATTACK}&include_total=true&limit=1").json()
+    assert (page["total"], page["has_more"]) == (2, True)
+    assert page["data"][0]["intervals"]["best"][AUTOATTACK]["images"] == 360
+    for query in ("sort=pgd-20", "sort=last:", "result[clean]=1", "result[x]>=1", "sort=-name"):
+        response = client.get(f"/v1/jobs?{query}")
+        assert (response.status_code, response.json()["status"]) == (422, 422)
+    assert client.get(f"/v1/models?sort=best:{AUTOATTACK}").status_code == 422

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, update
 from api.events import open_streams, project_changes, server_sent_events
 from api.events.project_changes import ProjectChanges, ProjectUpdate
 from api.events.project_stream import ProjectCursor
-from core.store import attempts, jobs, project_events
+from core.store import attempts, jobs, project_events, workers
 from core.store.access import keys
 from core.store.database.clock import database_now
 from core.store.database.engine import make_engine, read_session, write_session
@@ -111,6 +111,17 @@ def test_changes_need_the_scope_read(
     assert anonymous.get("/v1/events", headers=STREAM).status_code == 401
     submitter = make_key(engine, "submit")
     assert client.get("/v1/events", headers={**STREAM, **submitter}).status_code == 403
+
+
+def test_workers_are_for_operators(client: TestClient, engine: Engine) -> None:
+    with write_session(engine) as session:
+        workers.register(session, "w", version="1", protocol=1, slots=1, lease_seconds=30)
+    assert [item["id"] for item in page(client)["data"]] == ["w"]
+    assert [message.data["id"] for message in replayed(client, "&types=worker")] == ["w"]
+    reader = make_key(engine, "read")
+    assert page(client, **reader)["data"] == []
+    assert replayed(client, **reader) == []
+    assert client.get("/v1/events?types=job,worker", headers=reader).status_code == 403
 
 
 def test_a_number_from_before_pruning_is_reset(client: TestClient, engine: Engine) -> None:

@@ -1,5 +1,6 @@
 """openapi.json, the catalogue, and the documentation page without a browser."""
 
+import json
 import re
 from typing import Any
 
@@ -84,6 +85,16 @@ def test_examples_of_submit_job_are_valid(client: TestClient, document: dict[str
 def test_every_reference_resolves(document: dict[str, Any]) -> None:
     for name in set(re.findall(r"#/components/schemas/([^'\"]+)", str(document))):
         assert name in document["components"]["schemas"]
+
+
+def test_bounds_have_the_names_of_json_schema(document: dict[str, Any]) -> None:
+    (limit,) = (
+        parameter["schema"]
+        for parameter in document["paths"]["/v1/jobs"]["get"]["parameters"]
+        if parameter["name"] == "limit"
+    )
+    assert (limit["minimum"], limit["maximum"]) == (1, 200)
+    assert re.findall(r'"[gl][et]": [0-9]', json.dumps(document)) == []
 
 
 def test_catalogue_lists_architectures_and_methods(client: TestClient) -> None:

@@ -23,9 +23,10 @@ KEYS = (PGD, f"best:{PGD}")
 
 @pytest.fixture(params=["few", "many"])
 def plan(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Lists of few matches are made of their ids, of many in the list's order."""
+    """Lists of few matches are ids_by_count of their ids, of many in the list's order."""
     if request.param == "many":
         monkeypatch.setattr(lists, "MAX_FEW", 0)
+        monkeypatch.setattr(lists, "MAX_PROBED", 0)
         monkeypatch.setattr(lists, "MAX_WALK", 2)
     return str(request.param)
 
@@ -66,7 +67,7 @@ def test_jobs_without_the_result_come_last(column: str, engine: Engine, plan: st
 
 
 def test_filters_and_sort_go_together(engine: Engine, plan: str) -> None:
-    made = {
+    ids_by_count = {
         count: finish_job(
             engine,
             accuracy(PGD, range(count)),
@@ -77,22 +78,22 @@ def test_filters_and_sort_go_together(engine: Engine, plan: str) -> None:
     }
     waiting = create_job(engine, metadata={"team": "vision"}).id
     assert list(pages(engine, sort=f"-{PGD}", method="trades")) == [
-        made[5],
-        made[3],
-        made[1],
+        ids_by_count[5],
+        ids_by_count[3],
+        ids_by_count[1],
         waiting,
     ]
     assert list(pages(engine, sort=PGD, labels={"team": "vision"})) == [
-        made[1],
-        made[2],
-        made[3],
+        ids_by_count[1],
+        ids_by_count[2],
+        ids_by_count[3],
         waiting,
     ]
     assert list(pages(engine, sort=PGD, statuses=("queued",))) == [waiting]
     at_least = bound(PGD, f">={3 / IMAGES}")
     assert list(pages(engine, sort=f"-{PGD}", bounds=at_least, method="trades")) == [
-        made[5],
-        made[3],
+        ids_by_count[5],
+        ids_by_count[3],
     ]
 
 

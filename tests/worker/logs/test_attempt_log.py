@@ -123,6 +123,24 @@ def test_nothing_is_lost_while_nothing_can_be_published(engine: Engine) -> None:
     assert texts(log) == ["one", "two"]
 
 
+def test_unknown_commit_repeats_no_line(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is lost after the commit, and what follows leaves no room for all of it."""
+    log = create_log(engine)
+    log.write("stdout", b"head\n" + b"x" * HEAD_BYTES + b"\n")
+    for number in range(30):
+        log.write("stdout", b"%d\n" % number + (b"y" * 99 + b"\n") * 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(log._buffer, "discard", lambda last_seq: None)
+        patch.setattr(log, "_segments", log._segments)
+        log.publish()
+    for number in range(30, 100):
+        log.write("stdout", b"%d\n" % number + (b"y" * 99 + b"\n") * 100)
+    log.publish_rest()
+    seqs = [line.seq for line in read(log)]
+    assert seqs == sorted(set(seqs))
+    assert seqs[-1] == 2 + 100 * 101
+
+
 def numbers(lines: list[str]) -> list[int]:
     return [int(match[1]) for line in lines if (match := re.match(r"line (\d+) ", line))]
 

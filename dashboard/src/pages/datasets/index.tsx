@@ -1,53 +1,46 @@
-/** Data sets: what the importer made of them. */
+/** Data sets: what there is to train and test on. */
 
-import { useQuery } from "@tanstack/react-query";
-import { Link } from "react-router";
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useMemo, useState } from "react";
 
-import { datasetsQuery, type Dataset } from "@/api/queries";
+import type { Dataset } from "@/api/queries";
+import { useScope } from "@/api/session";
+import { Button } from "@/components/controls/Button";
+import { Answer } from "@/components/page/answer";
 import { PageHead } from "@/components/page/PageHead";
-import { QueryState } from "@/components/states/QueryState";
-import type { Column } from "@/components/table/columns";
 import { DataTable } from "@/components/table/DataTable";
-import { formatNumber } from "@/format/numbers";
+import { Empty, Failure, Loading } from "@/components/states/QueryState";
 
-const COLUMNS: Column<Dataset>[] = [
-  {
-    id: "name",
-    title: "Name",
-    isRowHead: true,
-    cell: (dataset) => <Link to={`/datasets/${dataset.id}`}>{dataset.name}</Link>,
-  },
-  { id: "status", title: "State", cell: (dataset) => dataset.status.replaceAll("_", " ") },
-  {
-    id: "classes",
-    title: "Classes",
-    kind: "number",
-    cell: ({ description }) => (description === null ? "" : formatNumber(description.classes)),
-  },
-  {
-    id: "train_images",
-    title: "Training images",
-    kind: "number",
-    cell: ({ description }) => (description === null ? "" : formatNumber(description.train_images)),
-  },
-  {
-    id: "test_images",
-    title: "Test images",
-    kind: "number",
-    cell: ({ description }) => (description === null ? "" : formatNumber(description.test_images)),
-  },
-];
+import { COLUMNS } from "./columns";
+import { allDatasetsQuery } from "./data";
+import { ImportDialog } from "./import/ImportDialog";
+import { answer } from "./sentences";
 
 export default function DatasetsPage() {
-  const datasets = useQuery(datasetsQuery());
+  const pages = useInfiniteQuery(allDatasetsQuery);
+  const [isImporting, setImporting] = useState(false);
+  const canSubmit = useScope("submit");
+  const datasets = useMemo(() => pages.data?.pages.flatMap(({ data }) => data), [pages.data]);
   return (
     <>
-      <PageHead title="Data sets" />
-      <QueryState query={datasets}>
-        {({ data }) => (
-          <DataTable label="Data sets" rows={data} columns={COLUMNS} rowId={(item) => item.id} />
-        )}
-      </QueryState>
+      <PageHead
+        title="Data sets"
+        answer={<Answer parts={datasets === undefined ? ["\u00a0"] : answer(datasets)} />}
+        actions={canSubmit && <Button onClick={() => setImporting(true)}>Import</Button>}
+      />
+      {pages.error !== null && <Failure error={pages.error} onRetry={() => void pages.refetch()} />}
+      {datasets === undefined ? pages.isPending && <Loading rows={4} /> : <List rows={datasets} />}
+      {pages.hasNextPage && (
+        <Button onClick={() => void pages.fetchNextPage()} disabled={pages.isFetchingNextPage}>
+          Load more
+        </Button>
+      )}
+      {isImporting && <ImportDialog onClose={() => setImporting(false)} />}
     </>
   );
+}
+
+function List({ rows }: { rows: readonly Dataset[] }) {
+  if (rows.length === 0) return <Empty>No data sets yet. Import an archive of images.</Empty>;
+  return <DataTable label="Data sets" rows={rows} columns={COLUMNS} rowId={({ id }) => id} />;
 }

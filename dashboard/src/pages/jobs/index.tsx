@@ -1,57 +1,127 @@
-/** Jobs: where is my run, and which is best? */
+/** Jobs: where is my run, and which is best? Filters, order, columns and selection: the address. */
 
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "react-router";
+import { useState } from "react";
+import { useSearchParams } from "react-router";
 
-import { jobsQuery, type JobSummary } from "@/api/queries";
-import { Status } from "@/components/marks/Status";
+import { jobsQuery, LARGEST_PAGE, type JobSummary } from "@/api/queries";
+import { ROOT } from "@/api/root";
+import { Button, buttonClass } from "@/components/controls/Button";
+import { Answer } from "@/components/page/answer";
 import { PageHead } from "@/components/page/PageHead";
-import { Empty, QueryState } from "@/components/states/QueryState";
-import type { Column } from "@/components/table/columns";
-import { DataTable } from "@/components/table/DataTable";
-import { Time } from "@/components/text/Time";
-import { jobTitle, kindTitle, methodTitle } from "@/format/names";
-import { plural } from "@/format/numbers";
+import { QueryState } from "@/components/states/QueryState";
 
-const COLUMNS: Column<JobSummary>[] = [
-  {
-    id: "name",
-    title: "Name",
-    isRowHead: true,
-    stack: "name",
-    cell: (job) => <Link to={`/jobs/${job.id}`}>{jobTitle(job)}</Link>,
-  },
-  { id: "status", title: "Status", stack: "state", cell: (job) => <Status status={job.status} /> },
-  {
-    id: "method",
-    title: "Method",
-    cell: (job) => (job.method === null ? kindTitle(job.kind) : methodTitle(job.method)),
-  },
-  {
-    id: "created_at",
-    title: "Created",
-    kind: "number",
-    stack: "when",
-    cell: (job) => <Time at={job.created_at} />,
-  },
-];
+import { changed, readView, toQuery, type Changes, type View } from "./address";
+import { choices, shownIds } from "./columns";
+import { ColumnsDialog } from "./ColumnsDialog";
+import { rowsParameters, useAccuracies, useBest, useCounts, type Accuracies } from "./data";
+import { Filters } from "./Filters";
+import { JobsTable } from "./JobsTable";
+import { answer, rowsText } from "./sentences";
 
 export default function JobsPage() {
-  const jobs = useQuery(jobsQuery({ include_total: true }));
+  const [parameters, setParameters] = useSearchParams();
+  const view = readView(parameters);
+  const jobs = useQuery(jobsQuery(rowsParameters(view)));
+  const rows = jobs.data?.data ?? NO_ROWS;
+  const accuracies = useAccuracies(rows, view);
+  const change = (changes: Changes) => {
+    const isQuiet = Object.keys(changes).every((name) => name === "selected");
+    setParameters((old) => changed(old, changes), { replace: isQuiet });
+  };
+  const isFiltered = Object.keys(view.filters).length > 0;
+  const parts = { view, accuracies, isFiltered };
+  const total = jobs.data?.total ?? null;
+  const isFirstPage = view.after === undefined;
   return (
     <>
-      <PageHead title="Jobs" answer={<strong>{plural(jobs.data?.total ?? 0, "job")}.</strong>} />
-      <QueryState query={jobs} rows={8}>
-        {({ data }) =>
-          data.length === 0 ? (
-            <Empty action={<Link to="/submit">New job</Link>}>
-              No jobs yet. Start from the digits example; it takes half a minute.
-            </Empty>
-          ) : (
-            <DataTable label="Jobs" rows={data} columns={COLUMNS} rowId={(job) => job.id} stack />
-          )
-        }
+      <PageHead
+        title="Jobs"
+        // The rows first: counts are asked for when they are there.
+        answer={jobs.data === undefined ? "\u00a0" : <JobsAnswer {...parts} />}
+        actions={<Actions view={view} accuracies={accuracies} rows={rows} onChange={change} />}
+      />
+      <Filters
+        view={view}
+        accuracies={accuracies}
+        count={jobs.data === undefined ? "" : rowsText(rows.length, total, isFirstPage)}
+        parameters={parameters}
+        onChange={setParameters}
+      />
+      <QueryState query={jobs} rows={10}>
+        {(page) => <JobsTable page={page} {...parts} onChange={change} />}
       </QueryState>
     </>
+  );
+}
+
+interface ActionsProps {
+  view: View;
+  accuracies: Accuracies;
+  rows: readonly JobSummary[];
+  onChange: (changes: Changes) => void;
+}
+
+function Actions({ view, accuracies, rows, onChange }: ActionsProps) {
+  const [isChoosing, setChoosing] = useState(false);
+  return (
+    <>
+      <Button onClick={() => setChoosing(true)}>Columns</Button>
+      <CsvLink view={view} />
+      {isChoosing && (
+        <ColumnsDialog
+          choices={choices(rows, accuracies)}
+          shown={shownIds(view.columns, accuracies)}
+          onChange={(column) => onChange({ column })}
+          onClose={() => setChoosing(false)}
+        />
+      )}
+    </>
+  );
+}
+
+const NO_ROWS: never[] = [];
+
+interface JobsAnswerProps {
+  view: View;
+  accuracies: Accuracies;
+  isFiltered: boolean;
+}
+
+function JobsAnswer({ view, accuracies, isFiltered }: JobsAnswerProps) {
+  const counts = useCounts(view.filters);
+  const job = useBest(view.filters, accuracies);
+  const { scope, deciding: measure } = accuracies;
+  if (counts === undefined) return "\u00a0";
+  const best =
+    job === undefined || scope === undefined || measure === undefined
+      ? undefined
+      : { job, scope, measure };
+  return <Answer parts={answer(counts, isFiltered, best)} />;
+}
+
+/** The rows of these filters in this order, as far as one request gives them. */
+function CsvLink({ view }: { view: View }) {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(toQuery(view.filters))) {
+    if (Array.isArray(value)) for (const one of value) search.append(name, one);
+    else if (typeof value === "string") search.append(name, value);
+    else
+      for (const [key, one] of Object.entries(value ?? {}))
+        search.append(`${name}[${decodeURIComponent(key)}]`, one);
+  }
+  search.set("sort", view.sort);
+  search.set("limit", String(LARGEST_PAGE));
+  search.set("format", "csv");
+  if (view.after !== undefined) search.set("after", view.after);
+  return (
+    <a
+      className={buttonClass()}
+      href={`${ROOT}/v1/jobs?${search}`}
+      download="jobs.csv"
+      title={`Up to ${LARGEST_PAGE} rows from here on, in this order`}
+    >
+      Save as CSV
+    </a>
   );
 }

@@ -1,31 +1,162 @@
-/** One model: its card, weights and lineage. */
+/** One model: how robust it is, where it comes from, and its weights. */
 
-import { useQuery } from "@tanstack/react-query";
-import { useParams } from "react-router";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMemo, useState } from "react";
+import { Link, useParams } from "react-router";
 
-import { get } from "@/api/client";
-import { queryKeys } from "@/api/query_keys";
-import { PageHead } from "@/components/page/PageHead";
+import { api, unwrap } from "@/api/client";
+import { datasetsQuery, LARGEST_PAGE, type Model } from "@/api/queries";
+import { useScope } from "@/api/session";
+import { Answer } from "@/components/page/answer";
+import { PageHead, type Fact } from "@/components/page/PageHead";
+import { Annotations, type AnnotationPatch } from "@/components/records/Annotations";
+import { Deleted } from "@/components/records/Deleted";
+import { ItemStatus } from "@/components/records/ItemStatus";
+import { ifMatch } from "@/components/records/versioned";
 import { QueryState } from "@/components/states/QueryState";
 import { Id } from "@/components/text/Id";
+import { Time } from "@/components/text/Time";
+import { formatNumber } from "@/format/numbers";
+
+import { Actions } from "./Actions";
+import { Aliases } from "./Aliases";
+import { lineageQuery, modelQuery, type VersionedModel } from "./data";
+import { Files } from "./Files";
+import { ImportReport } from "./ImportReport";
+import { Lineage } from "./Lineage";
+import { Results } from "./Results";
+import { answer } from "./sentences";
+import { Versions } from "./Versions";
+
+const LIST = { label: "Models", to: "/models" };
 
 export default function ModelPage() {
   const { id = "" } = useParams();
-  const model = useQuery({
-    queryKey: queryKeys.item("models", id),
-    queryFn: ({ signal }) =>
-      get("/v1/models/{reference}", { params: { path: { reference: id } }, signal }),
-  });
+  const client = useQueryClient();
+  const [deleted, setDeleted] = useState<Model>();
+  const model = useQuery({ ...modelQuery(id), enabled: deleted === undefined });
+  if (deleted !== undefined) {
+    const restore = async () => {
+      await unwrap(
+        api.POST("/v1/models/{model_id}/restore", { params: { path: { model_id: deleted.id } } }),
+      );
+      setDeleted(undefined);
+      await client.invalidateQueries({ queryKey: ["models"] });
+    };
+    return <Deleted name={deleted.name} list={LIST} onRestore={restore} />;
+  }
   return (
-    <QueryState query={model}>
-      {(data) => (
-        <PageHead
-          title={data.name}
-          path={[{ label: "Models", to: "/models" }]}
-          here={<Id id={data.id} />}
-          facts={[{ label: "State", value: data.status.replaceAll("_", " ") }]}
-        />
-      )}
+    <QueryState query={model} rows={8}>
+      {(versioned) => <Content versioned={versioned} onDeleted={setDeleted} />}
     </QueryState>
   );
+}
+
+interface ContentProps {
+  versioned: VersionedModel;
+  onDeleted: (model: Model) => void;
+}
+
+function Content({ versioned, onDeleted }: ContentProps) {
+  const model = versioned.item;
+  const canEdit = useScope("submit");
+  const lineage = useQuery(lineageQuery(model.id));
+  const names = useDatasetNames();
+  const { edit, refresh } = useEdit(versioned);
+  return (
+    <>
+      <PageHead
+        title={model.name}
+        path={[LIST]}
+        here={<Id id={model.id} />}
+        status={<ItemStatus status={model.status} pill />}
+        answer={<Answer parts={answer(model, lineage.data)} />}
+        facts={factsOf(model, canEdit)}
+        actions={
+          <Actions
+            model={model}
+            canEdit={canEdit}
+            onRename={(name) => edit({ name })}
+            onDeleted={onDeleted}
+          />
+        }
+      />
+      {model.status === "ready" ? (
+        <ReadyModel model={model} datasets={names} />
+      ) : (
+        <ImportReport model={model} />
+      )}
+      <Annotations
+        notes={model.notes}
+        metadata={model.metadata}
+        canEdit={canEdit}
+        onSave={edit}
+        onOutdated={() => void refresh()}
+      />
+    </>
+  );
+}
+
+function ReadyModel({ model, datasets }: { model: Model; datasets: ReadonlyMap<string, string> }) {
+  return (
+    <>
+      <Results model={model} datasets={datasets} />
+      <Versions model={model} />
+      <Lineage id={model.id} />
+      <Files model={model} />
+      <ImportReport model={model} />
+    </>
+  );
+}
+
+function useDatasetNames(): ReadonlyMap<string, string> {
+  const datasets = useQuery(datasetsQuery({ limit: LARGEST_PAGE }));
+  return useMemo(
+    () => new Map(datasets.data?.data.map(({ id, name }) => [id, name])),
+    [datasets.data],
+  );
+}
+
+/** Changes depend on nobody having changed the model since it was shown. */
+function useEdit(versioned: VersionedModel) {
+  const client = useQueryClient();
+  const refresh = () => client.invalidateQueries({ queryKey: ["models"] });
+  const edit = async (body: AnnotationPatch & { name?: string }) => {
+    const path = { reference: versioned.item.id };
+    const params = { path, header: ifMatch(versioned) };
+    await unwrap(api.PATCH("/v1/models/{reference}", { params, body }));
+    await refresh();
+  };
+  return { edit, refresh };
+}
+
+function factsOf(model: Model, canEdit: boolean): Fact[] {
+  const { series, series_version: version, description, parameters, source_job_id: job } = model;
+  const { channels, height, width, classes } = description;
+  return [
+    {
+      label: "Version",
+      value: <span className="mono">{version === null ? series : `${series}@${version}`}</span>,
+    },
+    ...(version === null
+      ? []
+      : [{ label: "Aliases", value: <Aliases model={model} canEdit={canEdit} /> }]),
+    { label: "Architecture", value: <span className="mono">{model.architecture}</span> },
+    ...(parameters === null ? [] : [{ label: "Parameters", value: formatNumber(parameters) }]),
+    { label: "Images", value: `${channels} × ${height} × ${width}` },
+    { label: "Classes", value: formatNumber(classes) },
+    ...(job === null
+      ? []
+      : [
+          {
+            label: "Trained by",
+            value: (
+              <Link to={`/jobs/${job}`}>
+                <Id id={job} />
+              </Link>
+            ),
+          },
+        ]),
+    { label: "Created", value: <Time at={model.created_at} /> },
+  ];
 }

@@ -33,21 +33,9 @@ export function SidePane({ spec, start, dry, isChanged, area }: SidePaneProps) {
     python: pythonLines(spec.body, service),
   };
   const problem = spec.syntax?.message ?? dry.problem?.message;
+  const marks = marksOf(spec, dry, isChanged);
   const editor = (
-    <>
-      <Editor
-        text={spec.text}
-        onChange={spec.setText}
-        marks={marksOf(spec, dry, isChanged)}
-        problem={problem}
-        area={area}
-      />
-      {spec.syntax !== undefined && (
-        <p className={styles.wrong}>
-          Line {spec.syntax.line}: {spec.syntax.message}
-        </p>
-      )}
-    </>
+    <Editor text={spec.text} onChange={spec.setText} marks={marks} problem={problem} area={area} />
   );
   return (
     <div className={styles.pane}>
@@ -62,6 +50,11 @@ export function SidePane({ spec, start, dry, isChanged, area }: SidePaneProps) {
           { id: "python", title: "Python", content: code(texts.python, "The request in Python") },
         ]}
       />
+      {spec.syntax !== undefined && (
+        <p className={styles.wrong}>
+          Line {spec.syntax.line}: {spec.syntax.message}
+        </p>
+      )}
       <Estimate dryRun={dry.last} isOld={!dry.isValid} />
       <SubmitRow spec={spec} start={start} dry={dry} area={area} />
     </div>

@@ -36,10 +36,10 @@ export function SubmitRow({ spec, start, dry, area }: SubmitRowProps) {
     },
   });
   const isReady = maySubmit && spec.syntax === undefined && dry.isValid && !submission.isPending;
-  const unnamed = dry.problem !== undefined && dry.problem.errors.length === 0;
+  const unnamed = dry.problem?.errors.length === 0 ? dry.problem : undefined;
   return (
     <>
-      {unnamed && dry.problem !== undefined && <Failure error={dry.problem} />}
+      {unnamed !== undefined && <Failure error={unnamed} />}
       {submission.error !== null && <Failure error={submission.error} />}
       <div className={styles.submitRow}>
         <Button

@@ -14,8 +14,8 @@ import { SpecFormContext, type SpecForm } from "./fields/context";
 import { JobForm } from "./groups/JobForm";
 import { TextContext } from "./groups/sweep_changes";
 import { answerParts, startPhrase } from "./sentences";
-import { jobSchema, type Schema } from "./spec/schema";
-import { valueAt } from "./spec/values";
+import { jobSchema, missingKinds, type Schema } from "./spec/schema";
+import { textAt, valueAt } from "./spec/values";
 import type { Start } from "./start/start";
 import { SidePane } from "./SidePane";
 import { useSpecText, type SpecText } from "./useSpecText";
@@ -95,15 +95,25 @@ function formOf(
   errors: readonly FieldProblem[],
 ): SpecForm {
   const { job, prefix } = jobPart(spec.body);
-  const kind = String(valueAt(job, ["kind"]));
+  const kind = textAt(job, ["kind"]);
+  const ofKind = jobSchema(schema, kind) ?? jobSchema(schema, "distillation") ?? schema;
+  const resolved = dry.last === undefined ? undefined : resolvedOf(dry.last, kind);
   return {
     job,
     body: spec.body,
     prefix,
-    schema: jobSchema(schema, kind) ?? jobSchema(schema, "distillation") ?? schema,
-    resolved: dry.last === undefined ? undefined : resolvedOf(dry.last, kind),
+    schema: ofKind,
+    resolved,
     errors,
-    change: (path, value) => spec.setText(changeText(spec.text, path, value)),
+    change: (path, value) => {
+      const inJob = path.slice(prefix.length);
+      const missing = value === undefined ? [] : missingKinds(ofKind, job, resolved, inJob);
+      const text = missing.reduce(
+        (before, part) => changeText(before, [...prefix, ...part.path], part.kind),
+        spec.text,
+      );
+      spec.setText(changeText(text, path, value));
+    },
   };
 }
 

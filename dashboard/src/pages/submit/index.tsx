@@ -33,7 +33,8 @@ export default function SubmitPage() {
       ) : (
         <>
           <PageHead title="New job" actions={choose} />
-          <QueryState query={schema.isError ? schema : start} rows={8}>
+          {schema.isError && <QueryState query={schema}>{() => null}</QueryState>}
+          <QueryState query={start} rows={8}>
             {() => null}
           </QueryState>
         </>

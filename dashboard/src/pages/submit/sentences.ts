@@ -53,10 +53,13 @@ export function uniqueFields(problems: readonly FieldProblem[]): WrongField[] {
 
 /** "Steps"; of an item of a list the list's name; of a problem of the whole "the job". */
 function wrongLabel(path: Path): string {
-  const words = path.filter((key) => typeof key === "string");
+  const words = path.filter((key) => typeof key === "string" && key !== "base").map(String);
   if (words.length === 0) return "the job";
-  if (words[0] === "axes") return words[1] === undefined ? "the sweep" : String(words[1]);
-  return fieldLabel(words);
+  if (words[0] === "axes") return words[1] ?? "the sweep";
+  const label = fieldLabel(words);
+  // What is deep inside could be of several parts: the steps of an attack, the weight of a term.
+  if (words.length < 3) return label;
+  return `${fieldLabel(words.slice(0, -1))}: ${label.toLowerCase()}`;
 }
 
 /** After the names of the wrong fields: "Correct Steps first. …". */

@@ -1,33 +1,112 @@
 /** One sweep: which setting mattered, and what is missing? */
 
-import { useQuery } from "@tanstack/react-query";
-import { useParams } from "react-router";
+import { useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { Link, useParams, useSearchParams } from "react-router";
 
-import { get } from "@/api/client";
-import { queryKeys } from "@/api/query_keys";
-import { PageHead } from "@/components/page/PageHead";
+import { useScope } from "@/api/session";
+import { Meter } from "@/components/marks/Meter";
+import { Answer } from "@/components/page/answer";
+import { PageHead, type Fact } from "@/components/page/PageHead";
+import { Section } from "@/components/page/Section";
+import { Code } from "@/components/records/Code";
+import { useAddress } from "@/components/records/address";
 import { QueryState } from "@/components/states/QueryState";
 import { Id } from "@/components/text/Id";
-import { shortId } from "@/format/names";
-import { plural } from "@/format/numbers";
+import { Time } from "@/components/text/Time";
+import { formatNumber } from "@/format/numbers";
+
+import { endedCount, progressText, sweepTitle } from "../sweeps/sentences";
+import { Actions } from "./Actions";
+import { AxisCurves } from "./AxisCurves";
+import {
+  sweepJobsQuery,
+  sweepQuery,
+  tableQuery,
+  type Network,
+  type SweepDetail,
+  type Table,
+} from "./data";
+import { Missing } from "./Missing";
+import { ResultTable } from "./ResultTable";
+import { answer } from "./sentences";
 
 export default function SweepPage() {
   const { id = "" } = useParams();
-  const sweep = useQuery({
-    queryKey: queryKeys.item("sweeps", id),
-    queryFn: ({ signal }) =>
-      get("/v1/sweeps/{sweep_id}", { params: { path: { sweep_id: id } }, signal }),
-  });
+  const sweep = useQuery(sweepQuery(id));
   return (
-    <QueryState query={sweep}>
+    <QueryState query={sweep} rows={8}>
+      {(data) => <Content sweep={data} />}
+    </QueryState>
+  );
+}
+
+function Content({ sweep }: { sweep: SweepDetail }) {
+  const [parameters] = useSearchParams();
+  const network = parameters.get("network") === "last" ? "last" : "best";
+  const table = useQuery(tableQuery(sweep.id, network));
+  const jobs = useQuery(sweepJobsQuery(sweep.id));
+  const canEdit = useScope("submit");
+  return (
+    <>
+      <PageHead
+        title={sweepTitle(sweep)}
+        path={[{ label: "Sweeps", to: "/sweeps" }]}
+        here={<Id id={sweep.id} />}
+        answer={<Answer parts={answer(sweep, table.data)} />}
+        facts={factsOf(sweep)}
+        actions={
+          <Actions sweep={sweep} jobs={jobs.data ?? []} network={network} canEdit={canEdit} />
+        }
+      />
+      {!sweep.terminal && (
+        <Meter value={endedCount(sweep)} max={sweep.size} label={progressText(sweep)} />
+      )}
+      <Results sweep={sweep} table={table} network={network} />
+      <QueryState query={jobs}>{(data) => <Missing jobs={data} canEdit={canEdit} />}</QueryState>
+      <Section title="As submitted" note="the specs of its jobs have all defaults resolved">
+        <details>
+          <summary>Base, rows and axes</summary>
+          <Code label="Submitted sweep" text={JSON.stringify(sweep.spec, null, 2)} />
+        </details>
+      </Section>
+    </>
+  );
+}
+
+interface ResultsProps {
+  sweep: SweepDetail;
+  table: UseQueryResult<Table>;
+  network: Network;
+}
+
+function Results({ sweep, table, network }: ResultsProps) {
+  const { set } = useAddress();
+  const choose = (value: Network) => set("network", value === "best" ? "" : value);
+  return (
+    <QueryState query={table} rows={6}>
       {(data) => (
-        <PageHead
-          title={data.name ?? `sweep ${shortId(data.id)}`}
-          path={[{ label: "Sweeps", to: "/sweeps" }]}
-          here={<Id id={data.id} />}
-          answer={<strong>{plural(data.size, "job")}.</strong>}
-        />
+        <>
+          <ResultTable table={data} network={network} onNetwork={choose} />
+          <AxisCurves sweep={sweep} table={data} />
+        </>
       )}
     </QueryState>
   );
+}
+
+function factsOf(sweep: SweepDetail): Fact[] {
+  const axes = Object.entries(sweep.spec.axes ?? {});
+  return [
+    {
+      label: "Jobs",
+      value: (
+        <Link to={`/jobs?sweep=${encodeURIComponent(sweep.id)}`}>{formatNumber(sweep.size)}</Link>
+      ),
+    },
+    ...axes.map(([path, values]) => ({
+      label: path,
+      value: `${formatNumber(values.length)} values`,
+    })),
+    { label: "Created", value: <Time at={sweep.created_at} /> },
+  ];
 }

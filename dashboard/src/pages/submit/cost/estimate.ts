@@ -41,8 +41,8 @@ function timeFigure(times: readonly Time[]): Figure {
   const known = times.filter(({ seconds }) => seconds !== null);
   const [best] = known.sort((a, b) => (a.seconds ?? 0) - (b.seconds ?? 0));
   if (best?.seconds == null) {
-    const detail = times.length === 0 ? "no worker is there" : "no finished job tells";
-    return { label: "Time", value: "unknown yet", detail };
+    const detail = times.length === 0 ? "no worker is there" : "no finished job yet";
+    return { label: "Time", value: "unknown", detail };
   }
   const { low, high, n, seconds } = best;
   const range = low === null || high === null ? "" : `${formatRange(low, high)}, `;

@@ -6,7 +6,7 @@ import { datasetsQuery, LARGEST_PAGE, modelsQuery, type Dataset, type Model } fr
 import { Field as TextInput, SelectField } from "@/components/controls/Field";
 
 import { firstSentence } from "../spec/schema";
-import { valueAt, type Path } from "../spec/values";
+import { textAt, valueAt, type Path } from "../spec/values";
 import { useSpecField, useSpecForm, type SpecField } from "./context";
 import { fits, modelHint } from "./hints";
 import { fieldLabel } from "./names";
@@ -35,7 +35,7 @@ export function ModelField({ path }: { path: Path }) {
   const models = useQuery(modelsQuery({ limit: LARGEST_PAGE })).data;
   const images = useDataset(valueAt(job, ["data", "dataset"]))?.description ?? undefined;
   const ready = models?.data.filter(({ status }) => status === "ready") ?? [];
-  const chosen = ready.find((model) => namesOf(model).includes(String(field.value)));
+  const chosen = ready.find((model) => namesOf(model).includes(textAt(field.value, [])));
   const sentence = field.field === undefined ? undefined : firstSentence(field.field);
   return (
     <Choice

@@ -10,6 +10,7 @@ import {
   discriminatorOf,
   firstSentence,
   isNumeric,
+  sentencesOf,
   takesFraction,
   variantsOf,
   type Field,
@@ -124,7 +125,9 @@ export function UnionField(props: SchemaFieldProps) {
   const { field, value, fallback, error, isVaried, id, set } = useSpecField(path);
   if (field === undefined) return null;
   const key = discriminatorOf(field) ?? "name";
-  const chosen = valueAt(value, [key]) ?? valueAt(fallback, [key]) ?? "";
+  const isOpen = isVaried && value === undefined;
+  const usual = isOpen ? undefined : valueAt(fallback, [key]);
+  const chosen = valueAt(value, [key]) ?? usual ?? "";
   const variants = variantsOf(schema, field);
   const variant = variants.find(({ name }) => name === chosen);
   return (
@@ -132,12 +135,14 @@ export function UnionField(props: SchemaFieldProps) {
       data-field={id}
       label={label}
       aside={isVaried ? VARIED : props.aside}
-      hint={hint ?? firstSentence(variant?.schema ?? field)}
+      hint={hint ?? sentencesOf(variant?.schema ?? field)}
       error={error}
       value={typeof chosen === "string" ? chosen : ""}
       onChange={({ target }) => set(target.value === "" ? undefined : { [key]: target.value })}
     >
-      {(field.isNullable || variant === undefined) && <option value="">none</option>}
+      {(field.isNullable || variant === undefined) && (
+        <option value="">{isOpen ? "several" : "none"}</option>
+      )}
       {variants.map(({ name }) => (
         <option key={name} value={name}>
           {optionLabel(name)}

@@ -5,6 +5,7 @@ import { decidingResult } from "@/format/measures";
 import { formatInterval, formatNumber, formatPercent } from "@/format/numbers";
 import { formatRadius, parseRadius, threatModelTitle } from "@/format/threat_model";
 
+import { formatEntry } from "../spec/entry";
 import { isObject, type Json } from "../spec/values";
 
 const LEVELS = 255;
@@ -27,7 +28,7 @@ export function radiusHint(value: Json | undefined): string | undefined {
   if (radius === undefined || radius <= 0 || radius > 1) return undefined;
   const fraction = formatRadius(radius);
   if (typeof value === "string" || fraction.includes("/")) {
-    const text = fraction.includes("/") ? fraction : String(value);
+    const text = fraction.includes("/") ? fraction : formatEntry(value);
     return `${text} = ${Number(radius.toFixed(4))}`;
   }
   return `${radius} = ${Number((radius * LEVELS).toFixed(2))}/${LEVELS}`;
@@ -45,7 +46,7 @@ export function stepHint(step: Json | undefined, radius: Json | undefined): stri
 
 /** "small_cnn, width 16 · 75.56 % (70.9–79.7) under PGD-20 at L∞ 0.15". */
 export function modelHint(model: Model): string {
-  const { architecture, description, results = {} } = model;
+  const { architecture, description, results } = model;
   const network: unknown = description.network;
   const width =
     isObject(network) && typeof network.width === "number" ? `, width ${network.width}` : "";

@@ -2,6 +2,7 @@
 
 import { Field as TextInput } from "@/components/controls/Field";
 
+import { formatEntry } from "../spec/entry";
 import { sentencesOf } from "../spec/schema";
 import { isObject, type Json, type JsonObject, type Path } from "../spec/values";
 import { useSpecField } from "./context";
@@ -49,7 +50,7 @@ export function MetadataField({ path, label }: { path: Path; label: string }) {
   const { field, value, error, id, set } = useSpecField(path);
   const entry = useEntry({ value, set, parse: parseLabels, format: formatLabels });
   const isAmbiguous =
-    isObject(value) && Object.values(value).some((item) => String(item).includes(","));
+    isObject(value) && Object.values(value).some((item) => formatEntry(item).includes(","));
   const hint = isAmbiguous
     ? "One of these labels has a comma: change them in the YAML."
     : field && sentencesOf(field);
@@ -83,6 +84,6 @@ export function parseLabels(text: string): JsonObject | undefined {
 export function formatLabels(value: Json | undefined): string {
   if (!isObject(value)) return "";
   return Object.entries(value)
-    .map(([key, item]) => `${key}=${String(item)}`)
+    .map(([key, item]) => `${key}=${formatEntry(item)}`)
     .join(", ");
 }

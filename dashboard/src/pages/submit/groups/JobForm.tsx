@@ -5,7 +5,7 @@ import { Segmented } from "@/components/controls/Segmented";
 import type { DryRun } from "../cost/dry_run";
 import { useSpecForm } from "../fields/context";
 import { firstSentence, jobSchema, type Schema } from "../spec/schema";
-import { valueAt, withValue, type JsonObject } from "../spec/values";
+import { textAt, valueAt, withValue, type JsonObject } from "../spec/values";
 import { jobPart, textOf } from "../yaml/document";
 import { DataAndSchedule, Method, Networks, OtherFields, ThreatModel } from "./groups";
 import { asKind } from "./layout";
@@ -49,7 +49,7 @@ const KINDS = [
 function KindChoice({ schema }: { schema: Schema }) {
   const { job, body } = useSpecForm();
   const { setText } = useContext(TextContext);
-  const kind = String(valueAt(job, ["kind"]));
+  const kind = textAt(job, ["kind"]);
   const change = (next: string) => {
     const { prefix } = jobPart(body);
     const changed = ofKind(job, next, jobSchema(schema, next) ?? schema);

@@ -2,7 +2,7 @@
 
 import { Field as TextInput } from "@/components/controls/Field";
 
-import { parseAxis } from "../spec/entry";
+import { formatEntry, parseAxis } from "../spec/entry";
 import { valueAt, type Json } from "../spec/values";
 import { isSweep } from "../yaml/document";
 import { useSpecField, useSpecForm } from "../fields/context";
@@ -29,7 +29,7 @@ export function SeedField() {
         label={Array.isArray(seeds) ? "Seeds" : "Seed"}
         hint={Array.isArray(seeds) ? seedsHint(seeds.length) : "0, 1, 2: three seeds make a sweep"}
         error={error ?? axisError("seed")}
-        placeholder={fallback === undefined ? "" : String(fallback as number)}
+        placeholder={formatEntry(fallback)}
         inputMode="text"
         autoComplete="off"
       />

@@ -13,12 +13,15 @@ import styles from "../fields/fields.module.css";
 import { useSweepChanges } from "./sweep_changes";
 import { useEntry } from "../fields/useEntry";
 
+/** The form has a field for seeds. */
+const SEED = "seed";
+
 export function Sweep() {
   const { body, schema, job, resolved, errors } = useSpecForm();
   const { setAxis } = useSweepChanges();
   const axes = isObject(body.axes) ? Object.keys(body.axes) : [];
   const rows = Array.isArray(body.rows) ? body.rows : [];
-  const free = axisPaths(schema, job).filter((path) => !axes.includes(path));
+  const free = axisPaths(schema, job).filter((path) => path !== SEED && !axes.includes(path));
   const add = (path: string) => {
     const keys = path.split(".");
     const current =
@@ -32,9 +35,11 @@ export function Sweep() {
       <div className={styles.axes}>
         <p className={styles.note}>{note(axes.length, rows)}</p>
         {ofRows !== undefined && <p className={styles.error}>{ofRows.message}</p>}
-        {axes.map((path) => (
-          <Axis key={path} path={path} />
-        ))}
+        {axes
+          .filter((path) => path !== SEED)
+          .map((path) => (
+            <Axis key={path} path={path} />
+          ))}
         <div className={styles.axis}>
           <SelectField
             label={axes.length === 0 ? "Vary a setting" : "Vary another setting"}

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 
 import { formatNumber } from "@/format/numbers";
 
-import { isObject, valueAt } from "../spec/values";
+import { valueAt } from "../spec/values";
 import { useSpecField, useSpecForm } from "../fields/context";
 import { imagesHint, radiusHint, stepHint } from "../fields/hints";
 import { DatasetField, ModelField } from "../fields/InputChoice";
@@ -15,6 +15,7 @@ import {
   methodParts,
   PLACED,
   RARE_STUDENT,
+  RARE_SWITCHES,
 } from "./layout";
 import { methodOption } from "../fields/names";
 import styles from "../fields/fields.module.css";
@@ -80,10 +81,14 @@ function StudentSettings() {
 
 export function Method() {
   const { schema, job } = useSpecForm();
-  const { field, value } = useSpecField(["method"]);
+  const { field, value, fallback, isVaried } = useSpecField(["method"]);
   if (field === undefined) return null;
-  const { settings, switches, weights, parts } = methodParts(schema, valueAt(job, ["method"]));
-  const chosen = isObject(value) ? value : undefined;
+  // Settings of a method that is chosen elsewhere would be those of another one.
+  const isOpen = isVaried && value === undefined;
+  const { settings, switches, weights, parts } = methodParts(
+    schema,
+    isOpen ? {} : (valueAt(job, ["method"]) ?? fallback),
+  );
   return (
     <fieldset className={styles.group}>
       <legend>Method</legend>
@@ -100,20 +105,38 @@ export function Method() {
             aside="weight"
           />
         ))}
-        {switches.map((key) => (
-          <SchemaField key={key} path={["method", key]} span="half" />
-        ))}
+        {switches
+          .filter((key) => !RARE_SWITCHES.includes(key))
+          .map((key) => (
+            <SchemaField key={key} path={["method", key]} span="half" />
+          ))}
       </div>
-      <Disclosure title="More of the method">
-        <SchemaField path={["preset"]} span="wide" />
-        {chosen !== undefined &&
-          parts.map((key) => <SchemaField key={key} path={["method", key]} span="wide" />)}
-        <SchemaField path={["igdm"]} span="wide" />
-        <SchemaField path={["averaging"]} span="wide" />
-        <ObjectFields path={["averaging"]} />
-        <SchemaField path={["awp"]} span="wide" />
-      </Disclosure>
+      <MoreOfMethod
+        switches={switches.filter((key) => RARE_SWITCHES.includes(key))}
+        parts={parts}
+      />
     </fieldset>
+  );
+}
+
+interface MoreOfMethodProps {
+  switches: readonly string[];
+  /** Objects with settings of their own. */
+  parts: readonly string[];
+}
+
+function MoreOfMethod({ switches, parts }: MoreOfMethodProps) {
+  return (
+    <Disclosure title="More of the method">
+      <SchemaField path={["preset"]} span="wide" />
+      {[...switches, ...parts].map((key) => (
+        <SchemaField key={key} path={["method", key]} span="wide" />
+      ))}
+      <SchemaField path={["igdm"]} span="wide" />
+      <SchemaField path={["averaging"]} span="wide" />
+      <ObjectFields path={["averaging"]} />
+      <SchemaField path={["awp"]} span="wide" />
+    </Disclosure>
   );
 }
 

@@ -13,6 +13,8 @@ export const MAIN_SCHEDULE = ["epochs", "batch_size", "learning_rate"];
 export const MAIN_DATA = ["dataset", "held_out"];
 export const MAIN_ADVERSARY = ["radius", "step_size", "steps", "step_factor", "noise_factor"];
 export const MAIN_EVALUATION = ["attacks", "analyses"];
+/** Switches of methods that make no difference to what is minimized. */
+export const RARE_SWITCHES = ["statistics_passes"];
 /** In a network's settings: nearly always the default of its architecture. */
 export const RARE_STUDENT = ["normalization"];
 

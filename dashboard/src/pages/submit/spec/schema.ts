@@ -40,7 +40,8 @@ export function resolve(root: Schema, schema: Schema): Field {
   if (members === undefined) return { ...merged, isNullable: false };
   const present = members.filter(({ type }) => type !== "null");
   const isNullable = present.length < members.length;
-  const { anyOf: _, ...rest } = merged;
+  const rest: Schema = { ...merged };
+  delete rest.anyOf;
   const only = present.length === 1 ? present[0] : undefined;
   if (only === undefined) return { ...rest, anyOf: present, isNullable };
   const inner = resolve(root, only);
@@ -131,6 +132,26 @@ function defaultOf(field: Field, value: Json | undefined, key: string | number):
   return field.default[String(key)];
 }
 
+/**
+ * Kinds that a body has to name before a field at a path can be set: what is missing has that of
+ * its default, but a part of it is refused without one.
+ */
+export function missingKinds(
+  root: Schema,
+  body: JsonObject,
+  resolved: Json | undefined,
+  path: Path,
+): { path: Path; kind: Json }[] {
+  return path.slice(0, -1).flatMap((_, index) => {
+    const part = path.slice(0, index + 1);
+    const field = fieldAt(root, body, part);
+    const key = field === undefined ? undefined : discriminatorOf(field);
+    if (key === undefined || valueAt(body, [...part, key]) !== undefined) return [];
+    const kind = valueAt(resolved, [...part, key]) ?? valueAt(field?.default, [key]);
+    return kind === undefined ? [] : [{ path: [...part, key], kind }];
+  });
+}
+
 /** The schema of one kind of job, with all definitions. */
 export function jobSchema(schema: Schema, kind: string): Schema | undefined {
   const variant = variantsOf(schema, schema).find(({ name }) => name === kind);
@@ -159,12 +180,19 @@ export function sentencesOf(field: Schema): string | undefined {
   return field.description?.replaceAll(/\s+/g, " ").replaceAll("`", "").trim();
 }
 
-/** The first sentence of a description. */
+const ABBREVIATIONS = /\b(?:Figs?|Eqs?|al|vs|e\.g|i\.e)$/;
+/** A shorter beginning, such as a name and a citation, says too little by itself. */
+const TOO_SHORT = 45;
+
+/** The first sentence of a description; with the second where it is very short. */
 export function firstSentence(field: Schema): string | undefined {
   const text = sentencesOf(field);
   if (text === undefined) return undefined;
-  const end = /[.:](?=\s+(?:[A-Z0-9]|[a-z_]+:))/.exec(text);
-  return end === null ? text : `${text.slice(0, end.index)}.`;
+  for (const { index } of text.matchAll(/[.:](?=\s+(?:[A-Z0-9]|[a-z_0-9]+:))/g)) {
+    const sentence = text.slice(0, index);
+    if (!ABBREVIATIONS.test(sentence) && index >= TOO_SHORT) return `${sentence}.`;
+  }
+  return text;
 }
 
 /** Properties that say of what kind an object is, and are no fields of their own. */

@@ -20,6 +20,12 @@ export function valueAt(root: Json | undefined, path: Path): Json | undefined {
   return value;
 }
 
+/** The text at a path; "" where there is something else. */
+export function textAt(root: Json | undefined, path: Path): string {
+  const value = valueAt(root, path);
+  return typeof value === "string" ? value : "";
+}
+
 /** A copy with the value at a path set; objects on the way are made. */
 export function withValue(root: Json | undefined, path: Path, value: Json): Json {
   const [key, ...rest] = path;

@@ -12,7 +12,7 @@ import { jobTitle } from "@/format/names";
 import { plural } from "@/format/numbers";
 
 import styles from "../submit.module.css";
-import { examplesQuery, type Example } from "./start";
+import { describe, examplesQuery, type Example } from "./start";
 
 const RECENT_JOBS = 6;
 
@@ -63,7 +63,7 @@ function Group({ title, examples, group, onChoose }: GroupProps) {
           .map((example) => (
             <li key={example.name}>
               <ExampleLink example={example} onChoose={onChoose} />
-              <span className="sub">{example.description}</span>
+              <span className="sub">{describe(example)}</span>
               {example.jobs.length > 0 && <TableLines example={example} onChoose={onChoose} />}
             </li>
           ))}
@@ -78,11 +78,9 @@ interface ExampleProps {
 }
 
 function ExampleLink({ example, onChoose }: ExampleProps) {
-  const isSweep = example.endpoint === "sweeps";
   return (
     <Link to={`/submit?${addressOf(example.name)}`} onClick={onChoose}>
       {example.title}
-      {isSweep && `, all of it`}
     </Link>
   );
 }

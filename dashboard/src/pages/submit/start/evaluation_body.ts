@@ -35,7 +35,7 @@ export function evaluationBody(
 
 /** The L∞ radius under which a model was measured, as REST writes it. */
 function measuredRadius(results: Model["results"]): string | undefined {
-  for (const key of Object.keys(results ?? {})) {
+  for (const key of Object.keys(results)) {
     const { threatModel } = parseMeasure(key);
     if (threatModel?.norm === "linf") return formatRadius(threatModel.radius);
   }

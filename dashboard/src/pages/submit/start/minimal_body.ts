@@ -5,7 +5,15 @@
 
 import { formatRadius, parseRadius } from "@/format/threat_model";
 
-import { fieldAt, takesFraction, type Schema } from "../spec/schema";
+import {
+  discriminatorOf,
+  fieldAt,
+  missingKinds,
+  propertiesOf,
+  takesFraction,
+  type Field,
+  type Schema,
+} from "../spec/schema";
 import { isEqual, isObject, valueAt, withValue } from "../spec/values";
 import type { Json, JsonObject, Path } from "../spec/values";
 
@@ -33,6 +41,9 @@ export async function minimalBody(
     const resolved = await resolve(body);
     if (resolved === undefined) return withFractions(stored, schema);
     for (const path of differences(stored, resolved, []).filter(includes)) {
+      for (const part of missingKinds(schema, body, stored, path)) {
+        body = withValue(body, part.path, part.kind) as JsonObject;
+      }
       body = withValue(body, path, valueAt(stored, path) ?? null) as JsonObject;
     }
   }
@@ -59,8 +70,16 @@ function skeleton(value: Json, schema: Schema, root: JsonObject, path: Path): Js
       if (part !== undefined) kept[key] = part;
     }
   }
-  const isOptional = fieldAt(schema, root, path)?.isNullable ?? false;
-  return Object.keys(kept).length > 0 || isOptional ? kept : undefined;
+  const field = fieldAt(schema, root, path);
+  if (field?.isNullable === true) return kept;
+  return Object.keys(kept).length === 0 || isUsualKind(field, kept, path) ? undefined : kept;
+}
+
+/** A part that says no more than its kind, which is the usual one: a decay, a distance. */
+function isUsualKind(field: Field | undefined, kept: JsonObject, path: Path): boolean {
+  const kind = field === undefined ? undefined : discriminatorOf(field);
+  if (kind === undefined || path.length < 2 || Object.keys(kept).length > 1) return false;
+  return typeof path.at(-1) === "string" && kept[kind] === valueAt(field?.default, [kind]);
 }
 
 /** Paths of values that differ; a missing one is null. */
@@ -75,12 +94,22 @@ export function differences(a: Json | undefined, b: Json | undefined, path: Path
   return isEqual(a ?? null, b ?? null) ? [] : [path];
 }
 
+/** What is set, in the schema's order; first what says of what kind it is. */
+function inOrder(value: JsonObject, field: Field | undefined, schema: Schema): [string, Json][] {
+  const keys = field === undefined ? [] : Object.keys(propertiesOf(schema, field, value));
+  const place = (key: string) =>
+    field?.discriminator?.propertyName === key ? -1 : keys.indexOf(key);
+  return Object.entries(value)
+    .filter(([, item]) => item !== null)
+    .sort(([a], [b]) => place(a) - place(b));
+}
+
 /** 8/255 in place of 0.03137254901960784, where a field takes fractions. */
 function withFractions(body: JsonObject, schema: Schema): JsonObject {
   const write = (value: Json, path: Path): Json => {
     if (Array.isArray(value)) return value.map((item, index) => write(item, [...path, index]));
     if (isObject(value)) {
-      const entries = Object.entries(value).filter(([, item]) => item !== null);
+      const entries = inOrder(value, fieldAt(schema, body, path), schema);
       return Object.fromEntries(entries.map(([key, item]) => [key, write(item, [...path, key])]));
     }
     if (typeof value !== "number") return value;

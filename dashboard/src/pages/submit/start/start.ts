@@ -11,7 +11,7 @@ import { jobTitle } from "@/format/names";
 import { dryRun } from "../cost/dry_run";
 import { jobSchemaQuery } from "../spec/queries";
 import { jobSchema, type Schema } from "../spec/schema";
-import type { JsonObject } from "../spec/values";
+import { isObject, type JsonObject } from "../spec/values";
 import { normalized, textOf } from "../yaml/document";
 import { evaluationBody } from "./evaluation_body";
 import { minimalBody } from "./minimal_body";
@@ -49,12 +49,14 @@ export function useStart(parameters: URLSearchParams): UseQueryResult<Start> {
     queryFn: ({ client, signal }) => {
       const clone = parameters.get("clone");
       if (clone !== null) {
-        return client.ensureQueryData(jobSchemaQuery).then((schema) => cloneOf(clone, schema));
+        return client
+          .query({ ...jobSchemaQuery, staleTime: "static" })
+          .then((schema) => cloneOf(clone, schema));
       }
       const models = parameters.get("evaluate");
       if (models !== null) return evaluationOf(models.split(","), parameters, signal);
       return client
-        .ensureQueryData(examplesQuery)
+        .query({ ...examplesQuery, staleTime: "static" })
         .then(({ data }) => exampleOf(data, parameters.get("example"), parameters.get("line")));
     },
     staleTime: Infinity,
@@ -75,8 +77,14 @@ export function exampleOf(
     const title = `${example.title}: ${job.line}`;
     return { kind: "example", title, text: textOf(job.spec as JsonObject) };
   }
-  const { title, description, text } = example;
-  return { kind: "example", title, description, text: normalized(text) };
+  const { title, text } = example;
+  return { kind: "example", title, description: describe(example), text: normalized(text) };
+}
+
+/** "Table 1: distillation …" without the title, which stands before it. */
+export function describe({ title, description }: Example): string {
+  const rest = description.replace(`${title}: `, "");
+  return rest.charAt(0).toUpperCase() + rest.slice(1);
 }
 
 async function cloneOf(id: string, schema: Schema): Promise<Start> {
@@ -96,7 +104,8 @@ async function cloneOf(id: string, schema: Schema): Promise<Start> {
 async function resolved(body: JsonObject): Promise<JsonObject | undefined> {
   try {
     const { endpoint, result } = await dryRun(body);
-    return endpoint === "jobs" ? (result.spec as unknown as JsonObject) : undefined;
+    const spec: unknown = endpoint === "jobs" ? result.spec : undefined;
+    return isObject(spec) ? spec : undefined;
   } catch {
     return undefined; // it could not run as it is: an input may be gone
   }

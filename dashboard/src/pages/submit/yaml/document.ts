@@ -13,6 +13,7 @@ import {
   type Document,
   type Node,
   type Pair,
+  type YAMLMap,
 } from "yaml";
 
 import { isObject, valueAt, type Json, type JsonObject, type Path } from "../spec/values";
@@ -61,7 +62,9 @@ export function parseText(text: string): ParsedText {
 
 /** The text of a body: small objects on one line, as people write them. */
 export function textOf(body: JsonObject): string {
-  const document = parseDocument(JSON.stringify(body));
+  const place = (key: string) => ORDER.indexOf(key) >>> 0; // unknown ones last
+  const entries = Object.entries(body).sort(([a], [b]) => place(a) - place(b));
+  const document = parseDocument(JSON.stringify(Object.fromEntries(entries)));
   compact(document);
   return document.toString(FORMAT);
 }
@@ -92,7 +95,7 @@ function insert(document: Document, path: Path, value: Json): void {
   makeWay(document, path);
   const isNew = node === undefined;
   const created = document.createNode(value);
-  compact(created as Node);
+  compact(created);
   document.setIn(path, created);
   if (!isNew) return;
   order(document, path);
@@ -182,13 +185,15 @@ export function asSweep(text: string, axes: JsonObject): string {
   const document = parseDocument(text);
   const map = document.contents;
   if (!isMap(map)) return text;
+  const comment = takeComment(map);
   const ownKeys = new Set(["name", "metadata", ...Object.keys(axes)]);
   const own = map.items.filter((pair) => ownKeys.has(keyOf(pair)));
   map.items = map.items.filter((pair) => !own.includes(pair));
-  const sweep = document.createNode({ base: null, axes });
+  const sweep = document.createNode({ base: null, axes } as unknown) as YAMLMap;
   compact(sweep);
   sweep.items.unshift(...own.filter((pair) => !Object.hasOwn(axes, keyOf(pair))));
   sweep.set("base", map);
+  putComment(sweep, comment);
   document.contents = sweep as unknown as typeof document.contents;
   return document.toString(FORMAT);
 }
@@ -199,11 +204,27 @@ export function asJob(text: string): string {
   const sweep = document.contents;
   const base = isMap(sweep) ? sweep.get("base", true) : undefined;
   if (!isMap(sweep) || !isMap(base)) return text;
+  const comment = takeComment(sweep);
   const own = sweep.items.filter((pair) => ["name", "metadata"].includes(keyOf(pair)));
   const position = base.items.findIndex((pair) => keyOf(pair) === "kind") + 1;
   base.items.splice(position, 0, ...(own as typeof base.items));
+  putComment(base, comment);
   document.contents = base as unknown as typeof document.contents;
   return document.toString(FORMAT);
+}
+
+/** The comment at the head is the first key's; it stays at the head. */
+function takeComment(map: YAMLMap): string | null {
+  const key = map.items[0]?.key;
+  if (!isScalar(key)) return null;
+  const comment = key.commentBefore ?? null;
+  key.commentBefore = null;
+  return comment;
+}
+
+function putComment(map: YAMLMap, comment: string | null): void {
+  const key = map.items[0]?.key;
+  if (comment !== null && isScalar(key)) key.commentBefore = comment;
 }
 
 function keyOf(pair: Pair): string {

@@ -3,10 +3,13 @@
 /** Beyond, lines are compared in place: the exact way costs a product of both lengths. */
 const MOST_LINES = 1500;
 
-/** For each line of `text`, whether it is not one of `start`, in order. */
+/**
+ * For each line of `text`, whether it is not one of `start`, in order. Indentation does not count:
+ * a job that becomes the base of a sweep is the same job.
+ */
 export function changedLines(start: string, text: string): boolean[] {
-  const before = linesOf(start);
-  const after = linesOf(text);
+  const before = linesOf(start).map((line) => line.trim());
+  const after = linesOf(text).map((line) => line.trim());
   if (before.length > MOST_LINES || after.length > MOST_LINES) {
     return after.map((line, index) => line !== before[index]);
   }

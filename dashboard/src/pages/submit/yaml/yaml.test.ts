@@ -84,6 +84,8 @@ test("a body is written on few lines", () => {
 test("a job becomes a sweep and a job again", () => {
   const job = "# Digits.\nkind: distillation\nname: digits\nseed: 0\nteacher: t\n";
   const sweep = asSweep(job, { seed: [0, 1, 2] });
+  expect(sweep.startsWith("# Digits.\nname: digits\nbase:\n")).toBe(true);
+  expect(asJob(sweep).startsWith("# Digits.\n")).toBe(true);
   expect(parseText(sweep).body).toEqual({
     name: "digits",
     base: { kind: "distillation", teacher: "t" },

@@ -1,0 +1,66 @@
+/** A spec as a flat list of settings, and where two specs differ. Pure. */
+
+export interface Setting {
+  /** "schedule.learning_rate". */
+  name: string;
+  value: string;
+}
+
+export interface Difference extends Setting {
+  /** Of the job that it was cloned from; undefined where that had no such setting. */
+  former: string | undefined;
+}
+
+/** Radii such as 8/255 have more digits than a person reads. */
+const DIGITS = 6;
+/** Names of the body that are no settings. */
+const NO_SETTINGS = new Set(["name", "metadata"]);
+
+/** Every setting by its path, in the order of the spec. Lists are one setting each. */
+export function settingsOf(spec: object): Setting[] {
+  return Object.entries(spec)
+    .filter(([name]) => !NO_SETTINGS.has(name))
+    .flatMap(([name, value]) => flatten(name, value));
+}
+
+function flatten(name: string, value: unknown): Setting[] {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    const entries = Object.entries(value);
+    // The name of a choice stands for it: "method", not "method.name".
+    return entries.flatMap(([key, part]) =>
+      flatten(key === "name" || key === "architecture" ? name : `${name}.${key}`, part),
+    );
+  }
+  return [{ name, value: textOf(value) }];
+}
+
+/** As YAML would have it on one line. */
+export function textOf(value: unknown): string {
+  if (value === null || value === undefined) return "none";
+  if (typeof value === "string") return value;
+  if (typeof value === "number") return String(Number(value.toPrecision(DIGITS)));
+  if (Array.isArray(value)) return value.length === 0 ? "none" : value.map(itemText).join(", ");
+  return JSON.stringify(value);
+}
+
+function itemText(item: unknown): string {
+  if (typeof item !== "object" || item === null) return textOf(item);
+  const { name, ...rest } = item as Record<string, unknown>;
+  const parts = Object.entries(rest).map(([key, value]) => `${key} ${textOf(value)}`);
+  const title = textOf(name);
+  return parts.length === 0 ? title : `${title} (${parts.join(", ")})`;
+}
+
+/** Settings of `spec` that `former` has otherwise or not at all, and those that only it has. */
+export function differences(spec: object, former: object): Difference[] {
+  const before = new Map(settingsOf(former).map(({ name, value }) => [name, value]));
+  const now = settingsOf(spec);
+  const changed = now
+    .filter(({ name, value }) => before.get(name) !== value)
+    .map((setting) => ({ ...setting, former: before.get(setting.name) }));
+  const names = new Set(now.map(({ name }) => name));
+  const gone = [...before]
+    .filter(([name]) => !names.has(name))
+    .map(([name, value]) => ({ name, value: "none", former: value }));
+  return [...changed, ...gone];
+}

@@ -1,0 +1,159 @@
+/** The buttons beside the title. The only filled one is the likely next step. */
+
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { api, unwrap } from "@/api/client";
+import type { Job } from "@/api/queries";
+import { queryKeys } from "@/api/query_keys";
+import { ROOT } from "@/api/root";
+import { useScope } from "@/api/session";
+import { Button, buttonClass, LinkButton } from "@/components/controls/Button";
+import { ConfirmDialog } from "@/components/controls/Dialog";
+import { Icon } from "@/components/marks/Icon";
+import { Failure } from "@/components/states/QueryState";
+import { jobTitle } from "@/format/names";
+
+import { changesOf, type Change } from "./actions";
+
+const VERBS: Record<Change, string> = {
+  pause: "Pause",
+  resume: "Resume",
+  cancel: "Cancel",
+  retry: "Retry",
+  delete: "Delete",
+};
+
+interface ActionsProps {
+  job: Job;
+  onDeleted: (job: Job) => void;
+}
+
+export function Actions({ job, onDeleted }: ActionsProps) {
+  const maySubmit = useScope("submit");
+  const [asked, setAsked] = useState<Change>();
+  const change = useChange(job, onDeleted);
+  const isImport = job.kind.startsWith("import_");
+  const press = (name: Change) =>
+    name === "cancel" || name === "delete" ? setAsked(name) : change.mutate(name);
+  return (
+    <>
+      {maySubmit && <ChangeButtons job={job} only={["pause", "resume", "retry"]} onPress={press} />}
+      {maySubmit && !isImport && (
+        <LinkButton
+          to={`/submit?clone=${encodeURIComponent(job.id)}`}
+          kind={job.status === "failed" ? "primary" : "default"}
+        >
+          {job.status === "failed" ? "Retry with changes" : "Clone"}
+        </LinkButton>
+      )}
+      {job.status === "succeeded" && !isImport && (
+        <LinkButton to={`/compare?jobs=${encodeURIComponent(job.id)}`}>Compare</LinkButton>
+      )}
+      {maySubmit && <ChangeButtons job={job} only={["cancel", "delete"]} onPress={press} />}
+      {job.model_id !== null && <Weights id={job.id} />}
+      {change.error !== null && <Failure error={change.error} />}
+      <AskDialog
+        job={job}
+        asked={asked}
+        isBusy={change.isPending}
+        onClose={() => setAsked(undefined)}
+        onConfirm={(name) => change.mutate(name, { onSettled: () => setAsked(undefined) })}
+      />
+    </>
+  );
+}
+
+interface ChangeButtonsProps {
+  job: Job;
+  only: readonly Change[];
+  onPress: (change: Change) => void;
+}
+
+function ChangeButtons({ job, only, onPress }: ChangeButtonsProps) {
+  const changes = changesOf(job).filter((name) => only.includes(name));
+  return changes.map((name) => (
+    <Button key={name} kind={kindOf(name)} onClick={() => onPress(name)}>
+      {VERBS[name]}
+    </Button>
+  ));
+}
+
+function kindOf(change: Change) {
+  if (change === "resume") return "primary";
+  return change === "cancel" || change === "delete" ? "danger" : "default";
+}
+
+/** The likely next step of a training that has succeeded. */
+function Weights({ id }: { id: string }) {
+  const file = `${ROOT}/v1/jobs/${encodeURIComponent(id)}/artifacts/best.safetensors`;
+  return (
+    <a className={buttonClass("primary")} href={file} download>
+      <Icon name="download" />
+      Weights
+    </a>
+  );
+}
+
+function useChange(job: Job, onDeleted: (job: Job) => void) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (change: Change) => requestChange(job.id, change),
+    onSuccess: (changed, change) => {
+      if (change === "delete") onDeleted(changed);
+      else client.setQueryData(queryKeys.item("jobs", job.id, "job"), changed);
+      void client.invalidateQueries({ queryKey: queryKeys.list("jobs") });
+    },
+  });
+}
+
+/** Throws ApiProblem. */
+async function requestChange(id: string, change: Change): Promise<Job> {
+  // The client's own type of the body loses the length of tuples.
+  return (await send(id, change)) as Job;
+}
+
+function send(id: string, change: Change): Promise<unknown> {
+  const init = { params: { path: { job_id: id } } };
+  switch (change) {
+    case "pause":
+      return unwrap(api.POST("/v1/jobs/{job_id}/pause", init));
+    case "resume":
+      return unwrap(api.POST("/v1/jobs/{job_id}/resume", init));
+    case "cancel":
+      return unwrap(api.POST("/v1/jobs/{job_id}/cancel", init));
+    case "retry":
+      return unwrap(api.POST("/v1/jobs/{job_id}/retry", init));
+    case "delete":
+      return unwrap(api.DELETE("/v1/jobs/{job_id}", init));
+  }
+}
+
+interface AskDialogProps {
+  job: Job;
+  asked: Change | undefined;
+  isBusy: boolean;
+  onClose: () => void;
+  onConfirm: (change: Change) => void;
+}
+
+function AskDialog({ job, asked, isBusy, onClose, onConfirm }: AskDialogProps) {
+  const name = jobTitle(job);
+  const isDelete = asked === "delete";
+  return (
+    <ConfirmDialog
+      title={isDelete ? `Delete ${name} and its files?` : `Cancel ${name}?`}
+      action={isDelete ? "Delete" : "Cancel the job"}
+      isOpen={asked !== undefined}
+      isBusy={isBusy}
+      onClose={onClose}
+      onConfirm={() => asked !== undefined && onConfirm(asked)}
+    >
+      <p>
+        {isDelete
+          ? "It can be restored from this page until it is cleared away for good. The published model stays."
+          : "It ends at its next step. What it has measured and its checkpoints stay, and it can be tried again."}
+      </p>
+    </ConfirmDialog>
+  );
+}
