@@ -120,10 +120,7 @@ def _jobs(statuses: Sequence[str], seed: int) -> Iterator[Sequence[Any]]:
     for n, status in enumerate(statuses):
         created_at = _time(n)
         is_running = status == "running"
-        results = {
-            name: {key: rng.random() for key in RESULTS}
-            for name in ("best", "last")
-        }
+        results = {name: {key: rng.random() for key in RESULTS} for name in ("best", "last")}
         yield (
             job_id(n),
             DEFAULT_PROJECT,

@@ -28,6 +28,14 @@ MetricValue = tuple[str, int, float]
 Names = Annotated[
     str | None, Query(max_length=4000, description="Metric names, comma-separated. Default: all.")
 ]
+Points = Annotated[
+    QueryInt,
+    Query(
+        ge=4,
+        le=100_000,
+        description="Approximate maximum number of points per series. Spikes are preserved.",
+    ),
+]
 StepBound = Annotated[
     QueryInt | None,
     Query(ge=0, le=2**31 - 1, description="Only points of steps within these bounds, in series."),
@@ -53,14 +61,7 @@ def get_metrics(
     caller: Reader,
     engine: Database,
     names: Names = None,
-    points: Annotated[
-        QueryInt,
-        Query(
-            ge=4,
-            le=100_000,
-            description="Approximate maximum number of points per series. Spikes are preserved.",
-        ),
-    ] = 1000,
+    points: Points = 1000,
     first_step: StepBound = None,
     last_step: StepBound = None,
     format: Annotated[

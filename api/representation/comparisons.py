@@ -4,7 +4,7 @@ from pydantic import ConfigDict
 
 from api.representation.schemas import JobKind, ResponseBody, Time
 from core.jobspec.status import Status
-from core.reportspec.comparison import ComparisonSection, ComparedSettings
+from core.reportspec.comparison import ComparedSettings, ComparisonSection
 
 
 class ComparedJob(ResponseBody):

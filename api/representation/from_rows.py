@@ -99,9 +99,7 @@ def _describe_measures(results: dict[str, dict[str, float]]) -> dict[str, Measur
     return {key: describe(key) for key in keys}
 
 
-def job_summaries(
-    session: Session, rows: Sequence[Row[Any]]
-) -> list[schemas.JobSummaryResponse]:
+def job_summaries(session: Session, rows: Sequence[Row[Any]]) -> list[schemas.JobSummaryResponse]:
     """Validate all rows of a page in one call: one by one they take as long as the query."""
     samples = reading.samples_of_jobs(session, [row.id for row in rows if row.results])
     return _job_summaries.validate_python(
@@ -200,9 +198,7 @@ def model(session: Session, row: tables.ModelRow) -> schemas.ModelResponse:
     return models(session, [row])[0]
 
 
-def datasets(
-    session: Session, rows: Sequence[tables.DatasetRow]
-) -> list[schemas.DatasetResponse]:
+def datasets(session: Session, rows: Sequence[tables.DatasetRow]) -> list[schemas.DatasetResponse]:
     return [dataset(row) for row in rows]
 
 

@@ -10,7 +10,7 @@ from core.errors import FailureClass
 from core.hardware import Hardware
 from core.jobspec.data import ClassName, DatasetDescription, ImportOptions
 from core.jobspec.network import ModelDescription, Network, StateDictName
-from core.jobspec.resolved import JobSpec, ResolvedSpec
+from core.jobspec.resolved import JobSpec
 from core.jobspec.status import Phase, Status
 from core.jobspec.sweep import SweepSpec
 from core.reportspec.measures import Measure

@@ -74,7 +74,7 @@ def queries(filled: FilledDatabase) -> dict[str, list[str]]:
         "with a high result": f"result[{PGD}]=>=0.9999",
         "with almost any result": f"result[{PGD}]=>=0.01",
         "with a word of few": f"q={filled.job_ids[0][-7:]}",
-        "with words of all": "q=job team",
+        "with words of all": "q=job%20team",
     }
     pages = {name: [f"/v1/jobs?limit=50&{query}"] for name, query in lists.items()}
     pages["job page"] = [f"/v1/jobs/{job_id}" for job_id in filled.job_ids]

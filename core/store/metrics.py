@@ -166,7 +166,7 @@ def _thinned(
         yield from ((name, step, value) for name, step, value in short_rows)
     for name, first_step, interval_width, size, last_step in ranges:
         if size > points:
-            parameters = {
+            parameters: dict[str, str | int] = {
                 "job_id": job_id,
                 "name": name,
                 "first_step": first_step,

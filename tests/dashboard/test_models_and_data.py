@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from core.store.database.tables import DIGITS_ID
 from tests.dashboard.browsing import open_page
@@ -59,7 +59,11 @@ def test_refused_upload_says_why_and_can_be_restored(
     open_page(page, "/models")
     page.get_by_role("button", name="Upload").click()
     dialog = page.get_by_role("dialog")
-    checkpoint = {"name": "weights.pt", "mimeType": "", "buffer": b"\x80\x02no checkpoint"}
+    checkpoint: FilePayload = {
+        "name": "weights.pt",
+        "mimeType": "",
+        "buffer": b"\x80\x02no checkpoint",
+    }
     dialog.get_by_label("Checkpoint").set_input_files(checkpoint)
     expect(dialog.get_by_label("Name")).to_have_value("weights")
     dialog.get_by_role("button", name="Upload").click()
@@ -68,14 +72,16 @@ def test_refused_upload_says_why_and_can_be_restored(
     delete_and_restore(page, "weights")
 
 
-def test_archive_becomes_a_data_set_with_notes(
-    visit: Visit, own_service: DashboardService
-) -> None:
+def test_archive_becomes_a_data_set_with_notes(visit: Visit, own_service: DashboardService) -> None:
     page = visit(own_service).new_page()
     open_page(page, "/datasets")
     page.get_by_role("button", name="Import").click()
     dialog = page.get_by_role("dialog")
-    archive = {"name": "pets.zip", "mimeType": "application/zip", "buffer": image_archive()}
+    archive: FilePayload = {
+        "name": "pets.zip",
+        "mimeType": "application/zip",
+        "buffer": image_archive(),
+    }
     dialog.get_by_label("Archive").last.set_input_files(archive)
     dialog.get_by_role("button", name="Import").click()
     page.wait_for_url("**/datasets/ds_*")

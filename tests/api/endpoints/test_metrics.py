@@ -72,8 +72,8 @@ def test_impossible_names_select_nothing(client: TestClient, job_id: str) -> Non
 
 
 def test_a_part_of_a_series_is_thinned_less(client: TestClient, job_id: str) -> None:
-    part = {"points": 100, "names": "loss", "first_step": 770, "last_step": 790}
-    response = client.get(f"/v1/jobs/{job_id}/metrics", params=part)
+    part = "points=100&names=loss&first_step=770&last_step=790"
+    response = client.get(f"/v1/jobs/{job_id}/metrics?{part}")
     (loss,) = response.json()["series"]
     assert [step for step, _ in loss["points"]] == list(range(770, 791))
     refused = client.get(f"/v1/jobs/{job_id}/metrics", params={"first_step": -1})

@@ -5,9 +5,9 @@ import { useState } from "react";
 import { useParams } from "react-router";
 
 import { jobQuery, type Job, type Model } from "@/api/queries";
+import { PageItem } from "@/components/page/PageItem";
 import { Columns } from "@/components/page/Section";
 import { ThreatLine } from "@/components/page/ThreatLine";
-import { QueryState } from "@/components/states/QueryState";
 import { formatNumber } from "@/format/numbers";
 
 import { Analyses } from "./analyses/Analyses";
@@ -48,11 +48,7 @@ function JobOfId({ id }: { id: string }) {
   if (deleted !== undefined) {
     return <Deleted job={deleted} onRestored={() => setDeleted(undefined)} />;
   }
-  return (
-    <QueryState query={job} rows={8}>
-      {(data) => <JobView job={data} onDeleted={setDeleted} />}
-    </QueryState>
-  );
+  return <PageItem query={job}>{(data) => <JobView job={data} onDeleted={setDeleted} />}</PageItem>;
 }
 
 interface JobViewProps {

@@ -15,7 +15,7 @@ import { changed, readView, toQuery, type Changes, type View } from "./address";
 import { choices, shownIds } from "./columns";
 import { ColumnsDialog } from "./ColumnsDialog";
 import { rowsParameters, useAccuracies, useBest, useCounts, type Accuracies } from "./data";
-import { Filters } from "./Filters";
+import { Filters } from "./filters/Filters";
 import { JobsTable } from "./JobsTable";
 import { answer, rowsText } from "./sentences";
 

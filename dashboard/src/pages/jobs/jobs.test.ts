@@ -4,7 +4,7 @@ import type { JobSummary, Status } from "@/api/queries";
 import { plainAnswer } from "@/components/page/answer";
 
 import { changed, chipsOf, cleared, readView, sortChanges, toQuery } from "./address";
-import { filterChanges, formError } from "./filter_form";
+import { filterChanges, formError } from "./filters/filter_form";
 import {
   accuracyOf,
   chosenScope,

@@ -8,12 +8,12 @@ import { api, unwrap } from "@/api/client";
 import { datasetsQuery, LARGEST_PAGE, type Model } from "@/api/queries";
 import { useScope } from "@/api/session";
 import { Answer } from "@/components/page/answer";
+import { PageItem } from "@/components/page/PageItem";
 import { PageHead, type Fact } from "@/components/page/PageHead";
 import { Annotations, type AnnotationPatch } from "@/components/records/Annotations";
 import { Deleted } from "@/components/records/Deleted";
 import { ItemStatus } from "@/components/records/ItemStatus";
 import { ifMatch } from "@/components/records/versioned";
-import { QueryState } from "@/components/states/QueryState";
 import { Id } from "@/components/text/Id";
 import { Time } from "@/components/text/Time";
 import { formatNumber } from "@/format/numbers";
@@ -46,9 +46,9 @@ export default function ModelPage() {
     return <Deleted name={deleted.name} list={LIST} onRestore={restore} />;
   }
   return (
-    <QueryState query={model} rows={8}>
+    <PageItem query={model}>
       {(versioned) => <Content versioned={versioned} onDeleted={setDeleted} />}
-    </QueryState>
+    </PageItem>
   );
 }
 

@@ -7,6 +7,8 @@ import type { components } from "@/api/generated/schema";
 import { LARGEST_PAGE } from "@/api/queries";
 import { queryKeys } from "@/api/query_keys";
 
+import { largestFirst } from "./filters";
+
 type Schemas = components["schemas"];
 export type Section = Schemas["LeaderboardSection"];
 export type Row = Schemas["LeaderboardRow"];
@@ -21,11 +23,6 @@ export const leaderboardQuery = queryOptions({
   select: ({ sections }) => ({ sections: largestFirst(sections) }),
   placeholderData: keepPreviousData,
 });
-
-/** The ranking of most models first: it is what the project is about. */
-export function largestFirst(sections: readonly Section[]): Section[] {
-  return [...sections].sort((a, b) => b.compared - a.compared);
-}
 
 export const allModelsQuery = infiniteQueryOptions({
   queryKey: queryKeys.list("models", { view: "all" }),

@@ -41,6 +41,11 @@ export function sectionKey(section: Section): string {
   return `${section.dataset_id} ${threatKey(section)}`;
 }
 
+/** The ranking of most models first: it is what the project is about. */
+export function largestFirst(sections: readonly Section[]): Section[] {
+  return [...sections].sort((a, b) => b.compared - a.compared);
+}
+
 /** Ids of the models from which others were distilled. */
 export function teacherIds(sections: readonly Section[]): ReadonlySet<string> {
   const rows = sections.flatMap((section) => section.rows);

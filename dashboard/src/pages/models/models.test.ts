@@ -3,8 +3,8 @@ import { expect, test } from "vitest";
 import type { Model } from "@/api/queries";
 import { plainAnswer } from "@/components/page/answer";
 
-import { largestFirst, type Row, type Section } from "./data";
-import { applyFilters, notMeasured, readFilters, sectionKey } from "./filters";
+import type { Row, Section } from "./data";
+import { applyFilters, largestFirst, notMeasured, readFilters, sectionKey } from "./filters";
 import { lineageOf } from "./lineage";
 import { answer, rankText, sectionNote } from "./sentences";
 import { modelBody } from "./upload/model_body";

@@ -1,35 +1,57 @@
-/** Operate: workers, keys, projects, webhooks, audit log and storage, by scope. */
+/** Operate: is the service well, who may use it, and what was done? By scope. */
 
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
-import { workersQuery, type Worker } from "@/api/queries";
+import { workersQuery } from "@/api/queries";
+import { useScope, useSession } from "@/api/session";
+import { useNow } from "@/app/clock";
+import { Answer } from "@/components/page/answer";
 import { PageHead } from "@/components/page/PageHead";
-import { Section } from "@/components/page/Section";
-import { QueryState } from "@/components/states/QueryState";
-import type { Column } from "@/components/table/columns";
-import { DataTable } from "@/components/table/DataTable";
-import { Age } from "@/components/text/Time";
-import { formatNumber } from "@/format/numbers";
+import { Column, Columns, Note } from "@/components/page/Section";
 
-const COLUMNS: Column<Worker>[] = [
-  { id: "name", title: "Worker", isRowHead: true, cell: (worker) => worker.name },
-  { id: "version", title: "Version", cell: (worker) => worker.version },
-  { id: "slots", title: "Slots", kind: "number", cell: (worker) => formatNumber(worker.slots) },
-  { id: "seen", title: "Seen", kind: "number", cell: (worker) => <Age at={worker.seen_at} /> },
-];
+import { Audit } from "./access/Audit";
+import { Keys } from "./access/Keys";
+import { Projects } from "./access/Projects";
+import { keysQuery, readinessQuery } from "./data";
+import { answer, hiddenSections } from "./sentences";
+import { Health } from "./Health";
+import { StorageByKind } from "./StorageByKind";
+import { Workers } from "./Workers";
 
 export default function OperatePage() {
-  const workers = useQuery(workersQuery());
+  const isOperator = useScope("operator");
+  const isAdmin = useScope("admin");
+  const hidden = hiddenSections(useSession()?.scopes ?? []);
   return (
     <>
-      <PageHead title="Operate" />
-      <Section title="Workers">
-        <QueryState query={workers}>
-          {({ data }) => (
-            <DataTable label="Workers" rows={data} columns={COLUMNS} rowId={({ name }) => name} />
-          )}
-        </QueryState>
-      </Section>
+      <PageHead title="Operate" answer={<AnswerLine isAdmin={isAdmin} isOperator={isOperator} />} />
+      {isOperator && <Workers />}
+      {isAdmin && <Keys />}
+      {isOperator && <Projects />}
+      {isAdmin && <Audit />}
+      <Columns>
+        <Column span={7}>
+          <StorageByKind />
+        </Column>
+        <Column span={5}>
+          <Health />
+        </Column>
+      </Columns>
+      {hidden !== undefined && <Note>{hidden}</Note>}
     </>
   );
+}
+
+function AnswerLine({ isAdmin, isOperator }: { isAdmin: boolean; isOperator: boolean }) {
+  const now = useNow();
+  const workers = useQuery({ ...workersQuery(), enabled: isOperator }).data?.data;
+  const keys = useInfiniteQuery({ ...keysQuery, enabled: isAdmin }).data;
+  const readiness = useQuery(readinessQuery);
+  const parts = answer({
+    now,
+    workers,
+    keys: keys?.pages.flatMap((page) => page.data),
+    isReady: readiness.isPending ? undefined : readiness.isSuccess,
+  });
+  return parts.length === 0 ? "\u00a0" : <Answer parts={parts} />;
 }

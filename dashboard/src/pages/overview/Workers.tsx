@@ -85,7 +85,7 @@ function hardwareColumn(
   };
 }
 
-function WorkerState({ worker }: { worker: Worker }) {
+export function WorkerState({ worker }: { worker: Worker }) {
   if (!worker.alive) {
     return (
       <StatusMark icon="failed" tone="bad">

@@ -6,6 +6,7 @@ import { Link, useParams, useSearchParams } from "react-router";
 import { useScope } from "@/api/session";
 import { Meter } from "@/components/marks/Meter";
 import { Answer } from "@/components/page/answer";
+import { PageItem } from "@/components/page/PageItem";
 import { PageHead, type Fact } from "@/components/page/PageHead";
 import { Section } from "@/components/page/Section";
 import { Code } from "@/components/records/Code";
@@ -33,11 +34,7 @@ import { answer } from "./sentences";
 export default function SweepPage() {
   const { id = "" } = useParams();
   const sweep = useQuery(sweepQuery(id));
-  return (
-    <QueryState query={sweep} rows={8}>
-      {(data) => <Content sweep={data} />}
-    </QueryState>
-  );
+  return <PageItem query={sweep}>{(data) => <Content sweep={data} />}</PageItem>;
 }
 
 function Content({ sweep }: { sweep: SweepDetail }) {

@@ -17,17 +17,9 @@ import { useEntry } from "../fields/useEntry";
 const SEED = "seed";
 
 export function Sweep() {
-  const { body, schema, job, resolved, errors } = useSpecForm();
-  const { setAxis } = useSweepChanges();
+  const { body, errors } = useSpecForm();
   const axes = isObject(body.axes) ? Object.keys(body.axes) : [];
   const rows = Array.isArray(body.rows) ? body.rows : [];
-  const free = axisPaths(schema, job).filter((path) => path !== SEED && !axes.includes(path));
-  const add = (path: string) => {
-    const keys = path.split(".");
-    const current =
-      valueAt(job, keys) ?? valueAt(resolved, keys) ?? fieldAt(schema, job, keys)?.default;
-    setAxis(path, current == null ? [] : [kindOf(current)]);
-  };
   const ofRows = errors.find(({ path }) => path[0] === "rows");
   return (
     <fieldset className={styles.group}>
@@ -40,22 +32,38 @@ export function Sweep() {
           .map((path) => (
             <Axis key={path} path={path} />
           ))}
-        <div className={styles.axis}>
-          <SelectField
-            label={axes.length === 0 ? "Vary a setting" : "Vary another setting"}
-            value=""
-            onChange={({ target }) => add(target.value)}
-          >
-            <option value="">choose one</option>
-            {free.map((path) => (
-              <option key={path} value={path}>
-                {path}
-              </option>
-            ))}
-          </SelectField>
-        </div>
+        <AddAxis axes={axes} />
       </div>
     </fieldset>
+  );
+}
+
+/** Choosing a setting varies it, at first over the value that it has. */
+function AddAxis({ axes }: { axes: readonly string[] }) {
+  const { schema, job, resolved } = useSpecForm();
+  const { setAxis } = useSweepChanges();
+  const free = axisPaths(schema, job).filter((path) => path !== SEED && !axes.includes(path));
+  const add = (path: string) => {
+    const keys = path.split(".");
+    const usual = valueAt(resolved, keys) ?? fieldAt(schema, job, keys)?.default;
+    const value = valueAt(job, keys) ?? usual ?? null;
+    setAxis(path, value === null ? [] : [kindOf(value)]);
+  };
+  return (
+    <div className={styles.axis}>
+      <SelectField
+        label={axes.length === 0 ? "Vary a setting" : "Vary another setting"}
+        value=""
+        onChange={({ target }) => add(target.value)}
+      >
+        <option value="">choose one</option>
+        {free.map((path) => (
+          <option key={path} value={path}>
+            {path}
+          </option>
+        ))}
+      </SelectField>
+    </div>
   );
 }
 

@@ -12,11 +12,11 @@ import {
   type Changes,
   type Chip,
   type View,
-} from "./address";
-import type { Accuracies } from "./data";
+} from "../address";
+import type { Accuracies } from "../data";
 import { FilterDialog } from "./FilterDialog";
-import styles from "./jobs.module.css";
-import { scopeTitle } from "./measures";
+import styles from "../jobs.module.css";
+import { scopeTitle } from "../measures";
 
 const TYPING_MS = 300;
 

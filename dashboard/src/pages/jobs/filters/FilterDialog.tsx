@@ -10,10 +10,10 @@ import { Field, SelectField } from "@/components/controls/Field";
 import { JOB_STATUSES } from "@/components/marks/Status";
 import { kindTitle, methodTitle, shortId } from "@/format/names";
 
-import { STATUSES, type Changes, type Filters } from "./address";
-import { architecturesQuery, methodsQuery, type Accuracies } from "./data";
+import { STATUSES, type Changes, type Filters } from "../address";
+import { architecturesQuery, methodsQuery, type Accuracies } from "../data";
 import { filterChanges, formError } from "./filter_form";
-import styles from "./jobs.module.css";
+import styles from "../jobs.module.css";
 
 const KINDS = [
   "distillation",

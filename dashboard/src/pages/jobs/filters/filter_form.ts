@@ -1,6 +1,6 @@
 /** From the filter's form to the address. */
 
-import type { Changes } from "./address";
+import type { Changes } from "../address";
 
 const METADATA_KEY = /^[A-Za-z0-9_.-]{1,64}$/;
 

@@ -1,0 +1,130 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { api, unwrap } from "@/api/client";
+import { ApiProblem } from "@/api/problem";
+import { useScope, type Scope } from "@/api/session";
+import { Button } from "@/components/controls/Button";
+import { Dialog } from "@/components/controls/Dialog";
+import { Field, SelectField } from "@/components/controls/Field";
+import { Failure } from "@/components/states/QueryState";
+
+import { keysQuery, type NewKey } from "../data";
+import { SCOPES } from "../sentences";
+import styles from "./access.module.css";
+
+const EXPIRIES = [
+  { days: 30, label: "in 30 days" },
+  { days: 90, label: "in 90 days" },
+  { days: 365, label: "in a year" },
+  { days: 0, label: "never" },
+];
+
+interface CreateKeyProps {
+  isOpen: boolean;
+  onClose: () => void;
+  onCreated: (key: NewKey) => void;
+}
+
+export function CreateKey({ isOpen, onClose, onCreated }: CreateKeyProps) {
+  const [name, setName] = useState("");
+  const [scopes, setScopes] = useState<readonly Scope[]>(["read", "submit"]);
+  const [days, setDays] = useState(90);
+  const client = useQueryClient();
+  const creation = useMutation({
+    mutationFn: () => {
+      const expiry = days === 0 ? {} : { expires_in_days: days };
+      return unwrap(api.POST("/v1/keys", { body: { name, scopes: [...scopes], ...expiry } }));
+    },
+    onSuccess: async (key) => {
+      setName("");
+      onCreated(key);
+      onClose();
+      await client.invalidateQueries({ queryKey: keysQuery.queryKey });
+    },
+  });
+  return (
+    <Dialog
+      title="Create a key"
+      isOpen={isOpen}
+      onClose={onClose}
+      actions={
+        <>
+          <Button onClick={onClose}>Cancel</Button>
+          <Button kind="primary" disabled={creation.isPending} onClick={() => creation.mutate()}>
+            Create
+          </Button>
+        </>
+      }
+    >
+      <Field
+        label="Name"
+        hint="Who or what will use it: it stands in the audit log."
+        error={errorOf(creation.error, "name")}
+        value={name}
+        onChange={({ target }) => setName(target.value)}
+        autoComplete="off"
+      />
+      <ScopeChecks scopes={scopes} onChange={setScopes} error={errorOf(creation.error, "scopes")} />
+      <SelectField
+        label="Expires"
+        error={errorOf(creation.error, "expires_in_days")}
+        value={days}
+        onChange={({ target }) => setDays(Number(target.value))}
+      >
+        {EXPIRIES.map(({ days: count, label }) => (
+          <option key={count} value={count}>
+            {label}
+          </option>
+        ))}
+      </SelectField>
+      <OtherFailure error={creation.error} />
+    </Dialog>
+  );
+}
+
+interface ScopeChecksProps {
+  scopes: readonly Scope[];
+  onChange: (scopes: readonly Scope[]) => void;
+  error: string | undefined;
+}
+
+/** Only an operator can make another. */
+function ScopeChecks({ scopes, onChange, error }: ScopeChecksProps) {
+  const isOperator = useScope("operator");
+  const toggle = (scope: Scope) =>
+    onChange(scopes.includes(scope) ? scopes.filter((each) => each !== scope) : [...scopes, scope]);
+  return (
+    <fieldset className={styles.scopes}>
+      <legend>Scopes</legend>
+      {SCOPES.filter(({ scope }) => scope !== "operator" || isOperator).map(
+        ({ scope, sentence }) => (
+          <label key={scope}>
+            <input
+              type="checkbox"
+              checked={scopes.includes(scope)}
+              onChange={() => toggle(scope)}
+            />
+            <span>
+              <span className="mono">{scope}</span>
+              <span className="sub">{sentence}</span>
+            </span>
+          </label>
+        ),
+      )}
+      {error !== undefined && <p className={styles.error}>{error}</p>}
+    </fieldset>
+  );
+}
+
+/** The sentence on one field of a refused body. */
+export function errorOf(error: Error | null, field: string): string | undefined {
+  if (!(error instanceof ApiProblem)) return undefined;
+  return error.errors.find(({ path }) => path[0] === field)?.message;
+}
+
+/** A failure that no field explains. */
+export function OtherFailure({ error }: { error: Error | null }) {
+  const hasFields = error instanceof ApiProblem && error.errors.length > 0;
+  return error === null || hasFields ? null : <Failure error={error} />;
+}

@@ -1,0 +1,40 @@
+/** A new key's secret, which is shown once: it stays until it is put away. */
+
+import { useState } from "react";
+
+import { Button } from "@/components/controls/Button";
+import { Notice } from "@/components/states/Notice";
+
+import styles from "./access.module.css";
+
+interface SecretProps {
+  /** "Key ci", "First key of vision". */
+  title: string;
+  secret: string | null;
+  onDone: () => void;
+}
+
+export function Secret({ title, secret, onDone }: SecretProps) {
+  const [isCopied, setCopied] = useState(false);
+  const copy = async (text: string) => {
+    await navigator.clipboard.writeText(text);
+    setCopied(true);
+  };
+  return (
+    <div role="status" className={styles.secret}>
+      <Notice kind="warning" title={`${title}: save it now, it is not shown again.`}>
+        {secret === null ? (
+          <p>The answer was lost and its secret with it. Revoke this key and create another.</p>
+        ) : (
+          <p className={styles.secretRow}>
+            <code className="mono">{secret}</code>
+            <Button onClick={() => void copy(secret)}>{isCopied ? "Copied" : "Copy"}</Button>
+          </p>
+        )}
+        <p className={styles.secretRow}>
+          <Button onClick={onDone}>I have saved it</Button>
+        </p>
+      </Notice>
+    </div>
+  );
+}
