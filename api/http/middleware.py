@@ -70,7 +70,9 @@ class RequestMiddleware:
 
     async def record_refusal(self, request: Request, status: int) -> None:
         """Write a 4xx to the audit log. Changes are written by ``api.http.unit_of_work``."""
-        if not 400 <= status < 500:
+        # A form sends a dry run at every pause of typing: what it finds wrong is no attempt.
+        is_found_wrong = status == 422 and request.query_params.get("dry_run") == "true"
+        if not 400 <= status < 500 or is_found_wrong:
             return
         values = audit_entries.audit_values(request)
         code = getattr(request.state, "problem", None)

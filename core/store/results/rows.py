@@ -78,7 +78,12 @@ def assign_student(session: FencedSession, job: JobRow, model_id: str) -> None:
 def _assign_model(
     session: Session, job_id: str, network: str, model_id: str, key: str | None = None
 ) -> None:
-    """Make results of a job the model's current ones, except where it has some on more images."""
+    """Make results of a job the model's current ones, except where it has some on more images.
+
+    The model's row is locked until the transaction ends: of two evaluations that end at once, the
+    second sees the results of the first.
+    """
+    session.execute(select(ModelRow.id).where(ModelRow.id == model_id).with_for_update())
     of_network = [JobResultRow.job_id == job_id, JobResultRow.network == network]
     if key is not None:
         of_network.append(JobResultRow.key == key)

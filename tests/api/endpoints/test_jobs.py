@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from core.errors import JobFailed
+from core.jobspec.failure_advice import advice_for
 from core.store import attempts, events
 from core.store.database.engine import write_session
 from core.store.database.tables import JobRow
@@ -234,6 +235,7 @@ def test_failed_job_has_the_class_of_its_failure(client: TestClient, engine: Eng
         "message": "The loss is NaN.",
         "retryable": False,
         "attempt": 1,
+        "advice": advice_for("loss_not_finite"),
     }
 
 

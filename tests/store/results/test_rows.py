@@ -1,5 +1,7 @@
 """Results as rows: replaced, assigned to models, and forgotten with what they are of."""
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -8,7 +10,13 @@ from core.settings import Settings
 from core.store import jobs
 from core.store.database.engine import read_session, transaction, write_session
 from core.store.database.fence import FencedSession
-from core.store.database.tables import DEFAULT_PROJECT, JobResultRow, ModelRow, SearchWordRow
+from core.store.database.tables import (
+    DEFAULT_PROJECT,
+    JobResultRow,
+    JobRow,
+    ModelRow,
+    SearchWordRow,
+)
 from core.store.objects.collector import Collector
 from core.store.objects.store import Objects
 from core.store.registry import uploaded_items
@@ -99,4 +107,33 @@ def test_evaluation_that_is_tried_again_keeps_its_result(engine: Engine) -> None
     assert results(engine, *columns) == [
         (student.id, None, 10 / 360),
         (evaluation.id, student.model_id, 30 / 360),
+    ]
+
+
+def test_evaluations_that_measure_at_once_do_not_collide(engine: Engine) -> None:
+    student = finish_job(engine, number("clean", 0.1))
+    evaluations = [finish_evaluation(engine, str(student.model_id)) for _ in range(2)]
+    failures: list[BaseException] = []
+
+    def measure(evaluation: JobRow, correct: int, ready: Callable[[], object]) -> None:
+        try:
+            with transaction(engine, FencedSession) as session:
+                job = jobs.get(session, DEFAULT_PROJECT, evaluation.id)
+                rows.record(session, job, accuracy("clean", range(correct), network="model"))
+                ready()
+        except BaseException as error:
+            failures.append(error)
+
+    threads: list[threading.Thread] = []
+
+    def start_second() -> None:
+        threads.append(threading.Thread(target=measure, args=(evaluations[1], 20, lambda: None)))
+        threads[0].start()
+
+    measure(evaluations[0], 10, start_second)
+    threads[0].join()
+    assert failures == []
+    columns = (JobResultRow.job_id, JobResultRow.model_id)
+    assert [row for row in results(engine, *columns) if row[1] is not None] == [
+        (evaluations[1].id, student.model_id)
     ]

@@ -15,12 +15,25 @@ interface Row {
   bytes: number;
 }
 
+const KINDS: Record<string, string> = {
+  checkpoint: "Checkpoints",
+  dataset: "Data sets",
+  export: "Exports",
+  figure: "Figures",
+  log: "Logs",
+  model: "Uploaded models",
+  report: "Reports",
+  thumbnails: "Thumbnails",
+  upload: "Uploads, not imported yet",
+  weights: "Weights",
+};
+
 const COLUMNS: Column<Row>[] = [
   {
     id: "kind",
     title: "Kind",
     isRowHead: true,
-    cell: ({ kind }) => kind.charAt(0).toUpperCase() + kind.slice(1),
+    cell: ({ kind }) => KINDS[kind] ?? kind,
     sortBy: ({ kind }) => kind,
   },
   {
@@ -66,7 +79,7 @@ export function rowsOf({ kinds, deleted }: Storage): Row[] {
     .map(([kind, { files, bytes }]) => ({ kind, files, bytes }))
     .filter(({ files }) => files > 0)
     .sort((a, b) => b.bytes - a.bytes);
-  return deleted.files > 0 ? [...rows, { kind: "deleted, can be restored", ...deleted }] : rows;
+  return deleted.files > 0 ? [...rows, { kind: "Deleted, can be restored", ...deleted }] : rows;
 }
 
 function spaceNote({ total, free_bytes: free, capacity_bytes: capacity }: Storage): string {

@@ -1,6 +1,7 @@
 /** All workers of the installation, and whether they may claim jobs. */
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import type { ComponentType } from "react";
 
 import { api, unwrap } from "@/api/client";
 import { workersQuery, type Worker } from "@/api/queries";
@@ -109,8 +110,10 @@ const HARDWARE: Column<Worker>[] = [
   },
 ];
 
-function withHardware(Cell: typeof Device): Column<Worker>["cell"] {
-  return function HardwareCell({ hardware, alive }) {
+type HardwareCell = ComponentType<{ hardware: NonNullable<Worker["hardware"]> }>;
+
+function withHardware(Cell: HardwareCell): Column<Worker>["cell"] {
+  return function Cells({ hardware, alive }) {
     return alive && hardware != null && <Cell hardware={hardware} />;
   };
 }

@@ -1,3 +1,5 @@
+// @vitest-environment jsdom
+
 import { expect, test } from "vitest";
 
 import type { Worker } from "@/api/queries";
@@ -44,8 +46,8 @@ test("the answer says that nothing runs, and keeps to what may be read", () => {
 test("what a key may not see is one sentence", () => {
   expect(hiddenSections(["read", "submit", "admin", "operator"])).toBeUndefined();
   expect(hiddenSections(["read"])).toBe(
-    "Workers and projects are for the scope operator and keys and the audit log for the scope " +
-      "admin; your key has read.",
+    "Workers and projects are for the scope operator, keys and the audit log for the scope admin; " +
+      "your key has read.",
   );
 });
 
@@ -64,5 +66,5 @@ test("storage is by kind, the largest first, deleted files last", () => {
     },
     deleted: { files: 1, bytes: 1000 },
   } as unknown as Storage);
-  expect(rows.map(({ kind }) => kind)).toEqual(["weights", "report", "deleted, can be restored"]);
+  expect(rows.map(({ kind }) => kind)).toEqual(["weights", "report", "Deleted, can be restored"]);
 });

@@ -103,7 +103,7 @@ export function hiddenSections(scopes: readonly Scope[]): string | undefined {
     ...(scopes.includes("admin") ? [] : ["keys and the audit log for the scope admin"]),
   ];
   if (hidden.length === 0) return undefined;
-  const sentence = enumerate(hidden);
+  const sentence = hidden.join(", ");
   return `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}; your key has ${enumerate(scopes)}.`;
 }
 

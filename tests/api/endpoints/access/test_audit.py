@@ -55,6 +55,7 @@ def test_every_kind_of_change_has_one_entry(client: TestClient) -> None:
 def test_dry_runs_replays_and_reads_have_no_entry(client: TestClient) -> None:
     once = {"Idempotency-Key": "k"}
     client.post("/v1/jobs?dry_run=true", json=training_body())
+    assert client.post("/v1/jobs?dry_run=true", json={}).status_code == 422
     client.post("/v1/jobs", json=training_body(), headers=once)
     client.post("/v1/jobs", json=training_body(), headers=once)
     client.get("/v1/jobs")

@@ -76,8 +76,6 @@ interface FiltersProps {
 }
 
 function Filters({ parameters, set }: FiltersProps) {
-  const keys = useInfiniteQuery(keysQuery).data?.pages.flatMap((page) => page.data) ?? [];
-  const key = parameters.get("key") ?? "";
   return (
     <div className={styles.filters}>
       <Field
@@ -95,15 +93,7 @@ function Filters({ parameters, set }: FiltersProps) {
           <option key={action} value={action} />
         ))}
       </datalist>
-      <SelectField label="Key" value={key} onChange={({ target }) => set("key", target.value)}>
-        <option value="">any</option>
-        {keys.every(({ id }) => id !== key) && key !== "" && <option value={key}>{key}</option>}
-        {keys.map(({ id, name }) => (
-          <option key={id} value={id}>
-            {name}
-          </option>
-        ))}
-      </SelectField>
+      <KeyFilter value={parameters.get("key") ?? ""} onChange={(key) => set("key", key)} />
       <SelectField
         label="Since"
         value={parameters.get("since") ?? ""}
@@ -116,6 +106,22 @@ function Filters({ parameters, set }: FiltersProps) {
         ))}
       </SelectField>
     </div>
+  );
+}
+
+function KeyFilter({ value, onChange }: { value: string; onChange: (key: string) => void }) {
+  const keys = useInfiniteQuery(keysQuery).data?.pages.flatMap((page) => page.data) ?? [];
+  const isKnown = value === "" || keys.some(({ id }) => id === value);
+  return (
+    <SelectField label="Key" value={value} onChange={({ target }) => onChange(target.value)}>
+      <option value="">any</option>
+      {!isKnown && <option value={value}>{value}</option>}
+      {keys.map(({ id, name }) => (
+        <option key={id} value={id}>
+          {name}
+        </option>
+      ))}
+    </SelectField>
   );
 }
 
@@ -136,6 +142,7 @@ function Entries({ filters }: { filters: AuditFilters }) {
               columns={columnsWith(names)}
               rowId={({ id }) => id}
               isSortedByService
+              tall
             />
             <MoreButton query={entries} noun="entries" />
           </>
@@ -163,20 +170,11 @@ function columnsWith(names: ReadonlyMap<string, string>): Column<AuditEntry>[] {
     {
       id: "key",
       title: "Key",
+      hide: "phone",
       cell: ({ key_id: id }) =>
         id === null ? <span className="dim">none</span> : (names.get(id) ?? <Id id={id} />),
     },
-    {
-      id: "outcome",
-      title: "Outcome",
-      cell: ({ status, code, times }) => (
-        <span className={status >= HTTP_ERROR ? "warn-text" : undefined}>
-          {status >= HTTP_ERROR ? "refused" : "done"} {status}
-          {code !== null && <span className="sub">{code.replaceAll("_", " ")}</span>}
-          {times > 1 && <span className="sub">{formatNumber(times)} times within an hour</span>}
-        </span>
-      ),
-    },
+    { id: "outcome", title: "Outcome", cell: (entry) => <Outcome of={entry} /> },
     {
       id: "address",
       title: "From",
@@ -190,4 +188,17 @@ function columnsWith(names: ReadonlyMap<string, string>): Column<AuditEntry>[] {
       cell: ({ request_id: id }) => <Id id={id} />,
     },
   ];
+}
+
+function Outcome({ of: { status, code, times } }: { of: AuditEntry }) {
+  const isRefused = status >= HTTP_ERROR;
+  return (
+    <span className={isRefused ? "warn-text" : undefined}>
+      <span className="nowrap">
+        {isRefused ? "refused" : "done"} {status}
+      </span>
+      {code !== null && <span className="sub">{code.replaceAll("_", " ")}</span>}
+      {times > 1 && <span className="sub">{formatNumber(times)} times within an hour</span>}
+    </span>
+  );
 }

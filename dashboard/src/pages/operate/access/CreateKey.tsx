@@ -26,18 +26,22 @@ interface CreateKeyProps {
   onCreated: (key: NewKey) => void;
 }
 
+interface Draft {
+  name: string;
+  scopes: readonly Scope[];
+  /** Until it expires; 0: never. */
+  days: number;
+}
+
+const EMPTY: Draft = { name: "", scopes: ["read", "submit"], days: 90 };
+
 export function CreateKey({ isOpen, onClose, onCreated }: CreateKeyProps) {
-  const [name, setName] = useState("");
-  const [scopes, setScopes] = useState<readonly Scope[]>(["read", "submit"]);
-  const [days, setDays] = useState(90);
+  const [draft, setDraft] = useState(EMPTY);
   const client = useQueryClient();
   const creation = useMutation({
-    mutationFn: () => {
-      const expiry = days === 0 ? {} : { expires_in_days: days };
-      return unwrap(api.POST("/v1/keys", { body: { name, scopes: [...scopes], ...expiry } }));
-    },
+    mutationFn: () => unwrap(api.POST("/v1/keys", { body: bodyOf(draft) })),
     onSuccess: async (key) => {
-      setName("");
+      setDraft(EMPTY);
       onCreated(key);
       onClose();
       await client.invalidateQueries({ queryKey: keysQuery.queryKey });
@@ -57,29 +61,51 @@ export function CreateKey({ isOpen, onClose, onCreated }: CreateKeyProps) {
         </>
       }
     >
+      <KeyFields draft={draft} onChange={setDraft} error={creation.error} />
+      <OtherFailure error={creation.error} />
+    </Dialog>
+  );
+}
+
+function bodyOf({ name, scopes, days }: Draft) {
+  return { name, scopes: [...scopes], ...(days === 0 ? {} : { expires_in_days: days }) };
+}
+
+interface KeyFieldsProps {
+  draft: Draft;
+  onChange: (draft: Draft) => void;
+  error: Error | null;
+}
+
+function KeyFields({ draft, onChange, error }: KeyFieldsProps) {
+  return (
+    <>
       <Field
         label="Name"
         hint="Who or what will use it: it stands in the audit log."
-        error={errorOf(creation.error, "name")}
-        value={name}
-        onChange={({ target }) => setName(target.value)}
+        error={errorOf(error, "name")}
+        value={draft.name}
+        onChange={({ target }) => onChange({ ...draft, name: target.value })}
         autoComplete="off"
       />
-      <ScopeChecks scopes={scopes} onChange={setScopes} error={errorOf(creation.error, "scopes")} />
+      <ScopeChecks
+        scopes={draft.scopes}
+        onChange={(scopes) => onChange({ ...draft, scopes })}
+        error={errorOf(error, "scopes")}
+      />
       <SelectField
         label="Expires"
-        error={errorOf(creation.error, "expires_in_days")}
-        value={days}
-        onChange={({ target }) => setDays(Number(target.value))}
+        error={errorOf(error, "expires_in_days")}
+        value={draft.days}
+        onChange={({ target }) => onChange({ ...draft, days: Number(target.value) })}
       >
-        {EXPIRIES.map(({ days: count, label }) => (
-          <option key={count} value={count}>
+        {EXPIRIES.map(({ days, label }) => (
+          <option key={days} value={days}>
             {label}
           </option>
         ))}
       </SelectField>
-      <OtherFailure error={creation.error} />
-    </Dialog>
+    </>
   );
 }
 
@@ -99,17 +125,17 @@ function ScopeChecks({ scopes, onChange, error }: ScopeChecksProps) {
       <legend>Scopes</legend>
       {SCOPES.filter(({ scope }) => scope !== "operator" || isOperator).map(
         ({ scope, sentence }) => (
-          <label key={scope}>
-            <input
-              type="checkbox"
-              checked={scopes.includes(scope)}
-              onChange={() => toggle(scope)}
-            />
-            <span>
+          <div key={scope}>
+            <label>
+              <input
+                type="checkbox"
+                checked={scopes.includes(scope)}
+                onChange={() => toggle(scope)}
+              />
               <span className="mono">{scope}</span>
-              <span className="sub">{sentence}</span>
-            </span>
-          </label>
+            </label>
+            <p className={styles.sentence}>{sentence}</p>
+          </div>
         ),
       )}
       {error !== undefined && <p className={styles.error}>{error}</p>}

@@ -55,9 +55,9 @@ export function Keys() {
           onDone={() => setCreated(undefined)}
         />
       )}
-      <div className={styles.filters}>
+      <p className={styles.views}>
         <Segmented label="Which keys" options={VIEWS} value={view} onChange={show} />
-      </div>
+      </p>
       <KeyTable isAll={view === "all"} onRevoke={setRevoking} />
       <CreateKey
         isOpen={isCreating}
@@ -96,36 +96,9 @@ function KeyTable({ isAll, onRevoke }: { isAll: boolean; onRevoke: (key: Key) =>
 
 function columnsWith(now: Date, onRevoke: (key: Key) => void): Column<Key>[] {
   return [
-    {
-      id: "name",
-      title: "Name",
-      isRowHead: true,
-      cell: ({ name }) => name,
-      sortBy: ({ name }) => name,
-    },
-    {
-      id: "scopes",
-      title: "Scopes",
-      cell: ({ scopes }) => <span className="mono nowrap">{scopes.join(", ")}</span>,
-    },
+    ...WHO,
     { id: "state", title: "State", cell: (key) => <KeyMark of={key} now={now} /> },
-    {
-      id: "created",
-      title: "Created",
-      kind: "number",
-      hide: "medium",
-      cell: ({ created_at: at }) => <Time at={at} />,
-      sortBy: ({ created_at: at }) => at,
-    },
-    {
-      id: "used",
-      title: "Last used",
-      kind: "number",
-      hide: "phone",
-      cell: ({ last_used_at: at }) => (at === null ? "never" : <Age at={at} />),
-      sortBy: ({ last_used_at: at }) => at ?? undefined,
-    },
-    { id: "id", title: "Id", hide: "medium", cell: ({ id }) => <Id id={id} /> },
+    ...WHEN,
     {
       id: "revoke",
       title: <span className="vh">Action</span>,
@@ -139,6 +112,41 @@ function columnsWith(now: Date, onRevoke: (key: Key) => void): Column<Key>[] {
     },
   ];
 }
+
+const WHO: Column<Key>[] = [
+  {
+    id: "name",
+    title: "Name",
+    isRowHead: true,
+    cell: ({ name }) => name,
+    sortBy: ({ name }) => name,
+  },
+  {
+    id: "scopes",
+    title: "Scopes",
+    cell: ({ scopes }) => <span className="mono nowrap">{scopes.join(", ")}</span>,
+  },
+];
+
+const WHEN: Column<Key>[] = [
+  {
+    id: "created",
+    title: "Created",
+    kind: "number",
+    hide: "medium",
+    cell: ({ created_at: at }) => <Time at={at} />,
+    sortBy: ({ created_at: at }) => at,
+  },
+  {
+    id: "used",
+    title: "Last used",
+    kind: "number",
+    hide: "phone",
+    cell: ({ last_used_at: at }) => (at === null ? "never" : <Age at={at} />),
+    sortBy: ({ last_used_at: at }) => at ?? undefined,
+  },
+  { id: "id", title: "Id", hide: "medium", cell: ({ id }) => <Id id={id} /> },
+];
 
 function KeyMark({ of: key, now }: { of: Key; now: Date }) {
   const state = keyState(key, now);
