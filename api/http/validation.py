@@ -1,5 +1,6 @@
 """Pydantic's errors as one sentence per field, with the path of the field in the caller's body."""
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
@@ -19,8 +20,8 @@ _WITHOUT_VALUE = {
     "union_tag_invalid",
 }
 """Types of error whose sentence does not quote the value: there is none, or it may be anything."""
+_SHOULD = re.compile(r"^(Input|String|List|Tuple|Dictionary|Set) should")
 _PLAIN_WORDS = {
-    "Input should be": "Must be",
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
     "Field required": "This field is required",
@@ -86,6 +87,7 @@ def _sentence(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden" and error["loc"][-1] in RENAMED_FIELDS:
         return f"This field is called {RENAMED_FIELDS[error['loc'][-1]]}."
     message = str(error["msg"]).removeprefix("Value error, ")
+    message = _SHOULD.sub("Must", message)
     for words, plain_words in _PLAIN_WORDS.items():
         message = message.replace(words, plain_words)
     message = message[:1].upper() + message[1:]

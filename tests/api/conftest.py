@@ -88,7 +88,7 @@ class Service:
                 [sys.executable, *arguments], env=environment, stdout=output, stderr=output
             )
         self.client = httpx2.Client(base_url=self.url, headers=bearer(KEY), timeout=20)
-        wait_until(self._is_ready, what="a response of the service")
+        wait_until(self._is_ready, 60.0, "a response of the service")
 
     def _is_ready(self) -> bool:
         assert self.process.poll() is None, "the service ended at once"

@@ -54,6 +54,16 @@ def empty_service(
 
 
 @pytest.fixture(scope="session")
+def scratch_service(
+    built_dashboard: Path, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DashboardService]:
+    """A service that tests may change; each finds what it makes by its own names."""
+    service = start_empty(tmp_path_factory.mktemp("scratch") / "data", sqlite_template)
+    yield service
+    service.embedded.end()
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     programs = ("chromium", "chromium-browser", "google-chrome")
     chromium = next(filter(None, map(shutil.which, programs)), None)

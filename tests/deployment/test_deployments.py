@@ -157,13 +157,14 @@ def test_the_image_has_every_package_and_no_tests() -> None:
     assert "tests" not in copied
 
 
-def test_an_installed_wheel_has_the_migrations(tmp_path: Path) -> None:
+def test_an_installed_wheel_has_migrations_and_examples(tmp_path: Path) -> None:
     """They are found in an installation as the image has it, without the source tree."""
     pip_install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     options = ["--no-build-isolation", "--target", str(tmp_path)]
     subprocess.run([*pip_install, *options, str(ROOT)], check=True, capture_output=True)
     code = (
-        "import core.store.database.engine as e; e.migrate('sqlite:///there.db'); print(e.__file__)"
+        "import core.store.database.engine as e; e.migrate('sqlite:///there.db'); "
+        "from api.submission import examples; assert examples.load_examples(); print(e.__file__)"
     )
     environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}
     process = subprocess.run(

@@ -274,6 +274,8 @@ def parameters(client: TestClient, engine: Engine, settings: Settings) -> dict[s
         "model_id": teacher.id,
         "dataset_id": dataset.id,
         "worker": "worker-1",
+        "alias": "champion",
+        "sha256": "d" * 64,
     }
 
 
@@ -295,23 +297,33 @@ SAME_FOR_ALL = {
     "/v1/schemas/sweep",
 }
 """Lists that do not depend on the project."""
+NOT_STORED = ("/content", "/images", ".webp")
 ABOUT_THE_CALLER = {"/v1/session"}
+WITHOUT_ITEMS = {"/v1/leaderboard", "/v1/storage"}
+"""About the project as a whole, and no lists."""
+ABOUT_JOBS = {"/v1/compare"}
+"""They name the jobs that they are about in their query."""
 
 
 def assert_found_by_its_project(client: TestClient, method: str, address: str) -> None:
     """Assert that the item exists, so that a 404 for a stranger proves something.
 
-    Only the content of the uploads is missing here.
+    Only the content of the uploads, and pictures of their images, are missing here.
     """
     if method in {"GET", "HEAD"}:
         response = client.request(method, address, headers={"Accept": "application/json"})
-        assert response.status_code != 404 or address.endswith("/content"), address
+        assert response.status_code != 404 or address.endswith(NOT_STORED), address
 
 
 def assert_not_found_by_stranger(client: TestClient, method: str, address: str) -> None:
-    content = b"x" if method == "PUT" else None
+    content = {"PUT": b"x", "PATCH": b'{"notes": "mine"}'}.get(method)
+    media_type = {"PATCH": "application/json"}.get(method, "application/octet-stream")
+    if "/aliases/" in address:
+        content, media_type = b'{"model": "x"}', "application/json"
     for accept in ("*/*", "text/event-stream"):
         headers = {**STRANGERS_HEADERS, "Accept": accept}
+        if content is not None:
+            headers["Content-Type"] = media_type
         response = client.request(method, address, headers=headers, content=content)
         assert response.status_code == 404, (method, address, response.text)
 
@@ -319,7 +331,7 @@ def assert_not_found_by_stranger(client: TestClient, method: str, address: str) 
 def test_s9_no_operation_gives_access_to_another_project(
     client: TestClient, parameters: dict[str, str], engine: Engine, record_property: RecordProperty
 ) -> None:
-    create_job(engine, metadata={"team": "mine"})
+    jobs = [create_job(engine, metadata={"team": "mine"}).id for _ in range(2)]
     client.post("/v1/keys", json={"name": "noted", "scopes": ["read"]})
     private_texts = [*parameters.values(), "noted", "everything"]
     requested = set()
@@ -336,8 +348,10 @@ def test_s9_no_operation_gives_access_to_another_project(
             assert_not_found_by_stranger(client, method, address)
         elif path in ABOUT_THE_CALLER and method == "GET":
             assert client.get(path, headers=STRANGERS_HEADERS).json()["project"] == "stranger"
+        elif method == "GET" and path in ABOUT_JOBS:
+            assert_not_found_by_stranger(client, method, f"{path}?jobs={','.join(jobs)}")
         elif method == "GET" and path not in SAME_FOR_ALL:
-            assert client.get(path).json()["data"]
+            assert path in WITHOUT_ITEMS or client.get(path).json()["data"]
             response = client.get(path, headers=STRANGERS_HEADERS)
             leaks = [text for text in private_texts if text in response.text]
             assert leaks == [], (path, response.text)

@@ -30,6 +30,7 @@ FAILURE = {
     "code": "non_finite_loss",
     "class": "user",
     "message": "The loss became nan.",
+    "advice": "Lower the learning rate.",
     "retryable": False,
     "attempt": 1,
 }

@@ -65,7 +65,12 @@ export function StorageByKind() {
           const rows = rowsOf(data);
           if (rows.length === 0) return <Empty>Nothing is stored yet.</Empty>;
           return (
-            <DataTable label="Storage" rows={rows} columns={COLUMNS} rowId={({ kind }) => kind} />
+            <DataTable
+              label="Files by kind"
+              rows={rows}
+              columns={COLUMNS}
+              rowId={({ kind }) => kind}
+            />
           );
         }}
       </QueryState>

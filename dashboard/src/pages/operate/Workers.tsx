@@ -44,7 +44,7 @@ export function Workers() {
             </Empty>
           ) : (
             <DataTable
-              label="Workers"
+              label="List of workers"
               rows={data}
               columns={columns}
               rowId={({ name }) => name}

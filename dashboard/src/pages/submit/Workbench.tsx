@@ -4,6 +4,7 @@ import { useRef, type ReactNode, type RefObject } from "react";
 import { Link } from "react-router";
 
 import type { FieldProblem } from "@/api/problem";
+import { useScope } from "@/api/session";
 import { Button } from "@/components/controls/Button";
 import { Answer } from "@/components/page/answer";
 import { PageHead } from "@/components/page/PageHead";
@@ -34,7 +35,8 @@ const NO_PROBLEMS: readonly FieldProblem[] = [];
 
 export function Workbench({ search, start, schema, choose }: WorkbenchProps) {
   const spec = useSpecText(search, start);
-  const dry = useDryRun(spec.syntax === undefined ? spec.body : undefined);
+  const maySubmit = useScope("submit");
+  const dry = useDryRun(maySubmit && spec.syntax === undefined ? spec.body : undefined);
   const area = useRef<HTMLTextAreaElement>(null);
   const isChanged = changedLines(start.text, spec.text);
   const problems = dry.problem?.errors ?? NO_PROBLEMS;

@@ -11,6 +11,7 @@ import { withSeeds } from "./groups/sweep_changes";
 import { answerParts, startPhrase, uniqueFields } from "./sentences";
 import { evaluationBody } from "./start/evaluation_body";
 import { differences, minimalBody } from "./start/minimal_body";
+import { needsTeacher, withTeacher } from "./start/teacher";
 import { exampleOf, type Example, type Start } from "./start/start";
 import type { Schema } from "./spec/schema";
 import type { JsonObject } from "./spec/values";
@@ -137,6 +138,22 @@ test("an example is one file, or one line of its table", () => {
   expect(exampleOf([table], "no such", null).title).toBe("Table 1");
 });
 
+test("an example without a teacher gets the largest network for its images", () => {
+  const network = (name: string, parameters: number, classes = 10) =>
+    ({
+      name,
+      status: "ready",
+      parameters,
+      description: { network: {}, classes, channels: 1, height: 8, width: 8 },
+    }) as never;
+  const text = "kind: distillation\nteacher: TEACHER # of a job\n";
+  expect(needsTeacher(text)).toBe(true);
+  expect(needsTeacher("teacher: mine\n")).toBe(false);
+  const models = [network("small", 10), network("large", 20), network("other", 30, 100)];
+  expect(withTeacher(text, models)).toBe("kind: distillation\nteacher: large # of a job\n");
+  expect(withTeacher(text, [])).toBe(text);
+});
+
 test("several models to evaluate are a sweep at the radius of the first", () => {
   const model = (name: string) => ({ name, results: { "pgd-20@linf:8/255": {} } });
   const one = evaluationBody([model("a")] as never, { dataset: "digits", radius: undefined });
@@ -217,7 +234,7 @@ test("a clone is written without what would be the same anyway", async () => {
     teacher: "t",
     data: { dataset: "digits", held_out: 0.1 },
     adversary: { name: "pgd", radius: "8/255", steps: 7 },
-    awp: {},
+    awp: { gamma: 0.005 },
     evaluation: { attacks: [{ name: "pgd" }] },
   });
 });

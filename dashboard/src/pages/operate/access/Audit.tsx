@@ -137,7 +137,7 @@ function Entries({ filters }: { filters: AuditFilters }) {
         return (
           <>
             <DataTable
-              label="Audit log"
+              label="Audit entries"
               rows={rows}
               columns={columnsWith(names)}
               rowId={({ id }) => id}

@@ -82,7 +82,7 @@ function KeyFields({ draft, onChange, error }: KeyFieldsProps) {
     <>
       <Field
         label="Name"
-        hint="Who or what will use it: it stands in the audit log."
+        hint="Who or what will use it. Letters, digits, dots, underscores and hyphens."
         error={errorOf(error, "name")}
         value={draft.name}
         onChange={({ target }) => onChange({ ...draft, name: target.value })}

@@ -84,7 +84,12 @@ function KeyTable({ isAll, onRevoke }: { isAll: boolean; onRevoke: (key: Key) =>
             {rows.length === 0 ? (
               <Empty>No key can be used.</Empty>
             ) : (
-              <DataTable label="Keys" rows={rows} columns={columns} rowId={({ id }) => id} />
+              <DataTable
+                label="List of keys"
+                rows={rows}
+                columns={columns}
+                rowId={({ id }) => id}
+              />
             )}
             <MoreButton query={keys} noun="keys" />
           </>

@@ -64,7 +64,7 @@ export function Projects() {
         {({ pages }) => (
           <>
             <DataTable
-              label="Projects"
+              label="List of projects"
               rows={pages.flatMap((page) => page.data)}
               columns={COLUMNS}
               rowId={({ id }) => id}
@@ -127,6 +127,7 @@ function CreateProject({ isOpen, onClose, onCreated }: CreateProjectProps) {
       <p>It gets a first key, with the scopes read, submit and admin.</p>
       <Field
         label="Name"
+        hint="Letters, digits, dots, underscores and hyphens."
         error={errorOf(creation.error, "name")}
         value={name}
         onChange={({ target }) => setName(target.value)}

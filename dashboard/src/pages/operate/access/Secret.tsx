@@ -22,18 +22,19 @@ export function Secret({ title, secret, onDone }: SecretProps) {
   };
   return (
     <div role="status" className={styles.secret}>
-      <Notice kind="warning" title={`${title}: save it now, it is not shown again.`}>
+      <Notice kind="warning" title={`${title}: save its secret now, it is not shown again.`}>
         {secret === null ? (
-          <p>The answer was lost and its secret with it. Revoke this key and create another.</p>
+          <p className={styles.secretRow}>
+            The answer was lost, and the secret with it. Revoke this key and create another.
+            <Button onClick={onDone}>Close</Button>
+          </p>
         ) : (
           <p className={styles.secretRow}>
             <code className="mono">{secret}</code>
             <Button onClick={() => void copy(secret)}>{isCopied ? "Copied" : "Copy"}</Button>
+            <Button onClick={onDone}>I have saved it</Button>
           </p>
         )}
-        <p className={styles.secretRow}>
-          <Button onClick={onDone}>I have saved it</Button>
-        </p>
       </Notice>
     </div>
   );

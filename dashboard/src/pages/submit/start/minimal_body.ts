@@ -14,7 +14,7 @@ import {
   type Field,
   type Schema,
 } from "../spec/schema";
-import { isEqual, isObject, valueAt, withValue } from "../spec/values";
+import { isEqual, isObject, pathKey, valueAt, withValue } from "../spec/values";
 import type { Json, JsonObject, Path } from "../spec/values";
 
 /** Says what an object is, or names an input: always written. */
@@ -22,6 +22,13 @@ const WRITTEN = new Set([
   ...["kind", "name", "architecture", "teacher", "model", "reference", "dataset", "preset"],
   "start_from",
 ]);
+
+/** The threat model is written, too, even where it is the default. */
+const THREAT = new Set(["radius", "adversary.radius"]);
+
+function isWritten(path: Path): boolean {
+  return WRITTEN.has(String(path.at(-1))) || THREAT.has(pathKey(path));
+}
 
 /** Resolves all defaults of a body as a submission would; undefined where it could not run. */
 export type Resolve = (body: JsonObject) => Promise<JsonObject | undefined>;
@@ -64,14 +71,13 @@ function skeleton(value: Json, schema: Schema, root: JsonObject, path: Path): Js
   for (const [key, item] of Object.entries(value)) {
     if (key === "metadata" && path.length === 0) {
       if (isObject(item) && Object.keys(item).length > 0) kept[key] = item;
-    } else if (WRITTEN.has(key) && item !== null) kept[key] = item;
+    } else if (isWritten([...path, key]) && item !== null) kept[key] = item;
     else {
       const part = skeleton(item, schema, root, [...path, key]);
       if (part !== undefined) kept[key] = part;
     }
   }
   const field = fieldAt(schema, root, path);
-  if (field?.isNullable === true) return kept;
   return Object.keys(kept).length === 0 || isUsualKind(field, kept, path) ? undefined : kept;
 }
 

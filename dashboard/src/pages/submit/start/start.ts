@@ -15,6 +15,7 @@ import { isObject, type JsonObject } from "../spec/values";
 import { normalized, textOf } from "../yaml/document";
 import { evaluationBody } from "./evaluation_body";
 import { minimalBody } from "./minimal_body";
+import { needsTeacher, withTeacher } from "./teacher";
 
 export type Example = components["schemas"]["ExampleResponse"];
 
@@ -57,7 +58,8 @@ export function useStart(parameters: URLSearchParams): UseQueryResult<Start> {
       if (models !== null) return evaluationOf(models.split(","), parameters, signal);
       return client
         .query({ ...examplesQuery, staleTime: "static" })
-        .then(({ data }) => exampleOf(data, parameters.get("example"), parameters.get("line")));
+        .then(({ data }) => exampleOf(data, parameters.get("example"), parameters.get("line")))
+        .then((start) => taught(start, signal));
     },
     staleTime: Infinity,
     gcTime: 0,
@@ -79,6 +81,14 @@ export function exampleOf(
   }
   const { title, text } = example;
   return { kind: "example", title, description: describe(example), text: normalized(text) };
+}
+
+/** An example that needs a teacher gets one of the project's. */
+async function taught(start: Start, signal: AbortSignal): Promise<Start> {
+  if (!needsTeacher(start.text)) return start;
+  const query = { limit: LARGEST_PAGE };
+  const models = await get("/v1/models", { params: { query }, signal });
+  return { ...start, text: withTeacher(start.text, models.data) };
 }
 
 /** "Table 1: distillation …" without the title, which stands before it. */
