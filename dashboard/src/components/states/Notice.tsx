@@ -16,7 +16,7 @@ export function Notice({ kind = "info", title, children }: NoticeProps) {
     <div className={`${styles.notice ?? ""} ${styles[kind] ?? ""}`}>
       <Icon name={kind === "info" ? "info" : "warning"} />
       <div>
-        {title !== undefined && <h3>{title}</h3>}
+        {title !== undefined && <h2>{title}</h2>}
         {children}
       </div>
     </div>

@@ -7,9 +7,10 @@ import { useSearchParams } from "react-router";
 import { Button, LinkButton } from "@/components/controls/Button";
 import { Segmented } from "@/components/controls/Segmented";
 import { Answer } from "@/components/page/answer";
+import { PageItem } from "@/components/page/PageItem";
 import { PageHead } from "@/components/page/PageHead";
 import { Section } from "@/components/page/Section";
-import { Empty, QueryState } from "@/components/states/QueryState";
+import { Empty } from "@/components/states/QueryState";
 import { formatNumber, plural } from "@/format/numbers";
 
 import { changed, readView, type Grouping, type View } from "./address";
@@ -38,9 +39,9 @@ export default function ComparePage() {
   if (view.ids.length < 2 || view.ids.length > MOST_JOBS)
     return <Nothing count={view.ids.length} />;
   return (
-    <QueryState query={comparison} rows={8}>
+    <PageItem query={comparison}>
       {(data) => <Compared comparison={data} view={view} onChange={change} />}
-    </QueryState>
+    </PageItem>
   );
 }
 

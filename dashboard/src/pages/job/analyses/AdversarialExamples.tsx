@@ -148,7 +148,7 @@ function Tile({ picture, area, isChange, label, theme }: TileProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [x, y, width, height] = area;
   useEffect(() => {
-    const context = canvas.current?.getContext("2d");
+    const context = canvas.current?.getContext("2d", { willReadFrequently: true });
     if (context == null || !(picture instanceof HTMLImageElement)) return;
     context.drawImage(picture, x, y, width, height, 0, 0, width, height);
     if (isChange) colorChange(context, width, height);
