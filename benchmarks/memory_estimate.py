@@ -1,12 +1,13 @@
 """Memory estimates of dry runs beside what CUDA really allocates.
 
-    python benchmarks/memory_estimate.py [--out docs/results] [--smoke]
+    python benchmarks/memory_estimate.py [--out docs/results] [--smoke] [--measured FILE]
 
 For each job the estimate comes from ``python -m core.distillation.memory_estimate``, as workers
 make it. Then two steps of the job's trainer run on random images, and its held-out images are
 attacked, and the peaks of ``torch.cuda.max_memory_allocated`` are read: of a step and of the
 evaluation. Each row is printed at once. On one GPU it takes about two minutes. ``--smoke`` runs on
-a CPU, tiny, with the peaks that the estimator's own counter sees.
+a CPU, tiny, with the peaks that the estimator's own counter sees. ``--measured FILE`` takes the
+peaks from the JSON of an earlier run on a GPU, and only estimates anew.
 """
 
 import argparse
@@ -194,17 +195,25 @@ def measure(case: Case, images: int, device: torch.device) -> dict[str, Any]:
 
 
 def compare(
-    case: Case, estimated: dict[str, Any], images: int, device: torch.device
+    case: Case,
+    estimated: dict[str, Any],
+    images: int,
+    device: torch.device,
+    earlier: dict[str, Any] | None,
 ) -> dict[str, Any]:
+    """Return the row of a case. ``earlier``: peaks by title, in place of measuring them."""
     row = {"case": case.title, "estimate": estimated}
     if "failed" in estimated:
         return {**row, "failed": estimated["failed"]}
-    try:
-        measured = measure(case, images, device)
-    except torch.OutOfMemoryError as error:
-        return {**row, "failed": str(error)[:200]}
-    finally:
-        gc.collect()
+    if earlier is not None:
+        measured = earlier[case.title]
+    else:
+        try:
+            measured = measure(case, images, device)
+        except torch.OutOfMemoryError as error:
+            return {**row, "failed": str(error)[:200]}
+        finally:
+            gc.collect()
     peak = max(measured["training"], measured["evaluation"])
     return {**row, "measured": measured, "ratio": round(estimated["bytes"] / peak, 3)}
 
@@ -234,6 +243,12 @@ def markdown(data: dict[str, Any]) -> str:
             cells += [mib(measured["training"]), mib(measured["evaluation"])]
             cells += [f"{row['ratio']:.2f}", mib(measured["reserved"])]
         lines.append(f"| {row['case']} | " + " | ".join(cells) + f" | {estimated['seconds']} s |")
+    source = data["measured_by"]
+    lines += [
+        "",
+        f"Measured on {source['machine']['device']}, {source['date']}, "
+        f"torch {source['versions']['torch']}.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -245,18 +260,23 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--measured", type=Path)
     arguments = parser.parse_args()
-    smoke = arguments.smoke or not torch.cuda.is_available()
+    measured = json.loads(arguments.measured.read_text()) if arguments.measured else None
+    smoke = arguments.smoke or (measured is None and not torch.cuda.is_available())
     device = torch.device("cpu" if smoke else "cuda")
     cases = SMOKE_CASES if smoke else CASES
     images = HELD_OUT_IMAGES if smoke else 50_000
     with ThreadPoolExecutor(1 if smoke else CONCURRENT_ESTIMATES) as pool:
         estimates = list(pool.map(lambda case: estimate(memory_request(case, images)), cases))
+    earlier = measured and {row["case"]: row["measured"] for row in measured["results"]}
     rows = []
     for case, estimated in zip(cases, estimates, strict=True):
-        rows.append(compare(case, estimated, images, device))
+        rows.append(compare(case, estimated, images, device, earlier))
         print(json.dumps(rows[-1]), flush=True)
-    data = {"results": rows, **stamp()}
+    own = stamp()
+    source = own if measured is None else measured.get("measured_by", measured)
+    data = {"results": rows, **own, "measured_by": {name: source[name] for name in own}}
     write(arguments.out, "memory_estimate", data, markdown(data))
 
 

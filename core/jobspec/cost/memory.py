@@ -22,7 +22,7 @@ ANY_NAME = "any"
 """In place of every id and name."""
 MAX_STEPS = 1
 """Steps of an attack that are simulated: each needs the memory of the others."""
-VERSION = 1
+VERSION = 2
 """To be raised where the same request gets another answer."""
 
 
