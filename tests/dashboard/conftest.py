@@ -4,14 +4,14 @@ A test that asks for ``page`` or ``visit`` fails on every console error, violati
 Content-Security-Policy and failed request of its pages.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from api.dashboard import FOLDER
+from tests.browser import open_chromium
 from tests.dashboard.browsing import PageErrors, Visitor
 from tests.dashboard.services import DashboardService, SeededService, start_empty, start_seeded
 
@@ -63,17 +63,10 @@ def scratch_service(
     service.embedded.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    programs = ("chromium", "chromium-browser", "google-chrome")
-    chromium = next(filter(None, map(shutil.which, programs)), None)
-    assert chromium, "Chromium is missing. Install it with:  apt-get install -y chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-quic"]
-        )
+    with open_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

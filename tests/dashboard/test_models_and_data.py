@@ -65,7 +65,7 @@ def test_refused_upload_says_why_and_can_be_restored(
         "buffer": b"\x80\x02no checkpoint",
     }
     dialog.get_by_label("Checkpoint").set_input_files(checkpoint)
-    expect(dialog.get_by_label("Name")).to_have_value("weights")
+    expect(dialog.get_by_label("Name unique")).to_have_value("weights")
     dialog.get_by_role("button", name="Upload").click()
     page.wait_for_url("**/models/mdl_*")
     expect(page.get_by_role("heading", name="Refused")).to_be_visible(timeout=IMPORT_MS)

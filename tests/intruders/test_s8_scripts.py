@@ -1,18 +1,18 @@
 """S8: script in names, reports and artifacts never runs in a real browser."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Dialog, Error, Page, Response, sync_playwright
+from playwright.sync_api import ConsoleMessage, Dialog, Error, Page, Response
 
 from core.store import metrics
 from core.store.attempts import Attempt
 from tests.api.builders import create_artifact
 from tests.api.conftest import KEY
+from tests.browser import open_chromium
 from tests.builders import create_attempt, create_job, training_body
 from tests.intruders.installation import Installation
 
@@ -107,18 +107,8 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Page]:
-    program = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    assert program, "Chromium is missing. Install it with:  apt-get install -y chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-quic"]
-        )
+    with open_chromium() as browser:
         yield browser.new_page(extra_http_headers={"Authorization": f"Bearer {KEY}"})
-        browser.close()
 
 
 @pytest.fixture

@@ -1,28 +1,18 @@
 """The documentation page, in a real browser."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from tests.api.conftest import Service
+from tests.browser import open_chromium
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    chromium = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    assert chromium, "Chromium is missing. Install it with:  apt-get install -y chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-quic"]
-        )
+    with open_chromium() as browser:
         yield browser.new_page()
-        browser.close()
 
 
 def test_page_shows_every_resource_offline(service: Service, page: Page) -> None:

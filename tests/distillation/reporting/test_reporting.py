@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args
 
@@ -12,7 +11,7 @@ from huggingface_hub import ModelCard
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from api.endpoints.results import REPORT_CONTENT_POLICY
 from core import figures
@@ -23,6 +22,7 @@ from core.job_folder import FileReady, JobFolder
 from core.jobspec.evaluation import Analysis
 from core.reportspec.measures import ANALYSIS_NUMBERS, describe, measure_title
 from core.reportspec.report import InputIdentity, Report
+from tests.browser import open_chromium
 from tests.distillation.folders import create_job_folder, distillation_spec, run_job
 
 NOT_ANALYSES = {"clean", "pgd", "cw", "autoattack", "gradient_checks"}
@@ -267,16 +267,8 @@ def test_every_markdown_table_parses_as_a_table(folder: JobFolder, name: str, ta
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    program = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    assert program, "Chromium is missing. Install it with:  apt-get install -y chromium"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium.new_page()
-        chromium.close()
+    with open_chromium() as browser:
+        yield browser.new_page()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
