@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
+from safetensors.numpy import save
 
 from core.store.database.tables import DIGITS_ID
 from tests.dashboard.browsing import open_page
@@ -55,21 +56,33 @@ def test_images_of_one_class_are_chosen_in_the_address(page: Page) -> None:
 def test_refused_upload_says_why_and_can_be_restored(
     visit: Visit, own_service: DashboardService
 ) -> None:
+    """Weights of another network: the worker that reads them says what is wrong."""
     page = visit(own_service).new_page()
     open_page(page, "/models")
     page.get_by_role("button", name="Upload").click()
     dialog = page.get_by_role("dialog")
-    checkpoint: FilePayload = {
-        "name": "weights.pt",
-        "mimeType": "",
-        "buffer": b"\x80\x02no checkpoint",
-    }
-    dialog.get_by_label("Checkpoint").set_input_files(checkpoint)
-    expect(dialog.get_by_label("Name unique")).to_have_value("weights")
+    content = save({"weight": np.zeros((2, 2), dtype=np.float32)})
+    dialog.get_by_label("Checkpoint").set_input_files(checkpoint("other.safetensors", content))
+    expect(dialog.get_by_role("textbox", name="Name unique")).to_have_value("other")
     dialog.get_by_role("button", name="Upload").click()
     page.wait_for_url("**/models/mdl_*")
     expect(page.get_by_role("heading", name="Refused")).to_be_visible(timeout=IMPORT_MS)
-    delete_and_restore(page, "weights")
+    delete_and_restore(page, "other")
+
+
+def test_unsafe_upload_is_refused_in_the_dialog(
+    visit: Visit, own_service: DashboardService
+) -> None:
+    visitor = visit(own_service)
+    visitor.errors.expected_statuses.add(422)
+    page = visitor.new_page()
+    open_page(page, "/models")
+    page.get_by_role("button", name="Upload").click()
+    dialog = page.get_by_role("dialog")
+    pickle = checkpoint("weights.pt", b"\x80\x02no checkpoint")
+    dialog.get_by_label("Checkpoint").set_input_files(pickle)
+    dialog.get_by_role("button", name="Upload").click()
+    expect(dialog.get_by_text("The file is a bare pickle")).to_be_visible()
 
 
 def test_archive_becomes_a_data_set_with_notes(visit: Visit, own_service: DashboardService) -> None:
@@ -102,6 +115,10 @@ def delete_and_restore(page: Page, name: str) -> None:
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Restore").click()
     expect(page.get_by_role("button", name="More actions")).to_be_visible()
+
+
+def checkpoint(name: str, content: bytes) -> FilePayload:
+    return {"name": name, "mimeType": "", "buffer": content}
 
 
 def image_archive() -> bytes:
