@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from core.distillation import __main__ as main
+from core.distillation.evaluation.measures import MEASURES
 from core.distillation.methods import TrainingPosition
 from core.distillation.methods.at_prm import AtPrm
 from core.distillation.models.small_cnn import SmallCnn
 from core.distillation.statistics.distances import DISTANCES, squared_distance
 from core.jobspec.training.methods import AtPrmSettings
+from core.reportspec.report import Report
 from tests.distillation.folders import (
     StopAfter,
     create_job_folder,
@@ -23,6 +25,8 @@ from tests.distillation.folders import (
 )
 
 pytestmark = pytest.mark.gpu
+
+ANALYSES = set(MEASURES) - {"clean", "pgd", "cw", "autoattack", "gradient_checks"}
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +49,20 @@ def test_a_distillation_succeeds_in_every_precision(precision: str, tmp_path: Pa
 def test_other_methods_and_adversaries_succeed(changes: dict[str, Any], tmp_path: Path) -> None:
     folder = create_job_folder(tmp_path / "job", distillation_spec(**changes))
     assert run_job(folder).outcome == "succeeded"
+
+
+def test_every_attack_and_analysis_succeeds(tmp_path: Path) -> None:
+    """One that fails costs a job only a warning."""
+    analyses = [{"name": name} for name in ANALYSES]
+    short = {"name": "autoattack", "queries": 20, "iterations": 5}
+    attacks = [{"name": "pgd"}, {"name": "cw"}, short]
+    evaluation = {"attacks": attacks, "limit": 30, "analyses": analyses, "batch_size": 30}
+    folder = create_job_folder(tmp_path / "job", distillation_spec(evaluation=evaluation))
+    assert run_job(folder).outcome == "succeeded"
+    report = Report.model_validate_json((folder.output / "report.json").read_text())
+    assert set(report.main_results) >= ANALYSES, report.warnings
+    measured = {result.measure.name for result in report.main_results.values()}
+    assert measured >= {"pgd", "cw", "autoattack"}
 
 
 @pytest.mark.parametrize("method", ["trades", "pgd_at", "score", "n_fgsm"])
