@@ -276,9 +276,11 @@ def main() -> None:
     device = torch.device("cpu" if smoke else "cuda")
     cases = SMOKE_CASES if smoke else CASES + OTHER_CASES
     images = HELD_OUT_IMAGES if smoke else 50_000
+    earlier = measured and {row["case"]: row["measured"] for row in measured["results"]}
+    if earlier is not None:
+        cases = tuple(case for case in cases if case.title in earlier)
     with ThreadPoolExecutor(1 if smoke else CONCURRENT_ESTIMATES) as pool:
         estimates = list(pool.map(lambda case: estimate(memory_request(case, images)), cases))
-    earlier = measured and {row["case"]: row["measured"] for row in measured["results"]}
     rows = []
     for case, estimated in zip(cases, estimates, strict=True):
         rows.append(compare(case, estimated, images, device, earlier))
