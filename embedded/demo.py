@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from distill_client import spec_file
 from distill_client.client import Distill
@@ -41,17 +42,11 @@ def main() -> int:
             run_service(folder) as url,
             Distill(url, (folder / "admin.key").read_text().strip()) as distill,
         ):
+            echo_stderr(f"Watch it in the dashboard: {distill.sign_in_address()}")
             train_and_compare(distill, folder / "student")
-            if not arguments.keep:
-                echo(
-                    f"The service ends now; ./run up --data {folder} starts it again, "
-                    "with all of this in it, and prints an address of its dashboard."
-                )
-            else:
-                echo(f"dashboard          {distill.sign_in_address()}")
-                echo("The service goes on until Ctrl-C.")
-                while True:
-                    time.sleep(1)
+            show_dashboard(distill, folder, arguments.keep)
+            while arguments.keep:
+                time.sleep(1)
     except KeyboardInterrupt:
         echo_stderr("Ended.")
         return 130
@@ -72,7 +67,10 @@ def parse_arguments() -> argparse.Namespace:
         help="the folder in which each demo creates a folder of its own",
     )
     parser.add_argument(
-        "--keep", action="store_true", help="leave the service running until Ctrl-C"
+        "--keep",
+        action=argparse.BooleanOptionalAction,
+        default=sys.stdout.isatty(),
+        help="leave the service running until Ctrl-C; the default at a terminal",
     )
     return parser.parse_args()
 
@@ -122,6 +120,20 @@ def train_and_compare(distill: Distill, results: Path) -> None:
     echo(f"weights            {files[0]}")
     echo(f"report             {files[1]}")
     echo(f"API documentation  {distill.url}/docs")
+
+
+def show_dashboard(distill: Distill, folder: Path, keep: bool) -> None:
+    """Print where the dashboard is, and for how long."""
+    if keep:
+        echo(f"dashboard          {distill.sign_in_address()}")
+        echo("The address signs in once, within ten minutes. The service goes on until Ctrl-C.")
+        return
+    port = urlsplit(distill.url).port
+    echo(f"dashboard          {distill.url}")
+    echo(
+        f"The service ends now. ./run up --data {folder} --port {port} starts it again, with all "
+        "of this in it, and prints an address that signs in to the dashboard."
+    )
 
 
 def submit(distill: Distill, example: str, changes: list[str] | None = None) -> Job:
