@@ -274,7 +274,7 @@ def main() -> None:
     measured = json.loads(arguments.measured.read_text()) if arguments.measured else None
     smoke = arguments.smoke or (measured is None and not torch.cuda.is_available())
     device = torch.device("cpu" if smoke else "cuda")
-    cases = SMOKE_CASES if smoke else CASES + OTHER_CASES
+    cases: tuple[Case, ...] = SMOKE_CASES if smoke else CASES + OTHER_CASES
     images = HELD_OUT_IMAGES if smoke else 50_000
     earlier = measured and {row["case"]: row["measured"] for row in measured["results"]}
     if earlier is not None:
