@@ -26,8 +26,8 @@ from api.endpoints import (
     results,
     sweeps,
 )
-from api.endpoints.access import audit, keys, oidc, projects, session
-from api.endpoints.service import health, storage, workers
+from api.endpoints.access import audit, keys, oidc, projects, session, sessions
+from api.endpoints.service import health, installation, storage, workers
 from api.events.open_streams import OpenStreams, serving
 from api.http import problems
 from api.http.allowed_origins import AllowedOrigins
@@ -57,9 +57,11 @@ ROUTERS = (
     catalogue.router,
     workers.router,
     storage.router,
+    installation.router,
     session.open_router,
     oidc.router,
     session.router,
+    sessions.router,
     keys.router,
     projects.router,
     audit.router,

@@ -112,6 +112,13 @@ SearchText = Annotated[
         "that begins with it.",
     ),
 ]
+IncludeTotal = Annotated[
+    QueryBool, Query(description="Also return the number of items on all pages, as `total`.")
+]
+Deleted = Annotated[
+    QueryBool,
+    Query(description="`true`: only what was deleted and can still be restored, and nothing else."),
+]
 After = Annotated[
     str | None, Query(max_length=200, description="The `next_cursor` of the previous page.")
 ]

@@ -104,6 +104,12 @@ def fill(url: str, jobs: int, points: int, seed: int = 0) -> FilledDatabase:
     )
 
 
+def write_metrics(url: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Insert (job id, name, step, value, attempt)."""
+    with _bulk(url) as bulk:
+        bulk.write("metrics", rows)
+
+
 def _time(number: int) -> int:
     return FIRST_CREATED_AT_MS + 1000 * number
 

@@ -10,8 +10,8 @@ from api.dependencies import After, Limit, Reader
 from api.http.authenticated_route import AuthenticatedRoute
 from api.openapi.responses import Responses
 from api.representation import schemas
-from api.representation.examples import ExampleResponse
 from api.representation.pagination import paginate
+from api.representation.submission.examples import ExampleResponse
 from api.submission.examples import load_examples
 from core.jobspec.job import submitted_schema
 from core.jobspec.network import ARCHITECTURES

@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 from api.dependencies import (
     After,
     Database,
+    Deleted,
     IdempotentWork,
+    IncludeTotal,
     Limit,
     Reader,
     ServiceSettings,
@@ -54,10 +56,22 @@ _datasets = UploadedItems(
 
 @router.get("")
 def list_datasets(
-    caller: Reader, engine: Database, limit: Limit = 50, after: After = None
+    caller: Reader,
+    engine: Database,
+    deleted: Deleted = False,
+    limit: Limit = 50,
+    after: After = None,
+    include_total: IncludeTotal = False,
 ) -> schemas.Page[schemas.DatasetResponse]:
     """List the project's data sets and those shared by all projects, newest first."""
-    return _datasets.list_page(engine, caller.project_id, after, limit)
+    return _datasets.list_page(
+        engine,
+        caller.project_id,
+        deleted=deleted,
+        after=after,
+        limit=limit,
+        include_total=include_total,
+    )
 
 
 @router.post(

@@ -1,21 +1,23 @@
 """Jobs: submit, list, get, cancel, pause, resume, retry, delete, restore, clone."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 from zlib import crc32
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from api.dependencies import (
     After,
     Database,
+    Deleted,
     IdempotentWork,
+    IncludeTotal,
     Limit,
     QueryBool,
     Reader,
     SearchText,
-    Sort,
     Submitter,
     Work,
 )
@@ -35,10 +37,10 @@ from api.openapi.responses import (
     problems,
 )
 from api.representation import from_rows, schemas
-from api.representation.dry_run import DryRunResponse
 from api.representation.edits import EditJobRequest
+from api.representation.job_lists import JobCountsResponse, JobPage, job_counts, job_page
 from api.representation.json_response import json_response
-from api.representation.pagination import page_of
+from api.representation.submission.dry_run import DryRunResponse
 from api.submission.cost.dry_run import estimate_job
 from api.submission.cost.memory_estimate import memory_warnings
 from api.submission.prepare import prepare_job, validate_spec
@@ -92,7 +94,44 @@ DatasetFilter = Annotated[
 SweepFilter = Annotated[
     str | None, Query(max_length=100, description="Id of the sweep that the jobs belong to.")
 ]
+JobSort = Annotated[
+    str,
+    Query(
+        max_length=250,
+        description="`created_at`, `finished_at`, or the key of a result, such as "
+        "`autoattack@linf:8/255`; with - before it, the greatest first.",
+    ),
+]
 _metadata_entry: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[LabelKey, ShortText])
+
+
+async def _job_filters(
+    request: Request,
+    status: StatusFilter = None,
+    kind: KindFilter = None,
+    method: Annotated[str | None, Query(max_length=100)] = None,
+    student: StudentFilter = None,
+    dataset: DatasetFilter = None,
+    sweep: SweepFilter = None,
+    q: SearchText = None,
+    deleted: Deleted = False,
+) -> jobs.JobFilters:
+    """Return the filters of a request for a list of jobs, or for a number of them."""
+    return jobs.JobFilters(
+        statuses=tuple(status or ()),
+        kinds=tuple(kind or ()),
+        method=method,
+        student=student,
+        dataset=dataset,
+        labels=_metadata_filters(request),
+        sweep=sweep,
+        bounds=result_filters(request),
+        text=q,
+        deleted=deleted,
+    )
+
+
+Filters = Annotated[jobs.JobFilters, Depends(_job_filters)]
 
 
 @router.post(
@@ -162,48 +201,45 @@ def _enqueue(
 
 @router.get(
     "",
-    response_model=schemas.Page[schemas.JobSummaryResponse],
+    response_model=JobPage,
     openapi_extra={"parameters": [METADATA_FILTER, RESULT_FILTER]},
 )
 def list_jobs(
-    request: Request,
     caller: Reader,
     engine: Database,
-    status: StatusFilter = None,
-    kind: KindFilter = None,
-    method: Annotated[str | None, Query(max_length=100)] = None,
-    student: StudentFilter = None,
-    dataset: DatasetFilter = None,
-    sweep: SweepFilter = None,
-    q: SearchText = None,
-    sort: Sort = "-created_at",
+    filters: Filters,
+    sort: JobSort = "-created_at",
     limit: Limit = 50,
     after: After = None,
-    include_total: QueryBool = False,
+    include_total: IncludeTotal = False,
 ) -> Response:
     """List the jobs of the API key's project, newest first, without specs and status histories.
 
-    Sorted by a result, jobs without it come last.
+    Sorted by a result, jobs without it come last. Sorted by `finished_at`, only jobs that have
+    ended are listed.
     """
-    filters = jobs.JobFilters(
-        statuses=tuple(status or ()),
-        kinds=tuple(kind or ()),
-        method=method,
-        student=student,
-        dataset=dataset,
-        labels=_metadata_filters(request),
-        sweep=sweep,
-        bounds=result_filters(request),
-        text=q,
-    )
+    if sort in jobs.BY_END:
+        filters = replace(filters, ended=True)
     with read_session(engine) as session:
         rows, next_cursor = jobs.list_jobs(
             session, caller.project_id, filters, sort=sort, after=after, limit=limit
         )
-        page = page_of(from_rows.job_summaries(session, rows), next_cursor)
+        page = job_page(from_rows.job_summaries(session, rows), next_cursor)
         if include_total:
             page.total = jobs.count(session, caller.project_id, filters)
     return json_response(page)
+
+
+@router.get(
+    "/counts",
+    response_model=JobCountsResponse,
+    openapi_extra={"parameters": [METADATA_FILTER, RESULT_FILTER]},
+)
+def count_jobs(caller: Reader, engine: Database, filters: Filters) -> Response:
+    """Count the jobs that match the filters of a list, by status."""
+    with read_session(engine) as session:
+        counts = jobs.status_counts(session, caller.project_id, filters)
+    return json_response(job_counts(counts, filters.statuses))
 
 
 def _metadata_filters(request: Request) -> dict[str, str]:

@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 from api.dependencies import (
     After,
     Database,
+    Deleted,
     IdempotentWork,
+    IncludeTotal,
     Limit,
     Reader,
     SearchText,
@@ -41,7 +43,7 @@ from core.jobspec.network import CheckpointOptions, ModelDescription, assume_nor
 from core.store.database.engine import read_session
 from core.store.database.tables import ModelRow
 from core.store.registry import models
-from core.store.registry.model_lists import ModelFilters
+from core.store.registry.model_lists import ModelFilters, count_models
 from core.store.registry.model_lists import list_models as list_model_rows
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=AuthenticatedRoute)
@@ -72,21 +74,25 @@ def list_models(
     series: SeriesFilter = None,
     alias: AliasFilter = None,
     q: SearchText = None,
+    deleted: Deleted = False,
     sort: Sort = "-created_at",
     limit: Limit = 50,
     after: After = None,
+    include_total: IncludeTotal = False,
 ) -> schemas.Page[schemas.ModelResponse]:
     """List the project's models, newest first.
 
     The results of a model are those of its training and of evaluations of it. Sorted by a result,
     models without it come last.
     """
-    filters = ModelFilters(series=series, alias=alias, bounds=result_filters(request), text=q)
+    bounds = result_filters(request)
+    filters = ModelFilters(series=series, alias=alias, bounds=bounds, text=q, deleted=deleted)
     with read_session(engine) as session:
         rows, next_cursor = list_model_rows(
             session, caller.project_id, filters, sort=sort, after=after, limit=limit
         )
-        return page_of(from_rows.models(session, rows), next_cursor)
+        total = count_models(session, caller.project_id, filters) if include_total else None
+        return page_of(from_rows.models(session, rows), next_cursor, total)
 
 
 @router.post(

@@ -6,15 +6,24 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from api.dependencies import After, Database, IdempotentWork, Limit, QueryBool, Reader, Submitter
+from api.dependencies import (
+    After,
+    Database,
+    IdempotentWork,
+    IncludeTotal,
+    Limit,
+    QueryBool,
+    Reader,
+    Submitter,
+)
 from api.http.authenticated_route import AuthenticatedRoute
 from api.http.lists.table_responses import TABLE_CONTENT, Format, table_response
 from api.http.validation import MAX_ERRORS
 from api.openapi.responses import SWEEP_EXAMPLES, created, problems
 from api.representation import from_rows, schemas
-from api.representation.dry_run import SweepDryRunJob, SweepDryRunResponse
 from api.representation.json_response import json_response
 from api.representation.pagination import page_of
+from api.representation.submission.dry_run import SweepDryRunJob, SweepDryRunResponse
 from api.representation.tables.sweep import sweep_csv, sweep_tables
 from api.submission.cost.dry_run import estimate_sweep
 from api.submission.cost.memory_estimate import memory_warnings
@@ -84,13 +93,19 @@ def submit_sweep(
 
 @router.get("")
 def list_sweeps(
-    caller: Reader, engine: Database, limit: Limit = 50, after: After = None
+    caller: Reader,
+    engine: Database,
+    limit: Limit = 50,
+    after: After = None,
+    include_total: IncludeTotal = False,
 ) -> schemas.Page[schemas.SweepSummaryResponse]:
     """List the sweeps of the API key's project, newest first."""
     with read_session(engine) as session:
         rows, next_cursor = sweeps.list_sweeps(session, caller.project_id, after=after, limit=limit)
         counts = sweeps.count_by_status(session, [row.id for row in rows])
-    return page_of([from_rows.sweep_summary(row, counts[row.id]) for row in rows], next_cursor)
+        total = sweeps.count(session, caller.project_id) if include_total else None
+    summaries = [from_rows.sweep_summary(row, counts[row.id]) for row in rows]
+    return page_of(summaries, next_cursor, total)
 
 
 @router.get("/{sweep_id}", responses=problems(404))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from api.http.authentication import authenticate_request
@@ -32,7 +33,7 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         endpoint = super().get_route_handler()
         extra = self.openapi_extra or {}
-        known = {field.alias for field in self.dependant.query_params}
+        known = _query_parameters(self.dependant)
         prefixes = tuple(
             f"{parameter['name']}["
             for parameter in extra.get("parameters", [])
@@ -70,6 +71,12 @@ class AuthenticatedRoute(StrictRoute):
         """
         request.state.principal = await authenticate_request(request)
         request.app.state.limits.charge(request, request.state.principal.key_id)
+
+
+def _query_parameters(dependant: Dependant) -> set[str]:
+    """Return the names of an endpoint's query parameters, and of those that it depends on."""
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*(_query_parameters(inner) for inner in dependant.dependencies))
 
 
 def _refuse_unknown_parameters(

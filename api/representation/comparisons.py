@@ -2,7 +2,7 @@
 
 from pydantic import ConfigDict
 
-from api.representation.schemas import JobKind, ResponseBody, Time
+from api.representation.schemas import JobKind, MetricSeries, ResponseBody, Time
 from core.jobspec.status import Status
 from core.reportspec.comparison import ComparedSettings, ComparisonSection
 
@@ -38,3 +38,16 @@ class ComparisonResponse(ResponseBody):
     settings: ComparedSettings
     sections: list[ComparisonSection]
     """By data set and threat model: unlike ones never share a column."""
+
+
+class JobSeries(ResponseBody):
+    job_id: str
+    series: list[MetricSeries]
+    """Those of the metrics that the job has; none for one that has not been trained."""
+
+
+class ComparedMetricsResponse(ResponseBody):
+    """Metrics of several jobs."""
+
+    jobs: list[JobSeries]
+    """In the order of the request."""

@@ -1,6 +1,6 @@
 """Rows of the store as response bodies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from api.representation import schemas
 from core.jobspec.failure_advice import advice_for
 from core.jobspec.resolved import parse
 from core.jobspec.status import TERMINAL
+from core.reportspec.accuracies import deciding_keys, main_results
 from core.reportspec.measures import Measure, describe, sort_key
 from core.store import events, jobs, sweeps, workers
 from core.store.database import tables
@@ -134,6 +135,7 @@ def _job_fields(columns: dict[str, Any]) -> dict[str, Any]:
         "terminal": columns["status"] in TERMINAL,
         "failure": failure,
         "results": _sort_results(columns["results"]),
+        "deciding": deciding_keys(main_results(columns["results"])),
     }
 
 
@@ -183,6 +185,7 @@ def models(session: Session, rows: Sequence[tables.ModelRow]) -> list[schemas.Mo
             metadata=row.labels,
             state_dict=(row.reading or {}).get("state_dict"),
             aliases=aliases.get(row.id, []),
+            deciding=_deciding_results(results.get(row.id, {})),
             results={
                 key: schemas.ModelResult(**_shared_columns(result, schemas.ModelResult))
                 for key, result in sorted(
@@ -191,6 +194,18 @@ def models(session: Session, rows: Sequence[tables.ModelRow]) -> list[schemas.Mo
             },
         )
         for row in rows
+    ]
+
+
+def _deciding_results(results: Mapping[str, tables.JobResultRow]) -> list[str]:
+    """Return the keys that decide, of each data set on its own."""
+    datasets = dict.fromkeys(result.dataset_id for result in results.values())
+    return [
+        key
+        for dataset_id in datasets
+        for key in deciding_keys(
+            key for key, result in results.items() if result.dataset_id == dataset_id
+        )
     ]
 
 

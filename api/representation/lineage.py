@@ -7,6 +7,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from api.representation.schemas import ResponseBody, Time
+from core.reportspec.accuracies import deciding_keys, main_results
 from core.reportspec.measures import ATTACKS, Measure, describe, sort_key
 from core.store.database import tables
 from core.store.registry import series
@@ -43,6 +44,8 @@ class LineageNode(ResponseBody):
     results: dict[str, float] = Field(default_factory=dict)
     """Accuracies on the test images, in [0, 1], by measure key: of a job's best network, or of the
     job that trained the model."""
+    deciding: list[str] = Field(default_factory=list)
+    """Keys of the results that decide: under each threat model the strongest attack."""
     has_more: bool
     """Whether it has neighbors that are not in this graph; its own lineage has them."""
 
@@ -103,7 +106,7 @@ def _fields(graph: Lineage, node_id: str, aliases: list[str]) -> dict[str, Any]:
             **_shared_fields(job),
             **{name: getattr(job, name) for name in names},
             "architecture": job.student,
-            "results": _key_results(job.results),
+            **_result_fields(job.results),
         }
     if node_id in graph.datasets:
         return _shared_fields(graph.datasets[node_id])
@@ -120,7 +123,7 @@ def _model_fields(graph: Lineage, model: tables.ModelRow, aliases: list[str]) ->
         "series_version": model.series_version,
         "aliases": aliases,
         "method": source and source.method,
-        "results": _key_results(source and source.results),
+        **_result_fields(source and source.results),
     }
 
 
@@ -133,11 +136,13 @@ def _shared_fields(row: Any) -> dict[str, Any]:
     }
 
 
-def _key_results(results: dict[str, dict[str, float]] | None) -> dict[str, float]:
+def _result_fields(results: dict[str, dict[str, float]] | None) -> dict[str, Any]:
     """Return the accuracies on test images of the best network, or of an evaluated model."""
-    networks = results or {}
-    numbers = networks.get("best") or networks.get("model") or {}
-    return {key: numbers[key] for key in _sorted_keys(numbers)}
+    numbers = main_results(results)
+    return {
+        "results": {key: numbers[key] for key in _sorted_keys(numbers)},
+        "deciding": deciding_keys(numbers),
+    }
 
 
 def _sorted_keys(keys: Iterable[str]) -> list[str]:

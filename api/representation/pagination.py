@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from api.representation import schemas
-from api.representation.examples import ExampleResponse
+from api.representation.submission.examples import ExampleResponse
 from core.errors import Invalid
 
 Item = TypeVar("Item")
@@ -18,10 +18,12 @@ Named = TypeVar(
 )
 
 
-def page_of(items: Sequence[Item], next_cursor: str | None) -> schemas.Page[Item]:
+def page_of(
+    items: Sequence[Item], next_cursor: str | None, total: int | None = None
+) -> schemas.Page[Item]:
     """Make the page of a list that the store has cut: ``next_cursor`` is None at its end."""
     has_more = next_cursor is not None
-    return schemas.Page(data=list(items), has_more=has_more, next_cursor=next_cursor)
+    return schemas.Page(data=list(items), has_more=has_more, next_cursor=next_cursor, total=total)
 
 
 def paginate(items: Sequence[Named], after: str | None, limit: int) -> schemas.Page[Named]:

@@ -162,6 +162,10 @@ class JobSummaryResponse(ResponseBody):
     intervals: dict[str, dict[str, Interval]] = {}
     """By network and key like `results`: on how many images each accuracy was measured, and its
     interval. Results of earlier versions have none."""
+    deciding: list[str] = []
+    """Keys of the results that decide how robust the best network, or the evaluated model, is:
+    under each threat model the strongest attack, AutoAttack where it was run. The training's threat
+    model first."""
     failure: Failure | None
     model_id: str | None
     """The published student (the best checkpoint), which can be used as a teacher."""
@@ -175,7 +179,7 @@ class JobSummaryResponse(ResponseBody):
     started_at: Time | None
     finished_at: Time | None
     deleted_at: Time | None = None
-    """Only in the response to a DELETE."""
+    """In the response to a DELETE, and in lists with `deleted=true`."""
 
 
 class JobResponse(JobSummaryResponse):
@@ -268,12 +272,15 @@ class ModelResponse(ResponseBody):
     """The job whose student it is."""
     results: dict[str, ModelResult] = {}
     """By the measure's key, as far as measured."""
+    deciding: list[str] = []
+    """Keys of the results that decide how robust it is: on each data set and under each threat
+    model the strongest attack, AutoAttack where it was run."""
     import_job_id: str | None
     size: int | None
     sha256: str | None
     created_at: Time
     deleted_at: Time | None = None
-    """Only in the response to a DELETE."""
+    """In the response to a DELETE, and in lists with `deleted=true`."""
 
 
 class DatasetResponse(ResponseBody):
@@ -302,7 +309,7 @@ class DatasetResponse(ResponseBody):
     sha256: str | None
     created_at: Time
     deleted_at: Time | None = None
-    """Only in the response to a DELETE."""
+    """In the response to a DELETE, and in lists with `deleted=true`."""
 
 
 class ArchitectureResponse(ResponseBody):

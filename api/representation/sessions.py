@@ -50,3 +50,22 @@ class SignInMethodsResponse(ResponseBody):
     """How a person can sign in to this installation."""
 
     methods: list[Literal["key", "oidc"]]
+
+
+class ListedSessionResponse(ResponseBody):
+    """A session that has not ended."""
+
+    id: str
+    key_id: str | None
+    """The API key that it was begun with, and ends with; null for one through OIDC."""
+    key_name: str | None
+    subject: str | None
+    """Who signed in through OIDC; null for an API key."""
+    scopes: list[Scope]
+    created_at: Time
+    last_used_at: Time
+    """To the minute."""
+    expires_at: Time
+    """When it ends unless it is used again."""
+    current: bool
+    """Whether this request was sent with it."""

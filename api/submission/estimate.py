@@ -3,7 +3,7 @@
 None of these depends on the machine.
 """
 
-from api.representation.dry_run import Cost
+from api.representation.submission.dry_run import Cost
 from api.submission.prepare import PreparedJob
 from core.jobspec import compatibility
 from core.jobspec.cost import passes

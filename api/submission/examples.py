@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from api.representation.examples import ExampleGroup, ExampleJob, ExampleResponse
+from api.representation.submission.examples import ExampleGroup, ExampleJob, ExampleResponse
 from core.jobspec.sweep import SEEDS, SweepSpec, expand
 
 FOLDER = Path(__file__).parents[2] / "docs"

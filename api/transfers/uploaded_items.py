@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeVar
 
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import ColumnElement, Engine
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from api.http.conditional import body_tag, is_not_modified, require_match
@@ -67,15 +67,21 @@ class UploadedItems(Generic[Row, Item]):
         self,
         engine: Engine,
         project_id: str,
+        *,
+        deleted: bool,
         after: str | None,
         limit: int,
-        *conditions: ColumnElement[bool],
+        include_total: bool,
     ) -> schemas.Page[Item]:
+        table = self.table
         with read_session(engine) as session:
             rows, next_cursor = uploaded_items.list_items(
-                session, self.table, project_id, *conditions, after=after, limit=limit
+                session, table, project_id, deleted=deleted, after=after, limit=limit
             )
-            return page_of(self.to_responses(session, rows), next_cursor)
+            total = None
+            if include_total:
+                total = uploaded_items.count_items(session, table, project_id, deleted=deleted)
+            return page_of(self.to_responses(session, rows), next_cursor, total)
 
     def get(self, request: Request, project_id: str, reference: str) -> Response:
         """``reference``: as ``uploaded_items.find`` takes it. Raises NotFound."""

@@ -12,14 +12,8 @@ from pydantic import ValidationError
 
 from distill_client.errors import ClientError, DistillProblem, UnexpectedResponse, Unreachable
 from distill_client.responses import TERMINAL_STATUSES, Event, Job, parse_response
-from distill_client.streams.connection import BusyError, read_stream
-from distill_client.transport import (
-    BUSY_STATUSES,
-    Transport,
-    is_transient,
-    require_success,
-    retry_after,
-)
+from distill_client.streams.connection import BusyError, read_stream, wait_to_reconnect
+from distill_client.transport import BUSY_STATUSES, Transport
 
 POLL_SECONDS = 2.0
 MAX_OUTAGE_SECONDS = 60.0
@@ -55,13 +49,8 @@ def stream_events(transport: Transport, job_id: str, after: int = 0) -> Iterator
                     is_open = not item.terminal
                 elif _is_terminal(item) and not is_open:
                     return
-        except BusyError as error:
-            if not backoff.wait(retry_after(error.response)):
-                require_success(error.response)
-            continue
-        except httpx2.TransportError as error:
-            if not is_transient(error) or not backoff.wait():
-                raise transport.unreachable(error) from error
+        except (BusyError, httpx2.TransportError) as error:
+            wait_to_reconnect(transport, backoff, error)
             continue
         # The stream closed without an error. If the job had ended before this connection, and
         # there was nothing new, then there is nothing to come.

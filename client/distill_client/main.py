@@ -20,8 +20,8 @@ from distill_client.commands import (
     results,
     sweeps,
 )
-from distill_client.commands.access import audit, dashboard, keys, projects
-from distill_client.commands.service import backup, storage, up, workers
+from distill_client.commands.access import audit, dashboard, keys, projects, sessions
+from distill_client.commands.service import backup, installation, storage, up, workers
 from distill_client.credentials import home
 from distill_client.display import echo_stderr
 from distill_client.errors import ClientError, DistillProblem, Unreachable
@@ -99,8 +99,10 @@ app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(workers.app, name="workers")
 app.add_typer(keys.app, name="keys")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(storage.app, name="storage")
 app.add_typer(projects.app, name="projects")
+app.command("service")(installation.installation)
 app.command()(audit.audit)
 app.command()(catalogue.methods)
 app.command()(catalogue.architectures)

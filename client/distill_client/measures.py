@@ -5,7 +5,7 @@ The service's reports use the same titles; ``tests/client/test_measures.py`` com
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from distill_client.errors import ClientError
 from distill_client.responses import Measure
@@ -110,22 +110,6 @@ def format_mean(key: str, mean: float, sd: float | None) -> str:
     """Return mean ± standard deviation in the unit of the measure's heading."""
     text = format_value(key, mean)
     return text if sd is None else f"{text} ± {format_value(key, sd)}"
-
-
-def first_robust_accuracy(results: Mapping[str, float]) -> tuple[Measure, float] | None:
-    """Return the first accuracy on test images under attack; None without one.
-
-    Those under the threat model of the training, which is that of the held-out images, come first.
-    """
-    measures = {key: describe(key) for key in results}
-    trained = {
-        (measure.norm, measure.radius)
-        for measure in measures.values()
-        if measure.name == "held_out_pgd"
-    }
-    robust = [key for key, measure in measures.items() if measure.is_test_robustness]
-    robust.sort(key=lambda key: (measures[key].norm, measures[key].radius) not in trained)
-    return (measures[robust[0]], results[robust[0]]) if robust else None
 
 
 def find_key(keys: Iterable[str], text: str) -> str | None:

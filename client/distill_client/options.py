@@ -10,6 +10,9 @@ SweepId = Annotated[str, typer.Argument(metavar="ID", help="Id of a sweep.")]
 IdOrName = Annotated[str, typer.Argument(help="Id or name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+Deleted = Annotated[
+    bool, typer.Option("--deleted", help="Only what was deleted and can still be restored.")
+]
 Search = Annotated[
     str | None,
     typer.Option("--search", help="Words, each the beginning of one in id, name or metadata."),
@@ -18,8 +21,8 @@ Sort = Annotated[
     str | None,
     typer.Option(
         metavar="KEY",
-        help="created_at, or the key of a result such as autoattack@linf:8/255; with - before it, "
-        "the greatest first: --sort=-clean.",
+        help="created_at, for jobs also finished_at, or the key of a result such as "
+        "autoattack@linf:8/255; with - before it, the greatest first: --sort=-clean.",
     ),
 ]
 Where = Annotated[
@@ -52,7 +55,7 @@ def parse_bounds(texts: list[str] | None) -> dict[str, str]:
 
 def result_key(sort: str | None) -> str | None:
     """Return the key of the result that a list is sorted by; None if it is sorted by time."""
-    if sort is None or sort.removeprefix("-") == "created_at":
+    if sort is None or sort.removeprefix("-") in ("created_at", "finished_at"):
         return None
     key = sort.removeprefix("-")
     network, colon, rest = key.partition(":")

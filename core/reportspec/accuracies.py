@@ -1,7 +1,7 @@
 """Accuracies as comparisons read them, and which of them may stand beside each other.
 
 Those of one data set under one threat model make a section. Within it the strongest attack decides:
-AutoAttack where it was run.
+AutoAttack where it was run, whatever numbers the attacks gave. This is the one rule of the service.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, ConfigDict
 
 from core.paired_statistics import Counts, Difference, PairedCounts, SampleCounts, count_pairs
-from core.reportspec.measures import describe, sort_key
+from core.reportspec.measures import HELD_OUT_ROBUST, describe, sort_key
+from core.reportspec.result_columns import MAIN_NETWORKS
 from core.reportspec.threat_model import ThreatModel
 
 CLEAN = "clean"
@@ -105,6 +106,12 @@ def threat_model_of(key: str) -> ThreatModel | None:
     return describe(key).threat_model
 
 
+def main_results(results: Mapping[str, Mapping[str, float]] | None) -> Mapping[str, float]:
+    """Return a job's results of the network that counts, by key; empty without any."""
+    networks = results or {}
+    return next((networks[name] for name in MAIN_NETWORKS if networks.get(name)), {})
+
+
 def section_keys(keys: Iterable[str], threat_model: ThreatModel | None) -> list[str]:
     """Return clean and the attacks under a threat model, in the order of tables."""
     own = None if threat_model is None else threat_model.key
@@ -119,6 +126,31 @@ def section_keys(keys: Iterable[str], threat_model: ThreatModel | None) -> list[
 def deciding_key(keys: Iterable[str]) -> str | None:
     """Return the strongest attack of a section; clean if nothing was attacked."""
     return max(keys, key=strength, default=None)
+
+
+def deciding_keys(keys: Iterable[str]) -> list[str]:
+    """Return the strongest attack under each threat model, of the keys of one network.
+
+    That under which the network was trained comes first, as far as a held-out accuracy tells, then
+    that of the strongest attack.
+    """
+    keys = list(keys)
+    own = next(
+        (threat_model_of(key) for key in keys if describe(key).name == HELD_OUT_ROBUST), None
+    )
+    by_threat_model: dict[str, list[str]] = {}
+    for key in keys:
+        threat_model = threat_model_of(key)
+        if threat_model is not None and is_test_accuracy(key):
+            by_threat_model.setdefault(threat_model.key, []).append(key)
+
+    def order(key: str) -> tuple[bool, tuple[int, bool, int, str]]:
+        threat_model = threat_model_of(key)
+        is_own = own is not None and threat_model is not None and threat_model.key == own.key
+        return is_own, strength(key)
+
+    strongest = [max(group, key=strength) for group in by_threat_model.values()]
+    return sorted(strongest, key=order, reverse=True)
 
 
 def pair(first: Accuracy, second: Accuracy) -> Counts | None:

@@ -18,7 +18,7 @@ from core.reportspec.threat_model import parse_threat_model
 
 Network = Literal["best", "last", "model"]
 NETWORKS: tuple[Network, ...] = get_args(Network)
-MAIN_NETWORKS = frozenset({"best", "model"})
+MAIN_NETWORKS = ("best", "model")
 """That stand for a job: the student of the best epoch, and the model that an evaluation measured.
 """
 Comparison = Literal[">=", "<=", ">", "<"]

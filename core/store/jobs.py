@@ -3,7 +3,7 @@
 What workers do with them is in ``attempts.py``.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -45,7 +45,9 @@ from core.store.lifecycle.transitions import IMPORTS, PAUSED_BY_USER, enqueue, t
 from core.store.results import lists
 from core.store.results.lists import Conditions, Matches, SortedList
 
-Sort = Literal["created_at", "-created_at"]
+Sort = Literal["created_at", "-created_at", "finished_at", "-finished_at"]
+BY_END = ("finished_at", "-finished_at")
+"""Orders of the lists of jobs that have ended."""
 REFUSALS: dict[Action, str] = {
     "cancel": "it cannot be cancelled",
     "pause": "it cannot be paused",
@@ -106,6 +108,10 @@ class JobFilters:
     """On results, all of which a job must meet."""
     text: str | None = None
     """Words, each of which one of the job's id, name and metadata must begin with."""
+    ended: bool = False
+    """Whether only jobs that have ended match."""
+    deleted: bool = False
+    """Whether only deleted jobs match, which match no other list."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,16 @@ def find(session: Session, project_id: str, job_id: str, *, lock: bool = False) 
     return session.scalars(statement).one_or_none() if is_id(job_id) else None
 
 
+def require_all(session: Session, project_id: str, job_ids: Collection[str]) -> None:
+    """Raises NotFound for a job that the project does not have."""
+    ids = [job_id for job_id in job_ids if is_id(job_id)]
+    statement = select(JobRow.id).where(JobRow.id.in_(ids), *_visible(project_id))
+    existing = set(session.scalars(statement))
+    for job_id in job_ids:
+        if job_id not in existing:
+            raise NotFound(f"There is no job {job_id[:64]!r} in this project.")
+
+
 def list_jobs(
     session: Session,
     project_id: str,
@@ -195,8 +211,9 @@ def list_jobs(
     The rows are named tuples with the columns of ``JobRow``, but for ``UNLISTED_COLUMNS``: to make
     a ``JobRow`` of each takes longer than the query.
 
-    ``sort``: created_at, -created_at, or a result's column, in whose list jobs without the result
-    come last. Raises Invalid for any other, and for a cursor that no page returned.
+    ``sort``: created_at, -created_at; one of ``BY_END``, in whose lists are only jobs that have
+    ended; or a result's column, in whose list jobs without the result come last. Raises Invalid for
+    any other, and for a cursor that no page returned.
     """
     filters = filters or JobFilters()
     if sort not in get_args(Sort):
@@ -213,11 +230,14 @@ def _list_by_time(
     after: str | None,
     limit: int,
 ) -> tuple[list[Row[Any]], str | None]:
-    """Return one page of jobs, by the time of their creation, and the next cursor."""
-    matches = lists.match(session, lists.JOBS, project_id, filters.bounds, filters.text)
+    """Return one page of jobs, by the time of their creation or end, and the next cursor."""
+    matches = _match(session, project_id, filters, filters.bounds)
     statement = _LISTED
-    order = (JobRow.created_at, JobRow.id)
-    if filters.labels and not matches.is_few:
+    order: tuple[Any, Any] = (JobRow.created_at, JobRow.id)
+    if sort in BY_END:
+        filters = replace(filters, ended=True)
+        order = (JobRow.finished_at, JobRow.id)
+    elif filters.labels and not matches.is_few:
         # The index on the first label yields its jobs in list order; the others are conditions.
         (key, value), *other_labels = filters.labels.items()
         filters = replace(filters, labels=dict(other_labels))
@@ -232,9 +252,20 @@ def _list_by_time(
         *order,
         after=after,
         limit=limit,
-        newest_first=sort == "-created_at",
+        newest_first=sort.startswith("-"),
         is_few=matches.is_few,
     )
+
+
+def _match(
+    session: Session, project_id: str, filters: JobFilters, bounds: Sequence[ResultBound]
+) -> Matches:
+    """Return the conditions of these bounds, of words, and that of deleted jobs."""
+    matches = lists.match(session, lists.JOBS, project_id, bounds, filters.text)
+    if not filters.deleted:
+        return matches
+    # Deleted jobs are kept for some days only, and have an index of their own.
+    return lists.join([matches, Matches([~JobRow.live()], is_few=True)])
 
 
 def _sort_by_result(
@@ -245,7 +276,7 @@ def _sort_by_result(
     other_bounds = [bound for bound in filters.bounds if bound.column != column]
     matches = lists.join(
         [
-            lists.match(session, lists.JOBS, project_id, other_bounds, filters.text),
+            _match(session, project_id, filters, other_bounds),
             *_few_of_labels_and_sweep(session, project_id, filters),
         ]
     )
@@ -285,25 +316,57 @@ def parse_sort_column(sort: str) -> ResultColumn:
     try:
         return parse_column(sort.removeprefix("-"))
     except ValueError as error:
-        message = f"A list is sorted by created_at or by a result, - for descending. {error}"
+        message = (
+            "A list is sorted by created_at (of jobs also by finished_at) or by a result, - for "
+            f"descending. {error}"
+        )
         raise Invalid.field("sort", message=message) from error
 
 
 def count(session: Session, project_id: str, filters: JobFilters | None = None) -> int:
     """Return how many of the project's jobs match."""
+    return sum(status_counts(session, project_id, filters).values())
+
+
+def status_counts(
+    session: Session, project_id: str, filters: JobFilters | None = None
+) -> dict[Status, int]:
+    """Return how many of the project's jobs match, by their status; without those of none."""
     filters = filters or JobFilters()
-    matches = lists.match(session, lists.JOBS, project_id, filters.bounds, filters.text)
+    if replace(filters, statuses=()) == JobFilters():
+        return _counts_without_deleted(session, project_id, filters.statuses)
+    matches = _match(session, project_id, filters, filters.bounds)
     conditions = _conditions(project_id, filters, unindexed if matches.is_few else _indexed)
-    statement = select(func.count()).select_from(JobRow).where(*conditions, *matches.conditions)
-    return session.scalar(statement) or 0
+    return _counts(session, *conditions, *matches.conditions, is_few=matches.is_few)
 
 
 def count_by_status(session: Session) -> dict[Status, int]:
     """Return the number of jobs in each status over all projects, for gauges."""
-    # Two queries that an index alone can answer: of all jobs, and of the few that are deleted.
-    statement = select(JobRow.status, func.count()).group_by(JobRow.status)
-    deleted = dict(session.execute(statement.where(~JobRow.live())).all())
-    return {status: count - deleted.get(status, 0) for status, count in session.execute(statement)}
+    return _counts_without_deleted(session)
+
+
+def _counts_without_deleted(
+    session: Session, project_id: str | None = None, statuses: Sequence[Status] = ()
+) -> dict[Status, int]:
+    """Count in two queries that an index alone can answer: all jobs, and the few deleted ones."""
+
+    def conditions(column: Callable[[Any], Any]) -> Iterator[ColumnElement[bool]]:
+        if project_id is not None:
+            yield column(JobRow.project_id) == project_id
+        if statuses:
+            yield column(JobRow.status).in_(statuses)
+
+    counts = _counts(session, *conditions(_indexed), is_few=False)
+    deleted = _counts(session, *conditions(unindexed), ~JobRow.live(), is_few=True)
+    differences = {status: count - deleted.get(status, 0) for status, count in counts.items()}
+    return {status: count for status, count in differences.items() if count > 0}
+
+
+def _counts(session: Session, *conditions: ColumnElement[bool], is_few: bool) -> dict[Status, int]:
+    """``is_few``: few jobs match, and are not to be looked for in the order of their status."""
+    group = unindexed(JobRow.status) if is_few else JobRow.status
+    statement = select(JobRow.status, func.count()).where(*conditions).group_by(group)
+    return dict(session.execute(statement).all())
 
 
 def versions(session: Session, job_ids: Collection[str]) -> dict[str, tuple[int, int]]:
@@ -504,7 +567,11 @@ def _conditions(
     project_id: str, filters: JobFilters, column: Callable[[Any], Any] = _indexed
 ) -> list[ColumnElement[bool]]:
     """``column``: ``unindexed`` where no index on the jobs is to serve the conditions."""
-    conditions = [column(JobRow.project_id) == project_id, JobRow.live()]
+    conditions = [column(JobRow.project_id) == project_id]
+    if not filters.deleted:  # ``_match`` has the condition of deleted ones
+        conditions.append(JobRow.live())
+    if filters.ended:
+        conditions.append(JobRow.finished_at.is_not(None))
     if filters.statuses:
         conditions.append(column(JobRow.status).in_(filters.statuses))
     if filters.kinds:

@@ -4,7 +4,7 @@ A step that is trained again after a crash replaces its earlier values.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +100,12 @@ def load_series(
     for name, step, value in rows:
         series.setdefault(name, []).append((step, value))
     return {name: series[name] for name in sorted(series)}
+
+
+def count_values(session: Session, job_ids: Collection[str], names: Collection[str]) -> int:
+    """Return how many values these jobs have of these metrics."""
+    is_selected = (MetricRow.job_id.in_(job_ids), MetricRow.name.in_(names))
+    return session.scalar(select(func.count()).select_from(MetricRow).where(*is_selected)) or 0
 
 
 def stream_values(

@@ -56,6 +56,12 @@ def list_sweeps(
     return page(session, statement, SweepRow.created_at, SweepRow.id, after=after, limit=limit)
 
 
+def count(session: Session, project_id: str) -> int:
+    """Return how many sweeps the project has."""
+    in_project = SweepRow.project_id == project_id
+    return session.scalar(select(func.count()).select_from(SweepRow).where(in_project)) or 0
+
+
 def jobs_of(session: Session, sweep_id: str) -> list[JobRow]:
     """Return the sweep's jobs in their order. Their specs are not loaded."""
     statement = (

@@ -130,6 +130,18 @@ def _create_indexes() -> None:
         sqlite_where=has_results,
         postgresql_where=has_results,
     )
+    has_ended = sa.text("finished_at IS NOT NULL")
+    for columns in (
+        ["project_id", "finished_at", "id"],
+        ["project_id", "status", "finished_at", "id"],
+    ):
+        op.create_index(
+            f"ix_jobs_{'_'.join(columns)}",
+            "jobs",
+            columns,
+            sqlite_where=has_ended,
+            postgresql_where=has_ended,
+        )
     columns = ["project_id", "noun", "word", "item_id"]
     op.create_index("ix_search_words_project_id_noun_word_item_id", "search_words", columns)
 

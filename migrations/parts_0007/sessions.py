@@ -15,6 +15,7 @@ def upgrade() -> None:
         sa.Column("project_id", sa.String(64), nullable=False),
         sa.Column("key_id", sa.String(64), nullable=True),
         sa.Column("subject", sa.String(200), nullable=True),
+        sa.Column("person_id", sa.String(255), nullable=True),
         sa.Column("scopes", JSON, nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),

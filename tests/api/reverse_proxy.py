@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
@@ -14,12 +14,16 @@ class ReverseProxy(ThreadingHTTPServer):
     """Answers what is outside of ``path`` with a 502. ``strips``: removes it from requests."""
 
     daemon_threads = True
+    request_queue_size = 128  # a page sends many requests at once
 
     def __init__(self, upstream: str, path: str, strips: bool) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.path = path
         self.strips = strips
-        self.client = httpx2.Client(base_url=upstream, follow_redirects=False, trust_env=False)
+        # A stream may be silent for 15 s.
+        self.client = httpx2.Client(
+            base_url=upstream, follow_redirects=False, trust_env=False, timeout=60
+        )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,9 +37,13 @@ class Handler(BaseHTTPRequestHandler):
             return
         target = self.path.removeprefix(root) or "/" if self.server.strips else self.path
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        with self.server.client.stream(
-            self.command, target, headers=list(self.headers.items()), content=body
-        ) as response:
+        # Browsers close streams, and the server ends under open ones.
+        with (
+            suppress(ConnectionError, httpx2.TransportError),
+            self.server.client.stream(
+                self.command, target, headers=list(self.headers.items()), content=body
+            ) as response,
+        ):
             self.send_response(response.status_code)
             for name, value in response.headers.multi_items():
                 if name.lower() not in NOT_PASSED_ON:

@@ -53,23 +53,3 @@ def test_name_under_two_threat_models_is_refused() -> None:
     keys = ["autoattack@linf:8/255", "autoattack@l2:0.5"]
     with pytest.raises(ClientError, match=r"autoattack@linf:8/255, autoattack@l2:0\.5"):
         client.find_key(keys, "autoattack")
-
-
-def test_first_attack_of_a_job_is_its_robust_accuracy() -> None:
-    results = {"held_out_pgd-10@linf:8/255": 0.4, "clean": 0.9, "cw-30@linf:8/255": 0.3}
-    robust = client.first_robust_accuracy(results)
-    assert robust is not None
-    assert (robust[0].title, robust[1]) == ("CW-30, L∞, 8/255", 0.3)
-    assert client.first_robust_accuracy({"clean": 0.9}) is None
-
-
-def test_robust_accuracy_is_under_the_trainings_threat_model() -> None:
-    results = {
-        "pgd-20@linf:4/255": 0.6,
-        "autoattack@l2:0.5": 0.5,
-        "cw-30@linf:8/255": 0.3,
-        "held_out_pgd-10@linf:8/255": 0.4,
-    }
-    robust = client.first_robust_accuracy(results)
-    assert robust is not None
-    assert robust[0].key == "cw-30@linf:8/255"

@@ -5,7 +5,9 @@ sends must be accepted, and enumerations must be the same.
 """
 
 import inspect
+import pkgutil
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any, get_args
 
 import pytest
@@ -16,14 +18,14 @@ from api.representation import (
     attempts,
     comparisons,
     dataset_images,
-    dry_run,
-    examples,
+    job_lists,
     lineage,
     project_events,
     schemas,
     sessions,
-    storage,
 )
+from api.representation.service import installation, storage
+from api.representation.submission import dry_run, examples
 from core import hardware
 from core.jobspec.status import STATUSES, TERMINAL
 from core.reportspec import accuracies, comparison, leaderboard, measures, report, table
@@ -69,6 +71,9 @@ COMPONENTS: dict[type[ResponseModel], list[type[BaseModel]]] = {
     responses.RankRange: [leaderboard.RankRange],
     responses.ThreatModelDescription: [report.ThreatModelDescription],
     responses.Job: [schemas.JobResponse, schemas.JobSummaryResponse],
+    responses.JobCounts: [job_lists.JobCountsResponse],
+    responses.JobSeries: [comparisons.JobSeries],
+    responses.ComparedMetrics: [comparisons.ComparedMetricsResponse],
     responses.JobProgress: [schemas.JobProgress],
     responses.JobWarning: [schemas.JobWarning],
     responses.ItemState: [project_events.ItemState],
@@ -85,9 +90,11 @@ COMPONENTS: dict[type[ResponseModel], list[type[BaseModel]]] = {
     responses.Model: [schemas.ModelResponse],
     responses.NewKey: [schemas.NewKeyResponse],
     responses.NewProject: [schemas.NewProjectResponse],
-    responses.Page: [schemas.Page[schemas.JobSummaryResponse]],
+    responses.Page: [schemas.Page[schemas.ModelResponse], job_lists.JobPage],
     responses.ProjectEvent: [project_events.ProjectEventResponse],
     responses.Project: [schemas.ProjectResponse],
+    responses.ListedSession: [sessions.ListedSessionResponse],
+    responses.Installation: [installation.ServiceResponse],
     responses.Session: [sessions.SessionResponse],
     responses.SignInToken: [sessions.SignInTokenResponse],
     responses.Sweep: [schemas.SweepResponse, schemas.SweepSummaryResponse],
@@ -121,9 +128,14 @@ def document() -> Document:
 
 
 def test_every_response_model_is_compared() -> None:
+    modules = [
+        import_module(f"{responses.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(responses.__path__)
+    ]
     models = {
         value
-        for _, value in inspect.getmembers(responses, inspect.isclass)
+        for module in modules
+        for _, value in inspect.getmembers(module, inspect.isclass)
         if issubclass(value, ResponseModel) and value is not ResponseModel
     }
     assert models == set(COMPONENTS)

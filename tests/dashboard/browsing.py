@@ -34,6 +34,9 @@ class PageErrors:
     expected_statuses: set[int] = field(default_factory=set)
     statuses: set[int] = field(default_factory=set)
     """Of all responses."""
+    expected_failures: set[str] = field(default_factory=lambda: {"net::ERR_ABORTED"})
+    """Of requests without a response. Streams, and what a page no longer needs, end with the page.
+    """
 
     def unexpected(self) -> list[str]:
         return list(dict.fromkeys(self.messages))
@@ -54,8 +57,7 @@ class PageErrors:
             self.messages.append(f"console: {message.text}")
 
     def _on_failure(self, request: Request) -> None:
-        # Streams, and what a page no longer needs, end with the page.
-        if request.failure != "net::ERR_ABORTED":
+        if request.failure not in self.expected_failures:
             self.messages.append(f"request: {request.method} {request.url}: {request.failure}")
 
     def _on_response(self, response: Response) -> None:

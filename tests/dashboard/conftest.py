@@ -64,6 +64,16 @@ def scratch_service(
 
 
 @pytest.fixture(scope="module")
+def own_service(
+    built_dashboard: Path, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DashboardService]:
+    """An empty service with a worker, which the tests of one module may change."""
+    service = start_empty(tmp_path_factory.mktemp("own") / "data", sqlite_template)
+    yield service
+    service.embedded.end()
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with open_chromium() as browser:
         yield browser

@@ -65,10 +65,10 @@ class SeededService(DashboardService):
         }
 
 
-def start_empty(data: Path, template: Path) -> DashboardService:
-    """``template``: a migrated, empty SQLite file."""
-    _create_folder(data, template)
-    return DashboardService(_start(data))
+def start_empty(data: Path, template: Path, **environment: str) -> DashboardService:
+    """``template``: a migrated, empty SQLite file. ``environment``: settings of the service."""
+    _create_folder(data, template).dispose()
+    return DashboardService(_start(data, **environment))
 
 
 def start_seeded(data: Path, template: Path) -> SeededService:
@@ -94,5 +94,5 @@ def _create_folder(data: Path, template: Path) -> Engine:
     return make_engine(f"sqlite:///{data}/distill.db")
 
 
-def _start(data: Path) -> Embedded:
-    return Embedded(data, "--port", "0", DISTILL_SLOTS="1").ready()
+def _start(data: Path, **environment: str) -> Embedded:
+    return Embedded(data, "--port", "0", DISTILL_SLOTS="1", **environment).ready()

@@ -64,10 +64,13 @@ def test_axe_finds_nothing_on_the_sign_in_page(
 
 
 @pytest.mark.parametrize("name", SEEDED)
-def test_page_fits_a_phone(visit: Visit, service: SeededService, name: str) -> None:
+def test_page_fits_a_phone(
+    visit: Visit, service: SeededService, axe_source: str, name: str
+) -> None:
     page = phone_page(visit, service)
     open_page(page, service.pages().get(name, name))
     assert sideways_scroll(page) == 0
+    assert violations(page, axe_source) == {}
 
 
 @pytest.mark.parametrize("name", [*LISTS, *ITEMS])
@@ -78,10 +81,13 @@ def test_long_names_fit_a_phone(visit: Visit, service: SeededService, name: str)
 
 
 @pytest.mark.parametrize("path", OF_EVERYBODY)
-def test_empty_page_fits_a_phone(visit: Visit, empty_service: DashboardService, path: str) -> None:
+def test_empty_page_fits_a_phone(
+    visit: Visit, empty_service: DashboardService, axe_source: str, path: str
+) -> None:
     page = phone_page(visit, empty_service)
     open_page(page, path)
     assert sideways_scroll(page) == 0
+    assert violations(page, axe_source) == {}
 
 
 def test_the_checks_see_faults(page: Page, page_errors: PageErrors, axe_source: str) -> None:

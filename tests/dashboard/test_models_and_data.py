@@ -3,11 +3,8 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 from safetensors.numpy import save
@@ -15,19 +12,9 @@ from safetensors.numpy import save
 from core.store.database.tables import DIGITS_ID
 from tests.dashboard.browsing import open_page
 from tests.dashboard.conftest import Visit
-from tests.dashboard.services import DashboardService, SeededService, start_empty
+from tests.dashboard.services import DashboardService, SeededService
 
 IMPORT_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def own_service(
-    built_dashboard: Path, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[DashboardService]:
-    """A service that these tests may change."""
-    service = start_empty(tmp_path_factory.mktemp("records") / "data", sqlite_template)
-    yield service
-    service.embedded.end()
 
 
 def test_ranking_has_a_threat_model_and_filters(page: Page) -> None:
@@ -135,3 +122,20 @@ def image_archive() -> bytes:
                     Image.fromarray(pixels).save(picture, "PNG")
                     archive.writestr(f"{part}/{class_name}/{index}.png", picture.getvalue())
     return buffer.getvalue()
+
+
+def test_deleted_data_set_is_restored_from_the_list(
+    visit: Visit, own_service: DashboardService
+) -> None:
+    """The import offers archives only: this service has no data folder, and downloads nothing."""
+    with own_service.embedded.client() as client:
+        dataset = client.transport.post("datasets", {"name": "regretted"}).json()
+        client.delete_dataset(dataset["id"])
+    page = visit(own_service).new_page()
+    open_page(page, "/datasets")
+    page.get_by_role("button", name="Restore regretted").click()
+    expect(page.get_by_role("button", name="Restore regretted")).to_have_count(0)
+    expect(page.get_by_role("link", name="regretted")).to_be_visible()
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("dialog").get_by_label("Archive").last).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_text("Download")).to_have_count(0)

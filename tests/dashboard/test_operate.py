@@ -86,3 +86,20 @@ def test_sections_need_their_scopes(visit: Visit, scratch_service: DashboardServ
     for name in ("Workers", "Keys", "Projects", "Audit log"):
         expect(page.get_by_role("heading", name=name)).to_have_count(0)
     expect(page.get_by_text("Workers and projects are for the scope operator")).to_be_visible()
+
+
+def test_session_is_listed_and_ended(visit: Visit, scratch_service: DashboardService) -> None:
+    with scratch_service.embedded.client() as client:
+        secret = client.create_key("borrowed", ["read"]).secret
+    other = visit(scratch_service, secret)
+    other.errors.expected_statuses.add(401)
+    lost = other.new_page()
+    open_page(lost, "/operate")
+    page = visit(scratch_service).new_page()
+    open_page(page, "/operate")
+    expect(page.get_by_role("row", name=re.compile("this session"))).to_be_visible()
+    page.get_by_role("button", name="End the session of borrowed").click()
+    page.get_by_role("dialog").get_by_role("button", name="End").click()
+    expect(page.get_by_role("button", name="End the session of borrowed")).to_have_count(0)
+    # Its open stream ends with it, and leads to the sign-in page.
+    expect(lost.get_by_role("button", name="Sign in")).to_be_visible(timeout=30_000)

@@ -17,7 +17,8 @@ from api.app import create_app
 from core.jobspec.sweep import SweepSpec
 from core.settings import Settings
 from core.store import sweeps, workers
-from core.store.access import keys
+from core.store.access import keys, sessions
+from core.store.access.sessions import Lifetime
 from core.store.database.engine import migrate, read_session, transaction, write_session
 from core.store.database.fence import FencedSession
 from core.store.database.tables import DEFAULT_PROJECT
@@ -263,13 +264,16 @@ def parameters(client: TestClient, engine: Engine, settings: Settings) -> dict[s
         sweep = sweeps.create(session, DEFAULT_PROJECT, SweepSpec(base={}))
         workers.register(session, "worker-1", version="1", protocol=1, slots=1, lease_seconds=30)
     with read_session(engine) as session:
-        key_id = keys.list_keys(session, DEFAULT_PROJECT)[0][0].id
+        key = keys.list_keys(session, DEFAULT_PROJECT)[0][0]
+    with write_session(engine) as session:
+        signed_in, _ = sessions.create(session, key, Lifetime(3600, 3600))
     return {
         "job_id": attempt.job_id,
         "model": teacher.id,
         "dataset": dataset.id,
         "sweep_id": sweep.id,
-        "key_id": key_id,
+        "key_id": key.id,
+        "session_id": signed_in.id,
         "name": "best.safetensors",
         "model_id": teacher.id,
         "dataset_id": dataset.id,
@@ -286,6 +290,7 @@ def address_of(path: str, parameters: dict[str, str]) -> str:
 
 
 EMPTY = {"data": [], "has_more": False, "next_cursor": None, "total": None}
+NO_JOBS = {**EMPTY, "sections": []}
 FOR_OPERATORS = ("/metrics", "/v1/projects", "/v1/workers")
 """Prefixes of paths about the whole installation, which need the scope operator."""
 SAME_FOR_ALL = {
@@ -295,13 +300,14 @@ SAME_FOR_ALL = {
     "/v1/schemas/job",
     "/v1/schemas/report",
     "/v1/schemas/sweep",
+    "/v1/service",
 }
 """Lists that do not depend on the project."""
 NOT_STORED = ("/content", "/images", ".webp")
 ABOUT_THE_CALLER = {"/v1/session"}
-WITHOUT_ITEMS = {"/v1/leaderboard", "/v1/storage"}
+WITHOUT_ITEMS = {"/v1/jobs/counts", "/v1/leaderboard", "/v1/storage"}
 """About the project as a whole, and no lists."""
-ABOUT_JOBS = {"/v1/compare"}
+ABOUT_JOBS = {"/v1/compare", "/v1/compare/metrics"}
 """They name the jobs that they are about in their query."""
 
 
@@ -349,7 +355,9 @@ def test_s9_no_operation_gives_access_to_another_project(
         elif path in ABOUT_THE_CALLER and method == "GET":
             assert client.get(path, headers=STRANGERS_HEADERS).json()["project"] == "stranger"
         elif method == "GET" and path in ABOUT_JOBS:
-            assert_not_found_by_stranger(client, method, f"{path}?jobs={','.join(jobs)}")
+            query = f"jobs={','.join(jobs)}" + ("&names=loss" if "metrics" in path else "")
+            assert client.get(f"{path}?{query}").status_code == 200
+            assert_not_found_by_stranger(client, method, f"{path}?{query}")
         elif method == "GET" and path not in SAME_FOR_ALL:
             assert path in WITHOUT_ITEMS or client.get(path).json()["data"]
             response = client.get(path, headers=STRANGERS_HEADERS)
@@ -377,8 +385,11 @@ def test_s9_other_projects_lists_are_empty_whatever_the_filter(
         "?metadata[team]=mine",
         f"?after={cursor}",
     ):
-        assert client.get(f"/v1/jobs{query}", headers=STRANGERS_HEADERS).json() == EMPTY, query
-    assert client.get("/v1/jobs?include_total=true", headers=STRANGERS_HEADERS).json()["total"] == 0
+        assert client.get(f"/v1/jobs{query}", headers=STRANGERS_HEADERS).json() == NO_JOBS, query
+    for path in ("/v1/jobs", "/v1/models", "/v1/sweeps"):
+        address = f"{path}?include_total=true"
+        assert client.get(address, headers=STRANGERS_HEADERS).json()["total"] == 0
+    assert client.get("/v1/jobs/counts", headers=STRANGERS_HEADERS).json()["total"] == 0
     for path in ("/v1/models", "/v1/sweeps", f"/v1/audit?key={parameters['key_id']}"):
         assert client.get(path, headers=STRANGERS_HEADERS).json() == EMPTY
     assert names_of_items(client.get("/v1/datasets", headers=STRANGERS_HEADERS)) == ["digits"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from sqlalchemy import Engine, Row
+from sqlalchemy import Engine, Row, update
 
 import core.store
 from core.errors import Conflict, Invalid, JobFailed, NotFound
@@ -396,3 +396,58 @@ def test_the_model_of_a_cancelled_import_is_refused(engine: Engine) -> None:
         "refused",
         "import_cancelled",
     )
+
+
+def finish(engine: Engine, finished_at: int | None, **changes: Any) -> str:
+    """Return the id of a cancelled job with this end; without one it is queued."""
+    job_id = create_job(engine, **changes).id
+    if finished_at is not None:
+        with write_session(engine) as session:
+            jobs.apply_action(session, DEFAULT_PROJECT, job_id, "cancel")
+            ended = update(JobRow).where(JobRow.id == job_id)
+            session.execute(ended.values(finished_at=finished_at))
+    return job_id
+
+
+def test_list_by_end_has_ended_jobs_only(engine: Engine) -> None:
+    """Also with labels, whose index is in the order of creation; equal times by id."""
+    first, second, third = (
+        finish(engine, end, metadata={"team": "vision"}) for end in (500, 900, 500)
+    )
+    finish(engine, None, metadata={"team": "vision"})
+    with read_session(engine) as session:
+        for filters in (JobFilters(), JobFilters(labels={"team": "vision"})):
+            page, cursor = jobs.list_jobs(
+                session, DEFAULT_PROJECT, filters, sort="-finished_at", limit=2
+            )
+            assert [row.id for row in page] == [second, third]
+            page, cursor = jobs.list_jobs(
+                session, DEFAULT_PROJECT, filters, sort="-finished_at", after=cursor, limit=2
+            )
+            assert ([row.id for row in page], cursor) == ([first], None)
+        oldest, _ = jobs.list_jobs(session, DEFAULT_PROJECT, sort="finished_at", limit=1)
+        assert [row.id for row in oldest] == [first]
+
+
+def test_jobs_are_counted_by_status_under_filters(engine: Engine) -> None:
+    create_job(engine, metadata={"team": "vision"})
+    deleted = finish(engine, 5, metadata={"team": "vision"})
+    finish(engine, 5)
+    with write_session(engine) as session:
+        jobs.delete(session, DEFAULT_PROJECT, deleted)
+    expected: list[tuple[JobFilters, dict[str, int]]] = [
+        (JobFilters(), {"queued": 1, "cancelled": 1}),
+        (JobFilters(statuses=("cancelled", "failed")), {"cancelled": 1}),
+        (JobFilters(text="vision"), {"queued": 1}),
+        (JobFilters(ended=True), {"cancelled": 1}),
+        (JobFilters(deleted=True), {"cancelled": 1}),
+        (JobFilters(deleted=True, text="vision"), {"cancelled": 1}),
+        (JobFilters(deleted=True, kinds=("evaluation",)), {}),
+    ]
+    with read_session(engine) as session:
+        for filters, counts in expected:
+            assert jobs.status_counts(session, DEFAULT_PROJECT, filters) == counts, filters
+            assert jobs.count(session, DEFAULT_PROJECT, filters) == sum(counts.values())
+        assert jobs.status_counts(session, "prj_other") == {}
+        rows, _ = jobs.list_jobs(session, DEFAULT_PROJECT, JobFilters(deleted=True))
+        assert [row.id for row in rows] == [deleted]

@@ -104,7 +104,7 @@ def _begin_session(request: Request, person: Person, lifetime: Lifetime) -> str:
                 "The project of the person's groups does not exist.", code="sign_in_no_project"
             )
         row, token = sessions.create_for_subject(
-            session, project_id, person.name, person.scopes, lifetime
+            session, project_id, person.name, person.scopes, lifetime, person_id=person.subject
         )
         request.state.principal = session_principal(ValidSession(row, None))
         values = audit_entries.audit_values(request)

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from api.dependencies import Database, ObjectStore, Reader
 from api.http.authenticated_route import AuthenticatedRoute
-from api.representation import storage
+from api.representation.service import storage
 from core.store.objects import totals
 
 router = APIRouter(prefix="/v1/storage", tags=["storage"], route_class=AuthenticatedRoute)

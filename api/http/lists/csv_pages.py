@@ -45,6 +45,6 @@ def as_csv(request: Request, response: Response) -> Response:
         "Vary": "Accept",
     }
     if page["next_cursor"] is not None:
-        following = request.url.include_query_params(after=page["next_cursor"])
-        headers["Link"] = f'<?{following.query}>; rel="next"'
+        next_url = request.url.include_query_params(after=page["next_cursor"])
+        headers["Link"] = f'<?{next_url.query}>; rel="next"'
     return Response(page_csv(page["data"]), headers=headers, media_type=CSV)

@@ -1,12 +1,13 @@
 """Cells that comparisons and leaderboards share. In text accuracies are in %, in CSV in [0, 1]."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from api.representation.tables.text import Cell
 from core.reportspec.accuracies import AccuracyValue, DifferenceValue
 from core.reportspec.measures import Measure, sort_key
 from core.reportspec.report import ThreatModelDescription
 
+SECTION_COLUMNS = ("dataset", "norm", "radius")
 DIFFERENCE_COLUMNS = (
     "difference",
     "difference_low",
@@ -42,18 +43,31 @@ def signed(share: float, decimals: int) -> str:
     return f"{100 * share:+.{decimals}f}".replace("-", "\u2212")
 
 
-def accuracy_columns(keys: Iterable[str]) -> list[str]:
-    """Return the CSV columns of accuracies: value, interval, and number of images."""
-    return [f"{key}{part}" for key in keys for part in ("", "_low", "_high", "_images")]
+def result_columns(keys: Iterable[str]) -> list[str]:
+    """Return the CSV columns of ``result_cells``: each key's accuracy, its interval and number of
+    images, and the difference.
+    """
+    accuracies = [f"{key}{part}" for key in keys for part in ("", "_low", "_high", "_images")]
+    return [*accuracies, *DIFFERENCE_COLUMNS]
 
 
-def accuracy_cells(value: AccuracyValue | None) -> list[Cell]:
+def result_cells(
+    keys: Iterable[str],
+    results: Mapping[str, AccuracyValue],
+    difference: DifferenceValue | None,
+) -> list[Cell]:
+    """Return what one network has measured; cells of what it has not are empty."""
+    cells = [cell for key in keys for cell in _accuracy_cells(results.get(key))]
+    return [*cells, *_difference_cells(difference)]
+
+
+def _accuracy_cells(value: AccuracyValue | None) -> list[Cell]:
     if value is None:
         return [None] * 4
     return [value.value, value.low, value.high, value.images]
 
 
-def difference_cells(difference: DifferenceValue | None) -> list[Cell]:
+def _difference_cells(difference: DifferenceValue | None) -> list[Cell]:
     if difference is None:
         return [None] * len(DIFFERENCE_COLUMNS)
     return [
@@ -65,6 +79,13 @@ def difference_cells(difference: DifferenceValue | None) -> list[Cell]:
         difference.verdict,
         difference.paired,
     ]
+
+
+def section_cells(dataset: str | None, threat_model: ThreatModelDescription | None) -> list[Cell]:
+    """Return the cells of ``SECTION_COLUMNS``; those of a threat model are empty without one."""
+    if threat_model is None:
+        return [dataset, None, None]
+    return [dataset, threat_model.norm, threat_model.radius]
 
 
 def section_title(dataset: str | None, threat_model: ThreatModelDescription | None) -> str:

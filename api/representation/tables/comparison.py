@@ -5,21 +5,22 @@ from typing import Any
 
 from api.representation.comparisons import ComparedJob, ComparisonResponse
 from api.representation.tables.accuracies import (
-    DIFFERENCE_COLUMNS,
-    accuracy_cells,
-    accuracy_columns,
+    SECTION_COLUMNS,
     accuracy_text,
     all_measures,
-    difference_cells,
     difference_text,
     headings,
+    result_cells,
+    result_columns,
+    section_cells,
     section_title,
 )
 from api.representation.tables.text import Cell, TextTable, to_csv
 from core.reportspec.comparison import ComparisonRow, ComparisonSection
 
 COLUMNS = (
-    *("dataset", "norm", "radius", "job", "job_id", "kind", "method", "student", "parameters"),
+    *SECTION_COLUMNS,
+    *("job", "job_id", "kind", "method", "student", "parameters"),
     *("network", "deciding", "pareto"),
 )
 
@@ -113,7 +114,7 @@ def comparison_csv(comparison: ComparisonResponse) -> str:
         for section in comparison.sections
         for row in section.rows
     ]
-    columns = [*COLUMNS, *accuracy_columns(measures), *DIFFERENCE_COLUMNS, *paths]
+    columns = [*COLUMNS, *result_columns(measures), *paths]
     return to_csv(columns, rows)
 
 
@@ -126,11 +127,8 @@ def _setting_cell(value: Any) -> Cell:
 def _csv_row(
     section: ComparisonSection, row: ComparisonRow, job: ComparedJob, measures: list[str]
 ) -> list[Cell]:
-    threat = section.threat_model
-    cells: list[Cell] = [
-        section.dataset,
-        None if threat is None else threat.norm,
-        None if threat is None else threat.radius,
+    return [
+        *section_cells(section.dataset, section.threat_model),
         job.name,
         job.id,
         job.kind,
@@ -140,7 +138,5 @@ def _csv_row(
         row.network,
         section.deciding,
         row.pareto,
+        *result_cells(measures, row.results, row.differences.get(section.deciding)),
     ]
-    for key in measures:
-        cells += accuracy_cells(row.results.get(key))
-    return [*cells, *difference_cells(row.differences.get(section.deciding))]

@@ -1,14 +1,14 @@
 """The leaderboard as text."""
 
 from api.representation.tables.accuracies import (
-    DIFFERENCE_COLUMNS,
-    accuracy_cells,
-    accuracy_columns,
+    SECTION_COLUMNS,
     accuracy_text,
     all_measures,
-    difference_cells,
     difference_text,
     headings,
+    result_cells,
+    result_columns,
+    section_cells,
     section_title,
 )
 from api.representation.tables.text import Cell, TextTable, to_csv
@@ -25,7 +25,8 @@ NOTE = (
     "both were measured on them, adjusted by Holm's method)."
 )
 COLUMNS = (
-    *("dataset", "norm", "radius", "rank_low", "rank_high", "model", "model_id", "method"),
+    *SECTION_COLUMNS,
+    *("rank_low", "rank_high", "model", "model_id", "method"),
     *("architecture", "parameters", "deciding", "job_id", "teacher_id"),
 )
 
@@ -65,7 +66,7 @@ def rank_text(rank: RankRange | None) -> str:
 def leaderboard_csv(leaderboard: Leaderboard) -> str:
     """Return one table of all sections; a model has a row in each of its sections."""
     measures = all_measures(section.measures for section in leaderboard.sections)
-    columns = [*COLUMNS, *accuracy_columns(measures), *DIFFERENCE_COLUMNS]
+    columns = [*COLUMNS, *result_columns(measures)]
     rows = [
         _csv_row(section, row, measures) for section in leaderboard.sections for row in section.rows
     ]
@@ -73,11 +74,8 @@ def leaderboard_csv(leaderboard: Leaderboard) -> str:
 
 
 def _csv_row(section: LeaderboardSection, row: LeaderboardRow, measures: list[str]) -> list[Cell]:
-    threat = section.threat_model
-    cells: list[Cell] = [
-        section.dataset,
-        None if threat is None else threat.norm,
-        None if threat is None else threat.radius,
+    return [
+        *section_cells(section.dataset, section.threat_model),
         None if row.rank is None else row.rank.low,
         None if row.rank is None else row.rank.high,
         row.name,
@@ -88,7 +86,5 @@ def _csv_row(section: LeaderboardSection, row: LeaderboardRow, measures: list[st
         row.deciding,
         row.job_id,
         row.teacher_id,
+        *result_cells(measures, row.results, row.difference),
     ]
-    for key in measures:
-        cells += accuracy_cells(row.results.get(key))
-    return [*cells, *difference_cells(row.difference)]

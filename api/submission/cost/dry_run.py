@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from api.representation.dry_run import Estimate, MemoryEstimate, SweepEstimate, TimeEstimate
+from api.representation.submission.dry_run import (
+    Estimate,
+    MemoryEstimate,
+    SweepEstimate,
+    TimeEstimate,
+)
 from api.submission.cost.memory_estimate import describe_memory, memory_request
 from api.submission.cost.queue_estimate import estimate_queue
 from api.submission.cost.time_estimate import JobTimes, add_times

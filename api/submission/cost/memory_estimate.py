@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from api.representation.dry_run import MemoryEstimate
+from api.representation.submission.dry_run import MemoryEstimate
 from api.submission.prepare import PreparedJob
 from core.jobspec.cost.memory import MemoryRequest, evaluation_request, training_request
 from core.jobspec.network import ModelDescription

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from api.representation.dry_run import QueueEstimate
+from api.representation.submission.dry_run import QueueEstimate
 from core.store.workers import WorkerState
 
 

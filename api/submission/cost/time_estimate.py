@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from api.representation.dry_run import TimeEstimate
+from api.representation.submission.dry_run import TimeEstimate
 from api.submission.cost.rates import CostSettings, Prediction, Span, predict
 from api.submission.prepare import PreparedJob
 from core.hardware import Device

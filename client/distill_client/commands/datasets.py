@@ -16,7 +16,7 @@ from distill_client.commands.uploaded_items import (
 )
 from distill_client.display import echo, format_shape, show_list
 from distill_client.errors import ClientError
-from distill_client.options import AsJson, IdOrName
+from distill_client.options import AsJson, Deleted, IdOrName
 from distill_client.responses import Dataset, DatasetImage
 from distill_client.spec_file import read_text
 
@@ -52,10 +52,10 @@ ClassFile = Annotated[
 
 
 @app.command("list")
-def list_datasets(as_json: AsJson = False) -> None:
+def list_datasets(deleted: Deleted = False, as_json: AsJson = False) -> None:
     """List the data sets."""
     with Distill() as service:
-        show_list(service.datasets(), COLUMNS, row, as_json=as_json)
+        show_list(service.datasets(deleted=deleted), COLUMNS, row, as_json=as_json)
 
 
 def row(dataset: Dataset) -> list[object]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,17 +23,18 @@ from distill_client.display import (
     show_list,
     show_table,
 )
-from distill_client.measures import describe, first_robust_accuracy, format_value
+from distill_client.measures import describe, format_value
 from distill_client.options import (
     EXIT_DETACHED,
     AsJson,
+    Deleted,
     JobId,
     Search,
     Sort,
     Where,
     parse_bounds,
 )
-from distill_client.responses import DryRun, Estimate, Job
+from distill_client.responses import DryRun, Estimate, Job, JobCounts
 
 COLUMNS = [
     "id",
@@ -99,22 +100,37 @@ def list_jobs(
     search: Search = None,
     sort: Sort = None,
     where: Where = None,
+    deleted: Deleted = False,
+    count: Annotated[
+        bool, typer.Option("--count", help="Only count them, by status; --sort does not matter.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, newest first, or sorted by a result."""
+    """List jobs, newest first, or sorted by their end or a result."""
+    filters: dict[str, Any] = {
+        "status": status,
+        "method": method,
+        "student": student,
+        "dataset": dataset,
+        "sweep": sweep,
+        "q": search,
+    }
+    bounds = parse_bounds(where)
     with Distill() as service:
-        jobs = service.jobs(
-            status=status,
-            method=method,
-            student=student,
-            dataset=dataset,
-            sweep=sweep,
-            q=search,
-            sort=sort,
-            results=parse_bounds(where),
-        )
+        if count:
+            show_counts(service.count_jobs(results=bounds, deleted=deleted, **filters), as_json)
+            return
+        jobs = service.jobs(results=bounds, deleted=deleted, sort=sort, **filters)
         show_list(islice(jobs, limit), COLUMNS, row, as_json=as_json)
+
+
+def show_counts(counts: JobCounts, as_json: bool) -> None:
+    if as_json:
+        show_json(counts)
+        return
+    rows = [[status, count] for status, count in counts.statuses.items() if count]
+    show_table(["status", "jobs"], [*rows, ["all", counts.total]])
 
 
 def row(job: Job) -> list[object]:
@@ -127,19 +143,16 @@ def row(job: Job) -> list[object]:
         job.student,
         job.dataset,
         format_percent(best.get("clean")),
-        describe_robustness(best),
+        describe_robustness(job, best),
         format_minute(job.created_at),
         job.name,
     ]
 
 
-def describe_robustness(results: Mapping[str, float]) -> str:
-    """Return the accuracy under the first attack, with its threat model."""
-    robust = first_robust_accuracy(results)
-    if robust is None:
-        return ""
-    measure, accuracy = robust
-    return f"{format_percent(accuracy)} ({measure.title})"
+def describe_robustness(job: Job, results: Mapping[str, float]) -> str:
+    """Return the accuracy that decides, with its attack and threat model."""
+    key = next((key for key in job.deciding if key in results), None)
+    return "" if key is None else f"{format_percent(results[key])} ({describe(key).title})"
 
 
 def show(job_id: JobId, as_json: AsJson = False) -> None:

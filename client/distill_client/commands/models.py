@@ -25,6 +25,7 @@ from distill_client.display import (
 from distill_client.measures import describe, format_value
 from distill_client.options import (
     AsJson,
+    Deleted,
     IdOrName,
     Search,
     Sort,
@@ -100,6 +101,7 @@ def list_models(
     search: Search = None,
     sort: Sort = None,
     where: Where = None,
+    deleted: Deleted = False,
     as_json: AsJson = False,
 ) -> None:
     """List the models, newest first, or sorted by a result."""
@@ -107,7 +109,12 @@ def list_models(
     columns = COLUMNS if key is None else [*COLUMNS, describe(key).heading]
     with Distill() as service:
         models = service.models(
-            series=series, alias=alias, q=search, sort=sort, results=parse_bounds(where)
+            series=series,
+            alias=alias,
+            q=search,
+            sort=sort,
+            results=parse_bounds(where),
+            deleted=deleted,
         )
         show_list(
             models, columns, lambda model: [*row(model), *sorted_value(model, key)], as_json=as_json

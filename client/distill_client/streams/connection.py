@@ -5,7 +5,15 @@ from collections.abc import Iterator
 import httpx2
 
 from distill_client.errors import UnexpectedResponse
-from distill_client.transport import Params, Transport, is_busy, require_success
+from distill_client.transport import (
+    Backoff,
+    Params,
+    Transport,
+    is_busy,
+    is_transient,
+    require_success,
+    retry_after,
+)
 
 MAX_SILENCE_SECONDS = 45.0
 """The service sends at least a comment every 15 s."""
@@ -42,3 +50,17 @@ def read_stream(
             yield from httpx2.EventSource(response, max_event_size=None)
         except httpx2.SSEError as error:
             raise UnexpectedResponse(f"{path} sends no event stream: {error}") from error
+
+
+def wait_to_reconnect(
+    transport: Transport, backoff: Backoff, error: BusyError | httpx2.TransportError
+) -> None:
+    """Wait until the stream may be opened again.
+
+    Raises DistillProblem or Unreachable if that is pointless, or there are no retries left.
+    """
+    if isinstance(error, BusyError):
+        if not backoff.wait(retry_after(error.response)):
+            require_success(error.response)
+    elif not is_transient(error) or not backoff.wait():
+        raise transport.unreachable(error) from error

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from distill_client.errors import UnexpectedResponse
 from distill_client.responses import LogLine
-from distill_client.streams.connection import BusyError, read_stream
-from distill_client.transport import Transport, is_transient, require_success, retry_after
+from distill_client.streams.connection import BusyError, read_stream, wait_to_reconnect
+from distill_client.transport import Transport
 
 
 def stream_log(
@@ -37,12 +37,7 @@ def stream_log(
                     yield LogLine.model_validate_json(message.data)
         except ValidationError as error:
             raise UnexpectedResponse(f"This client cannot read the log of {job_id}.") from error
-        except BusyError as error:
-            if not backoff.wait(retry_after(error.response)):
-                require_success(error.response)
-            continue
-        except httpx2.TransportError as error:
-            if not is_transient(error) or not backoff.wait():
-                raise transport.unreachable(error) from error
+        except (BusyError, httpx2.TransportError) as error:
+            wait_to_reconnect(transport, backoff, error)
             continue
         time.sleep(transport.backoff_seconds)  # the service was shut down in good order

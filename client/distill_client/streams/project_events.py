@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from distill_client.errors import UnexpectedResponse
 from distill_client.responses import ProjectEvent
-from distill_client.streams.connection import BusyError, read_stream
-from distill_client.transport import Transport, is_transient, require_success, retry_after
+from distill_client.streams.connection import BusyError, read_stream, wait_to_reconnect
+from distill_client.transport import Transport
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,8 @@ def stream_project_events(
                     yield ProjectEvent.model_validate_json(message.data)
         except ValidationError as error:
             raise UnexpectedResponse("This client cannot read a change of the project.") from error
-        except BusyError as error:
-            if not backoff.wait(retry_after(error.response)):
-                require_success(error.response)
-            continue
-        except httpx2.TransportError as error:
-            if not is_transient(error) or not backoff.wait():
-                raise transport.unreachable(error) from error
+        except (BusyError, httpx2.TransportError) as error:
+            wait_to_reconnect(transport, backoff, error)
             continue
         if not follow:
             return

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from core.distillation.reporting import analysis_tables
 from core.distillation.reporting.front_matter import front_matter
 from core.jobspec.job import DistillationSpec, EvaluationJobSpec
+from core.reportspec.accuracies import strength
 from core.reportspec.measures import Measure, describe, measure_title, sort_key
 from core.reportspec.report import MeasureResult, Report
 
@@ -204,33 +205,38 @@ def title(report: Report) -> str:
 
 
 def headline(report: Report) -> str:
-    """Return the clean accuracy, and the lowest accuracy under each threat model by itself.
+    """Return the clean accuracy, and under each threat model that of the attack that decides.
 
-    The report's own threat model comes first. Of equal accuracies it is AutoAttack's, the strongest
-    attack.
+    The report's own threat model comes first. Where another attack left less, it is said: robust
+    accuracy is at most that.
     """
     clean = report.main_results["clean"]
     own = report.threat_model.title
-    lowest = {
-        group: min(members, key=lambda item: (item[1], item[0].name != "autoattack"))
-        for group, members in robust_accuracies(report).items()
+    robustness = {
+        group: _describe_robustness(members) for group, members in robust_accuracies(report).items()
     }
     sentence = (
         f"The network classifies {_percent(clean.value)} % of {clean.images} test images correctly"
     )
-    if own in lowest:
-        measure, accuracy = lowest.pop(own)
-        sentence += f", and {_percent(accuracy)} % under {measure.title}."
-    elif lowest:
+    if own in robustness:
+        sentence += f", and {robustness.pop(own)}."
+    elif robustness:
         sentence += f"; no attack was run under {own}."
     else:
         sentence += "; no attack was run."
-    others = [
-        f"{_percent(accuracy)} % under {measure.title}" for measure, accuracy in lowest.values()
-    ]
-    if others:
-        sentence += f" Under another threat model: {'; '.join(others)}."
+    if robustness:
+        sentence += f" Under another threat model: {'; '.join(robustness.values())}."
     return sentence
+
+
+def _describe_robustness(members: list[tuple[Measure, float]]) -> str:
+    """``members``: the accuracies under one threat model."""
+    measure, accuracy = max(members, key=lambda item: strength(item[0].key))
+    text = f"{_percent(accuracy)} % under {measure.title}"
+    other, lowest = min(members, key=lambda item: item[1])
+    if lowest < accuracy:
+        text += f" (but only {_percent(lowest)} % under {other.label})"
+    return text
 
 
 def robust_accuracies(report: Report) -> dict[str, list[tuple[Measure, float]]]:

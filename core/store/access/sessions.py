@@ -9,15 +9,17 @@ sign-in, and is not prolonged.
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Engine, bindparam, delete, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Engine, Row, bindparam, delete, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
-from core.errors import Unauthenticated
+from core.errors import NotFound, Unauthenticated
 from core.store.access import keys
 from core.store.database.clock import after, database_now
 from core.store.database.engine import read_session, write_session
-from core.store.database.ids import new_id
+from core.store.database.ids import is_id, new_id
+from core.store.database.pagination import page
 from core.store.database.tables import ApiKeyRow, SessionRow, SignInTokenRow
 
 SIGN_IN_TOKEN_SECONDS = 600
@@ -33,6 +35,18 @@ _VALID = (
     .where(SessionRow.sha256 == bindparam("sha256"), *_IS_VALID)
 )
 """Built once, like that of the keys: every request of the dashboard starts with it."""
+_COLUMNS: tuple[Any, ...] = (
+    SessionRow.id,
+    SessionRow.key_id,
+    SessionRow.subject,
+    SessionRow.scopes,
+    SessionRow.created_at,
+    SessionRow.expires_at,
+    SessionRow.last_used_at,
+    ApiKeyRow.name.label("key_name"),
+    ApiKeyRow.scopes.label("key_scopes"),
+)
+_SUMMARY = select(*_COLUMNS).outerjoin(ApiKeyRow, ApiKeyRow.id == SessionRow.key_id)
 
 
 @dataclass(frozen=True)
@@ -68,11 +82,26 @@ def create(session: Session, key: ApiKeyRow, lifetime: Lifetime) -> tuple[Sessio
 
 
 def create_for_subject(
-    session: Session, project_id: str, subject: str, scopes: Collection[str], lifetime: Lifetime
+    session: Session,
+    project_id: str,
+    subject: str,
+    scopes: Collection[str],
+    lifetime: Lifetime,
+    *,
+    person_id: str,
 ) -> tuple[SessionRow, str]:
-    """Begin a session of a person whom an OIDC provider has authenticated."""
-    ordered = [scope for scope in keys.SCOPES if scope in scopes]
-    return _add(session, lifetime, project_id=project_id, subject=subject[:200], scopes=ordered)
+    """Begin a session of a person whom an OIDC provider has authenticated.
+
+    ``subject``: the person's name, for people to read. ``person_id``: unique at the provider.
+    """
+    return _add(
+        session,
+        lifetime,
+        project_id=project_id,
+        subject=subject[:200],
+        person_id=person_id[:255],
+        scopes=[scope for scope in keys.SCOPES if scope in scopes],
+    )
 
 
 def authenticate(engine: Engine, token: str, lifetime: Lifetime) -> ValidSession:
@@ -103,6 +132,44 @@ def valid(session: Session, session_ids: Collection[str]) -> set[str]:
         .where(SessionRow.id.in_(session_ids), *_IS_VALID)
     )
     return set(session.scalars(statement))
+
+
+def list_sessions(
+    session: Session,
+    project_id: str,
+    *,
+    owner: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> tuple[list[Row[Any]], str | None]:
+    """Return one page of the sessions that have not ended, newest first, and the next cursor.
+
+    ``owner``: of an API key, only those that were begun with it; of a session through OIDC, those
+    of the same person. Rows have the columns of ``SessionRow``, but for the token's hash, and
+    ``key_name`` and ``key_scopes``. Raises Invalid for a bad cursor.
+    """
+    statement = _SUMMARY.where(SessionRow.project_id == project_id, *_IS_VALID, *_is_of(owner))
+    return page(session, statement, SessionRow.created_at, SessionRow.id, after=after, limit=limit)
+
+
+def get(
+    session: Session, project_id: str, session_id: str, *, owner: str | None = None
+) -> Row[Any]:
+    """Return a session as ``list_sessions`` does. Raises NotFound where that would not list it."""
+    is_listed = (SessionRow.project_id == project_id, *_IS_VALID, *_is_of(owner))
+    statement = _SUMMARY.where(SessionRow.id == session_id, *is_listed)
+    row = session.execute(statement).one_or_none() if is_id(session_id) else None
+    if row is None:
+        raise NotFound(f"There is no session {session_id[:64]!r} in this project.")
+    return row
+
+
+def _is_of(owner: str | None) -> list[ColumnElement[bool]]:
+    if owner is None:
+        return []
+    own = aliased(SessionRow)
+    same_person = select(own.person_id).where(own.id == owner).scalar_subquery()
+    return [or_(SessionRow.key_id == owner, SessionRow.person_id == same_person)]
 
 
 def end(session: Session, session_id: str) -> None:

@@ -27,7 +27,7 @@ _cursor: TypeAdapter[tuple[int, str]] = TypeAdapter(
 def page(
     session: Session,
     statement: Select[Row],
-    created_at: InstrumentedAttribute[int],
+    created_at: InstrumentedAttribute[Any],
     row_id: InstrumentedAttribute[str],
     *,
     after: str | None,

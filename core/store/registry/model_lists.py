@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid
@@ -26,6 +26,8 @@ class ModelFilters:
     """On the models' current results, all of which a model must meet."""
     text: str | None = None
     """Words, each of which one of the model's id, name and metadata must begin with."""
+    deleted: bool = False
+    """Whether only deleted models match, which match no other list."""
 
 
 def list_models(
@@ -42,8 +44,7 @@ def list_models(
     ``sort``: created_at, -created_at, or a result's column, in whose list models without the result
     come last. Raises Invalid for any other, and for a cursor that no page returned.
     """
-    for bound in filters.bounds:
-        _require_one_network(bound.column, "result")
+    _check_bounds(filters)
     if sort not in ("created_at", "-created_at"):
         sorted_list = _sort_by_result(session, project_id, filters, sort)
         rows, next_cursor = sorted_list.page(session, after=after, limit=limit)
@@ -59,6 +60,15 @@ def list_models(
         newest_first=sort == "-created_at",
         is_few=matches.is_few,
     )
+
+
+def count_models(session: Session, project_id: str, filters: ModelFilters) -> int:
+    """Return how many of the project's models match. Raises Invalid as ``list_models`` does."""
+    _check_bounds(filters)
+    matches = lists.match(session, lists.MODELS, project_id, filters.bounds, filters.text)
+    conditions = _conditions(project_id, filters, matches)
+    statement = select(func.count()).select_from(ModelRow).where(*conditions)
+    return session.scalar(statement) or 0
 
 
 def _sort_by_result(
@@ -91,10 +101,16 @@ def _conditions(
     in_project = unindexed(ModelRow.project_id) if project is None else project
     return [
         in_project == project_id,
-        ModelRow.live(),
+        ~ModelRow.live() if filters.deleted else ModelRow.live(),
         *has_series_and_alias(filters.series, filters.alias),
         *matches.conditions,
     ]
+
+
+def _check_bounds(filters: ModelFilters) -> None:
+    """Raises Invalid."""
+    for bound in filters.bounds:
+        _require_one_network(bound.column, "result")
 
 
 def _require_one_network(column: ResultColumn, parameter: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -68,15 +68,35 @@ def list_items(
     table: type[Row],
     project_id: str,
     *conditions: ColumnElement[bool],
+    deleted: bool = False,
     after: str | None = None,
     limit: int = 50,
 ) -> tuple[list[Row], str | None]:
     """Return one page, newest first, and the cursor of the next page, which is None at the end.
 
-    Raises Invalid for a bad cursor.
+    ``deleted``: of those that ``restore`` would restore. Raises Invalid for a bad cursor.
     """
-    statement = select(table).where(_is_visible(table, project_id), *conditions)
+    statement = select(table).where(_is_listed(table, project_id, deleted), *conditions)
     return page(session, statement, table.created_at, table.id, after=after, limit=limit)
+
+
+def count_items(
+    session: Session,
+    table: type[Row],
+    project_id: str,
+    *conditions: ColumnElement[bool],
+    deleted: bool = False,
+) -> int:
+    """Return how many rows ``list_items`` would return on all pages."""
+    is_listed = _is_listed(table, project_id, deleted)
+    statement = select(func.count()).select_from(table).where(is_listed, *conditions)
+    return session.scalar(statement) or 0
+
+
+def _is_listed(table: type[Row], project_id: str, deleted: bool) -> ColumnElement[bool]:
+    if deleted:
+        return and_(table.project_id == project_id, ~table.live())
+    return _is_visible(table, project_id)
 
 
 def add(session: Session, row: Row) -> Row:

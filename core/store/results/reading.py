@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, select, tuple_
+from sqlalchemy import Row, Select, select, tuple_
 from sqlalchemy.orm import Session, aliased, defer
 
 from core.reportspec.accuracies import CLEAN, Accuracies, Accuracy, is_test_accuracy
@@ -28,28 +28,19 @@ Samples = dict[str, dict[str, Sample]]
 
 def samples_of_jobs(session: Session, job_ids: Collection[str]) -> dict[str, Samples]:
     """Return the intervals of the jobs' accuracies, as far as they are known, in one query."""
-    return _samples(session, JobResultRow.job_id, JobResultRow.job_id.in_(job_ids))
-
-
-def samples_of_models(session: Session, model_ids: Collection[str]) -> dict[str, Samples]:
-    """Return the intervals of the models' current accuracies, in one query."""
-    return _samples(session, JobResultRow.model_id, JobResultRow.model_id.in_(model_ids))
-
-
-def _samples(
-    session: Session, item_id: Any, *conditions: ColumnElement[bool]
-) -> dict[str, Samples]:
-    statement = select(
-        item_id,
+    columns: list[Any] = [
+        JobResultRow.job_id,
         JobResultRow.network,
         JobResultRow.key,
         JobResultRow.low,
         JobResultRow.high,
         JobResultRow.images,
-    ).where(*conditions, JobResultRow.low.is_not(None))
+    ]
+    has_interval = JobResultRow.low.is_not(None)
+    statement = select(*columns).where(JobResultRow.job_id.in_(job_ids), has_interval)
     samples: dict[str, Samples] = {}
-    for item, network, key, low, high, images in session.execute(statement):
-        networks = samples.setdefault(item, {})
+    for job_id, network, key, low, high, images in session.execute(statement):
+        networks = samples.setdefault(job_id, {})
         networks.setdefault(network, {})[key] = Sample(low, high, images)
     return samples
 
@@ -156,7 +147,7 @@ def best_models(
 def ranked_models(
     session: Session, model_ids: Collection[str], dataset_id: str, keys: Collection[str]
 ) -> list[RankedModel]:
-    """Return the models with their accuracies of these keys on one data set."""
+    """Return the models that have accuracies of these keys on one data set, with them."""
     source = aliased(JobRow)
     statement = (
         select(
@@ -175,10 +166,11 @@ def ranked_models(
     return [
         RankedModel(
             **row._asdict(),
-            accuracies={key: item for key, (item, _) in accuracies.get(row.id, {}).items()},
-            measured_by={key: job for key, (_, job) in accuracies.get(row.id, {}).items()},
+            accuracies={key: item for key, (item, _) in accuracies[row.id].items()},
+            measured_by={key: job for key, (_, job) in accuracies[row.id].items()},
         )
         for row in session.execute(statement)
+        if row.id in accuracies  # results may have moved to another job since they were listed
     ]
 
 

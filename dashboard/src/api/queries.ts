@@ -7,10 +7,11 @@ import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 
 import { get } from "./client";
 import type { components, operations } from "./generated/schema";
-import { queryKeys } from "./query_keys";
+import { COUNTED, queryKeys } from "./query_keys";
 
 type Schemas = components["schemas"];
 export type JobSummary = Schemas["JobSummaryResponse"];
+export type JobPage = Schemas["JobPage"];
 export type Job = Schemas["JobResponse"];
 export type Worker = Schemas["WorkerResponse"];
 export type Sweep = Schemas["SweepSummaryResponse"];
@@ -19,6 +20,8 @@ export type Dataset = Schemas["DatasetResponse"];
 export type MetricSeries = Schemas["MetricSeries"];
 export type Status = JobSummary["status"];
 export type JobsParameters = NonNullable<operations["list_jobs"]["parameters"]["query"]>;
+
+export type JobsFilters = NonNullable<operations["count_jobs"]["parameters"]["query"]>;
 
 /** Items on the largest page that REST gives. */
 export const LARGEST_PAGE = 200;
@@ -31,6 +34,15 @@ export function jobsQuery(parameters: JobsParameters = {}) {
   });
 }
 
+/** Number of jobs by status, under the filters of a list. */
+export function jobCountsQuery(filters: JobsFilters = {}) {
+  return queryOptions({
+    queryKey: queryKeys.list("jobs", { ...filters, [COUNTED]: true }),
+    queryFn: ({ signal }) => get("/v1/jobs/counts", { params: { query: filters }, signal }),
+    placeholderData: keepPreviousData,
+  });
+}
+
 export function jobQuery(id: string) {
   return queryOptions({
     queryKey: queryKeys.item("jobs", id, "job"),
@@ -38,16 +50,12 @@ export function jobQuery(id: string) {
   });
 }
 
-/** Curves of a job; `points` is about the number of points in each. */
-export function metricsQuery(id: string, names: readonly string[], points: number) {
-  const query = { names: names.join(","), points };
+/** A job as it was submitted: what of it never changes, such as its spec. */
+export function submittedJobQuery(id: string) {
   return queryOptions({
-    queryKey: queryKeys.item("jobs", id, "metrics", query),
-    queryFn: ({ signal }) =>
-      get("/v1/jobs/{job_id}/metrics", {
-        params: { path: { job_id: id }, query },
-        signal,
-      }),
+    queryKey: ["submitted job", id],
+    queryFn: ({ signal }) => get("/v1/jobs/{job_id}", { params: { path: { job_id: id } }, signal }),
+    staleTime: Infinity,
   });
 }
 
@@ -73,6 +81,15 @@ export function modelsQuery(query: { limit?: number; after?: string } = {}) {
     queryKey: queryKeys.list("models", query),
     queryFn: ({ signal }) => get("/v1/models", { params: { query }, signal }),
     placeholderData: keepPreviousData,
+  });
+}
+
+export function modelQuery(id: string | null | undefined) {
+  const params = { path: { reference: id ?? "" } };
+  return queryOptions({
+    queryKey: queryKeys.item("models", id ?? "", "model"),
+    queryFn: ({ signal }) => get("/v1/models/{reference}", { params, signal }),
+    enabled: id != null,
   });
 }
 

@@ -7,6 +7,9 @@ import type { QueryKey } from "@tanstack/react-query";
 
 export type Noun = "jobs" | "sweeps" | "models" | "datasets" | "workers";
 
+/** Parameter of a list that is only counted: what changes within a status is not in it. */
+export const COUNTED = "counted";
+
 export const queryKeys = {
   session: (): QueryKey => ["session"],
   /** All lists of a noun, or the one with these parameters. */

@@ -1,7 +1,7 @@
 /** The frame of every page: navigation at the left, below 940 px one scrolling row at the top. */
 
-import { Suspense, useEffect, useRef, type RefObject } from "react";
-import { Link, Outlet, ScrollRestoration, useLocation } from "react-router";
+import { Suspense, useRef, type RefObject } from "react";
+import { Link, Outlet, ScrollRestoration } from "react-router";
 
 import type { Session } from "@/api/session";
 import { LinkButton } from "@/components/controls/Button";
@@ -9,6 +9,7 @@ import { Brand, Icon } from "@/components/marks/Icon";
 import { Loading } from "@/components/states/QueryState";
 
 import { AccountMenu } from "./AccountMenu";
+import { useFocusOnNavigation } from "./focus_on_navigation";
 import { LiveMark } from "./LiveMark";
 import { Navigation } from "./Navigation";
 import styles from "./Shell.module.css";
@@ -29,7 +30,7 @@ export function Shell({ session }: { session: Session }) {
         {session.scopes.includes("submit") && (
           <LinkButton kind="primary" to="/submit">
             <Icon name="plus" />
-            New job
+            <span className={styles.newJob}>New job</span>
           </LinkButton>
         )}
         <Navigation />
@@ -62,16 +63,4 @@ function SkipLink({ main }: { main: MainRef }) {
       Skip to content
     </a>
   );
-}
-
-/** A new page is announced by its heading; the first one leaves the focus where it is. */
-function useFocusOnNavigation(main: MainRef): void {
-  const { pathname } = useLocation();
-  const previous = useRef(pathname);
-  useEffect(() => {
-    if (previous.current === pathname) return;
-    previous.current = pathname;
-    const heading = main.current?.querySelector("h1");
-    (heading ?? main.current)?.focus({ preventScroll: true });
-  }, [main, pathname]);
 }

@@ -8,6 +8,11 @@ import { Failure } from "@/components/states/QueryState";
 
 import { Shell } from "./Shell";
 
+/** What the sign-in page is told by the page that leads to it. */
+export interface SignInState {
+  hasEnded: boolean;
+}
+
 /** Pages that need a session; without one, the sign-in page, and then back. */
 export function SignedIn() {
   const location = useLocation();
@@ -15,7 +20,9 @@ export function SignedIn() {
   if (isSignedOut(session.error)) {
     const next = location.pathname + location.search + location.hash;
     const search = next === "/" ? "" : `?next=${encodeURIComponent(next)}`;
-    return <Navigate to={`/sign-in${search}`} replace />;
+    // A session that was there has ended under an open page, which its reader has to be told.
+    const state: SignInState = { hasEnded: session.data !== undefined };
+    return <Navigate to={`/sign-in${search}`} state={state} replace />;
   }
   if (session.data === undefined) {
     return (

@@ -4,7 +4,16 @@ import { expect, test } from "vitest";
 import { thin } from "./ChartData";
 import { pushApart } from "./labels";
 import { powerOfTen } from "./options";
-import { lastIndex, smoothingWeight, toColumns, valueBefore, type Series } from "./series";
+import { thinToPixels } from "./pixels";
+import {
+  lastIndex,
+  smoothingWeight,
+  toColumns,
+  toTable,
+  valueBefore,
+  type Columns,
+  type Series,
+} from "./series";
 import { smooth } from "./smoothing";
 
 const gaps = (positions: number[]) => {
@@ -41,9 +50,10 @@ test("any labels that fit are 16 px apart", () => {
 });
 
 test("smoothing keeps a constant, gaps, and the first value", () => {
-  expect(smooth([2, 2, null, 2], 0.9)).toEqual([2, 2, null, 2]);
-  expect(smooth([5, 1], 0.5)[0]).toBe(5);
-  expect(smooth([5, 1], 0.5)[1]).toBeCloseTo(7 / 3);
+  expect([...smooth(Float64Array.of(2, 2, NaN, 2), 0.9)]).toEqual([2, 2, NaN, 2]);
+  const [first, second] = smooth(Float64Array.of(5, 1), 0.5);
+  expect(first).toBe(5);
+  expect(second).toBeCloseTo(7 / 3);
 });
 
 const series = (id: string, points: [number, number][]): Series => {
@@ -56,65 +66,86 @@ test("short series are smoothed less", () => {
   expect(smoothingWeight(0, 30)).toBe(0);
 });
 
+const columnsOf = (all: Series[], smoothing = 0, xEnd?: number) =>
+  toColumns(all.map(toTable), { smoothing, xEnd });
+/** As uPlot gets them, with nothing left out. */
+const drawn = (columns: Columns) => thinToPixels(columns, undefined, 1000);
+const A: [number, number][] = [
+  [1, 2],
+  [2, 3],
+];
+
 test("series of the same steps share one column of x", () => {
-  const { data, lines } = toColumns(
-    [
-      series("a", [
-        [1, 2],
-        [2, 3],
-      ]),
-      series("b", [
-        [1, 5],
-        [2, 6],
-      ]),
-    ],
-    { smoothing: 0, xEnd: 4 },
-  );
-  expect(data).toEqual([
+  const same = series("b", [
+    [1, 5],
+    [2, 6],
+  ]);
+  const columns = columnsOf([series("a", A), same], 0, 4);
+  expect(drawn(columns)).toEqual([
     [1, 2, 4],
     [2, 3, null],
     [5, 6, null],
   ]);
-  expect(lines.map((line) => line.series.id)).toEqual(["a", "b"]);
+  expect(columns.lines.map((line) => line.series.id)).toEqual(["a", "b"]);
 });
 
 test("an axis that begins near zero begins at zero", () => {
-  const near = toColumns(
-    [
-      series("a", [
-        [10, 2],
-        [900, 3],
-      ]),
-    ],
-    { smoothing: 0, xEnd: undefined },
-  );
-  expect(near.data).toEqual([
+  const from = (x: number) =>
+    series("a", [
+      [x, 2],
+      [900, 3],
+    ]);
+  expect(drawn(columnsOf([from(10)]))).toEqual([
     [0, 10, 900],
     [null, 2, 3],
   ]);
-  const far = toColumns(
-    [
-      series("a", [
-        [500, 2],
-        [900, 3],
-      ]),
-    ],
-    { smoothing: 0, xEnd: undefined },
-  );
-  expect(far.data[0]).toEqual([500, 900]);
+  expect(drawn(columnsOf([from(500)]))[0]).toEqual([500, 900]);
 });
 
 test("series of other steps are merged by x", () => {
-  const { data } = toColumns([series("a", [[1, 2]]), series("b", [[3, 4]])], {
-    smoothing: 0,
-    xEnd: undefined,
-  });
-  expect(Array.from(data[0])).toEqual([1, 3]);
+  const other = series("b", [
+    [2, 4],
+    [3, 5],
+  ]);
+  expect(drawn(columnsOf([series("a", A), other]))).toEqual([
+    [1, 2, 3],
+    [2, 3, null],
+    [null, 4, 5],
+  ]);
 });
 
 test("a smoothed line lies over its raw one", () => {
-  const { lines } = toColumns([series("a", [[1, 2]])], { smoothing: 0.5, xEnd: undefined });
+  const { lines } = columnsOf([series("a", A)], 0.5);
   expect(lines.map(({ isRaw }) => isRaw)).toEqual([true, false]);
+});
+
+/** 100,000 points with a spike down at 30,000 and one up at 70,000. */
+const long = series(
+  "long",
+  Array.from({ length: 100_000 }, (_, x) => [x, x === 30_000 ? -9 : x === 70_000 ? 9 : x % 2]),
+);
+
+test("thinning keeps spikes, ends and what each pixel covers", () => {
+  const [x = [], y = []] = thinToPixels(columnsOf([long]), undefined, 500).map((all) => [...all]);
+  expect(x.length).toBeLessThanOrEqual(4 * 501);
+  expect([x[0], x.at(-1)]).toEqual([0, 99_999]);
+  expect([x[y.indexOf(-9)], x[y.indexOf(9)]]).toEqual([30_000, 70_000]);
+  for (let pixel = 0; pixel < 500; pixel += 1) {
+    const within = y.filter((_, index) => Math.floor((x[index]! * 500) / 99_999) === pixel);
+    expect(new Set(within).size).toBeGreaterThanOrEqual(2);
+  }
+});
+
+test("a zoom is thinned by itself, and its lines run to the edges", () => {
+  const [x] = thinToPixels(columnsOf([long]), [1000.5, 1100.5], 500);
+  const within = Array.from({ length: 102 }, (_, index) => 1000 + index);
+  expect(Array.from(x)).toEqual([0, ...within, 99_999]);
+});
+
+test("lines with gaps keep their own last point", () => {
+  const short = { ...long, id: "short", points: long.points.slice(0, 50_001) };
+  const [x, , y] = thinToPixels(columnsOf([long, short]), undefined, 500);
+  expect(x[lastIndex(y!)]).toBe(50_000);
 });
 
 test("values at the cursor are those of the last point before it", () => {

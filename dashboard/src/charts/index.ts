@@ -1,4 +1,4 @@
-/** Charts are loaded with the first page that shows one. */
+/** Charts are loaded with the first page that shows one, while it waits for its data. */
 
 import { lazy } from "react";
 
@@ -6,4 +6,6 @@ export type { Mark } from "./annotations";
 export type { LineChartProps } from "./LineChart";
 export type { Series, SeriesColor } from "./series";
 
-export const LineChart = lazy(async () => ({ default: (await import("./LineChart")).LineChart }));
+const module = import("./LineChart");
+
+export const LineChart = lazy(async () => ({ default: (await module).LineChart }));

@@ -7,8 +7,8 @@ import { formatNumber, formatSignificant } from "@/format/numbers";
 import { MARK_SPACE } from "./annotations";
 import type { Line, SeriesColor } from "./series";
 
-/** Half of the last number on the axis of x. */
-const RIGHT_MARGIN = 18;
+/** Half of the last number on the axis of x, "100,000". */
+const RIGHT_MARGIN = 24;
 const AXIS_SIZE = 40;
 const POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
@@ -42,8 +42,8 @@ export interface ChartOptions {
   onAxes: (plot: uPlot) => void;
   hasMarks: boolean;
   xRange: readonly [number, number] | undefined;
-  /** Instead of zooming by itself, the plot tells which part of x was chosen. */
-  onZoom: ((range: readonly [number, number] | undefined) => void) | undefined;
+  /** The plot does not zoom by itself: it tells which part of x was chosen. */
+  onZoom: (range: readonly [number, number] | undefined) => void;
 }
 
 export function plotOptions(options: ChartOptions): uPlot.Options {
@@ -65,8 +65,8 @@ export function plotOptions(options: ChartOptions): uPlot.Options {
     series: [{}, ...options.lines.map((line) => lineOptions(line, palette))],
     cursor: {
       y: false,
-      drag: { x: true, y: false, setScale: onZoom === undefined },
-      ...(onZoom === undefined ? {} : { bind: { dblclick: () => () => showAll(onZoom) } }),
+      drag: { x: true, y: false, setScale: false },
+      bind: { dblclick: () => () => showAll(onZoom) },
       points: {
         size: 8,
         width: 2,
@@ -79,12 +79,12 @@ export function plotOptions(options: ChartOptions): uPlot.Options {
       drawAxes: [options.onAxes],
       draw: [options.onDraw],
       setCursor: [options.onCursor],
-      ...(onZoom === undefined ? {} : { setSelect: [(plot: uPlot) => zoomTo(plot, onZoom)] }),
+      setSelect: [(plot: uPlot) => zoomTo(plot, onZoom)],
     },
   };
 }
 
-type OnZoom = NonNullable<ChartOptions["onZoom"]>;
+type OnZoom = ChartOptions["onZoom"];
 
 function showAll(onZoom: OnZoom): null {
   onZoom(undefined);

@@ -1,7 +1,5 @@
 /** What a chart is given, and how it becomes uPlot's columns. */
 
-import uPlot from "uplot";
-
 import type { Band } from "./annotations";
 import { smooth } from "./smoothing";
 
@@ -29,9 +27,26 @@ export interface Line {
   isRaw: boolean;
 }
 
+/** A series' points as columns. */
+export interface Table {
+  series: Series;
+  x: Float64Array;
+  y: Float64Array;
+}
+
+/** All lines over one column of x. */
 export interface Columns {
   lines: Line[];
-  data: uPlot.AlignedData;
+  x: Float64Array;
+  /** Where the axis begins and ends, if not with the data. */
+  bounds: Bounds;
+  /** One for each line; NaN where it has no point. */
+  ys: Float64Array[];
+}
+
+export interface Bounds {
+  begin: number | undefined;
+  end: number | undefined;
 }
 
 /** Share of the axis. */
@@ -44,21 +59,29 @@ interface ColumnOptions {
   xEnd: number | undefined;
 }
 
-export function toColumns(series: readonly Series[], options: ColumnOptions): Columns {
+export function toTable(series: Series): Table {
+  const { points } = series;
+  const x = new Float64Array(points.length);
+  const y = new Float64Array(points.length);
+  points.forEach((point, index) => {
+    x[index] = point[0];
+    y[index] = point[1];
+  });
+  return { series, x, y };
+}
+
+export function toColumns(tables: readonly Table[], options: ColumnOptions): Columns {
   const lines: Line[] = [];
-  const tables: uPlot.AlignedData[] = [];
-  for (const one of series) {
-    const x = one.points.map((point) => point[0]);
-    const y = one.points.map((point) => point[1]);
-    if (options.smoothing > 0) {
-      lines.push({ series: one, isRaw: true }, { series: one, isRaw: false });
-      tables.push([x, y, smooth(y, smoothingWeight(options.smoothing, y.length))]);
-    } else {
-      lines.push({ series: one, isRaw: false });
-      tables.push([x, y]);
-    }
+  const x = commonX(tables);
+  const ys: Float64Array[] = [];
+  for (const { series, x: own, y } of tables) {
+    lines.push({ series, isRaw: options.smoothing > 0 });
+    ys.push(align(x, own, y));
+    if (options.smoothing <= 0) continue;
+    lines.push({ series, isRaw: false });
+    ys.push(align(x, own, smooth(y, smoothingWeight(options.smoothing, y.length))));
   }
-  return { lines, data: extend(join(tables), options.xEnd) };
+  return { lines, x, ys, bounds: boundsOf(x, options.xEnd) };
 }
 
 /** Short series are smoothed less: the mean reaches over at most a thirtieth of them. */
@@ -66,16 +89,25 @@ export function smoothingWeight(weight: number, points: number): number {
   return Math.min(weight, 1 - 1 / (1 + points / 30));
 }
 
-/** Series of one job mostly have the same x: then nothing has to be merged. */
-function join(tables: readonly uPlot.AlignedData[]): uPlot.AlignedData {
-  const [first] = tables;
-  if (first === undefined) return [[]];
-  const isShared = tables.every((table) => areEqual(table[0], first[0]));
-  if (!isShared) return uPlot.join([...tables]);
-  return [first[0], ...tables.flatMap(([, ...ys]) => ys)];
+/** Every x of every table once, in order. */
+function commonX(tables: readonly Table[]): Float64Array {
+  const first = tables[0]?.x ?? new Float64Array();
+  // Series of one job mostly have the same x: then nothing has to be merged.
+  const isShared = tables.every(({ x }) => areEqual(x, first));
+  return isShared ? first : merge(tables.map(({ x }) => x));
 }
 
-function areEqual(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+function merge(columns: readonly Float64Array[]): Float64Array {
+  const all = new Float64Array(columns.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const column of columns) {
+    all.set(column, offset);
+    offset += column.length;
+  }
+  return all.sort().filter((value, index) => index === 0 || value !== all[index - 1]);
+}
+
+function areEqual(a: Float64Array, b: Float64Array): boolean {
   if (a === b) return true;
   if (a.length !== b.length) return false;
   for (let index = 0; index < a.length; index += 1) if (a[index] !== b[index]) return false;
@@ -83,21 +115,27 @@ function areEqual(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
 }
 
 /** x begins at 0 where the data nearly does, and reaches to the planned end. */
-function extend(data: uPlot.AlignedData, xEnd: number | undefined): uPlot.AlignedData {
-  const [x, ...columns] = data;
+function boundsOf(x: Float64Array, xEnd: number | undefined): Bounds {
   const first = x[0];
-  const last = x[x.length - 1];
-  if (first === undefined || last === undefined) return data;
+  const last = x.at(-1);
+  if (first === undefined || last === undefined) return { begin: undefined, end: undefined };
   const end = Math.max(last, xEnd ?? last);
-  const before = first > 0 && first <= NEAR_ZERO * end ? 1 : 0;
-  const after = end > last ? 1 : 0;
-  if (before + after === 0) return data;
-  const start: number[] = before ? [0] : [];
-  const gap = (count: number) => (count ? [null] : []);
-  return [
-    [...start, ...x, ...(after ? [end] : [])],
-    ...columns.map((column) => [...gap(before), ...column, ...gap(after)]),
-  ];
+  return {
+    begin: first > 0 && first <= NEAR_ZERO * end ? 0 : undefined,
+    end: end > last ? end : undefined,
+  };
+}
+
+/** Returns the values at their places in `x`, which holds all of `own`, and NaN at the others. */
+function align(x: Float64Array, own: Float64Array, values: Float64Array): Float64Array {
+  if (areEqual(x, own)) return values;
+  const column = new Float64Array(x.length).fill(NaN);
+  let at = 0;
+  own.forEach((value, index) => {
+    while (at < x.length && x[at] !== value) at += 1;
+    column[at] = values[index] ?? NaN;
+  });
+  return column;
 }
 
 /** Index of a column's last value, -1 where there is none. */

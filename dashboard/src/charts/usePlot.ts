@@ -5,10 +5,12 @@ import uPlot from "uplot";
 
 import { drawAnnotations, type Mark } from "./annotations";
 import { LABEL_GAP, pushApart } from "./labels";
-import { paletteOf, plotOptions } from "./options";
+import { paletteOf, plotOptions, type Palette } from "./options";
+import { thinToPixels } from "./pixels";
 import {
   lastIndex,
   toColumns,
+  toTable,
   valueBefore,
   type Columns,
   type Series,
@@ -47,20 +49,32 @@ export interface PlotState {
   cursorX: number | undefined;
 }
 
+type Range = readonly [number, number];
+
+/** What a plot draws, and in which part of x. */
+interface Content {
+  columns: Columns;
+  input: PlotInput;
+  xRange: Range | undefined;
+  onZoom: (range: Range | undefined) => void;
+}
+
 export function usePlot(input: PlotInput): PlotState {
   const { series, smoothing = 0, xEnd } = input;
   const container = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot>(undefined);
+  const plot = useRef<Plot>(undefined);
   const [labels, setLabels] = useState<readonly EndLabel[]>([]);
   const [cursorX, setCursorX] = useState<number>();
+  const [zoom, setZoom] = useState<Range>();
   const theme = useThemeVersion();
-  const columns = useMemo(() => toColumns(series, { smoothing, xEnd }), [series, smoothing, xEnd]);
-  const latest = useRef({ columns, input });
+  const tables = useMemo(() => series.map(toTable), [series]);
+  const columns = useMemo(() => toColumns(tables, { smoothing, xEnd }), [tables, smoothing, xEnd]);
+  const { yRange, log, group, height, marks, xRange = zoom, onZoom = setZoom } = input;
+  const latest = useRef<Content>({ columns, input, xRange, onZoom });
   useEffect(() => {
-    latest.current = { columns, input };
-  }, [columns, input]);
+    latest.current = { columns, input, xRange, onZoom };
+  }, [columns, input, xRange, onZoom]);
 
-  const { yRange, log, group, height, xRange, marks } = input;
   const look = [yRange, log, group, height, theme, xRange, marks];
   const form = JSON.stringify([formOf(columns), look]);
   useEffect(() => {
@@ -69,48 +83,63 @@ export function usePlot(input: PlotInput): PlotState {
     const show = (u: uPlot) => {
       const index = u.cursor.idx;
       setCursorX(index == null ? undefined : u.data[0][index]);
-      const next = endLabels(u, latest.current.columns, latest.current.input.format);
+      const next = endLabels(u, latest.current);
       setLabels((old) => (JSON.stringify(old) === JSON.stringify(next) ? old : next));
     };
     const made = makePlot(element, () => latest.current, show);
-    plot.current = made.plot;
+    plot.current = made;
     return () => {
       made.remove();
       plot.current = undefined;
     };
   }, [form]);
 
-  useEffect(() => plot.current?.setData(columns.data), [columns]);
+  useEffect(() => plot.current?.update(), [columns]);
   return { container, labels, cursorX };
 }
 
+interface Plot {
+  /** Draws the latest columns, unless they are drawn. */
+  update: () => void;
+  remove: () => void;
+}
+
 /** Draws into `element`, as wide as it is; `show` is called whenever ends or cursor have moved. */
-function makePlot(
-  element: HTMLElement,
-  latest: () => { columns: Columns; input: PlotInput },
-  show: (plot: uPlot) => void,
-): { plot: uPlot; remove: () => void } {
-  const { columns, input } = latest();
-  const { height, yRange, log = false, group, xRange, marks = [] } = input;
+function makePlot(element: HTMLElement, latest: () => Content, show: (plot: uPlot) => void): Plot {
+  let { columns } = latest();
+  const { input, xRange } = latest();
   const width = () => Math.max(1, element.clientWidth);
-  const palette = paletteOf(element);
-  const { lines, data } = columns;
-  const look = { lines, width: width(), height, palette, yRange, log, group, xRange };
-  const onAxes = (u: uPlot) => {
-    const bands = latest().input.series.flatMap(({ band }) => (band === undefined ? [] : [band]));
-    drawAnnotations(u, palette, marks, bands);
-  };
-  const onZoom =
-    input.onZoom && ((range?: readonly [number, number]) => latest().input.onZoom?.(range));
-  const hooks = { onDraw: show, onCursor: show, onAxes, onZoom, hasMarks: marks.length > 0 };
-  const plot = new uPlot(plotOptions({ ...look, ...hooks }), data, element);
-  const observer = new ResizeObserver(() => plot.setSize({ width: width(), height }));
+  const data = () => thinToPixels(columns, xRange, Math.ceil(width() * devicePixelRatio));
+  const options = { ...optionsOf(latest, paletteOf(element)), onDraw: show, onCursor: show };
+  const plot = new uPlot(plotOptions({ ...options, width: width() }), data(), element);
+  const observer = new ResizeObserver(() => {
+    if (width() === plot.width) return;
+    plot.setData(data());
+    plot.setSize({ width: width(), height: input.height });
+  });
   observer.observe(element);
+  const update = () => {
+    if (latest().columns === columns) return;
+    columns = latest().columns;
+    plot.setData(data());
+  };
   const remove = () => {
     observer.disconnect();
     plot.destroy();
   };
-  return { plot, remove };
+  return { update, remove };
+}
+
+function optionsOf(latest: () => Content, palette: Palette) {
+  const { columns, input, xRange } = latest();
+  const { height, yRange, log = false, group, marks = [] } = input;
+  const onAxes = (u: uPlot) => {
+    const bands = latest().input.series.flatMap(({ band }) => (band === undefined ? [] : [band]));
+    drawAnnotations(u, palette, marks, bands);
+  };
+  const onZoom = (range: Range | undefined) => latest().onZoom(range);
+  const look = { lines: columns.lines, height, palette, yRange, log, group, xRange };
+  return { ...look, onAxes, onZoom, hasMarks: marks.length > 0 };
 }
 
 /** What makes a new plot necessary: the lines, not their values. */
@@ -125,21 +154,16 @@ function formOf({ lines }: Columns): unknown {
   ]);
 }
 
-/** A smoothed line follows its raw one. */
-function isSmoothed({ lines }: Columns, index: number): boolean {
-  return lines[index - 1]?.isRaw ?? false;
-}
-
 /** Each line's value, at the cursor or at its end, beside where its line ends. */
-function endLabels(u: uPlot, columns: Columns, format: PlotInput["format"]): EndLabel[] {
+function endLabels(u: uPlot, { columns: { lines }, input: { format } }: Content): EndLabel[] {
   const cursor = u.cursor.idx;
-  const ends = columns.lines.flatMap((line, index) => {
-    const column = columns.data[index + 1] ?? [];
+  const ends = lines.flatMap((line, index) => {
+    const column = u.data[index + 1] ?? [];
     const last = lastIndex(column);
     const end = column[last];
     if (line.isRaw || line.series.faint || end == null) return [];
-    // The words say what was measured, not its running mean.
-    const raw = isSmoothed(columns, index) ? (columns.data[index] ?? column) : column;
+    // The words say what was measured, not its running mean: a smoothed line follows its raw one.
+    const raw = lines[index - 1]?.isRaw ? (u.data[index] ?? column) : column;
     const value = valueBefore(raw, cursor == null ? last : Math.min(cursor, last));
     return [{ series: line.series, value, y: u.valToPos(end, "y") }];
   });

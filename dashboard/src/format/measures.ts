@@ -58,15 +58,18 @@ export interface Result {
 }
 
 /**
- * The result that decides: standard AutoAttack where it was run, else the lowest robust accuracy.
- * `radius` restricts it to the training's threat model where the job names one.
+ * The first result that decides, as REST says which do: `deciding` of a job, model or node. Of a
+ * training it is that under its own threat model.
  */
-export function decidingResult(results: Record<string, number>): Result | undefined {
-  const robust = Object.entries(results)
-    .map(([key, value]) => ({ measure: parseMeasure(key), value }))
-    .filter(({ measure }) => isTestRobustness(measure));
-  const autoAttack = robust.find(({ measure }) => measure.key.startsWith("autoattack@"));
-  return autoAttack ?? robust.sort((a, b) => a.value - b.value)[0];
+export function decidingResult(
+  results: Record<string, number>,
+  deciding: readonly string[],
+): Result | undefined {
+  const key = deciding.find((one) => results[one] !== undefined);
+  const value = key === undefined ? undefined : results[key];
+  return key === undefined || value === undefined
+    ? undefined
+    : { measure: parseMeasure(key), value };
 }
 
 /** The held-out robust accuracy that chooses the best epoch. */

@@ -36,10 +36,27 @@ export function kindTitle(kind: string): string {
 
 /** The last seven characters of an id: enough to tell the ids of one page apart. */
 export function shortId(id: string): string {
-  return id.slice(-SHORT_ID);
+  return id.slice(id.indexOf("_") + 1).slice(-SHORT_ID);
 }
 
 /** A job's name, else its kind and short id: every link to a job has words. */
 export function jobTitle(job: { id: string; name: string | null; kind: string }): string {
-  return job.name ?? `${kindTitle(job.kind)} ${shortId(job.id)}`;
+  if (job.name !== null) return withoutOverrides(job.name);
+  return `${kindTitle(job.kind)} ${shortId(job.id)}`;
+}
+
+/** Without the characters that turn the order of the letters that follow them. */
+export function withoutOverrides(text: string): string {
+  return text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
+}
+
+/** Text of at most so many letters, the last one a mark of what is missing. */
+export function shortened(text: string, letters: number): string {
+  const all = Array.from(text);
+  return all.length <= letters
+    ? text
+    : `${all
+        .slice(0, letters - 1)
+        .join("")
+        .trimEnd()}…`;
 }

@@ -3,12 +3,19 @@
 export const MINUS = "\u2212";
 const NO_BREAK = "\u00a0";
 
+/** By number of decimals: a format costs much more to make than to use. */
+const FORMATS = new Map<number, Intl.NumberFormat>();
+
+function formatOf(decimals: number): Intl.NumberFormat {
+  const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  const format = FORMATS.get(decimals) ?? new Intl.NumberFormat("en-US", digits);
+  FORMATS.set(decimals, format);
+  return format;
+}
+
 /** 48.9 with one decimal, 6,274 with none. */
 export function formatNumber(value: number, decimals = 0): string {
-  const text = Math.abs(value).toLocaleString("en-US", {
-    minimumFractionDigits: decimals,
-    maximumFractionDigits: decimals,
-  });
+  const text = formatOf(decimals).format(Math.abs(value));
   const isZero = Number(text.replaceAll(",", "")) === 0;
   return value < 0 && !isZero ? MINUS + text : text;
 }

@@ -6,8 +6,12 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
-from tests.api.conftest import STRANGERS_KEY, bearer
-from tests.builders import create_teacher
+from api.endpoints import compare as compare_endpoints
+from core.store import metrics
+from core.store.database.engine import transaction
+from core.store.database.fence import FencedSession
+from tests.api.conftest import STRANGER, STRANGERS_KEY, bearer
+from tests.builders import create_job, create_teacher
 from tests.measured_jobs import AUTOATTACK, accuracy, finish_evaluation, finish_job, number
 
 EVERY = range(360)
@@ -153,3 +157,72 @@ def test_bad_requests_are_problems(client: TestClient, engine: Engine) -> None:
     both = f"/v1/compare?jobs={job.id}&jobs={other.id}"
     assert client.get(both).status_code == 200
     assert client.get(both, headers=bearer(STRANGERS_KEY)).status_code == 404
+
+
+# -- metrics of many jobs
+
+
+def record_curve(engine: Engine, job_id: str, steps: int) -> None:
+    with transaction(engine, FencedSession) as session:
+        rows = [(step, {"loss": 1 / step, "rate": 0.1}) for step in range(1, steps + 1)]
+        metrics.record_many(session, job_id, 1, rows)
+
+
+def test_metrics_of_many_jobs_are_those_of_each(client: TestClient, engine: Engine) -> None:
+    """In the order of the request, thinned alike; a job without the metric has no series."""
+    long, short, none = (create_job(engine).id for _ in range(3))
+    record_curve(engine, long, 900)
+    record_curve(engine, short, 3)
+    body = client.get(
+        "/v1/compare/metrics",
+        params={"jobs": f"{none},{long},{short}", "names": "loss,none", "points": 40},
+    ).json()
+    assert [job["job_id"] for job in body["jobs"]] == [none, long, short]
+    assert body["jobs"][0]["series"] == []
+    for job in body["jobs"]:
+        own = client.get(f"/v1/jobs/{job['job_id']}/metrics?names=loss,none&points=40")
+        assert job["series"] == own.json()["series"]
+    assert len(body["jobs"][1]["series"][0]["points"]) <= 44
+    assert [len(series["points"]) for series in body["jobs"][2]["series"]] == [3]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("jobs=&names=loss", "jobs"),
+        ("jobs={id}&names=,", "names"),
+        ("jobs={id}&names=a%00b", "names"),
+        ("jobs={id}&names=" + ",".join(f"m{number}" for number in range(21)), "names"),
+        ("jobs={id}&names=loss&points=3", "points"),
+        ("jobs={id}&names=loss&points=10001", "points"),
+        ("jobs=" + ",".join(f"j{number}" for number in range(301)) + "&names=loss", "jobs"),
+        (
+            "jobs=" + ",".join(f"j{number}" for number in range(300)) + "&names=loss&points=9000",
+            "points",
+        ),
+    ],
+)
+def test_wrong_requests_for_metrics_are_a_422(
+    client: TestClient, engine: Engine, query: str, field: str
+) -> None:
+    response = client.get(f"/v1/compare/metrics?{query.format(id=create_job(engine).id)}")
+    assert response.status_code == 422, response.text
+    assert response.json()["param"].startswith(field)
+
+
+def test_metrics_of_too_many_values_are_refused(
+    client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = create_job(engine).id
+    record_curve(engine, job_id, 20)
+    monkeypatch.setattr(compare_endpoints, "MAX_VALUES", 19)
+    response = client.get(f"/v1/compare/metrics?jobs={job_id}&names=loss")
+    assert response.status_code == 422
+    assert "20 values" in response.json()["errors"][0]["message"]
+
+
+def test_metrics_of_other_projects_are_a_404(client: TestClient, engine: Engine) -> None:
+    own, strange = create_job(engine).id, create_job(engine, STRANGER).id
+    for other in (strange, "job_none", "../x"):
+        response = client.get(f"/v1/compare/metrics?jobs={own},{other}&names=loss")
+        assert response.status_code == 404

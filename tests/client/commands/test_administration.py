@@ -170,3 +170,31 @@ def test_examples_are_listed_and_printed(server: FakeServer) -> None:
 def test_schema_is_printed_as_json(server: FakeServer) -> None:
     server.respond("GET /v1/schemas/job", json_response({"oneOf": []}))
     assert distill("schema", "job").stdout == '{\n  "oneOf": []\n}\n'
+
+
+def test_sessions_are_listed_and_ended(server: FakeServer) -> None:
+    times = dict.fromkeys(("created_at", "last_used_at", "expires_at"), CREATED_AT)
+    of_key = {"id": "ses_1", "key_id": "key_1", "key_name": "ci", "subject": None}
+    of_person = {"id": "ses_2", "key_id": None, "key_name": None, "subject": "ada"}
+    rows = [
+        {**fields, **times, "scopes": ["read"], "current": False} for fields in (of_key, of_person)
+    ]
+    server.respond("GET /v1/sessions", page_response(*rows))
+    lines = distill("sessions", "list").stdout.splitlines()[1:]
+    assert [line.split()[:2] for line in lines] == [["ses_1", "key"], ["ses_2", "ada"]]
+    server.respond("DELETE /v1/sessions/ses_2", json_response(rows[1]))
+    assert distill("sessions", "end", "ses_2").stdout == "ses_2 has ended.\n"
+    assert distill("sessions", "end", "ses_3").exit_code == 2
+
+
+def test_the_service_says_what_it_allows(server: FakeServer) -> None:
+    body = {
+        "version": "0.7.0",
+        "dataset_imports": ["upload", "download"],
+        "max_upload_bytes": 8 * 2**30,
+        "restore_days": 7.0,
+    }
+    server.respond("GET /v1/service", json_response(body))
+    output = distill("service").stdout
+    for text in ("0.7.0", "upload, download", "8.0 GiB", "7 days", server.url):
+        assert text in output

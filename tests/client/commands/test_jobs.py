@@ -202,29 +202,55 @@ def test_watch_prints_each_warning_once_as_it_comes(server: FakeServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("results", "robustness"),
+    ("results", "deciding", "robustness"),
     [
         (
-            {"best": {"clean": 0.9, "held_out_pgd-10@linf:8/255": 0.6, "cw-30@linf:0.1": 0.5}},
+            {"best": {"clean": 0.9, "pgd-20@linf:0.1": 0.4, "cw-30@linf:0.1": 0.5}},
+            ["cw-30@linf:0.1"],
             "50.00 (CW-30, L∞, 0.1)",
         ),
         (
             {"model": {"autoattack@l2:0.5": 0.4321, "pgd-20@linf:8/255": 0.3}},
+            ["autoattack@l2:0.5", "pgd-20@linf:8/255"],
             "43.21 (AutoAttack, L2, 0.5)",
         ),
-        ({"best": {"clean": 0.9, "transfer@linf:8/255": 0.6}}, ""),
-        (None, ""),
+        ({"best": {"clean": 0.9, "transfer@linf:8/255": 0.6}}, [], ""),
+        (None, [], ""),
     ],
 )
 def test_list_names_the_threat_model_of_its_accuracy(
-    server: FakeServer, results: dict[str, dict[str, float]] | None, robustness: str
+    server: FakeServer,
+    results: dict[str, dict[str, float]] | None,
+    deciding: list[str],
+    robustness: str,
 ) -> None:
-    """It is that of the first attack. Held-out and transferred attacks are other numbers."""
-    server.respond("GET /v1/jobs", page_response(job("succeeded", name="last", results=results)))
-    heading, row = distill("jobs").stdout.splitlines()
+    """It is that which decides, as the service says."""
+    row = job("succeeded", name="last", results=results, deciding=deciding)
+    server.respond("GET /v1/jobs", page_response(row))
+    heading, line = distill("jobs").stdout.splitlines()
     begin = heading.index("robust %")
     end = heading.index("created (UTC)")
-    assert row[begin:end].rstrip() == robustness
+    assert line[begin:end].rstrip() == robustness
+
+
+def test_jobs_are_counted_by_status(server: FakeServer) -> None:
+    counts = {"total": 3, "statuses": {"queued": 1, "running": 2, "failed": 0}}
+    server.respond("GET /v1/jobs/counts", json_response(counts))
+    result = distill("jobs", "--count", "--status=queued", "--status=running", "--method=ard")
+    assert [line.split() for line in result.stdout.splitlines()[1:]] == [
+        ["queued", "1"],
+        ["running", "2"],
+        ["all", "3"],
+    ]
+    assert server.requests[0].query == {"status": ["queued", "running"], "method": ["ard"]}
+    assert json.loads(distill("jobs", "--count", "--json").stdout) == counts
+
+
+def test_deleted_jobs_are_listed(server: FakeServer) -> None:
+    server.respond("GET /v1/jobs", page_response(job("succeeded", name="old")))
+    assert "job_1" in distill("jobs", "--deleted", "--sort=-finished_at").stdout
+    query = server.requests[0].query
+    assert (query["deleted"], query["sort"]) == (["true"], ["-finished_at"])
 
 
 def test_watching_a_successful_job_exits_with_0(server: FakeServer, job_file: Path) -> None:

@@ -219,3 +219,18 @@ def test_client_reads_leaderboard_and_comparison(server: FakeServer) -> None:
     assert row.rank is not None
     assert (row.rank.low, row.rank.high) == (2, 5)
     assert comparison.sections[0].rows[1].differences[AUTOATTACK].verdict == "higher"
+
+
+def test_metrics_of_many_jobs_are_one_request(server: FakeServer) -> None:
+    series = [{"name": "loss", "points": [[1, 0.5], [2, 0.25]]}]
+    body = {"jobs": [{"job_id": "job_1", "series": series}, {"job_id": "job_2", "series": []}]}
+    server.respond("GET /v1/compare/metrics", json_response(body))
+    with Distill() as client:
+        metrics = client.compare_metrics("job_1", "job_2", names=["loss", "rate"], points=9)
+    assert metrics.jobs[0].series[0].points == [(1, 0.5), (2, 0.25)]
+    assert metrics.jobs[1].series == []
+    assert server.requests[0].query == {
+        "jobs": ["job_1,job_2"],
+        "names": ["loss,rate"],
+        "points": ["9"],
+    }

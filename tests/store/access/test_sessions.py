@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from core.errors import Unauthenticated
+from core.errors import NotFound, Unauthenticated
 from core.store.access import keys, sessions
 from core.store.access.sessions import Lifetime
 from core.store.database.engine import database_now, read_session, write_session
@@ -112,7 +112,7 @@ def test_use_prolongs_no_session_beyond_its_maximum(engine: Engine) -> None:
 def test_a_session_of_a_subject_is_not_prolonged(engine: Engine) -> None:
     with write_session(engine) as session:
         row, token = sessions.create_for_subject(
-            session, DEFAULT_PROJECT, "ada", {"submit", "read"}, LIFETIME
+            session, DEFAULT_PROJECT, "ada", {"submit", "read"}, LIFETIME, person_id="1"
         )
     change(engine, last_used_at=row.created_at - HOUR_MS)
     valid = sessions.authenticate(engine, token, LIFETIME)
@@ -179,3 +179,29 @@ def test_expired_rows_are_deleted(engine: Engine) -> None:
             for table in (SessionRow, SignInTokenRow):
                 count = session.scalar(select(func.count()).select_from(table))
                 assert count == (0 if expired else 1)
+
+
+def test_sessions_are_listed_by_owner(engine: Engine) -> None:
+    first, _ = begin(engine)
+    second, _ = begin(engine)
+    with write_session(engine) as session:
+        person, _ = sessions.create_for_subject(
+            session, DEFAULT_PROJECT, "ada", ["read"], LIFETIME, person_id="1"
+        )
+    with read_session(engine) as session:
+
+        def listed(owner: str | None) -> list[str]:
+            rows, _ = sessions.list_sessions(session, DEFAULT_PROJECT, owner=owner)
+            return [row.id for row in rows]
+
+        assert sorted(listed(None)) == sorted([first.id, second.id, person.id])
+        assert listed(first.key_id) == [first.id]
+        assert listed(person.id) == [person.id]
+        assert sessions.get(session, DEFAULT_PROJECT, first.id).key_name == "laptop"
+        assert sessions.list_sessions(session, "prj_other") == ([], None)
+        for owner, session_id in ((second.key_id, first.id), (None, "ses_none"), (None, "../x")):
+            with pytest.raises(NotFound):
+                sessions.get(session, DEFAULT_PROJECT, session_id, owner=owner)
+    change(engine, expires_at=database_now() - 1)
+    with read_session(engine) as session:
+        assert sessions.list_sessions(session, DEFAULT_PROJECT) == ([], None)

@@ -6,6 +6,7 @@ import { createContext, use, useEffect, useRef, useState, type ReactNode } from 
 import { queryKeys } from "../query_keys";
 import { EVERYTHING, Invalidation, outdatedBy } from "./invalidation";
 import { LiveConnection, type LiveEvent, type LiveState } from "./live_connection";
+import { applyProgress } from "./progress";
 
 /** The page's first queries, sent as the stream opens, are not to be sent again at once. */
 const GAP_MS = 1000;
@@ -25,6 +26,7 @@ export function LiveProvider({ children }: { children: ReactNode }) {
     const invalidation = new Invalidation(client);
     const connection = new LiveConnection({
       onEvent: (event) => {
+        applyProgress(client, event);
         invalidation.add(outdatedBy(event));
         for (const listener of listeners) listener(event);
       },

@@ -12,11 +12,16 @@ export class EventStreamParser {
   private rest = "";
   private event = "";
   private data: string[] = [];
+  /** Of the block that is being read. */
   private id: string | undefined;
+  private finishedId: string | undefined;
 
-  /** The id to continue after; a stream may begin with one, before any message. */
+  /**
+   * The id to continue after: of the last block that is complete, whether it has a message or only
+   * says how far the stream is.
+   */
   get lastId(): string | undefined {
-    return this.id;
+    return this.finishedId;
   }
 
   /** Returns the messages that this chunk completes. */
@@ -39,6 +44,7 @@ export class EventStreamParser {
   }
 
   private finish(): StreamMessage[] {
+    this.finishedId = this.id;
     const message = { event: this.event || "message", data: this.data.join("\n"), id: this.id };
     const isEmpty = this.data.length === 0 && this.event === "";
     this.event = "";

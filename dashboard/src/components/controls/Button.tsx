@@ -6,7 +6,7 @@ import { Link, type LinkProps } from "react-router";
 
 import styles from "./controls.module.css";
 
-export type ButtonKind = "default" | "primary" | "danger" | "plain";
+export type ButtonKind = "default" | "primary" | "danger" | "plain" | "link";
 
 interface ButtonProps extends Omit<ButtonHTMLAttributes<HTMLButtonElement>, "className"> {
   kind?: ButtonKind;

@@ -69,3 +69,33 @@ export function ConfirmDialog({ action, isBusy = false, onConfirm, ...props }: C
     />
   );
 }
+
+interface FormProps {
+  title: string;
+  /** The verb on the button: "Create". */
+  action: string;
+  isOpen: boolean;
+  isBusy: boolean;
+  /** What has to be filled in before. */
+  whyNot?: string | undefined;
+  onSubmit: () => void;
+  onClose: () => void;
+  children: ReactNode;
+}
+
+/** Asks for the fields of a request. */
+export function FormDialog({ action, isBusy, whyNot, onSubmit, ...props }: FormProps) {
+  return (
+    <Dialog
+      {...props}
+      actions={
+        <>
+          <Button onClick={props.onClose}>Cancel</Button>
+          <Button kind="primary" onClick={onSubmit} whyNot={whyNot} disabled={isBusy}>
+            {action}
+          </Button>
+        </>
+      }
+    />
+  );
+}

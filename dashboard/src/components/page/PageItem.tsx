@@ -16,6 +16,8 @@ interface PageItemProps<Data> {
 
 export function PageItem<Data>({ query, children }: PageItemProps<Data>) {
   const { data, error, refetch } = query;
+  // Also where it was shown until now: somebody else has deleted it.
+  if (error instanceof ApiProblem && error.status === 404) return <Missing error={error} />;
   if (data !== undefined || error === null) {
     return (
       <QueryState query={query} rows={8}>
@@ -23,7 +25,6 @@ export function PageItem<Data>({ query, children }: PageItemProps<Data>) {
       </QueryState>
     );
   }
-  if (error instanceof ApiProblem && error.status === 404) return <Missing error={error} />;
   return (
     <>
       <PageHead title="Not loaded" />

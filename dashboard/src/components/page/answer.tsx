@@ -5,6 +5,10 @@
 
 import { Fragment } from "react";
 
+import { shortened, withoutOverrides } from "@/format/names";
+
+const MOST_LETTERS = 60;
+
 export type AnswerPart = string | { strong: string };
 
 export function strong(text: string): AnswerPart {
@@ -14,9 +18,15 @@ export function strong(text: string): AnswerPart {
 export function Answer({ parts }: { parts: readonly AnswerPart[] }) {
   return parts.map((part, index) => (
     <Fragment key={index}>
-      {typeof part === "string" ? part : <strong>{part.strong}</strong>}
+      {typeof part === "string" ? withoutOverrides(part) : <Strong text={part.strong} />}
     </Fragment>
   ));
+}
+
+/** A long name is cut: the answer stays one or two lines. */
+function Strong({ text }: { text: string }) {
+  const short = shortened(withoutOverrides(text), MOST_LETTERS);
+  return <strong title={short === text ? undefined : text}>{short}</strong>;
 }
 
 /** The answer as plain text, for tests and titles. */

@@ -31,7 +31,7 @@ export function Annotations(props: AnnotationsProps) {
   const [isEditing, setEditing] = useState(false);
   const isEmpty = (notes ?? "") === "" && Object.keys(metadata).length === 0;
   const edit = canEdit && !isEditing && (
-    <Button kind="plain" onClick={() => setEditing(true)} aria-label="Edit notes and metadata">
+    <Button onClick={() => setEditing(true)} aria-label="Edit notes and metadata">
       Edit
     </Button>
   );

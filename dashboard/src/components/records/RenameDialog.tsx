@@ -3,8 +3,7 @@
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { Button } from "../controls/Button";
-import { Dialog } from "../controls/Dialog";
+import { FormDialog } from "../controls/Dialog";
 import { Field } from "../controls/Field";
 import { Failure } from "../states/QueryState";
 import { fieldError } from "./versioned";
@@ -21,23 +20,14 @@ export function RenameDialog({ name: old, onRename, onClose }: RenameProps) {
   const error = fieldError(rename.error, "name");
   const whyNot = name.trim() === "" ? "Write a name first." : undefined;
   return (
-    <Dialog
+    <FormDialog
       title={`Rename ${old}`}
+      action="Rename"
       isOpen
+      isBusy={rename.isPending}
+      whyNot={whyNot}
+      onSubmit={() => rename.mutate()}
       onClose={onClose}
-      actions={
-        <>
-          <Button onClick={onClose}>Close</Button>
-          <Button
-            kind="primary"
-            onClick={() => rename.mutate()}
-            whyNot={whyNot}
-            disabled={rename.isPending}
-          >
-            Rename
-          </Button>
-        </>
-      }
     >
       <Field
         label="Name"
@@ -46,6 +36,6 @@ export function RenameDialog({ name: old, onRename, onClose }: RenameProps) {
         error={error}
       />
       {rename.error !== null && error === undefined && <Failure error={rename.error} />}
-    </Dialog>
+    </FormDialog>
   );
 }

@@ -54,7 +54,8 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
   const sort = props.sort ?? ownSort;
   const rows = useSortedRows(props, sort);
   const ids = useMemo(() => rows.map(props.rowId), [rows, props.rowId]);
-  const className = [styles.table, tall ? styles.tall : "", stack ? styles.stack : ""].join(" ");
+  const layout = [stack ? styles.stack : "", belowClass(columns)];
+  const className = [styles.table, tall ? styles.tall : "", ...layout].join(" ");
   return (
     <ScrollRegion label={label}>
       <table className={className}>
@@ -138,9 +139,21 @@ function definitionOf<Row>(column: Column<Row>): Definition<Row> {
   return { id, header: id, accessorFn: sortBy, sortUndefined: "last" };
 }
 
+/** With words below a row, the number of cells beside its name is needed. */
+function belowClass<Row>(columns: readonly Column<Row>[]): string {
+  if (!columns.some(({ below = false }) => below)) return "";
+  const beside = columns.filter(
+    ({ below = false, hide, isRowHead = false }) => !below && !isRowHead && hide === undefined,
+  );
+  return `${styles.hasBelow ?? ""} ${styles[`beside${beside.length}`] ?? ""}`;
+}
+
 /** The class of a column's cells and of its head. */
-export function cellClass<Row>({ kind = "text", hide, stack }: Column<Row>): string {
+export function cellClass<Row>(column: Column<Row>): string {
+  const { kind = "text", hide, stack, below = false, isRowHead = false } = column;
   const classes = [styles[kind], stack === undefined ? "" : styles[stack]];
+  if (below) classes.push(styles.below);
+  if (isRowHead) classes.push(styles.held);
   if (hide !== undefined) classes.push(hide === "phone" ? "hide-phone" : "hide-medium");
   if (hide === "medium") classes.push("hide-phone");
   return classes.filter(Boolean).join(" ");

@@ -22,9 +22,10 @@ export function TableHead<Row>(props: TableHeadProps<Row>) {
       {hasGroups && (
         <tr className={styles.group}>
           {selection !== undefined && <td />}
-          {groupHeads(columns).map(({ title, span }, index) =>
+          {groupHeads(columns).map(({ title, span, column }, index) =>
             title === "" ? (
-              <td key={index} colSpan={span} />
+              // Hidden with its column, so that the groups stay above theirs.
+              <td key={index} className={cellClass(column)} />
             ) : (
               <th key={index} colSpan={span} scope="colgroup" className={styles.number}>
                 {title}

@@ -18,6 +18,8 @@ export interface Column<Row> {
   group?: string;
   /** Its place where a phone shows the table as a list (`stack`); without one it is left out. */
   stack?: "name" | "state" | "deciding" | "when";
+  /** Words that a phone shows below the row's other cells, over its whole width. */
+  below?: boolean;
 }
 
 export interface Sort {
@@ -25,15 +27,22 @@ export interface Sort {
   descending: boolean;
 }
 
+export interface GroupHead<Row> {
+  /** Empty above a column that is in no group. */
+  title: string;
+  span: number;
+  /** The first one below it. */
+  column: Column<Row>;
+}
+
 /** Heads above the columns: neighbors of one group share one. */
-export function groupHeads<Row>(
-  columns: readonly Column<Row>[],
-): { title: string; span: number }[] {
-  const heads: { title: string; span: number }[] = [];
-  for (const { group = "" } of columns) {
+export function groupHeads<Row>(columns: readonly Column<Row>[]): GroupHead<Row>[] {
+  const heads: GroupHead<Row>[] = [];
+  for (const column of columns) {
+    const { group = "" } = column;
     const last = heads.at(-1);
-    if (last?.title === group) last.span += 1;
-    else heads.push({ title: group, span: 1 });
+    if (last?.title === group && group !== "") last.span += 1;
+    else heads.push({ title: group, span: 1, column });
   }
   return heads;
 }

@@ -29,7 +29,7 @@ export function PerClass({ section, comparison, runs, view, onChange }: ThreatSe
       title="By class"
       note={`test accuracy, %, ${measure === "Clean" ? "clean" : `under ${measure}`} · below: difference to ${base?.label ?? "the base"} in points, without a test`}
       more={
-        <Button kind="plain" onClick={toggle} aria-expanded={isOpen}>
+        <Button kind="link" onClick={toggle} aria-expanded={isOpen}>
           {isOpen ? "Hide" : "Show"}
         </Button>
       }

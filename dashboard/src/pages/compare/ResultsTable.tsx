@@ -140,14 +140,16 @@ function nameColumn(
           ) : (
             <Pin run={run} runs={runs} onPin={(ids) => pin.onChange("pin", ids)} />
           )}
-          <Link className="quiet strong" to={`/jobs/${id}`} title={run?.job.name ?? id}>
-            <bdi>{run?.label ?? id}</bdi>
-          </Link>
-          {pareto && several && (
-            <span className={styles.front} title="On the Pareto front of clean and robust accuracy">
-              front
-            </span>
-          )}
+          <span className={styles.runName}>
+            <Link className="quiet strong" to={`/jobs/${id}`} title={run?.job.name ?? id}>
+              <bdi>{run?.label ?? id}</bdi>
+            </Link>
+            {pareto && several && (
+              <span className="sub" title="No run is more accurate both clean and under attack">
+                Pareto front
+              </span>
+            )}
+          </span>
         </span>
       );
     },
@@ -265,6 +267,7 @@ function verdictColumn({ deciding }: Tested, runs: Runs, base: string): Column<R
   return {
     id: "verdict",
     title: "Verdict",
+    below: true,
     cell: ({ job_id: id, differences }) => {
       if (id === base) return <span className="dim">base of the comparison</span>;
       const difference = differences[deciding];

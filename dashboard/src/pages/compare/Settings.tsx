@@ -1,19 +1,26 @@
 /** What differs: only settings that are not the same for all runs. */
 
+import { useQueries, type UseQueryResult } from "@tanstack/react-query";
+import { Fragment, useMemo } from "react";
+
+import { modelQuery, type Model } from "@/api/queries";
 import { Button } from "@/components/controls/Button";
 import { Note, Section } from "@/components/page/Section";
 import type { Column } from "@/components/table/columns";
 import { DataTable } from "@/components/table/DataTable";
 import { formatNumber } from "@/format/numbers";
+import { byInterest, settingTexts } from "@/format/settings";
 
 import type { View } from "./address";
 import styles from "./compare.module.css";
 import type { Change } from "./index";
 import { COLORS, type Comparison, type ComparedSetting, type Run } from "./runs";
-import { settingText, valueCounts } from "./settings_text";
+import { valueCounts } from "./settings_text";
 
-const FEW = 10;
+const FEW = 12;
 const MOST_VALUES = 6;
+/** Settings whose values are ids of models. */
+const NETWORKS = new Set(["teacher", "start_from", "model", "reference"]);
 
 interface SettingsProps {
   settings: Comparison["settings"];
@@ -23,7 +30,12 @@ interface SettingsProps {
 }
 
 export function Settings({ settings, runs, view, onChange }: SettingsProps) {
-  const { different, equal } = settings;
+  const { equal } = settings;
+  const names = useModelNames(runs);
+  const different = useMemo(
+    () => byInterest(settings.different, ({ path }) => path).map((one) => rowOf(one, names)),
+    [settings.different, names],
+  );
   const isOpen = view.open.has("settings");
   const rows = isOpen ? different : different.slice(0, FEW);
   const toggle = () => {
@@ -38,7 +50,7 @@ export function Settings({ settings, runs, view, onChange }: SettingsProps) {
       note={`${formatNumber(different.length)} of ${total} settings; the other ${formatNumber(equal)} are equal`}
       more={
         different.length > FEW && (
-          <Button kind="plain" onClick={toggle}>
+          <Button kind="link" onClick={toggle}>
             {isOpen ? "Show fewer" : `Show ${formatNumber(different.length - FEW)} more`}
           </Button>
         )
@@ -58,25 +70,67 @@ export function Settings({ settings, runs, view, onChange }: SettingsProps) {
   );
 }
 
-const PATH: Column<ComparedSetting> = {
+/** Names of the teachers, which specs have by their ids. */
+function useModelNames(runs: readonly Run[]): ReadonlyMap<string, string> {
+  const key = [...new Set(runs.flatMap(({ job }) => job.teacher_id ?? []))].slice(0, COLORS).join();
+  const ids = key === "" ? [] : key.split(",");
+  return useQueries({ queries: ids.map((id) => modelQuery(id)), combine: namesOf });
+}
+
+function namesOf(queries: readonly UseQueryResult<Model>[]): ReadonlyMap<string, string> {
+  return new Map(queries.flatMap(({ data }) => (data === undefined ? [] : [[data.id, data.name]])));
+}
+
+interface SettingRow {
+  path: string;
+  values: readonly unknown[];
+  texts: readonly string[];
+}
+
+function rowOf({ path, values }: ComparedSetting, names: ReadonlyMap<string, string>): SettingRow {
+  const named = NETWORKS.has(path)
+    ? values.map((value) => names.get(String(value)) ?? value)
+    : values;
+  return { path, values: named, texts: settingTexts(named) };
+}
+
+const PATH: Column<SettingRow> = {
   id: "path",
   title: "Setting",
   isRowHead: true,
-  cell: ({ path }) => <span className="mono">{path}</span>,
+  cell: ({ path }) => <Path path={path} />,
 };
 
-function runColumns(runs: readonly Run[]): Column<ComparedSetting>[] {
-  const columns = runs.map((run, index): Column<ComparedSetting> => ({
+/** May break after each of its parts. */
+function Path({ path }: { path: string }) {
+  return (
+    <span className={`mono ${styles.path ?? ""}`}>
+      {path.split(".").map((part, index) => (
+        <Fragment key={index}>
+          {index > 0 && (
+            <>
+              .<wbr />
+            </>
+          )}
+          {part}
+        </Fragment>
+      ))}
+    </span>
+  );
+}
+
+function runColumns(runs: readonly Run[]): Column<SettingRow>[] {
+  const columns = runs.map((run, index): Column<SettingRow> => ({
     id: run.id,
     title: <bdi>{run.label}</bdi>,
     kind: "number",
-    cell: ({ values }) => <Value value={values[index]} />,
+    cell: ({ texts }) => <Value text={texts[index] ?? "–"} />,
   }));
   return [PATH, ...columns];
 }
 
 /** With many runs: each value, and how many have it. */
-function countColumns(): Column<ComparedSetting>[] {
+function countColumns(): Column<SettingRow>[] {
   return [
     PATH,
     {
@@ -102,8 +156,7 @@ function countColumns(): Column<ComparedSetting>[] {
   ];
 }
 
-function Value({ value }: { value: unknown }) {
-  const text = settingText(value);
+function Value({ text }: { text: string }) {
   if (text === "–") return <span className="dim">–</span>;
   return (
     <span className={styles.value} title={text}>

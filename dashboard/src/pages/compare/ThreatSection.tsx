@@ -25,10 +25,12 @@ export interface ThreatSectionProps {
   onChange: Change;
   /** Beside the scatter of the first section. */
   curves: ReactNode;
+  /** What differs between the runs: after the results, where these are all in one section. */
+  settings: ReactNode;
 }
 
 export function ThreatSection(props: ThreatSectionProps) {
-  const { section, comparison, runs, hover, curves } = props;
+  const { section, comparison, runs, hover, curves, settings } = props;
   const groups = groupsOf(runs);
   const several = comparison.sections.length > 1;
   return (
@@ -40,6 +42,7 @@ export function ThreatSection(props: ThreatSectionProps) {
         {curves}
         <Scatter section={section} runs={runs} groups={groups} hover={hover} />
       </Columns>
+      {settings}
       <Parallel section={section} comparison={comparison} runs={runs} hover={hover} />
       <PerClass {...props} />
     </>

@@ -30,7 +30,7 @@ import {
   tableNote,
   verdictDetail,
 } from "./sentences";
-import { settingText, valueCounts } from "./settings_text";
+import { valueCounts } from "./settings_text";
 
 const AA = "autoattack@linf:0.15";
 
@@ -107,10 +107,10 @@ test("ids stand in one parameter or in several", () => {
 test("runs have the shortest names that tell them apart", () => {
   expect(labelsOf([FOUR[0]!, FOUR[2]!], [])).toEqual(["ARD", "STARSHIP"]);
   expect(labelsOf(FOUR, [SEEDS])).toEqual([
-    "ARD, seed 0",
-    "ARD, seed 1",
-    "STARSHIP, seed 0",
-    "STARSHIP, seed 1",
+    "ARD seed 0",
+    "ARD seed 1",
+    "STARSHIP seed 0",
+    "STARSHIP seed 1",
   ]);
   expect(labelsOf(FOUR, [])).toEqual(["a", "b", "c", "d"]);
   const radii = { path: "adversary.radius", values: [0.15, 8 / 255] };
@@ -236,14 +236,7 @@ test("the table's note says what was adjusted", () => {
   );
 });
 
-test("settings are as REST has them", () => {
-  expect([null, "a", -1, false, [1, 2]].map(settingText)).toEqual([
-    "–",
-    "a",
-    "−1",
-    "false",
-    "[1,2]",
-  ]);
+test("each value has the number of runs that have it", () => {
   expect(valueCounts([10, 2, 10, null])).toEqual([
     { text: "10", count: 2 },
     { text: "–", count: 1 },
@@ -308,9 +301,9 @@ test("parallel axes are settings that many have, then measures", () => {
   ];
   const compared = comparison([job("a"), job("b"), job("c")], settings);
   const axes = parallelAxes(compared, section(rows));
-  expect(axes.map(({ id }) => id)).toEqual(["seed", "method.name", "clean", AA]);
-  expect(axes[0]!.shares.get("b")).toBe(0.5);
-  expect(axes[1]).toMatchObject({ low: "ARD", high: "RSLAD" });
+  expect(axes.map(({ id }) => id)).toEqual(["method.name", "seed", "clean", AA]);
+  expect(axes[1]!.shares.get("b")).toBe(0.5);
+  expect(axes[0]).toMatchObject({ low: "ARD", high: "RSLAD" });
 });
 
 test("a line is broken where a run has no value", () => {

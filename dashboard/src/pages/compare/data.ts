@@ -4,7 +4,8 @@ import { keepPreviousData, queryOptions, useQueries, useQuery } from "@tanstack/
 import { useMemo } from "react";
 
 import { get } from "@/api/client";
-import { jobQuery, metricsQuery, type Job } from "@/api/queries";
+import { metricsQuery, readCurves } from "@/api/metrics";
+import { submittedJobQuery, type Job } from "@/api/queries";
 import { queryKeys } from "@/api/query_keys";
 
 import type { View } from "./address";
@@ -14,7 +15,9 @@ export const MOST_JOBS = 300;
 const CURVE = "epoch_held_out_robust";
 /** A chart is about 500 px wide: more points than that cannot be told apart. */
 const POINTS = 500;
-const AT_A_TIME = 6;
+/** Of all curves together: those of many runs are a bundle, in which no single point is read. */
+const MOST_POINTS = 20_000;
+const FEWEST_POINTS = 100;
 
 type Points = readonly (readonly [number, number])[];
 
@@ -43,34 +46,22 @@ export function perClassQuery({ ids, network }: View) {
 
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
-/** Curves of runs that have ended: read once, a few at a time. */
+/** Curves of runs that have ended: read once, in one request. */
 function endedCurvesQuery(ids: readonly string[]) {
   return queryOptions({
     queryKey: ["compare", "curves", ids],
-    queryFn: ({ signal }) => readCurves(ids, signal),
+    queryFn: async ({ signal }): Promise<Map<string, Points>> => {
+      const points = Math.min(POINTS, Math.max(FEWEST_POINTS, MOST_POINTS / ids.length));
+      const curves = await readCurves(ids, CURVE, Math.floor(points), signal);
+      return new Map(
+        [...curves].flatMap(([id, [series]]) =>
+          series === undefined ? [] : [[id, series.points]],
+        ),
+      );
+    },
     staleTime: Infinity,
     enabled: ids.length > 0,
   });
-}
-
-async function readCurves(
-  ids: readonly string[],
-  signal: AbortSignal,
-): Promise<Map<string, Points>> {
-  const curves = new Map<string, Points>();
-  const waiting = [...ids];
-  const work = async () => {
-    for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) {
-      const { series } = await get("/v1/jobs/{job_id}/metrics", {
-        params: { path: { job_id: id }, query: { names: CURVE, points: POINTS } },
-        signal,
-      });
-      const points = series[0]?.points;
-      if (points !== undefined) curves.set(id, points);
-    }
-  };
-  await Promise.all(Array.from({ length: AT_A_TIME }, work));
-  return curves;
 }
 
 /** Held-out robust accuracy of all runs, by job. */
@@ -97,6 +88,6 @@ export function useCurves(jobs: Comparison["jobs"]) {
 
 /** The specs of a few jobs, for what a comparison does not say. */
 export function useSpecs(ids: readonly string[]): ReadonlyMap<string, Job> {
-  const queries = useQueries({ queries: ids.map((id) => jobQuery(id)) });
+  const queries = useQueries({ queries: ids.map((id) => submittedJobQuery(id)) });
   return new Map(queries.flatMap(({ data }) => (data === undefined ? [] : [[data.id, data]])));
 }

@@ -79,6 +79,9 @@ function Compared({ comparison, view, onChange }: ComparedProps) {
   );
   const labels = useMemo(() => labelMap(runs), [runs]);
   const hover: Hover = { id: hovered, set: setHovered };
+  const settings = (
+    <Settings settings={comparison.settings} runs={runs} view={view} onChange={onChange} />
+  );
   return (
     <>
       <PageHead
@@ -91,17 +94,13 @@ function Compared({ comparison, view, onChange }: ComparedProps) {
       {sections.map((section, index) => (
         <ThreatSection
           key={`${section.dataset_id ?? ""} ${section.deciding}`}
-          section={section}
-          comparison={comparison}
-          runs={runs}
-          view={view}
-          hover={hover}
-          onChange={onChange}
+          {...{ section, comparison, runs, view, hover, onChange }}
           curves={index === 0 && <Curves comparison={comparison} runs={runs} hover={hover} />}
+          settings={sections.length === 1 && settings}
         />
       ))}
       {sections.length === 0 && <Curves comparison={comparison} runs={runs} hover={hover} />}
-      <Settings settings={comparison.settings} runs={runs} view={view} onChange={onChange} />
+      {sections.length !== 1 && settings}
     </>
   );
 }

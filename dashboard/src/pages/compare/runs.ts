@@ -2,7 +2,7 @@
 
 import type { SeriesColor } from "@/charts";
 import type { components } from "@/api/generated/schema";
-import { jobTitle, methodTitle, shortId } from "@/format/names";
+import { jobTitle, methodTitle, shortened, shortId } from "@/format/names";
 import { formatRadius } from "@/format/threat_model";
 
 import type { Grouping } from "./address";
@@ -16,6 +16,8 @@ export type Row = Schemas["ComparisonRow"];
 export type Difference = Schemas["DifferenceValue"];
 
 export const COLORS = 8;
+/** Of a name in sentences, charts and heads; its link has all of it. */
+const MOST_LETTERS = 40;
 
 export interface Run {
   id: string;
@@ -35,28 +37,36 @@ export function labelsOf(
   const seeds = different.find(({ path }) => path === "seed")?.values;
   const withSeed = (text: string, index: number) => {
     const seed = seeds?.[index];
-    return typeof seed === "number" ? `${text}, seed ${seed}` : text;
+    return typeof seed === "number" ? `${text} seed ${seed}` : text;
   };
-  const methods = jobs.map((job) =>
-    job.method === null ? jobTitle(job) : methodTitle(job.method),
+  const names = jobs.map((job) => shortened(jobTitle(job), MOST_LETTERS));
+  const methods = jobs.map(({ method }, index) =>
+    method === null ? (names[index] ?? "") : methodTitle(method),
   );
   const radii = different.find(({ path }) => path === "adversary.radius")?.values;
   const withRadius = (text: string, index: number) => {
     const radius = radii?.[index];
     return typeof radius === "number" ? `${text} at ${formatRadius(radius)}` : text;
   };
-  const lines = jobs.map((job, index) => lineOf(job) ?? methods[index] ?? "");
-  const names = jobs.map(jobTitle);
+  const lines = jobs.map((job, index) =>
+    shortened(lineOf(job) ?? methods[index] ?? "", MOST_LETTERS),
+  );
   const candidates = [
     methods,
-    methods.map(withSeed),
-    methods.map(withRadius),
+    methods.map(whereShared(methods, withSeed)),
+    methods.map(whereShared(methods, withRadius)),
     lines,
-    lines.map(withSeed),
+    lines.map(whereShared(lines, withSeed)),
     names,
   ];
   const ids = names.map((name, index) => `${name} (${shortId(jobs[index]?.id ?? "")})`);
   return candidates.find((labels) => new Set(labels).size === labels.length) ?? ids;
+}
+
+/** Only texts that several runs have need more words. */
+function whereShared(texts: readonly string[], more: (text: string, index: number) => string) {
+  return (text: string, index: number) =>
+    texts.indexOf(text) === texts.lastIndexOf(text) ? text : more(text, index);
 }
 
 /** A line that is only a method has the method's own spelling. */

@@ -49,7 +49,8 @@ function bestSentence(section: Section, base: string, labels: Labels): AnswerPar
   const verb = section.threat_model === null ? "has" : "holds";
   const under = section.threat_model === null ? "clean accuracy" : `under ${measure}`;
   const name = labels.get(best.job_id) ?? best.job_id;
-  const most = `, the most of ${formatNumber(section.rows.length)}`;
+  const count = section.rows.length;
+  const most = count > 1 ? `, the most of ${formatNumber(count)}` : "";
   const versus = comparisonClause(best, section, labels.get(base) ?? base);
   return [strong(name), ` ${verb} ${formatPercent(value)}${interval} ${under}${most}${versus}. `];
 }
@@ -151,7 +152,8 @@ export function verdictDetail(difference: Difference, name: string, base: string
   const parts: string[] = [];
   if (p !== null) parts.push(formatP(p));
   if (paired && mine !== null && others !== null) {
-    parts.push(`${plural(mine, "image")} only ${name} holds, ${formatNumber(others)} only ${base}`);
+    const images = `${formatNumber(mine)} ${mine === 1 ? "image" : "images"}`;
+    parts.push(`${images} only ${name} holds, ${formatNumber(others)} only ${base}`);
   }
   if (note !== null) parts.push(note);
   return parts.join("; ");

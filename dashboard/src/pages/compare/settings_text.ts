@@ -1,20 +1,11 @@
-/** Values of settings as text. */
+/** How many runs have which value of a setting. */
 
-import { MINUS } from "@/format/numbers";
-
-/** As REST has it; "–" where a run does not have the setting. */
-export function settingText(value: unknown): string {
-  if (value === null || value === undefined) return "–";
-  if (typeof value === "string") return value;
-  if (typeof value === "number") return String(value).replace(/^-/, MINUS);
-  return JSON.stringify(value);
-}
+import { settingTexts } from "@/format/settings";
 
 /** Each value with the number of runs that have it, the most frequent first. */
 export function valueCounts(values: readonly unknown[]): { text: string; count: number }[] {
   const counts = new Map<string, number>();
-  for (const value of values) {
-    const text = settingText(value);
+  for (const text of settingTexts(values)) {
     counts.set(text, (counts.get(text) ?? 0) + 1);
   }
   return [...counts]

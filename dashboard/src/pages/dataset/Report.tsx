@@ -1,15 +1,13 @@
 /** What the importer found, and how many images each class has. */
 
 import { useMemo } from "react";
-import { Link } from "react-router";
 
 import type { Dataset } from "@/api/queries";
 import { Meter } from "@/components/marks/Meter";
 import { List, Section } from "@/components/page/Section";
-import { Notice } from "@/components/states/Notice";
+import { ImportSection } from "@/components/records/ImportSection";
 import type { Column } from "@/components/table/columns";
 import { DataTable } from "@/components/table/DataTable";
-import { Id } from "@/components/text/Id";
 import { formatNumber, plural } from "@/format/numbers";
 
 import { balance } from "../datasets/sentences";
@@ -19,43 +17,28 @@ import { readReport, type ClassCount, type IgnoredFiles } from "./report";
 export function Report({ dataset }: { dataset: Dataset }) {
   const { report, problem, import_job_id: job } = dataset;
   if (report === null && problem === null && job === null) return null;
-  const detail = problem?.detail;
   const read = report === null ? undefined : readReport(report);
-  const more = job !== null && (
-    <Link to={`/jobs/${job}`}>
-      Import job <Id id={job} />
-    </Link>
-  );
   return (
-    <Section title="Import" more={more}>
-      {problem !== null && (
-        <Notice kind="bad" title="Refused">
-          <p>{typeof detail === "string" ? detail : "No reason was given."}</p>
-        </Notice>
+    <ImportSection item={dataset} remarks={read?.remarks ?? []}>
+      {read !== undefined && (
+        <>
+          <p>{read.layout}</p>
+          <Ignored total={read.ignoredFiles} reasons={read.ignored} />
+        </>
       )}
-      {read !== undefined && <p>{read.layout}</p>}
-      {read !== undefined && read.remarks.length > 0 && (
-        <Notice kind="warning" title="To check">
-          {read.remarks.map((remark) => (
-            <p key={remark}>{remark}</p>
-          ))}
-        </Notice>
-      )}
-      {read !== undefined && <Ignored total={read.ignoredFiles} reasons={read.ignored} />}
-      {report === null && problem === null && <p className="small dim">Not finished yet.</p>}
-    </Section>
+    </ImportSection>
   );
 }
 
 function Ignored({ total, reasons }: { total: number; reasons: readonly IgnoredFiles[] }) {
   if (total === 0) return <p className="small dim">No file was ignored.</p>;
   return (
-    <>
+    <div>
       <h3>{plural(total, "file")} ignored</h3>
       <List>
         {reasons.map(({ reason, files, first }) => (
           <li key={reason}>
-            {formatNumber(files)}: {reason}
+            {plural(files, "file")}: {reason}
             {first.length > 0 && (
               <p className={styles.ignored}>
                 {first.join(", ")}
@@ -65,7 +48,7 @@ function Ignored({ total, reasons }: { total: number; reasons: readonly IgnoredF
           </li>
         ))}
       </List>
-    </>
+    </div>
   );
 }
 

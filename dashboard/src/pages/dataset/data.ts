@@ -13,7 +13,8 @@ export type DatasetImage = components["schemas"]["DatasetImageResponse"];
 
 export function datasetQuery(id: string) {
   return queryOptions({
-    queryKey: queryKeys.item("datasets", id, "dataset"),
+    // Not "dataset": pages that need no ETag cache the bare data set by that.
+    queryKey: queryKeys.item("datasets", id, "versioned"),
     queryFn: ({ signal }): Promise<VersionedDataset> =>
       withEtag(
         api.GET("/v1/datasets/{reference}", { params: { path: { reference: id } }, signal }),

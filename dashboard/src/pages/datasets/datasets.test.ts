@@ -39,7 +39,7 @@ test("a refused import says why", () => {
 
 test("classes are compared by their training images", () => {
   expect(balance({ cat: 5, dog: 7 }).replaceAll("\u00a0", " ")).toBe(
-    "From 5 (cat) to 7 (dog) training images a class.",
+    "From 5 (cat) to 7 (dog) training images per class.",
   );
   expect(balance({ cat: 5, dog: 5 }).replaceAll("\u00a0", " ")).toBe(
     "Each class has 5 training images.",

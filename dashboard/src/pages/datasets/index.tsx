@@ -8,6 +8,7 @@ import { useScope } from "@/api/session";
 import { Button } from "@/components/controls/Button";
 import { Answer } from "@/components/page/answer";
 import { PageHead } from "@/components/page/PageHead";
+import { DeletedItems } from "@/components/deletion/DeletedItems";
 import { DataTable } from "@/components/table/DataTable";
 import { Empty, Failure, Loading } from "@/components/states/QueryState";
 
@@ -35,6 +36,7 @@ export default function DatasetsPage() {
           Load more
         </Button>
       )}
+      <DeletedItems noun="datasets" title="Deleted data sets" />
       {isImporting && <ImportDialog onClose={() => setImporting(false)} />}
     </>
   );

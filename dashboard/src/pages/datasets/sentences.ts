@@ -82,6 +82,6 @@ export function balance(counts: Readonly<Record<string, number>>): string {
   if (least[1] === most[1]) return `Each class has ${plural(most[1], "training image")}.`;
   return (
     `From ${formatNumber(least[1])} (${least[0]}) to ${formatNumber(most[1])} (${most[0]}) ` +
-    "training images a class."
+    "training images per class."
   );
 }

@@ -3,12 +3,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 
-import type { Dataset, Job, Model } from "@/api/queries";
+import { modelQuery, type Dataset, type Job, type Model } from "@/api/queries";
 import { Section } from "@/components/page/Section";
 import { KeyValues } from "@/components/page/Tally";
 import { QueryState } from "@/components/states/QueryState";
 
-import { datasetQuery, modelQuery } from "./data";
+import { datasetQuery } from "./data";
 import { settingsOf } from "./files/settings";
 import styles from "./job.module.css";
 

@@ -1,6 +1,6 @@
 /** What the page of a job reads besides the job itself. */
 
-import { queryOptions, useQuery, type QueryClient } from "@tanstack/react-query";
+import { queryOptions, type QueryClient } from "@tanstack/react-query";
 
 import { get } from "@/api/client";
 import type { components } from "@/api/generated/schema";
@@ -77,15 +77,6 @@ export function reportQuery(job: Job) {
   });
 }
 
-export function modelQuery(id: string | null | undefined) {
-  const params = { path: { reference: id ?? "" } };
-  return queryOptions({
-    queryKey: queryKeys.item("models", id ?? "", "model"),
-    queryFn: ({ signal }) => get("/v1/models/{reference}", { params, signal }),
-    enabled: id != null,
-  });
-}
-
 export function datasetQuery(id: string | null | undefined) {
   const params = { path: { reference: id ?? "" } };
   return queryOptions({
@@ -93,8 +84,4 @@ export function datasetQuery(id: string | null | undefined) {
     queryFn: ({ signal }) => get("/v1/datasets/{reference}", { params, signal }),
     enabled: id != null,
   });
-}
-
-export function useReport(job: Job): Report | undefined {
-  return useQuery(reportQuery(job)).data;
 }

@@ -4,21 +4,23 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useParams } from "react-router";
 
-import { jobQuery, type Job, type Model } from "@/api/queries";
+import { jobQuery, modelQuery, type Job, type Model } from "@/api/queries";
 import { PageItem } from "@/components/page/PageItem";
 import { Columns } from "@/components/page/Section";
 import { ThreatLine } from "@/components/page/ThreatLine";
+import { Loading } from "@/components/states/QueryState";
+import { useIsOpening } from "@/components/states/useIsOpening";
 import { formatNumber } from "@/format/numbers";
 
 import { Analyses } from "./analyses/Analyses";
 import { Curves, useCurves } from "./curves/Curves";
 import { heldOutOf } from "./curves/series";
-import { datasetQuery, modelQuery, useReport, type Report } from "./data";
+import { datasetQuery, reportQuery, type Report } from "./data";
 import { FailureNotice } from "./FailureNotice";
 import { Figures, Files } from "./files/Files";
 import { Settings } from "./files/Settings";
 import { Deleted } from "./head/Deleted";
-import { Head } from "./head/Head";
+import { Head, type HeadProps } from "./head/Head";
 import { Phases } from "./head/Phases";
 import { History } from "./history/History";
 import { Log } from "./history/Log";
@@ -57,10 +59,24 @@ interface JobViewProps {
 }
 
 function JobView({ job, onDeleted }: JobViewProps) {
-  const teacher = useQuery(modelQuery(job.teacher_id)).data;
-  const dataset = useQuery(datasetQuery(job.dataset_id)).data;
+  const teacher = useQuery(modelQuery(job.teacher_id));
+  const dataset = useQuery(datasetQuery(job.dataset_id));
+  const report = useQuery(reportQuery(job));
+  const isOpening = useIsOpening(teacher, dataset, report);
+  if (isOpening) return <Loading rows={8} />;
+  return (
+    <JobSections
+      job={job}
+      teacher={teacher.data}
+      dataset={dataset.data}
+      report={report.data}
+      onDeleted={onDeleted}
+    />
+  );
+}
+
+function JobSections({ job, teacher, dataset, report, onDeleted }: Omit<HeadProps, "heldOut">) {
   const { curves } = useCurves(job.id);
-  const report = useReport(job);
   const heldOut = heldOutOf(curves.data?.series ?? []);
   const hasBegun = job.started_at !== null;
   const hasCurves = trainingSpec(job) !== undefined && hasBegun;
@@ -84,7 +100,7 @@ function JobView({ job, onDeleted }: JobViewProps) {
       {!isPast && <Past job={job} />}
       <Columns>
         {hasBegun && !job.kind.startsWith("import_") && <Files job={job} />}
-        <Settings job={job} />
+        <Settings job={job} teacher={teacher} />
       </Columns>
       {isPast && <Past job={job} />}
       <NotesSection job={job} />
@@ -120,6 +136,12 @@ function Outcome({ job, report, teacher }: OutcomeProps) {
   );
 }
 
+const TENSES: Partial<Record<Job["status"], string>> = {
+  succeeded: "The test used",
+  failed: "The test was to use",
+  cancelled: "The test was to use",
+};
+
 /** The threat model in words, and what training and test use. */
 function Threat({ job, images }: { job: Job; images: number | undefined }) {
   const threatModel = threatModelOf(job);
@@ -131,7 +153,7 @@ function Threat({ job, images }: { job: Job; images: number | undefined }) {
       : `Training uses ${adversaryTitle(training)}, held-out accuracy PGD-10. `;
   const count = images === undefined ? "" : ` on ${formatNumber(images)} images`;
   const attacks = attackTitles(job);
-  const tense = job.status === "succeeded" ? "The test used" : "The test will use";
+  const tense = TENSES[job.status] ?? "The test will use";
   return (
     <ThreatLine threatModel={threatModel}>
       The attacker knows the weights and only wants a wrong class. {used}

@@ -29,6 +29,7 @@ function job(changes: object = {}): Job {
     worker: "worker-1",
     results: null,
     intervals: {},
+    deciding: [],
     measures: MEASURES,
     failure: null,
     created_at: "2026-11-28T11:57:00Z",
@@ -67,6 +68,7 @@ describe("the answer line", () => {
     const done = job({
       status: "succeeded",
       results: { best: results },
+      deciding: ["autoattack@linf:0.15", "autoattack@l2:0.5"],
       intervals: { best: { "autoattack@linf:0.15": { low: 0.515, high: 0.617, images: 360 } } },
     });
     expect(text({ job: done, parameters: 1702, teacherParameters: 24058 })).toBe(
@@ -76,8 +78,9 @@ describe("the answer line", () => {
   });
 
   it("takes the strongest attack where AutoAttack was not run", () => {
-    const results = { "pgd-20@linf:0.15": 0.5 };
-    const done = job({ status: "succeeded", kind: "evaluation", results: { model: results } });
+    const results = { model: { "pgd-20@linf:0.15": 0.5 } };
+    const deciding = ["pgd-20@linf:0.15"];
+    const done = job({ status: "succeeded", kind: "evaluation", results, deciding });
     expect(text({ job: done })).toBe("The model keeps 50.00 % under PGD-20 at L∞ 0.15.");
   });
 

@@ -148,7 +148,7 @@ function succeeded(known: Known): AnswerPart[] {
   if (job.kind.startsWith("import_")) return [`Imported${after(job)}.`];
   const network = job.kind === "evaluation" ? "model" : "best";
   const results = job.results?.[network] ?? {};
-  const key = decidingKey(job, results, known.threatModel);
+  const key = decidingKey(job, known.threatModel);
   const subject = job.kind === "evaluation" ? "The model" : "The student";
   if (key === undefined) return [`Finished${after(job)}. No attack was run.`];
   const deciding = results[key] ?? 0;
@@ -167,20 +167,16 @@ function succeeded(known: Known): AnswerPart[] {
   return [`${subject} keeps `, value, under, ...clean, ...parametersPart(known), "."];
 }
 
-/** AutoAttack under the job's own threat model where it was run, else the strongest attack. */
+/** The key that decides under the job's own threat model. */
 export function decidingKey(
-  job: Pick<Job, "measures">,
-  results: Record<string, number>,
+  job: Pick<Job, "measures" | "deciding">,
   threatModel: ThreatModel | undefined,
 ): string | undefined {
-  const keys = Object.keys(results).filter((key) => {
+  if (threatModel === undefined) return job.deciding[0];
+  return job.deciding.find((key) => {
     const measure = job.measures[key];
-    const isAttack = ["pgd", "cw", "autoattack"].includes(measure?.name ?? "");
-    if (!isAttack || threatModel === undefined) return isAttack;
     return measure?.norm === threatModel.norm && isClose(measure.radius, threatModel.radius);
   });
-  const standard = keys.find((key) => job.measures[key]?.name === "autoattack");
-  return standard ?? keys.sort((a, b) => (results[a] ?? 0) - (results[b] ?? 0))[0];
 }
 
 function isClose(a: number | null, b: number): boolean {

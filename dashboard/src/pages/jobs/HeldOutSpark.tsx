@@ -3,7 +3,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState, type RefObject } from "react";
 
-import { metricsQuery, type JobSummary } from "@/api/queries";
+import { metricsQuery } from "@/api/metrics";
+import type { JobSummary } from "@/api/queries";
 import { Spark } from "@/components/marks/Spark";
 import { formatPercent } from "@/format/numbers";
 

@@ -116,7 +116,7 @@ function Nothing({ isFiltered, view, onChange }: NothingProps) {
   if (!isFiltered && view.after === undefined) {
     return (
       <Empty action={<LinkButton to="/submit">Start from an example</LinkButton>}>
-        No jobs yet. Start from the digits example; it takes half a minute.
+        A job trains or tests a network. The digits example takes half a minute.
       </Empty>
     );
   }

@@ -86,7 +86,7 @@ function offersOf(jobs: readonly JobSummary[], count: number, ways: Ways): Offer
     {
       id: "retry",
       label: "Retry",
-      whyNot: whyNot("retry", "None of them failed or was cancelled."),
+      whyNot: whyNot("retry", "None of them was cancelled, or failed in a way that may pass."),
       run: ways.retry,
     },
     {

@@ -5,8 +5,10 @@ import { useMemo } from "react";
 
 import { get } from "@/api/client";
 import {
+  jobCountsQuery,
   jobQuery,
   jobsQuery,
+  type JobPage,
   type JobsParameters,
   type JobSummary,
   type Status,
@@ -20,24 +22,21 @@ import { chosenScope, decidingMeasure, measuresOf, scopesOf, type Scope } from "
 const SAMPLE = 20;
 
 export function rowsParameters({ filters, sort, after, limit }: View): JobsParameters {
-  const parameters: JobsParameters = { ...toQuery(filters), sort, limit, include_total: true };
+  const parameters: JobsParameters = { ...toQuery(filters), sort, limit };
   if (after !== undefined) parameters.after = after;
   return parameters;
 }
 
-/** Number of jobs by status, under the filters. Undefined until all are known. */
-export function useCounts(filters: Filters): ReadonlyMap<Status, number> | undefined {
-  const statuses = filters.status ?? STATUSES;
-  return useQueries({
-    queries: statuses.map((status) =>
-      jobsQuery({ ...toQuery(filters), status: [status], limit: 1, include_total: true }),
-    ),
-    combine: (queries) => {
-      const totals = queries.map(({ data }) => data?.total);
-      if (totals.some((total) => total == null)) return undefined;
-      return new Map(statuses.map((status, index) => [status, totals[index] ?? 0]));
-    },
-  });
+/** Number of jobs by status, under the filters. Undefined until they are known. */
+export function useCounts(
+  filters: Filters,
+  isWanted: boolean,
+): ReadonlyMap<Status, number> | undefined {
+  const counts = useQuery({ ...jobCountsQuery(toQuery(filters)), enabled: isWanted }).data;
+  return useMemo(
+    () => counts && new Map(STATUSES.map((status) => [status, counts.statuses[status] ?? 0])),
+    [counts],
+  );
 }
 
 export interface Accuracies {
@@ -47,18 +46,19 @@ export interface Accuracies {
   deciding: Measure | undefined;
 }
 
-export function useAccuracies(rows: readonly JobSummary[], view: View): Accuracies {
+export function useAccuracies(page: JobPage | undefined, view: View): Accuracies {
   const { filters, scope: wish, sort } = view;
-  const sample = useQuery(jobsQuery({ ...toQuery(filters), status: ["succeeded"], limit: SAMPLE }))
-    .data?.data;
+  const sample = useQuery(
+    jobsQuery({ ...toQuery(filters), status: ["succeeded"], limit: SAMPLE }),
+  ).data;
   return useMemo(() => {
-    const jobs = [...rows, ...(sample ?? [])];
+    const jobs = [...(page?.data ?? []), ...(sample?.data ?? [])];
     const scopes = scopesOf(jobs);
     const scope = chosenScope(scopes, wish, sort);
     if (scope === undefined) return { scopes, scope, measures: [], deciding: undefined };
-    const measures = measuresOf(jobs, scope);
-    return { scopes, scope, measures, deciding: decidingMeasure(jobs, scope) };
-  }, [rows, sample, wish, sort]);
+    const deciding = decidingMeasure([page, sample], scope);
+    return { scopes, scope, measures: measuresOf(jobs, scope, deciding), deciding };
+  }, [page, sample, wish, sort]);
 }
 
 /** The job with the highest deciding accuracy, under the filters. */

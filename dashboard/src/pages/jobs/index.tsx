@@ -4,11 +4,12 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useSearchParams } from "react-router";
 
-import { jobsQuery, LARGEST_PAGE, type JobSummary } from "@/api/queries";
+import { jobsQuery, LARGEST_PAGE, type JobSummary, type Status } from "@/api/queries";
 import { ROOT } from "@/api/root";
 import { Button, buttonClass } from "@/components/controls/Button";
 import { Answer } from "@/components/page/answer";
 import { PageHead } from "@/components/page/PageHead";
+import { DeletedItems } from "@/components/deletion/DeletedItems";
 import { QueryState } from "@/components/states/QueryState";
 
 import { changed, readView, toQuery, type Changes, type View } from "./address";
@@ -24,21 +25,22 @@ export default function JobsPage() {
   const view = readView(parameters);
   const jobs = useQuery(jobsQuery(rowsParameters(view)));
   const rows = jobs.data?.data ?? NO_ROWS;
-  const accuracies = useAccuracies(rows, view);
+  const accuracies = useAccuracies(jobs.data, view);
   const change = (changes: Changes) => {
     const isQuiet = Object.keys(changes).every((name) => name === "selected");
     setParameters((old) => changed(old, changes), { replace: isQuiet });
   };
   const isFiltered = Object.keys(view.filters).length > 0;
   const parts = { view, accuracies, isFiltered };
-  const total = jobs.data?.total ?? null;
+  // The rows first: counts are asked for when they are there.
+  const counts = useCounts(view.filters, jobs.data !== undefined);
+  const total = counts === undefined ? null : sum([...counts.values()]);
   const isFirstPage = view.after === undefined;
   return (
     <>
       <PageHead
         title="Jobs"
-        // The rows first: counts are asked for when they are there.
-        answer={jobs.data === undefined ? "\u00a0" : <JobsAnswer {...parts} />}
+        answer={counts === undefined ? "\u00a0" : <JobsAnswer counts={counts} {...parts} />}
         actions={<Actions view={view} accuracies={accuracies} rows={rows} onChange={change} />}
       />
       <Filters
@@ -51,6 +53,7 @@ export default function JobsPage() {
       <QueryState query={jobs} rows={10}>
         {(page) => <JobsTable page={page} {...parts} onChange={change} />}
       </QueryState>
+      <DeletedItems noun="jobs" title="Deleted jobs" />
     </>
   );
 }
@@ -82,17 +85,20 @@ function Actions({ view, accuracies, rows, onChange }: ActionsProps) {
 
 const NO_ROWS: never[] = [];
 
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
 interface JobsAnswerProps {
+  counts: ReadonlyMap<Status, number>;
   view: View;
   accuracies: Accuracies;
   isFiltered: boolean;
 }
 
-function JobsAnswer({ view, accuracies, isFiltered }: JobsAnswerProps) {
-  const counts = useCounts(view.filters);
+function JobsAnswer({ counts, view, accuracies, isFiltered }: JobsAnswerProps) {
   const job = useBest(view.filters, accuracies);
   const { scope, deciding: measure } = accuracies;
-  if (counts === undefined) return "\u00a0";
   const best =
     job === undefined || scope === undefined || measure === undefined
       ? undefined

@@ -1,7 +1,10 @@
 import { expect, test } from "vitest";
 
+import { canRetry } from "@/api/retry";
+
 import type { JobSummary, Status } from "@/api/queries";
 import { plainAnswer } from "@/components/page/answer";
+import { parseMeasure } from "@/format/measures";
 
 import { changed, chipsOf, cleared, readView, sortChanges, toQuery } from "./address";
 import { filterChanges, formError } from "./filters/filter_form";
@@ -128,7 +131,7 @@ test("unlike threat models and data are scopes of their own", () => {
     "linf:0.15 ds_other",
   ]);
   const [scope] = scopes;
-  expect(measuresOf(jobs, scope!).map(({ key }) => key)).toEqual(["clean", AA]);
+  expect(measuresOf(jobs, scope!, undefined).map(({ key }) => key)).toEqual(["clean", AA]);
   expect(accuracyOf(jobs[3]!, AA, scope!)).toBeUndefined();
   expect(accuracyOf(jobs[0]!, "clean", scope!)?.value).toBe(0.9);
   expect(accuracyOf(jobs[0]!, "clean", scopes[1]!)).toBeUndefined();
@@ -142,18 +145,24 @@ test("the order's threat model is that of the columns", () => {
   );
 });
 
-test("AutoAttack decides where any job ran it", () => {
-  const weak = { "pgd-20@linf:0.15": 0.4 };
-  const jobs = [tested("1", weak), tested("2", weak), tested("3", { ...weak, [AA]: 0.3 })];
-  const [scope] = scopesOf(jobs);
-  expect(decidingMeasure(jobs, scope!)?.key).toBe(AA);
-  expect(decidingMeasure(jobs.slice(0, 2), scope!)?.key).toBe("pgd-20@linf:0.15");
+test("what decides is what the page of the list says of the scope", () => {
+  const [scope] = scopesOf([tested("1", { [AA]: 0.3 })]);
+  const section = (deciding: string, radius: number, dataset = "ds_digits") => ({
+    dataset_id: dataset,
+    threat_model: { norm: "linf" as const, radius, title: "" },
+    jobs: 1,
+    deciding,
+  });
+  const PGD = "pgd-20@linf:0.15";
+  const page = { sections: [section("a", 0.1), section("b", 0.15, "ds_2"), section(PGD, 0.15)] };
+  expect(decidingMeasure([page, { sections: [section(AA, 0.15)] }], scope!)?.key).toBe(PGD);
+  expect(decidingMeasure([undefined, { sections: [] }], scope!)).toBeUndefined();
 });
 
 test("of many measures clean, one attack and the deciding one are shown", () => {
   const best = { clean: 0.9, "cw-30@linf:0.15": 0.5, "pgd-20@linf:0.15": 0.5, [AA]: 0.4 };
   const jobs = [tested("1", best)];
-  const measures = measuresOf(jobs, scopesOf(jobs)[0]!);
+  const measures = measuresOf(jobs, scopesOf(jobs)[0]!, parseMeasure(AA));
   expect(usualMeasures(measures).map(({ label }) => label)).toEqual([
     "Clean",
     "PGD-20",
@@ -173,7 +182,7 @@ test("the answer counts jobs and names the best under its threat model", () => {
     },
   );
   const scope = scopesOf([best])[0]!;
-  const measure = decidingMeasure([best], scope)!;
+  const measure = parseMeasure(AA);
   const parts = answer(
     counts([
       ["running", 1],
@@ -205,8 +214,18 @@ test("actions apply to jobs in the right state only", () => {
   const ids = (action: "cancel" | "retry" | "delete") =>
     applicable(action, jobs).map(({ id }) => id);
   expect(ids("cancel")).toEqual(["running", "queued"]);
-  expect(ids("retry")).toEqual(["failed", "cancelled"]);
+  expect(ids("retry")).toEqual(["cancelled"]);
   expect(ids("delete")).toEqual(["failed", "succeeded", "cancelled"]);
+});
+
+test("a failure by the settings, and an import, are not tried again", () => {
+  const failure = { code: "x", class: "user", message: "", attempt: 1 } as const;
+  const retried = [true, false].map((retryable) =>
+    canRetry(job({ status: "failed", failure: { ...failure, retryable, advice: null } })),
+  );
+  expect(retried).toEqual([true, false]);
+  expect(canRetry(job({ status: "cancelled" }))).toBe(true);
+  expect(canRetry(job({ status: "cancelled", kind: "import_model" }))).toBe(false);
 });
 
 test("a dialog names one job, and counts several", () => {

@@ -3,8 +3,8 @@
  * shows those of one scope: a data set and a threat model.
  */
 
-import type { JobSummary } from "@/api/queries";
-import { decidingResult, isTestRobustness, parseMeasure, type Measure } from "@/format/measures";
+import type { JobPage, JobSummary } from "@/api/queries";
+import { isTestRobustness, parseMeasure, type Measure } from "@/format/measures";
 import {
   parseThreatModel,
   threatModelKey,
@@ -104,7 +104,11 @@ export function scopeTitle({ threatModel, dataset }: Scope): string {
 }
 
 /** All measures of a scope: clean accuracy, the attacks, the deciding one last. */
-export function measuresOf(jobs: readonly JobSummary[], scope: Scope): Measure[] {
+export function measuresOf(
+  jobs: readonly JobSummary[],
+  scope: Scope,
+  deciding: Measure | undefined,
+): Measure[] {
   const threat = threatModelKey(scope.threatModel);
   const measures = new Map<string, Measure>();
   for (const job of jobs) {
@@ -118,7 +122,6 @@ export function measuresOf(jobs: readonly JobSummary[], scope: Scope): Measure[]
       }
     }
   }
-  const deciding = decidingMeasure(jobs, scope);
   const order = (measure: Measure) =>
     measure.name === "clean" ? 0 : measure.key === deciding?.key ? 2 : 1;
   return [...measures.values()].sort(
@@ -126,24 +129,18 @@ export function measuresOf(jobs: readonly JobSummary[], scope: Scope): Measure[]
   );
 }
 
-/** AutoAttack where it was run, else the attack that is the strongest for most jobs. */
-export function decidingMeasure(jobs: readonly JobSummary[], scope: Scope): Measure | undefined {
+/** What REST says decides among the jobs of a page, of the first page that has the scope. */
+export function decidingMeasure(
+  pages: readonly (Pick<JobPage, "sections"> | undefined)[],
+  scope: Scope,
+): Measure | undefined {
   const threat = threatModelKey(scope.threatModel);
-  const counts = new Map<string, number>();
-  for (const job of jobs) {
-    if (job.dataset_id !== scope.datasetId) continue;
-    const results = Object.entries(resultsOf(job)).filter(([key]) => {
-      const { threatModel } = parseMeasure(key);
-      return threatModel !== undefined && threatModelKey(threatModel) === threat;
-    });
-    const deciding = decidingResult(Object.fromEntries(results));
-    if (deciding === undefined) continue;
-    const { key } = deciding.measure;
-    counts.set(key, (counts.get(key) ?? 0) + 1);
-  }
-  const keys = [...counts].sort(([, a], [, b]) => b - a).map(([key]) => key);
-  const [key] = keys.filter((one) => one.startsWith("autoattack@")).concat(keys);
-  return key === undefined ? undefined : parseMeasure(key);
+  const sections = pages.flatMap((page) => page?.sections ?? []);
+  const section = sections.find(
+    ({ dataset_id: dataset, threat_model: model }) =>
+      dataset === scope.datasetId && threatModelKey(model) === threat,
+  );
+  return section && parseMeasure(section.deciding);
 }
 
 /** Clean, one attack and the deciding one: what is shown unless columns were chosen. */

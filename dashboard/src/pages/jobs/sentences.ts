@@ -1,6 +1,7 @@
 /** The answer line of the page: pure functions of what REST returned. */
 
 import type { JobSummary, Status } from "@/api/queries";
+import { canRetry } from "@/api/retry";
 import { strong, type AnswerPart } from "@/components/page/answer";
 import type { Measure } from "@/format/measures";
 import { jobTitle } from "@/format/names";
@@ -56,14 +57,14 @@ export function rowsText(shown: number, total: number | null, isFirstPage: boole
 
 const ENDED: readonly Status[] = ["cancelled", "succeeded", "failed"];
 const CANCELLABLE: readonly Status[] = ["queued", "running", "pausing", "paused"];
-const RETRYABLE: readonly Status[] = ["failed", "cancelled"];
 
 /** For which of the selected jobs an action is possible. */
 export function applicable(
   action: "cancel" | "retry" | "delete",
   jobs: readonly JobSummary[],
 ): JobSummary[] {
-  const statuses = { cancel: CANCELLABLE, retry: RETRYABLE, delete: ENDED }[action];
+  if (action === "retry") return jobs.filter(canRetry);
+  const statuses = { cancel: CANCELLABLE, delete: ENDED }[action];
   return jobs.filter(({ status }) => statuses.includes(status));
 }
 

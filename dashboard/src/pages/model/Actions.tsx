@@ -1,16 +1,15 @@
 /** Download, evaluate, distill from, delete. */
 
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { api, unwrap } from "@/api/client";
 import type { Model } from "@/api/queries";
 import { buttonClass, LinkButton } from "@/components/controls/Button";
-import { ConfirmDialog } from "@/components/controls/Dialog";
 import { Menu } from "@/components/controls/Menu";
 import { Icon } from "@/components/marks/Icon";
+import { DeleteDialog } from "@/components/records/DeleteDialog";
 import { RenameDialog } from "@/components/records/RenameDialog";
-import { Failure } from "@/components/states/QueryState";
 import { formatBytes } from "@/format/bytes";
 
 import { contentHref } from "./Files";
@@ -24,6 +23,8 @@ interface ActionsProps {
 
 export function Actions({ model, canEdit, onRename, onDeleted }: ActionsProps) {
   const [dialog, setDialog] = useState<"delete" | "rename">();
+  const close = () => setDialog(undefined);
+  const remove = useDelete(model, onDeleted);
   const isReady = model.status === "ready";
   return (
     <>
@@ -46,46 +47,20 @@ export function Actions({ model, canEdit, onRename, onDeleted }: ActionsProps) {
         </Menu>
       )}
       {dialog === "rename" && (
-        <RenameDialog name={model.name} onRename={onRename} onClose={() => setDialog(undefined)} />
+        <RenameDialog name={model.name} onRename={onRename} onClose={close} />
       )}
-      {dialog === "delete" && (
-        <DeleteDialog model={model} onDeleted={onDeleted} onClose={() => setDialog(undefined)} />
-      )}
+      {dialog === "delete" && <DeleteDialog name={model.name} onDelete={remove} onClose={close} />}
     </>
   );
 }
 
-interface DeleteProps {
-  model: Model;
-  onDeleted: (model: Model) => void;
-  onClose: () => void;
-}
-
-function DeleteDialog({ model, onDeleted, onClose }: DeleteProps) {
+function useDelete({ id }: Model, onDeleted: (model: Model) => void) {
   const client = useQueryClient();
-  const remove = useMutation({
-    mutationFn: () =>
-      unwrap(
-        api.DELETE("/v1/models/{reference}", { params: { path: { reference: model.id } } }),
-      ) as Promise<Model>,
-    onSuccess: (deleted) => {
-      onDeleted(deleted);
-      void client.invalidateQueries({ queryKey: ["models", "list"] });
-      void client.invalidateQueries({ queryKey: ["jobs", "list"] });
-    },
-  });
-  return (
-    <ConfirmDialog
-      title={`Delete ${model.name}?`}
-      action="Delete"
-      isOpen
-      isBusy={remove.isPending}
-      onConfirm={() => remove.mutate()}
-      onClose={onClose}
-    >
-      <p>Its name becomes free. Jobs that have used it keep their results.</p>
-      <p>For some days it can be restored, from here or with its id.</p>
-      {remove.error !== null && <Failure error={remove.error} />}
-    </ConfirmDialog>
-  );
+  return async () => {
+    const params = { path: { reference: id } };
+    const deletion = unwrap(api.DELETE("/v1/models/{reference}", { params })) as Promise<Model>;
+    onDeleted(await deletion);
+    void client.invalidateQueries({ queryKey: ["models", "list"] });
+    void client.invalidateQueries({ queryKey: ["jobs", "list"] });
+  };
 }

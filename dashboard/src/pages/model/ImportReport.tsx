@@ -1,50 +1,29 @@
 /** What the importer made of an uploaded file. */
 
-import { Link } from "react-router";
-
 import type { Model } from "@/api/queries";
 import { KeyValues } from "@/components/page/Tally";
-import { Section } from "@/components/page/Section";
-import { Notice } from "@/components/states/Notice";
-import { Id } from "@/components/text/Id";
 import { Code } from "@/components/records/Code";
+import { ImportSection } from "@/components/records/ImportSection";
 import { plural } from "@/format/numbers";
 
-import { readReport } from "./import_report";
-import { detailOf } from "./sentences";
+import { readReport, type ReadReport } from "./import_report";
 
 export function ImportReport({ model }: { model: Model }) {
-  const { import_job_id: job, report, problem } = model;
+  const { import_job_id: job, report } = model;
   if (job === null) return null;
-  const more = (
-    <Link to={`/jobs/${job}`}>
-      Import job <Id id={job} />
-    </Link>
-  );
+  const read = report === null ? undefined : readReport(report);
   return (
-    <Section title="Import" more={more}>
-      {problem !== null && (
-        <Notice kind="bad" title="Refused">
-          <p>{detailOf(problem)}</p>
-        </Notice>
-      )}
-      {report !== null && <Report report={report} />}
-      {problem === null && report === null && <p className="small dim">Not finished yet.</p>}
-    </Section>
+    <ImportSection item={model} remarks={read?.remarks ?? []}>
+      {read !== undefined && <Reading report={read} />}
+    </ImportSection>
   );
 }
 
-function Report({ report }: { report: Record<string, unknown> }) {
-  const { remarks, normalization, stateDict, otherStateDicts, lists } = readReport(report);
+/** Which of the file's tensors became the network. */
+function Reading({ report }: { report: ReadReport }) {
+  const { normalization, stateDict, otherStateDicts, lists } = report;
   return (
     <>
-      {remarks.length > 0 && (
-        <Notice kind="warning" title="To check">
-          {remarks.map((remark) => (
-            <p key={remark}>{remark}</p>
-          ))}
-        </Notice>
-      )}
       <KeyValues
         facts={[
           { label: "Normalization", value: normalization },

@@ -97,8 +97,8 @@ function describe(node: LineageNode): string {
 }
 
 /** Each with its threat model: neighbors may have been measured under others. */
-function resultOf({ results = {} }: LineageNode): string {
-  const deciding = decidingResult(results);
+function resultOf({ results = {}, deciding: keys = [] }: LineageNode): string {
+  const deciding = decidingResult(results, keys);
   const threat = deciding?.measure.threatModel;
   if (deciding === undefined || threat === undefined) return "";
   return `${formatShare(deciding.value)} % ${deciding.measure.label}, ${threatModelTitle(threat)}`;

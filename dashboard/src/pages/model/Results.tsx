@@ -24,7 +24,7 @@ interface ResultsProps {
 }
 
 export function Results({ model, datasets }: ResultsProps) {
-  const groups = useMemo(() => groupResults(model.results), [model.results]);
+  const groups = useMemo(() => groupResults(model), [model]);
   if (groups.length === 0) {
     const measure = <LinkButton to={`/submit?evaluate=${model.id}`}>Measure it</LinkButton>;
     return (

@@ -20,7 +20,7 @@ import { groupResults, type ResultGroup } from "./results";
 
 export function Versions({ model }: { model: Model }) {
   const versions = useQuery(versionsQuery(model.series));
-  const group = useMemo(() => groupResults(model.results)[0], [model.results]);
+  const group = useMemo(() => groupResults(model)[0], [model]);
   const columns = useMemo(() => columnsOf(model.id, group), [model.id, group]);
   const count = versions.data?.data.length;
   if (count === 1) return null;

@@ -16,7 +16,8 @@ export type VersionedModel = Versioned<Model>;
 
 export function modelQuery(id: string) {
   return queryOptions({
-    queryKey: queryKeys.item("models", id, "model"),
+    // Not "model": pages that need no ETag cache the bare model by that.
+    queryKey: queryKeys.item("models", id, "versioned"),
     queryFn: ({ signal }): Promise<VersionedModel> =>
       withEtag(
         api.GET("/v1/models/{reference}", { params: { path: { reference: id } }, signal }),

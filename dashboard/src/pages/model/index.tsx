@@ -14,13 +14,15 @@ import { Annotations, type AnnotationPatch } from "@/components/records/Annotati
 import { Deleted } from "@/components/records/Deleted";
 import { ItemStatus } from "@/components/records/ItemStatus";
 import { ifMatch } from "@/components/records/versioned";
+import { Loading } from "@/components/states/QueryState";
+import { useIsOpening } from "@/components/states/useIsOpening";
 import { Id } from "@/components/text/Id";
 import { Time } from "@/components/text/Time";
 import { formatNumber } from "@/format/numbers";
 
 import { Actions } from "./Actions";
 import { Aliases } from "./Aliases";
-import { lineageQuery, modelQuery, type VersionedModel } from "./data";
+import { lineageQuery, modelQuery, versionsQuery, type VersionedModel } from "./data";
 import { Files } from "./Files";
 import { ImportReport } from "./ImportReport";
 import { Lineage } from "./Lineage";
@@ -62,7 +64,9 @@ function Content({ versioned, onDeleted }: ContentProps) {
   const canEdit = useScope("submit");
   const lineage = useQuery(lineageQuery(model.id));
   const names = useDatasetNames();
+  const isOpening = useIsOpening(lineage, useQuery(versionsQuery(model.series)));
   const { edit, refresh } = useEdit(versioned);
+  if (isOpening) return <Loading rows={8} />;
   return (
     <>
       <PageHead
@@ -81,11 +85,7 @@ function Content({ versioned, onDeleted }: ContentProps) {
           />
         }
       />
-      {model.status === "ready" ? (
-        <ReadyModel model={model} datasets={names} />
-      ) : (
-        <ImportReport model={model} />
-      )}
+      <ModelSections model={model} datasets={names} />
       <Annotations
         notes={model.notes}
         metadata={model.metadata}
@@ -97,7 +97,13 @@ function Content({ versioned, onDeleted }: ContentProps) {
   );
 }
 
-function ReadyModel({ model, datasets }: { model: Model; datasets: ReadonlyMap<string, string> }) {
+interface ModelSectionsProps {
+  model: Model;
+  datasets: ReadonlyMap<string, string>;
+}
+
+function ModelSections({ model, datasets }: ModelSectionsProps) {
+  if (model.status !== "ready") return <ImportReport model={model} />;
   return (
     <>
       <Results model={model} datasets={datasets} />

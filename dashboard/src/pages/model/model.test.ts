@@ -28,6 +28,8 @@ const RESULTS: Model["results"] = {
   held_out_clean: result(0.91),
 };
 
+const DECIDING = ["autoattack@linf:0.15", "pgd-20@linf:8/255"];
+
 function model(changes: Partial<Model>): Model {
   return {
     id: "mdl_1",
@@ -36,6 +38,7 @@ function model(changes: Partial<Model>): Model {
     parameters: 1702,
     source_job_id: "job_1",
     results: RESULTS,
+    deciding: DECIDING,
     problem: null,
     description: { channels: 1, height: 8, width: 8, classes: 10 },
     ...changes,
@@ -59,7 +62,7 @@ const LINEAGE = {
 } as unknown as Lineage;
 
 test("results of unlike threat models are in unlike groups", () => {
-  const groups = groupResults(RESULTS);
+  const groups = groupResults({ results: RESULTS, deciding: DECIDING });
   expect(groups.map(({ rows }) => rows.map(({ measure }) => measure.key))).toEqual([
     ["clean", "pgd-20@linf:0.15", "autoattack@linf:0.15"],
     ["clean", "pgd-20@linf:8/255"],
@@ -68,7 +71,8 @@ test("results of unlike threat models are in unlike groups", () => {
 });
 
 test("clean results on other data do not stand beside an attack", () => {
-  const groups = groupResults({ clean: result(0.9, "ds_2"), "pgd-20@linf:0.15": result(0.6) });
+  const results = { clean: result(0.9, "ds_2"), "pgd-20@linf:0.15": result(0.6) };
+  const groups = groupResults({ results, deciding: ["pgd-20@linf:0.15"] });
   expect(groups).toHaveLength(2);
 });
 

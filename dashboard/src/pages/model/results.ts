@@ -18,12 +18,15 @@ export interface ResultGroup {
   threatModel: ThreatModel | undefined;
   /** Clean first, then the attacks, the strongest last. */
   rows: ResultRow[];
-  /** AutoAttack where it was run, else the lowest accuracy. */
+  /** As the model says. */
   deciding: ResultRow | undefined;
 }
 
 /** Accuracies on test images; unlike threat models and data sets never share a group. */
-export function groupResults(results: Model["results"]): ResultGroup[] {
+export function groupResults({
+  results,
+  deciding,
+}: Pick<Model, "results" | "deciding">): ResultGroup[] {
   const rows = Object.entries(results).map(([key, value]) => ({
     measure: parseMeasure(key),
     value,
@@ -37,7 +40,10 @@ export function groupResults(results: Model["results"]): ResultGroup[] {
     for (const group of same) group.rows.unshift(row);
     if (same.length === 0) add(groups, row, undefined);
   }
-  return [...groups.values()].map((group) => ({ ...group, deciding: decidingOf(group.rows) }));
+  return [...groups.values()].map((group) => ({
+    ...group,
+    deciding: group.rows.find(({ measure }) => deciding.includes(measure.key)),
+  }));
 }
 
 function add(groups: Map<string, ResultGroup>, row: ResultRow, threat: ThreatModel | undefined) {
@@ -52,10 +58,4 @@ function add(groups: Map<string, ResultGroup>, row: ResultRow, threat: ThreatMod
   };
   group.rows.push(row);
   groups.set(key, group);
-}
-
-function decidingOf(rows: readonly ResultRow[]): ResultRow | undefined {
-  const robust = rows.filter(({ measure }) => isTestRobustness(measure));
-  const autoAttack = robust.find(({ measure }) => measure.key.startsWith("autoattack@"));
-  return autoAttack ?? [...robust].sort((a, b) => a.value.value - b.value.value)[0];
 }

@@ -23,7 +23,7 @@ export function detailOf(problem: Model["problem"]): string {
 }
 
 function resultSentence(model: Model): AnswerPart[] {
-  const group = groupResults(model.results).find(({ deciding }) => deciding !== undefined);
+  const group = groupResults(model).find(({ deciding }) => deciding !== undefined);
   const { deciding, threatModel } = group ?? {};
   if (deciding === undefined || threatModel === undefined) return ["Not measured under attack. "];
   const { value, low, high } = deciding.value;

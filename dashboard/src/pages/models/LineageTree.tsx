@@ -48,9 +48,11 @@ function ModelNode({ model, deciding, isRoot = false }: NodeProps) {
           {name}
         </Link>
         <span className="small dim hide-phone">{row !== undefined && describe(row, isRoot)}</span>
-        <span className={`small ${isRoot ? "strong" : ""}`}>
-          {value === undefined ? "not measured" : formatShare(value)}
-        </span>
+        {value === undefined ? (
+          <span className="small dim nowrap">not measured</span>
+        ) : (
+          <span className={`small ${isRoot ? "strong" : ""}`}>{formatShare(value)}</span>
+        )}
       </div>
       {groups.length > 0 && (
         <ul>

@@ -48,10 +48,19 @@ const COLUMNS: Column<Model>[] = [
   },
 ];
 
-export function OtherModels({ models }: { models: readonly Model[] }) {
+interface OtherModelsProps {
+  models: readonly Model[];
+  /** A ranking has only its best: the others may be among these. */
+  isCut: boolean;
+}
+
+export function OtherModels({ models, isCut }: OtherModelsProps) {
   return (
-    <Section title="Not measured" note="models in none of the rankings">
-      <DataTable label="Models without results" rows={models} columns={COLUMNS} rowId={idOf} />
+    <Section
+      title={isCut ? "Further models" : "Not measured"}
+      note={isCut ? "not measured, or not among the best of a ranking" : "models in no ranking"}
+    >
+      <DataTable label="Models in no ranking" rows={models} columns={COLUMNS} rowId={idOf} />
     </Section>
   );
 }

@@ -6,6 +6,7 @@ import { useSearchParams } from "react-router";
 
 import type { Model } from "@/api/queries";
 import { useScope } from "@/api/session";
+import { DeletedItems } from "@/components/deletion/DeletedItems";
 import { Button, LinkButton } from "@/components/controls/Button";
 import { Answer } from "@/components/page/answer";
 import { PageHead } from "@/components/page/PageHead";
@@ -47,6 +48,7 @@ export default function ModelsPage() {
           Load more models
         </Button>
       )}
+      <DeletedItems noun="models" title="Deleted models" />
       {isUploading && <UploadDialog onClose={() => setUploading(false)} />}
     </>
   );
@@ -83,7 +85,9 @@ function Content({ sections, models }: ContentProps) {
         <Empty>No model passes these filters.</Empty>
       )}
       <Rankings sections={sections} shown={shown} models={models ?? []} />
-      {showsOthers && <OtherModels models={others} />}
+      {showsOthers && (
+        <OtherModels models={others} isCut={sections.some(({ has_more: hasMore }) => hasMore)} />
+      )}
     </>
   );
 }

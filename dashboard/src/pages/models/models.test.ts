@@ -50,7 +50,7 @@ const STUDENT = row({ model_id: "student", teacher_id: "teacher", rank: { low: 2
 
 test("the answer names the best student, its rank and its teacher", () => {
   expect(plainAnswer(answer([section([TEACHER, STUDENT])], 2))).toBe(
-    "On digits at L∞ 0.15 the best student is student: 60.00 % under AutoAttack with " +
+    "On digits at L∞ 0.15 the best student is student: 60.00 % (55.0–65.0) under AutoAttack with " +
       "1,702 parameters. Its rank among 2 models is 2–4: the test images say no more. " +
       "The teacher holds 70.00 % with 24,058.",
   );

@@ -2,7 +2,7 @@
 
 import { strong, type AnswerPart } from "@/components/page/answer";
 import { parseMeasure } from "@/format/measures";
-import { formatNumber, formatPercent, plural } from "@/format/numbers";
+import { formatInterval, formatNumber, formatPercent, plural } from "@/format/numbers";
 import { formatRadius, threatModelTitle } from "@/format/threat_model";
 
 import type { Row, Section } from "./data";
@@ -52,13 +52,17 @@ function bestSentence(section: Section, best: Row): AnswerPart[] {
     strong(best.name),
     ": ",
     strong(formatPercent(result.value)),
-    ` under ${measureLabel(deciding)}${size === undefined ? "" : ` with ${size}`}.`,
+    `${intervalText(result)} under ${measureLabel(deciding)}${size === undefined ? "" : ` with ${size}`}.`,
   ];
   if (best.rank !== null && best.rank.low !== best.rank.high) {
     const all = plural(section.compared, "model");
     parts.push(` Its rank among ${all} is ${rankText(best.rank)}: the test images say no more.`);
   }
   return parts;
+}
+
+function intervalText({ low, high }: { low: number | null; high: number | null }): string {
+  return low === null || high === null ? "" : ` (${formatInterval([low, high])})`;
 }
 
 /** What holds for a section: its threat model in words, unit, images. */

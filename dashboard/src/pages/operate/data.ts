@@ -8,6 +8,7 @@ import type { components } from "@/api/generated/schema";
 type Schemas = components["schemas"];
 export type Key = Schemas["KeyResponse"];
 export type NewKey = Schemas["NewKeyResponse"];
+export type ListedSession = Schemas["ListedSessionResponse"];
 export type Project = Schemas["ProjectResponse"];
 export type AuditEntry = Schemas["AuditEntryResponse"];
 export type Storage = Schemas["StorageResponse"];
@@ -28,6 +29,13 @@ export const keysQuery = infiniteQueryOptions({
   queryKey: ["keys"],
   queryFn: ({ pageParam: after, signal }) =>
     get("/v1/keys", { params: { query: { limit: PAGE, ...cursor(after) } }, signal }),
+  ...pages,
+});
+
+export const sessionsQuery = infiniteQueryOptions({
+  queryKey: ["sessions"],
+  queryFn: ({ pageParam: after, signal }) =>
+    get("/v1/sessions", { params: { query: { limit: PAGE, ...cursor(after) } }, signal }),
   ...pages,
 });
 

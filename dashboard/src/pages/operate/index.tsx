@@ -12,6 +12,7 @@ import { Column, Columns, Note } from "@/components/page/Section";
 import { Audit } from "./access/Audit";
 import { Keys } from "./access/Keys";
 import { Projects } from "./access/Projects";
+import { Sessions } from "./access/Sessions";
 import { keysQuery, readinessQuery } from "./data";
 import { answer, hiddenSections } from "./sentences";
 import { Health } from "./Health";
@@ -27,6 +28,7 @@ export default function OperatePage() {
       <PageHead title="Operate" answer={<AnswerLine isAdmin={isAdmin} isOperator={isOperator} />} />
       {isOperator && <Workers />}
       {isAdmin && <Keys />}
+      <Sessions />
       {isOperator && <Projects />}
       {isAdmin && <Audit />}
       <Columns>

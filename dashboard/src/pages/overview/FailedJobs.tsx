@@ -38,7 +38,7 @@ function FailedJob({ job }: { job: JobSummary }) {
       <Between>
         <span className={styles.lead}>
           <Status status={job.status} />
-          <Link className="strong" to={`/jobs/${job.id}`}>
+          <Link className={styles.title} to={`/jobs/${job.id}`} title={jobTitle(job)}>
             {jobTitle(job)}
           </Link>
         </span>

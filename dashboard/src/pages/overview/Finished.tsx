@@ -75,12 +75,7 @@ function columnsOf({ measure, rows }: FinishedGroup): Column<FinishedRow>[] {
       hide: "phone",
       cell: ({ clean }) => (clean === undefined ? "" : formatShare(clean)),
     },
-    {
-      id: "robust",
-      title: measure.label,
-      kind: "number",
-      cell: ({ robust }) => <span className="strong">{formatShare(robust)}</span>,
-    },
+    robustColumn(measure.label),
     ...(intervals.length === 0 ? [] : [whiskerColumn(scale)]),
     {
       id: "ended",
@@ -89,6 +84,25 @@ function columnsOf({ measure, rows }: FinishedGroup): Column<FinishedRow>[] {
       cell: ({ job: { finished_at: at } }) => at !== null && <Time at={at} />,
     },
   ];
+}
+
+/** A phone has no whisker, and so the interval in numbers. */
+function robustColumn(title: string): Column<FinishedRow> {
+  return {
+    id: "robust",
+    title,
+    kind: "number",
+    cell: ({ robust, interval }) => (
+      <>
+        <span className="strong">{formatShare(robust)}</span>
+        {interval !== undefined && (
+          <span className="only-phone">
+            <span className="sub">{formatInterval(interval)}</span>
+          </span>
+        )}
+      </>
+    ),
+  };
 }
 
 function whiskerColumn(scale: Scale): Column<FinishedRow> {

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 
-import { metricsQuery, type Job, type JobSummary } from "@/api/queries";
+import { metricsQuery } from "@/api/metrics";
+import type { Job, JobSummary } from "@/api/queries";
 import { Meter } from "@/components/marks/Meter";
 import { Spark } from "@/components/marks/Spark";
 import { Status } from "@/components/marks/Status";
@@ -103,8 +104,10 @@ function HeldOutInterval(props: { share: number; job: JobSummary; detail: Job | 
   if (images === undefined) return null;
   return (
     <p className="small dim">
-      {threatModelTitle(threatModel)}, {formatInterval(wilsonInterval(share, images))} on{" "}
-      {plural(images, "image")}
+      <span className="nowrap">
+        {threatModelTitle(threatModel)}, {formatInterval(wilsonInterval(share, images))}
+      </span>{" "}
+      <span className="nowrap">on {plural(images, "image")}</span>
     </p>
   );
 }

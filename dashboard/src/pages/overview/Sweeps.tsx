@@ -17,7 +17,7 @@ export function Sweeps({ sweeps }: { sweeps: readonly Sweep[] }) {
         {sweeps.map((sweep) => (
           <li key={sweep.id} className={styles.progress}>
             <Between>
-              <Link className="quiet" to={`/sweeps/${sweep.id}`}>
+              <Link className={styles.title} to={`/sweeps/${sweep.id}`} title={sweep.name ?? ""}>
                 {sweep.name ?? `sweep ${shortId(sweep.id)}`}
               </Link>
               <span className="small dim">{stateOf(sweep)}</span>

@@ -4,9 +4,10 @@ import { useQueries, useQuery } from "@tanstack/react-query";
 
 import {
   datasetsQuery,
-  jobQuery,
+  jobCountsQuery,
   jobsQuery,
   LARGEST_PAGE,
+  submittedJobQuery,
   sweepsQuery,
   workersQuery,
   type Dataset,
@@ -15,7 +16,7 @@ import {
   type Status,
 } from "@/api/queries";
 
-const RUNNING: Status[] = ["running", "pausing", "cancelling"];
+export const RUNNING: Status[] = ["running", "pausing", "cancelling"];
 /** More than a page shows at a glance; further ones are counted. */
 const MOST_CARDS = 8;
 const QUEUE_LENGTH = 5;
@@ -25,27 +26,30 @@ export const FINISHED_ROWS = 6;
 export function useOverview() {
   return {
     workers: useQuery(workersQuery()),
-    running: useQuery(jobsQuery({ status: RUNNING, limit: MOST_CARDS, include_total: true })),
-    queued: useQuery(
-      jobsQuery({
-        status: ["queued"],
-        sort: "created_at",
-        limit: QUEUE_LENGTH,
-        include_total: true,
-      }),
-    ),
-    paused: useQuery(jobsQuery({ status: ["paused"], limit: 1, include_total: true })),
-    failed: useQuery(jobsQuery({ status: ["failed"], limit: LARGEST_PAGE })),
-    succeeded: useQuery(jobsQuery({ status: ["succeeded"], limit: LARGEST_PAGE })),
+    counts: useQuery(jobCountsQuery()),
+    running: useQuery(jobsQuery({ status: RUNNING, limit: MOST_CARDS })),
+    queued: useQuery(jobsQuery({ status: ["queued"], sort: "created_at", limit: QUEUE_LENGTH })),
+    failed: useQuery(lastEndedQuery("failed")),
+    succeeded: useQuery(lastEndedQuery("succeeded")),
     sweeps: useQuery(sweepsQuery({ limit: RECENT_SWEEPS })),
   };
+}
+
+/** By the time of their end: one that was submitted long ago may have ended just now. */
+function lastEndedQuery(status: Status) {
+  return jobsQuery({ status: [status], sort: "-finished_at", limit: LARGEST_PAGE });
+}
+
+/** Number of jobs in any of these statuses. */
+export function countOf({ counts }: Overview, ...statuses: Status[]): number {
+  return statuses.reduce((sum, status) => sum + (counts.data?.statuses[status] ?? 0), 0);
 }
 
 export type Overview = ReturnType<typeof useOverview>;
 
 /** The jobs with their specs; those that are still loading are left out. */
 export function useJobs(jobs: readonly JobSummary[]): Map<string, Job> {
-  const queries = useQueries({ queries: jobs.map(({ id }) => jobQuery(id)) });
+  const queries = useQueries({ queries: jobs.map(({ id }) => submittedJobQuery(id)) });
   return new Map(queries.flatMap(({ data }) => (data === undefined ? [] : [[data.id, data]])));
 }
 

@@ -33,7 +33,7 @@ export function groupFinished(
   const groups = new Map<string, FinishedGroup>();
   for (const job of jobs) {
     const results = publishedResults(job);
-    const deciding = decidingResult(results);
+    const deciding = decidingResult(results, job.deciding);
     if (deciding === undefined) continue;
     const images = imagesOf(job, specs.get(job.id), testImages);
     const dataset = job.dataset ?? "";

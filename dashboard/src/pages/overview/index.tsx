@@ -8,7 +8,7 @@ import { Column, Columns, Section } from "@/components/page/Section";
 import { Tally } from "@/components/page/Tally";
 import { Empty, Failure, Loading } from "@/components/states/QueryState";
 
-import { useOverview, type Overview } from "./data";
+import { countOf, RUNNING, useOverview, type Overview } from "./data";
 import { FailedJobs } from "./FailedJobs";
 import { Finished } from "./Finished";
 import { Queue } from "./Queue";
@@ -42,7 +42,7 @@ export default function OverviewPage() {
 function Sections({ overview, snapshot }: { overview: Overview; snapshot: Snapshot }) {
   const { workers, running, runningTotal, queued, queuedTotal, failed } = snapshot;
   const succeeded = lastDay(overview.succeeded.data?.data ?? [], snapshot.now);
-  const pausedTotal = overview.paused.data?.total ?? 0;
+  const pausedTotal = countOf(overview, "paused");
   const isNew =
     runningTotal + queuedTotal + pausedTotal + failed.length === 0 &&
     overview.succeeded.data?.data.length === 0;
@@ -81,9 +81,9 @@ function snapshotOf(overview: Overview, now: Date): Snapshot {
     now,
     workers: overview.workers.data?.data ?? [],
     running: overview.running.data?.data ?? [],
-    runningTotal: overview.running.data?.total ?? 0,
+    runningTotal: countOf(overview, ...RUNNING),
     queued: overview.queued.data?.data ?? [],
-    queuedTotal: overview.queued.data?.total ?? 0,
+    queuedTotal: countOf(overview, "queued"),
     failed: lastDay(overview.failed.data?.data ?? [], now),
   };
 }

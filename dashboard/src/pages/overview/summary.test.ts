@@ -14,6 +14,7 @@ function worker(changes: Partial<Worker> = {}): Worker {
     alive: true,
     running: 1,
     slots: 1,
+    draining: false,
     trouble: null,
     ...changes,
   } as Worker;
@@ -32,6 +33,7 @@ function job(changes: Partial<JobSummary> = {}): JobSummary {
     failure: null,
     progress: null,
     results: null,
+    deciding: [],
     ...changes,
   } as JobSummary;
 }
@@ -56,6 +58,15 @@ test("an idle service says so", () => {
   expect(sentence({})).toBe(
     "The worker is alive and idle. Nothing runs or waits. Nothing failed in the last 24 hours.",
   );
+});
+
+test("jobs that nobody claims are no surprise", () => {
+  const drained = worker({ running: 0, draining: true });
+  expect(sentence({ workers: [drained] })).toMatch(
+    /^The only worker is drained: it claims no more/,
+  );
+  expect(sentence({ workers: [drained, drained] })).toMatch(/^All 2 workers are drained: they/);
+  expect(sentence({ workers: [drained, worker()] })).toMatch(/^All 2 workers are alive, 1 of/);
 });
 
 test("one running job, a queue, and one failure with its reason", () => {
@@ -115,13 +126,16 @@ test("the last day holds what ended in it, the last first", () => {
 });
 
 test("unlike threat models, attacks and data are groups of their own", () => {
-  const results = (key: string) => ({ best: { clean: 0.9, [key]: 0.5 } });
+  const measured = (key: string) => ({
+    results: { best: { clean: 0.9, [key]: 0.5 } },
+    deciding: [key],
+  });
   const jobs = [
-    job({ id: "a", results: results("autoattack@linf:0.15") }),
-    job({ id: "b", results: results("autoattack@linf:8/255") }),
-    job({ id: "c", results: results("pgd-20@linf:0.15") }),
-    job({ id: "d", results: results("autoattack@linf:0.15"), dataset: "cifar10" }),
-    job({ id: "e", results: results("autoattack@linf:0.15") }),
+    job({ id: "a", ...measured("autoattack@linf:0.15") }),
+    job({ id: "b", ...measured("autoattack@linf:8/255") }),
+    job({ id: "c", ...measured("pgd-20@linf:0.15") }),
+    job({ id: "d", ...measured("autoattack@linf:0.15"), dataset: "cifar10" }),
+    job({ id: "e", ...measured("autoattack@linf:0.15") }),
     job({ id: "f", results: { best: { clean: 0.9 } } }),
   ];
   const groups = groupFinished(jobs, new Map(), new Map([["ds_digits", 360]]));

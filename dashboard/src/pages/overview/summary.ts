@@ -71,6 +71,11 @@ function workersSentence({ workers, queuedTotal }: Snapshot): string {
       ? `${first.name} claims no jobs: ${withoutStop(first.trouble ?? "")}.`
       : `${troubled.length} workers claim no jobs.`;
   }
+  if (alive.every(({ draining }) => draining)) {
+    return alive.length === 1
+      ? "The only worker is drained: it claims no more jobs."
+      : `All ${alive.length} workers are drained: they claim no more jobs.`;
+  }
   if (workers.length === 1) return `The worker is alive and ${busy.length ? "busy" : "idle"}.`;
   const verb = alive.length === 1 ? "is" : "are";
   const who =

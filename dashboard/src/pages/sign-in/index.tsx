@@ -8,6 +8,7 @@ import { ApiProblem } from "@/api/problem";
 import { queryKeys } from "@/api/query_keys";
 import { ROOT } from "@/api/root";
 import { signIn, signInMethodsQuery, type Credential } from "@/api/session";
+import type { SignInState } from "@/app/SignedIn";
 import { Button, buttonClass } from "@/components/controls/Button";
 import { Field } from "@/components/controls/Field";
 import { Brand } from "@/components/marks/Icon";
@@ -16,6 +17,7 @@ import { safeNext } from "./safe_next";
 import styles from "./sign-in.module.css";
 
 export default function SignInPage() {
+  const { hasEnded = false } = (useLocation().state ?? {}) as Partial<SignInState>;
   useEffect(() => {
     document.title = "Sign in · Distill";
   }, []);
@@ -28,7 +30,11 @@ export default function SignInPage() {
         </span>
         <div>
           <h1>Sign in</h1>
-          <p className="mid">Robust distillation: jobs, models, reports.</p>
+          <p className="mid" role={hasEnded ? "alert" : undefined}>
+            {hasEnded
+              ? "Your session has ended: its key was revoked, or it has expired. Sign in, and go on where you were."
+              : "Robust distillation: jobs, models, reports."}
+          </p>
         </div>
         <KeyForm />
         <SingleSignOn />
@@ -59,6 +65,8 @@ function KeyForm() {
         name="key"
         autoComplete="current-password"
         required
+        // eslint-disable-next-line jsx-a11y/no-autofocus -- the only field of the page
+        autoFocus
         value={key}
         onChange={(event) => setKey(event.target.value)}
         error={entry.error === null ? undefined : sentenceOf(entry.error, entry.variables)}

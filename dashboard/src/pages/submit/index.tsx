@@ -19,7 +19,14 @@ export default function SubmitPage() {
   const start = useStart(parameters);
   const schema = useQuery(jobSchemaQuery);
   const search = parameters.toString();
-  const choose = <Button onClick={() => setChoosing(true)}>Start from an example</Button>;
+  // Not while the page is loading: the form brings a button of its own, and a dialog that was opened
+  // by this one could not give the focus back to it.
+  const isLoading = !schema.isError && !start.isError && (!schema.data || !start.data);
+  const choose = (
+    <Button onClick={() => setChoosing(true)} disabled={isLoading}>
+      Start from an example
+    </Button>
+  );
   return (
     <>
       {start.data !== undefined && schema.data !== undefined ? (

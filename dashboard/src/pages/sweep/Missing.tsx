@@ -5,16 +5,17 @@ import { Link } from "react-router";
 
 import { api, unwrap } from "@/api/client";
 import type { JobSummary } from "@/api/queries";
+import { canRetry } from "@/api/retry";
 import { Button } from "@/components/controls/Button";
 import { Status } from "@/components/marks/Status";
-import { Section } from "@/components/page/Section";
+import { Note, Section } from "@/components/page/Section";
 import { Failure } from "@/components/states/QueryState";
 import type { Column } from "@/components/table/columns";
 import { DataTable } from "@/components/table/DataTable";
 import { jobTitle } from "@/format/names";
 import { plural } from "@/format/numbers";
 
-import { canRetry, missingReason } from "./sentences";
+import { missingReason } from "./sentences";
 import styles from "./sweep.module.css";
 
 interface MissingProps {
@@ -27,6 +28,7 @@ export function Missing({ jobs, canEdit }: MissingProps) {
   const retryable = missing.filter(canRetry);
   const retry = useRetry();
   if (missing.length === 0) return null;
+  const others = missing.some((job) => job.status === "failed" && !canRetry(job));
   const action = canEdit && retryable.length > 0 && (
     <Button onClick={() => retry.mutate(retryable)} disabled={retry.isPending}>
       Retry {plural(retryable.length, "job")}
@@ -45,6 +47,7 @@ export function Missing({ jobs, canEdit }: MissingProps) {
         columns={COLUMNS}
         rowId={({ id }) => id}
       />
+      {others && <Note>A job that its settings made fail would fail again: clone it changed.</Note>}
     </Section>
   );
 }
@@ -80,7 +83,7 @@ const COLUMNS: Column<JobSummary>[] = [
   {
     id: "reason",
     title: "Why",
-    hide: "phone",
+    below: true,
     cell: (job) => (
       <span className={styles.reason}>
         {missingReason(job)}

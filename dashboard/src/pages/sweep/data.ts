@@ -42,7 +42,7 @@ export function sweepJobsQuery(id: string) {
       let after: string | null = null;
       do {
         const query = { sweep: id, limit: LARGEST_PAGE, ...(after === null ? {} : { after }) };
-        const page: Schemas["Page_JobSummaryResponse_"] = await get("/v1/jobs", {
+        const page: Schemas["JobPage"] = await get("/v1/jobs", {
           params: { query },
           signal,
         });

@@ -85,7 +85,3 @@ export function missingReason(job: JobSummary): string {
   if (job.status === "paused") return job.pending_reason ?? "It is paused.";
   return "It is running.";
 }
-
-export function canRetry({ status }: Pick<JobSummary, "status">): boolean {
-  return status === "failed" || status === "cancelled";
-}

@@ -62,6 +62,13 @@ def test_dry_runs_replays_and_reads_have_no_entry(client: TestClient) -> None:
     assert len(entries(client)) == 1
 
 
+def test_dry_run_hides_no_other_refusal(client: TestClient) -> None:
+    assert client.post("/v1/keys?dry_run=true", json={}).status_code == 422
+    assert client.get("/v1/jobs?dry_run=true").status_code == 422
+    actions = {entry["action"] for entry in entries(client)}
+    assert actions == {"POST /v1/keys", "GET /v1/jobs"}
+
+
 def test_change_and_entry_are_committed_together(
     client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

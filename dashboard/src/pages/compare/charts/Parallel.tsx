@@ -19,6 +19,8 @@ const TOP = 44;
 const BOTTOM = 26;
 const SIDE = 22;
 const MOST_LETTERS = 16;
+/** Room for an axis' title. */
+const AXIS_WIDTH = 116;
 
 interface ParallelProps {
   section: Tested;
@@ -44,7 +46,7 @@ export function Parallel({ section, comparison, runs, hover }: ParallelProps) {
   return (
     <Section
       title="Every run"
-      note={`a line a run, ${plural(shown, "run")}${name === undefined ? "" : `; ${name} in full color`}`}
+      note={`one line per run, ${plural(shown, "run")}${name === undefined ? "" : `; ${name} in full color`}`}
     >
       <ScrollRegion label="Parallel coordinates">
         <Lines
@@ -72,7 +74,7 @@ function Lines({ axes, runs, isStrong, hover, description }: LinesProps) {
   const x = (index: number) => SIDE + ((width - 2 * SIDE) * index) / (axes.length - 1);
   const y = (share: number) => TOP + HEIGHT * (1 - share);
   return (
-    <div ref={place} className={styles.parallel}>
+    <div ref={place} className={styles.parallel} style={{ minWidth: axes.length * AXIS_WIDTH }}>
       <svg width={width} height={TOP + HEIGHT + BOTTOM} role="img" aria-label={description}>
         {runs.map((run) => (
           <g key={run.id} {...hoverHandlers(hover, run.id)}>

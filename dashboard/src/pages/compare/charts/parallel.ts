@@ -1,10 +1,10 @@
 /** Axes of the parallel coordinates: differing settings, then what was measured. */
 
 import { methodTitle } from "@/format/names";
+import { byInterest, settingText } from "@/format/settings";
 
 import type { Comparison, Section } from "../runs";
 import { measureLabel } from "../sentences";
-import { settingText } from "../settings_text";
 import { axisOf, shareOf } from "./scale";
 
 export interface ParallelAxis {
@@ -29,7 +29,7 @@ export function parallelAxes(comparison: Comparison, section: Section): Parallel
   const tested = new Set(ids);
   const places = jobs.map(({ id }, index) => ({ id, index })).filter(({ id }) => tested.has(id));
   const axes: ParallelAxis[] = [];
-  for (const { path, values } of settings.different) {
+  for (const { path, values } of byInterest(settings.different, ({ path }) => path)) {
     if (axes.length === MOST_SETTINGS) break;
     if (UNTOLD.has(path) || path.startsWith("evaluation.")) continue;
     const own = new Map(places.map(({ id, index }) => [id, values[index]] as const));

@@ -5,15 +5,16 @@ import { useNavigate } from "react-router";
 
 import { api, unwrap } from "@/api/client";
 import type { components } from "@/api/generated/schema";
+import { useService } from "@/api/service";
 import { Dialog } from "@/components/controls/Dialog";
 import { Field, SelectField } from "@/components/controls/Field";
 import { Segmented } from "@/components/controls/Segmented";
 import { Area } from "@/components/records/Annotations";
-import { FileField } from "@/components/records/FileField";
+import { FileField } from "@/components/upload/FileField";
 import styles from "@/components/records/records.module.css";
-import { UploadActions, UploadState } from "@/components/records/UploadProgress";
+import { UploadActions, UploadState } from "@/components/upload/UploadProgress";
 import { nameOf } from "@/components/records/words";
-import { useUpload, type UploadInput } from "@/components/records/useUpload";
+import { useUpload, type UploadInput } from "@/components/upload/useUpload";
 import { fieldError } from "@/components/records/versioned";
 
 import { datasetBody, EMPTY_FORM, missingPart, type ImportForm, type Source } from "./dataset_body";
@@ -96,14 +97,19 @@ interface FieldsProps {
 }
 
 function Fields({ form, onChange, error, children }: FieldsProps) {
+  // Only what this installation allows.
+  const allowed = useService()?.dataset_imports ?? [EMPTY_FORM.source];
+  const sources = SOURCES.filter(({ value }) => allowed.includes(value));
   return (
     <>
-      <Segmented
-        label="Where it comes from"
-        options={SOURCES}
-        value={form.source}
-        onChange={(source) => onChange({ source })}
-      />
+      {sources.length > 1 && (
+        <Segmented
+          label="Where it comes from"
+          options={sources}
+          value={form.source}
+          onChange={(source) => onChange({ source })}
+        />
+      )}
       <div className={styles.form}>
         {form.source === "upload" ? (
           children
@@ -128,7 +134,7 @@ function Origin({ form, onChange, error }: Omit<FieldsProps, "children">) {
     return (
       <Field
         label="Folder"
-        hint="Name of an entry in the operator's data folder, where this service has one."
+        hint="Name of an entry in the operator's data folder."
         value={form.folder}
         onChange={(event) => onChange({ folder: event.target.value })}
         error={fieldError(error, "folder")}
@@ -138,7 +144,7 @@ function Origin({ form, onChange, error }: Omit<FieldsProps, "children">) {
   return (
     <SelectField
       label="Download"
-      hint="A worker fetches it, where this service allows that."
+      hint="A worker fetches it."
       value={form.download}
       onChange={(event) => onChange({ download: event.target.value })}
       error={fieldError(error, "download")}
@@ -161,7 +167,7 @@ function Options({ form, onChange, error }: Omit<FieldsProps, "children">) {
         error={fieldError(error, "image_size")}
       />
       <Field
-        label="Every"
+        label="Every n-th class"
         aside="optional"
         hint="Use every n-th class of the sorted list: 10 makes an ImageNet-100."
         value={form.every}

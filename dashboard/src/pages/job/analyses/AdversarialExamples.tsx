@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 
 import type { Job } from "@/api/queries";
+import { Button } from "@/components/controls/Button";
 import { ROOT } from "@/api/root";
 import { useThemeVersion } from "@/charts/useThemeVersion";
 import { Segmented } from "@/components/controls/Segmented";
@@ -54,9 +55,9 @@ export function AdversarialExamples({ job, examples, classNames }: AdversarialEx
         ))}
       </div>
       {rows.length > shown.length && (
-        <button type="button" className={styles.linkButton} onClick={() => setAll(true)}>
+        <Button kind="link" onClick={() => setAll(true)}>
           Show all {rows.length}
-        </button>
+        </Button>
       )}
     </Section>
   );

@@ -29,8 +29,10 @@ const oneDecimal = (value: number) => formatNumber(value, 1);
 export function Analyses({ job, report, threatModel }: AnalysesProps) {
   const network = job.kind === "evaluation" ? "model" : "best";
   const examples = examplesOf(report, network);
-  const perClass = perClassOf(report, network, threatModel);
+  const perClass = perClassOf(report, network, threatModel, job.deciding);
   const classNames = report.data.description.class_names;
+  const hasCharts =
+    radiusSweepOf(report, network) !== undefined || calibrationOf(report, network) !== undefined;
   return (
     <>
       {examples !== undefined && (
@@ -39,9 +41,10 @@ export function Analyses({ job, report, threatModel }: AnalysesProps) {
       <Columns>
         <Column span={6}>
           {perClass !== undefined && <PerClassSection perClass={perClass} />}
-          <FindingsSection job={job} />
+          {hasCharts && <FindingsSection job={job} />}
         </Column>
         <Column span={6}>
+          {!hasCharts && <FindingsSection job={job} />}
           <Suspense fallback={<Loading rows={6} />}>
             <RadiusSection report={report} network={network} radius={threatModel.radius} />
             <CalibrationSection report={report} network={network} />

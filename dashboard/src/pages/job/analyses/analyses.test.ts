@@ -62,7 +62,7 @@ it("draws only bins that have images", () => {
   expect(result?.series[0]?.points).toEqual([[80, 70]]);
 });
 
-it("finds the weakest class under the strongest attack of the threat model", () => {
+it("finds the weakest class under the attack that decides", () => {
   const of = (name: string, radius: number | null, value: number, classes: number[]) => ({
     measure: { key: name + String(radius), name, label: name, norm: radius && "linf", radius },
     value,
@@ -71,12 +71,13 @@ it("finds the weakest class under the strongest attack of the threat model", () 
   const perClass = perClassOf(
     report({
       a: of("clean", null, 0.9, [1, 0.8]),
-      b: of("pgd", 0.15, 0.5, [0.2, 0.8]),
       c: of("cw", 0.15, 0.4, [0.5, 0.3]),
+      b: of("pgd", 0.15, 0.5, [0.2, 0.8]),
       d: of("pgd", 0.3, 0.1, [0, 0.2]),
     }),
     "best",
     { norm: "linf", radius: 0.15 },
+    ["cw0.15"],
   );
   expect(perClass?.attacks.map(({ label }) => label)).toEqual(["pgd", "cw"]);
   expect(perClass && weakest(perClass)?.name).toBe("b");

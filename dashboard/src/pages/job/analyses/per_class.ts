@@ -8,7 +8,7 @@ export interface ClassRow {
   name: string;
   /** In [0, 1]; null for a class without images. */
   clean: number | null;
-  /** Under each attack, the strongest last. */
+  /** Under each attack, the one that decides last. */
   attacks: readonly (number | null)[];
 }
 
@@ -21,12 +21,17 @@ const ATTACKS = ["pgd", "cw", "autoattack"];
 /** A table has room for clean accuracy and so many attacks. */
 const MOST_ATTACKS = 3;
 
-/** Undefined without accuracies of classes. Attacks of the one threat model only. */
+/**
+ * Undefined without accuracies of classes. Attacks of the one threat model only; `deciding`: keys of
+ * the results that decide.
+ */
 export function perClassOf(
   report: Report,
   network: string,
   threatModel: ThreatModel,
+  deciding: readonly string[],
 ): PerClass | undefined {
+  const rankOf = (key: string) => Number(deciding.includes(key));
   const results = Object.values(report.results[network] ?? {});
   const clean = results.find(({ measure }) => measure.name === "clean")?.per_class;
   if (clean == null) return undefined;
@@ -36,7 +41,7 @@ export function perClassOf(
       const isSame = norm === threatModel.norm && radius === threatModel.radius;
       return ATTACKS.includes(name) && isSame && classes != null;
     })
-    .sort((a, b) => (b.value ?? 0) - (a.value ?? 0))
+    .sort((a, b) => rankOf(a.measure.key) - rankOf(b.measure.key))
     .slice(-MOST_ATTACKS);
   const names = report.data.description.class_names;
   const rows = clean.map((share, index) => ({
@@ -53,7 +58,7 @@ export function perClassOf(
   return { attacks: heads, rows };
 }
 
-/** The class with the lowest accuracy under the strongest attack. */
+/** The class with the lowest accuracy under the attack that decides. */
 export function weakest({ rows }: PerClass): ClassRow | undefined {
   const share = (row: ClassRow) => row.attacks.at(-1);
   return rows

@@ -114,6 +114,7 @@ function LossChart({ shared, lines, by }: ChartProps) {
 }
 
 function RankChart({ shared, lines, by }: ChartProps) {
+  const yRange = useMemo(() => fromZero(lines), [lines]);
   return (
     <LineChart
       {...shared}
@@ -121,7 +122,7 @@ function RankChart({ shared, lines, by }: ChartProps) {
       unit="of penultimate features"
       description={`Effective rank of penultimate features ${by}`}
       series={lines}
-      yRange={fromZero(lines)}
+      yRange={yRange}
       height={LOW}
       format={oneDecimal}
     />
@@ -129,6 +130,7 @@ function RankChart({ shared, lines, by }: ChartProps) {
 }
 
 function RateChart({ shared, lines, by }: ChartProps) {
+  const yRange = useMemo(() => fromZero(lines), [lines]);
   return (
     <LineChart
       {...shared}
@@ -136,7 +138,7 @@ function RateChart({ shared, lines, by }: ChartProps) {
       title="Learning rate"
       description={`Learning rate ${by}`}
       series={lines}
-      yRange={fromZero(lines)}
+      yRange={yRange}
       height={LOW}
       format={(value) => formatSignificant(value, 2)}
     />

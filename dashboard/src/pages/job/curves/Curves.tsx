@@ -75,13 +75,13 @@ export function Curves({ job, heldOutCount }: { job: Job; heldOutCount: number |
     <Controls {...{ steps, view, axes, axis, change }} metrics={curves.data?.series ?? []} />
   );
   return (
-    <Section title="Curves" more={more}>
-      <QueryState query={curves} rows={6}>
+    <Section title="Curves" more={curves.data?.series.length === 0 ? undefined : more}>
+      <QueryState query={curves} rows={10}>
         {({ series }) =>
           series.length === 0 ? (
-            <Empty>No curves yet. They begin with the first epoch.</Empty>
+            <NoCurves isOver={job.terminal} />
           ) : (
-            <Suspense fallback={<Loading rows={6} />}>
+            <Suspense fallback={<Loading rows={10} />}>
               <Charts
                 job={job}
                 metrics={series}
@@ -96,6 +96,16 @@ export function Curves({ job, heldOutCount }: { job: Job; heldOutCount: number |
         }
       </QueryState>
     </Section>
+  );
+}
+
+function NoCurves({ isOver }: { isOver: boolean }) {
+  return (
+    <Empty>
+      {isOver
+        ? "No curves: it ended before its first epoch."
+        : "No curves yet. They begin with the first epoch."}
+    </Empty>
   );
 }
 

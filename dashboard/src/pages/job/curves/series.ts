@@ -119,7 +119,8 @@ function pointsOf(
   name: string,
   axis: Axis,
   scale = 1,
-): (readonly [number, number])[] {
-  const series = metrics.find((one) => one.name === name);
-  return (series?.points ?? []).map(([step, value]) => [axis.toX(step), scale * value] as const);
+): readonly (readonly [number, number])[] {
+  const points = metrics.find((one) => one.name === name)?.points ?? [];
+  if (axis.name === "step" && scale === 1) return points;
+  return points.map(([step, value]) => [axis.toX(step), scale * value] as const);
 }

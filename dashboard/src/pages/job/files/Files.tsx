@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
 import type { Job } from "@/api/queries";
-import { ROOT } from "@/api/root";
+import { Button } from "@/components/controls/Button";
 import { Empty, QueryState } from "@/components/states/QueryState";
 import { Section } from "@/components/page/Section";
 import type { Column } from "@/components/table/columns";
@@ -23,7 +23,7 @@ const COLUMNS: readonly Column<Artifact>[] = [
     isRowHead: true,
     sortBy: ({ name }) => name,
     cell: ({ name, url }) => (
-      <a className={`mono ${styles.clip ?? ""}`} href={ROOT + url} download title={name}>
+      <a className={`mono ${styles.clip ?? ""}`} href={url} download title={name}>
         {name}
       </a>
     ),
@@ -62,9 +62,9 @@ export function Files({ job }: { job: Job }) {
   // While a job trains there are only checkpoints.
   const showsAll = isAll || others === files.length;
   const more = others > 0 && others < files.length && (
-    <button type="button" className={styles.linkButton} onClick={() => setAll(!isAll)}>
+    <Button kind="link" onClick={() => setAll(!isAll)}>
       {isAll ? "Fewer" : `Figures and checkpoints (${formatNumber(others)})`}
-    </button>
+    </Button>
   );
   const note = files.length > 0 ? `${plural(files.length, "file")}, ${formatBytes(bytes)}` : "";
   return (
@@ -101,14 +101,9 @@ export function Figures({ job }: { job: Job }) {
   );
   if (figures.length === 0) return null;
   const more = (
-    <button
-      type="button"
-      className={styles.linkButton}
-      aria-expanded={isOpen}
-      onClick={() => setOpen(!isOpen)}
-    >
+    <Button kind="link" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
       {isOpen ? "Hide" : "Show"}
-    </button>
+    </Button>
   );
   return (
     <Section title="Figures" note={`${plural(figures.length, "figure")} for papers`} more={more}>
@@ -116,8 +111,8 @@ export function Figures({ job }: { job: Job }) {
         <ul className={styles.figures}>
           {figures.map(({ name, url }) => (
             <li key={name}>
-              <a href={ROOT + url} target="_blank" rel="noreferrer">
-                <img src={`${ROOT}${url}?direct=true`} alt={`Figure ${name}`} loading="lazy" />
+              <a href={url} target="_blank" rel="noreferrer">
+                <img src={`${url}?direct=true`} alt={`Figure ${name}`} loading="lazy" />
                 <span className="mono small">{name}</span>
               </a>
             </li>

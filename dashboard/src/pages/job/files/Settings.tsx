@@ -4,13 +4,15 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
 
-import { jobQuery, type Job } from "@/api/queries";
+import { jobQuery, type Job, type Model } from "@/api/queries";
+import { Button } from "@/components/controls/Button";
 import { Dialog } from "@/components/controls/Dialog";
 import { Field } from "@/components/controls/Field";
 import { Note, Section } from "@/components/page/Section";
 import { KeyValues } from "@/components/page/Tally";
 import { jobTitle } from "@/format/names";
 import { formatNumber } from "@/format/numbers";
+import { byInterest } from "@/format/settings";
 
 import styles from "../job.module.css";
 import { differences, settingsOf, type Difference } from "./settings";
@@ -23,7 +25,13 @@ function isMain(name: string): boolean {
   return MAIN.test(name) || MAIN_PARTS.test(name);
 }
 
-export function Settings({ job }: { job: Job }) {
+interface SettingsProps {
+  job: Job;
+  /** Whose id the spec has. */
+  teacher: Model | undefined;
+}
+
+export function Settings({ job, teacher }: SettingsProps) {
   const former = useQuery({
     ...jobQuery(job.cloned_from ?? ""),
     enabled: job.cloned_from !== null,
@@ -42,36 +50,38 @@ export function Settings({ job }: { job: Job }) {
       <div className={styles.settings}>
         {differing === undefined ? (
           <KeyValues
-            facts={all
+            facts={byInterest(all, ({ name }) => name)
               .filter(({ name, value }) => isMain(name) && value !== "none")
-              .map(({ name, value }) => ({ label: name, value }))}
+              .map(({ name, value }) => ({
+                label: name,
+                value: value === teacher?.id ? <TeacherLink teacher={teacher} /> : value,
+              }))}
           />
         ) : (
           <Differing differing={differing} />
         )}
       </div>
       <p className={styles.moreLine}>
-        <button type="button" className={styles.linkButton} onClick={() => setOpen(true)}>
+        <Button kind="link" onClick={() => setOpen(true)}>
           All {formatNumber(all.length)} settings, defaults included
-        </button>
+        </Button>
       </p>
       <AllSettings job={job} isOpen={isOpen} onClose={() => setOpen(false)} />
     </Section>
   );
 }
 
-const MOST_DIFFERENCES = 8;
-
-/** Whole lists of attacks and analyses last. */
-function byLength(differing: readonly Difference[]): Difference[] {
-  const isList = ({ value }: Difference) => Number(value.length > 60);
-  return [...differing].sort((a, b) => isList(a) - isList(b));
+function TeacherLink({ teacher }: { teacher: Model }) {
+  return <Link to={`/models/${teacher.id}`}>{teacher.name}</Link>;
 }
+
+const MOST_DIFFERENCES = 8;
 
 function Differing({ differing }: { differing: readonly Difference[] }) {
   const [isAll, setAll] = useState(false);
   if (differing.length === 0) return <Note>No setting differs.</Note>;
-  const shown = isAll ? differing : byLength(differing).slice(0, MOST_DIFFERENCES);
+  const ordered = byInterest(differing, ({ name }) => name);
+  const shown = isAll ? ordered : ordered.slice(0, MOST_DIFFERENCES);
   return (
     <>
       <KeyValues
@@ -85,9 +95,9 @@ function Differing({ differing }: { differing: readonly Difference[] }) {
         }))}
       />
       {differing.length > shown.length && (
-        <button type="button" className={styles.linkButton} onClick={() => setAll(true)}>
+        <Button kind="link" onClick={() => setAll(true)}>
           {formatNumber(differing.length - shown.length)} more
-        </button>
+        </Button>
       )}
     </>
   );
@@ -101,7 +111,8 @@ interface AllSettingsProps {
 
 function AllSettings({ job, isOpen, onClose }: AllSettingsProps) {
   const [text, setText] = useState("");
-  const shown = settingsOf(job.spec).filter(({ name, value }) =>
+  const all = byInterest(settingsOf(job.spec), ({ name }) => name);
+  const shown = all.filter(({ name, value }) =>
     `${name} ${value}`.toLowerCase().includes(text.toLowerCase()),
   );
   return (
@@ -110,7 +121,7 @@ function AllSettings({ job, isOpen, onClose }: AllSettingsProps) {
         label="Search"
         value={text}
         onChange={(event) => setText(event.currentTarget.value)}
-        hint={`${formatNumber(shown.length)} shown, as REST has them`}
+        hint={`${formatNumber(shown.length)} shown, under their names in REST`}
       />
       <div className={`mono ${styles.allSettings ?? ""}`}>
         <KeyValues facts={shown.map(({ name, value }) => ({ label: name, value }))} />

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { differences, settingsOf, textOf } from "./settings";
+import { differences, settingsOf } from "./settings";
 
 const SPEC = {
   name: "a",
@@ -16,7 +16,7 @@ it("lists settings by their path; a choice's name stands for it", () => {
     { name: "method.covariance.weight", value: "1" },
     { name: "schedule.epochs", value: "20" },
     { name: "schedule.decay", value: "one_cycle" },
-    { name: "evaluation.attacks", value: "pgd (steps 20), cw" },
+    { name: "evaluation.attacks", value: "PGD-20, CW" },
     { name: "averaging", value: "none" },
   ]);
 });
@@ -28,8 +28,4 @@ it("tells what differs, what is new and what is gone", () => {
     { name: "method.covariance.weight", value: "1", former: undefined },
     { name: "method.beta", value: "none", former: "0.8" },
   ]);
-});
-
-it("leaves hostile text as it is", () => {
-  expect(textOf("<script>")).toBe("<script>");
 });

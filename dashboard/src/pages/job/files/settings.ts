@@ -1,5 +1,7 @@
 /** A spec as a flat list of settings, and where two specs differ. Pure. */
 
+import { settingText } from "@/format/settings";
+
 export interface Setting {
   /** "schedule.learning_rate". */
   name: string;
@@ -11,8 +13,6 @@ export interface Difference extends Setting {
   former: string | undefined;
 }
 
-/** Radii such as 8/255 have more digits than a person reads. */
-const DIGITS = 6;
 /** Names of the body that are no settings. */
 const NO_SETTINGS = new Set(["name", "metadata"]);
 
@@ -31,24 +31,7 @@ function flatten(name: string, value: unknown): Setting[] {
       flatten(key === "name" || key === "architecture" ? name : `${name}.${key}`, part),
     );
   }
-  return [{ name, value: textOf(value) }];
-}
-
-/** As YAML would have it on one line. */
-export function textOf(value: unknown): string {
-  if (value === null || value === undefined) return "none";
-  if (typeof value === "string") return value;
-  if (typeof value === "number") return String(Number(value.toPrecision(DIGITS)));
-  if (Array.isArray(value)) return value.length === 0 ? "none" : value.map(itemText).join(", ");
-  return JSON.stringify(value);
-}
-
-function itemText(item: unknown): string {
-  if (typeof item !== "object" || item === null) return textOf(item);
-  const { name, ...rest } = item as Record<string, unknown>;
-  const parts = Object.entries(rest).map(([key, value]) => `${key} ${textOf(value)}`);
-  const title = textOf(name);
-  return parts.length === 0 ? title : `${title} (${parts.join(", ")})`;
+  return [{ name, value: settingText(value) }];
 }
 
 /** Settings of `spec` that `former` has otherwise or not at all, and those that only it has. */

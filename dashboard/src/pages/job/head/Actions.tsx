@@ -31,11 +31,11 @@ interface ActionsProps {
 
 export function Actions({ job, onDeleted }: ActionsProps) {
   const maySubmit = useScope("submit");
-  const [asked, setAsked] = useState<Change>();
+  const [dialog, setDialog] = useState<Change>();
   const change = useChange(job, onDeleted);
   const isImport = job.kind.startsWith("import_");
   const press = (name: Change) =>
-    name === "cancel" || name === "delete" ? setAsked(name) : change.mutate(name);
+    name === "cancel" || name === "delete" ? setDialog(name) : change.mutate(name);
   return (
     <>
       {maySubmit && <ChangeButtons job={job} only={["pause", "resume", "retry"]} onPress={press} />}
@@ -48,20 +48,27 @@ export function Actions({ job, onDeleted }: ActionsProps) {
         </LinkButton>
       )}
       {job.status === "succeeded" && !isImport && (
-        <LinkButton to={`/compare?jobs=${encodeURIComponent(job.id)}`}>Compare</LinkButton>
+        <LinkButton to={comparisonOf(job)}>Compare</LinkButton>
       )}
       {maySubmit && <ChangeButtons job={job} only={["cancel", "delete"]} onPress={press} />}
       {job.model_id !== null && <Weights id={job.id} />}
       {change.error !== null && <Failure error={change.error} />}
       <AskDialog
         job={job}
-        asked={asked}
+        change={dialog}
         isBusy={change.isPending}
-        onClose={() => setAsked(undefined)}
-        onConfirm={(name) => change.mutate(name, { onSettled: () => setAsked(undefined) })}
+        onClose={() => setDialog(undefined)}
+        onConfirm={(name) => change.mutate(name, { onSettled: () => setDialog(undefined) })}
       />
     </>
   );
+}
+
+/** A clone beside its original; any other job ticked in the list, where the others are chosen. */
+function comparisonOf({ id, cloned_from: original }: Job): string {
+  return original === null
+    ? `/jobs?status=succeeded&selected=${encodeURIComponent(id)}`
+    : `/compare?jobs=${original},${id}`;
 }
 
 interface ChangeButtonsProps {
@@ -131,23 +138,23 @@ function send(id: string, change: Change): Promise<unknown> {
 
 interface AskDialogProps {
   job: Job;
-  asked: Change | undefined;
+  change: Change | undefined;
   isBusy: boolean;
   onClose: () => void;
   onConfirm: (change: Change) => void;
 }
 
-function AskDialog({ job, asked, isBusy, onClose, onConfirm }: AskDialogProps) {
+function AskDialog({ job, change, isBusy, onClose, onConfirm }: AskDialogProps) {
   const name = jobTitle(job);
-  const isDelete = asked === "delete";
+  const isDelete = change === "delete";
   return (
     <ConfirmDialog
       title={isDelete ? `Delete ${name} and its files?` : `Cancel ${name}?`}
       action={isDelete ? "Delete" : "Cancel the job"}
-      isOpen={asked !== undefined}
+      isOpen={change !== undefined}
       isBusy={isBusy}
       onClose={onClose}
-      onConfirm={() => asked !== undefined && onConfirm(asked)}
+      onConfirm={() => change !== undefined && onConfirm(change)}
     >
       <p>
         {isDelete

@@ -1,11 +1,13 @@
 /** What can be done with a job in its state, in the order of its buttons. Pure. */
 
 import type { Job } from "@/api/queries";
+import { canRetry } from "@/api/retry";
 
 export type Change = "pause" | "resume" | "cancel" | "retry" | "delete";
 
-/** Changes that a job's status allows; imports are cancelled or retried only. */
-export function changesOf({ status, kind }: Pick<Job, "status" | "kind">): readonly Change[] {
+/** Changes that a job's status allows; imports are neither paused nor retried. */
+export function changesOf(job: Pick<Job, "status" | "kind" | "failure">): readonly Change[] {
+  const { status, kind } = job;
   const isImport = kind.startsWith("import_");
   switch (status) {
     case "queued":
@@ -19,7 +21,7 @@ export function changesOf({ status, kind }: Pick<Job, "status" | "kind">): reado
       return [];
     case "failed":
     case "cancelled":
-      return ["retry", "delete"];
+      return canRetry(job) ? ["retry", "delete"] : ["delete"];
     case "succeeded":
       return ["delete"];
   }

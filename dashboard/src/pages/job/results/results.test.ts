@@ -16,6 +16,7 @@ const JOB = {
   kind: "distillation",
   dataset_id: "ds_digits",
   spec: {},
+  deciding: ["cw-30@linf:0.15", "autoattack@l2:0.5"],
   results: {
     best: { clean: 0.9, "pgd-20@linf:0.15": 0.6, "cw-30@linf:0.15": 0.5, "autoattack@l2:0.5": 0.7 },
     last: { clean: 0.91 },

@@ -75,15 +75,7 @@ function rowsOf(known: Known, attacks: readonly Measure[]): ResultRow[] {
     const row = rowOf(known, measure);
     return row.main === undefined && row.last === undefined ? [] : [row];
   });
-  const deciding = decidingRow(rows);
-  return rows.map((row) => ({ ...row, isDeciding: row === deciding }));
-}
-
-/** AutoAttack where it was run, else the strongest attack. */
-function decidingRow(rows: readonly ResultRow[]): ResultRow | undefined {
-  const attacks = rows.filter(({ isClean, main }) => !isClean && main !== undefined);
-  const standard = attacks.find(({ key }) => key.startsWith("autoattack"));
-  return standard ?? attacks.sort((a, b) => (a.main?.value ?? 0) - (b.main?.value ?? 0))[0];
+  return rows.map((row) => ({ ...row, isDeciding: job.deciding.includes(row.key) }));
 }
 
 function rowOf({ job, teacher }: Known, measure: Measure): ResultRow {

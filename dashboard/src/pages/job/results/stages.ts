@@ -24,10 +24,12 @@ export function stagesSentence(report: Report | undefined, network: string): str
   const broke = stages.filter(([, { broken }]) => broken > 0);
   const idle = stages.filter(([, { broken }]) => broken === 0);
   if (broke.length === 0) return "";
-  const left = broke.map(([name, { standing }]) => `${formatShare(standing)} after ${title(name)}`);
+  const accuracies = broke.map(
+    ([name, { standing }]) => `${formatShare(standing)} after ${title(name)}`,
+  );
   const rest = idle.map(([name]) => title(name));
   const more = rest.length === 0 ? "" : `; ${enumerate(rest)} broke ${formatNumber(0)} more`;
-  return `AutoAttack left ${enumerate(left)}${more}. `;
+  return `AutoAttack left ${enumerate(accuracies)}${more}. `;
 }
 
 function title(name: string): string {

@@ -9,15 +9,15 @@ import type { components } from "@/api/generated/schema";
 import { LARGEST_PAGE } from "@/api/queries";
 import { Dialog } from "@/components/controls/Dialog";
 import { Field, SelectField } from "@/components/controls/Field";
-import { FileField } from "@/components/records/FileField";
-import { UploadActions, UploadState } from "@/components/records/UploadProgress";
+import { FileField } from "@/components/upload/FileField";
+import { UploadActions, UploadState } from "@/components/upload/UploadProgress";
 import styles from "@/components/records/records.module.css";
 import {
   settingsBody,
   settingsFields,
   type SettingsField,
 } from "@/components/records/settings_schema";
-import { useUpload, type UploadInput } from "@/components/records/useUpload";
+import { useUpload, type UploadInput } from "@/components/upload/useUpload";
 import { fieldError } from "@/components/records/versioned";
 import { nameOf } from "@/components/records/words";
 import { QueryState } from "@/components/states/QueryState";

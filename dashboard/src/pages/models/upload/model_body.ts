@@ -5,8 +5,8 @@ export const DESCRIPTION_FIELDS = [
   { name: "series", label: "Series", aside: "by default its name", initial: "" },
   { name: "classes", label: "Classes", aside: "", initial: "10" },
   { name: "channels", label: "Channels", aside: "1 or 3", initial: "3" },
-  { name: "height", label: "Height", aside: "px", initial: "32" },
-  { name: "width", label: "Width", aside: "px", initial: "32" },
+  { name: "height", label: "Image height", aside: "px", initial: "32" },
+  { name: "width", label: "Image width", aside: "px", initial: "32" },
   { name: "state_dict", label: "State dict", aside: "of several in the file", initial: "" },
 ] as const;
 

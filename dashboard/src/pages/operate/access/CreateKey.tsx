@@ -4,8 +4,7 @@ import { useState } from "react";
 import { api, unwrap } from "@/api/client";
 import { ApiProblem } from "@/api/problem";
 import { useScope, type Scope } from "@/api/session";
-import { Button } from "@/components/controls/Button";
-import { Dialog } from "@/components/controls/Dialog";
+import { FormDialog } from "@/components/controls/Dialog";
 import { Field, SelectField } from "@/components/controls/Field";
 import { Failure } from "@/components/states/QueryState";
 
@@ -48,22 +47,17 @@ export function CreateKey({ isOpen, onClose, onCreated }: CreateKeyProps) {
     },
   });
   return (
-    <Dialog
+    <FormDialog
       title="Create a key"
+      action="Create"
       isOpen={isOpen}
+      isBusy={creation.isPending}
+      onSubmit={() => creation.mutate()}
       onClose={onClose}
-      actions={
-        <>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" disabled={creation.isPending} onClick={() => creation.mutate()}>
-            Create
-          </Button>
-        </>
-      }
     >
       <KeyFields draft={draft} onChange={setDraft} error={creation.error} />
       <OtherFailure error={creation.error} />
-    </Dialog>
+    </FormDialog>
   );
 }
 

@@ -6,13 +6,12 @@ import { useState } from "react";
 import { api, unwrap } from "@/api/client";
 import { useSession } from "@/api/session";
 import { Button } from "@/components/controls/Button";
-import { Dialog } from "@/components/controls/Dialog";
+import { FormDialog } from "@/components/controls/Dialog";
 import { Field } from "@/components/controls/Field";
 import { Section } from "@/components/page/Section";
 import { QueryState } from "@/components/states/QueryState";
 import type { Column } from "@/components/table/columns";
 import { DataTable } from "@/components/table/DataTable";
-import { Id } from "@/components/text/Id";
 import { Time } from "@/components/text/Time";
 
 import { projectsQuery, type NewKey, type Project } from "../data";
@@ -28,7 +27,7 @@ const COLUMNS: Column<Project>[] = [
     cell: ({ id, name }) => <ProjectName id={id} name={name} />,
     sortBy: ({ name }) => name,
   },
-  { id: "id", title: "Id", cell: ({ id }) => <Id id={id} /> },
+  { id: "id", title: "Id", cell: ({ id }) => <span className="mono">{id}</span> },
   {
     id: "created",
     title: "Created",
@@ -111,18 +110,13 @@ function CreateProject({ isOpen, onClose, onCreated }: CreateProjectProps) {
     },
   });
   return (
-    <Dialog
+    <FormDialog
       title="Create a project"
+      action="Create"
       isOpen={isOpen}
+      isBusy={creation.isPending}
+      onSubmit={() => creation.mutate()}
       onClose={onClose}
-      actions={
-        <>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" disabled={creation.isPending} onClick={() => creation.mutate()}>
-            Create
-          </Button>
-        </>
-      }
     >
       <p>It gets a first key, with the scopes read, submit and admin.</p>
       <Field
@@ -134,6 +128,6 @@ function CreateProject({ isOpen, onClose, onCreated }: CreateProjectProps) {
         autoComplete="off"
       />
       <OtherFailure error={creation.error} />
-    </Dialog>
+    </FormDialog>
   );
 }

@@ -51,7 +51,7 @@ export function modelHint(model: Model): string {
   const width =
     isObject(network) && typeof network.width === "number" ? `, width ${network.width}` : "";
   const values = Object.entries(results).map(([key, { value }]) => [key, value] as const);
-  const deciding = decidingResult(Object.fromEntries(values));
+  const deciding = decidingResult(Object.fromEntries(values), model.deciding);
   if (deciding?.measure.threatModel === undefined) return `${architecture}${width}`;
   const { measure, value } = deciding;
   const result = results[measure.key];
@@ -72,10 +72,10 @@ interface Counts {
 
 /** "1,293 training, 144 held-out, 360 test images". */
 export function imagesHint(counts: Counts): string {
-  const { training_images: training, held_out_images: held, test_images: test } = counts;
+  const { training_images: training, held_out_images: heldOut, test_images: test } = counts;
   const parts = [
     ...(training == null ? [] : [`${formatNumber(training)} training`]),
-    ...(held == null ? [] : [`${formatNumber(held)} held-out`]),
+    ...(heldOut == null ? [] : [`${formatNumber(heldOut)} held-out`]),
     ...(test === undefined ? [] : [`${formatNumber(test)} test`]),
   ];
   return `${parts.join(", ")} images`;

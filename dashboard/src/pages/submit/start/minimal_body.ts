@@ -67,25 +67,25 @@ function skeleton(value: Json, schema: Schema, root: JsonObject, path: Path): Js
       : undefined;
   }
   if (!isObject(value)) return undefined;
-  const kept: JsonObject = {};
+  const parts: JsonObject = {};
   for (const [key, item] of Object.entries(value)) {
     if (key === "metadata" && path.length === 0) {
-      if (isObject(item) && Object.keys(item).length > 0) kept[key] = item;
-    } else if (isWritten([...path, key]) && item !== null) kept[key] = item;
+      if (isObject(item) && Object.keys(item).length > 0) parts[key] = item;
+    } else if (isWritten([...path, key]) && item !== null) parts[key] = item;
     else {
       const part = skeleton(item, schema, root, [...path, key]);
-      if (part !== undefined) kept[key] = part;
+      if (part !== undefined) parts[key] = part;
     }
   }
   const field = fieldAt(schema, root, path);
-  return Object.keys(kept).length === 0 || isUsualKind(field, kept, path) ? undefined : kept;
+  return Object.keys(parts).length === 0 || isUsualKind(field, parts, path) ? undefined : parts;
 }
 
 /** A part that says no more than its kind, which is the usual one: a decay, a distance. */
-function isUsualKind(field: Field | undefined, kept: JsonObject, path: Path): boolean {
+function isUsualKind(field: Field | undefined, parts: JsonObject, path: Path): boolean {
   const kind = field === undefined ? undefined : discriminatorOf(field);
-  if (kind === undefined || path.length < 2 || Object.keys(kept).length > 1) return false;
-  return typeof path.at(-1) === "string" && kept[kind] === valueAt(field?.default, [kind]);
+  if (kind === undefined || path.length < 2 || Object.keys(parts).length > 1) return false;
+  return typeof path.at(-1) === "string" && parts[kind] === valueAt(field?.default, [kind]);
 }
 
 /** Paths of values that differ; a missing one is null. */

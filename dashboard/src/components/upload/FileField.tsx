@@ -3,7 +3,7 @@
 import { FieldFrame } from "../controls/Field";
 import { formatBytes } from "@/format/bytes";
 
-import styles from "./records.module.css";
+import styles from "./upload.module.css";
 
 interface FileFieldProps {
   label: string;

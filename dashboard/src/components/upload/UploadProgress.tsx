@@ -6,7 +6,7 @@ import { formatBytes } from "@/format/bytes";
 import { formatNumber } from "@/format/numbers";
 
 import { Failure } from "../states/QueryState";
-import styles from "./records.module.css";
+import styles from "./upload.module.css";
 import type { Upload } from "./useUpload";
 
 export function UploadProgress({ sent, size }: { sent: number; size: number }) {

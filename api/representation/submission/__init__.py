@@ -1,0 +1,1 @@
+"""What helps to submit: dry runs, and examples to start from."""

@@ -1,0 +1,130 @@
+"""A real Chromium, and how long it takes until something is on its screen.
+
+Times are taken in the page, by its own clock: from a click, or from the moment when the data of a
+chart has been read, to the end of the frame after the last line was drawn on a canvas. Chromium
+does not wait for the screen's refresh here, which would round every time up to 17 ms.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+
+from tests.embedded.test_service import Embedded
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-frame-rate-limit",
+    "--disable-gpu-vsync",
+    "--enable-precise-memory-info",
+    "--js-flags=--expose-gc",
+]
+VIEWPORT = ViewportSize(width=1280, height=900)
+NOW = "performance.now()"
+DRAWN = (
+    "canvasTimes.drawn > 0 && !canvasTimes.isWaiting && performance.now() - canvasTimes.drawn > 400"
+)
+"""After so many ms without a line drawn, charts are complete."""
+SHOWN = "canvasTimes.shown"
+POLLING_MS = 10
+LIMIT_MS = 120_000
+"""So long a page is waited for."""
+WATCH_CANVAS = """
+(() => {
+  const state = (window.canvasTimes = { parsed: 0, drawn: 0, shown: 0, isWaiting: false });
+  const channel = new MessageChannel();
+  // A message posted in a frame's callback arrives after that frame has been painted.
+  channel.port1.onmessage = () => {
+    state.isWaiting = false;
+    state.shown = performance.now();
+  };
+  const stroke = CanvasRenderingContext2D.prototype.stroke;
+  CanvasRenderingContext2D.prototype.stroke = function (...path) {
+    stroke.apply(this, path);
+    state.drawn = performance.now();
+    if (state.isWaiting) return;
+    state.isWaiting = true;
+    requestAnimationFrame(() => channel.port2.postMessage(0));
+  };
+  for (const name of ["json", "text"]) {
+    const read = Response.prototype[name];
+    Response.prototype[name] = async function () {
+      const body = await read.call(this);
+      if (this.url.includes("/metrics") && state.drawn === 0) state.parsed = performance.now();
+      return body;
+    };
+  }
+})();
+"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        raise SystemExit("Chromium is missing. Install it with:  apt-get install -y chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visitor(browser: Browser, service: Embedded | None = None) -> Iterator[BrowserContext]:
+    """A browser without a cache, signed in to the service."""
+    url = None if service is None else service.url
+    context = browser.new_context(base_url=url, viewport=VIEWPORT, reduced_motion="reduce")
+    context.set_default_timeout(LIMIT_MS)
+    context.add_init_script(WATCH_CANVAS)
+    if service is not None:
+        key = (service.data / "admin.key").read_text().strip()
+        response = context.request.post(
+            "/v1/session", data={"key": key}, headers={"Origin": service.url}
+        )
+        if response.status != 201:
+            raise SystemExit(f"Signing in: {response.status} {response.text()}")
+    yield context
+    context.close()
+
+
+def time_until(context: BrowserContext, address: str, condition: str, at: str = NOW) -> float:
+    """Open the address in a new page; return ms from its navigation until the condition holds.
+
+    ``condition`` and ``at``, the time: expressions of the page's, evaluated every 10 ms.
+    """
+    page = context.new_page()
+    page.goto(address, wait_until="commit")
+    milliseconds: float = wait_for(page, f"({condition}) && {at}")
+    page.close()
+    return milliseconds
+
+
+def wait_for(page: Page, condition: str) -> Any:
+    """Return the value of the page's expression once it is true."""
+    # A function: the Content-Security-Policy forbids the page to evaluate other text.
+    function = f"() => {condition.strip()}"
+    return page.wait_for_function(function, polling=POLLING_MS).json_value()
+
+
+def wait_for_canvas(page: Page) -> dict[str, float]:
+    """Return the page's canvas times (ms since its navigation) once its charts are complete."""
+    wait_for(page, DRAWN)
+    times: dict[str, float] = page.evaluate("canvasTimes")
+    return times
+
+
+def time_click(page: Page, name: str) -> float:
+    """Choose the radio button; return ms until the charts that it changes are shown."""
+    button = page.get_by_role("radio", name=name, exact=True)
+    start: float = button.evaluate(
+        """element => {
+          canvasTimes.drawn = 0;
+          const start = performance.now();
+          element.click();
+          return start;
+        }"""
+    )
+    return wait_for_canvas(page)["shown"] - start
