@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -21,15 +22,17 @@ from distill_client.client import Distill
 from distill_client.responses import Job
 from embedded.demo import run_service, submit, wait_for_jobs
 
+Array = NDArray[np.int64]
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 1280
 HEIGHT = 960
 LAST_SECTIONS = {"overview": "Workers", "job": "Curves", "compare": "Held-out robust accuracy"}
 """Of a page, what its picture ends with; without one it is ``HEIGHT`` high. In CSS pixels."""
-MARGIN = 24
 SCALE = 1.5
-GRAYS = 96
+FREQUENT = 48
+GRAYS = 64
+"""Colors of a palette of 256."""
 LEAST_CHROMA = 16
 """Of 255: below, a color counts as gray."""
 MAX_BYTES = 250_000
@@ -118,8 +121,9 @@ def signed_in_page(browser: Browser, distill: Distill) -> Page:
 
 def wait_until_complete(page: Page) -> None:
     page.locator("h1").wait_for()
-    # Every part of a page that is loading says so, for as long as it does; so does an estimate.
-    page.wait_for_timeout(1000)
+    # Every part of a page that is loading says so, for as long as it does; so does an estimate,
+    # which begins a moment after the form.
+    page.wait_for_timeout(3000)
     page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
     page.get_by_text("being worked out").first.wait_for(state="detached", timeout=ESTIMATE_MS)
     page.wait_for_timeout(1000)
@@ -130,15 +134,23 @@ def end_with(page: Page, section: str) -> None:
     box = page.get_by_role("region", name=section).first.bounding_box()
     if box is None:
         raise SystemExit(f"{page.url} shows no section {section!r}.")
-    height = round(box["y"] + box["height"]) + MARGIN
+    height = round(box["y"] + box["height"])
     page.set_viewport_size({"width": WIDTH, "height": height})
     page.wait_for_timeout(1000)
 
 
 def save(screenshot: bytes, file: Path) -> None:
     """Write the picture with 256 colors. Raises SystemExit where it is large all the same."""
-    picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
-    small = picture.quantize(palette=palette_of(picture), dither=Image.Dither.NONE)
+    picture = np.asarray(Image.open(io.BytesIO(screenshot)).convert("RGB")).astype(np.int64)
+    packed = picture[..., 0] << 16 | picture[..., 1] << 8 | picture[..., 2]
+    values, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colors = np.stack([values >> 16, values >> 8 & 255, values & 255], axis=-1)
+    palette = palette_of(colors, counts)
+    # Of |c - p|², what depends on the palette's entry p.
+    distances = (palette**2).sum(axis=-1) - 2 * colors @ palette.T
+    indices = distances.argmin(axis=-1).astype(np.uint8)[places].reshape(packed.shape)
+    small = Image.fromarray(indices)
+    small.putpalette(palette.astype(np.uint8).tobytes())
     small.save(file, optimize=True)
     size = file.stat().st_size
     print(f"{file}: {size:,} bytes")
@@ -146,22 +158,20 @@ def save(screenshot: bytes, file: Path) -> None:
         raise SystemExit(f"{file} has {size:,} bytes, at most {MAX_BYTES:,} are allowed.")
 
 
-def palette_of(picture: Image.Image) -> Image.Image:
-    """Return an image with a palette for this one, in which small colored marks keep their hue.
+def palette_of(colors: Array, counts: Array) -> Array:
+    """Return the palette (256, 3) for a picture of these colors (N, 3), so often each (N).
 
-    Text is gray, and nearly all of a page: grays are chosen by how often they occur, colors by how
-    many there are.
+    The most frequent colors stay as they are. Of the others, grays and colors are reduced by
+    themselves: nearly all of a page is gray, and its small colored marks have to keep their hue.
     """
-    pixels = np.asarray(picture).reshape(-1, 3)
-    is_gray = np.ptp(pixels, axis=1) < LEAST_CHROMA
-    groups = [(pixels[is_gray], GRAYS), (np.unique(pixels[~is_gray], axis=0), 256 - GRAYS)]
-    colors: list[int] = []
-    for group, count in groups:
-        reduced = Image.fromarray(group[None]).quantize(count)
-        colors += (reduced.getpalette() or [])[: 3 * count]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(colors)
-    return palette
+    order = np.argsort(counts)
+    rare = colors[order[:-FREQUENT]]
+    is_gray = np.ptp(rare, axis=-1) < LEAST_CHROMA
+    groups = [colors[order[-FREQUENT:]]]
+    for group, count in ((rare[is_gray], GRAYS), (rare[~is_gray], 256 - FREQUENT - GRAYS)):
+        reduced = Image.fromarray(group[None].astype(np.uint8)).quantize(count).getpalette()
+        groups.append(np.array(reduced).reshape(-1, 3)[:count])
+    return np.concatenate(groups)
 
 
 if __name__ == "__main__":

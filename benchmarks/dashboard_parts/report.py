@@ -67,7 +67,7 @@ def _beside_mlflow(data: dict[str, Any]) -> Iterator[str]:
         "list shows the first 100 runs. Of a comparison, the page with the curves was opened."
     )
     yield ""
-    yield f"| (ms) | here | MLflow {mlflow['version'] if mlflow else ''} | ratio |"
+    yield f"| (ms) | here | MLflow {mlflow['version'] if mlflow else ''} | MLflow : here |"
     yield "|---|---|---|---|"
     for name, title in TITLES.items():
         cells = ["not run", ""]

@@ -112,7 +112,7 @@ def rename_the_model(keyboard: Keyboard) -> None:
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
     keyboard.write(dialog.get_by_label("Name"), "renamed")
-    page.keyboard.press("Enter")
+    keyboard.press(dialog.get_by_role("button", name="Rename", exact=True))
     expect(page.get_by_role("heading", level=1)).to_have_text("renamed")
 
 
