@@ -70,7 +70,10 @@ def compare_jobs(
     ],
     base: Annotated[
         str | None,
-        Query(max_length=64, description="The job to compare the others to. Default: the first."),
+        Query(
+            max_length=64,
+            description="The job to compare the others to. Default: the first that has results.",
+        ),
     ] = None,
     network: Network = "best",
     per_class: Annotated[
@@ -170,8 +173,7 @@ def compare_by_id(
     per_class: bool,
 ) -> ComparisonResponse:
     """Raises NotFound, and Invalid for a base that is not among the jobs."""
-    base = base or job_ids[0]
-    if base not in job_ids:
+    if base is not None and base not in job_ids:
         raise Invalid.field("base", message=f"{base!r} is not one of the jobs to compare.")
     with read_session(engine) as session:
         rows = compared_jobs(session, project_id, job_ids)
@@ -181,6 +183,7 @@ def compare_by_id(
             for row in rows
         }
         parameters = parameters_of(session, list(models.values()))
+    base = base or next((job.id for job in evaluated if job.accuracies), job_ids[0])
     compared = [
         ComparedJob(
             **{name: getattr(row, name) for name in ComparedJob.model_fields if hasattr(row, name)}

@@ -72,6 +72,14 @@ def test_verdict_follows_the_adjusted_test(client: TestClient, engine: Engine) -
     assert [row["differences"][AUTOATTACK]["verdict"] for row in rows[:2]] == ["higher", "higher"]
 
 
+def test_base_is_the_first_job_with_results(client: TestClient, engine: Engine) -> None:
+    queued = create_job(engine)
+    tested = finish_job(engine, accuracy(AUTOATTACK, range(100)))
+    assert compare(client, queued.id, tested.id)["base"] == tested.id
+    other = create_job(engine)
+    assert compare(client, queued.id, other.id)["base"] == queued.id
+
+
 def test_unlike_threat_models_have_their_own_sections(client: TestClient, engine: Engine) -> None:
     first = finish_job(engine, accuracy("clean", EVERY), accuracy(AUTOATTACK, range(100)))
     second = finish_job(engine, accuracy("clean", EVERY), accuracy("pgd-20@linf:8/255", EVERY))

@@ -41,7 +41,7 @@ export function Selection({ count, jobs, isBusy, onAct, onClear }: SelectionProp
   const compare = () => void navigate(`/compare?jobs=${jobs.map(({ id }) => id).join(",")}`);
   const clone = () => void navigate(`/submit?clone=${only?.id ?? ""}`);
   const act = (action: Exclude<JobAction, "restore">) =>
-    void onAct(action, applicable(action, jobs));
+    void onAct(action, applicable(action, jobs)).then(onClear);
   const offers = offersOf(jobs, count, { ask: setQuestion, retry: () => act("retry"), clone });
   return (
     <>
