@@ -252,13 +252,16 @@ def markdown(data: dict[str, Any]) -> str:
             cells += [mib(measured["training"]), mib(measured["evaluation"])]
             cells += [f"{row['ratio']:.2f}", mib(measured["reserved"])]
         lines.append(f"| {row['case']} | " + " | ".join(cells) + f" | {estimated['seconds']} s |")
-    source = data["measured_by"]
-    lines += [
-        "",
-        f"Measured on {source['machine']['device']}, {source['date']}, "
-        f"torch {source['versions']['torch']}.",
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *measured_by(data)]) + "\n"
+
+
+def measured_by(data: dict[str, Any]) -> list[str]:
+    """Return the line that says where peaks of an earlier run come from."""
+    source = data.get("measured_by")
+    if source is None:
+        return []
+    device = source["machine"]["device"]
+    return [f"Measured on {device}, {source['date']}, torch {source['versions']['torch']}."]
 
 
 def mib(size: int | None) -> str:

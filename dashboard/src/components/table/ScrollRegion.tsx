@@ -17,8 +17,8 @@ export function ScrollRegion({ label, children }: { label: string; children: Rea
     if (element.firstElementChild !== null) observer.observe(element.firstElementChild);
     return () => observer.disconnect();
   }, []);
-  // Only what scrolls is a stop for the keyboard.
-  const keyboard = scrolls ? { tabIndex: 0, role: "region", "aria-label": label } : {};
+  // Only what scrolls is a stop for the keyboard. No region: the section around it is one already.
+  const keyboard = scrolls ? { tabIndex: 0, role: "group", "aria-label": label } : {};
   return (
     <div
       ref={region}

@@ -41,7 +41,7 @@ export function JobsTable({ page, view, accuracies, isFiltered, onChange }: Jobs
   const run = async (action: JobAction, chosen: readonly JobSummary[]) => {
     const { done } = await act(action, chosen);
     const gone = new Set(done.map(({ id }) => id));
-    if (action === "delete") select([...selected].filter((id) => !gone.has(id)));
+    if (action !== "restore") select([...selected].filter((id) => !gone.has(id)));
   };
   return (
     <>
@@ -59,7 +59,7 @@ export function JobsTable({ page, view, accuracies, isFiltered, onChange }: Jobs
       )}
       <Foot page={page} view={view} accuracies={accuracies} onChange={onChange} />
       <Selection
-        count={selected.size}
+        ids={selected}
         jobs={jobs}
         isBusy={isBusy}
         onAct={run}

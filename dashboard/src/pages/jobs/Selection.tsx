@@ -18,7 +18,8 @@ const MOST_COMPARED = 300;
 const MOST_NAMES = 50;
 
 interface SelectionProps {
-  count: number;
+  ids: ReadonlySet<string>;
+  /** Those of them that have been read. */
   jobs: readonly JobSummary[];
   isBusy: boolean;
   onAct: (action: JobAction, jobs: readonly JobSummary[]) => Promise<void>;
@@ -34,14 +35,15 @@ interface Offer {
   isDanger?: boolean;
 }
 
-export function Selection({ count, jobs, isBusy, onAct, onClear }: SelectionProps) {
+export function Selection({ ids, jobs, isBusy, onAct, onClear }: SelectionProps) {
+  const count = ids.size;
   const [question, setQuestion] = useState<"cancel" | "delete">();
   const navigate = useNavigate();
   const [only] = jobs;
-  const compare = () => void navigate(`/compare?jobs=${jobs.map(({ id }) => id).join(",")}`);
+  const compare = () => void navigate(`/compare?jobs=${[...ids].join(",")}`);
   const clone = () => void navigate(`/submit?clone=${only?.id ?? ""}`);
   const act = (action: Exclude<JobAction, "restore">) =>
-    void onAct(action, applicable(action, jobs)).then(onClear);
+    void onAct(action, applicable(action, jobs));
   const offers = offersOf(jobs, count, { ask: setQuestion, retry: () => act("retry"), clone });
   return (
     <>

@@ -1,6 +1,12 @@
 /** What the page reads. */
 
-import { keepPreviousData, queryOptions, useQueries, useQuery } from "@tanstack/react-query";
+import {
+  keepPreviousData,
+  queryOptions,
+  useQueries,
+  useQuery,
+  useQueryClient,
+} from "@tanstack/react-query";
 import { useMemo } from "react";
 
 import { get } from "@/api/client";
@@ -13,6 +19,7 @@ import {
   type JobSummary,
   type Status,
 } from "@/api/queries";
+import { queryKeys } from "@/api/query_keys";
 import type { Measure } from "@/format/measures";
 
 import { STATUSES, toQuery, type Filters, type View } from "./address";
@@ -76,12 +83,14 @@ export function useBest(filters: Filters, { scope, deciding }: Accuracies): JobS
   return isKnown ? best.data?.data[0] : undefined;
 }
 
-/** The selected jobs: those on the page, and those of other pages, one by one. */
+/** The selected jobs: those on this page and on pages seen before; the others one by one. */
 export function useSelected(selected: ReadonlySet<string>, rows: readonly JobSummary[]) {
-  const onPage = new Map(rows.map((job) => [job.id, job]));
-  const elsewhere = [...selected].filter((id) => !onPage.has(id));
-  const others = useQueries({ queries: elsewhere.map((id) => jobQuery(id)) });
-  const known = new Map<string, JobSummary>(onPage);
+  const client = useQueryClient();
+  const lists = client.getQueriesData<Partial<JobPage>>({ queryKey: queryKeys.list("jobs") });
+  const listed = [...lists.flatMap(([, page]) => page?.data ?? []), ...rows];
+  const known = new Map<string, JobSummary>(listed.map((job) => [job.id, job]));
+  const unknown = [...selected].filter((id) => !known.has(id));
+  const others = useQueries({ queries: unknown.map((id) => jobQuery(id)) });
   for (const { data } of others) if (data !== undefined) known.set(data.id, data);
   return [...selected].flatMap((id) => known.get(id) ?? []);
 }

@@ -80,7 +80,7 @@ test("one running job, a queue, and one failure with its reason", () => {
   });
   expect(text).toBe(
     "The worker is alive and busy. One job runs and ends training in about 2 min 02 s; 5 wait, " +
-      "the first since 9 min. One job failed in the last 24 hours: its training diverged.",
+      "the first for 9 min. One job failed in the last 24 hours: its training diverged.",
   );
 });
 

@@ -108,10 +108,10 @@ function runningSentence({ running, runningTotal }: Snapshot): string {
 function queueSentence({ queued, queuedTotal, now }: Snapshot): string {
   const [first] = queued;
   if (first === undefined || queuedTotal === 0) return "none waits";
-  const since = formatDuration(secondsBetween(first.created_at, now));
+  const waited = formatDuration(secondsBetween(first.created_at, now));
   return queuedTotal === 1
-    ? `one waits since ${since}`
-    : `${queuedTotal} wait, the first since ${since}`;
+    ? `one has waited for ${waited}`
+    : `${queuedTotal} wait, the first for ${waited}`;
 }
 
 function failureSentence({ failed }: Snapshot): string {
