@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dashboard_parts.browser import chromium
+from dashboard_parts.browser import ARGUMENTS
 from dashboard_parts.live_events import measure_live_events
 from dashboard_parts.mlflow_runs import mlflow_server
 from dashboard_parts.pages import (
@@ -32,6 +32,7 @@ from playwright.sync_api import Browser
 from result_files import stamp, write
 
 from api.dashboard import FOLDER
+from tests.browser import open_chromium
 from tests.embedded.test_service import Embedded
 
 FULL = {
@@ -101,7 +102,10 @@ def main() -> None:
         raise SystemExit("The dashboard is not built. Run:  ./run dashboard")
     settings = SMOKE if arguments.smoke else FULL
     runs = make_runs(settings["runs"])
-    with tempfile.TemporaryDirectory(prefix="dashboard-") as scratch, chromium() as browser:
+    with (
+        tempfile.TemporaryDirectory(prefix="dashboard-") as scratch,
+        open_chromium(ARGUMENTS) as browser,
+    ):
         results = measure_service(browser, Path(scratch) / "data", runs, settings)
         mlflow = arguments.mlflow and measure_beside(
             browser, arguments.mlflow, Path(scratch) / "mlflow", runs, settings

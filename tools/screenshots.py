@@ -5,37 +5,25 @@ that every number in a picture is a result. Needs Chromium and the built dashboa
 minutes. The pictures are made while a further job is running.
 """
 
-import io
 import os
-import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from distill_client.client import Distill
 from distill_client.responses import Job
 from embedded.demo import run_service, submit, wait_for_jobs
+from tests.browser import open_chromium
 
-Array = NDArray[np.int64]
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 1280
 HEIGHT = 960
 LAST_SECTIONS = {"overview": "Workers", "job": "Curves", "compare": "Held-out robust accuracy"}
 """Of a page, what its picture ends with; without one it is ``HEIGHT`` high. In CSS pixels."""
 SCALE = 1.5
-FREQUENT = 48
-GRAYS = 64
-"""Colors of a palette of 256."""
-LEAST_CHROMA = 16
-"""Of 255: below, a color counts as gray."""
-MAX_BYTES = 250_000
 ESTIMATE_MS = 120_000
 EPOCHS_FIRST = 8
 """Of the running job, before the pictures are made."""
@@ -89,8 +77,7 @@ def photograph(distill: Distill, jobs: dict[str, Job], folder: Path) -> None:
         "compare": f"/compare?jobs={','.join(students)}&group=method",
         "submit": "/submit?example=digits-starship",
     }
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+    with open_chromium() as browser:
         page = signed_in_page(browser, distill)
         for name, path in paths.items():
             page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
@@ -98,15 +85,7 @@ def photograph(distill: Distill, jobs: dict[str, Job], folder: Path) -> None:
             wait_until_complete(page)
             if name in LAST_SECTIONS:
                 end_with(page, LAST_SECTIONS[name])
-            save(page.screenshot(animations="disabled"), folder / f"{name}.png")
-        browser.close()
-
-
-def chromium() -> str:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        raise SystemExit("Chromium is missing. Install it with:  apt-get install -y chromium")
-    return program
+            page.screenshot(path=folder / f"{name}.png", animations="disabled")
 
 
 def signed_in_page(browser: Browser, distill: Distill) -> Page:
@@ -137,41 +116,6 @@ def end_with(page: Page, section: str) -> None:
     height = round(box["y"] + box["height"])
     page.set_viewport_size({"width": WIDTH, "height": height})
     page.wait_for_timeout(1000)
-
-
-def save(screenshot: bytes, file: Path) -> None:
-    """Write the picture with 256 colors. Raises SystemExit where it is large all the same."""
-    picture = np.asarray(Image.open(io.BytesIO(screenshot)).convert("RGB")).astype(np.int64)
-    packed = picture[..., 0] << 16 | picture[..., 1] << 8 | picture[..., 2]
-    values, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    colors = np.stack([values >> 16, values >> 8 & 255, values & 255], axis=-1)
-    palette = palette_of(colors, counts)
-    # Of |c - p|², what depends on the palette's entry p.
-    distances = (palette**2).sum(axis=-1) - 2 * colors @ palette.T
-    indices = distances.argmin(axis=-1).astype(np.uint8)[places].reshape(packed.shape)
-    small = Image.fromarray(indices)
-    small.putpalette(palette.astype(np.uint8).tobytes())
-    small.save(file, optimize=True)
-    size = file.stat().st_size
-    print(f"{file}: {size:,} bytes")
-    if size > MAX_BYTES:
-        raise SystemExit(f"{file} has {size:,} bytes, at most {MAX_BYTES:,} are allowed.")
-
-
-def palette_of(colors: Array, counts: Array) -> Array:
-    """Return the palette (256, 3) for a picture of these colors (N, 3), so often each (N).
-
-    The most frequent colors stay as they are. Of the others, grays and colors are reduced by
-    themselves: nearly all of a page is gray, and its small colored marks have to keep their hue.
-    """
-    order = np.argsort(counts)
-    rare = colors[order[:-FREQUENT]]
-    is_gray = np.ptp(rare, axis=-1) < LEAST_CHROMA
-    groups = [colors[order[-FREQUENT:]]]
-    for group, count in ((rare[is_gray], GRAYS), (rare[~is_gray], 256 - FREQUENT - GRAYS)):
-        reduced = Image.fromarray(group[None].astype(np.uint8)).quantize(count).getpalette()
-        groups.append(np.array(reduced).reshape(-1, 3)[:count])
-    return np.concatenate(groups)
 
 
 if __name__ == "__main__":

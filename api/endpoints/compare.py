@@ -16,15 +16,19 @@ from api.representation.comparisons import (
     ComparisonResponse,
     JobSeries,
 )
+from api.representation.from_rows import metric_series
 from api.representation.json_response import json_response
-from api.representation.schemas import MetricSeries
 from api.representation.tables.comparison import comparison_csv, comparison_tables
 from core.errors import Invalid
 from core.reportspec.comparison import comparison_sections, differing_settings
 from core.store import metrics
 from core.store.database.engine import read_session
-from core.store.jobs import require_all
-from core.store.results.comparisons import compared_jobs, evaluated_jobs, parameters_of
+from core.store.results.comparisons import (
+    compared_jobs,
+    evaluated_jobs,
+    parameters_of,
+    require_jobs,
+)
 
 router = APIRouter(prefix="/v1", tags=["results"], route_class=AuthenticatedRoute)
 
@@ -120,20 +124,13 @@ def compare_metrics(
         message = f"Ask for at most {most_points} points of each of so many series."
         raise Invalid.field("points", message=message)
     with read_session(engine) as session:
-        require_all(session, caller.project_id, job_ids)
+        require_jobs(session, caller.project_id, job_ids)
         _check_size(session, job_ids, metric_names)
-        compared = [
-            JobSeries(
-                job_id=job_id,
-                series=[
-                    MetricSeries(name=name, points=pairs)
-                    for name, pairs in metrics.load_series(
-                        session, job_id, metric_names, points
-                    ).items()
-                ],
-            )
-            for job_id in job_ids
-        ]
+        series = [metrics.load_series(session, job_id, metric_names, points) for job_id in job_ids]
+    compared = [
+        JobSeries(job_id=job_id, series=metric_series(values_by_name))
+        for job_id, values_by_name in zip(job_ids, series, strict=True)
+    ]
     return json_response(ComparedMetricsResponse(jobs=compared))
 
 

@@ -1,6 +1,5 @@
 """Jobs: submit, list, get, cancel, pause, resume, retry, delete, restore, clone."""
 
-from dataclasses import replace
 from typing import Annotated, Any
 from zlib import crc32
 
@@ -218,15 +217,13 @@ def list_jobs(
     Sorted by a result, jobs without it come last. Sorted by `finished_at`, only jobs that have
     ended are listed.
     """
-    if sort in jobs.BY_END:
-        filters = replace(filters, ended=True)
     with read_session(engine) as session:
         rows, next_cursor = jobs.list_jobs(
             session, caller.project_id, filters, sort=sort, after=after, limit=limit
         )
         page = job_page(from_rows.job_summaries(session, rows), next_cursor)
         if include_total:
-            page.total = jobs.count(session, caller.project_id, filters)
+            page.total = jobs.count(session, caller.project_id, filters, sort=sort)
     return json_response(page)
 
 

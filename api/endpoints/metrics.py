@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from api.dependencies import Database, QueryInt, Reader
 from api.http.authenticated_route import AuthenticatedRoute
 from api.openapi.responses import problems
-from api.representation import schemas
+from api.representation import from_rows, schemas
 from api.representation.json_response import json_response
 from core.store import jobs, metrics
 from core.store.database.engine import read_session
@@ -83,10 +83,7 @@ def get_metrics(
             values_by_name = metrics.load_series(
                 session, job_id, selected, points, metrics.StepRange(first_step, last_step)
             )
-            series = [
-                schemas.MetricSeries(name=name, points=values)
-                for name, values in values_by_name.items()
-            ]
+            series = from_rows.metric_series(values_by_name)
             return json_response(schemas.MetricsResponse(series=series))
     values = metrics.stream_values(engine, job_id, selected)
     if format == "csv":

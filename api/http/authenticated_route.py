@@ -18,6 +18,8 @@ from api.http.lists.csv_pages import as_csv, is_page, wants_csv
 from core.errors import FieldError, Invalid
 
 MAX_PARAMETERS = 100
+DRY_RUN = "dry_run"
+"""The parameter of endpoints that can check a request without carrying it out."""
 
 
 class StrictRoute(APIRoute):
@@ -47,6 +49,8 @@ class StrictRoute(APIRoute):
         max_values = extra.get("x-most-values", MAX_VALUES)
 
         async def handle(request: Request) -> Response:
+            is_dry_run = DRY_RUN in known and request.query_params.get(DRY_RUN) == "true"
+            request.state.is_dry_run = is_dry_run  # for the audit log
             await self.admit(request)
             _refuse_unknown_parameters(request, known, prefixes)
             is_csv = returns_page and wants_csv(request)

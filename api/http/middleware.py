@@ -21,8 +21,6 @@ from core.errors import DistillError
 from core.store.database.ids import new_id
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-DRY_RUN_ROUTES = frozenset({"/v1/jobs", "/v1/sweeps"})
-"""Of the endpoints that take ``dry_run``."""
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -72,7 +70,9 @@ class RequestMiddleware:
 
     async def record_refusal(self, request: Request, status: int) -> None:
         """Write a 4xx to the audit log. Changes are written by ``api.http.unit_of_work``."""
-        if not 400 <= status < 500 or (status == 422 and _is_dry_run(request)):
+        # A form sends a dry run at every pause of typing: what is wrong with it is no attempt.
+        is_dry_run = getattr(request.state, "is_dry_run", False)
+        if not 400 <= status < 500 or (status == 422 and is_dry_run):
             return
         values = audit_entries.audit_values(request)
         code = getattr(request.state, "problem", None)
@@ -135,14 +135,6 @@ class _ResponseSender:
         headers.setdefault(
             "Cache-Control", "private, no-cache" if "etag" in headers else "no-store"
         )
-
-
-def _is_dry_run(request: Request) -> bool:
-    """Whether it is a dry run. Forms send one at every pause of typing: what is wrong with it is no
-    attempt at anything.
-    """
-    is_named = request.query_params.get("dry_run") == "true"
-    return is_named and request.method == "POST" and route_path(request) in DRY_RUN_ROUTES
 
 
 def _head_too_large(request: Request) -> DistillError | None:

@@ -14,7 +14,7 @@ from core.jobspec.resolved import parse
 from core.jobspec.status import TERMINAL
 from core.reportspec.accuracies import deciding_keys, main_results
 from core.reportspec.measures import Measure, describe, sort_key
-from core.store import events, jobs, sweeps, workers
+from core.store import events, jobs, metrics, sweeps, workers
 from core.store.database import tables
 from core.store.registry import series
 from core.store.results import reading
@@ -194,6 +194,12 @@ def models(session: Session, rows: Sequence[tables.ModelRow]) -> list[schemas.Mo
             },
         )
         for row in rows
+    ]
+
+
+def metric_series(values_by_name: metrics.Series) -> list[schemas.MetricSeries]:
+    return [
+        schemas.MetricSeries(name=name, points=values) for name, values in values_by_name.items()
     ]
 
 

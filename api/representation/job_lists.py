@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
+from api.representation.pagination import page_of
 from api.representation.schemas import JobSummaryResponse, Page, ResponseBody
 from core.jobspec.status import STATUSES, Status
 from core.reportspec.accuracies import main_results
@@ -26,12 +27,8 @@ class JobCountsResponse(ResponseBody):
 
 
 def job_page(jobs: list[JobSummaryResponse], next_cursor: str | None) -> JobPage:
-    return JobPage(
-        data=jobs,
-        has_more=next_cursor is not None,
-        next_cursor=next_cursor,
-        sections=result_sections((job.dataset_id, main_results(job.results)) for job in jobs),
-    )
+    sections = result_sections((job.dataset_id, main_results(job.results)) for job in jobs)
+    return JobPage(**dict(page_of(jobs, next_cursor)), sections=sections)
 
 
 def job_counts(counts: Mapping[Status, int], statuses: Iterable[Any]) -> JobCountsResponse:

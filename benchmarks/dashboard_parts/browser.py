@@ -5,16 +5,14 @@ chart has been read, to the end of the frame after the last line was drawn on a 
 does not wait for the screen's refresh here, which would round every time up to 17 ms.
 """
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from tests.embedded.test_service import Embedded
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-frame-rate-limit",
@@ -59,17 +57,6 @@ WATCH_CANVAS = """
   }
 })();
 """
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        raise SystemExit("Chromium is missing. Install it with:  apt-get install -y chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @contextmanager

@@ -187,16 +187,6 @@ def find(session: Session, project_id: str, job_id: str, *, lock: bool = False) 
     return session.scalars(statement).one_or_none() if is_id(job_id) else None
 
 
-def require_all(session: Session, project_id: str, job_ids: Collection[str]) -> None:
-    """Raises NotFound for a job that the project does not have."""
-    ids = [job_id for job_id in job_ids if is_id(job_id)]
-    statement = select(JobRow.id).where(JobRow.id.in_(ids), *_visible(project_id))
-    existing = set(session.scalars(statement))
-    for job_id in job_ids:
-        if job_id not in existing:
-            raise NotFound(f"There is no job {job_id[:64]!r} in this project.")
-
-
 def list_jobs(
     session: Session,
     project_id: str,
@@ -234,8 +224,8 @@ def _list_by_time(
     matches = _match(session, project_id, filters, filters.bounds)
     statement = _LISTED
     order: tuple[Any, Any] = (JobRow.created_at, JobRow.id)
+    filters = _in_order(filters, sort)
     if sort in BY_END:
-        filters = replace(filters, ended=True)
         order = (JobRow.finished_at, JobRow.id)
     elif filters.labels and not matches.is_few:
         # The index on the first label yields its jobs in list order; the others are conditions.
@@ -255,6 +245,11 @@ def _list_by_time(
         newest_first=sort.startswith("-"),
         is_few=matches.is_few,
     )
+
+
+def _in_order(filters: JobFilters, sort: str) -> JobFilters:
+    """Return the filters, and what an order itself leaves out."""
+    return replace(filters, ended=True) if sort in BY_END else filters
 
 
 def _match(
@@ -323,9 +318,16 @@ def parse_sort_column(sort: str) -> ResultColumn:
         raise Invalid.field("sort", message=message) from error
 
 
-def count(session: Session, project_id: str, filters: JobFilters | None = None) -> int:
-    """Return how many of the project's jobs match."""
-    return sum(status_counts(session, project_id, filters).values())
+def count(
+    session: Session,
+    project_id: str,
+    filters: JobFilters | None = None,
+    *,
+    sort: str = "-created_at",
+) -> int:
+    """Return how many of the project's jobs match, and are in the lists of this order."""
+    in_order = _in_order(filters or JobFilters(), sort)
+    return sum(status_counts(session, project_id, in_order).values())
 
 
 def status_counts(

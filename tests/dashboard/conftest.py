@@ -43,14 +43,18 @@ def service(
     service.embedded.end()
 
 
+def run_empty(folder: Path, template: Path) -> Iterator[DashboardService]:
+    service = start_empty(folder / "data", template)
+    yield service
+    service.embedded.end()
+
+
 @pytest.fixture(scope="session")
 def empty_service(
     built_dashboard: Path, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DashboardService]:
     """A service on which nobody has done anything."""
-    service = start_empty(tmp_path_factory.mktemp("empty") / "data", sqlite_template)
-    yield service
-    service.embedded.end()
+    yield from run_empty(tmp_path_factory.mktemp("empty"), sqlite_template)
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +62,7 @@ def scratch_service(
     built_dashboard: Path, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DashboardService]:
     """A service that tests may change; each finds what it makes by its own names."""
-    service = start_empty(tmp_path_factory.mktemp("scratch") / "data", sqlite_template)
-    yield service
-    service.embedded.end()
+    yield from run_empty(tmp_path_factory.mktemp("scratch"), sqlite_template)
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +70,7 @@ def own_service(
     built_dashboard: Path, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DashboardService]:
     """An empty service with a worker, which the tests of one module may change."""
-    service = start_empty(tmp_path_factory.mktemp("own") / "data", sqlite_template)
-    yield service
-    service.embedded.end()
+    yield from run_empty(tmp_path_factory.mktemp("own"), sqlite_template)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from core.distillation.reporting import analysis_tables
 from core.distillation.reporting.front_matter import front_matter
 from core.jobspec.job import DistillationSpec, EvaluationJobSpec
-from core.reportspec.accuracies import strength
+from core.reportspec.accuracies import deciding_key
 from core.reportspec.measures import Measure, describe, measure_title, sort_key
 from core.reportspec.report import MeasureResult, Report
 
@@ -231,7 +231,8 @@ def headline(report: Report) -> str:
 
 def _describe_robustness(members: list[tuple[Measure, float]]) -> str:
     """``members``: the accuracies under one threat model."""
-    measure, accuracy = max(members, key=lambda item: strength(item[0].key))
+    deciding = deciding_key(measure.key for measure, _ in members)
+    measure, accuracy = next(item for item in members if item[0].key == deciding)
     text = f"{_percent(accuracy)} % under {measure.title}"
     other, lowest = min(members, key=lambda item: item[1])
     if lowest < accuracy:

@@ -1,9 +1,9 @@
 """What a comparison of jobs reads."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid, NotFound
@@ -43,17 +43,32 @@ def compared_jobs(session: Session, project_id: str, job_ids: Sequence[str]) -> 
             evaluated_model.label("evaluated_model_id"),
         )
         .outerjoin(DatasetRow, DatasetRow.id == JobRow.dataset_id)
-        .where(JobRow.project_id == project_id, JobRow.live())
-        .where(JobRow.id.in_([job_id for job_id in job_ids if is_id(job_id)]))
+        .where(*_are_jobs(project_id, job_ids))
     )
     rows: dict[str, Any] = {row.id: row for row in session.execute(statement)}
+    _require_all(job_ids, rows)
     for job_id in job_ids:
-        if job_id not in rows:
-            raise NotFound(f"There is no job {job_id[:64]!r} in this project.")
         if rows[job_id].kind not in EVALUATED_KINDS:
             message = f"Job {job_id} is an import: it has no results to compare."
             raise Invalid.field("jobs", message=message)
     return [rows[job_id] for job_id in job_ids]
+
+
+def require_jobs(session: Session, project_id: str, job_ids: Sequence[str]) -> None:
+    """Raises NotFound for a job that the project does not have."""
+    statement = select(JobRow.id).where(*_are_jobs(project_id, job_ids))
+    _require_all(job_ids, set(session.scalars(statement)))
+
+
+def _are_jobs(project_id: str, job_ids: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    ids = [job_id for job_id in job_ids if is_id(job_id)]
+    return JobRow.project_id == project_id, JobRow.live(), JobRow.id.in_(ids)
+
+
+def _require_all(job_ids: Sequence[str], existing: Container[str]) -> None:
+    for job_id in job_ids:
+        if job_id not in existing:
+            raise NotFound(f"There is no job {job_id[:64]!r} in this project.")
 
 
 def evaluated_jobs(

@@ -12,7 +12,7 @@ export interface DeletedItem {
   deleted_at?: string | null;
 }
 
-type DeletableNoun = "jobs" | "models" | "datasets";
+export type DeletableNoun = "jobs" | "models" | "datasets";
 
 /** `status: []`: what happens to jobs that run changes nothing of it. */
 export function deletedQuery(noun: DeletableNoun) {

@@ -64,13 +64,8 @@ class Keyboard:
 
     def tab(self) -> str | None:
         """Press Tab once; return what has the focus then, which has to be seen with its ring."""
-        self.page.keyboard.press("Tab")
-        focus: dict[str, Any] | None = self.page.evaluate(FOCUS)
-        if focus is None:
-            return None
-        assert focus["isSeen"], f"the focus is out of sight, on {focus['name']}"
-        assert focus["hasRing"], f"nothing shows that the focus is on {focus['name']}"
-        return str(focus["name"])
+        focus = self._next_focus()
+        return None if focus is None else str(focus["name"])
 
     def press(self, target: Locator, key: str = "Enter") -> None:
         """Tab to the target, and press a key on it."""
@@ -89,15 +84,21 @@ class Keyboard:
         Raises AssertionError if the way does not end, or leaves something out.
         """
         for stops in range(MOST_STOPS):
-            self.page.keyboard.press("Tab")
-            focus: dict[str, Any] | None = self.page.evaluate(FOCUS)
+            focus = self._next_focus()
             if focus is None or focus["visits"] > 1:
                 missed = self.page.evaluate(MISSED)
                 assert missed == [], f"Tab does not reach {missed}"
                 return stops
+        raise AssertionError(f"Tab does not leave the page in {MOST_STOPS} steps")
+
+    def _next_focus(self) -> dict[str, Any] | None:
+        """Press Tab; return what ``FOCUS`` says, None where the focus has left the page."""
+        self.page.keyboard.press("Tab")
+        focus: dict[str, Any] | None = self.page.evaluate(FOCUS)
+        if focus is not None:
             assert focus["isSeen"], f"the focus is out of sight, on {focus['name']}"
             assert focus["hasRing"], f"nothing shows that the focus is on {focus['name']}"
-        raise AssertionError(f"Tab does not leave the page in {MOST_STOPS} steps")
+        return focus
 
     def _has_focus(self, target: Locator) -> bool:
         return bool(

@@ -2,7 +2,7 @@
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
-import { deletedQuery, restore, type DeletedItem } from "@/api/deleted";
+import { deletedQuery, restore, type DeletableNoun, type DeletedItem } from "@/api/deleted";
 import { useService } from "@/api/service";
 import { useScope } from "@/api/session";
 import { plural } from "@/format/numbers";
@@ -16,7 +16,7 @@ import { Id } from "../text/Id";
 import { Age } from "../text/Time";
 
 interface DeletedItemsProps {
-  noun: "jobs" | "models" | "datasets";
+  noun: DeletableNoun;
   /** "Deleted jobs". */
   title: string;
 }

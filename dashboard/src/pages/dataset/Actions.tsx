@@ -9,7 +9,7 @@ import { ROOT } from "@/api/root";
 import { buttonClass } from "@/components/controls/Button";
 import { Menu } from "@/components/controls/Menu";
 import { Icon } from "@/components/marks/Icon";
-import { DeleteDialog } from "@/components/records/DeleteDialog";
+import { DeleteDialog } from "@/components/deletion/DeleteDialog";
 import { RenameDialog } from "@/components/records/RenameDialog";
 import { formatBytes } from "@/format/bytes";
 

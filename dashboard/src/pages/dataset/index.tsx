@@ -11,7 +11,7 @@ import { Answer } from "@/components/page/answer";
 import { PageItem } from "@/components/page/PageItem";
 import { PageHead, type Fact } from "@/components/page/PageHead";
 import { Annotations, type AnnotationPatch } from "@/components/records/Annotations";
-import { Deleted } from "@/components/records/Deleted";
+import { Deleted } from "@/components/deletion/Deleted";
 import { ItemStatus } from "@/components/records/ItemStatus";
 import { ifMatch } from "@/components/records/versioned";
 import { Id } from "@/components/text/Id";
@@ -29,17 +29,14 @@ const LIST = { label: "Data sets", to: "/datasets" };
 
 export default function DatasetPage() {
   const { id = "" } = useParams();
-  const client = useQueryClient();
   const [deleted, setDeleted] = useState<Dataset>();
   const dataset = useQuery({ ...datasetQuery(id), enabled: deleted === undefined });
   if (deleted !== undefined) {
-    const restore = async () => {
-      const path = { dataset_id: deleted.id };
-      await unwrap(api.POST("/v1/datasets/{dataset_id}/restore", { params: { path } }));
-      setDeleted(undefined);
-      await client.invalidateQueries({ queryKey: ["datasets"] });
-    };
-    return <Deleted name={deleted.name} list={LIST} onRestore={restore} />;
+    const { id: deletedId, name } = deleted;
+    const onRestored = () => setDeleted(undefined);
+    return (
+      <Deleted noun="datasets" id={deletedId} name={name} list={LIST} onRestored={onRestored} />
+    );
   }
   return (
     <PageItem query={dataset}>

@@ -5,11 +5,13 @@ import { useState } from "react";
 import { useParams } from "react-router";
 
 import { jobQuery, modelQuery, type Job, type Model } from "@/api/queries";
+import { Deleted } from "@/components/deletion/Deleted";
 import { PageItem } from "@/components/page/PageItem";
 import { Columns } from "@/components/page/Section";
 import { ThreatLine } from "@/components/page/ThreatLine";
 import { Loading } from "@/components/states/QueryState";
 import { useIsOpening } from "@/components/states/useIsOpening";
+import { jobTitle } from "@/format/names";
 import { formatNumber } from "@/format/numbers";
 
 import { Analyses } from "./analyses/Analyses";
@@ -19,7 +21,6 @@ import { datasetQuery, reportQuery, type Report } from "./data";
 import { FailureNotice } from "./FailureNotice";
 import { Figures, Files } from "./files/Files";
 import { Settings } from "./files/Settings";
-import { Deleted } from "./head/Deleted";
 import { Head, type HeadProps } from "./head/Head";
 import { Phases } from "./head/Phases";
 import { History } from "./history/History";
@@ -38,6 +39,8 @@ import {
 } from "./subject";
 import { NotesSection } from "./text/NotesEditor";
 
+const LIST = { label: "Jobs", to: "/jobs" };
+
 export default function JobPage() {
   const { id = "" } = useParams();
   // Another job of the same page begins anew.
@@ -48,7 +51,9 @@ function JobOfId({ id }: { id: string }) {
   const [deleted, setDeleted] = useState<Job>();
   const job = useQuery({ ...jobQuery(id), enabled: deleted === undefined });
   if (deleted !== undefined) {
-    return <Deleted job={deleted} onRestored={() => setDeleted(undefined)} />;
+    const name = jobTitle(deleted);
+    const onRestored = () => setDeleted(undefined);
+    return <Deleted noun="jobs" id={deleted.id} name={name} list={LIST} onRestored={onRestored} />;
   }
   return <PageItem query={job}>{(data) => <JobView job={data} onDeleted={setDeleted} />}</PageItem>;
 }

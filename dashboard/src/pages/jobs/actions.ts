@@ -4,6 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { api, unwrap } from "@/api/client";
+import { restore } from "@/api/deleted";
 import type { JobSummary } from "@/api/queries";
 import { queryKeys } from "@/api/query_keys";
 import { jobTitle } from "@/format/names";
@@ -61,7 +62,7 @@ function request(action: JobAction, id: string): Promise<unknown> {
     case "retry":
       return unwrap(api.POST("/v1/jobs/{job_id}/retry", { params }));
     case "restore":
-      return unwrap(api.POST("/v1/jobs/{job_id}/restore", { params }));
+      return restore("jobs", id);
     case "delete":
       return unwrap(api.DELETE("/v1/jobs/{job_id}", { params }));
   }

@@ -8,7 +8,7 @@ import type { Model } from "@/api/queries";
 import { buttonClass, LinkButton } from "@/components/controls/Button";
 import { Menu } from "@/components/controls/Menu";
 import { Icon } from "@/components/marks/Icon";
-import { DeleteDialog } from "@/components/records/DeleteDialog";
+import { DeleteDialog } from "@/components/deletion/DeleteDialog";
 import { RenameDialog } from "@/components/records/RenameDialog";
 import { formatBytes } from "@/format/bytes";
 

@@ -11,7 +11,7 @@ import { Answer } from "@/components/page/answer";
 import { PageItem } from "@/components/page/PageItem";
 import { PageHead, type Fact } from "@/components/page/PageHead";
 import { Annotations, type AnnotationPatch } from "@/components/records/Annotations";
-import { Deleted } from "@/components/records/Deleted";
+import { Deleted } from "@/components/deletion/Deleted";
 import { ItemStatus } from "@/components/records/ItemStatus";
 import { ifMatch } from "@/components/records/versioned";
 import { Loading } from "@/components/states/QueryState";
@@ -34,18 +34,12 @@ const LIST = { label: "Models", to: "/models" };
 
 export default function ModelPage() {
   const { id = "" } = useParams();
-  const client = useQueryClient();
   const [deleted, setDeleted] = useState<Model>();
   const model = useQuery({ ...modelQuery(id), enabled: deleted === undefined });
   if (deleted !== undefined) {
-    const restore = async () => {
-      await unwrap(
-        api.POST("/v1/models/{model_id}/restore", { params: { path: { model_id: deleted.id } } }),
-      );
-      setDeleted(undefined);
-      await client.invalidateQueries({ queryKey: ["models"] });
-    };
-    return <Deleted name={deleted.name} list={LIST} onRestore={restore} />;
+    const { id: deletedId, name } = deleted;
+    const onRestored = () => setDeleted(undefined);
+    return <Deleted noun="models" id={deletedId} name={name} list={LIST} onRestored={onRestored} />;
   }
   return (
     <PageItem query={model}>
