@@ -4,6 +4,7 @@
 production installation.
 """
 
+import os
 import signal
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -171,11 +172,13 @@ class Deployment:
         assert_nothing_left(self.scratch, job_id)
 
     def assert_no_partial_files(self) -> None:
-        assert not [
-            path
-            for path in self.folder.rglob("*")
-            if path.suffix in {".part", ".tmp"} or "#" in path.name
-        ]
+        """Wait until there is none: a worker may be writing one, as a job's log after its end."""
+        wait_for(lambda: not self._partial_files(), TIMEOUT_SECONDS, "the end of partial files")
+
+    def _partial_files(self) -> list[str]:
+        # os.walk, not rglob: rglob fails where a folder is deleted meanwhile.
+        names = (name for _, _, files in os.walk(self.folder) for name in files)
+        return [name for name in names if name.endswith((".part", ".tmp")) or "#" in name]
 
     def object_keys(self, job_id: str) -> set[str]:
         """Return the keys of the job's objects, whether a row references them or not."""

@@ -1,6 +1,7 @@
 """Three hundred jobs: pages, a selection over pages, many at once."""
 
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -72,6 +73,31 @@ def test_selection_of_all_pages_is_compared(jobs_page: Page) -> None:
     expect(jobs_page.get_by_role("heading", name=f"Compare {ALL} runs")).to_be_visible()
     answer = jobs_page.locator("main header p").filter(has_text=f"the most of {FINISHED}")
     expect(answer).to_contain_text(f"seed {FINISHED - 1}")
+
+
+CLICK_QUICKLY = """async (elements) => {
+  for (const element of elements) {
+    element.click();
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+}"""
+
+
+def test_clicks_that_follow_each_other_at_once_all_count(jobs_page: Page) -> None:
+    """Also where the page is slower than the hand."""
+    slow_down(jobs_page)
+    boxes = jobs_page.locator("tbody input[type=checkbox]").element_handles()[:8]
+    next_page = jobs_page.get_by_role("button", name="Next page").element_handle()
+    jobs_page.evaluate(CLICK_QUICKLY, [*boxes, next_page])
+    expect(jobs_page.get_by_role("region", name="Selection")).to_contain_text("8 selected")
+    expect(jobs_page.get_by_role("button", name="First page")).to_be_visible()
+    address = parse_qs(urlsplit(jobs_page.url).query)
+    assert len(address["selected"][0].split(",")) == len(boxes)
+    assert "after" in address
+
+
+def slow_down(page: Page) -> None:
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 10})
 
 
 def test_many_are_cancelled_at_once(jobs_page: Page, busy_service: DashboardService) -> None:

@@ -11,6 +11,7 @@ import { DataTable } from "@/components/table/DataTable";
 import { formatInterval, formatNumber, formatShare } from "@/format/numbers";
 
 import styles from "./compare.module.css";
+import { NO_PINS } from "./address";
 import { hoverHandlers, type Hover } from "./hover";
 import { COLORS, sortedRows, type Row, type Run, type Section as Tested } from "./runs";
 import {
@@ -176,7 +177,7 @@ function Pin({ run, runs, onPin }: PinProps) {
       aria-label={`${run.label} in color`}
       title={isFull ? `At most ${COLORS} runs have a color.` : "In color, in all charts"}
       disabled={isFull}
-      onClick={() => onPin(next.join(","))}
+      onClick={() => onPin(next.join(",") || NO_PINS)}
     >
       <RunKey color={run.color} />
     </button>

@@ -3,6 +3,7 @@
 import { useQueries, type UseQueryResult } from "@tanstack/react-query";
 import { Fragment, useMemo } from "react";
 
+import type { SetParameter } from "@/app/address";
 import { modelQuery, type Model } from "@/api/queries";
 import { Button } from "@/components/controls/Button";
 import { Note, Section } from "@/components/page/Section";
@@ -13,7 +14,6 @@ import { byInterest, settingTexts } from "@/format/settings";
 
 import type { View } from "./address";
 import styles from "./compare.module.css";
-import type { Change } from "./index";
 import { COLORS, type Comparison, type ComparedSetting, type Run } from "./runs";
 import { valueCounts } from "./settings_text";
 
@@ -26,7 +26,7 @@ interface SettingsProps {
   settings: Comparison["settings"];
   runs: readonly Run[];
   view: View;
-  onChange: Change;
+  onChange: SetParameter;
 }
 
 export function Settings({ settings, runs, view, onChange }: SettingsProps) {

@@ -2,6 +2,7 @@
 
 import type { ReactNode } from "react";
 
+import type { SetParameter } from "@/app/address";
 import { Columns, Section } from "@/components/page/Section";
 import { ThreatLine } from "@/components/page/ThreatLine";
 
@@ -10,7 +11,6 @@ import { Parallel } from "./charts/Parallel";
 import { Scatter } from "./charts/Scatter";
 import { GroupTable } from "./GroupTable";
 import type { Hover } from "./hover";
-import type { Change } from "./index";
 import { PerClass } from "./PerClass";
 import { ResultsTable } from "./ResultsTable";
 import { groupsOf, type Comparison, type Run, type Section as Tested } from "./runs";
@@ -22,7 +22,7 @@ export interface ThreatSectionProps {
   runs: readonly Run[];
   view: View;
   hover: Hover;
-  onChange: Change;
+  onChange: SetParameter;
   /** Beside the scatter of the first section. */
   curves: ReactNode;
   /** What differs between the runs: after the results, where these are all in one section. */

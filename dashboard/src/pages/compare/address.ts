@@ -19,6 +19,9 @@ export interface View {
   open: ReadonlySet<string>;
 }
 
+/** In the address, where the usual runs would have the colors otherwise. */
+export const NO_PINS = "none";
+
 export function readView(parameters: URLSearchParams): View {
   const ids = [...parameters.getAll("jobs"), ...parameters.getAll("job")].flatMap(split);
   const group = parameters.get("group");
@@ -28,7 +31,7 @@ export function readView(parameters: URLSearchParams): View {
     base: parameters.get("base") ?? undefined,
     network: parameters.get("network") === "last" ? "last" : "best",
     group: group === "method" || group === "line" || group === "none" ? group : undefined,
-    pins: pins === null ? undefined : split(pins),
+    pins: pins === null ? undefined : split(pins).filter((pin) => pin !== NO_PINS),
     sort: parameters.get("sort") ?? undefined,
     open: new Set(split(parameters.get("open") ?? "")),
   };
@@ -39,16 +42,4 @@ function split(text: string): string[] {
     .split(",")
     .map((part) => part.trim())
     .filter(Boolean);
-}
-
-/** The address with another value; undefined removes it. */
-export function changed(
-  parameters: URLSearchParams,
-  name: string,
-  value: string | undefined,
-): URLSearchParams {
-  const next = new URLSearchParams(parameters);
-  if (value === undefined) next.delete(name);
-  else next.set(name, value);
-  return next;
 }

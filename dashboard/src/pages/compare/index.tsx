@@ -1,9 +1,9 @@
 /** Compare: is the difference real, and which setting made it? */
 
 import { useQuery } from "@tanstack/react-query";
-import { useCallback, useMemo, useState } from "react";
-import { useSearchParams } from "react-router";
+import { useMemo, useState } from "react";
 
+import { useAddress, type SetParameter } from "@/app/address";
 import { Button, LinkButton } from "@/components/controls/Button";
 import { Segmented } from "@/components/controls/Segmented";
 import { Answer } from "@/components/page/answer";
@@ -13,7 +13,7 @@ import { Section } from "@/components/page/Section";
 import { Empty } from "@/components/states/QueryState";
 import { formatNumber, plural } from "@/format/numbers";
 
-import { changed, readView, type Grouping, type View } from "./address";
+import { readView, type Grouping, type View } from "./address";
 import { Curves } from "./charts/Curves";
 import { comparisonQuery, MOST_JOBS } from "./data";
 import type { Hover } from "./hover";
@@ -25,22 +25,14 @@ import { ThreatSection } from "./ThreatSection";
 const PATH = [{ label: "Jobs", to: "/jobs" }];
 
 export default function ComparePage() {
-  const [parameters, setParameters] = useSearchParams();
+  const { parameters, set } = useAddress();
   const view = readView(parameters);
   const comparison = useQuery(comparisonQuery(view));
-  const change = useCallback(
-    (name: string, value: string | undefined) =>
-      setParameters((old) => changed(old, name, value), {
-        replace: true,
-        preventScrollReset: true,
-      }),
-    [setParameters],
-  );
   if (view.ids.length < 2 || view.ids.length > MOST_JOBS)
     return <Nothing count={view.ids.length} />;
   return (
     <PageItem query={comparison}>
-      {(data) => <Compared comparison={data} view={view} onChange={change} />}
+      {(data) => <Compared comparison={data} view={view} onChange={set} />}
     </PageItem>
   );
 }
@@ -60,12 +52,10 @@ function Nothing({ count }: { count: number }) {
   );
 }
 
-export type Change = (name: string, value: string | undefined) => void;
-
 interface ComparedProps {
   comparison: Comparison;
   view: View;
-  onChange: Change;
+  onChange: SetParameter;
 }
 
 function Compared({ comparison, view, onChange }: ComparedProps) {
@@ -123,7 +113,7 @@ interface ActionsProps {
   jobs: Comparison["jobs"];
   grouping: Grouping;
   view: View;
-  onChange: Change;
+  onChange: SetParameter;
 }
 
 function Actions({ jobs, grouping, view, onChange }: ActionsProps) {

@@ -1,12 +1,11 @@
 /** Thumbnails, class by class. Each is a part of a picture of many. */
 
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { useSearchParams } from "react-router";
 
+import { useAddress } from "@/app/address";
 import type { Dataset } from "@/api/queries";
 import { Button } from "@/components/controls/Button";
 import { Section } from "@/components/page/Section";
-import { useAddress } from "@/components/records/address";
 import { Failure, Loading } from "@/components/states/QueryState";
 import { formatNumber } from "@/format/numbers";
 
@@ -18,8 +17,7 @@ const PER_CLASS = 12;
 const SMOOTH_FROM = 48;
 
 export function Images({ dataset }: { dataset: Dataset }) {
-  const [parameters] = useSearchParams();
-  const { set } = useAddress();
+  const { parameters, set } = useAddress();
   const chosen = parameters.get("class") ?? "";
   const query = imagesQuery(dataset.id, chosen, PER_CLASS);
   const images = useInfiniteQuery({ ...query, enabled: dataset.images != null });

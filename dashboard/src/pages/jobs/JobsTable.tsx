@@ -17,7 +17,6 @@ import { useSelected, type Accuracies } from "./data";
 import styles from "./jobs.module.css";
 import { scopeTitle } from "./measures";
 import { Selection } from "./Selection";
-import { useSelection } from "./useSelection";
 
 interface Page {
   data: JobSummary[];
@@ -25,23 +24,28 @@ interface Page {
   has_more: boolean;
 }
 
+/** Another selection, made from the one in the address. */
+export type Select = (next: (old: ReadonlySet<string>) => Iterable<string>) => void;
+
 interface JobsTableProps {
   page: Page;
   view: View;
   accuracies: Accuracies;
   isFiltered: boolean;
   onChange: (changes: Changes) => void;
+  onSelect: Select;
 }
 
-export function JobsTable({ page, view, accuracies, isFiltered, onChange }: JobsTableProps) {
+export function JobsTable(props: JobsTableProps) {
+  const { page, view, accuracies, isFiltered, onChange, onSelect } = props;
   const { data: rows } = page;
-  const { selected, select } = useSelection(view.selected, (ids) => onChange({ selected: ids }));
+  const { selected } = view;
   const jobs = useSelected(selected, rows);
   const { isBusy, outcome, act, dismiss } = useJobActions();
   const run = async (action: JobAction, chosen: readonly JobSummary[]) => {
     const { done } = await act(action, chosen);
     const gone = new Set(done.map(({ id }) => id));
-    if (action !== "restore") select([...selected].filter((id) => !gone.has(id)));
+    if (action !== "restore") onSelect((old) => [...old].filter((id) => !gone.has(id)));
   };
   return (
     <>
@@ -55,7 +59,7 @@ export function JobsTable({ page, view, accuracies, isFiltered, onChange }: Jobs
       {rows.length === 0 ? (
         <Nothing isFiltered={isFiltered} view={view} onChange={onChange} />
       ) : (
-        <Rows {...{ rows, view, accuracies, onChange, selected, select }} />
+        <Rows {...{ rows, view, accuracies, onChange, onSelect }} />
       )}
       <Foot page={page} view={view} accuracies={accuracies} onChange={onChange} />
       <Selection
@@ -63,7 +67,7 @@ export function JobsTable({ page, view, accuracies, isFiltered, onChange }: Jobs
         jobs={jobs}
         isBusy={isBusy}
         onAct={run}
-        onClear={() => select([])}
+        onClear={() => onSelect(() => [])}
       />
     </>
   );
@@ -74,20 +78,18 @@ interface RowsProps {
   view: View;
   accuracies: Accuracies;
   onChange: (changes: Changes) => void;
-  selected: ReadonlySet<string>;
-  select: (ids: Iterable<string>) => void;
+  onSelect: Select;
 }
 
-function Rows({ rows, view, accuracies, onChange, selected, select }: RowsProps) {
+function Rows({ rows, view, accuracies, onChange, onSelect }: RowsProps) {
   const { columns: chosen, sort } = view;
   const columns = columnsOf(shownIds(chosen, accuracies), rows, accuracies);
   const onSort = ({ column, descending }: Sort) =>
     onChange(sortChanges(`${descending ? "-" : ""}${column}`, accuracies.scope?.datasetId));
   /** The selection of other pages stays. */
-  const onSelect = (next: ReadonlySet<string>) => {
+  const select = (next: ReadonlySet<string>) => {
     const here = new Set(rows.map(({ id }) => id));
-    const elsewhere = [...selected].filter((id) => !here.has(id));
-    select(new Set([...elsewhere, ...next]));
+    onSelect((old) => [...[...old].filter((id) => !here.has(id)), ...next]);
   };
   return (
     <DataTable
@@ -99,8 +101,8 @@ function Rows({ rows, view, accuracies, onChange, selected, select }: RowsProps)
       sort={{ column: sort.replace(/^-/, ""), descending: sort.startsWith("-") }}
       onSort={onSort}
       isSortedByService
-      selection={selected}
-      onSelect={onSelect}
+      selection={view.selected}
+      onSelect={select}
       stack
     />
   );
@@ -132,7 +134,12 @@ function Nothing({ isFiltered, view, onChange }: NothingProps) {
   );
 }
 
-function Foot({ page, view, accuracies, onChange }: Omit<JobsTableProps, "isFiltered">) {
+function Foot({
+  page,
+  view,
+  accuracies,
+  onChange,
+}: Omit<JobsTableProps, "isFiltered" | "onSelect">) {
   const { scope } = accuracies;
   const where = scope === undefined ? "" : ` under ${scopeTitle(scope)}`;
   const next = page.has_more ? page.next_cursor : null;

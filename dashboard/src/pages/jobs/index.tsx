@@ -2,8 +2,8 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { useSearchParams } from "react-router";
 
+import { useAddress } from "@/app/address";
 import { jobsQuery, LARGEST_PAGE, type JobSummary, type Status } from "@/api/queries";
 import { ROOT } from "@/api/root";
 import { Button, buttonClass } from "@/components/controls/Button";
@@ -12,24 +12,23 @@ import { PageHead } from "@/components/page/PageHead";
 import { DeletedItems } from "@/components/deletion/DeletedItems";
 import { QueryState } from "@/components/states/QueryState";
 
-import { changed, readView, toQuery, type Changes, type View } from "./address";
+import { changed, cleared, readView, toQuery, type Changes, type View } from "./address";
 import { choices, shownIds } from "./columns";
 import { ColumnsDialog } from "./ColumnsDialog";
 import { rowsParameters, useAccuracies, useBest, useCounts, type Accuracies } from "./data";
 import { Filters } from "./filters/Filters";
-import { JobsTable } from "./JobsTable";
+import { JobsTable, type Select } from "./JobsTable";
 import { answer, rowsText } from "./sentences";
 
 export default function JobsPage() {
-  const [parameters, setParameters] = useSearchParams();
+  const { parameters, change } = useAddress();
   const view = readView(parameters);
   const jobs = useQuery(jobsQuery(rowsParameters(view)));
   const rows = jobs.data?.data ?? NO_ROWS;
   const accuracies = useAccuracies(jobs.data, view);
-  const change = (changes: Changes) => {
-    const isQuiet = Object.keys(changes).every((name) => name === "selected");
-    setParameters((old) => changed(old, changes), { replace: isQuiet });
-  };
+  const show = (changes: Changes) => change((old) => changed(old, changes), { isStep: true });
+  const select: Select = (next) =>
+    change((old) => changed(old, { selected: [...next(readView(old).selected)].join(",") }));
   const isFiltered = Object.keys(view.filters).length > 0;
   const parts = { view, accuracies, isFiltered };
   // The rows first: counts are asked for when they are there.
@@ -41,17 +40,17 @@ export default function JobsPage() {
       <PageHead
         title="Jobs"
         answer={counts === undefined ? "\u00a0" : <JobsAnswer counts={counts} {...parts} />}
-        actions={<Actions view={view} accuracies={accuracies} rows={rows} onChange={change} />}
+        actions={<Actions view={view} accuracies={accuracies} rows={rows} onChange={show} />}
       />
       <Filters
         view={view}
         accuracies={accuracies}
         count={jobs.data === undefined ? "" : rowsText(rows.length, total, isFirstPage)}
-        parameters={parameters}
-        onChange={setParameters}
+        onChange={show}
+        onClear={() => change(cleared, { isStep: true })}
       />
       <QueryState query={jobs} rows={10}>
-        {(page) => <JobsTable page={page} {...parts} onChange={change} />}
+        {(page) => <JobsTable page={page} {...parts} onChange={show} onSelect={select} />}
       </QueryState>
       <DeletedItems noun="jobs" title="Deleted jobs" />
     </>

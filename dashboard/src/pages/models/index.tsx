@@ -2,8 +2,8 @@
 
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
-import { useSearchParams } from "react-router";
 
+import { useAddress } from "@/app/address";
 import type { Model } from "@/api/queries";
 import { useScope } from "@/api/session";
 import { DeletedItems } from "@/components/deletion/DeletedItems";
@@ -12,7 +12,6 @@ import { Answer } from "@/components/page/answer";
 import { PageHead } from "@/components/page/PageHead";
 import { Empty, Failure, QueryState } from "@/components/states/QueryState";
 import type { Sort } from "@/components/table/columns";
-import { useAddress } from "@/components/records/address";
 
 import { allModelsQuery, leaderboardQuery, type Section } from "./data";
 import { Filters } from "./Filters";
@@ -61,8 +60,7 @@ interface ContentProps {
 }
 
 function Content({ sections, models }: ContentProps) {
-  const [parameters] = useSearchParams();
-  const { set } = useAddress();
+  const { parameters, set } = useAddress();
   const filters = readFilters(parameters);
   const shown = applyFilters(sections, filters);
   const ranked = new Set(sections.flatMap(({ rows }) => rows.map((row) => row.model_id)));
@@ -106,8 +104,7 @@ interface RankingsProps {
 }
 
 function Rankings({ sections, shown, models }: RankingsProps) {
-  const [parameters] = useSearchParams();
-  const { set } = useAddress();
+  const { parameters, set } = useAddress();
   const teachers = useMemo(() => teacherIds(sections), [sections]);
   const names = useMemo(() => new Map(models.map(({ id, name }) => [id, name])), [models]);
   return (

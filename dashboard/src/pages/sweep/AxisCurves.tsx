@@ -1,10 +1,9 @@
 /** A measure over a numeric setting: means joined by lines, bars of one standard deviation. */
 
 import { useMemo } from "react";
-import { useSearchParams } from "react-router";
 
+import { useAddress } from "@/app/address";
 import { Section } from "@/components/page/Section";
-import { useAddress } from "@/components/records/address";
 
 import { AxisChart } from "./AxisChart";
 import type { SweepDetail, Table } from "./data";
@@ -18,7 +17,7 @@ interface AxisCurvesProps {
 }
 
 export function AxisCurves({ sweep, table }: AxisCurvesProps) {
-  const [parameters] = useSearchParams();
+  const { parameters } = useAddress();
   const axes = useMemo(() => numericAxes(sweep.spec), [sweep.spec]);
   const accuracies = table.measures.filter((key) => table.descriptions[key]?.accuracy);
   const axis = chosenOf(axes, parameters.get("axis"));

@@ -1,12 +1,11 @@
 /** Mean and standard deviation over the seeds, a line for each combination of settings. */
 
 import { useMemo } from "react";
-import { useSearchParams } from "react-router";
 
+import { useAddress } from "@/app/address";
 import { Button } from "@/components/controls/Button";
 import { Section } from "@/components/page/Section";
 import { ThreatLine } from "@/components/page/ThreatLine";
-import { useAddress } from "@/components/records/address";
 import { parseMeasure } from "@/format/measures";
 import { plural } from "@/format/numbers";
 import { threatModelKey, type ThreatModel } from "@/format/threat_model";
@@ -31,8 +30,7 @@ const NETWORKS: readonly { value: Network; label: string }[] = [
 ];
 
 export function ResultTable({ table, network, onNetwork }: ResultTableProps) {
-  const [parameters] = useSearchParams();
-  const { set } = useAddress();
+  const { parameters, set } = useAddress();
   const showsAll = parameters.get("measures") === "all";
   const columns = useMemo(() => columnsOf(table, showsAll), [table, showsAll]);
   const others = table.measures.filter((key) => groupOf(key) === OTHER).length;

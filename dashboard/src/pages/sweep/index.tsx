@@ -1,8 +1,9 @@
 /** One sweep: which setting mattered, and what is missing? */
 
 import { useQuery, type UseQueryResult } from "@tanstack/react-query";
-import { Link, useParams, useSearchParams } from "react-router";
+import { Link, useParams } from "react-router";
 
+import { useAddress } from "@/app/address";
 import { useScope } from "@/api/session";
 import { Meter } from "@/components/marks/Meter";
 import { Answer } from "@/components/page/answer";
@@ -10,7 +11,6 @@ import { PageItem } from "@/components/page/PageItem";
 import { PageHead, type Fact } from "@/components/page/PageHead";
 import { Section } from "@/components/page/Section";
 import { Code } from "@/components/records/Code";
-import { useAddress } from "@/components/records/address";
 import { QueryState } from "@/components/states/QueryState";
 import { Id } from "@/components/text/Id";
 import { Time } from "@/components/text/Time";
@@ -38,7 +38,7 @@ export default function SweepPage() {
 }
 
 function Content({ sweep }: { sweep: SweepDetail }) {
-  const [parameters] = useSearchParams();
+  const { parameters } = useAddress();
   const network = parameters.get("network") === "last" ? "last" : "best";
   const table = useQuery(tableQuery(sweep.id, network));
   const jobs = useQuery(sweepJobsQuery(sweep.id));

@@ -1,8 +1,8 @@
 /** Test images, their changes under attack, and what student and teacher make of them. */
 
 import { useEffect, useRef, useState } from "react";
-import { useSearchParams } from "react-router";
 
+import { useAddress } from "@/app/address";
 import type { Job } from "@/api/queries";
 import { Button } from "@/components/controls/Button";
 import { ROOT } from "@/api/root";
@@ -65,18 +65,10 @@ export function AdversarialExamples({ job, examples, classNames }: AdversarialEx
 
 /** The filter of the address: `?examples=both_fall`. */
 function useFilter(filters: readonly Filter[]): [string, (value: string) => void] {
-  const [address, setAddress] = useSearchParams();
-  const wish = address.get("examples");
+  const { parameters, set } = useAddress();
+  const wish = parameters.get("examples");
   const filter = filters.some(({ value }) => value === wish) ? (wish ?? MIXED) : MIXED;
-  const choose = (value: string) =>
-    setAddress(
-      (old) => {
-        if (value === MIXED) old.delete("examples");
-        else old.set("examples", value);
-        return old;
-      },
-      { replace: true, preventScrollReset: true },
-    );
+  const choose = (value: string) => set("examples", value === MIXED ? undefined : value);
   return [filter, choose];
 }
 

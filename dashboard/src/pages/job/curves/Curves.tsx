@@ -2,8 +2,8 @@
 
 import { queryOptions, useQuery } from "@tanstack/react-query";
 import { Suspense, useMemo } from "react";
-import { useSearchParams } from "react-router";
 
+import { useAddress, type SetParameter } from "@/app/address";
 import { get } from "@/api/client";
 import type { Job, MetricSeries } from "@/api/queries";
 import { queryKeys } from "@/api/query_keys";
@@ -62,17 +62,17 @@ const AXES: readonly { value: AxisName; label: string }[] = [
 ];
 
 export function Curves({ job, heldOutCount }: { job: Job; heldOutCount: number | undefined }) {
-  const [address, change] = useAddress();
-  const steps = parseSteps(address.get("steps"));
+  const { parameters, set } = useAddress();
+  const steps = parseSteps(parameters.get("steps"));
   const { all, curves } = useCurves(job.id, steps);
-  const view = address.get("curves") === "raw" ? "raw" : "smooth";
-  const { axis, axes } = useAxis(job, address.get("x"), all.data?.series ?? []);
+  const view = parameters.get("curves") === "raw" ? "raw" : "smooth";
+  const { axis, axes } = useAxis(job, parameters.get("x"), all.data?.series ?? []);
   const zoom = (range: readonly [number, number] | undefined) => {
     const part = range && ([axis.toStep(range[0]), axis.toStep(range[1])] as const);
-    change("steps", part && formatSteps(part));
+    set("steps", part && formatSteps(part));
   };
   const more = (
-    <Controls {...{ steps, view, axes, axis, change }} metrics={curves.data?.series ?? []} />
+    <Controls {...{ steps, view, axes, axis, set }} metrics={curves.data?.series ?? []} />
   );
   return (
     <Section title="Curves" more={curves.data?.series.length === 0 ? undefined : more}>
@@ -109,51 +109,34 @@ function NoCurves({ isOver }: { isOver: boolean }) {
   );
 }
 
-type Change = (name: string, value: string | undefined) => void;
-
-/** The address, and a change of one of its parameters. */
-function useAddress(): [URLSearchParams, Change] {
-  const [address, setAddress] = useSearchParams();
-  const change: Change = (name, value) =>
-    setAddress(
-      (old) => {
-        if (value === undefined) old.delete(name);
-        else old.set(name, value);
-        return old;
-      },
-      { replace: true, preventScrollReset: true },
-    );
-  return [address, change];
-}
-
 interface ControlsProps {
   steps: StepRange | undefined;
   view: "raw" | "smooth";
   axis: Axis;
   axes: readonly { value: AxisName; label: string }[];
   metrics: readonly MetricSeries[];
-  change: Change;
+  set: SetParameter;
 }
 
-function Controls({ steps, view, axis, axes, metrics, change }: ControlsProps) {
+function Controls({ steps, view, axis, axes, metrics, set }: ControlsProps) {
   return (
     <div className={styles.controls}>
       {steps === undefined ? (
-        <LastTenth metrics={metrics} onZoom={(part) => change("steps", part)} />
+        <LastTenth metrics={metrics} onZoom={(part) => set("steps", part)} />
       ) : (
-        <Button onClick={() => change("steps", undefined)}>Show all</Button>
+        <Button onClick={() => set("steps", undefined)}>Show all</Button>
       )}
       <Segmented
         label="Smoothing"
         options={VIEWS}
         value={view}
-        onChange={(value) => change("curves", value === "raw" ? value : undefined)}
+        onChange={(value) => set("curves", value === "raw" ? value : undefined)}
       />
       <Segmented
         label="Horizontal axis"
         options={axes}
         value={axis.name}
-        onChange={(value) => change("x", value === "epoch" ? undefined : value)}
+        onChange={(value) => set("x", value === "epoch" ? undefined : value)}
       />
     </div>
   );

@@ -4,15 +4,7 @@ import { useEffect, useRef, useState } from "react";
 
 import { Icon } from "@/components/marks/Icon";
 
-import {
-  changed,
-  chipsOf,
-  cleared,
-  sortChanges,
-  type Changes,
-  type Chip,
-  type View,
-} from "../address";
+import { chipsOf, sortChanges, type Changes, type Chip, type View } from "../address";
 import type { Accuracies } from "../data";
 import { FilterDialog } from "./FilterDialog";
 import styles from "../jobs.module.css";
@@ -25,29 +17,28 @@ interface FiltersProps {
   accuracies: Accuracies;
   /** "27 of 27". */
   count: string;
-  parameters: URLSearchParams;
-  onChange: (parameters: URLSearchParams) => void;
+  onChange: (changes: Changes) => void;
+  onClear: () => void;
 }
 
-export function Filters({ view, accuracies, count, parameters, onChange }: FiltersProps) {
+export function Filters({ view, accuracies, count, onChange, onClear }: FiltersProps) {
   const [isOpen, setOpen] = useState(false);
   const { filters } = view;
   const chips = chipsOf(filters);
-  const change = (changes: Changes) => onChange(changed(parameters, changes));
   return (
     <div className={styles.filters} role="search" aria-label="Filter jobs">
-      <Search text={filters.q ?? ""} onChange={(q) => change({ q })} />
-      <Chips chips={chips} onRemove={change} />
+      <Search text={filters.q ?? ""} onChange={(q) => onChange({ q })} />
+      <Chips chips={chips} onRemove={onChange} />
       <button type="button" className={styles.add} onClick={() => setOpen(true)}>
         Add filter
       </button>
       {chips.length > 1 && (
-        <button type="button" className={styles.add} onClick={() => onChange(cleared(parameters))}>
+        <button type="button" className={styles.add} onClick={onClear}>
           Remove all
         </button>
       )}
-      <ScopeChoice accuracies={accuracies} onChoose={(scope) => change({ scope })} />
-      <SortChoice view={view} accuracies={accuracies} onChoose={change} />
+      <ScopeChoice accuracies={accuracies} onChoose={(scope) => onChange({ scope })} />
+      <SortChoice view={view} accuracies={accuracies} onChoose={onChange} />
       <span className={styles.count} role="status">
         {count}
       </span>
@@ -55,7 +46,7 @@ export function Filters({ view, accuracies, count, parameters, onChange }: Filte
         <FilterDialog
           filters={filters}
           accuracies={accuracies}
-          onApply={change}
+          onApply={onChange}
           onClose={() => setOpen(false)}
         />
       )}

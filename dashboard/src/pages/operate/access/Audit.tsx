@@ -2,8 +2,8 @@
 
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { useSearchParams } from "react-router";
 
+import { useAddress } from "@/app/address";
 import { ROOT } from "@/api/root";
 import { buttonClass } from "@/components/controls/Button";
 import { Field, SelectField } from "@/components/controls/Field";
@@ -27,17 +27,8 @@ const ACTIONS = [
 const HTTP_ERROR = 400;
 
 export function Audit() {
-  const [parameters, setParameters] = useSearchParams();
+  const { parameters, set } = useAddress();
   const [opened] = useState(() => Date.now());
-  const set = (name: string, value: string) =>
-    setParameters(
-      (before) => {
-        if (value === "") before.delete(name);
-        else before.set(name, value);
-        return before;
-      },
-      { replace: true },
-    );
   const filters = filtersOf(parameters, opened);
   return (
     <Section

@@ -2,8 +2,8 @@
 
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { useSearchParams } from "react-router";
 
+import { useAddress } from "@/app/address";
 import { api, unwrap } from "@/api/client";
 import { useSession } from "@/api/session";
 import { useNow } from "@/app/clock";
@@ -34,14 +34,9 @@ export function Keys() {
   const [created, setCreated] = useState<NewKey>();
   const [isCreating, setCreating] = useState(false);
   const [revoking, setRevoking] = useState<Key>();
-  const [parameters, setParameters] = useSearchParams();
+  const { parameters, set } = useAddress();
   const view = parameters.get("keys") === "all" ? "all" : "usable";
-  const show = (next: string) =>
-    setParameters((before) => {
-      if (next === "all") before.set("keys", next);
-      else before.delete("keys");
-      return before;
-    });
+  const show = (next: string) => set("keys", next === "all" ? next : undefined);
   return (
     <Section
       title="Keys"
