@@ -16,6 +16,15 @@ export default defineConfig({
     // No data: addresses, which the Content-Security-Policy would have to allow.
     assetsInlineLimit: 0,
     reportCompressedSize: false,
+    rolldownOptions: {
+      checks: { bundlerTimings: false },
+      output: {
+        // What pages share is one file, but for charts: a browser reads six at a time.
+        codeSplitting: {
+          groups: [{ name: "shared", test: /\/src\/(?!charts\/)/, minShareCount: 2 }],
+        },
+      },
+    },
   },
   // `npm run dev` shows the pages over a running service.
   server: { proxy: { "/v1": SERVICE, "/docs": SERVICE, "/openapi.json": SERVICE } },

@@ -13,6 +13,7 @@ from core.store.database.engine import make_engine, write_session
 from core.store.database.tables import DEFAULT_PROJECT, DIGITS_ID
 from core.store.lifecycle.transitions import transition
 from dashboard_parts.browser import visitor
+from dashboard_parts.heap import measure_heap
 from dashboard_parts.seeded_runs import HELD_OUT, SeededRuns
 from tests.builders import training_spec
 from tests.embedded.test_service import Embedded
@@ -92,13 +93,12 @@ def _wait_for_epoch(page: Page, epoch: int, epochs: int) -> None:
 
 
 def _memory(devtools: CDPSession) -> dict[str, float]:
-    """Bytes of the JavaScript heap in use, and DOM nodes and listeners, after a collection."""
-    for _ in range(2):
-        devtools.send("HeapProfiler.collectGarbage")
-    heap = devtools.send("Runtime.getHeapUsage")
+    """Bytes of the JavaScript heap, and DOM nodes and listeners, after a garbage collection."""
+    kept, compiled = measure_heap(devtools)
     counters = devtools.send("Memory.getDOMCounters")
     return {
-        "heap_bytes": heap["usedSize"],
+        "kept_bytes": kept,
+        "compiled_bytes": compiled,
         "nodes": counters["nodes"],
         "listeners": counters["jsEventListeners"],
     }

@@ -1,12 +1,11 @@
 /** The frame of every page: navigation at the left, below 940 px one scrolling row at the top. */
 
-import { Suspense, useRef, type RefObject } from "react";
+import { useRef, type RefObject } from "react";
 import { Link, Outlet, ScrollRestoration } from "react-router";
 
 import type { Session } from "@/api/session";
 import { LinkButton } from "@/components/controls/Button";
 import { Brand, Icon } from "@/components/marks/Icon";
-import { Loading } from "@/components/states/QueryState";
 
 import { AccountMenu } from "./AccountMenu";
 import { useFocusOnNavigation } from "./focus_on_navigation";
@@ -40,9 +39,7 @@ export function Shell({ session }: { session: Session }) {
         </div>
       </header>
       <main ref={main} id="main" className={styles.main} tabIndex={-1}>
-        <Suspense fallback={<Loading />}>
-          <Outlet />
-        </Suspense>
+        <Outlet />
       </main>
       <ScrollRestoration />
     </div>

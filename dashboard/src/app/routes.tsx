@@ -1,6 +1,8 @@
-/** Every page and its address. Each page is a chunk of its own, loaded when it is opened. */
+/** Every page and its address. Each but the first is a chunk of its own, loaded when it is opened. */
 
 import type { RouteObject } from "react-router";
+
+import OverviewPage from "@/pages/overview";
 
 import { NotFound } from "./NotFound";
 import { PageFailure } from "./PageFailure";
@@ -13,7 +15,7 @@ function page(path: string, load: () => PageModule): RouteObject {
 }
 
 const PAGES: RouteObject[] = [
-  { index: true, lazy: async () => ({ Component: (await import("@/pages/overview")).default }) },
+  { index: true, Component: OverviewPage },
   page("jobs", () => import("@/pages/jobs")),
   page("jobs/:id", () => import("@/pages/job")),
   page("compare", () => import("@/pages/compare")),

@@ -1,6 +1,5 @@
-import { queryOptions, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 
-import { get } from "@/api/client";
 import type { components } from "@/api/generated/schema";
 import type { Fact } from "@/components/page/PageHead";
 import { Section } from "@/components/page/Section";
@@ -8,10 +7,10 @@ import { KeyValues } from "@/components/page/Tally";
 import { QueryState } from "@/components/states/QueryState";
 import { formatBytes, formatGibOf } from "@/format/bytes";
 
+import { storageQuery } from "./data";
+
 type StorageResponse = components["schemas"]["StorageResponse"];
 
-/** The service adds up rows for it: once a visit is enough. */
-const STALE_AFTER_MS = 10 * 60_000;
 /** Kinds that a person thinks of as one thing. */
 const GROUPS: readonly { label: string; kinds: readonly string[] }[] = [
   { label: "Weights", kinds: ["weights", "model", "export"] },
@@ -19,12 +18,6 @@ const GROUPS: readonly { label: string; kinds: readonly string[] }[] = [
   { label: "Reports, figures", kinds: ["report", "figure", "log"] },
   { label: "Data sets", kinds: ["dataset", "thumbnails", "upload"] },
 ];
-
-const storageQuery = queryOptions({
-  queryKey: ["storage"],
-  queryFn: ({ signal }) => get("/v1/storage", { signal }),
-  staleTime: STALE_AFTER_MS,
-});
 
 /** What the project's files take, and what is free. */
 export function Storage() {

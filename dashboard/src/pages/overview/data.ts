@@ -1,7 +1,8 @@
 /** What the overview reads, and what it makes of it. */
 
-import { useQueries, useQuery } from "@tanstack/react-query";
+import { queryOptions, useQueries, useQuery } from "@tanstack/react-query";
 
+import { get } from "@/api/client";
 import {
   datasetsQuery,
   jobCountsQuery,
@@ -22,6 +23,7 @@ const MOST_CARDS = 8;
 const QUEUE_LENGTH = 5;
 const RECENT_SWEEPS = 5;
 export const FINISHED_ROWS = 6;
+const STALE_AFTER_MS = 10 * 60_000;
 
 export function useOverview() {
   return {
@@ -34,6 +36,21 @@ export function useOverview() {
     sweeps: useQuery(sweepsQuery({ limit: RECENT_SWEEPS })),
   };
 }
+
+/** Reads at once what sections need that are shown when the rest is there. */
+export function useReadAhead(): void {
+  useQuery(allDatasetsQuery);
+  useQuery(storageQuery);
+}
+
+const allDatasetsQuery = datasetsQuery({ limit: LARGEST_PAGE });
+
+/** The service adds up rows for it: once a visit is enough. */
+export const storageQuery = queryOptions({
+  queryKey: ["storage"],
+  queryFn: ({ signal }) => get("/v1/storage", { signal }),
+  staleTime: STALE_AFTER_MS,
+});
 
 /** By the time of their end: one that was submitted long ago may have ended just now. */
 function lastEndedQuery(status: Status) {
@@ -55,7 +72,7 @@ export function useJobs(jobs: readonly JobSummary[]): Map<string, Job> {
 
 /** Data sets by id. */
 export function useDatasets(): Map<string, Dataset> {
-  const datasets = useQuery(datasetsQuery({ limit: LARGEST_PAGE })).data?.data ?? [];
+  const datasets = useQuery(allDatasetsQuery).data?.data ?? [];
   return new Map(datasets.map((dataset) => [dataset.id, dataset]));
 }
 

@@ -8,7 +8,7 @@ import { Column, Columns, Section } from "@/components/page/Section";
 import { Tally } from "@/components/page/Tally";
 import { Empty, Failure, Loading } from "@/components/states/QueryState";
 
-import { countOf, RUNNING, useOverview, type Overview } from "./data";
+import { countOf, RUNNING, useOverview, useReadAhead, type Overview } from "./data";
 import { FailedJobs } from "./FailedJobs";
 import { Finished } from "./Finished";
 import { Queue } from "./Queue";
@@ -21,6 +21,7 @@ import { Workers } from "./Workers";
 
 export default function OverviewPage() {
   const overview = useOverview();
+  useReadAhead();
   const now = useNow();
   const isLoading = Object.values(overview).some((query) => query.isPending);
   const broken = Object.values(overview).find((query) => query.isError);

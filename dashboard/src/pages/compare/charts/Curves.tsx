@@ -1,6 +1,6 @@
 /** Held-out robust accuracy of all runs over each other; a chart for each threat model. */
 
-import { Suspense, useMemo } from "react";
+import { useMemo } from "react";
 
 import { LineChart } from "@/charts";
 import { Note, Section } from "@/components/page/Section";
@@ -89,18 +89,16 @@ function Chart({ group, threat, runs, curves, hover }: ChartProps) {
   );
   const title = threat === "" ? "Held-out" : threat;
   return (
-    <Suspense fallback={<Loading rows={6} />}>
-      <LineChart
-        title={title}
-        unit={isGrouped ? "bold: means over the runs of a group" : plural(own.length, "run")}
-        description={`Held-out robust accuracy by training step, ${plural(own.length, "run")}`}
-        series={series}
-        xLabel="step"
-        yRange={[0, 100]}
-        height={HEIGHT}
-        format={formatAccuracy}
-      />
-    </Suspense>
+    <LineChart
+      title={title}
+      unit={isGrouped ? "bold: means over the runs of a group" : plural(own.length, "run")}
+      description={`Held-out robust accuracy by training step, ${plural(own.length, "run")}`}
+      series={series}
+      xLabel="step"
+      yRange={[0, 100]}
+      height={HEIGHT}
+      format={formatAccuracy}
+    />
   );
 }
 

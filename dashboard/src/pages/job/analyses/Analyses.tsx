@@ -1,12 +1,9 @@
 /** What the report's analyses found: per class, by radius, calibration, and single numbers. */
 
-import { Suspense } from "react";
-
 import type { Job } from "@/api/queries";
 import { LineChart } from "@/charts";
 import { Column, Columns, Note, Section } from "@/components/page/Section";
 import { KeyValues } from "@/components/page/Tally";
-import { Loading } from "@/components/states/QueryState";
 import { formatNumber } from "@/format/numbers";
 import type { ThreatModel } from "@/format/threat_model";
 
@@ -45,10 +42,8 @@ export function Analyses({ job, report, threatModel }: AnalysesProps) {
         </Column>
         <Column span={6}>
           {!hasCharts && <FindingsSection job={job} />}
-          <Suspense fallback={<Loading rows={6} />}>
-            <RadiusSection report={report} network={network} radius={threatModel.radius} />
-            <CalibrationSection report={report} network={network} />
-          </Suspense>
+          <RadiusSection report={report} network={network} radius={threatModel.radius} />
+          <CalibrationSection report={report} network={network} />
         </Column>
       </Columns>
     </>

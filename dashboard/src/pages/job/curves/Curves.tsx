@@ -1,7 +1,7 @@
 /** Curves of a training, live: held-out accuracy, loss by term, effective rank, learning rate. */
 
 import { queryOptions, useQuery } from "@tanstack/react-query";
-import { Suspense, useMemo } from "react";
+import { useMemo } from "react";
 
 import { useAddress, type SetParameter } from "@/app/address";
 import { get } from "@/api/client";
@@ -10,7 +10,7 @@ import { queryKeys } from "@/api/query_keys";
 import { Button } from "@/components/controls/Button";
 import { Segmented } from "@/components/controls/Segmented";
 import { Section } from "@/components/page/Section";
-import { Empty, Loading, QueryState } from "@/components/states/QueryState";
+import { Empty, QueryState } from "@/components/states/QueryState";
 
 import { eventsQuery } from "../data";
 import styles from "../job.module.css";
@@ -81,17 +81,15 @@ export function Curves({ job, heldOutCount }: { job: Job; heldOutCount: number |
           series.length === 0 ? (
             <NoCurves isOver={job.terminal} />
           ) : (
-            <Suspense fallback={<Loading rows={10} />}>
-              <Charts
-                job={job}
-                metrics={series}
-                axis={axis}
-                isSmooth={view === "smooth"}
-                heldOutCount={heldOutCount}
-                steps={steps}
-                onZoom={zoom}
-              />
-            </Suspense>
+            <Charts
+              job={job}
+              metrics={series}
+              axis={axis}
+              isSmooth={view === "smooth"}
+              heldOutCount={heldOutCount}
+              steps={steps}
+              onZoom={zoom}
+            />
           )
         }
       </QueryState>
