@@ -43,6 +43,7 @@ from core.store.objects.store import Objects
 
 ROUTERS = (
     jobs.router,
+    jobs.counts_router,
     results.router,
     attempts.router,
     metrics.router,

@@ -19,9 +19,13 @@ export default defineConfig({
     rolldownOptions: {
       checks: { bundlerTimings: false },
       output: {
-        // What pages share is one file, but for charts: a browser reads six at a time.
+        // Few files: a browser asks an HTTP/1.1 server for six at a time. What pages share is one,
+        // apart from what the first page needs, and from charts, which few pages show.
         codeSplitting: {
-          groups: [{ name: "shared", test: /\/src\/(?!charts\/)/, minShareCount: 2 }],
+          groups: [
+            { name: "initial", tags: ["$initial"], priority: 1 },
+            { name: "shared", test: /\/src\/(?!charts\/)/, minShareCount: 2 },
+          ],
         },
       },
     },

@@ -126,10 +126,9 @@ def compare_metrics(
     with read_session(engine) as session:
         require_jobs(session, caller.project_id, job_ids)
         _check_size(session, job_ids, metric_names)
-        series = [metrics.load_series(session, job_id, metric_names, points) for job_id in job_ids]
+        series = metrics.load_series(session, job_ids, metric_names, points)
     compared = [
-        JobSeries(job_id=job_id, series=metric_series(values_by_name))
-        for job_id, values_by_name in zip(job_ids, series, strict=True)
+        JobSeries(job_id=job_id, series=metric_series(series[job_id])) for job_id in job_ids
     ]
     return json_response(ComparedMetricsResponse(jobs=compared))
 

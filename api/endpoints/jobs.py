@@ -54,6 +54,7 @@ from core.store.database.tables import JobRow
 from core.store.lifecycle.transitions import IMPORTS
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=AuthenticatedRoute)
+counts_router = APIRouter(prefix="/v1/job-counts", tags=["jobs"], route_class=AuthenticatedRoute)
 
 MAX_METADATA_FILTERS = 32
 """A job has no more entries in its metadata."""
@@ -227,8 +228,8 @@ def list_jobs(
     return json_response(page)
 
 
-@router.get(
-    "/counts",
+@counts_router.get(
+    "",
     response_model=JobCountsResponse,
     openapi_extra={"parameters": [METADATA_FILTER, RESULT_FILTER]},
 )

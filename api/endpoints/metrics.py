@@ -80,10 +80,9 @@ def get_metrics(
     with read_session(engine) as session:
         jobs.get(session, caller.project_id, job_id)  # raises NotFound
         if format == "series":
-            values_by_name = metrics.load_series(
-                session, job_id, selected, points, metrics.StepRange(first_step, last_step)
-            )
-            series = from_rows.metric_series(values_by_name)
+            steps = metrics.StepRange(first_step, last_step)
+            series_by_job = metrics.load_series(session, [job_id], selected, points, steps)
+            series = from_rows.metric_series(series_by_job[job_id])
             return json_response(schemas.MetricsResponse(series=series))
     values = metrics.stream_values(engine, job_id, selected)
     if format == "csv":

@@ -13,11 +13,11 @@ from dashboard_parts.browser import (
     LIMIT_MS,
     NOW,
     SHOWN,
+    open_and_time,
     time_click,
     time_until,
     visitor,
-    wait_for,
-    wait_for_canvas,
+    watch,
 )
 from dashboard_parts.mlflow_runs import MlflowServer
 from dashboard_parts.seeded_runs import HELD_OUT, SeededRuns
@@ -46,8 +46,8 @@ def measure_first_load(browser: Browser, service: Embedded, repeats: int) -> dic
             times.append(time_until(context, "/", USABLE))
     with visitor(browser, service) as context:
         page = context.new_page()
-        page.goto("/")
-        wait_for(page, USABLE)
+        watch(page, USABLE)
+        open_and_time(page, "/")
         addresses: list[str] = page.evaluate(
             """performance.getEntriesByType("resource")
               .map(({ name }) => name).filter((name) => name.endsWith(".js"))"""
@@ -72,15 +72,12 @@ def measure_chart(
 
     The page's request is changed so that the service sends every point.
     """
-    first_ms: list[float] = []
     again_ms: list[float] = []
     with visitor(browser, service) as context:
         page = context.new_page()
         page.route(f"**/metrics?*{POINTS_OF_PAGE}*", lambda route: _ask_for(route, points))
-        for _ in range(repeats):
-            page.goto(f"/jobs/{job_id}?x=step")
-            times = wait_for_canvas(page)
-            first_ms.append(times["shown"] - times["parsed"])
+        watch(page, DRAWN, f"{SHOWN} - canvasTimes.parsed")
+        first_ms = [open_and_time(page, f"/jobs/{job_id}?x=step") for _ in range(repeats)]
         for _ in range(repeats):
             again_ms += [time_click(page, name) for name in ("Raw", "Smooth")]
     return {"points": points, "drawn_ms": first_ms, "redrawn_ms": again_ms}

@@ -6,6 +6,8 @@ A step that is trained again after a crash replaces its earlier values.
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -38,6 +40,8 @@ class StepRange:
 ALL_STEPS = StepRange()
 Series = dict[str, list[tuple[int, float]]]
 """By metric name: (step, value), sorted by step."""
+_OneSeries = tuple[str, str, list[tuple[int, float]]]
+"""Job, metric name, and its (step, value), sorted by step."""
 _POINTS_PER_INTERVAL = 4
 _STREAM_ROWS = 2000
 
@@ -80,26 +84,25 @@ def record_many(
 
 def load_series(
     session: Session,
-    job_id: str,
-    names: Sequence[str] | None = None,
+    job_ids: Collection[str],
+    names: Collection[str] | None = None,
     points: int | None = None,
     steps: StepRange = ALL_STEPS,
-) -> Series:
-    """Return the job's metrics of the given steps, or those with the given names.
+) -> dict[str, Series]:
+    """Return, by job, the metrics of the given steps, or those with the given names.
 
     With ``points``, each series is thinned to about that many points: its steps are cut into equal
     intervals, and of each interval the first, last, smallest and largest points stay. So no spike
     is lost.
     """
-    if points is not None:
-        rows = _thinned(session, job_id, names, max(points, _POINTS_PER_INTERVAL), steps)
+    if points is None:
+        values = _values(session, _conditions(job_ids, names, steps))
     else:
-        result = session.execute(_select_values(job_id, names, steps))
-        rows = ((name, step, value) for name, step, value in result)
-    series: Series = {}
-    for name, step, value in rows:
-        series.setdefault(name, []).append((step, value))
-    return {name: series[name] for name in sorted(series)}
+        values = _thinned(session, job_ids, names, max(points, _POINTS_PER_INTERVAL), steps)
+    series: dict[str, Series] = {job_id: {} for job_id in job_ids}
+    for job_id, name, points_of_series in values:
+        series[job_id][name] = points_of_series
+    return {job_id: dict(sorted(own.items())) for job_id, own in series.items()}
 
 
 def count_values(session: Session, job_ids: Collection[str], names: Collection[str]) -> int:
@@ -116,32 +119,30 @@ def stream_values(
     Each batch is read in a session of its own, so that a slow consumer holds neither a connection
     nor a transaction between batches.
     """
-    statement = _select_values(job_id, names).limit(_STREAM_ROWS)
+    statement = _select_values(_conditions([job_id], names)).limit(_STREAM_ROWS)
     next_batch = statement
     while True:
         with read_session(engine) as session:
             rows = session.execute(next_batch).all()
-        yield from ((name, step, value) for name, step, value in rows)
+        yield from ((name, step, value) for _, name, step, value in rows)
         if len(rows) < _STREAM_ROWS:
             return
         last_key = tuple_(literal(rows[-1].name), literal(rows[-1].step))
         next_batch = statement.where(tuple_(MetricRow.name, MetricRow.step) > last_key)
 
 
-def _select_values(
-    job_id: str, names: Sequence[str] | None, steps: StepRange = ALL_STEPS
-) -> Select[str, int, float]:
+def _select_values(conditions: Iterable[ColumnElement[bool]]) -> Select[str, str, int, float]:
     return (
-        select(MetricRow.name, MetricRow.step, MetricRow.value)
-        .where(*_conditions(job_id, names, steps))
-        .order_by(MetricRow.name, MetricRow.step)
+        select(MetricRow.job_id, MetricRow.name, MetricRow.step, MetricRow.value)
+        .where(*conditions)
+        .order_by(MetricRow.job_id, MetricRow.name, MetricRow.step)
     )
 
 
 def _conditions(
-    job_id: str, names: Sequence[str] | None, steps: StepRange
+    job_ids: Collection[str], names: Collection[str] | None, steps: StepRange = ALL_STEPS
 ) -> list[ColumnElement[bool]]:
-    conditions = [MetricRow.job_id == job_id]
+    conditions: list[ColumnElement[bool]] = [MetricRow.job_id.in_(job_ids)]
     if names is not None:
         conditions.append(MetricRow.name.in_(names))
     if steps.first is not None:
@@ -151,36 +152,56 @@ def _conditions(
     return conditions
 
 
+def _values(session: Session, conditions: Iterable[ColumnElement[bool]]) -> Iterator[_OneSeries]:
+    """Yield every series, unthinned."""
+    rows = session.execute(_select_values(conditions))
+    for (job_id, name), group in groupby(rows, itemgetter(0, 1)):
+        yield job_id, name, [(step, value) for _, _, step, value in group]
+
+
 def _thinned(
-    session: Session, job_id: str, names: Sequence[str] | None, points: int, steps: StepRange
-) -> Iterator[tuple[str, int, float]]:
+    session: Session,
+    job_ids: Collection[str],
+    names: Collection[str] | None,
+    points: int,
+    steps: StepRange,
+) -> Iterator[_OneSeries]:
     """Yield short series unchanged, and of long ones the ends and extremes of each interval."""
     intervals = points // _POINTS_PER_INTERVAL
     first = func.min(MetricRow.step)
     last = func.max(MetricRow.step)
     width = (last - first + intervals) // intervals  # rounded up
     statement = (
-        select(MetricRow.name, first, width, func.count(), last)
-        .where(*_conditions(job_id, names, steps))
-        .group_by(MetricRow.name)
-        .order_by(MetricRow.name)
+        select(MetricRow.job_id, MetricRow.name, first, width, func.count(), last)
+        .where(*_conditions(job_ids, names, steps))
+        .group_by(MetricRow.job_id, MetricRow.name)
     )
     ranges = session.execute(statement).all()
-    short_names = [name for name, _, _, size, _ in ranges if size <= points]
-    if short_names:
-        short_rows = session.execute(_select_values(job_id, short_names, steps)).all()
-        yield from ((name, step, value) for name, step, value in short_rows)
-    for name, first_step, interval_width, size, last_step in ranges:
-        if size > points:
-            parameters: dict[str, str | int] = {
-                "job_id": job_id,
-                "name": name,
-                "first_step": first_step,
-                "last_step": last_step,
-                "width": interval_width,
-            }
-            extremes = _ends_and_extremes(session, parameters)
-            yield from ((name, step, value) for step, value in extremes)
+    short_names: dict[str, list[str]] = {}
+    for job_id, name, first_step, interval_width, size, last_step in ranges:
+        if size <= points:
+            short_names.setdefault(job_id, []).append(name)
+            continue
+        parameters: dict[str, str | int] = {
+            "job_id": job_id,
+            "name": name,
+            "first_step": first_step,
+            "last_step": last_step,
+            "width": interval_width,
+        }
+        yield job_id, name, _ends_and_extremes(session, parameters)
+    yield from _short_series(session, short_names, steps)
+
+
+def _short_series(
+    session: Session, short_names: Mapping[str, Sequence[str]], steps: StepRange
+) -> Iterator[_OneSeries]:
+    """Yield the series of these names by job: those of jobs with the same names together."""
+    jobs_by_names: dict[tuple[str, ...], list[str]] = {}
+    for job_id, names in short_names.items():
+        jobs_by_names.setdefault(tuple(names), []).append(job_id)
+    for names, job_ids in jobs_by_names.items():
+        yield from _values(session, _conditions(job_ids, names, steps))
 
 
 def _ends_and_extremes(

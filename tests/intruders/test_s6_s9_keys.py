@@ -305,7 +305,7 @@ SAME_FOR_ALL = {
 """Lists that do not depend on the project."""
 NOT_STORED = ("/content", "/images", ".webp")
 ABOUT_THE_CALLER = {"/v1/session"}
-WITHOUT_ITEMS = {"/v1/jobs/counts", "/v1/leaderboard", "/v1/storage"}
+WITHOUT_ITEMS = {"/v1/job-counts", "/v1/leaderboard", "/v1/storage"}
 """About the project as a whole, and no lists."""
 ABOUT_JOBS = {"/v1/compare", "/v1/compare/metrics"}
 """They name the jobs that they are about in their query."""
@@ -389,7 +389,7 @@ def test_s9_other_projects_lists_are_empty_whatever_the_filter(
     for path in ("/v1/jobs", "/v1/models", "/v1/sweeps"):
         address = f"{path}?include_total=true"
         assert client.get(address, headers=STRANGERS_HEADERS).json()["total"] == 0
-    assert client.get("/v1/jobs/counts", headers=STRANGERS_HEADERS).json()["total"] == 0
+    assert client.get("/v1/job-counts", headers=STRANGERS_HEADERS).json()["total"] == 0
     for path in ("/v1/models", "/v1/sweeps", f"/v1/audit?key={parameters['key_id']}"):
         assert client.get(path, headers=STRANGERS_HEADERS).json() == EMPTY
     assert names_of_items(client.get("/v1/datasets", headers=STRANGERS_HEADERS)) == ["digits"]

@@ -20,14 +20,14 @@ def test_a_repeated_step_replaces_its_values(engine: Engine) -> None:
             session, job.id, 2, [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (2, {"loss": 0.25})]
         )
     with read_session(engine) as session:
-        assert metrics.load_series(session, job.id) == {
+        assert metrics.load_series(session, [job.id])[job.id] == {
             "accuracy": [(1, 0.5)],
             "loss": [(1, 1.0), (2, 0.25)],
         }
-        assert metrics.load_series(session, job.id, names=["loss", "none"]) == {
+        assert metrics.load_series(session, [job.id], names=["loss", "none"])[job.id] == {
             "loss": [(1, 1.0), (2, 0.25)]
         }
-        assert sorted(metrics.load_series(session, job.id)) == ["accuracy", "loss"]
+        assert sorted(metrics.load_series(session, [job.id])[job.id]) == ["accuracy", "loss"]
     assert list(metrics.stream_values(engine, job.id)) == [
         ("accuracy", 1, 0.5),
         ("loss", 1, 1.0),
@@ -62,7 +62,10 @@ def test_non_finite_values_are_left_out(engine: Engine) -> None:
         )
         metrics.record(session, job.id, 1, 2, {"a": math.nan})
     with read_session(engine) as session:
-        assert metrics.load_series(session, job.id) == {"c": [(1, 1e-300)], "d": [(1, 1e300)]}
+        assert metrics.load_series(session, [job.id])[job.id] == {
+            "c": [(1, 1e-300)],
+            "d": [(1, 1e300)],
+        }
 
 
 @pytest.mark.parametrize("points", [4, 40, 203])
@@ -82,7 +85,7 @@ def test_thinned_series_keep_ends_and_extremes(engine: Engine, points: int) -> N
         )
         metrics.record_many(session, job.id, 1, [(1, {"few": 1.0}), (9, {"few": 2.0})])
     with read_session(engine) as session:
-        thinned = metrics.load_series(session, job.id, points=points)
+        thinned = metrics.load_series(session, [job.id], points=points)[job.id]
     loss = dict(thinned["loss"])
     assert len(loss) <= points
     assert list(loss) == sorted(loss)
@@ -103,6 +106,28 @@ def test_thinned_series_keep_ends_and_extremes(engine: Engine, points: int) -> N
 
 
 @pytest.mark.parametrize("points", [None, 40])
+def test_series_of_many_jobs_are_those_of_each(engine: Engine, points: int | None) -> None:
+    """Also where a metric is long in one job, short in another and missing in a third."""
+    jobs = [create_job(engine) for _ in range(4)]
+    lengths = [{"loss": 1000, "rate": 3}, {"loss": 5, "rate": 500}, {"loss": 5, "rate": 3}, {}]
+    with transaction(engine, FencedSession) as session:
+        for job, length in zip(jobs, lengths, strict=True):
+            for name, count in length.items():
+                rows = [(step, {name: float(step % 7)}) for step in range(count)]
+                metrics.record_many(session, job.id, 1, rows)
+    ids = [job.id for job in reversed(jobs)]
+    with read_session(engine) as session:
+        together = metrics.load_series(session, ids, points=points)
+        for job, length in zip(jobs, lengths, strict=True):
+            alone = metrics.load_series(session, [job.id], points=points)
+            assert together[job.id] == alone[job.id]
+            assert list(alone[job.id]) == sorted(length)
+            of_loss = metrics.load_series(session, ids, ["loss"], points)[job.id]
+            assert of_loss == {name: alone[job.id][name] for name in length if name == "loss"}
+    assert list(together) == ids
+
+
+@pytest.mark.parametrize("points", [None, 40])
 def test_steps_bound_the_series(engine: Engine, points: int | None) -> None:
     """Both bounds are included, and a part of a long series is thinned by itself."""
     job = create_job(engine)
@@ -111,9 +136,9 @@ def test_steps_bound_the_series(engine: Engine, points: int | None) -> None:
         metrics.record_many(session, job.id, 1, rows)
     steps = metrics.StepRange(first=500, last=519)
     with read_session(engine) as session:
-        series = metrics.load_series(session, job.id, points=points, steps=steps)
+        series = metrics.load_series(session, [job.id], points=points, steps=steps)[job.id]
         wide = metrics.StepRange(first=200)
-        thinned = metrics.load_series(session, job.id, points=40, steps=wide)["loss"]
+        thinned = metrics.load_series(session, [job.id], points=40, steps=wide)[job.id]["loss"]
     assert series == {"loss": [(step, float(step)) for step in range(500, 520)]}
     assert (thinned[0], thinned[-1]) == ((200, 200.0), (999, 999.0))
     assert len(thinned) <= 40

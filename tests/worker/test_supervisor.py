@@ -75,7 +75,7 @@ def test_a_job_runs_to_its_end_and_its_results_are_saved(
     with read_session(engine) as session:
         types = {event.type for event in events.list_after(session, job.id, 0, 1000)}
         assert {"status", "phase", "epoch", "file", "measured"} <= types
-        assert "loss" in metrics.load_series(session, job.id)
+        assert "loss" in metrics.load_series(session, [job.id])[job.id]
     assert_results_are_rows(engine, job)
     wait_for(lambda: not worker.trainers(), 10, "the trainer's end")
     assert_nothing_left(tmp_path / "home" / "scratch")

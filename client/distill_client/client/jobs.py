@@ -68,7 +68,7 @@ class JobRequests(Requests):
     ) -> JobCounts:
         """Return how many jobs there are, by status, under the filters of ``jobs``."""
         params = _filter_params(metadata, results, deleted, filters)
-        return parse_response(JobCounts, self.transport.get("jobs/counts", params))
+        return parse_response(JobCounts, self.transport.get("job-counts", params))
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job."""

@@ -38,7 +38,7 @@ export function jobsQuery(parameters: JobsParameters = {}) {
 export function jobCountsQuery(filters: JobsFilters = {}) {
   return queryOptions({
     queryKey: queryKeys.list("jobs", { ...filters, [COUNTED]: true }),
-    queryFn: ({ signal }) => get("/v1/jobs/counts", { params: { query: filters }, signal }),
+    queryFn: ({ signal }) => get("/v1/job-counts", { params: { query: filters }, signal }),
     placeholderData: keepPreviousData,
   });
 }

@@ -50,23 +50,23 @@ def test_jobs_are_counted_by_status(client: TestClient, engine: Engine) -> None:
     create_job(engine, STRANGER)
     deleted = cancel(client, create_job(engine).id)
     client.delete(f"/v1/jobs/{deleted}")
-    counts = get(client, "/v1/jobs/counts")
+    counts = get(client, "/v1/job-counts")
     statuses = {name: count for name, count in counts["statuses"].items() if count}
     assert (counts["total"], statuses) == (4, {"queued": 3, "running": 1})
     assert set(counts["statuses"]) == set(STATUSES)
-    assert get(client, "/v1/jobs/counts", status=["running", "failed"]) == {
+    assert get(client, "/v1/job-counts", status=["running", "failed"]) == {
         "total": 1,
         "statuses": {"running": 1, "failed": 0},
     }
-    assert get(client, "/v1/jobs/counts", **{"metadata[team]": "vision"})["total"] == 3
-    assert get(client, "/v1/jobs/counts", deleted="true")["statuses"]["cancelled"] == 1
+    assert get(client, "/v1/job-counts", **{"metadata[team]": "vision"})["total"] == 3
+    assert get(client, "/v1/job-counts", deleted="true")["statuses"]["cancelled"] == 1
 
 
 @pytest.mark.parametrize(
     "query", ["status=done", "metadata[]=x", "result[x]>=y", "deleted=1", "kind=x"]
 )
 def test_wrong_filters_of_counts_are_a_422(client: TestClient, query: str) -> None:
-    assert_problem(client.get(f"/v1/jobs/counts?{query}"), "invalid_request")
+    assert_problem(client.get(f"/v1/job-counts?{query}"), "invalid_request")
 
 
 def test_totals_of_every_list(client: TestClient, engine: Engine) -> None:

@@ -35,6 +35,15 @@ def test_document_is_valid_and_needs_no_key(
     validate(document)
 
 
+def test_no_address_is_also_that_of_an_item(document: dict[str, Any]) -> None:
+    """Otherwise its other methods would be those of the item: DELETE /v1/jobs/counts."""
+    fixed = [path for path in document["paths"] if "{" not in path]
+    patterns = [re.sub(r"\{[^}]+\}", "[^/]+", path) for path in document["paths"] if "{" in path]
+    assert not [
+        (path, pattern) for path in fixed for pattern in patterns if re.fullmatch(pattern, path)
+    ]
+
+
 def test_errors_are_documented_as_problems(
     document: dict[str, Any],
 ) -> None:

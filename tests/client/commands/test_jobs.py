@@ -235,7 +235,7 @@ def test_list_names_the_threat_model_of_its_accuracy(
 
 def test_jobs_are_counted_by_status(server: FakeServer) -> None:
     counts = {"total": 3, "statuses": {"queued": 1, "running": 2, "failed": 0}}
-    server.respond("GET /v1/jobs/counts", json_response(counts))
+    server.respond("GET /v1/job-counts", json_response(counts))
     result = distill("jobs", "--count", "--status=queued", "--status=running", "--method=ard")
     assert [line.split() for line in result.stdout.splitlines()[1:]] == [
         ["queued", "1"],

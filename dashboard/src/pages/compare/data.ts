@@ -1,7 +1,7 @@
 /** What the page reads: the comparison, and the curves of all runs. */
 
 import { keepPreviousData, queryOptions, useQueries, useQuery } from "@tanstack/react-query";
-import { useMemo } from "react";
+import { useEffect, useMemo, useRef } from "react";
 
 import { get } from "@/api/client";
 import { metricsQuery, readCurves } from "@/api/metrics";
@@ -46,35 +46,42 @@ export function perClassQuery({ ids, network }: View) {
 
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
-/** Curves of runs that have ended: read once, in one request. */
-function endedCurvesQuery(ids: readonly string[]) {
+/** Curves of all these runs, in one request. */
+export function curvesQuery(ids: readonly string[]) {
+  const sorted = [...ids].sort();
   return queryOptions({
-    queryKey: ["compare", "curves", ids],
+    queryKey: ["compare", "curves", sorted],
     queryFn: async ({ signal }): Promise<Map<string, Points>> => {
       const points = Math.min(POINTS, Math.max(FEWEST_POINTS, MOST_POINTS / ids.length));
-      const curves = await readCurves(ids, CURVE, Math.floor(points), signal);
+      const curves = await readCurves(sorted, CURVE, Math.floor(points), signal);
       return new Map(
         [...curves].flatMap(([id, [series]]) =>
           series === undefined ? [] : [[id, series.points]],
         ),
       );
     },
+    placeholderData: keepPreviousData,
     staleTime: Infinity,
-    enabled: ids.length > 0,
+    enabled: areComparable(ids),
   });
+}
+
+export function areComparable(ids: readonly string[]): boolean {
+  return ids.length > 1 && ids.length <= MOST_JOBS;
 }
 
 /** Held-out robust accuracy of all runs, by job. */
 export function useCurves(jobs: Comparison["jobs"]) {
-  const trained = jobs.filter(({ kind }) => kind !== "evaluation");
-  const ended = trained.filter(({ status }) => ENDED.has(status)).map(({ id }) => id);
-  const live = trained.filter(({ status }) => !ENDED.has(status)).map(({ id }) => id);
-  const old = useQuery(endedCurvesQuery(ended));
+  const live = jobs
+    .filter(({ kind, status }) => kind !== "evaluation" && !ENDED.has(status))
+    .map(({ id }) => id);
+  const old = useQuery(curvesQuery(jobs.map(({ id }) => id)));
   const running = useQueries({
     queries: live.map((id) => metricsQuery(id, [CURVE], POINTS)),
     combine: (queries) => queries.map(({ data }) => data?.series[0]?.points),
   });
   const liveKey = live.join(",");
+  useRefetch(old, liveKey);
   const curves = useMemo(() => {
     const all = new Map(old.data);
     liveKey.split(",").forEach((id, index) => {
@@ -84,6 +91,16 @@ export function useCurves(jobs: Comparison["jobs"]) {
     return all;
   }, [old.data, running, liveKey]);
   return { curves, query: old };
+}
+
+/** Reads again when a run has ended or begun again: its whole curve is not there yet. */
+function useRefetch({ refetch }: { refetch: () => Promise<unknown> }, liveKey: string): void {
+  const last = useRef(liveKey);
+  useEffect(() => {
+    if (last.current === liveKey) return;
+    last.current = liveKey;
+    void refetch();
+  }, [refetch, liveKey]);
 }
 
 /** The specs of a few jobs, for what a comparison does not say. */

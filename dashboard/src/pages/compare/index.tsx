@@ -15,7 +15,7 @@ import { formatNumber, plural } from "@/format/numbers";
 
 import { readView, type Grouping, type View } from "./address";
 import { Curves } from "./charts/Curves";
-import { comparisonQuery, MOST_JOBS } from "./data";
+import { areComparable, comparisonQuery, curvesQuery, MOST_JOBS } from "./data";
 import type { Hover } from "./hover";
 import { chosenGrouping, possibleGroupings, runsOf, type Comparison } from "./runs";
 import { answer, bestRow, labelMap } from "./sentences";
@@ -28,8 +28,9 @@ export default function ComparePage() {
   const { parameters, set } = useAddress();
   const view = readView(parameters);
   const comparison = useQuery(comparisonQuery(view));
-  if (view.ids.length < 2 || view.ids.length > MOST_JOBS)
-    return <Nothing count={view.ids.length} />;
+  // Together with the comparison, not only when its section is there.
+  useQuery(curvesQuery(view.ids));
+  if (!areComparable(view.ids)) return <Nothing count={view.ids.length} />;
   return (
     <PageItem query={comparison}>
       {(data) => <Compared comparison={data} view={view} onChange={set} />}
