@@ -66,7 +66,7 @@ export function LineChart(props: LineChartProps) {
       </figcaption>
       <div className={styles.frame}>
         <div ref={container} className={styles.plot} role="img" aria-label={description} />
-        <EndLabels labels={labels} />
+        <EndLabels labels={labels} series={series} />
       </div>
       {isTableOpen && (
         <ChartData
@@ -81,11 +81,20 @@ export function LineChart(props: LineChartProps) {
   );
 }
 
-/** The words at the lines' ends: the color as a short stroke, the words in text color. */
-function EndLabels({ labels }: { labels: readonly EndLabel[] }) {
+interface EndLabelsProps {
+  labels: readonly EndLabel[];
+  series: readonly Series[];
+}
+
+/**
+ * The words at the lines' ends: the color as a short stroke, the words in text color. The column is
+ * as wide from the beginning as they will be, so that nothing has to be drawn again for them.
+ */
+function EndLabels({ labels, series }: EndLabelsProps) {
+  const worded = series.filter(({ faint = false, points }) => !faint && points.length > 0);
   return (
     <div className={styles.labels} aria-hidden="true">
-      {labels.map(({ id, label }) => (
+      {worded.map(({ id, label }) => (
         <span key={id} className={styles.sizer}>
           {label} <b>00.000</b>
         </span>

@@ -9,7 +9,7 @@ import {
   lastIndex,
   smoothingWeight,
   toColumns,
-  toTable,
+  toTables,
   valueBefore,
   type Columns,
   type Series,
@@ -67,7 +67,7 @@ test("short series are smoothed less", () => {
 });
 
 const columnsOf = (all: Series[], smoothing = 0, xEnd?: number) =>
-  toColumns(all.map(toTable), { smoothing, xEnd });
+  toColumns(toTables(all), { smoothing, xEnd });
 /** As uPlot gets them, with nothing left out. */
 const drawn = (columns: Columns) => thinToPixels(columns, undefined, 1000);
 const A: [number, number][] = [

@@ -59,7 +59,14 @@ interface ColumnOptions {
   xEnd: number | undefined;
 }
 
-export function toTable(series: Series): Table {
+/** The tables of a chart. Those with the same x share its column: it is compared once. */
+export function toTables(series: readonly Series[]): Table[] {
+  const tables = series.map(toTable);
+  const first = tables[0]?.x ?? new Float64Array();
+  return tables.map((table) => (areEqual(table.x, first) ? { ...table, x: first } : table));
+}
+
+function toTable(series: Series): Table {
   const { points } = series;
   const x = new Float64Array(points.length);
   const y = new Float64Array(points.length);
@@ -93,7 +100,7 @@ export function smoothingWeight(weight: number, points: number): number {
 function commonX(tables: readonly Table[]): Float64Array {
   const first = tables[0]?.x ?? new Float64Array();
   // Series of one job mostly have the same x: then nothing has to be merged.
-  const isShared = tables.every(({ x }) => areEqual(x, first));
+  const isShared = tables.every(({ x }) => x === first);
   return isShared ? first : merge(tables.map(({ x }) => x));
 }
 
@@ -128,7 +135,7 @@ function boundsOf(x: Float64Array, xEnd: number | undefined): Bounds {
 
 /** Returns the values at their places in `x`, which holds all of `own`, and NaN at the others. */
 function align(x: Float64Array, own: Float64Array, values: Float64Array): Float64Array {
-  if (areEqual(x, own)) return values;
+  if (x === own) return values;
   const column = new Float64Array(x.length).fill(NaN);
   let at = 0;
   own.forEach((value, index) => {

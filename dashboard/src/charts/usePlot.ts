@@ -10,7 +10,7 @@ import { thinToPixels } from "./pixels";
 import {
   lastIndex,
   toColumns,
-  toTable,
+  toTables,
   valueBefore,
   type Columns,
   type Series,
@@ -67,7 +67,7 @@ export function usePlot(input: PlotInput): PlotState {
   const [cursorX, setCursorX] = useState<number>();
   const [zoom, setZoom] = useState<Range>();
   const theme = useThemeVersion();
-  const tables = useMemo(() => series.map(toTable), [series]);
+  const tables = useMemo(() => toTables(series), [series]);
   const columns = useMemo(() => toColumns(tables, { smoothing, xEnd }), [tables, smoothing, xEnd]);
   const { yRange, log, group, height, marks, xRange = zoom, onZoom = setZoom } = input;
   const latest = useRef<Content>({ columns, input, xRange, onZoom });
