@@ -29,7 +29,7 @@ export interface LineChartProps {
   /** Bounds of y: accuracies are 0 to 100. Without them those of the data. */
   yRange?: readonly [number, number];
   log?: boolean;
-  /** Weight of the past in [0, 1); the raw line stays below. */
+  /** Weight of the past in [0, 1), for charts whose raw line stays below a smoothed one. */
   smoothing?: number;
   /** The planned end of x: the empty part is what is left. */
   xEnd?: number;

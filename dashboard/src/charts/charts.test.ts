@@ -66,7 +66,7 @@ test("short series are smoothed less", () => {
   expect(smoothingWeight(0, 30)).toBe(0);
 });
 
-const columnsOf = (all: Series[], smoothing = 0, xEnd?: number) =>
+const columnsOf = (all: Series[], smoothing?: number, xEnd?: number) =>
   toColumns(toTables(all), { smoothing, xEnd });
 /** As uPlot gets them, with nothing left out. */
 const drawn = (columns: Columns) => thinToPixels(columns, undefined, 1000);
@@ -80,7 +80,7 @@ test("series of the same steps share one column of x", () => {
     [1, 5],
     [2, 6],
   ]);
-  const columns = columnsOf([series("a", A), same], 0, 4);
+  const columns = columnsOf([series("a", A), same], undefined, 4);
   expect(drawn(columns)).toEqual([
     [1, 2, 4],
     [2, 3, null],
@@ -115,8 +115,15 @@ test("series of other steps are merged by x", () => {
 });
 
 test("a smoothed line lies over its raw one", () => {
-  const { lines } = columnsOf([series("a", A)], 0.5);
+  const { lines, ys } = columnsOf([series("a", A)], 0.5);
   expect(lines.map(({ isRaw }) => isRaw)).toEqual([true, false]);
+  expect(ys[1]).not.toEqual(ys[0]);
+});
+
+test("without smoothing both lines are the raw one", () => {
+  const { lines, ys } = columnsOf([series("a", A)], 0);
+  expect(lines.map(({ isRaw }) => isRaw)).toEqual([true, false]);
+  expect(ys[1]).toBe(ys[0]);
 });
 
 /** 100,000 points with a spike down at 30,000 and one up at 70,000. */

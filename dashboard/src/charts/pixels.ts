@@ -26,7 +26,7 @@ export function thinToPixels(
   const last = range === undefined ? end : Math.min(end, firstNotBelow(x, range[1]));
   const isVisible = new Uint8Array(x.length);
   for (const index of [0, first, last, end]) isVisible[index] = 1;
-  for (const y of ys) {
+  for (const y of new Set(ys)) {
     isVisible[lastPoint(y)] = 1;
     markExtremes(isVisible, x, y, [first, last], width);
   }

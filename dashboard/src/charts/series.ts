@@ -53,10 +53,13 @@ export interface Bounds {
 const NEAR_ZERO = 0.05;
 
 interface ColumnOptions {
-  /** Weight of the past in [0, 1); 0 draws the values as they are. */
-  smoothing: number;
+  /**
+   * Weight of the past in [0, 1). A number, also 0, gives each series two lines, so that another
+   * one needs no new plot; undefined gives it one.
+   */
+  smoothing?: number | undefined;
   /** The planned end of x: the empty part is what is left. */
-  xEnd: number | undefined;
+  xEnd?: number | undefined;
 }
 
 /** The tables of a chart. Those with the same x share its column: it is compared once. */
@@ -77,18 +80,20 @@ function toTable(series: Series): Table {
   return { series, x, y };
 }
 
-export function toColumns(tables: readonly Table[], options: ColumnOptions): Columns {
+export function toColumns(tables: readonly Table[], { smoothing, xEnd }: ColumnOptions): Columns {
   const lines: Line[] = [];
   const x = commonX(tables);
   const ys: Float64Array[] = [];
   for (const { series, x: own, y } of tables) {
-    lines.push({ series, isRaw: options.smoothing > 0 });
-    ys.push(align(x, own, y));
-    if (options.smoothing <= 0) continue;
+    const raw = align(x, own, y);
+    if (smoothing !== undefined) {
+      lines.push({ series, isRaw: true });
+      ys.push(raw);
+    }
     lines.push({ series, isRaw: false });
-    ys.push(align(x, own, smooth(y, smoothingWeight(options.smoothing, y.length))));
+    ys.push(smoothing ? align(x, own, smooth(y, smoothingWeight(smoothing, y.length))) : raw);
   }
-  return { lines, x, ys, bounds: boundsOf(x, options.xEnd) };
+  return { lines, x, ys, bounds: boundsOf(x, xEnd) };
 }
 
 /** Short series are smoothed less: the mean reaches over at most a thirtieth of them. */

@@ -60,7 +60,7 @@ interface Content {
 }
 
 export function usePlot(input: PlotInput): PlotState {
-  const { series, smoothing = 0, xEnd } = input;
+  const { series, smoothing, xEnd } = input;
   const container = useRef<HTMLDivElement>(null);
   const plot = useRef<Plot>(undefined);
   const [labels, setLabels] = useState<readonly EndLabel[]>([]);
