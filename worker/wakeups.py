@@ -9,10 +9,12 @@ the others: no date, no reply address, no further task.
 import base64
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from kombu.transport import redis
+from kombu.transport import redis, virtual
 
 from core.queue import TASK
 from core.store.database.ids import is_id
@@ -22,7 +24,34 @@ _PARSE_ERRORS = (AttributeError, KeyError, RecursionError, TypeError, ValueError
 """What reading a message of any other form raises."""
 
 
+class QoS(redis.QoS):
+    """Lets go of a message also where the broker cannot be told so.
+
+    Celery logs an acknowledgement that fails, and goes on. The message would take the place of
+    another for as long as the worker lives; after two of them a worker of two slots would take no
+    further wake-up. The broker delivers the message again later: it is a wake-up without effect.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        with self._letting_go(delivery_tag):
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        with self._letting_go(delivery_tag):
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _letting_go(self, delivery_tag: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
+            raise
+
+
 class Channel(redis.Channel):
+    QoS = QoS
+
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
