@@ -95,15 +95,8 @@ def watch(page: Page, condition: str, at: str = NOW) -> None:
     Nothing is asked of the page meanwhile: a question from outside would first load a large script
     into it, at the cost of a tenth of a second.
     """
-    page.add_init_script(
-        f"""{{
-          const timer = setInterval(() => {{
-            if (!({condition.strip()})) return;
-            clearInterval(timer);
-            console.debug("{PRINTED}", {at});
-          }}, {POLLING_MS});
-        }}"""
-    )
+    print_time = _once(condition, f'console.debug("{PRINTED}", {at})')
+    page.add_init_script(f"{{ {print_time} }}")
 
 
 def open_and_time(page: Page, address: str) -> float:
@@ -121,11 +114,16 @@ def time_click(page: Page, name: str) -> float:
           canvasTimes.drawn = 0;
           const start = performance.now();
           element.click();
-          const timer = setInterval(() => {{
-            if (!({DRAWN})) return;
-            clearInterval(timer);
-            resolve({SHOWN} - start);
-          }}, {POLLING_MS});
+          {_once(DRAWN, f"resolve({SHOWN} - start)")}
         }})"""
     )
     return milliseconds
+
+
+def _once(condition: str, statement: str) -> str:
+    """Return JavaScript that runs the statement as soon as the condition holds."""
+    return f"""const timer = setInterval(() => {{
+      if (!({condition.strip()})) return;
+      clearInterval(timer);
+      {statement};
+    }}, {POLLING_MS});"""

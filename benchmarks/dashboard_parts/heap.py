@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from playwright.sync_api import CDPSession
 
-COMPILED = {"code"}
-OUTSIDE_OF_SCRIPT = {"native", "synthetic", "hidden"}
-"""Nodes of the document, records of requests and the like."""
+CODE = "code"
+NO_DATA = {CODE, "native", "synthetic", "hidden"}
+"""Compiled code, nodes of the document, records of requests and the like."""
 
 
 class Heap(NamedTuple):
@@ -26,8 +26,8 @@ class Heap(NamedTuple):
 
 def measure_heap(devtools: CDPSession) -> Heap:
     sizes = _sizes_by_type(_take_snapshot(devtools))
-    kept = sum(size for kind, size in sizes.items() if kind not in COMPILED | OUTSIDE_OF_SCRIPT)
-    return Heap(kept, sum(sizes[kind] for kind in COMPILED))
+    kept = sum(size for kind, size in sizes.items() if kind not in NO_DATA)
+    return Heap(kept, sizes[CODE])
 
 
 def _take_snapshot(devtools: CDPSession) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import { plural } from "@/format/numbers";
 import type { JobSummary } from "@/api/queries";
 
 import { useJobActions, type JobAction, type Outcome } from "./actions";
-import { PAGE_SIZES, sortChanges, WORDS, type Changes, type View } from "./address";
+import { PAGE_SIZES, sortChanges, type Changes, type View } from "./address";
 import { columnsOf, shownIds } from "./columns";
 import { useSelected, type Accuracies } from "./data";
 import styles from "./jobs.module.css";
@@ -33,11 +33,13 @@ interface JobsTableProps {
   accuracies: Accuracies;
   isFiltered: boolean;
   onChange: (changes: Changes) => void;
+  /** Removes all filters. */
+  onClear: () => void;
   onSelect: Select;
 }
 
 export function JobsTable(props: JobsTableProps) {
-  const { page, view, accuracies, isFiltered, onChange, onSelect } = props;
+  const { page, view, accuracies, isFiltered, onChange, onClear, onSelect } = props;
   const { data: rows } = page;
   const { selected } = view;
   const jobs = useSelected(selected, rows);
@@ -57,7 +59,7 @@ export function JobsTable(props: JobsTableProps) {
         />
       )}
       {rows.length === 0 ? (
-        <Nothing isFiltered={isFiltered} view={view} onChange={onChange} />
+        <Nothing isFiltered={isFiltered} view={view} onClear={onClear} />
       ) : (
         <Rows {...{ rows, view, accuracies, onChange, onSelect }} />
       )}
@@ -111,10 +113,10 @@ function Rows({ rows, view, accuracies, onChange, onSelect }: RowsProps) {
 interface NothingProps {
   isFiltered: boolean;
   view: View;
-  onChange: (changes: Changes) => void;
+  onClear: () => void;
 }
 
-function Nothing({ isFiltered, view, onChange }: NothingProps) {
+function Nothing({ isFiltered, view, onClear }: NothingProps) {
   if (!isFiltered && view.after === undefined) {
     return (
       <Empty action={<LinkButton to="/submit">Start from an example</LinkButton>}>
@@ -122,24 +124,16 @@ function Nothing({ isFiltered, view, onChange }: NothingProps) {
       </Empty>
     );
   }
-  const { metadata, result } = view.filters;
-  const none: Changes = { status: undefined, kind: undefined, after: undefined };
-  for (const name of WORDS) none[name] = undefined;
-  for (const key of Object.keys(metadata ?? {})) none[`metadata[${key}]`] = undefined;
-  for (const key of Object.keys(result ?? {})) none[`result[${key}]`] = undefined;
   return (
-    <Empty action={<Button onClick={() => onChange(none)}>Show all jobs</Button>}>
+    <Empty action={<Button onClick={onClear}>Show all jobs</Button>}>
       No job passes these filters.
     </Empty>
   );
 }
 
-function Foot({
-  page,
-  view,
-  accuracies,
-  onChange,
-}: Omit<JobsTableProps, "isFiltered" | "onSelect">) {
+type FootProps = Pick<JobsTableProps, "page" | "view" | "accuracies" | "onChange">;
+
+function Foot({ page, view, accuracies, onChange }: FootProps) {
   const { scope } = accuracies;
   const where = scope === undefined ? "" : ` under ${scopeTitle(scope)}`;
   const next = page.has_more ? page.next_cursor : null;

@@ -22,7 +22,7 @@ export const STATUSES: readonly Status[] = [
   "paused",
   "cancelled",
 ];
-export const WORDS = ["method", "student", "dataset", "sweep", "q"] as const;
+const WORDS = ["method", "student", "dataset", "sweep", "q"] as const;
 const KEYED = /^(metadata|result)\[(.+)\]$/;
 
 export type Filters = Pick<
@@ -114,9 +114,9 @@ export function sortChanges(sort: string, datasetId: string | undefined): Change
 
 const KEEPS_PAGE = new Set(["after", "selected", "column", "scope"]);
 
-/** The address without any filter. */
+/** The address without any filter, at its first page. */
 export function cleared(parameters: URLSearchParams): URLSearchParams {
-  const changes: Changes = {};
+  const changes: Changes = { after: undefined };
   for (const name of parameters.keys()) if (isFilter(name)) changes[name] = undefined;
   return changed(parameters, changes);
 }

@@ -27,6 +27,7 @@ export default function JobsPage() {
   const rows = jobs.data?.data ?? NO_ROWS;
   const accuracies = useAccuracies(jobs.data, view);
   const show = (changes: Changes) => change((old) => changed(old, changes), { isStep: true });
+  const clear = () => change(cleared, { isStep: true });
   const select: Select = (next) =>
     change((old) => changed(old, { selected: [...next(readView(old).selected)].join(",") }));
   const isFiltered = Object.keys(view.filters).length > 0;
@@ -47,10 +48,12 @@ export default function JobsPage() {
         accuracies={accuracies}
         count={jobs.data === undefined ? "" : rowsText(rows.length, total, isFirstPage)}
         onChange={show}
-        onClear={() => change(cleared, { isStep: true })}
+        onClear={clear}
       />
       <QueryState query={jobs} rows={10}>
-        {(page) => <JobsTable page={page} {...parts} onChange={show} onSelect={select} />}
+        {(page) => (
+          <JobsTable page={page} {...parts} onChange={show} onClear={clear} onSelect={select} />
+        )}
       </QueryState>
       <DeletedItems noun="jobs" title="Deleted jobs" />
     </>

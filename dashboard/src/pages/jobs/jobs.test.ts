@@ -69,6 +69,11 @@ test("all filters are removed, order and columns stay", () => {
   expect(left.toString()).toBe("sort=created_at&column=id");
 });
 
+test("without filters the first page is shown again", () => {
+  expect(cleared(search("status=failed&after=cursor")).toString()).toBe("");
+  expect(cleared(search("after=cursor&limit=200")).toString()).toBe("limit=200");
+});
+
 test("chips say filters in words", () => {
   const chips = chipsOf({ method: "starship", result: { [AA]: ">=0.4,<0.5" }, q: "x" });
   expect(chips.map(({ label, value }) => `${label} ${value}`.replaceAll("\u00a0", " "))).toEqual([
