@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+)
 
 from tests.dashboard.services import DashboardService
 
@@ -21,6 +28,15 @@ _REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
   reportViolation(`${event.violatedDirective} forbids ${event.blockedURI} (${event.sample})`));
 """
+_DELAY_DELETIONS = """
+const send = fetch;
+globalThis.fetch = async (request, ...rest) => {
+  const response = await send(request, ...rest);
+  if (request.method === "DELETE") await new Promise((resolve) => setTimeout(resolve, 1500));
+  return response;
+};
+"""
+"""Longer than events wait for each other."""
 
 
 @dataclass
@@ -132,3 +148,11 @@ def _settle(page: Page, requests: set[Request]) -> None:
         page.wait_for_timeout(25)
         if requests or page.locator("[aria-busy=true]").count():
             quiet_since = time.monotonic()
+
+
+def delay_deletions(page: Page) -> None:
+    """Let the event of a deletion come before its response, as on a slow network.
+
+    Holds for what is loaded after it.
+    """
+    page.add_init_script(_DELAY_DELETIONS)

@@ -4,7 +4,10 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.services import SeededService
+from tests.builders import training_body
+from tests.dashboard.browsing import delay_deletions, open_page
+from tests.dashboard.conftest import Visit
+from tests.dashboard.services import DashboardService, SeededService
 
 
 def test_a_finished_job_says_how_robust_it_is(page: Page, service: SeededService) -> None:
@@ -49,3 +52,21 @@ def test_a_failed_job_says_why(page: Page, service: SeededService) -> None:
     page.goto(f"/jobs/{service.contents.failed_id}")
     expect(page.locator("header p", has_text="Failed")).to_be_visible()
     expect(page.get_by_role("link", name="Retry with changes")).to_be_visible()
+
+
+def test_a_deleted_job_is_restored_from_its_page(
+    visit: Visit, scratch_service: DashboardService
+) -> None:
+    with scratch_service.embedded.client() as client:
+        job = client.submit(training_body(name="regretted job"))
+        client.cancel(job.id)
+        client.wait(job.id)
+    page = visit(scratch_service).new_page()
+    delay_deletions(page)
+    open_page(page, f"/jobs/{job.id}")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_have_text("Delete regretted job and its files?")
+    dialog.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Restore").click()
+    expect(page.get_by_role("button", name="Delete", exact=True)).to_be_visible()

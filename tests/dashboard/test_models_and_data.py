@@ -10,7 +10,7 @@ from playwright.sync_api import FilePayload, Page, expect
 from safetensors.numpy import save
 
 from core.store.database.tables import DIGITS_ID
-from tests.dashboard.browsing import open_page
+from tests.dashboard.browsing import delay_deletions, open_page
 from tests.dashboard.conftest import Visit
 from tests.dashboard.services import DashboardService, SeededService
 
@@ -45,6 +45,7 @@ def test_refused_upload_says_why_and_can_be_restored(
 ) -> None:
     """Weights of another network: the worker that reads them says what is wrong."""
     page = visit(own_service).new_page()
+    delay_deletions(page)
     open_page(page, "/models")
     page.get_by_role("button", name="Upload").click()
     dialog = page.get_by_role("dialog")
@@ -74,6 +75,7 @@ def test_unsafe_upload_is_refused_in_the_dialog(
 
 def test_archive_becomes_a_data_set_with_notes(visit: Visit, own_service: DashboardService) -> None:
     page = visit(own_service).new_page()
+    delay_deletions(page)
     open_page(page, "/datasets")
     page.get_by_role("button", name="Import").click()
     dialog = page.get_by_role("dialog")

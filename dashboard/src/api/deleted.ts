@@ -1,4 +1,4 @@
-/** What was deleted and can be restored: a short list, as it is kept for some days only. */
+/** Deleting, restoring, and what can be restored: a short list, as it is kept for some days only. */
 
 import { queryOptions } from "@tanstack/react-query";
 
@@ -24,6 +24,19 @@ export function deletedQuery(noun: DeletableNoun) {
       return page.data;
     },
   });
+}
+
+/** Of mutations that delete what their page shows. Meanwhile events make it fetch nothing. */
+export const DELETION = ["deletion"];
+
+/** Throws ApiProblem: a job has to have ended, for example. */
+export async function remove(noun: DeletableNoun, id: string): Promise<unknown> {
+  if (noun === "jobs") {
+    return unwrap(api.DELETE("/v1/jobs/{job_id}", { params: { path: { job_id: id } } }));
+  }
+  const params = { path: { reference: id } };
+  if (noun === "models") return unwrap(api.DELETE("/v1/models/{reference}", { params }));
+  return unwrap(api.DELETE("/v1/datasets/{reference}", { params }));
 }
 
 /** Throws ApiProblem: the name may be taken by now. */

@@ -10,6 +10,7 @@ import {
   type QueryClient,
 } from "@tanstack/react-query";
 
+import { DELETION } from "../deleted";
 import { COUNTED, queryKeys, type Noun } from "../query_keys";
 import type { LiveEvent } from "./live_connection";
 
@@ -119,9 +120,16 @@ export class Invalidation {
     this.timer = setTimeout(() => void this.fetch(), Math.max(0, first - Date.now()));
   }
 
-  /** The next fetch waits for this one: a slow service is not asked faster than it answers. */
+  /**
+   * The next fetch waits for this one: a slow service is not asked faster than it answers. And it
+   * waits while the page deletes its item, of which nothing can be fetched by then.
+   */
   private async fetch(): Promise<void> {
     this.timer = undefined;
+    if (this.client.isMutating({ mutationKey: DELETION }) > 0) {
+      this.timer = setTimeout(() => void this.fetch(), BURST_MS);
+      return;
+    }
     this.isFetching = true;
     const due = [...this.pending].filter(([, { dueAt }]) => dueAt <= Date.now());
     for (const [name] of due) this.pending.delete(name);

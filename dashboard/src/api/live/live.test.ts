@@ -2,6 +2,7 @@
 import { QueryClient } from "@tanstack/react-query";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
+import { DELETION } from "../deleted";
 import { jobCountsQuery, jobsQuery } from "../queries";
 import { queryKeys } from "../query_keys";
 import { EventStreamParser } from "./event_stream";
@@ -197,4 +198,20 @@ test("the next fetch waits until the last one is answered", async () => {
   answer();
   await vi.advanceTimersByTimeAsync(INTERVAL_MS);
   expect(fetches).toHaveBeenCalledTimes(2);
+});
+
+test("nothing is fetched while the page deletes its item", async () => {
+  const list = jobsQuery().queryKey;
+  const client = clientWith([list]);
+  let answer: () => void = () => undefined;
+  const mutationFn = () => new Promise<void>((resolve) => (answer = resolve));
+  const deletion = client.getMutationCache().build(client, { mutationKey: DELETION, mutationFn });
+  const isDone = deletion.execute(undefined);
+  new Invalidation(client).add(outdatedBy(jobEvent("job_1", "deleted")));
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(invalidated(client)).toEqual([]);
+  answer();
+  await isDone;
+  await vi.advanceTimersByTimeAsync(INTERVAL_MS);
+  expect(invalidated(client)).toEqual([list]);
 });

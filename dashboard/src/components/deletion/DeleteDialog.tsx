@@ -1,30 +1,41 @@
-/** Asks before a model or a data set is deleted. */
+/** Asks before the item that a page shows is deleted. */
 
-import { useMutation } from "@tanstack/react-query";
+import type { DeletableNoun } from "@/api/deleted";
 
 import { ConfirmDialog } from "../controls/Dialog";
 import { Failure } from "../states/QueryState";
+import { useDeletion } from "./useDeletion";
 
-interface DeleteProps {
+const WHAT_STAYS: Record<DeletableNoun, string> = {
+  jobs: "The published model stays.",
+  models: "Its name becomes free. Jobs that have used it keep their results.",
+  datasets: "Its name becomes free. Jobs that have used it keep their results.",
+};
+
+interface DeleteProps<Item> {
+  noun: DeletableNoun;
+  item: Item;
+  /** Of the item, in the question. */
   name: string;
-  onDelete: () => Promise<unknown>;
+  onDeleted: (item: Item) => void;
   onClose: () => void;
 }
 
-export function DeleteDialog({ name, onDelete, onClose }: DeleteProps) {
-  const remove = useMutation({ mutationFn: onDelete });
+export function DeleteDialog<Item extends { id: string }>(props: DeleteProps<Item>) {
+  const { noun, item, name, onDeleted, onClose } = props;
+  const deletion = useDeletion(noun, item.id, onDeleted);
   return (
     <ConfirmDialog
       title={`Delete ${name}?`}
       action="Delete"
       isOpen
-      isBusy={remove.isPending}
-      onConfirm={() => remove.mutate()}
+      isBusy={deletion.isPending}
+      onConfirm={() => deletion.mutate()}
       onClose={onClose}
     >
-      <p>Its name becomes free. Jobs that have used it keep their results.</p>
+      <p>{WHAT_STAYS[noun]}</p>
       <p>For some days it can be restored, from here or with its id.</p>
-      {remove.error !== null && <Failure error={remove.error} />}
+      {deletion.error !== null && <Failure error={deletion.error} />}
     </ConfirmDialog>
   );
 }

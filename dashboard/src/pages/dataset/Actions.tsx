@@ -1,9 +1,7 @@
 /** Download, rename, delete. */
 
-import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { api, unwrap } from "@/api/client";
 import type { Dataset } from "@/api/queries";
 import { ROOT } from "@/api/root";
 import { buttonClass } from "@/components/controls/Button";
@@ -23,7 +21,6 @@ interface ActionsProps {
 export function Actions({ dataset, canEdit, onRename, onDeleted }: ActionsProps) {
   const [dialog, setDialog] = useState<"delete" | "rename">();
   const close = () => setDialog(undefined);
-  const remove = useDelete(dataset, onDeleted);
   const { id, name, size } = dataset;
   return (
     <>
@@ -49,17 +46,15 @@ export function Actions({ dataset, canEdit, onRename, onDeleted }: ActionsProps)
         </Menu>
       )}
       {dialog === "rename" && <RenameDialog name={name} onRename={onRename} onClose={close} />}
-      {dialog === "delete" && <DeleteDialog name={name} onDelete={remove} onClose={close} />}
+      {dialog === "delete" && (
+        <DeleteDialog
+          noun="datasets"
+          item={dataset}
+          name={dataset.name}
+          onDeleted={onDeleted}
+          onClose={close}
+        />
+      )}
     </>
   );
-}
-
-function useDelete({ id }: Dataset, onDeleted: (dataset: Dataset) => void) {
-  const client = useQueryClient();
-  return async () => {
-    const params = { path: { reference: id } };
-    const deletion = unwrap(api.DELETE("/v1/datasets/{reference}", { params })) as Promise<Dataset>;
-    onDeleted(await deletion);
-    void client.invalidateQueries({ queryKey: ["datasets", "list"] });
-  };
 }

@@ -4,7 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { api, unwrap } from "@/api/client";
-import { restore } from "@/api/deleted";
+import { remove, restore } from "@/api/deleted";
 import type { JobSummary } from "@/api/queries";
 import { queryKeys } from "@/api/query_keys";
 import { jobTitle } from "@/format/names";
@@ -64,6 +64,6 @@ function request(action: JobAction, id: string): Promise<unknown> {
     case "restore":
       return restore("jobs", id);
     case "delete":
-      return unwrap(api.DELETE("/v1/jobs/{job_id}", { params }));
+      return remove("jobs", id);
   }
 }

@@ -1,9 +1,7 @@
 /** Download, evaluate, distill from, delete. */
 
-import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { api, unwrap } from "@/api/client";
 import type { Model } from "@/api/queries";
 import { buttonClass, LinkButton } from "@/components/controls/Button";
 import { Menu } from "@/components/controls/Menu";
@@ -24,7 +22,6 @@ interface ActionsProps {
 export function Actions({ model, canEdit, onRename, onDeleted }: ActionsProps) {
   const [dialog, setDialog] = useState<"delete" | "rename">();
   const close = () => setDialog(undefined);
-  const remove = useDelete(model, onDeleted);
   const isReady = model.status === "ready";
   return (
     <>
@@ -49,18 +46,15 @@ export function Actions({ model, canEdit, onRename, onDeleted }: ActionsProps) {
       {dialog === "rename" && (
         <RenameDialog name={model.name} onRename={onRename} onClose={close} />
       )}
-      {dialog === "delete" && <DeleteDialog name={model.name} onDelete={remove} onClose={close} />}
+      {dialog === "delete" && (
+        <DeleteDialog
+          noun="models"
+          item={model}
+          name={model.name}
+          onDeleted={onDeleted}
+          onClose={close}
+        />
+      )}
     </>
   );
-}
-
-function useDelete({ id }: Model, onDeleted: (model: Model) => void) {
-  const client = useQueryClient();
-  return async () => {
-    const params = { path: { reference: id } };
-    const deletion = unwrap(api.DELETE("/v1/models/{reference}", { params })) as Promise<Model>;
-    onDeleted(await deletion);
-    void client.invalidateQueries({ queryKey: ["models", "list"] });
-    void client.invalidateQueries({ queryKey: ["jobs", "list"] });
-  };
 }

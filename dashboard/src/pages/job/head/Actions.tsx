@@ -10,6 +10,7 @@ import { ROOT } from "@/api/root";
 import { useScope } from "@/api/session";
 import { Button, buttonClass, LinkButton } from "@/components/controls/Button";
 import { ConfirmDialog } from "@/components/controls/Dialog";
+import { DeleteDialog } from "@/components/deletion/DeleteDialog";
 import { Icon } from "@/components/marks/Icon";
 import { Failure } from "@/components/states/QueryState";
 import { jobTitle } from "@/format/names";
@@ -31,8 +32,9 @@ interface ActionsProps {
 
 export function Actions({ job, onDeleted }: ActionsProps) {
   const maySubmit = useScope("submit");
-  const [dialog, setDialog] = useState<Change>();
-  const change = useChange(job, onDeleted);
+  const [dialog, setDialog] = useState<"cancel" | "delete">();
+  const close = () => setDialog(undefined);
+  const change = useChange(job);
   const isImport = job.kind.startsWith("import_");
   const press = (name: Change) =>
     name === "cancel" || name === "delete" ? setDialog(name) : change.mutate(name);
@@ -53,13 +55,16 @@ export function Actions({ job, onDeleted }: ActionsProps) {
       {maySubmit && <ChangeButtons job={job} only={["cancel", "delete"]} onPress={press} />}
       {job.model_id !== null && <Weights id={job.id} />}
       {change.error !== null && <Failure error={change.error} />}
-      <AskDialog
-        job={job}
-        change={dialog}
-        isBusy={change.isPending}
-        onClose={() => setDialog(undefined)}
-        onConfirm={(name) => change.mutate(name, { onSettled: () => setDialog(undefined) })}
-      />
+      {dialog === "cancel" && <CancelDialog job={job} onClose={close} />}
+      {dialog === "delete" && (
+        <DeleteDialog
+          noun="jobs"
+          item={job}
+          name={`${jobTitle(job)} and its files`}
+          onDeleted={onDeleted}
+          onClose={close}
+        />
+      )}
     </>
   );
 }
@@ -102,25 +107,24 @@ function Weights({ id }: { id: string }) {
   );
 }
 
-function useChange(job: Job, onDeleted: (job: Job) => void) {
+function useChange(job: Job) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (change: Change) => requestChange(job.id, change),
-    onSuccess: (changed, change) => {
-      if (change === "delete") onDeleted(changed);
-      else client.setQueryData(queryKeys.item("jobs", job.id, "job"), changed);
+    mutationFn: (change: Exclude<Change, "delete">) => requestChange(job.id, change),
+    onSuccess: (changed) => {
+      client.setQueryData(queryKeys.item("jobs", job.id, "job"), changed);
       void client.invalidateQueries({ queryKey: queryKeys.list("jobs") });
     },
   });
 }
 
 /** Throws ApiProblem. */
-async function requestChange(id: string, change: Change): Promise<Job> {
+async function requestChange(id: string, change: Exclude<Change, "delete">): Promise<Job> {
   // The client's own type of the body loses the length of tuples.
   return (await send(id, change)) as Job;
 }
 
-function send(id: string, change: Change): Promise<unknown> {
+function send(id: string, change: Exclude<Change, "delete">): Promise<unknown> {
   const init = { params: { path: { job_id: id } } };
   switch (change) {
     case "pause":
@@ -131,36 +135,30 @@ function send(id: string, change: Change): Promise<unknown> {
       return unwrap(api.POST("/v1/jobs/{job_id}/cancel", init));
     case "retry":
       return unwrap(api.POST("/v1/jobs/{job_id}/retry", init));
-    case "delete":
-      return unwrap(api.DELETE("/v1/jobs/{job_id}", init));
   }
 }
 
-interface AskDialogProps {
+interface CancelProps {
   job: Job;
-  change: Change | undefined;
-  isBusy: boolean;
   onClose: () => void;
-  onConfirm: (change: Change) => void;
 }
 
-function AskDialog({ job, change, isBusy, onClose, onConfirm }: AskDialogProps) {
-  const name = jobTitle(job);
-  const isDelete = change === "delete";
+function CancelDialog({ job, onClose }: CancelProps) {
+  const change = useChange(job);
   return (
     <ConfirmDialog
-      title={isDelete ? `Delete ${name} and its files?` : `Cancel ${name}?`}
-      action={isDelete ? "Delete" : "Cancel the job"}
-      isOpen={change !== undefined}
-      isBusy={isBusy}
+      title={`Cancel ${jobTitle(job)}?`}
+      action="Cancel the job"
+      isOpen
+      isBusy={change.isPending}
       onClose={onClose}
-      onConfirm={() => change !== undefined && onConfirm(change)}
+      onConfirm={() => change.mutate("cancel", { onSuccess: onClose })}
     >
       <p>
-        {isDelete
-          ? "It can be restored from this page until it is cleared away for good. The published model stays."
-          : "It ends at its next step. What it has measured and its checkpoints stay, and it can be tried again."}
+        It ends at its next step. What it has measured and its checkpoints stay, and it can be tried
+        again.
       </p>
+      {change.error !== null && <Failure error={change.error} />}
     </ConfirmDialog>
   );
 }
