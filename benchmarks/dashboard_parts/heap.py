@@ -19,15 +19,15 @@ NO_DATA = {CODE, "native", "synthetic", "hidden"}
 class Heap(NamedTuple):
     """Bytes after a garbage collection."""
 
-    kept: int
+    data: int
     """Objects, arrays, text, numbers, closures and their shapes."""
-    compiled: int
+    code: int
 
 
 def measure_heap(devtools: CDPSession) -> Heap:
     sizes = _sizes_by_type(_take_snapshot(devtools))
-    kept = sum(size for kind, size in sizes.items() if kind not in NO_DATA)
-    return Heap(kept, sizes[CODE])
+    data = sum(size for kind, size in sizes.items() if kind not in NO_DATA)
+    return Heap(data, sizes[CODE])
 
 
 def _take_snapshot(devtools: CDPSession) -> dict[str, Any]:

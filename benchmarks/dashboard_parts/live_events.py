@@ -94,11 +94,11 @@ def _wait_for_epoch(page: Page, epoch: int, epochs: int) -> None:
 
 def _memory(devtools: CDPSession) -> dict[str, float]:
     """Bytes of the JavaScript heap, and DOM nodes and listeners, after a garbage collection."""
-    kept, compiled = measure_heap(devtools)
+    heap = measure_heap(devtools)
     counters = devtools.send("Memory.getDOMCounters")
     return {
-        "kept_bytes": kept,
-        "compiled_bytes": compiled,
+        "kept_bytes": heap.data,
+        "compiled_bytes": heap.code,
         "nodes": counters["nodes"],
         "listeners": counters["jsEventListeners"],
     }

@@ -7,14 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
-    Page,
-    Request,
-    Response,
-)
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
 from tests.dashboard.services import DashboardService
 
@@ -116,6 +109,14 @@ def open_page(page: Page, path: str) -> None:
         _settle(page, requests)
 
 
+def delay_deletions(page: Page) -> None:
+    """Let the event of a deletion come before its response, as on a slow network.
+
+    Holds for what is loaded after it.
+    """
+    page.add_init_script(_DELAY_DELETIONS)
+
+
 @contextmanager
 def _open_requests(page: Page) -> Iterator[set[Request]]:
     """Give the requests that are under way, without the streams, which do not end."""
@@ -148,11 +149,3 @@ def _settle(page: Page, requests: set[Request]) -> None:
         page.wait_for_timeout(25)
         if requests or page.locator("[aria-busy=true]").count():
             quiet_since = time.monotonic()
-
-
-def delay_deletions(page: Page) -> None:
-    """Let the event of a deletion come before its response, as on a slow network.
-
-    Holds for what is loaded after it.
-    """
-    page.add_init_script(_DELAY_DELETIONS)

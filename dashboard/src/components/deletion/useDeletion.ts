@@ -4,11 +4,10 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { flushSync } from "react-dom";
 
 import { DELETION, remove, type DeletableNoun } from "@/api/deleted";
-import { queryKeys } from "@/api/query_keys";
 
 /**
  * Nothing asks for what is being deleted, which would be answered "not found": fetches that are
- * under way are given up, and the page has let go of the item before lists are fetched again.
+ * under way are given up, and the page has let go of the item before anything is fetched again.
  */
 export function useDeletion<Item>(
   noun: DeletableNoun,
@@ -20,11 +19,7 @@ export function useDeletion<Item>(
     mutationKey: DELETION,
     mutationFn: () => remove(noun, id) as Promise<Item>,
     onMutate: () => client.cancelQueries({ type: "active" }),
-    onError: () => void client.invalidateQueries(),
-    onSuccess: (item) => {
-      flushSync(() => onDeleted(item));
-      void client.invalidateQueries({ queryKey: queryKeys.list(noun) });
-      void client.invalidateQueries({ queryKey: queryKeys.list("jobs") });
-    },
+    onSuccess: (item) => flushSync(() => onDeleted(item)),
+    onSettled: () => void client.invalidateQueries(),
   });
 }

@@ -1,14 +1,10 @@
 /** Download, rename, delete. */
 
-import { useState } from "react";
-
 import type { Dataset } from "@/api/queries";
 import { ROOT } from "@/api/root";
 import { buttonClass } from "@/components/controls/Button";
-import { Menu } from "@/components/controls/Menu";
 import { Icon } from "@/components/marks/Icon";
-import { DeleteDialog } from "@/components/deletion/DeleteDialog";
-import { RenameDialog } from "@/components/records/RenameDialog";
+import { ItemMenu } from "@/components/records/ItemMenu";
 import { formatBytes } from "@/format/bytes";
 
 interface ActionsProps {
@@ -19,9 +15,7 @@ interface ActionsProps {
 }
 
 export function Actions({ dataset, canEdit, onRename, onDeleted }: ActionsProps) {
-  const [dialog, setDialog] = useState<"delete" | "rename">();
-  const close = () => setDialog(undefined);
-  const { id, name, size } = dataset;
+  const { id, size } = dataset;
   return (
     <>
       {size !== null && (
@@ -35,25 +29,7 @@ export function Actions({ dataset, canEdit, onRename, onDeleted }: ActionsProps)
         </a>
       )}
       {canEdit && (
-        <Menu
-          label="More actions"
-          actions={[
-            { id: "rename", label: "Rename", onAction: () => setDialog("rename") },
-            { id: "delete", label: "Delete", isDanger: true, onAction: () => setDialog("delete") },
-          ]}
-        >
-          <Icon name="more" />
-        </Menu>
-      )}
-      {dialog === "rename" && <RenameDialog name={name} onRename={onRename} onClose={close} />}
-      {dialog === "delete" && (
-        <DeleteDialog
-          noun="datasets"
-          item={dataset}
-          name={dataset.name}
-          onDeleted={onDeleted}
-          onClose={close}
-        />
+        <ItemMenu noun="datasets" item={dataset} onRename={onRename} onDeleted={onDeleted} />
       )}
     </>
   );
